@@ -1,0 +1,6 @@
+"""The domain of the farm: models, graphs, devices, candidates, measurements, compile passes.
+
+Pure functions over values: nothing here starts a process, opens a database or prints.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,247 @@
+"""A candidate: one complete set of choices for running a model on a device.
+
+A candidate is a frozen value with one canonical JSON text; its id is the hash of that text. It
+says which *engine* runs the model and with which options, which *precision* its operators have,
+and which *graph* variant is loaded. It does not name a device or a model: a trial pairs those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
+
+from farm.errors import CandidateError
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+class FloatType(StrEnum):
+    """Arithmetic of the operators that are not quantised."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class CalibrationMethod(StrEnum):
+    """How activation ranges are found from calibration data."""
+
+    MIN_MAX = "min-max"
+    ENTROPY = "entropy"
+    PERCENTILE = "percentile"
+
+
+class GraphLevel(StrEnum):
+    """ONNX Runtime's graph optimisation levels."""
+
+    NONE = "none"
+    BASIC = "basic"
+    EXTENDED = "extended"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticInt8:
+    """QDQ quantisation with calibrated ranges: u8 activations, s8 weights, s32 biases.
+
+    keep_float: names of operators that stay in float, sorted.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["static-int8"] = "static-int8"
+    per_channel: bool = True
+    calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicInt8:
+    """s8 weights, activation ranges found at run time, matrix products (and Conv if asked)."""
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["dynamic-int8"] = "dynamic-int8"
+    per_channel: bool = False
+    convolutions: bool = False
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightOnlyInt4:
+    """Matrix products with block-wise 4-bit weights (``MatMulNBits``), float activations.
+
+    block_size: weights that share one scale, along the reduction axis: 16, 32, 64 or 128.
+    accuracy_level: 0 = float32 arithmetic, 4 = int8 arithmetic (ONNX Runtime's contract).
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["weight-only-int4"] = "weight-only-int4"
+    block_size: int = 32
+    accuracy_level: Literal[0, 4] = 0
+    keep_float: tuple[str, ...] = ()
+
+
+Quantization = Annotated[StaticInt8 | DynamicInt8 | WeightOnlyInt4, Discriminator("kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Number formats of a candidate: how it is quantised, and the rest's arithmetic."""
+
+    __pydantic_config__ = _STRICT
+    float_type: FloatType = FloatType.FLOAT32
+    quantization: Quantization | None = None
+
+    def label(self) -> str:
+        """A short name for tables: ``int8 per-channel entropy (3 float)``, ``bfloat16``."""
+        match self.quantization:
+            case None:
+                return str(self.float_type)
+            case StaticInt8(per_channel=per_channel, calibration=method):
+                text = f"int8 {'per-channel' if per_channel else 'per-tensor'} {method}"
+            case DynamicInt8(per_channel=per_channel, convolutions=convolutions):
+                text = f"dynamic int8{' per-channel' if per_channel else ''}"
+                text += " with conv" if convolutions else ""
+            case WeightOnlyInt4(block_size=block, accuracy_level=level):
+                text = f"int4 weights /{block}{' int8 arithmetic' if level == 4 else ''}"
+        if self.float_type is not FloatType.FLOAT32:
+            text += f" + {self.float_type}"
+        if kept := len(self.quantization.keep_float):
+            text += f" ({kept} float)"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRuntimeCpu:
+    """ONNX Runtime's own CPU provider.
+
+    threads: intra-operator threads; 0 leaves the number to ONNX Runtime.
+    graph_level: graph optimisations applied when the session is created.
+    saved_graph: the optimised graph was saved beforehand and is loaded with optimisation off.
+    disabled_optimizers: names of ONNX Runtime graph transformers switched off, sorted.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["onnxruntime-cpu"] = "onnxruntime-cpu"
+    threads: int = 0
+    spinning: bool = True
+    memory_pattern: bool = True
+    graph_level: GraphLevel = GraphLevel.ALL
+    saved_graph: bool = False
+    disabled_optimizers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVino:
+    """The OpenVINO execution provider, a plugin of ONNX Runtime, on its CPU device.
+
+    threads: inference threads; 0 leaves the number to OpenVINO.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["openvino"] = "openvino"
+    threads: int = 0
+    pinning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fake:
+    """The fake engine, for tests of the farm's own logic. It runs nothing.
+
+    seconds: the latency it pretends to have; noise: relative standard deviation of it.
+    fault: what it does instead of running (really: it crashes, hangs, or allocates).
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["fake"] = "fake"
+    seconds: float = 1e-3
+    noise: float = 0.01
+    fault: Literal["none", "crash", "hang", "out-of-memory", "error", "wrong-engine"] = "none"
+    serial: int = 0
+
+
+Engine = Annotated[OnnxRuntimeCpu | OpenVino | Fake, Discriminator("kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One complete set of choices: engine with its options, and precision."""
+
+    __pydantic_config__ = _STRICT
+    engine: Engine = field(default_factory=OnnxRuntimeCpu)
+    precision: Precision = field(default_factory=Precision)
+
+    @property
+    def id(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON text."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()[:12]
+
+    def label(self) -> str:
+        """A short name for tables: ``openvino 1 thread bfloat16``."""
+        return f"{engine_label(self.engine)} {self.precision.label()}"
+
+    def with_float(self, float_type: FloatType) -> Candidate:
+        """The same candidate with other arithmetic in its float operators."""
+        return replace(self, precision=replace(self.precision, float_type=float_type))
+
+
+_ADAPTER: TypeAdapter[Candidate] = TypeAdapter(Candidate)
+
+
+def to_json(candidate: Candidate) -> str:
+    """The canonical JSON text: every field, sorted keys, no spaces."""
+    return json.dumps(
+        _ADAPTER.dump_python(candidate, mode="json"), sort_keys=True, separators=(",", ":")
+    )
+
+
+def from_json(text: str, source: str = "candidate") -> Candidate:
+    """Read a candidate from JSON text.
+
+    source: what the text is, for the message.
+
+    Raises CandidateError: not JSON, an unknown field, a value out of range.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise CandidateError(
+            f"{source} is not a candidate: at {where}: {first['msg']}. "
+            "`farm results --format json` shows candidates in the right form."
+        ) from None
+
+
+def read_candidate(path: Path) -> Candidate:
+    """Read a candidate file. Raises CandidateError."""
+    try:
+        return from_json(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CandidateError(f"Cannot read candidate file {path}: {error}") from None
+
+
+def engine_label(engine: OnnxRuntimeCpu | OpenVino | Fake) -> str:
+    """The engine with the options that differ from its defaults, for tables."""
+    match engine:
+        case Fake(seconds=seconds):
+            return f"fake {seconds:g} s"
+        case OpenVino(threads=threads, pinning=pinning):
+            return "openvino" + _threads(threads) + (" pinned" if pinning else "")
+        case OnnxRuntimeCpu() as ort:
+            parts = ["onnxruntime-cpu" + _threads(ort.threads)]
+            parts += [] if ort.spinning else ["no-spin"]
+            parts += [] if ort.memory_pattern else ["no-pattern"]
+            parts += [] if ort.graph_level is GraphLevel.ALL else [f"graph={ort.graph_level}"]
+            parts += ["saved"] if ort.saved_graph else []
+            parts += [f"-{name}" for name in ort.disabled_optimizers]
+            return " ".join(parts)
+
+
+def _threads(count: int) -> str:
+    return "" if count == 0 else f" {count} thread{'s' if count > 1 else ''}"

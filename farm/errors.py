@@ -1,0 +1,63 @@
+"""Every error the farm raises on purpose, in one tree.
+
+FarmError
+├── InputError          the user gave something that cannot work: exit code 2
+│   ├── ModelError      the model file, its external data, its operators, its shapes
+│   ├── DataError       the --data file: names, shapes, types, values
+│   ├── DeviceError     a device profile that is unknown, malformed or not there
+│   ├── CandidateError  a candidate or package description that cannot be read
+│   └── OptionError     a limit, budget or option that contradicts itself or the facts
+├── StoreError          the store cannot be used: locked, newer, read-only, disk full
+│   └── NotInStore      the run, trial or model that was asked for is not in the store
+├── CompileError        this candidate cannot be compiled for this model: a trial outcome
+└── InfrastructureError the farm itself failed: says nothing about any candidate
+
+A message is one sentence or two: what was wrong, where, what was expected, what came, and what
+to do. ``cli.py`` turns every FarmError into that message on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+
+class FarmError(Exception):
+    """Base of every error that is shown to the user as one sentence."""
+
+
+class InputError(FarmError):
+    """Something the user gave cannot work."""
+
+
+class ModelError(InputError):
+    """The model file cannot be used."""
+
+
+class DataError(InputError):
+    """The data file cannot be used with this model."""
+
+
+class DeviceError(InputError):
+    """A device profile is unknown, malformed, or its device is not there."""
+
+
+class CandidateError(InputError):
+    """A candidate file cannot be read."""
+
+
+class OptionError(InputError):
+    """A limit, budget or option cannot be satisfied."""
+
+
+class StoreError(FarmError):
+    """The store cannot be opened, read or written."""
+
+
+class NotInStore(StoreError):
+    """A record that was asked for by name or id does not exist."""
+
+
+class CompileError(FarmError):
+    """A candidate cannot be compiled for a model; becomes the outcome ``compile-error``."""
+
+
+class InfrastructureError(FarmError):
+    """The farm itself failed; says nothing about a candidate."""

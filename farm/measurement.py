@@ -1,0 +1,86 @@
+"""Measured values and what became of a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """Where a number comes from. Methods are never mixed in one ranking without saying so."""
+
+    MEASURED = "measured"  # a clock or a hardware counter
+    EMULATED = "emulated"  # counted by an instruction-level emulator
+    MODELLED = "modelled"  # computed from a model of the device
+    PLANNED = "planned"  # exact by construction, like a static arena
+
+
+class Metric(StrEnum):
+    """What is measured; the value's unit is fixed by the metric (``UNITS``)."""
+
+    LATENCY = "latency"
+    LATENCY_P50 = "latency_p50"
+    LATENCY_P90 = "latency_p90"
+    LATENCY_P99 = "latency_p99"
+    THROUGHPUT = "throughput"
+    PEAK_MEMORY = "peak_memory"
+    ENERGY = "energy"
+    ACCURACY = "accuracy"
+    LOAD_TIME = "load_time"
+    MODEL_SIZE = "model_size"
+
+
+UNITS: dict[Metric, str] = {
+    Metric.LATENCY: "s",
+    Metric.LATENCY_P50: "s",
+    Metric.LATENCY_P90: "s",
+    Metric.LATENCY_P99: "s",
+    Metric.THROUGHPUT: "1/s",
+    Metric.PEAK_MEMORY: "B",
+    Metric.ENERGY: "J",
+    Metric.ACCURACY: "1",
+    Metric.LOAD_TIME: "s",
+    Metric.MODEL_SIZE: "B",
+}
+
+
+class Outcome(StrEnum):
+    """What became of a trial. Only an infrastructure error is tried again."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    COMPILE_ERROR = "compile-error"
+    RUN_ERROR = "run-error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
+    INFRASTRUCTURE_ERROR = "infrastructure-error"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One value of one trial.
+
+    value: in the metric's unit. low, high: confidence interval, where there is one.
+    samples: the raw values behind it, in the same unit and in the order they were taken.
+    """
+
+    metric: Metric
+    value: float
+    method: Method
+    low: float | None = None
+    high: float | None = None
+    samples: tuple[float, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``value``, ``low``, ``high`` and ``samples``."""
+        return UNITS[self.metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A point estimate with a confidence interval, ``low <= value <= high``."""
+
+    value: float
+    low: float
+    high: float
