@@ -1,0 +1,1 @@
+"""The store: what the farm measured, kept in SQLite or PostgreSQL."""

@@ -141,12 +141,16 @@ class OpenVino:
     """The OpenVINO execution provider, a plugin of ONNX Runtime, on its CPU device.
 
     threads: inference threads; 0 leaves the number to OpenVINO.
+    pinning: threads are pinned to cores.
+    cpu_operators: operators that the provider refuses may run on ONNX Runtime's CPU provider;
+        without it such a model is a run error, never a silent mix.
     """
 
     __pydantic_config__ = _STRICT
     kind: Literal["openvino"] = "openvino"
     threads: int = 0
     pinning: bool = False
+    cpu_operators: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +235,9 @@ def engine_label(engine: OnnxRuntimeCpu | OpenVino | Fake) -> str:
     match engine:
         case Fake(seconds=seconds):
             return f"fake {seconds:g} s"
-        case OpenVino(threads=threads, pinning=pinning):
-            return "openvino" + _threads(threads) + (" pinned" if pinning else "")
+        case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
+            text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
+            return text + (" pinned" if pinning else "")
         case OnnxRuntimeCpu() as ort:
             parts = ["onnxruntime-cpu" + _threads(ort.threads)]
             parts += [] if ort.spinning else ["no-spin"]

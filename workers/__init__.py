@@ -1,0 +1,1 @@
+"""Executing: child processes, engines, meters, and the Ray actors that own them."""

@@ -1,0 +1,158 @@
+"""The models that the benchmarks tune and that no file in the repository holds.
+
+``python benchmarks/models.py FOLDER`` writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+OPSET = 20
+IR_VERSION = 10
+WEIGHT_SCALE = 0.05
+
+
+def main() -> None:
+    """Write every model to a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the models are written")
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = folder / "transformer_encoder.onnx"
+    onnx.save(transformer_encoder(), encoder)
+    resnet = folder / "resnet50.onnx"
+    shutil.copyfile(resnet50_path(), resnet)
+    for path in (encoder, resnet):
+        print(f"{path}: {path.stat().st_size} B")
+
+
+def transformer_encoder(
+    layers: int = 4, hidden: int = 256, sequence: int = 128, heads: int = 8, seed: int = 0
+) -> onnx.ModelProto:
+    """A transformer encoder with random weights, normalised after each residual sum.
+
+    Input ``tokens`` and output ``encoded``: float32 [1, sequence, hidden]. Each layer is
+    self-attention and a feed-forward part four times as wide (Vaswani et al. 2017, section 3).
+
+    Raises ValueError: ``hidden`` is not a multiple of ``heads``.
+    """
+    if hidden % heads:
+        raise ValueError(f"hidden must be a multiple of heads, and {hidden} is not one of {heads}")
+    encoder = _Encoder(hidden, sequence, heads, np.random.default_rng(seed))
+    value = "tokens"
+    for layer in range(layers):
+        value = encoder.layer(value, f"layer{layer}")
+    encoder.operator("Identity", [value], "encoded")
+    shape = [1, sequence, hidden]
+    graph = helper.make_graph(
+        encoder.nodes,
+        "transformer_encoder",
+        [helper.make_tensor_value_info("tokens", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("encoded", TensorProto.FLOAT, shape)],
+        encoder.constants,
+    )
+    model = helper.make_model(
+        graph,
+        producer_name="benchmarks/models.py",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def resnet50_path() -> Path:
+    """ResNet-50 from the onnx package's own test data; its weights are constants, not trained.
+
+    Raises FileNotFoundError: the installed onnx package came without its test data.
+    """
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    path = folder / "light_resnet50.onnx"
+    if not path.is_file():
+        raise FileNotFoundError(f"the installed onnx package has no {path}")
+    return path
+
+
+class _Encoder:
+    """Collects operators and weights; every method returns the name of its result."""
+
+    def __init__(self, hidden: int, sequence: int, heads: int, rng: np.random.Generator) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._hidden = hidden
+        self._rng = rng
+        self._split = self.constant("split_shape", np.array([1, sequence, heads, hidden // heads]))
+        self._joined = self.constant("joined_shape", np.array([1, sequence, hidden]))
+        self._scale = self.constant("scale", np.array([(hidden // heads) ** -0.5], np.float32))
+
+    def layer(self, value: str, name: str) -> str:
+        """Self-attention, then the feed-forward part, each added to its input and normalised."""
+        attended = self._attention(value, f"{name}_attention")
+        summed = self.operator("Add", [value, attended], f"{name}_attention_sum")
+        middle = self._normalized(summed, f"{name}_attention_norm")
+        wide = self._linear(middle, f"{name}_expand", self._hidden, 4 * self._hidden)
+        active = self.operator("Gelu", [wide], f"{name}_gelu")
+        narrow = self._linear(active, f"{name}_contract", 4 * self._hidden, self._hidden)
+        summed = self.operator("Add", [middle, narrow], f"{name}_feed_sum")
+        return self._normalized(summed, f"{name}_feed_norm")
+
+    def operator(
+        self, kind: str, inputs: list[str], name: str, *attributes: AttributeProto
+    ) -> str:
+        """Add one operator with one output, named like the operator."""
+        node = helper.make_node(kind, inputs, [name], name)
+        node.attribute.extend(attributes)
+        self.nodes.append(node)
+        return name
+
+    def constant(self, name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> str:
+        """Add one initializer."""
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _attention(self, value: str, name: str) -> str:
+        query = self._heads(value, f"{name}_query", [0, 2, 1, 3])
+        key = self._heads(value, f"{name}_key", [0, 2, 3, 1])
+        content = self._heads(value, f"{name}_value", [0, 2, 1, 3])
+        scores = self.operator("MatMul", [query, key], f"{name}_scores")
+        scaled = self.operator("Mul", [scores, self._scale], f"{name}_scaled")
+        weights = self.operator("Softmax", [scaled], f"{name}_softmax", _attribute("axis", -1))
+        mixed = self.operator("MatMul", [weights, content], f"{name}_mixed")
+        order = _attribute("perm", [0, 2, 1, 3])
+        ordered = self.operator("Transpose", [mixed], f"{name}_ordered", order)
+        joined = self.operator("Reshape", [ordered, self._joined], f"{name}_joined")
+        return self._linear(joined, f"{name}_output", self._hidden, self._hidden)
+
+    def _heads(self, value: str, name: str, order: list[int]) -> str:
+        projected = self._linear(value, name, self._hidden, self._hidden)
+        split = self.operator("Reshape", [projected, self._split], f"{name}_split")
+        return self.operator("Transpose", [split], f"{name}_heads", _attribute("perm", order))
+
+    def _linear(self, value: str, name: str, inputs: int, outputs: int) -> str:
+        weight = self._random(f"{name}_weight", inputs, outputs)
+        product = self.operator("MatMul", [value, weight], f"{name}_matmul")
+        return self.operator("Add", [product, self._random(f"{name}_bias", outputs)], name)
+
+    def _normalized(self, value: str, name: str) -> str:
+        scale = self.constant(f"{name}_scale", np.ones(self._hidden, np.float32))
+        bias = self.constant(f"{name}_bias", np.zeros(self._hidden, np.float32))
+        return self.operator("LayerNormalization", [value, scale, bias], name)
+
+    def _random(self, name: str, *shape: int) -> str:
+        values = WEIGHT_SCALE * self._rng.standard_normal(shape)
+        return self.constant(name, values.astype(np.float32))
+
+
+def _attribute(name: str, value: int | list[int]) -> AttributeProto:
+    return helper.make_attribute(name, value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Where a store is: what the user wrote after ``--store``, understood."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from farm.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A store's place.
+
+    path: of the SQLite file; None for a store in memory and for a server.
+    """
+
+    url: URL
+    path: Path | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the store is SQLite, on disk or in memory."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def sqlite_uri(self, *, read_only: bool) -> str:
+        """What SQLite opens. A mode or another parameter that the user gave is kept."""
+        if self.path is None:
+            return ":memory:"
+        given = {key: value for key, value in self.url.query.items() if key != "uri"}
+        mode = {"mode": "ro"} if read_only else {}
+        return f"{self.path.absolute().as_uri()}?{urlencode({'mode': 'rwc'} | given | mode)}"
+
+    def __str__(self) -> str:
+        """For messages: the file's path, or the URL without its password."""
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+
+def parse_address(text: str | None) -> Address:
+    """Understand a path, a SQLAlchemy URL, or None for the default place.
+
+    Raises OptionError: not a URL, or a database that is neither SQLite nor PostgreSQL.
+    """
+    if text is None:
+        return _sqlite_file(default_path())
+    if "://" not in text:
+        return _memory() if text == ":memory:" else _sqlite_file(Path(text).expanduser())
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise OptionError(
+            f"--store {text} is not a database URL. Give the path of a file, or a URL such as "
+            "postgresql://user@host/farm."
+        ) from None
+    match url.get_backend_name():
+        case "sqlite":
+            return _sqlite_url(url)
+        case "postgresql" | "postgres":
+            return Address(_with_driver(url))
+        case other:
+            raise OptionError(
+                f"--store names the database {other}, but a store can be SQLite or PostgreSQL. "
+                "Give the path of a file, or a URL such as postgresql://user@host/farm."
+            )
+
+
+def default_path() -> Path:
+    """``$XDG_DATA_HOME/farm/farm.db``, by default in ``~/.local/share``."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return folder / "farm" / "farm.db"
+
+
+def _sqlite_url(url: URL) -> Address:
+    database = (url.database or "").removeprefix("file:")
+    if database in {"", ":memory:"}:
+        return _memory()
+    return Address(url, Path(database).expanduser())
+
+
+def _sqlite_file(path: Path) -> Address:
+    return Address(URL.create("sqlite", database=str(path)), path)
+
+
+def _memory() -> Address:
+    return Address(URL.create("sqlite", database=":memory:"))
+
+
+def _with_driver(url: URL) -> URL:
+    bare = url.drivername in {"postgresql", "postgres"}
+    return url.set(drivername="postgresql+psycopg") if bare else url

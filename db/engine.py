@@ -1,0 +1,153 @@
+"""Connections to a store's database, and its errors as sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from db.address import Address
+from farm.errors import OptionError, StoreError
+
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for another writer, or for a server to answer."""
+
+_CONNECT_SECONDS_MIN = 2  # what libpq raises smaller values to
+
+
+def open_engine(address: Address, *, timeout: float, read_only: bool) -> Engine:
+    """An engine for the database; nothing is connected yet.
+
+    timeout: seconds to wait for another writer, or for a server to answer.
+
+    Raises StoreError: the driver is not installed. Raises OptionError: no such driver.
+    """
+    if address.is_sqlite:
+        return _sqlite_engine(address, timeout, read_only=read_only)
+    return _server_engine(address, timeout, read_only=read_only)
+
+
+def for_writing(engine: Engine) -> Engine:
+    """The same engine and connections, whose transactions take SQLite's write lock at once."""
+    return engine.execution_options(farm_begin="BEGIN IMMEDIATE")
+
+
+@contextmanager
+def translated(address: Address) -> Iterator[None]:
+    """Turn what the database says into a StoreError that names the store and a remedy."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise StoreError(
+            f"The store at {address} refused a record that contradicts the others: "
+            f"{first_line(error.orig)}."
+        ) from error
+    except DBAPIError as error:
+        raise StoreError(_explain(address, error.orig)) from error
+    except sqlite3.Error as error:
+        raise StoreError(_explain(address, error)) from error
+
+
+def first_line(cause: BaseException | None) -> str:
+    """What a driver said, without its second line (SQL, hints) and without the full stop."""
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
+
+
+def _sqlite_engine(address: Address, timeout: float, *, read_only: bool) -> Engine:
+    uri = address.sqlite_uri(read_only=read_only)
+
+    def connect() -> sqlite3.Connection:
+        # No isolation level: the driver would begin transactions by its own rules.
+        connection = sqlite3.connect(
+            uri, timeout=timeout, isolation_level=None, check_same_thread=False, uri=True
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    pool = QueuePool if address.path else StaticPool
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("farm_begin", "BEGIN"))
+
+
+def _server_engine(address: Address, timeout: float, *, read_only: bool) -> Engine:
+    arguments: dict[str, object] = {
+        "connect_timeout": max(_CONNECT_SECONDS_MIN, round(timeout)),
+    }
+    if read_only:
+        # Prepared statements hold one statement each, so none can follow a COMMIT.
+        arguments |= {"options": "-c default_transaction_read_only=on", "prepare_threshold": 0}
+    try:
+        return create_engine(address.url, connect_args=arguments)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"The store at {address} needs the Python package {error.name}, which is not "
+            "installed. Install it with: pip install 'farm[postgresql]'."
+        ) from None
+    except NoSuchModuleError:
+        raise OptionError(
+            f"--store {address} names a driver that SQLAlchemy does not know. "
+            "Write postgresql:// or postgresql+psycopg://."
+        ) from None
+
+
+def _explain(address: Address, cause: BaseException | None) -> str:
+    if isinstance(cause, sqlite3.Error):
+        # Extended codes carry their family in the low byte.
+        family = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        template = _SQLITE_SENTENCES.get(family, _OTHER)
+    else:
+        state = getattr(cause, "sqlstate", None)
+        template = _UNREACHABLE if state is None else _SERVER_SENTENCES.get(state, _OTHER)
+    return template.format(place=address, cause=first_line(cause))
+
+
+_OTHER = "The store at {place} cannot be used: {cause}."
+_LOCKED = (
+    "The store at {place} is locked by another program that writes to it. "
+    "Wait until that has ended, or give another --store."
+)
+_READ_ONLY = (
+    "The store at {place} is read-only. "
+    "Make the file and its folder writable, or give another --store."
+)
+_DISK_FULL = (
+    "The store at {place} cannot grow, because its disk is full. Free some space and try again; "
+    "what was committed before is safe."
+)
+_UNREACHABLE = (
+    "The store at {place} cannot be reached: {cause}. "
+    "Check that the server runs, and the address, user and password."
+)
+_SQLITE_SENTENCES = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_FULL: _DISK_FULL,
+    sqlite3.SQLITE_NOTADB: (
+        "{place} is not a store: it is not an SQLite database. Give another --store."
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "The store at {place} is damaged: {cause}. Put a copy of it in its place, or give "
+        "another --store."
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "The store at {place} cannot be opened. Check that this is a file, not a folder, and "
+        "that you may write to its folder, or give another --store."
+    ),
+}
+_SERVER_SENTENCES = {
+    "25006": _READ_ONLY,  # read_only_sql_transaction
+    "53100": _DISK_FULL,  # disk_full
+    "55P03": _LOCKED,  # lock_not_available
+    "40P01": _LOCKED,  # deadlock_detected
+}

@@ -1,0 +1,299 @@
+"""Reading a store. A reader works while a writer does, and never changes or creates a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Engine, Select, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.address import Address, parse_address
+from db.engine import LOCK_TIMEOUT, open_engine, translated
+from db.records import (
+    Block,
+    BlockSample,
+    CandidateRecord,
+    Machine,
+    Model,
+    Phase,
+    Run,
+    RunStatus,
+    Software,
+    Trial,
+)
+from db.schema import (
+    Base,
+    BlockRow,
+    BlockSampleRow,
+    CandidateRow,
+    MachineRow,
+    MeasurementRow,
+    ModelRow,
+    RunRow,
+    SoftwareRow,
+    TrialRow,
+)
+from db.upgrade import HEAD, current_revision, ensure_schema
+from farm.errors import NotInStore, OptionError, StoreError
+from farm.measurement import Measurement, Outcome
+
+Record = TypeVar("Record", Block, CandidateRecord, Machine, Model, Run, Software, Trial)
+
+_NAMED_MATCHES = 4
+
+
+class StoreReader:
+    """A store, open for reading. Every method is one transaction.
+
+    Every method raises StoreError when the database fails, and NotInStore when it is asked for
+    a record by its name or id and there is none.
+    """
+
+    def __init__(self, engine: Engine, address: Address) -> None:
+        self._engine = engine
+        self._address = address
+
+    @classmethod
+    def open(cls, url: str | None = None, *, timeout: float = LOCK_TIMEOUT) -> Self:
+        """Open a store that exists; one with an older schema is upgraded first.
+
+        url: a path, a SQLAlchemy URL, or None for the default place (``db.address``).
+        timeout: seconds to wait for a writer's lock, or for a server to answer.
+
+        Raises StoreError: there is no store, or it cannot be read. Raises OptionError: the URL
+        cannot be understood.
+        """
+        address = parse_address(url)
+        engine = open_existing(address, timeout)
+        return cls(engine, address)
+
+    def close(self) -> None:
+        """Close every connection. The store may not be used after that."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def place(self) -> str:
+        """The file's path, or the URL without its password, for messages."""
+        return str(self._address)
+
+    def machine(self, machine_id: str) -> Machine:
+        """The machine with this id."""
+        return self._one(Machine, MachineRow, MachineRow.id == machine_id, machine_id)
+
+    def software(self, software_id: str) -> Software:
+        """The software record with this id."""
+        return self._one(Software, SoftwareRow, SoftwareRow.id == software_id, software_id)
+
+    def model(self, sha256: str) -> Model:
+        """The model with this SHA-256."""
+        return self._one(Model, ModelRow, ModelRow.sha256 == sha256, sha256)
+
+    def candidate(self, candidate_id: str) -> CandidateRecord:
+        """The candidate with this id."""
+        condition = CandidateRow.id == candidate_id
+        return self._one(CandidateRecord, CandidateRow, condition, candidate_id)
+
+    def run(self, name: str) -> Run:
+        """The run with this name."""
+        return self._one(Run, RunRow, RunRow.name == name, name)
+
+    def runs(
+        self,
+        *,
+        model: str | None = None,
+        status: RunStatus | None = None,
+        limit: int | None = None,
+    ) -> tuple[Run, ...]:
+        """Runs, newest first. model: its name, its SHA-256, or the beginning of that."""
+        query = columns(RunRow, Run).order_by(RunRow.created_at.desc(), RunRow.name)
+        if model is not None:
+            query = query.where(RunRow.model_sha256.in_(models_called(model)))
+        if status is not None:
+            query = query.where(RunRow.status == status)
+        with self.reading() as session:
+            return tuple(Run(*row) for row in session.execute(query.limit(limit)))
+
+    def trial(self, trial_id: str) -> Trial:
+        """The trial with this id, or the only one whose id begins so.
+
+        Raises NotInStore. Raises OptionError: several ids begin so.
+        """
+        begins = TrialRow.id.startswith(trial_id, autoescape=True)
+        query = columns(TrialRow, Trial).where(begins).order_by(TrialRow.id)
+        with self.reading() as session:
+            found = [Trial(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
+        # An id sorts before the longer ones that begin with it.
+        if len(found) == 1 or (found and found[0].id == trial_id):
+            return found[0]
+        if not found:
+            raise NotInStore(self._missing("trial", trial_id))
+        names = ", ".join(trial.id for trial in found[:_NAMED_MATCHES])
+        more = " and others" if len(found) > _NAMED_MATCHES else ""
+        raise OptionError(
+            f"The trial id {trial_id!r} is ambiguous: it may be {names}{more}. "
+            "Give more of its characters."
+        )
+
+    def trials(
+        self,
+        *,
+        run: str | None = None,
+        device: str | None = None,
+        model: str | None = None,
+        outcome: Outcome | None = None,
+        phase: Phase | None = None,
+        limit: int | None = None,
+    ) -> tuple[Trial, ...]:
+        """Trials, oldest first. model: its name, its SHA-256, or the beginning of that."""
+        query = columns(TrialRow, Trial).order_by(TrialRow.created_at, TrialRow.id)
+        query = query.where(*trial_conditions(run, device, model, outcome, phase))
+        with self.reading() as session:
+            return tuple(Trial(*row) for row in session.execute(query.limit(limit)))
+
+    def measurements(self, trial_id: str) -> tuple[Measurement, ...]:
+        """What was measured in a trial, with samples, by metric; empty for an unknown trial."""
+        query = (
+            columns(MeasurementRow, Measurement)
+            .where(MeasurementRow.trial_id == trial_id)
+            .order_by(MeasurementRow.metric, MeasurementRow.method)
+        )
+        with self.reading() as session:
+            return tuple(Measurement(*row) for row in session.execute(query))
+
+    def blocks(self, run: str, device: str, race: int | None = None) -> tuple[Block, ...]:
+        """Blocks of one race, or of all, in the order they ran, discarded ones included."""
+        conditions = [BlockRow.run == run, BlockRow.device == device]
+        if race is not None:
+            conditions.append(BlockRow.race == race)
+        with self.reading() as session:
+            rows = session.scalars(
+                select(BlockRow).where(*conditions).order_by(BlockRow.race, BlockRow.index)
+            ).all()
+            samples = _samples_by_block(session, conditions)
+            return tuple(_block(row, samples.get(row.id, ())) for row in rows)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One read transaction, for other modules of ``db``."""
+        with translated(self._address), Session(self._engine) as session:
+            yield session
+
+    def _one(
+        self, record: type[Record], row: type[Base], condition: ColumnElement[bool], key: str
+    ) -> Record:
+        with self.reading() as session:
+            found = session.execute(columns(row, record).where(condition)).first()
+        if found is None:
+            raise NotInStore(self._missing(row.__tablename__, key))
+        return record(*found)
+
+    def _missing(self, what: str, key: str) -> str:
+        return (
+            f"There is no {what} {key!r} in the store at {self._address}. "
+            "`farm results` lists what there is."
+        )
+
+
+def open_existing(address: Address, timeout: float) -> Engine:
+    """A read-only engine for a store that exists and has the newest schema.
+
+    Raises StoreError: there is no store, or it cannot be read.
+    """
+    if address.path is not None and not address.path.exists():
+        raise StoreError(_no_store(address))
+    engine = open_engine(address, timeout=timeout, read_only=True)
+    revision = current_revision(engine, address)
+    if revision is None:
+        raise StoreError(_no_store(address))
+    if revision != HEAD:
+        writer = open_engine(address, timeout=timeout, read_only=False)
+        ensure_schema(writer, address)
+        writer.dispose()
+    return engine
+
+
+def columns(row: type[Base], record: type[Any]) -> Select[Any]:
+    """Select the columns of a row class in the order of a record's fields."""
+    attributes: Sequence[InstrumentedAttribute[Any]] = [
+        getattr(row, field.name) for field in fields(record)
+    ]
+    return select(*attributes)
+
+
+def models_called(text: str) -> Select[str]:
+    """The SHA-256 of every model that has this name, or whose SHA-256 begins so."""
+    begins = ModelRow.sha256.startswith(text.lower(), autoescape=True)
+    return select(ModelRow.sha256).where((ModelRow.name == text) | begins)
+
+
+def trial_conditions(
+    run: str | None,
+    device: str | None,
+    model: str | None,
+    outcome: Outcome | None,
+    phase: Phase | None = None,
+) -> list[ColumnElement[bool]]:
+    """What a trial must fulfil; None leaves a thing open."""
+    runs = select(RunRow.name).where(RunRow.model_sha256.in_(models_called(model or "")))
+    wanted = (
+        (run, TrialRow.run == run),
+        (device, TrialRow.device == device),
+        (model, TrialRow.run.in_(runs)),
+        (outcome, TrialRow.outcome == outcome),
+        (phase, TrialRow.phase == phase),
+    )
+    return [condition for value, condition in wanted if value is not None]
+
+
+def _no_store(address: Address) -> str:
+    return (
+        f"There is no store yet at {address}. `farm tune` and `farm bench` create it; "
+        "run one of them first, or give another --store."
+    )
+
+
+def _samples_by_block(
+    session: Session, conditions: Sequence[ColumnElement[bool]]
+) -> dict[int, tuple[BlockSample, ...]]:
+    query = (
+        columns(BlockSampleRow, BlockSample)
+        .add_columns(BlockSampleRow.block_id)
+        .join(BlockRow, BlockRow.id == BlockSampleRow.block_id)
+        .where(*conditions)
+        .order_by(BlockSampleRow.block_id, BlockSampleRow.order)
+    )
+    found: dict[int, tuple[BlockSample, ...]] = {}
+    for *values, block_id in session.execute(query):
+        found[block_id] = (*found.get(block_id, ()), BlockSample(*values))
+    return found
+
+
+def _block(row: BlockRow, samples: tuple[BlockSample, ...]) -> Block:
+    return Block(
+        run=row.run,
+        device=row.device,
+        race=row.race,
+        index=row.index,
+        started_at=row.started_at,
+        kept=row.kept,
+        samples=samples,
+        reason=row.reason,
+        sentinel_seconds=row.sentinel_seconds,
+    )

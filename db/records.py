@@ -1,0 +1,252 @@
+"""The records that go into the store and come out of it, as frozen values.
+
+Times are UTC and aware. Fields called ``details``, ``request``, ``versions`` and ``summary``
+are JSON texts: the store keeps them and does not look inside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from farm.candidate import Candidate, to_json
+from farm.measurement import Measurement, Metric, Outcome
+
+
+class RunKind(StrEnum):
+    """Which command a run is an invocation of."""
+
+    TUNE = "tune"
+    BENCH = "bench"
+    NIGHTLY = "nightly"
+
+
+class RunStatus(StrEnum):
+    """How far a run came. A run that was killed stays ``running`` until it is resumed."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """What a trial is for."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+    BENCH = "bench"
+
+
+def content_id(*parts: str) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the parts, which may not be reordered."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def utc_now() -> datetime:
+    """The time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A computer. id: hash of the other fields up to ``memory_bytes``; see ``identify``."""
+
+    id: str
+    hostname: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    details: str = "{}"
+
+    @classmethod
+    def identify(
+        cls, hostname: str, cpu: str, cores: int, memory_bytes: int, details: str = "{}"
+    ) -> Machine:
+        """A machine with the id that follows from what it is."""
+        key = content_id(hostname, cpu, str(cores), str(memory_bytes))
+        return cls(key, hostname, cpu, cores, memory_bytes, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """The versions that took part in a trial: python, onnxruntime, farm and others."""
+
+    id: str
+    versions: str
+
+    @classmethod
+    def identify(cls, versions: str) -> Software:
+        """A software record with the id that follows from its versions, a canonical JSON text."""
+        return cls(content_id(versions), versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An ONNX model. sha256: of its content, weights included. macs: per inference."""
+
+    sha256: str
+    name: str
+    opset: int
+    operators: int
+    parameters: int
+    macs: int
+    details: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """A candidate as its canonical JSON text, with the short name that tables show."""
+
+    id: str
+    json: str
+    label: str
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> CandidateRecord:
+        """The record of a candidate."""
+        return cls(candidate.id, to_json(candidate), candidate.label())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation of tune, bench or nightly.
+
+    name: unique, for people: ``kws-20261121-065312``.
+    request: what was asked for, enough to resume the run by its name.
+    active_seconds: time spent working, over all the times that the run was resumed.
+    summary: what came out of it, once it is finished.
+    """
+
+    name: str
+    kind: RunKind
+    model_sha256: str
+    machine_id: str
+    software_id: str
+    seed: int
+    request: str
+    status: RunStatus = RunStatus.RUNNING
+    created_at: datetime = field(default_factory=utc_now)
+    finished_at: datetime | None = None
+    active_seconds: float = 0.0
+    summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate on one device in one run.
+
+    id: given by the caller, the same each time the run is resumed.
+    outcome: None while the trial is pending.
+    attempts: how often the trial was leased to a worker.
+    """
+
+    id: str
+    run: str
+    device: str
+    candidate_id: str
+    phase: Phase
+    machine_id: str
+    software_id: str
+    outcome: Outcome | None = None
+    message: str = ""
+    attempts: int = 0
+    artifact_key: str | None = None
+    created_at: datetime = field(default_factory=utc_now)
+    finished_at: datetime | None = None
+    details: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSample:
+    """What one trial's candidate did in one block.
+
+    seconds, cpu_seconds: wall and processor time per inference, the mean over ``loops``.
+    order: place of the candidate in the block's random order, from 0.
+    """
+
+    trial_id: str
+    seconds: float
+    cpu_seconds: float
+    loops: int
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One round of a race, in which every live candidate ran once.
+
+    race: number of the race within run and device; index: number of the block within the race.
+    A discarded block stays (``kept`` is false, ``reason`` says why), and the one that is run
+    in its place has an index of its own.
+    sentinel_seconds: time of the fixed sentinel workload, where it ran.
+    """
+
+    run: str
+    device: str
+    race: int
+    index: int
+    started_at: datetime
+    kept: bool
+    samples: tuple[BlockSample, ...]
+    reason: str = ""
+    sentinel_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compiled candidate. key: its content address; bytes: its size."""
+
+    key: str
+    model_sha256: str
+    kind: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One model x case x device x metric, followed over time."""
+
+    id: str
+    model_sha256: str
+    case: str
+    device: str
+    metric: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePoint:
+    """A place where a series changed its level.
+
+    run: the first run at the new level. ratio: new level over old, with its interval.
+    """
+
+    series_id: str
+    run: str
+    found_at: datetime
+    ratio: float
+    low: float
+    high: float
+    details: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One trial as ``farm results`` shows it; measurements come without their samples."""
+
+    trial: str
+    run: str
+    created_at: datetime
+    model: str
+    device: str
+    candidate: str
+    candidate_id: str
+    phase: Phase
+    outcome: Outcome | None
+    message: str
+    latency: Measurement | None
+    memory: Measurement | None
+    energy: Measurement | None
+    accuracy: Measurement | None

@@ -1,0 +1,265 @@
+"""The tables of the store, as SQLAlchemy models, and how special values are kept in columns.
+
+A row class has the attributes of its record in ``db/records.py``, under the same names; column
+names differ where the attribute is a reserved word of SQL. A change here needs a migration.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import ClassVar
+
+import numpy as np
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from db.records import Phase, RunKind, RunStatus
+from farm.measurement import Method, Metric, Outcome
+
+VERSION_TABLE = "farm_schema_version"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC; SQLite has no time zones and would lose it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """From UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Float64Samples(TypeDecorator[tuple[float, ...]]):
+    """Raw samples as little-endian float64, one after another."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, _dialect: Dialect) -> bytes:
+        """To bytes."""
+        return np.asarray(value or (), dtype="<f8").tobytes()
+
+    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> tuple[float, ...]:
+        """From bytes."""
+        return tuple(np.frombuffer(value or b"", dtype="<f8").tolist())
+
+
+class Message(TypeDecorator[str]):
+    """Text from elsewhere. A candidate that crashes may say anything, also what is not text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str:
+        """Without NUL and lone surrogates, which databases refuse."""
+        text = (value or "").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    values = [str(member) for member in kind]
+    return Enum(kind, native_enum=False, length=32, values_callable=lambda _: values)
+
+
+class Base(DeclarativeBase):
+    """The tables' common types and naming rules."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        str: Text,
+        float: Double,
+        datetime: UtcDateTime,
+        RunKind: _enum(RunKind),
+        RunStatus: _enum(RunStatus),
+        Phase: _enum(Phase),
+        Outcome: _enum(Outcome),
+        Metric: _enum(Metric),
+        Method: _enum(Method),
+    }
+
+
+class MachineRow(Base):
+    """A computer on which something was measured."""
+
+    __tablename__ = "machine"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    hostname: Mapped[str]
+    cpu: Mapped[str]
+    cores: Mapped[int]
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[str]
+
+
+class SoftwareRow(Base):
+    """A set of software versions."""
+
+    __tablename__ = "software"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    versions: Mapped[str]
+
+
+class ModelRow(Base):
+    """An ONNX model."""
+
+    __tablename__ = "model"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    opset: Mapped[int]
+    operators: Mapped[int]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    macs: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[str]
+
+
+class CandidateRow(Base):
+    """A candidate, as canonical JSON."""
+
+    __tablename__ = "candidate"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    json: Mapped[str]
+    label: Mapped[str]
+
+
+class ArtifactRow(Base):
+    """A compiled candidate."""
+
+    __tablename__ = "artifact"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
+    kind: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class RunRow(Base):
+    """One invocation of tune, bench or nightly."""
+
+    __tablename__ = "run"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[RunKind]
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"), index=True)
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    request: Mapped[str]
+    status: Mapped[RunStatus]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    finished_at: Mapped[datetime | None]
+    active_seconds: Mapped[float]
+    summary: Mapped[str | None]
+
+
+class TrialRow(Base):
+    """One candidate on one device in one run."""
+
+    __tablename__ = "trial"
+    __table_args__ = (Index(None, "run", "device"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.name"))
+    device: Mapped[str]
+    candidate_id: Mapped[str] = mapped_column(ForeignKey("candidate.id"), index=True)
+    phase: Mapped[Phase]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
+    outcome: Mapped[Outcome | None]
+    message: Mapped[str] = mapped_column(Message)
+    attempts: Mapped[int]
+    artifact_key: Mapped[str | None] = mapped_column(ForeignKey("artifact.key"))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    finished_at: Mapped[datetime | None]
+    details: Mapped[str]
+
+
+class MeasurementRow(Base):
+    """One value of one trial: summary columns, and the raw samples behind it."""
+
+    __tablename__ = "measurement"
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    metric: Mapped[Metric] = mapped_column(primary_key=True)
+    method: Mapped[Method] = mapped_column(primary_key=True)
+    unit: Mapped[str]
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    sample_count: Mapped[int]
+    samples: Mapped[tuple[float, ...]] = mapped_column(Float64Samples)
+
+
+class BlockRow(Base):
+    """One round of a race."""
+
+    __tablename__ = "block"
+    __table_args__ = (UniqueConstraint("run", "device", "race", "block_index"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.name"))
+    device: Mapped[str]
+    race: Mapped[int]
+    index: Mapped[int] = mapped_column("block_index")
+    started_at: Mapped[datetime]
+    kept: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Message)
+    sentinel_seconds: Mapped[float | None]
+
+
+class BlockSampleRow(Base):
+    """What one trial's candidate did in one block."""
+
+    __tablename__ = "block_sample"
+    block_id: Mapped[int] = mapped_column(ForeignKey("block.id"), primary_key=True)
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True, index=True)
+    seconds: Mapped[float]
+    cpu_seconds: Mapped[float]
+    loops: Mapped[int]
+    order: Mapped[int] = mapped_column("run_order")
+
+
+class SeriesRow(Base):
+    """One model x case x device x metric, followed over time."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("model_sha256", "case_name", "device", "metric"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
+    case: Mapped[str] = mapped_column("case_name")
+    device: Mapped[str]
+    metric: Mapped[Metric]
+
+
+class ChangePointRow(Base):
+    """A place where a series changed its level."""
+
+    __tablename__ = "change_point"
+    series_id: Mapped[str] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.name"), primary_key=True)
+    found_at: Mapped[datetime]
+    ratio: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    details: Mapped[str]

@@ -1,0 +1,1 @@
+"""Compile passes: from the user's graph and a candidate to the artifact an engine loads."""

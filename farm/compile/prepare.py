@@ -1,0 +1,188 @@
+"""Prepares the user's graph for passes that rewrite operators: constants folded, opset raised.
+
+Names of operators that stay are the user's names, so that a candidate can name them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import onnx
+import onnxruntime as ort
+
+from farm.compile.passes import (
+    Compiled,
+    PassResult,
+    clone,
+    cpu_session,
+    quiet,
+    reported_as,
+    session_options,
+)
+
+_OLDEST_OPSET = 13  # QuantizeLinear and DequantizeLinear per channel
+_RAISED_OPSET = 17  # LayerNormalization, and widely supported
+_NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
+_FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs
+
+
+def prepare(model: onnx.ModelProto) -> Compiled:
+    """The float graph that quantisation and float conversion start from.
+
+    Weights are plain initializers, batch normalisation is folded into convolutions, branches
+    with a known condition are inlined, every tensor has an inferred shape. Raises CompileError.
+    """
+    return Compiled(model).then(
+        SupportedIr(), FreezeWeights(), RaiseOpset(), Simplify(), SumToAdd(), InferShapes()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SupportedIr:
+    """Lower the IR version to what the graph needs: onnx writes newer ones than engines read."""
+
+    name: ClassVar[str] = "supported-ir"
+    requires: ClassVar[str] = "a valid model"
+    ensures: ClassVar[str] = "an IR version that the engines read"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. The graph itself stays as it is."""
+        if model.ir_version <= _NEWEST_SAFE_IR:
+            return PassResult(model, changed=False)
+        needed = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+        version = min(model.ir_version, max(_NEWEST_SAFE_IR, needed))
+        lowered = clone(model)
+        lowered.ir_version = version
+        note = f"IR version lowered from {model.ir_version} to {version}."
+        return PassResult(lowered, version != model.ir_version, (note,))
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeWeights:
+    """Make initializers that are listed as graph inputs, too, into constants."""
+
+    name: ClassVar[str] = "freeze-weights"
+    requires: ClassVar[str] = "a valid model"
+    ensures: ClassVar[str] = "graph inputs are what the caller feeds"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass."""
+        weights = {tensor.name for tensor in model.graph.initializer}
+        fed = [value for value in model.graph.input if value.name not in weights]
+        if len(fed) == len(model.graph.input):
+            return PassResult(model, changed=False)
+        frozen = clone(model)
+        frozen.ir_version = max(model.ir_version, _FIRST_IR_WITH_CONSTANTS)
+        del frozen.graph.input[:]
+        frozen.graph.input.extend(fed)
+        return PassResult(frozen, changed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseOpset:
+    """Convert old graphs: quantised ones are invalid below opset 13."""
+
+    name: ClassVar[str] = "raise-opset"
+    requires: ClassVar[str] = "weights that are not graph inputs"
+    ensures: ClassVar[str] = f"opset {_OLDEST_OPSET} or later"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError when the converter does not know an operator."""
+        version = opset(model)
+        if version >= _OLDEST_OPSET:
+            return PassResult(model, changed=False)
+        with reported_as(self.name), quiet():
+            raised = onnx.version_converter.convert_version(model, _RAISED_OPSET)
+        raised.ir_version = max(model.ir_version, raised.ir_version)
+        note = f"Opset raised from {version} to {_RAISED_OPSET}."
+        return PassResult(raised, changed=True, notes=(note,))
+
+
+@dataclass(frozen=True, slots=True)
+class Simplify:
+    """ONNX Runtime's engine-independent rewriting, with weights behind DequantizeLinear folded.
+
+    Matrix products keep their separate bias, because they are quantised without it.
+    """
+
+    name: ClassVar[str] = "simplify"
+    requires: ClassVar[str] = "fixed shapes"
+    ensures: ClassVar[str] = "no operator computes a constant; batch normalisation is folded"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError when ONNX Runtime does not load the model."""
+        with tempfile.TemporaryDirectory(prefix="farm-") as folder, reported_as(self.name):
+            target = Path(folder) / "simple.onnx"
+            options = session_options()
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            options.optimized_model_filepath = str(target)
+            # Without it, constant folding stops at DequantizeLinear.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+            cpu_session(model, options, ("MatMulAddFusion",))
+            simple = onnx.load(target)
+        _drop_unused_domains(simple)
+        before, after = len(model.graph.node), len(simple.graph.node)
+        notes = (f"{before - after} of {before} operators folded away.",) if after < before else ()
+        return PassResult(simple, before != after, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class SumToAdd:
+    """Write a Sum of two tensors as Add, which engines fuse and quantise."""
+
+    name: ClassVar[str] = "sum-to-add"
+    requires: ClassVar[str] = "opset 8 or later"
+    ensures: ClassVar[str] = "no Sum has exactly two inputs"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass."""
+        if not any(_is_pair_sum(node) for node in model.graph.node):
+            return PassResult(model, changed=False)
+        written = clone(model)
+        for node in filter(_is_pair_sum, written.graph.node):
+            node.op_type = "Add"
+        return PassResult(written, changed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class InferShapes:
+    """Record type and shape of every tensor that onnx can infer."""
+
+    name: ClassVar[str] = "infer-shapes"
+    requires: ClassVar[str] = "fixed shapes"
+    ensures: ClassVar[str] = "value_info for every tensor between standard operators"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError when operators contradict each other's shapes."""
+        with reported_as(self.name):
+            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return PassResult(inferred, changed=False)
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operator set that a model imports."""
+    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+
+
+def _is_pair_sum(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Sum" and len(node.input) == 2
+
+
+def _drop_unused_domains(model: onnx.ModelProto) -> None:
+    """Remove the operator sets that ONNX Runtime lists in every model it saves."""
+    used = {node.domain for node in _all_nodes(model.graph)} | {"", "ai.onnx"}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_nodes(inner)

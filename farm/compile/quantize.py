@@ -1,0 +1,213 @@
+"""Quantisation passes: static int8 (QDQ), dynamic int8, int4 weights.
+
+All start from a prepared graph (``farm.compile.prepare``) and raise CompileError when there is
+nothing to quantise, when a name to keep in float is unknown, or when the quantiser gives up.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.calibrate import CalibrationMethod as OrtMethod
+from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
+from farm.compile.calibrate import Calibration
+from farm.compile.operators import (
+    FLOAT_RESULT,
+    Facts,
+    activations,
+    chosen,
+    quantizable,
+    with_followers,
+)
+from farm.compile.passes import PassResult, clone, quiet, reported_as, sort_nodes
+
+_PREPARED = "a prepared graph: weights are initializers, shapes are known"
+
+
+def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The activations whose ranges static int8 needs, whatever it keeps in float."""
+    names = [operator.name for operator in quantizable(model, StaticInt8())]
+    return activations(model, with_followers(model, names))
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeStatic:
+    """Write QuantizeLinear and DequantizeLinear around operators: u8 activations, s8 weights.
+
+    calibration: ranges of ``tensors_to_calibrate``.
+    """
+
+    choice: StaticInt8
+    calibration: Calibration
+
+    name: ClassVar[str] = "quantize-static"
+    requires: ClassVar[str] = _PREPARED + ", opset 13 or later"
+    ensures: ClassVar[str] = "operators that static int8 applies to compute in int8"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError."""
+        names = chosen(model, self.choice)
+        every = with_followers(model, names, self.choice.keep_float)
+        types = {node.op_type for node in model.graph.node if node.name in set(every)}
+        with reported_as(self.name), quiet():
+            quantised = clone(model)
+            add_infer_metadata(quantised)  # keeps the quantiser from inferring shapes again
+            quantizer = QDQQuantizer(
+                quantised,
+                self.choice.per_channel,
+                False,  # noqa: FBT003 - full 8-bit weights
+                QuantType.QInt8,
+                QuantType.QUInt8,
+                _tensors_data(self.calibration),
+                list(every),
+                [],
+                sorted(types),
+                {"OpTypesToExcludeOutputQuantization": list(FLOAT_RESULT)},
+            )
+            quantizer.quantize_model()
+            written = sort_nodes(quantizer.model.model)
+        _drop_metadata(written)
+        notes = (*self.calibration.notes, _count_note(len(names), model, self.choice))
+        return PassResult(written, changed=True, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class GemmToMatMul:
+    """Write general matrix products as MatMul and Add; the MatMul keeps the operator's name."""
+
+    name: ClassVar[str] = "gemm-to-matmul"
+    requires: ClassVar[str] = _PREPARED
+    ensures: ClassVar[str] = "no plain Gemm with constant weights"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass."""
+        facts = Facts(model)
+        if not any(_is_plain_gemm(node, facts) for node in model.graph.node):
+            return PassResult(model, changed=False)
+        split = clone(model)
+        nodes = list(split.graph.node)
+        del split.graph.node[:]
+        for node in nodes:
+            plain = _is_plain_gemm(node, facts)
+            split.graph.node.extend(_split_gemm(node, split.graph) if plain else [node])
+        return PassResult(split, changed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeDynamic:
+    """s8 weights; activation ranges are found at run time."""
+
+    choice: DynamicInt8
+
+    name: ClassVar[str] = "quantize-dynamic"
+    requires: ClassVar[str] = _PREPARED
+    ensures: ClassVar[str] = "operators that dynamic int8 applies to compute in int8"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError."""
+        names = chosen(model, self.choice)
+        types = {node.op_type for node in model.graph.node if node.name in set(names)}
+        with (
+            tempfile.TemporaryDirectory(prefix="farm-") as folder,
+            reported_as(self.name),
+            quiet(),
+        ):
+            target = Path(folder) / "dynamic.onnx"
+            quantize_dynamic(
+                clone(model),
+                target,
+                op_types_to_quantize=sorted(types),
+                nodes_to_quantize=list(names),
+                per_channel=self.choice.per_channel,
+                weight_type=QuantType.QInt8,
+            )
+            written = onnx.load(target)
+        _drop_metadata(written)
+        note = _count_note(len(names), model, self.choice)
+        return PassResult(written, changed=True, notes=(note,))
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeWeightsInt4:
+    """Block-wise 4-bit weights, symmetric: ``MatMulNBits`` of ONNX Runtime."""
+
+    choice: WeightOnlyInt4
+
+    name: ClassVar[str] = "quantize-int4"
+    requires: ClassVar[str] = _PREPARED
+    ensures: ClassVar[str] = "matrix products with constant weights are MatMulNBits"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass. Raises CompileError."""
+        names = chosen(model, self.choice)
+        every = {node.name for node in model.graph.node}
+        with reported_as(self.name), quiet():
+            quantizer = MatMulNBitsQuantizer(
+                clone(model),
+                block_size=self.choice.block_size,
+                is_symmetric=True,
+                accuracy_level=self.choice.accuracy_level,
+                nodes_to_exclude=sorted(every.difference(names)),
+                op_types_to_quantize=("MatMul",),
+            )
+            quantizer.process()
+        written: onnx.ModelProto = quantizer.model.model
+        note = _count_note(len(names), model, self.choice)
+        return PassResult(written, changed=True, notes=(note,))
+
+
+def _tensors_data(calibration: Calibration) -> TensorsData:
+    # The method only selects how the container reads its values: plain pairs are min-max.
+    pairs = {
+        name: TensorData(lowest=np.float32(found.lowest), highest=np.float32(found.highest))
+        for name, found in calibration.ranges.items()
+    }
+    return TensorsData(OrtMethod.MinMax, pairs)
+
+
+def _count_note(
+    count: int, model: onnx.ModelProto, choice: StaticInt8 | DynamicInt8 | WeightOnlyInt4
+) -> str:
+    possible = len(quantizable(model, choice))
+    return f"{count} of {possible} operators quantised ({choice.kind})."
+
+
+def _drop_metadata(model: onnx.ModelProto) -> None:
+    kept = [entry for entry in model.metadata_props if not entry.key.startswith("onnx.")]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+
+
+def _is_plain_gemm(node: onnx.NodeProto, facts: Facts) -> bool:
+    """Whether a Gemm is x W + b with constant W, without factors; W may be transposed."""
+    if node.op_type != "Gemm" or not facts.is_weight(node.input[1]):
+        return False
+    values = {a.name: a.f if a.type == onnx.AttributeProto.FLOAT else a.i for a in node.attribute}
+    return values.get("alpha", 1) == 1 and values.get("beta", 1) == 1 and not values.get("transA")
+
+
+def _split_gemm(node: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    weight = node.input[1]
+    if any(a.name == "transB" and a.i for a in node.attribute):
+        stored = next(tensor for tensor in graph.initializer if tensor.name == weight)
+        weight = f"{node.name}/weight"
+        turned = np.ascontiguousarray(onnx.numpy_helper.to_array(stored).T)
+        graph.initializer.append(onnx.numpy_helper.from_array(turned, weight))
+    bias = node.input[2] if len(node.input) > 2 else ""
+    product = f"{node.name}/product" if bias else node.output[0]
+    nodes = [onnx.helper.make_node("MatMul", [node.input[0], weight], [product], node.name)]
+    if bias:
+        add = onnx.helper.make_node("Add", [product, bias], node.output, f"{node.name}/bias")
+        nodes.append(add)
+    return nodes

@@ -1,0 +1,136 @@
+"""Device profiles: TOML files that say what a device is and what can run on it.
+
+A profile says nothing about whether its device is there: that is found out on the machine, by
+``workers.discovery``, and what was found is an :class:`Availability`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from farm.errors import DeviceError
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+class DeviceKind(StrEnum):
+    """What sort of processor a profile describes."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    DSP = "dsp"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerFigures:
+    """Constants of the energy model E = static_watts t + Σ macs e_mac + Σ bytes e_byte.
+
+    joules_per_mac: by arithmetic type (``float32``, ``bfloat16``, ``float16``, ``int8``).
+    joules_per_byte: of traffic between memory and the cores.
+    source: where the figures come from.
+    """
+
+    __pydantic_config__ = _STRICT
+    static_watts: float
+    joules_per_byte: float
+    joules_per_mac: dict[str, float]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """One device as its TOML file describes it.
+
+    engines: kinds of engine that may run here, the default one (the baseline's) first.
+    interpreter: Python of the child processes; empty means the farm's own.
+    memory_bytes: memory a trial may use; 0 means what the machine has.
+    ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.
+    """
+
+    __pydantic_config__ = _STRICT
+    name: str
+    kind: DeviceKind
+    description: str
+    engines: tuple[str, ...]
+    interpreter: str = ""
+    memory_bytes: int = 0
+    power: PowerFigures | None = None
+    ray_resources: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether this device pretends: its numbers are for tests of the farm only."""
+        return self.engines == ("fake",)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a profile's device can be used here, and if not, why and what would change it."""
+
+    available: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+_ADAPTER: TypeAdapter[DeviceProfile] = TypeAdapter(DeviceProfile)
+
+
+def parse_profile(text: str, source: str) -> DeviceProfile:
+    """Read a profile from TOML text; ``source`` names the text in messages.
+
+    Raises DeviceError: not TOML, a missing or unknown key, a wrong value.
+    """
+    try:
+        return _ADAPTER.validate_python(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DeviceError(f"Device profile {source} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise DeviceError(f"Device profile {source}: at {where}: {first['msg']}.") from None
+
+
+def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
+    """The profiles that come with the farm, then those in ``folder``, which win by name.
+
+    Raises DeviceError for a profile that cannot be read.
+    """
+    texts = [
+        (entry.name, entry.read_text(encoding="utf-8"))
+        for entry in (resources.files("farm") / "profiles").iterdir()
+        if entry.name.endswith(".toml")
+    ]
+    if folder is not None and folder.is_dir():
+        texts += [(str(p), p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.toml"))]
+    parsed = (parse_profile(text, source) for source, text in texts)
+    return {profile.name: profile for profile in parsed}
+
+
+def select_profiles(
+    names: Iterable[str], profiles: dict[str, DeviceProfile]
+) -> tuple[DeviceProfile, ...]:
+    """The profiles of these names, in order, each once.
+
+    Raises DeviceError for an unknown name, offering the nearest ones.
+    """
+    wanted = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not wanted:
+        raise DeviceError("No device was named. Give at least one, for example --devices cpu.")
+    for name in wanted:
+        if name not in profiles:
+            known = sorted(n for n, p in profiles.items() if not p.is_fake)
+            near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            raise DeviceError(
+                f"Unknown device '{name}'. {hint}Known devices: {', '.join(known)}. "
+                "`farm devices` shows what each one is."
+            )
+    return tuple(profiles[name] for name in wanted)

@@ -1,0 +1,39 @@
+"""What an ONNX Runtime session is created with, as plain JSON.
+
+The child process creates its session from a :class:`SessionSpec`, and the very same file,
+``session.json``, is delivered with the winner: what was measured is what leaves the farm. This
+module imports nothing but the standard library, because children may run in interpreters that
+have no more than an engine installed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """How to create the session.
+
+    provider: the execution provider that every operator must be assigned to.
+    plugin: Python package of a plugin provider (``get_library_path()``), empty for built-in ones.
+    provider_options, config_entries: passed through as they are.
+    intra_op_num_threads, enable_mem_pattern, graph_optimization_level: of ``SessionOptions``.
+    disabled_optimizers: graph transformers that are switched off.
+    allow_cpu_fallback: whether operators the provider refuses may run on the CPU provider.
+    """
+
+    provider: str
+    plugin: str = ""
+    provider_options: dict[str, str] = field(default_factory=dict)
+    config_entries: dict[str, str] = field(default_factory=dict)
+    intra_op_num_threads: int = 0
+    enable_mem_pattern: bool = True
+    graph_optimization_level: int = 99
+    disabled_optimizers: tuple[str, ...] = ()
+    allow_cpu_fallback: bool = False
+
+    def to_json(self) -> str:
+        """The content of ``session.json``."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,223 @@
+"""Comparing latencies on a noisy machine: paired rank statistics and distribution-free intervals.
+
+Pairs come from blocks: both values of a pair were measured in the same block, so that the drift
+of the machine cancels in their log ratio. Nothing here assumes a normal distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from math import ceil, exp, inf, log1p, sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import binom, rankdata
+
+from farm.measurement import Estimate
+
+FloatArray = NDArray[np.float64]
+Alternative = Literal["two-sided", "less", "greater"]
+
+# Up to here the null distribution is counted, beyond it is approximated by a normal one.
+_EXACT_PAIRS = 64
+
+# Relative efficiency of the signed-rank test against the t test under normal noise: 3 / pi.
+_EFFICIENCY = 0.955
+
+_STEADY_VALUES = 20
+_STEADY_MEANS = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How much faster a candidate is than a reference.
+
+    ratio: reference latency over candidate latency, 2.0 = the candidate is twice as fast.
+    p_value: two-sided, of the hypothesis that both are equally fast. pairs: blocks compared.
+    """
+
+    ratio: Estimate
+    p_value: float
+    pairs: int
+
+
+def compare(
+    candidate_seconds: FloatArray, reference_seconds: FloatArray, confidence: float = 0.95
+) -> Comparison:
+    """Compare two series of latencies, [blocks] each, of which equal positions share a block.
+
+    Raises ValueError when the series differ in length, are empty or hold a value that is not a
+    positive finite time.
+    """
+    candidate = _log_seconds(candidate_seconds, "candidate")
+    reference = _log_seconds(reference_seconds, "reference")
+    if len(candidate) != len(reference):
+        raise ValueError(
+            f"a paired comparison needs one time of each per block; got {len(candidate)} of the "
+            f"candidate and {len(reference)} of the reference"
+        )
+    ratios = reference - candidate
+    return Comparison(ratio_interval(ratios, confidence), signed_rank_p(ratios), len(ratios))
+
+
+def hodges_lehmann(d: FloatArray) -> float:
+    """The centre of ``d`` [n], n >= 1: the median of its n (n + 1) / 2 Walsh averages."""
+    return float(np.median(_walsh_averages(d)))
+
+
+def paired_interval(d: FloatArray, confidence: float) -> Estimate:
+    """The Hodges-Lehmann centre of ``d`` [n] and its interval from the ordered Walsh averages.
+
+    The interval inverts the signed-rank test (Hollander, Wolfe and Chicken 2014, section 3.3);
+    ties and zeros make it wider, never too narrow. Where n is too small for the confidence
+    (below 6 for 95 %) no interval exists, and the limits are infinite.
+    """
+    averages = np.sort(_walsh_averages(d))
+    depth = _interval_depth(len(d), (1 - confidence) / 2)
+    centre = float(np.median(averages))
+    if depth == 0:
+        return Estimate(centre, -inf, inf)
+    return Estimate(centre, float(averages[depth - 1]), float(averages[-depth]))
+
+
+def ratio_interval(log_ratios: FloatArray, confidence: float) -> Estimate:
+    """The ratio behind paired ``log_ratios`` [n]; limits 0 and infinity where none exist."""
+    interval = paired_interval(log_ratios, confidence)
+    return Estimate(exp(interval.value), exp(interval.low), exp(interval.high))
+
+
+def signed_rank_p(d: FloatArray, alternative: Alternative = "two-sided") -> float:
+    """Wilcoxon's signed-rank test of ``d`` [n] being centred on zero.
+
+    Zeros are left out, ties share their mean rank; exact given the ties up to 64 pairs, then
+    normal with continuity correction. ``greater`` asks whether d tends to be above zero. Returns
+    1.0 when nothing but zeros is there.
+    """
+    d = d[d != 0]
+    if d.size == 0:
+        return 1.0
+    # Mean ranks are multiples of one half: doubled, they are integers that can be counted.
+    ranks = np.rint(2 * rankdata(np.abs(d))).astype(np.int64)
+    above = int(ranks[d > 0].sum())
+    below = int(ranks.sum()) - above
+    match alternative:
+        case "less":
+            return _null_probability(ranks, above)
+        case "greater":
+            return _null_probability(ranks, below)
+        case "two-sided":
+            return min(1.0, 2 * _null_probability(ranks, min(above, below)))
+
+
+def pairs_needed(effect: float, noise: float, alpha: float = 0.05, power: float = 0.9) -> int:
+    """How many pairs a two-sided signed-rank test needs to find an effect.
+
+    effect: relative difference in latency, 0.02 = 2 %, not 0 and above -1. noise: standard
+    deviation of the log ratio within a block. The sample size of the paired z test over the
+    asymptotic efficiency of the rank test (Lehmann 1975, appendix 4).
+    """
+    if effect == 0 or effect <= -1:
+        raise ValueError(f"an effect must not be 0 and must be above -1; got {effect}")
+    quantiles = float(ndtri(1 - alpha / 2) + ndtri(power))
+    return max(1, ceil((quantiles * noise / log1p(effect)) ** 2 / _EFFICIENCY))
+
+
+def quantile(samples: FloatArray, q: float, confidence: float = 0.95) -> Estimate | None:
+    """The q quantile of independent ``samples`` [n], with an interval between order statistics.
+
+    Holds for every distribution (Conover 1999, section 3.2). None when there are fewer than
+    ``quantile_samples(q)`` samples, or too few for an interval with this confidence.
+    """
+    n = len(samples)
+    if n < quantile_samples(q):
+        return None
+    tail = (1 - confidence) / 2
+    low, high = int(binom.ppf(tail, n, q)), int(binom.ppf(1 - tail, n, q)) + 1
+    if low < 1 or high > n:
+        return None
+    ordered = np.sort(samples)
+    return Estimate(
+        float(np.quantile(ordered, q)), float(ordered[low - 1]), float(ordered[high - 1])
+    )
+
+
+def quantile_samples(q: float) -> int:
+    """How many samples a quantile needs before it is reported: 64 for 0.9, 662 for 0.99.
+
+    The rule of MLPerf LoadGen's early stopping (``loadgen/early_stopping.cc`` with one query
+    over the latency, tolerance 0, confidence 0.99): the smallest n of which, at 99 %, at least
+    two lie beyond the quantile, so that it never hangs on the single worst sample.
+    """
+    if not 0 < q < 1:
+        raise ValueError(f"a quantile lies between 0 and 1, both excluded; got {q}")
+    q = max(q, 1 - q)
+    return next(n for n in count(2) if q ** (n - 1) * (q + n * (1 - q)) <= 0.01)
+
+
+def median_interval(samples: FloatArray, confidence: float = 0.95) -> Estimate | None:
+    """The median of independent ``samples`` [n] with its interval; None below 11 samples."""
+    return quantile(samples, 0.5, confidence)
+
+
+def is_steady(values: FloatArray) -> bool:
+    """Whether the last 20 of ``values`` show no more warm-up; False when there are fewer.
+
+    Their halves' means lie within 10 %, and the first is no outlier: at most Q3 + 1.5 IQR.
+    """
+    if len(values) < _STEADY_VALUES:
+        return False
+    last = values[-_STEADY_VALUES:]
+    first_half, second_half = np.split(last, 2)
+    lower, upper = np.quantile(last, (0.25, 0.75))
+    drift = abs(first_half.mean() - second_half.mean()) / second_half.mean()
+    return bool(drift <= _STEADY_MEANS and last[0] <= upper + 1.5 * (upper - lower))
+
+
+def _log_seconds(seconds: FloatArray, whose: str) -> FloatArray:
+    if len(seconds) == 0:
+        raise ValueError(f"a paired comparison needs at least one block; the {whose} has none")
+    if not np.all((seconds > 0) & np.isfinite(seconds)):
+        raise ValueError(f"the times of the {whose} must be positive and finite")
+    return np.log(seconds)
+
+
+def _walsh_averages(d: FloatArray) -> FloatArray:
+    """(d[i] + d[j]) / 2 for all i <= j, [n (n + 1) / 2]."""
+    rows, columns = np.triu_indices(len(d))
+    averages: FloatArray = (d[rows] + d[columns]) / 2
+    return averages
+
+
+def _interval_depth(pairs: int, tail: float) -> int:
+    """The position, from 1, of the Walsh average that bounds the interval; 0 when none does."""
+    ranks = range(1, pairs + 1)
+    if pairs <= _EXACT_PAIRS:
+        return int(np.searchsorted(_null_distribution(tuple(ranks)), tail, side="right"))
+    mean, deviation = sum(ranks) / 2, sqrt(sum(rank**2 for rank in ranks)) / 2
+    return int(mean + ndtri(tail) * deviation - 0.5) + 1
+
+
+def _null_probability(doubled_ranks: NDArray[np.int64], statistic: int) -> float:
+    """P(T <= statistic), T the sum of doubled ranks whose signs are tosses of a fair coin."""
+    if len(doubled_ranks) <= _EXACT_PAIRS:
+        ranks = tuple(sorted(doubled_ranks.tolist()))
+        return float(_null_distribution(ranks)[statistic])
+    mean, deviation = doubled_ranks.sum() / 2, np.sqrt((doubled_ranks**2).sum()) / 2
+    return float(ndtr((statistic + 1 - mean) / deviation))
+
+
+@lru_cache(maxsize=512)
+def _null_distribution(ranks: tuple[int, ...]) -> FloatArray:
+    """P(T <= t) for t = 0 ... sum(ranks): every rank counts with probability one half."""
+    mass = np.zeros(sum(ranks) + 1)
+    mass[0] = 1.0
+    for rank in ranks:
+        mass[rank:] += mass[:-rank].copy()
+        mass /= 2
+    distribution = np.cumsum(mass)
+    distribution.setflags(write=False)
+    return distribution

@@ -1,0 +1,64 @@
+"""The compile commands of a child: run the compile passes on a workload and a candidate.
+
+Compiling happens in a child like running does: a pass that crashes, hangs or leaks ends its
+trial only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import onnx
+from farm.compile.sensitivity import sensitivity
+
+from farm.candidate import from_json
+from farm.compile.artifact import Compiler
+from farm.errors import CompileError
+from workers.child import read_feeds
+from workers.engines.session import EngineError
+
+_SENSITIVITY_SAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the passes had to say."""
+
+    notes: tuple[str, ...]
+
+
+def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
+    """Compile a candidate, given as JSON text, into an existing, empty folder.
+
+    workload: folder with ``model.onnx`` and ``calibration.npz``.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    try:
+        manifest = _compiler(workload).compile(from_json(candidate), folder)
+    except CompileError as error:
+        raise EngineError(str(error)) from None
+    return Compiled(notes=manifest.notes)
+
+
+def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
+    """Damage that quantising does at each operator, most damaged first; see the pass.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    compiler = _compiler(workload)
+    feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
+    try:
+        quantised = compiler.graph(from_json(candidate)).model
+        return dict(sensitivity(compiler.prepared().model, quantised, feeds))
+    except CompileError as error:
+        raise EngineError(str(error)) from None
+
+
+@lru_cache(maxsize=2)
+def _compiler(workload: Path) -> Compiler:
+    """The compiler of a workload, kept for its next candidate: it remembers common work."""
+    feeds = list(read_feeds(workload / "calibration.npz"))
+    return Compiler(onnx.load(str(workload / "model.onnx")), feeds)

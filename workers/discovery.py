@@ -1,0 +1,112 @@
+"""Which devices and engines can be used on this machine, and what the others lack."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from farm.candidate import FloatType
+from farm.device import Availability, DeviceKind, DeviceProfile
+
+_HERE = Availability(available=True)
+
+
+def engine_availability(engine: str) -> Availability:
+    """Whether an engine of this kind can run in the farm's own interpreter."""
+    probe = _PROBES.get(engine)
+    if probe is None:
+        return Availability(
+            available=False,
+            reason=f"this version of the farm has no engine '{engine}'",
+            remedy="wait for a version that has it, or name another engine in the profile",
+        )
+    return probe()
+
+
+def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
+    """The profile's engines that can run here, in the profile's order."""
+    return tuple(e for e in profile.engines if engine_availability(e).available)
+
+
+def device_availability(profile: DeviceProfile) -> Availability:
+    """Whether the profile's device can be tuned here; if not, why, and what would change it."""
+    if profile.kind is DeviceKind.GPU and not _has_nvidia_gpu():
+        return Availability(
+            available=False,
+            reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
+            remedy="run on a machine with an NVIDIA GPU and its driver",
+        )
+    if profile.interpreter and not Path(profile.interpreter).exists():
+        return Availability(
+            available=False,
+            reason=f"its interpreter {profile.interpreter} does not exist",
+            remedy="create that virtual environment, or correct the profile",
+        )
+    found = [engine_availability(engine) for engine in profile.engines]
+    if any(availability.available for availability in found):
+        return _HERE
+    return found[0] if found else Availability(available=False, reason="it names no engine")
+
+
+@cache
+def openvino_float_types() -> tuple[FloatType, ...]:
+    """Arithmetic types that OpenVINO's CPU device says it is good at on this machine.
+
+    Asked of the plugin in this process: it loads a library but runs nothing.
+    """
+    if not _openvino().available:
+        return ()
+    import onnxruntime as ort  # noqa: PLC0415  (only where it is asked)
+    import onnxruntime_ep_openvino as plugin  # noqa: PLC0415
+
+    name = "farm.discovery.openvino"
+    ort.register_execution_provider_library(name, plugin.get_library_path())
+    try:
+        devices = [d for d in ort.get_ep_devices() if d.ep_name == "OpenVINOExecutionProvider"]
+        text = devices[0].ep_metadata.get("OPTIMIZATION_CAPABILITIES", "") if devices else ""
+    finally:
+        ort.unregister_execution_provider_library(name)
+    offered = set(text.split())
+    names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
+    return tuple(float_type for name, float_type in names.items() if name in offered)
+
+
+def _onnxruntime() -> Availability:
+    if importlib.util.find_spec("onnxruntime"):
+        return _HERE
+    return Availability(
+        available=False,
+        reason="the Python package onnxruntime is not installed",
+        remedy="pip install onnxruntime",
+    )
+
+
+def _openvino() -> Availability:
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        return Availability(
+            available=False,
+            reason=f"the OpenVINO plugin exists for x86-64 only, this is {platform.machine()}",
+            remedy="none; the other engines are used",
+        )
+    if importlib.util.find_spec("onnxruntime_ep_openvino"):
+        return _HERE
+    return Availability(
+        available=False,
+        reason="the Python package onnxruntime-ep-openvino is not installed",
+        remedy="pip install onnxruntime-ep-openvino",
+    )
+
+
+_PROBES: dict[str, Callable[[], Availability]] = {
+    "onnxruntime-cpu": _onnxruntime,
+    "openvino": _openvino,
+    "fake": lambda: _HERE,
+}
+
+
+def _has_nvidia_gpu() -> bool:
+    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None

@@ -1,0 +1,136 @@
+"""ONNX Runtime, with its own CPU provider or with a plugin provider.
+
+ONNX Runtime falls back to its CPU provider with no more than a printed warning. Here the
+assignment of every operator is recorded and compared with the plan: a session that would run
+elsewhere is refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime as ort
+
+from farm.session import SessionSpec
+from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session
+
+_NAMED = 5  # operators named in a message
+
+
+class OnnxRuntimeSession(Session):
+    """A session created exactly as its spec says, or not at all.
+
+    Raises EngineError when the session cannot be created, NotAsPlannedError when operators were
+    assigned to another provider than the one asked for.
+    """
+
+    def __init__(self, model: Path, spec: SessionSpec) -> None:
+        ort.set_default_logger_severity(4)
+        try:
+            self._session = ort.InferenceSession(
+                str(model),
+                _session_options(spec),
+                disabled_optimizers=list(spec.disabled_optimizers),
+                **_providers(spec),
+            )
+            self._session.disable_fallback()
+        except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
+            raise EngineError(compact(error)) from None
+        self.assignment = self._checked_assignment(spec)
+        self._feeds: dict[str, Array] = {}
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        """Run once."""
+        try:
+            return list(self._session.run(None, dict(feeds)))
+        except Exception as error:  # noqa: BLE001  (as above)
+            raise EngineError(compact(error)) from None
+
+    def set_feeds(self, feeds: Feeds) -> None:
+        """Choose the input of the timed runs."""
+        self._feeds = dict(feeds)
+
+    def timed(self, loops: int) -> int:
+        """Run ``loops`` times; nanoseconds."""
+        run, feeds = self._session.run, self._feeds
+        start = time.perf_counter_ns()
+        for _ in range(loops):
+            run(None, feeds)
+        return time.perf_counter_ns() - start
+
+    def _checked_assignment(self, spec: SessionSpec) -> Mapping[str, int]:
+        placed = [
+            (subgraph.ep_name, node)
+            for subgraph in self._session.get_provider_graph_assignment_info()
+            for node in subgraph.get_nodes()
+        ]
+        counts = Counter(provider for provider, _ in placed)
+        wanted = spec.provider
+        elsewhere = [f"{n.op_type} {n.name}".strip() for p, n in placed if p != wanted]
+        if placed and wanted not in counts:
+            raise NotAsPlannedError(
+                f"{wanted} took none of the {len(placed)} operators; they would have run on "
+                f"{', '.join(sorted(counts))}."
+            )
+        if elsewhere and not spec.allow_cpu_fallback:
+            more = f" and {len(elsewhere) - _NAMED} more" if len(elsewhere) > _NAMED else ""
+            raise NotAsPlannedError(
+                f"{wanted} did not take {len(elsewhere)} of {len(placed)} operators: "
+                f"{', '.join(elsewhere[:_NAMED])}{more}."
+            )
+        return dict(counts)
+
+
+def _session_options(spec: SessionSpec) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = spec.intra_op_num_threads
+    options.enable_mem_pattern = spec.enable_mem_pattern
+    level = spec.graph_optimization_level
+    options.graph_optimization_level = ort.GraphOptimizationLevel(level)
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for key, value in spec.config_entries.items():
+        options.add_session_config_entry(key, value)
+    if spec.plugin:
+        options.add_provider_for_devices(_plugin_devices(spec), spec.provider_options)
+    return options
+
+
+def _providers(spec: SessionSpec) -> dict[str, list[tuple[str, dict[str, str]]]]:
+    """A plugin is chosen through the session options; naming providers, too, is an error."""
+    if spec.plugin:
+        return {}
+    if spec.provider not in ort.get_available_providers():
+        raise NotAsPlannedError(
+            f"{spec.provider} is not in this build of ONNX Runtime, which has "
+            f"{', '.join(ort.get_available_providers())}."
+        )
+    return {"providers": [(spec.provider, dict(spec.provider_options))]}
+
+
+def _plugin_devices(spec: SessionSpec) -> list[ort.OrtEpDevice]:
+    try:
+        plugin = importlib.import_module(spec.plugin)
+    except ImportError:
+        raise EngineError(
+            f"{spec.provider} needs the Python package {spec.plugin}, which is not installed."
+        ) from None
+    ort.register_execution_provider_library(spec.provider, plugin.get_library_path())
+    devices = [d for d in ort.get_ep_devices() if d.ep_name == spec.provider]
+    if not devices:
+        raise NotAsPlannedError(f"{spec.provider} found no device on this machine.")
+    return devices[:1]
+
+
+def compact(error: Exception) -> str:
+    """An engine's error as one line: the text after ONNX Runtime's prefix, at most 300 letters.
+
+    OpenVINO's messages begin with lines that only say where in its source they came from.
+    """
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith("Exception from ")]
+    return (" ".join(kept) or type(error).__name__)[:300]

@@ -1,0 +1,70 @@
+"""What every engine offers to the meters: run once, and time a loop of runs."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Feeds: TypeAlias = Mapping[str, Array]
+
+
+class EngineError(Exception):
+    """The engine cannot load or run this artifact; the message is the trial's message."""
+
+
+class NotAsPlannedError(EngineError):
+    """Another engine than the one asked for would have run (part of) the model."""
+
+
+class Session(ABC):
+    """One loaded artifact.
+
+    assignment: number of operators per execution provider, as the engine reported it.
+    """
+
+    assignment: Mapping[str, int]
+
+    @abstractmethod
+    def run(self, feeds: Feeds) -> list[Array]:
+        """Run once and return the outputs in the model's order."""
+
+    @abstractmethod
+    def set_feeds(self, feeds: Feeds) -> None:
+        """Choose the input of :meth:`timed`."""
+
+    @abstractmethod
+    def timed(self, loops: int) -> int:
+        """Run ``loops`` times on the chosen input; wall time in nanoseconds, of runs only."""
+
+
+class SentinelSession(Session):
+    """A fixed workload that is the same in every block, to show how the machine drifts.
+
+    One float32 matrix product of 192 x 192 by one thread, about 0.1 ms.
+    """
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self._a = rng.standard_normal((192, 192), dtype=np.float32)
+        self._out = np.empty_like(self._a)
+        self.assignment = {"sentinel": 1}
+
+    def run(self, feeds: Feeds) -> list[Array]:  # noqa: ARG002
+        """Multiply once."""
+        return [np.matmul(self._a, self._a, out=self._out)]
+
+    def set_feeds(self, feeds: Feeds) -> None:
+        """The workload has no input."""
+
+    def timed(self, loops: int) -> int:
+        """Multiply ``loops`` times."""
+        start = time.perf_counter_ns()
+        for _ in range(loops):
+            np.matmul(self._a, self._a, out=self._out)
+        return time.perf_counter_ns() - start

@@ -1,0 +1,125 @@
+"""How a driver reaches workers: the contract, and the executor without Ray.
+
+The Ray executor is in ``workers.pool``. Both give the same promise: a job that was submitted is
+answered by exactly one report, whatever happens to actors and children on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from farm.device import DeviceProfile
+from farm.errors import InfrastructureError
+from farm.measurement import Measurement
+from workers.jobs import (
+    BlockJob,
+    BlockReport,
+    DetailJob,
+    TrialJob,
+    TrialReport,
+    Workload,
+)
+from workers.worker import Worker
+
+
+class Executor(Protocol):
+    """Runs jobs on the workers of device profiles."""
+
+    def prepare(self, device: str, workload: Workload) -> None:
+        """Make a workload known to the device's worker."""
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        """Run jobs one after the other; reports come as they finish, one per job.
+
+        ``jobs`` is consumed as workers become free. A job whose worker was lost is tried again;
+        after several losses its report says infrastructure-error.
+        """
+
+    def run_block(self, device: str, job: BlockJob) -> BlockReport:
+        """Run one block. Raises InfrastructureError when the worker is lost again and again."""
+
+    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+        """Measure one candidate in detail. Raises InfrastructureError, ChildError."""
+
+    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
+        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+
+    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """The files of an artifact. Raises InfrastructureError."""
+
+    def release(self, device: str, trial_ids: Iterable[str]) -> None:
+        """End the children of these trials."""
+
+    def close(self) -> None:
+        """End everything that was started."""
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+
+
+class LocalExecutor:
+    """Workers in this very process: for tests and for a single ``farm bench``."""
+
+    def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
+        self._workers = {profile.name: Worker(profile, cache) for profile in profiles}
+
+    def prepare(self, device: str, workload: Workload) -> None:
+        """Write the workload to the cache."""
+        self._worker(device).prepare(workload)
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        """Run each job when its report is asked for."""
+        return map(self._worker(device).run_trial, jobs)
+
+    def run_block(self, device: str, job: BlockJob) -> BlockReport:
+        """Run one block."""
+        return self._worker(device).run_block(job)
+
+    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+        """Measure one candidate in detail."""
+        return self._worker(device).run_detail(job)
+
+    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
+        """Compare the quantised graph with the float one."""
+        return self._worker(device).rank_sensitivity(job)
+
+    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """Read them from the cache."""
+        return self._worker(device).artifact_files(artifact)
+
+    def release(self, device: str, trial_ids: Iterable[str]) -> None:
+        """End these trials' children."""
+        self._worker(device).release(trial_ids)
+
+    def close(self) -> None:
+        """End all children."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _worker(self, device: str) -> Worker:
+        try:
+            return self._workers[device]
+        except KeyError:
+            raise InfrastructureError(f"No worker was started for device {device}.") from None

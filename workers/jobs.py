@@ -1,0 +1,125 @@
+"""What a driver asks of a worker, and what it gets back. Everything here crosses process borders.
+
+A request is complete in itself: a worker that was lost and started anew needs nothing else than
+the workload, which the executor sends again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from farm.candidate import Candidate
+from farm.measurement import Measurement, Outcome
+from workers.protocol import Sample, Warmup
+
+
+class Part(StrEnum):
+    """A part of the data; the three are disjoint."""
+
+    CALIBRATION = "calibration"
+    SEARCH = "search"
+    CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A model with its data: sent once to each worker and kept in its cache by ``key``.
+
+    model: ONNX bytes with all shapes fixed. parts: npz bytes, one array per model input with a
+    leading sample axis, and ``label`` under its own key in ``labels``.
+    metric: ``module:function`` of the user's own metric, or empty.
+    """
+
+    key: str
+    model: bytes
+    model_sha256: str
+    parts: dict[Part, bytes]
+    labels: dict[Part, bytes] = field(default_factory=dict)
+    metric: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a trial may use. Seconds per request to a child, bytes of resident memory (0: any)."""
+
+    load_seconds: float = 60.0
+    compile_seconds: float = 120.0
+    evaluate_seconds: float = 120.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialJob:
+    """One candidate to be loaded, checked and first measured on one part of the data."""
+
+    trial_id: str
+    workload_key: str
+    candidate: Candidate
+    part: Part = Part.SEARCH
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """What became of a trial job.
+
+    message: why it is not ok, one sentence. assignment: operators per execution provider.
+    worker_seconds: what the worker spent on it, all included; child_seconds: what its child
+    processes spent; the difference is the farm's own overhead.
+    """
+
+    trial_id: str
+    outcome: Outcome
+    message: str = ""
+    artifact_key: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    assignment: dict[str, int] = field(default_factory=dict)
+    warmup: Warmup | None = None
+    notes: tuple[str, ...] = ()
+    worker_seconds: float = 0.0
+    child_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockJob:
+    """One block: every member runs once, in this order.
+
+    restart: begin with fresh child processes. sample_seconds: least length of one sample.
+    """
+
+    members: tuple[TrialJob, ...]
+    restart: bool = False
+    sample_seconds: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a member of a block failed."""
+
+    outcome: Outcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """One block as it was measured.
+
+    sentinel_seconds: latency of the fixed workload. disturbed: why the block is to be discarded,
+    by a rule that does not look at the samples; empty if it is kept.
+    """
+
+    started_at: float
+    samples: dict[str, Sample]
+    failures: dict[str, Failure]
+    sentinel_seconds: float
+    disturbed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailJob:
+    """The distribution of single runs, throughput and energy of one candidate."""
+
+    trial: TrialJob
+    single_runs: int = 1000
+    seconds: float = 2.0

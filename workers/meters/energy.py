@@ -1,0 +1,69 @@
+"""Energy counters of the machine: RAPL through ``/sys/class/powercap``.
+
+RAPL counts a whole processor package, so idle power, measured on the same machine, is subtracted.
+Where there is no counter the energy is modelled in ``farm.energy`` and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+@dataclass(frozen=True, slots=True)
+class RaplCounter:
+    """The sum of the package domains of RAPL.
+
+    domains: folders ``intel-rapl:N``; ranges: where each counter wraps around, in microjoules.
+    """
+
+    domains: tuple[Path, ...]
+    ranges: tuple[int, ...]
+
+    def read(self) -> tuple[int, ...]:
+        """Microjoules of each package since an arbitrary start."""
+        return tuple(int((d / "energy_uj").read_text()) for d in self.domains)
+
+    def joules_between(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
+        """Energy between two readings less than one wrap-around apart."""
+        deltas = (
+            (b - a) % span if b < a else b - a
+            for a, b, span in zip(before, after, self.ranges, strict=True)
+        )
+        return sum(deltas) / 1e6
+
+
+def find_rapl(root: Path = POWERCAP) -> RaplCounter | None:
+    """The machine's RAPL counter, or None where there is none or it may not be read."""
+    domains = tuple(sorted(d for d in root.glob("intel-rapl:*") if d.name.count(":") == 1))
+    try:
+        ranges = tuple(int((d / "max_energy_range_uj").read_text()) for d in domains)
+        counter = RaplCounter(domains, ranges)
+        counter.read()
+    except OSError:
+        return None
+    return counter if domains else None
+
+
+def joules_per_run(
+    counter: RaplCounter,
+    run_for: Callable[[float], int],
+    seconds: float = 1.0,
+) -> float:
+    """Energy of one run in joules, idle power subtracted.
+
+    run_for: runs the candidate for about that many seconds and returns how often.
+    seconds: long against the counter's update interval of about 1 ms.
+    """
+    before, start = counter.read(), time.perf_counter()
+    time.sleep(seconds / 2)
+    idle_watts = counter.joules_between(before, counter.read()) / (time.perf_counter() - start)
+    before, start = counter.read(), time.perf_counter()
+    runs = run_for(seconds)
+    elapsed = time.perf_counter() - start
+    total = counter.joules_between(before, counter.read())
+    return max(0.0, total - idle_watts * elapsed) / max(1, runs)

@@ -1,0 +1,111 @@
+"""Timing loops: calibration of the inner loop, warm-up to steadiness, samples, distribution."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from workers.engines.session import Session
+from workers.protocol import Sample, Warmup
+
+_WARMUP_MINIMUM = 3
+_STEADY_VALUES = 20
+_REWARM_NS = 2_000_000
+
+
+def calibrate(session: Session, target_seconds: float) -> int:
+    """Runs per sample, so that one sample lasts at least ``target_seconds``."""
+    loops = 1
+    while True:
+        elapsed = session.timed(loops) / 1e9
+        if elapsed >= target_seconds:
+            return loops
+        # Aim a little above the target, and never trust one short sample by more than 10 times.
+        growth = min(10.0, 1.1 * target_seconds / max(elapsed, 1e-9))
+        loops = max(loops + 1, int(loops * growth))
+
+
+def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
+    """Run until 20 values in a row are steady, or until the cap.
+
+    Returns the number of values that were thrown away and whether steadiness was reached.
+    """
+    deadline = time.monotonic() + cap_seconds
+    for _ in range(_WARMUP_MINIMUM):
+        session.timed(1)
+    values: list[float] = []
+    while time.monotonic() < deadline or len(values) < _WARMUP_MINIMUM:
+        values.append(session.timed(loops) / loops)
+        if is_steady(values[-_STEADY_VALUES:]):
+            return Warmup(values=len(values) + _WARMUP_MINIMUM, steady=True)
+    return Warmup(values=len(values) + _WARMUP_MINIMUM, steady=False)
+
+
+def is_steady(values: Sequence[float]) -> bool:
+    """Whether 20 values show no trend: halves agree within 10 %, the first is no outlier.
+
+    The first value must lie below Q3 + 1.5 IQR of all of them (the rule of pyperf's warm-up).
+    """
+    if len(values) < _STEADY_VALUES:
+        return False
+    half = len(values) // 2
+    first, second = statistics.fmean(values[:half]), statistics.fmean(values[half:])
+    q1, _, q3 = statistics.quantiles(values, n=4)
+    return abs(first - second) <= 0.1 * second and values[0] <= q3 + 1.5 * (q3 - q1)
+
+
+def sample(session: Session, loops: int) -> Sample:
+    """One sample: ``loops`` runs, after a short re-warm-up that is not counted.
+
+    A child sleeps while the other candidates of a block run; the first runs after that find cold
+    caches and sleeping threads, which belong to the interleaving and not to the candidate.
+    """
+    started = time.perf_counter_ns()
+    while time.perf_counter_ns() - started < _REWARM_NS:
+        session.timed(1)
+    switches, cpu = _involuntary_switches(), time.process_time()
+    wall_ns = session.timed(loops)
+    return Sample(
+        seconds=wall_ns / 1e9 / loops,
+        loops=loops,
+        cpu_seconds=(time.process_time() - cpu) / loops,
+        involuntary_switches=_involuntary_switches() - switches,
+    )
+
+
+def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]:
+    """Seconds of single runs, for quantiles: at most ``count``, at most ``cap_seconds`` long."""
+    deadline = time.monotonic() + cap_seconds
+    values = []
+    while len(values) < count and time.monotonic() < deadline:
+        values.append(session.timed(1) / 1e9)
+    return values
+
+
+def throughput(session: Session, callers: int, seconds: float) -> float:
+    """Runs per second with ``callers`` threads that each call the session without pause."""
+    start = time.perf_counter()
+    deadline = start + seconds
+
+    def call() -> int:
+        runs = 0
+        while time.perf_counter() < deadline:
+            session.timed(1)
+            runs += 1
+        return runs
+
+    with ThreadPoolExecutor(callers) as pool:
+        runs = sum(pool.map(lambda _: call(), range(callers)))
+    return runs / (time.perf_counter() - start)
+
+
+def _involuntary_switches() -> int:
+    """Of this whole process; 0 where the system does not count them."""
+    if os.name != "posix":
+        return 0
+    import resource  # noqa: PLC0415  (does not exist elsewhere)
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

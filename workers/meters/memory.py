@@ -1,0 +1,38 @@
+"""Peak memory of this process above a starting point.
+
+The peak resident set is read from ``VmHWM`` and reset through ``clear_refs`` on Linux; elsewhere
+``ru_maxrss`` serves, which cannot be reset, so that a peak before the start hides a lower one.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def resident() -> int:
+    """Resident set of this process in bytes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak() -> None:
+    """Start a new peak at the present resident set, where the system can."""
+    if _CLEAR_REFS.exists():
+        _CLEAR_REFS.write_text("5")
+
+
+def peak() -> int:
+    """Highest resident set in bytes since :func:`reset_peak`, or since the process began."""
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource  # noqa: PLC0415  (does not exist on Windows)
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

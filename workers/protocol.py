@@ -1,0 +1,58 @@
+"""What a worker and its child process say to each other: JSON lines over the child's pipes.
+
+A request is ``{"command": NAME, ...}``; the reply is ``{"ok": {...}}`` or
+``{"error": {"outcome": ..., "message": ...}}``. Only the standard library is imported here,
+because a child may run in an interpreter that has no more than an engine installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class FakeDescription:
+    """What the fake engine pretends; see ``farm.candidate.Fake``."""
+
+    seconds: float
+    noise: float
+    fault: Literal["none", "crash", "hang", "out-of-memory", "error", "wrong-engine"]
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Reply to ``load``.
+
+    assignment: operators per execution provider. resident_before: bytes before loading.
+    """
+
+    seconds: float
+    assignment: dict[str, int]
+    resident_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Reply to ``warm-up``: how many values were thrown away, and whether it became steady."""
+
+    values: int
+    steady: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Reply to ``sample``: seconds and processor seconds per run, averaged over ``loops``."""
+
+    seconds: float
+    loops: int
+    cpu_seconds: float
+    involuntary_switches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Reply to ``evaluate``: outputs were written for this many samples."""
+
+    samples: int
