@@ -44,7 +44,8 @@ class Address:
 def parse_address(text: str | None) -> Address:
     """Understand a path, a SQLAlchemy URL, or None for the default place.
 
-    Raises OptionError: not a URL, or a database that is neither SQLite nor PostgreSQL.
+    Raises OptionError: not a URL, or a database that is neither SQLite nor PostgreSQL,
+    or a driver for the latter that is not psycopg.
     """
     if text is None:
         return _sqlite_file(default_path())
@@ -92,5 +93,9 @@ def _memory() -> Address:
 
 
 def _with_driver(url: URL) -> URL:
-    bare = url.drivername in {"postgresql", "postgres"}
-    return url.set(drivername="postgresql+psycopg") if bare else url
+    if url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise OptionError(
+            f"--store names the driver {url.drivername}, but the farm talks to PostgreSQL with "
+            "psycopg. Write postgresql:// in its place."
+        )
+    return url.set(drivername="postgresql+psycopg")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from db.address import Address
-from farm.errors import OptionError, StoreError
+from farm.errors import StoreError
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another writer, or for a server to answer."""
@@ -24,7 +24,7 @@ def open_engine(address: Address, *, timeout: float, read_only: bool) -> Engine:
 
     timeout: seconds to wait for another writer, or for a server to answer.
 
-    Raises StoreError: the driver is not installed. Raises OptionError: no such driver.
+    Raises StoreError: the driver is not installed.
     """
     if address.is_sqlite:
         return _sqlite_engine(address, timeout, read_only=read_only)
@@ -34,6 +34,16 @@ def open_engine(address: Address, *, timeout: float, read_only: bool) -> Engine:
 def for_writing(engine: Engine) -> Engine:
     """The same engine and connections, whose transactions take SQLite's write lock at once."""
     return engine.execution_options(farm_begin="BEGIN IMMEDIATE")
+
+
+@contextmanager
+def closed_on_error(engine: Engine) -> Iterator[None]:
+    """Close the engine's connections where the block fails, so that no file is left behind."""
+    try:
+        yield
+    except StoreError:
+        engine.dispose()
+        raise
 
 
 @contextmanager
@@ -92,11 +102,6 @@ def _server_engine(address: Address, timeout: float, *, read_only: bool) -> Engi
         raise StoreError(
             f"The store at {address} needs the Python package {error.name}, which is not "
             "installed. Install it with: pip install 'farm[postgresql]'."
-        ) from None
-    except NoSuchModuleError:
-        raise OptionError(
-            f"--store {address} names a driver that SQLAlchemy does not know. "
-            "Write postgresql:// or postgresql+psycopg://."
         ) from None
 
 

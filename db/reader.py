@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, open_engine, translated
+from db.engine import LOCK_TIMEOUT, closed_on_error, open_engine, translated
 from db.records import (
     Block,
     BlockSample,
@@ -219,13 +219,12 @@ def open_existing(address: Address, timeout: float) -> Engine:
     if address.path is not None and not address.path.exists():
         raise StoreError(_no_store(address))
     engine = open_engine(address, timeout=timeout, read_only=True)
-    revision = current_revision(engine, address)
-    if revision is None:
-        raise StoreError(_no_store(address))
-    if revision != HEAD:
-        writer = open_engine(address, timeout=timeout, read_only=False)
-        ensure_schema(writer, address)
-        writer.dispose()
+    with closed_on_error(engine):
+        revision = current_revision(engine, address)
+        if revision is None:
+            raise StoreError(_no_store(address))
+        if revision != HEAD:
+            _upgrade(address, timeout)
     return engine
 
 
@@ -260,6 +259,14 @@ def trial_conditions(
         (phase, TrialRow.phase == phase),
     )
     return [condition for value, condition in wanted if value is not None]
+
+
+def _upgrade(address: Address, timeout: float) -> None:
+    engine = open_engine(address, timeout=timeout, read_only=False)
+    try:
+        ensure_schema(engine, address)
+    finally:
+        engine.dispose()
 
 
 def _no_store(address: Address) -> str:

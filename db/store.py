@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, for_writing, open_engine, translated
+from db.engine import LOCK_TIMEOUT, closed_on_error, for_writing, open_engine, translated
 from db.reader import StoreReader, columns
 from db.records import (
     Artifact,
@@ -70,7 +70,8 @@ class Store(StoreReader):
         address = parse_address(url)
         _make_folder(address)
         engine = open_engine(address, timeout=timeout, read_only=False)
-        ensure_schema(engine, address)
+        with closed_on_error(engine):
+            ensure_schema(engine, address)
         return cls(engine, address)
 
     def add_machine(self, machine: Machine) -> None:

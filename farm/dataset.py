@@ -23,6 +23,8 @@ LABEL_NAMES = ("label", "labels")
 MIN_SAMPLES = 12  # 3 to calibrate, 4 to search, 5 to confirm
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAX = 100
+# Made-up values of integer scalars by input name: others would send a model down a wrong branch.
+SCALARS: Mapping[str, int] = {"sr": 16000, "sample_rate": 16000, "sampling_rate": 16000}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ class Part:
     def samples(self) -> Iterator[Feed]:
         """What to run the model on, sample by sample; the arrays are views."""
         for index in self.indices:
-            yield {name: array[index] for name, array in self.dataset.inputs.items()}
+            yield {name: array[index, ...] for name, array in self.dataset.inputs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ def load_dataset(path: Path, model: Model) -> Dataset:
 def synthetic_dataset(model: Model, count: int, seed: int) -> Dataset:
     """Samples made up from the input shapes, the same for the same seed.
 
-    Floats are standard normal, integers 0 or 1 (which is a valid index nearly everywhere),
-    integer scalars 1, booleans true: the commonest values of a mask or a switch.
+    Floats are standard normal, booleans true, integers 0 or 1 (valid as an index or a mask
+    nearly everywhere), integer scalars 1 unless ``SCALARS`` has their name.
     """
     if count < MIN_SAMPLES:
         raise DataError(f"A data set needs at least {MIN_SAMPLES} samples, not {count}.")
@@ -260,7 +262,7 @@ def _made_up(spec: TensorSpec, count: int, random: np.random.Generator) -> Array
     if not np.issubdtype(spec.dtype, np.integer):
         return random.standard_normal(shape, dtype=np.float32).astype(spec.dtype)
     if not spec.shape:
-        return np.ones(shape, dtype=spec.dtype)
+        return np.full(shape, SCALARS.get(spec.name.lower(), 1), dtype=spec.dtype)
     return random.integers(0, 2, shape).astype(spec.dtype)
 
 

@@ -1,0 +1,1 @@
+"""Showing: tables, figures and machine-readable results."""

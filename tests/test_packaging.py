@@ -38,7 +38,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = built.glob("farm-*.whl")
     unpacked = tmp_path_factory.mktemp("unpacked")
-    zipfile.ZipFile(archive).extractall(unpacked)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(unpacked)
     return unpacked
 
 

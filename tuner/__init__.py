@@ -1,0 +1,1 @@
+"""Deciding: candidate spaces, proposals, races, statistics, and the tuning loop."""

@@ -222,13 +222,15 @@ class Race:
 
     def _slower(self) -> tuple[str, ...]:
         """Who is hopeless or, at a look, significantly slower than the leader."""
-        slower: list[str] = []
-        if self._blocks == self.rules.hopeless_blocks:
-            limit = log(self.rules.hopeless_ratio)
-            slower += [name for name, d in self._challengers().items() if np.all(d >= limit)]
-        elif self._blocks in self._looks:
-            slower += [name for name, d in self._challengers().items() if self._is_slower(d)]
-        return tuple(slower)
+        early, look = self._blocks == self.rules.hopeless_blocks, self._blocks in self._looks
+        if not (early or look):
+            return ()
+        hopeless = log(self.rules.hopeless_ratio)
+        return tuple(
+            entrant
+            for entrant, d in self._challengers().items()
+            if (early and np.all(d >= hopeless)) or (look and self._is_slower(d))
+        )
 
     def _is_slower(self, log_ratios: FloatArray) -> bool:
         level = self.rules.alpha / len(self._looks)

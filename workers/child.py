@@ -117,6 +117,12 @@ class Runner:
 
         return compiling.compile_candidate(Path(workload), candidate, Path(folder))
 
+    def quantizable(self, workload: str, candidate: str) -> dict[str, list[str]]:  # noqa: ARG002
+        """Operators that each kind of quantisation applies to; in the farm's own interpreter."""
+        from workers import compiling  # noqa: PLC0415  (as above)
+
+        return compiling.quantizable_names(Path(workload))
+
     def sensitivity(self, workload: str, candidate: str) -> dict[str, float]:
         """Damage of quantisation per operator; only in the farm's own interpreter."""
         from workers import compiling  # noqa: PLC0415  (as above)

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from farm.compile.sensitivity import sensitivity
 
-from farm.candidate import from_json
+from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
 from farm.compile.artifact import Compiler
 from farm.errors import CompileError
 from workers.child import read_feeds
@@ -41,6 +41,19 @@ def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
     except CompileError as error:
         raise EngineError(str(error)) from None
     return Compiled(notes=manifest.notes)
+
+
+def quantizable_names(workload: Path) -> dict[str, list[str]]:
+    """Names of the operators that each kind of quantisation applies to, in graph order.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    kinds = (StaticInt8(), DynamicInt8(), WeightOnlyInt4())
+    try:
+        compiler = _compiler(workload)
+        return {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
+    except CompileError as error:
+        raise EngineError(str(error)) from None
 
 
 def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:

@@ -18,6 +18,7 @@ from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DeviceFacts,
     TrialJob,
     TrialReport,
     Workload,
@@ -43,6 +44,12 @@ class Executor(Protocol):
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         """Measure one candidate in detail. Raises InfrastructureError, ChildError."""
+
+    def describe(self, device: str) -> DeviceFacts:
+        """What the device's machine is and offers."""
+
+    def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Operators by kind of quantisation, for the job's workload. Raises ChildError."""
 
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
@@ -89,6 +96,14 @@ class LocalExecutor:
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         """Measure one candidate in detail."""
         return self._worker(device).run_detail(job)
+
+    def describe(self, device: str) -> DeviceFacts:
+        """What this machine is and offers."""
+        return self._worker(device).describe()
+
+    def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Ask the compile passes."""
+        return self._worker(device).quantizable(job)
 
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         """Compare the quantised graph with the float one."""

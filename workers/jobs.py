@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from farm.candidate import Candidate
+from farm.candidate import Candidate, FloatType
 from farm.measurement import Measurement, Outcome
+from workers.fingerprint import Fingerprint
 from workers.protocol import Sample, Warmup
 
 
@@ -47,6 +48,19 @@ class Limits:
     compile_seconds: float = 120.0
     evaluate_seconds: float = 120.0
     memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a worker says of its machine.
+
+    engines: usable kinds in the profile's order. openvino_float_types: see ``discovery``.
+    """
+
+    machine: Fingerprint
+    software: dict[str, str]
+    engines: tuple[str, ...]
+    openvino_float_types: tuple[FloatType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +119,14 @@ class Failure:
 class BlockReport:
     """One block as it was measured.
 
+    peaks: peak memory of each member's process in bytes above its start, so far.
     sentinel_seconds: latency of the fixed workload. disturbed: why the block is to be discarded,
     by a rule that does not look at the samples; empty if it is kept.
     """
 
     started_at: float
     samples: dict[str, Sample]
+    peaks: dict[str, int]
     failures: dict[str, Failure]
     sentinel_seconds: float
     disturbed: str = ""

@@ -27,6 +27,7 @@ from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DeviceFacts,
     TrialJob,
     TrialReport,
     Workload,
@@ -108,6 +109,18 @@ class RayExecutor:
         """Measure one candidate in detail."""
         found: tuple[Measurement, ...] = self._call(
             device, lambda actor: actor.run_detail.remote(job)
+        )
+        return found
+
+    def describe(self, device: str) -> DeviceFacts:
+        """What the device's machine is and offers."""
+        facts: DeviceFacts = self._call(device, lambda actor: actor.describe.remote())
+        return facts
+
+    def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Operators by kind of quantisation. Raises ChildError."""
+        found: dict[str, tuple[str, ...]] = self._call(
+            device, lambda actor: actor.quantizable.remote(job)
         )
         return found
 

@@ -27,11 +27,13 @@ from farm.engines import session_spec
 from farm.errors import CompileError, InfrastructureError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from workers.cache import Cache
-from workers.fingerprint import software_versions
+from workers.discovery import openvino_float_types, usable_engines
+from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DeviceFacts,
     Failure,
     Limits,
     TrialJob,
@@ -97,13 +99,17 @@ class Worker:
             self._attempt(failures, member, lambda m: self._ready(m, job.sample_seconds))
         self._ready_sentinel(job.sample_seconds)
         samples: dict[str, Sample] = {}
+        peaks: dict[str, int] = {}
         started_at, before = time.time(), MachineReading.now()
         sentinel = self._sample(self._sentinel)
         for member in job.members:
             if member.trial_id not in failures:
                 samples |= self._attempt(failures, member, self._sample_member)
         disturbed = MachineReading.now().disturbed_since(before)
-        return BlockReport(started_at, samples, failures, sentinel.seconds, disturbed)
+        for member in job.members:
+            if member.trial_id in samples:
+                peaks |= self._attempt(failures, member, self._peak_member)
+        return BlockReport(started_at, samples, peaks, failures, sentinel.seconds, disturbed)
 
     def run_detail(self, job: DetailJob) -> tuple[Measurement, ...]:
         """Distribution of single runs, throughput and energy. Raises ChildError."""
@@ -126,6 +132,22 @@ class Worker:
         if joules is not None:
             measurements.append(Measurement(Metric.ENERGY, joules, Method.MEASURED))
         return tuple(measurements)
+
+    def describe(self) -> DeviceFacts:
+        """What this worker's machine is and offers."""
+        return DeviceFacts(
+            fingerprint(),
+            software_versions(),
+            usable_engines(self.profile),
+            openvino_float_types() if "openvino" in self.profile.engines else (),
+        )
+
+    def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
+        if isinstance(job.candidate.engine, Fake):
+            return {}
+        found = self._ask_compiler(job, "quantizable")
+        return {kind: tuple(names) for kind, names in found.items()}
 
     def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
@@ -171,7 +193,7 @@ class Worker:
             )
             live.loops = self._ask(job, "calibrate", 1.0, target=0.01)
             quick = [self._sample(live).seconds for _ in range(3)]
-            peak = self._ask(job, "peak-memory", 1.0)
+            peak = self._peak(job, live)
         except ChildError as error:
             return _failed(job, error, Outcome.RUN_ERROR)
         measurements = [
@@ -179,11 +201,7 @@ class Worker:
                 Metric.LATENCY, float(np.median(quick)), Method.MEASURED, samples=tuple(quick)
             ),
             Measurement(Metric.LOAD_TIME, live.loaded.seconds, Method.MEASURED),
-            Measurement(
-                Metric.PEAK_MEMORY,
-                float(max(0, peak - live.loaded.resident_before)),
-                Method.MEASURED,
-            ),
+            Measurement(Metric.PEAK_MEMORY, float(peak), Method.MEASURED),
         ]
         if checked is not None:
             measurements.append(_accuracy_measurement(checked))
@@ -314,6 +332,13 @@ class Worker:
 
     def _sample_member(self, job: TrialJob) -> dict[str, Sample]:
         return {job.trial_id: self._sample(self._live[job.trial_id])}
+
+    def _peak_member(self, job: TrialJob) -> dict[str, int]:
+        return {job.trial_id: self._peak(job, self._live[job.trial_id])}
+
+    def _peak(self, job: TrialJob, live: _Live) -> int:
+        """Peak resident memory above what the process had before the artifact was loaded."""
+        return max(0, int(self._ask(job, "peak-memory", 1.0)) - live.loaded.resident_before)
 
     def _sample(self, live: _Live | None) -> Sample:
         assert live is not None

@@ -90,6 +90,7 @@ def test_scalars_and_several_inputs(tmp_path, three_inputs):
         "mask": ((1, 2), "bool"),
     }
     assert feed["rate"] == 16000
+    assert all(isinstance(array, np.ndarray) for array in feed.values()), "scalars are arrays too"
 
 
 def test_one_array_for_one_input_needs_no_name(tmp_path, model):
@@ -245,6 +246,14 @@ def test_synthetic_data_fits_the_model_and_the_seed(three_inputs):
     }
     assert feed["rate"] == 1
     assert abs(float(dataset.inputs["sound"].std()) - 1) < 0.1
+
+
+def test_a_sample_rate_is_not_one(tmp_path):
+    nodes = [make_node("Identity", ["sr"], ["y"])]
+    rate = models.value("sr", [], TensorProto.INT64)
+    proto = models.build(nodes, [rate], [models.value("y", [], TensorProto.INT64)], {})
+    dataset = synthetic_dataset(load_model(models.save(proto, tmp_path)), 12, seed=0)
+    assert dataset.inputs["sr"].tolist() == [16000] * 12
 
 
 # --- splitting

@@ -1,0 +1,127 @@
+"""What ``farm results`` and ``farm query`` ask a store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from db.queries import query, results
+from db.store import Store
+from farm.errors import OptionError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from tests.db.samples import FAST, LATENCY, OTHER_MODEL, RUN, SLOW, fill, trial
+
+_MODELLED = Measurement(Metric.ENERGY, 2e-3, Method.MODELLED)
+_MEASURED = Measurement(Metric.ENERGY, 3e-3, Method.MEASURED, 2e-3, 4e-3, (3e-3,))
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Two runs on two models: an ok, a failed and a pending trial."""
+    fill(store)
+    store.add_model(OTHER_MODEL)
+    other = replace(RUN, name="other", model_sha256=OTHER_MODEL.sha256)
+    store.create_run(other)
+    for each in (trial(0), trial(1, SLOW, device="gpu"), trial(2, run=other)):
+        store.lease_trial(each)
+    memory = Measurement(Metric.PEAK_MEMORY, 5e6, Method.MEASURED)
+    store.commit_trial("trial-0", Outcome.OK, measurements=[LATENCY, _MODELLED, _MEASURED, memory])
+    store.commit_trial("trial-1", Outcome.COMPILE_ERROR, "no such operator")
+    return store
+
+
+def test_a_result_has_everything_a_table_shows(filled: Store) -> None:
+    result = next(row for row in results(filled) if row.trial == "trial-0")
+    assert (result.model, result.device, result.run) == ("kws", "cpu", RUN.name)
+    assert (result.candidate, result.candidate_id) == (FAST.label, FAST.id)
+    assert result.latency == replace(LATENCY, samples=())
+    assert result.memory is not None
+    assert result.memory.value == 5e6
+    assert result.accuracy is None
+
+
+def test_a_measured_value_is_shown_before_a_modelled_one(filled: Store) -> None:
+    result = results(filled, outcome=Outcome.OK)[0]
+    assert result.energy == replace(_MEASURED, samples=())
+
+
+def test_failed_and_pending_trials_are_results_too(filled: Store) -> None:
+    pending, failed, _ = results(filled)
+    assert (pending.trial, pending.outcome, pending.latency) == ("trial-2", None, None)
+    assert (failed.outcome, failed.message) == (Outcome.COMPILE_ERROR, "no such operator")
+
+
+def test_results_are_filtered(filled: Store) -> None:
+    def shown(**filters: object) -> list[str]:
+        return [row.trial for row in results(filled, **filters)]  # type: ignore[arg-type]
+
+    assert shown() == ["trial-2", "trial-1", "trial-0"]
+    assert shown(model="ultraface") == ["trial-2"]
+    assert shown(model="abab") == ["trial-1", "trial-0"]
+    assert shown(device="gpu") == ["trial-1"]
+    assert shown(run="other") == ["trial-2"]
+    assert shown(outcome=Outcome.OK) == ["trial-0"]
+    assert shown(limit=1) == ["trial-2"]
+    assert shown(run="nothing") == []
+
+
+@pytest.fixture
+def filled_url(url: str) -> str:
+    with fill(Store.open(url)) as store:
+        store.lease_trial(trial())
+        store.commit_trial("trial-0", Outcome.OK, "100% %s :name", [LATENCY])
+    return url
+
+
+def test_a_query_gives_columns_and_rows(filled_url: str) -> None:
+    columns, rows = query(filled_url, "SELECT id, outcome FROM trial WHERE id LIKE 'trial%'")
+    assert columns == ("id", "outcome")
+    assert rows == (("trial-0", "ok"),)
+
+
+def test_a_query_is_taken_as_it_is_written(filled_url: str) -> None:
+    written = "WITH a AS (SELECT message FROM trial) SELECT message, '100% %s :name' FROM a;"
+    assert query(filled_url, written)[1] == (("100% %s :name",) * 2,)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO software VALUES ('a', 'b')",
+        "UPDATE trial SET message = 'gone'",
+        "DELETE FROM measurement",
+        "DROP TABLE measurement",
+        "CREATE TABLE other (a INTEGER)",
+        "CREATE TEMPORARY TABLE other (a INTEGER)",
+        "SELECT 1; DELETE FROM measurement",
+        "SELECT 1; COMMIT; DELETE FROM measurement",
+        "WITH gone AS (DELETE FROM measurement RETURNING 1) SELECT * FROM gone",
+        "PRAGMA query_only = OFF",
+        "PRAGMA journal_mode = DELETE",
+        "SET TRANSACTION READ WRITE",
+        "SELECT set_config('transaction_read_only', 'off', false)",
+        "COPY trial TO STDOUT",
+        "VACUUM",
+        "BEGIN IMMEDIATE",
+        "no sql at all",
+        "SELECT nothing FROM trial",
+        "",
+    ],
+)
+def test_what_is_not_one_select_is_refused(filled_url: str, statement: str) -> None:
+    with pytest.raises(OptionError, match="Write one SELECT"):
+        query(filled_url, statement)
+    with Store.open(filled_url) as store:
+        assert store.trial("trial-0").message == "100% %s :name"
+        assert store.measurements("trial-0") == (LATENCY,)
+
+
+@pytest.mark.parametrize("statement", ["ATTACH '{}' AS other", "VACUUM INTO '{}'"])
+def test_no_other_file_is_written(
+    tmp_path_factory: pytest.TempPathFactory, filled_url: str, statement: str
+) -> None:
+    other = tmp_path_factory.mktemp("other") / "other.db"
+    with pytest.raises(OptionError, match="refused the statement"):
+        query(filled_url, statement.format(other))
+    assert not other.exists()

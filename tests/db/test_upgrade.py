@@ -1,0 +1,77 @@
+"""Every released schema still opens, and the migrations make the tables of the models."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import db.migrations
+from db.address import parse_address
+from db.engine import open_engine
+from db.queries import query, results
+from db.reader import StoreReader
+from db.schema import VERSION_TABLE, Base
+from db.store import Store
+from db.upgrade import HEAD
+from farm.measurement import Outcome
+from tests.db.samples import FAST, LATENCY, MACHINE, MODEL, RUN, SOFTWARE, block
+
+ASSETS = sorted((Path(__file__).parent / "assets").glob("schema_*.sql"))
+
+
+@pytest.fixture(params=ASSETS, ids=lambda path: path.stem)
+def old_store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A store as an older farm left it."""
+    path = tmp_path / "farm.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(request.param.read_text())
+    return path
+
+
+def test_the_newest_schema_has_a_stored_example() -> None:
+    assert f"schema_{HEAD}" in {path.stem for path in ASSETS}
+
+
+def test_the_newest_migration_is_the_one_the_program_knows() -> None:
+    script = ScriptDirectory(str(Path(db.migrations.__file__ or "").parent))
+    assert script.get_current_head() == HEAD
+
+
+def test_migrations_make_the_tables_of_the_models(url: str) -> None:
+    Store.open(url).close()
+    engine = open_engine(parse_address(url), timeout=1.0, read_only=True)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_an_old_store_keeps_its_records(old_store: Path) -> None:
+    with Store.open(str(old_store)) as store:
+        assert store.machine(MACHINE.id) == MACHINE
+        assert store.software(SOFTWARE.id) == SOFTWARE
+        assert store.model(MODEL.sha256) == MODEL
+        assert store.candidate(FAST.id) == FAST
+        assert store.run(RUN.name) == RUN
+        assert store.trial("trial-0").outcome is Outcome.OK
+        assert store.trial("trial-1").outcome is Outcome.RUN_ERROR
+        assert store.measurements("trial-0") == (LATENCY,)
+        assert store.blocks(RUN.name, "cpu") == (block(0, "trial-1", "trial-0"),)
+    assert query(str(old_store), f"SELECT * FROM {VERSION_TABLE}")[1] == ((HEAD,),)
+
+
+def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:
+    with StoreReader.open(str(old_store)) as store:
+        assert {row.trial for row in results(store)} == {"trial-0", "trial-1"}
+
+
+def test_opening_again_changes_nothing(url: str) -> None:
+    for _ in range(2):
+        Store.open(url).close()
+    assert query(url, f"SELECT * FROM {VERSION_TABLE}")[1] == ((HEAD,),)

@@ -1,0 +1,133 @@
+"""Proposes candidates in stages, each narrower than a grid and sound without a cost model.
+
+1. engines: the float model on every engine, with its main options;
+2. precision: every precision on the best setting of the best two engines;
+3. repair: operators that quantisation damages most go back to float, where a fast candidate was
+   rejected for its accuracy, and in the fastest quantised ones;
+4. refine: what differs in one choice from the best two;
+5. sample: Optuna's tree-structured Parzen estimator over what is left.
+
+A proposer has no state but its space: what it proposes follows from the history alone, so that a
+resumed run proposes what the interrupted one would have. Learned cost models will take the place
+of stage 5 and the order within the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from farm.candidate import Candidate, FloatType, StaticInt8
+from farm.measurement import Metric, Outcome
+from tuner.history import Entry, ranked
+from tuner.sampler import sample
+from tuner.space import Space, with_keep_float
+
+Sensitivity = Callable[[Candidate], tuple[str, ...]]
+"""Operators of a quantised candidate, the most damaged first."""
+
+_BEST = 2
+
+
+class Stage(StrEnum):
+    """Why candidates were proposed."""
+
+    ENGINES = "engines"
+    PRECISION = "precision"
+    REPAIR = "repair"
+    REFINE = "refine"
+    SAMPLE = "sample"
+    EXHAUSTED = "exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """New candidates, none of which was tried before."""
+
+    stage: Stage
+    candidates: tuple[Candidate, ...]
+
+
+class Proposer:
+    """Proposes for one device and model.
+
+    sensitivity: asked only for candidates that were measured.
+    """
+
+    def __init__(self, space: Space, sensitivity: Sensitivity, seed: int) -> None:
+        self._space = space
+        self._sensitivity = sensitivity
+        self._seed = seed
+
+    def propose(self, history: Sequence[Entry], count: int) -> Proposal:
+        """At most ``count`` new candidates of the first stage that has any left."""
+        seen = {entry.candidate for entry in history}
+        stages: tuple[tuple[Stage, Callable[[Sequence[Entry]], Iterable[Candidate]]], ...] = (
+            (Stage.ENGINES, self._engines),
+            (Stage.PRECISION, self._precisions),
+            (Stage.REPAIR, self._repairs),
+            (Stage.REFINE, self._neighbours),
+            (Stage.SAMPLE, lambda h: sample(self._space, h, count, self._seed)),
+        )
+        for stage, candidates in stages:
+            fresh = [c for c in dict.fromkeys(candidates(history)) if c not in seen]
+            if fresh:
+                return Proposal(stage, tuple(fresh[:count]))
+        return Proposal(Stage.EXHAUSTED, ())
+
+    def _engines(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        yield from (Candidate(engine) for engine in self._space.float_engines())
+        # A provider that refused some operators may still be worth its part of the graph.
+        yield from (
+            replace(entry.candidate, engine=replace(entry.candidate.engine, cpu_operators=True))
+            for entry in history
+            if entry.candidate.engine.kind == "openvino"
+            and not entry.candidate.engine.cpu_operators
+            and _is_plain_float(entry.candidate)
+            and "did not take" in entry.message
+        )
+
+    def _precisions(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """All precisions on the best float setting of each of the best two kinds of engine."""
+        best: dict[str, Candidate] = {}
+        for entry in ranked(e for e in history if _is_plain_float(e.candidate)):
+            best.setdefault(entry.candidate.engine.kind, entry.candidate)
+        settings = list(best.values())[:_BEST]
+        lists = [self._space.precisions(candidate.engine) for candidate in settings]
+        for rank in range(max(map(len, lists), default=0)):
+            for candidate, precisions in zip(settings, lists, strict=True):
+                if rank < len(precisions):
+                    yield replace(candidate, precision=precisions[rank])
+
+    def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept."""
+        inaccurate = [e for e in history if e.outcome is Outcome.REJECTED and _quantised(e)]
+        inaccurate.sort(key=lambda e: e.value(Metric.LATENCY) or float("inf"))
+        accurate = [e for e in ranked(history) if _quantised(e)]
+        for entry in (*inaccurate[:_BEST], *accurate[:1]):
+            yield from self._with_kept(entry.candidate)
+
+    def _with_kept(self, candidate: Candidate) -> Iterator[Candidate]:
+        quantization = candidate.precision.quantization
+        if not isinstance(quantization, StaticInt8) or quantization.keep_float:
+            return
+        names = self._sensitivity(candidate)
+        kept = 1
+        while kept < len(names):
+            yield with_keep_float(candidate, names[:kept])
+            kept *= 2
+
+    def _neighbours(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        best = ranked(history)[:_BEST]
+        for entry in best:
+            yield from self._space.neighbours(entry.candidate)
+
+
+def _is_plain_float(candidate: Candidate) -> bool:
+    precision = candidate.precision
+    return precision.quantization is None and precision.float_type is FloatType.FLOAT32
+
+
+def _quantised(entry: Entry) -> bool:
+    return entry.candidate.precision.quantization is not None

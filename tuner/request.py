@@ -1,0 +1,95 @@
+"""What a user asks of ``farm tune``, checked, and as the text that a run is resumed from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pydantic import TypeAdapter, ValidationError
+
+from farm.errors import OptionError
+
+
+class Objective(StrEnum):
+    """What the search minimises."""
+
+    LATENCY = "latency"
+    MEMORY = "memory"
+    ENERGY = "energy"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a winner must satisfy; None for no limit.
+
+    max_accuracy_drop: absolute, against the baseline on the same samples.
+    max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
+    """
+
+    max_accuracy_drop: float = 0.01
+    max_memory: int | None = None
+    max_latency: float | None = None
+    max_energy: float | None = None
+
+    def check(self) -> None:
+        """Raise OptionError for a limit that nothing can satisfy."""
+        if not 0.0 <= self.max_accuracy_drop <= 1.0:
+            raise OptionError(
+                f"--max-accuracy-drop must lie between 0 and 1, got {self.max_accuracy_drop}."
+            )
+        limits = (
+            ("--max-memory", self.max_memory, "bytes"),
+            ("--max-latency", self.max_latency, "seconds"),
+            ("--max-energy", self.max_energy, "joules"),
+        )
+        for option, value, unit in limits:
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise OptionError(f"{option} must be above 0 {unit}, got {value}.")
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """One invocation of tune.
+
+    model, data: absolute paths (data empty: synthetic inputs). shapes: of dynamic dimensions.
+    budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
+    """
+
+    model: str
+    devices: tuple[str, ...]
+    data: str = ""
+    shapes: dict[str, int] = field(default_factory=dict)
+    metric: str = ""
+    objective: Objective = Objective.LATENCY
+    constraints: Constraints = field(default_factory=Constraints)
+    budget_seconds: float = 120.0
+    max_trials: int = 0
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise OptionError for options that contradict the facts."""
+        self.constraints.check()
+        if not (math.isfinite(self.budget_seconds) and self.budget_seconds > 0):
+            raise OptionError(f"--budget must be above 0 seconds, got {self.budget_seconds:g}.")
+        if self.max_trials < 0:
+            raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
+
+    def to_json(self) -> str:
+        """The text that the store keeps with the run."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> TuneRequest:
+        """Read the text back. Raises OptionError when another version wrote something else."""
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise OptionError(
+                f"This run cannot be resumed by this version of the farm: {first['msg']} at "
+                f"{'.'.join(map(str, first['loc']))}. Start a new run."
+            ) from None
+
+
+_ADAPTER: TypeAdapter[TuneRequest] = TypeAdapter(TuneRequest)
