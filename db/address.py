@@ -34,11 +34,15 @@ class Address:
             return ":memory:"
         given = {key: value for key, value in self.url.query.items() if key != "uri"}
         mode = {"mode": "ro"} if read_only else {}
+        if read_only and _is_archived(self.path):
+            mode |= {"immutable": "1"}
         return f"{self.path.absolute().as_uri()}?{urlencode({'mode': 'rwc'} | given | mode)}"
 
     def __str__(self) -> str:
         """For messages: the file's path, or the URL without its password."""
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        if self.is_sqlite:
+            return str(self.path or ":memory:")
+        return self.url.render_as_string(hide_password=True)
 
 
 def parse_address(text: str | None) -> Address:
@@ -75,6 +79,15 @@ def default_path() -> Path:
     base = os.environ.get("XDG_DATA_HOME", "")
     folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
     return folder / "farm" / "farm.db"
+
+
+def _is_archived(path: Path) -> bool:
+    """Whether a reader must do without the lock files that it shares with a writer.
+
+    It may not make them in a folder it cannot write to; a writer at work has made them already.
+    """
+    log = path.with_name(path.name + "-wal")
+    return not os.access(path.parent, os.W_OK) and not log.exists()
 
 
 def _sqlite_url(url: URL) -> Address:

@@ -165,6 +165,7 @@ class BlockSample:
 
     seconds, cpu_seconds: wall and processor time per inference, the mean over ``loops``.
     order: place of the candidate in the block's random order, from 0.
+    peak_bytes: highest resident memory of its process so far, above what it had at the start.
     """
 
     trial_id: str
@@ -172,6 +173,7 @@ class BlockSample:
     cpu_seconds: float
     loops: int
     order: int
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

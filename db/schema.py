@@ -238,6 +238,8 @@ class BlockSampleRow(Base):
     cpu_seconds: Mapped[float]
     loops: Mapped[int]
     order: Mapped[int] = mapped_column("run_order")
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SeriesRow(Base):

@@ -51,7 +51,7 @@ _IS_OPEN = or_(TrialRow.outcome.is_(None), TrialRow.outcome == Outcome.INFRASTRU
 
 
 class Store(StoreReader):
-    """A store, open for reading and writing.
+    """A store, open for reading and writing; one in memory is for one thread.
 
     Every method raises StoreError when the store is locked by another writer for too long, is
     full or fails, or when a record points to one that is not there.

@@ -23,6 +23,7 @@ from db.records import (
 )
 from db.store import Store
 from farm.candidate import Candidate
+from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from tuner.history import Entry, of_trials
 from workers.executor import Executor
@@ -86,20 +87,22 @@ class Journal:
         scope = self.scope
         yield from self._store.blocks(scope.run, scope.device, race)
 
-    def run_block(self, race: int, index: int, job: BlockJob) -> BlockReport:
-        """Run one block and commit it."""
+    def run_block(self, race: int, index: int, job: BlockJob, *, tolerant: bool) -> Block:
+        """Run one block and commit it. A member that fails is withdrawn from the search.
+
+        tolerant: keep the block even if the machine was disturbed, because it always is.
+        """
         report = self._executor.run_block(self.scope.device, job)
-        self._store.add_block(self._block(race, index, job, report))
-        return report
+        block = self._block(race, index, job, report, tolerant=tolerant)
+        self._store.add_block(block)
+        for trial_id, failure in report.failures.items():
+            self._store.amend_trial(trial_id, outcome=failure.outcome, message=failure.message)
+        return block
 
     def reject(self, entry: Entry, message: str) -> None:
         """Note that an ok trial broke a limit."""
         self._store.reject_trial(entry.trial_id, message)
         entry.outcome, entry.message = Outcome.REJECTED, message
-
-    def withdraw(self, trial_id: str, outcome: Outcome, message: str) -> None:
-        """Note that an ok trial failed in its race."""
-        self._store.amend_trial(trial_id, outcome=outcome, message=message)
 
     def amend(self, entry: Entry, measurements: Iterable[Measurement]) -> None:
         """Add measurements to a trial, in the store and in the entry."""
@@ -109,8 +112,11 @@ class Journal:
 
     def _known(self, job: TrialJob) -> Entry | None:
         """A trial that has a final outcome in the store."""
-        found = self._store.find_trial(job.trial_id)
-        if found is None or found.outcome in (None, Outcome.INFRASTRUCTURE_ERROR):
+        try:
+            found = self._store.trial(job.trial_id)
+        except NotInStore:
+            return None
+        if found.outcome is None or found.outcome is Outcome.INFRASTRUCTURE_ERROR:
             return None
         return Entry(
             found.id,
@@ -161,20 +167,30 @@ class Journal:
             json.dumps(details, sort_keys=True),
         )
 
-    def _block(self, race: int, index: int, job: BlockJob, report: BlockReport) -> Block:
+    def _block(
+        self, race: int, index: int, job: BlockJob, report: BlockReport, *, tolerant: bool
+    ) -> Block:
         order = {member.trial_id: i for i, member in enumerate(job.members)}
         samples = tuple(
-            BlockSample(trial_id, s.seconds, s.cpu_seconds, s.loops, order[trial_id])
+            BlockSample(
+                trial_id,
+                s.seconds,
+                s.cpu_seconds,
+                s.loops,
+                order[trial_id],
+                report.peaks.get(trial_id),
+            )
             for trial_id, s in report.samples.items()
         )
+        failures = "; ".join(sorted(f.message for f in report.failures.values()))
         return Block(
             self.scope.run,
             self.scope.device,
             race,
             index,
             datetime.fromtimestamp(report.started_at, UTC),
-            kept=not (report.disturbed or report.failures),
+            kept=not failures and (tolerant or not report.disturbed),
             samples=samples,
-            reason=report.disturbed or "; ".join(sorted(f.message for f in report.failures.values())),
+            reason=failures or report.disturbed,
             sentinel_seconds=report.sentinel_seconds,
         )

@@ -7,12 +7,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from db.address import parse_address
 from db.store import Store
 
 
@@ -50,28 +52,39 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of a fresh, empty database."""
-    _administer(postgres_server, "CREATE DATABASE farm")
-    yield postgres_server.format(database="farm")
-    _administer(postgres_server, "DROP DATABASE farm WITH (FORCE)")
+@pytest.fixture(scope="session")
+def new_database(postgres_server: str) -> Callable[[], str]:
+    """Make an empty database and give its URL; it goes when the server does."""
+    numbers = count()
+
+    def make() -> str:
+        name = f"farm{next(numbers)}"
+        server = postgres_server.format(database="postgres")
+        engine = create_engine(parse_address(server).url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return postgres_server.format(database=name)
+
+    return make
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A place for a store that outlives its connections."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Give a place for a new store that outlives its connections."""
     if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return str(tmp_path / "farm.db")
+        return request.getfixturevalue("new_database")  # type: ignore[no-any-return]
+    return lambda: str(tmp_path_factory.mktemp("store") / "farm.db")
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
     places = {"sqlite": str(tmp_path / "farm.db"), "memory": ":memory:"}
-    url = places.get(request.param) or request.getfixturevalue("postgres_url")
-    with Store.open(url) as opened:
+    place = places.get(request.param) or request.getfixturevalue("new_database")()
+    with Store.open(place) as opened:
         yield opened
 
 
@@ -90,11 +103,3 @@ def _account() -> pwd.struct_passwd:
     if not names & {"postgres", "nobody"}:
         pytest.skip("a PostgreSQL server needs an account other than root")
     return pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-
-
-def _administer(server: str, statement: str) -> None:
-    url = server.format(database="postgres").replace("postgresql:", "postgresql+psycopg:")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()

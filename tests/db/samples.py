@@ -82,7 +82,9 @@ def block(index: int, *trial_ids: str, race: int = 0, kept: bool = True) -> Bloc
         started_at=START,
         kept=kept,
         samples=tuple(
-            BlockSample(trial_id, 1e-3 * (order + 1), 9e-4, loops=10, order=order)
+            BlockSample(
+                trial_id, 1e-3 * (order + 1), 9e-4, 10, order, peak_bytes=order << 40 or None
+            )
             for order, trial_id in enumerate(trial_ids)
         ),
         reason="" if kept else "processor time was stolen",

@@ -26,8 +26,15 @@ def test_a_data_home_that_is_not_absolute_is_ignored(
     assert default_path() == Path.home() / ".local" / "share" / "farm" / "farm.db"
 
 
-@pytest.mark.parametrize("form", ["{}", "sqlite:///{}", "sqlite:///file:{}?uri=true"])
-@pytest.mark.parametrize("name", ["farm.db", "with space.db", "odd%20#name.db"])
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("{}", "farm.db"),
+        ("{}", "odd%20#name?.db"),
+        ("sqlite:///{}", "with space.db"),
+        ("sqlite:///file:{}?uri=true", "farm.db"),
+    ],
+)
 def test_every_way_to_name_a_file(tmp_path: Path, form: str, name: str) -> None:
     path = tmp_path / "new" / name
     Store.open(form.format(path)).close()

@@ -82,7 +82,7 @@ def test_a_damaged_store(path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened. Check that this is a file"):
+    with pytest.raises(StoreError, match=r"cannot be opened. Check that this is a file"):
         Store.open(str(tmp_path))
 
 
@@ -125,9 +125,21 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
         Store.open(str(folder / "farm.db"))
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="permissions do not bind root")
+def test_a_store_in_a_read_only_folder_can_be_read(path: Path) -> None:
+    path.parent.chmod(0o500)
+    try:
+        with StoreReader.open(str(path)) as store:
+            assert len(results(store)) == 1
+        with pytest.raises(StoreError, match="is read-only"):
+            Store.open(str(path))
+    finally:
+        path.parent.chmod(0o700)
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StoreError, match="folder .*/file/below of the store cannot be made"):
+    with pytest.raises(StoreError, match=r"folder .*/file/below of the store cannot be made"):
         Store.open(str(tmp_path / "file" / "below" / "farm.db"))
 
 
@@ -137,7 +149,7 @@ def test_a_disk_that_is_full_when_the_store_is_made(tmp_path: Path) -> None:
 
     event.listen(Engine, "connect", shrink)
     try:
-        with pytest.raises(StoreError, match="its disk is full. Free some space"):
+        with pytest.raises(StoreError, match=r"its disk is full. Free some space"):
             Store.open(str(tmp_path / "farm.db"))
     finally:
         event.remove(Engine, "connect", shrink)
@@ -176,14 +188,14 @@ def test_an_empty_file_is_no_store_to_a_reader(tmp_path: Path) -> None:
     StoreReader.open(str(place)).close()
 
 
-def test_an_empty_server_is_no_store_to_a_reader(postgres_url: str) -> None:
+def test_an_empty_server_is_no_store_to_a_reader(new_database: Callable[[], str]) -> None:
     with pytest.raises(StoreError, match="There is no store yet at postgresql"):
-        StoreReader.open(postgres_url)
+        StoreReader.open(new_database())
 
 
 def test_a_server_that_is_not_there() -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    with pytest.raises(StoreError, match="cannot be reached: .*Check that the server") as caught:
+    with pytest.raises(StoreError, match=r"cannot be reached: .*Check that the server") as caught:
         Store.open("postgresql://farm:secret@127.0.0.1:1/farm")
     assert "secret" not in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -66,8 +67,10 @@ def test_results_are_filtered(filled: Store) -> None:
     assert shown(run="nothing") == []
 
 
-@pytest.fixture
-def filled_url(url: str) -> str:
+@pytest.fixture(scope="module")
+def filled_url(new_place: Callable[[], str]) -> str:
+    """The place of a store that no test can change."""
+    url = new_place()
     with fill(Store.open(url)) as store:
         store.lease_trial(trial())
         store.commit_trial("trial-0", Outcome.OK, "100% %s :name", [LATENCY])

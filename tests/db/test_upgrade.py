@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def test_the_newest_migration_is_the_one_the_program_knows() -> None:
     assert script.get_current_head() == HEAD
 
 
-def test_migrations_make_the_tables_of_the_models(url: str) -> None:
+def test_migrations_make_the_tables_of_the_models(new_place: Callable[[], str]) -> None:
+    url = new_place()
     Store.open(url).close()
     engine = open_engine(parse_address(url), timeout=1.0, read_only=True)
     with engine.connect() as connection:
@@ -71,7 +73,8 @@ def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:
         assert {row.trial for row in results(store)} == {"trial-0", "trial-1"}
 
 
-def test_opening_again_changes_nothing(url: str) -> None:
+def test_opening_again_changes_nothing(new_place: Callable[[], str]) -> None:
+    url = new_place()
     for _ in range(2):
         Store.open(url).close()
     assert query(url, f"SELECT * FROM {VERSION_TABLE}")[1] == ((HEAD,),)

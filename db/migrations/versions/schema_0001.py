@@ -123,6 +123,8 @@ def _create_blocks() -> None:
         sa.Column("cpu_seconds", sa.Double, nullable=False),
         sa.Column("loops", sa.Integer, nullable=False),
         sa.Column("run_order", sa.Integer, nullable=False),
+        sa.Column("peak_bytes", sa.BigInteger, nullable=True),
+        sa.Column("peak_bytes", sa.BigInteger),
     )
 
 

@@ -30,12 +30,13 @@ CREATE TABLE block_sample (
 	cpu_seconds DOUBLE NOT NULL, 
 	loops INTEGER NOT NULL, 
 	run_order INTEGER NOT NULL, 
+	peak_bytes BIGINT, 
 	CONSTRAINT pk_block_sample PRIMARY KEY (block_id, trial_id), 
 	CONSTRAINT fk_block_sample_block_id_block FOREIGN KEY(block_id) REFERENCES block (id), 
 	CONSTRAINT fk_block_sample_trial_id_trial FOREIGN KEY(trial_id) REFERENCES trial (id)
 );
-INSERT INTO "block_sample" VALUES(1,'trial-1',0.001,0.0009,10,0);
-INSERT INTO "block_sample" VALUES(1,'trial-0',0.002,0.0009,10,1);
+INSERT INTO "block_sample" VALUES(1,'trial-1',0.001,0.0009,10,0,NULL);
+INSERT INTO "block_sample" VALUES(1,'trial-0',0.002,0.0009,10,1,1099511627776);
 CREATE TABLE candidate (
 	id TEXT NOT NULL, 
 	json TEXT NOT NULL, 
@@ -153,12 +154,12 @@ CREATE TABLE trial (
 	CONSTRAINT fk_trial_software_id_software FOREIGN KEY(software_id) REFERENCES software (id), 
 	CONSTRAINT fk_trial_artifact_key_artifact FOREIGN KEY(artifact_key) REFERENCES artifact ("key")
 );
-INSERT INTO "trial" VALUES('trial-0','kws-20261121-065312','cpu','62b4f7483e58','search','fefab8ae6197beb8','8ff95b50e9684742','ok','',1,'onnx-1234','2026-11-21 06:53:12.250000','2026-11-21 07:24:40.317832','{}');
-INSERT INTO "trial" VALUES('trial-1','kws-20261121-065312','cpu','ddc0c40f3f43','search','fefab8ae6197beb8','8ff95b50e9684742','run-error','it fell over',1,NULL,'2026-11-21 06:53:13.250000','2026-11-21 07:24:40.320909','{}');
+INSERT INTO "trial" VALUES('trial-0','kws-20261121-065312','cpu','62b4f7483e58','search','fefab8ae6197beb8','8ff95b50e9684742','ok','',1,'onnx-1234','2026-11-21 06:53:12.250000','2026-11-21 07:26:39.058517','{}');
+INSERT INTO "trial" VALUES('trial-1','kws-20261121-065312','cpu','ddc0c40f3f43','search','fefab8ae6197beb8','8ff95b50e9684742','run-error','it fell over',1,NULL,'2026-11-21 06:53:13.250000','2026-11-21 07:26:39.061381','{}');
 CREATE INDEX ix_run_model_sha256 ON run (model_sha256);
 CREATE INDEX ix_run_created_at ON run (created_at);
-CREATE INDEX ix_trial_candidate_id ON trial (candidate_id);
 CREATE INDEX ix_trial_created_at ON trial (created_at);
+CREATE INDEX ix_trial_candidate_id ON trial (candidate_id);
 CREATE INDEX ix_trial_run_device ON trial (run, device);
 CREATE INDEX ix_block_sample_trial_id ON block_sample (trial_id);
 COMMIT;

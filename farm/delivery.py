@@ -1,0 +1,47 @@
+"""The folder that leaves the farm: a model, its session, how to run it, where it comes from."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from farm.model import TensorSpec
+from farm.session import SessionSpec
+
+_TEMPLATE = resources.files("farm") / "templates" / "run.py"
+
+
+def write_delivery(
+    folder: Path,
+    model: bytes,
+    session: SessionSpec,
+    inputs: Sequence[TensorSpec],
+    provenance: str,
+) -> None:
+    """Write the folder beside its place and rename it: it is whole or it is not there.
+
+    A folder of an earlier, interrupted invocation of the same run is replaced.
+
+    Raises OSError: the place cannot be written, the disk is full.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        (draft / "model.onnx").write_bytes(model)
+        (draft / "session.json").write_text(session.to_json(), encoding="utf-8")
+        (draft / "run.py").write_text(_run_script(inputs), encoding="utf-8")
+        (draft / "provenance.json").write_text(provenance, encoding="utf-8")
+        draft.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _run_script(inputs: Sequence[TensorSpec]) -> str:
+    described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
+    return _TEMPLATE.read_text(encoding="utf-8").replace("INPUTS = []", f"INPUTS = {described}")

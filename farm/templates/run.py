@@ -1,0 +1,32 @@
+"""Runs model.onnx once on random input, in exactly the session that was measured."""
+
+import importlib
+import json
+import pathlib
+
+import numpy as np
+import onnxruntime as ort
+
+folder = pathlib.Path(__file__).parent
+spec = json.loads((folder / "session.json").read_text())
+options = ort.SessionOptions()
+options.intra_op_num_threads = spec["intra_op_num_threads"]
+options.enable_mem_pattern = spec["enable_mem_pattern"]
+options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
+for key, value in spec["config_entries"].items():
+    options.add_session_config_entry(key, value)
+provider, arguments = spec["provider"], {"disabled_optimizers": spec["disabled_optimizers"]}
+if spec["plugin"]:
+    plugin = importlib.import_module(spec["plugin"])
+    ort.register_execution_provider_library(provider, plugin.get_library_path())
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]
+    options.add_provider_for_devices(devices[:1], spec["provider_options"])
+else:
+    arguments["providers"] = [(provider, spec["provider_options"])]
+session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
+
+INPUTS = []  # name, shape, type
+rng = np.random.default_rng(0)
+feeds = {name: rng.random(shape).astype(kind) for name, shape, kind in INPUTS}
+for output, value in zip(session.get_outputs(), session.run(None, feeds)):
+    print(output.name, value.shape, value.dtype)

@@ -1,0 +1,171 @@
+"""Tables for people: the result of a run, the devices, the rows of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from db.records import Result
+from farm.measurement import Estimate, Measurement, Method, Metric
+from farm.units import format_bytes, format_joules, format_seconds
+from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
+
+_MISSING = "-"
+
+
+def run_table(result: TuneResult) -> Table:
+    """Baseline and winner of each device, with intervals, and why a device is missing."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("device", "", "candidate"):
+        table.add_column(name, overflow="fold")
+    for name in ("latency [95 %]", "speed-up [95 %]", "accuracy", "peak memory", "energy"):
+        table.add_column(name, justify="right", no_wrap=name != "energy")
+    for device in result.devices:
+        if device.status is Status.TUNED:
+            _add_tuned(table, device)
+        else:
+            table.add_row(device.device, str(device.status), Text(device.reason, style="yellow"))
+    return table
+
+
+def verdict_lines(result: TuneResult) -> list[str]:
+    """One or more sentences per device: verdict, limits of what was measured, where it lies."""
+    lines: list[str] = []
+    for device in result.devices:
+        if device.status is Status.TUNED:
+            lines += _verdict(device)
+        elif device.remedy:
+            lines.append(f"{device.device}: to tune it, {device.remedy}.")
+    return lines
+
+
+def results_table(rows: Sequence[Result]) -> Table:
+    """Trials as ``farm results`` shows them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("trial", "run", "device", "phase", "candidate", "outcome"):
+        table.add_column(name, overflow="fold")
+    for name in ("latency", "accuracy", "memory", "energy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        outcome = str(row.outcome or "pending")
+        table.add_row(
+            row.trial[:8],
+            row.run,
+            row.device,
+            str(row.phase),
+            row.candidate,
+            outcome,
+            _latency(row.latency),
+            _accuracy(row.accuracy),
+            _bytes(row.memory),
+            _energy(row.energy),
+        )
+    return table
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Any rows, for ``farm query``."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    return table
+
+
+def format_ratio(ratio: Estimate) -> str:
+    """``2.91x [2.85, 2.97]``."""
+    return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def format_latency(latency: Measurement) -> str:
+    """``51.2 µs [50.9, 51.6]``, with the method if it is not measured."""
+    text = format_seconds(latency.value)
+    if latency.low is not None and latency.high is not None:
+        low, high = format_seconds(latency.low), format_seconds(latency.high)
+        text += f" [{low.split()[0] if low[-2:] == text[-2:] else low}, {high}]"
+    return text + _method(latency)
+
+
+def _add_tuned(table: Table, device: DeviceResult) -> None:
+    assert device.baseline is not None
+    assert device.winner is not None
+    accuracy = device.accuracy
+    table.add_row(
+        device.device,
+        "baseline",
+        device.baseline.label,
+        _latency(device.baseline.measurements.get(Metric.LATENCY)),
+        "1.00x",
+        f"{accuracy.baseline:.4f}" if accuracy else _MISSING,
+        *_resources(device.baseline),
+    )
+    if device.ratio is None:
+        table.add_row("", "winner", "the baseline")
+        return
+    table.add_row(
+        "",
+        "winner",
+        Text(device.winner.label, style="bold"),
+        _latency(device.winner.measurements.get(Metric.LATENCY)),
+        Text(format_ratio(device.ratio), style="bold green"),
+        f"{accuracy.winner:.4f}" if accuracy else _MISSING,
+        *_resources(device.winner),
+    )
+
+
+def _resources(measured: Measured) -> tuple[str, str]:
+    found = measured.measurements
+    return _bytes(found.get(Metric.PEAK_MEMORY)), _energy(found.get(Metric.ENERGY))
+
+
+def _verdict(device: DeviceResult) -> list[str]:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
+    lines = [
+        f"{device.device}: {device.verdict} after {sum(device.trials.values())} trials ({counts})."
+    ]
+    if device.verdict is Verdict.IMPROVED and device.ratio is not None:
+        lines[0] = (
+            f"{device.device}: {format_ratio(device.ratio)} faster than the baseline, confirmed in "
+            f"fresh processes on data the search never saw; {sum(device.trials.values())} trials "
+            f"({counts})."
+        )
+    if device.accuracy and not device.accuracy.on_real_data:
+        lines.append(
+            f"{device.device}: accuracy is {device.accuracy.metric} with the baseline on made-up "
+            "inputs; it was not checked on real data (--data)."
+        )
+    elif device.accuracy:
+        lines.append(
+            f"{device.device}: accuracy is {device.accuracy.metric} on "
+            f"{device.accuracy.samples} samples."
+        )
+    if device.tolerated:
+        lines.append(
+            f"{device.device}: the machine was not quiet: {device.disturbed} disturbed blocks were "
+            f"run again and {device.tolerated} had to be kept."
+        )
+    if device.output:
+        lines.append(f"{device.device}: the winner lies in {device.output}")
+    return lines
+
+
+def _latency(latency: Measurement | None) -> str:
+    return _MISSING if latency is None else format_latency(latency)
+
+
+def _accuracy(accuracy: Measurement | None) -> str:
+    return _MISSING if accuracy is None else f"{accuracy.value:.4f}"
+
+
+def _bytes(memory: Measurement | None) -> str:
+    return _MISSING if memory is None else format_bytes(memory.value) + _method(memory)
+
+
+def _energy(energy: Measurement | None) -> str:
+    return _MISSING if energy is None else f"{format_joules(energy.value)} ({energy.method})"
+
+
+def _method(measurement: Measurement) -> str:
+    return "" if measurement.method is Method.MEASURED else f" ({measurement.method})"

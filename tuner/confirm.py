@@ -1,0 +1,174 @@
+"""Confirmation: fresh processes, data that the search never saw, pairs side by side.
+
+The search's best is confirmed against the baseline. If it breaks a limit on the new data the next
+one is tried; if none is significantly better, the baseline is the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.records import Phase
+from farm.measurement import Estimate, Measurement, Method, Metric
+from tuner.clock import Budget
+from tuner.events import Listener, StageStarted, Ticked, TrialFinished
+from tuner.history import Entry
+from tuner.journal import Journal
+from tuner.objective import Scorer
+from tuner.racing import RaceTrack
+from tuner.results import Verdict
+from tuner.statistics import FloatArray, compare, quantile
+from workers.executor import Executor
+from workers.jobs import DetailJob
+
+MIN_PAIRS = 8
+MAX_PAIRS = 20
+_DETAIL_SECONDS = 2.0
+_SIGNIFICANCE = 0.05
+_QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATENCY_P99, 0.99))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The winner and the baseline as the confirmation measured them.
+
+    ratio: baseline over winner, of latencies; None when the winner is the baseline.
+    """
+
+    verdict: Verdict
+    baseline: Entry
+    winner: Entry
+    ratio: Estimate | None
+
+
+class Confirmation:
+    """Confirms the finalists of one device."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: Executor,
+        scorer: Scorer,
+        track: RaceTrack,
+        budget: Budget,
+        listen: Listener,
+    ) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._scorer = scorer
+        self._track = track
+        self._budget = budget
+        self._listen = listen
+
+    def run(self, baseline: Entry, finalists: Sequence[Entry]) -> Confirmed:
+        """Confirm the first finalist that holds; see the module."""
+        self._listen(StageStarted(self._journal.scope.device, "confirmation"))
+        reference = self._trial(baseline)
+        within = not self._scorer.broken_limit(reference, reference)
+        for finalist in finalists:
+            entry = self._trial(finalist)
+            if not entry.ok or self._breaks_limit(entry, reference):
+                continue
+            pairs = self._pairs(reference, entry)
+            if pairs is None or self._breaks_limit(entry, reference):
+                continue
+            self._detail(entry)
+            if _is_better(pairs.objective):
+                self._detail(reference)
+                verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
+                return Confirmed(verdict, reference, entry, pairs.latency)
+            if not within:
+                self._detail(reference)
+                return Confirmed(Verdict.WITHIN_LIMITS, reference, entry, pairs.latency)
+        self._detail(reference)
+        verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
+        return Confirmed(verdict, reference, reference, None)
+
+    def _trial(self, entry: Entry) -> Entry:
+        confirmed = next(iter(self._journal.run_trials([entry.candidate], Phase.CONFIRM)))
+        device, label = self._journal.scope.device, entry.candidate.label()
+        self._listen(TrialFinished(device, label, confirmed.outcome, confirmed.message))
+        return confirmed
+
+    def _breaks_limit(self, entry: Entry, reference: Entry) -> bool:
+        broken = self._scorer.broken_limit(entry, reference)
+        if broken and entry.ok:
+            self._journal.reject(entry, f"on the confirmation data, {broken}")
+        return bool(broken)
+
+    def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
+        """Blocks of baseline and candidate, each in fresh processes; None if either failed."""
+        device = self._journal.scope.device
+        jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in (reference, entry)]
+
+        def wanted(done: int, seconds_each: float) -> bool:
+            self._listen(Ticked(device, self._budget.used))
+            if done < MIN_PAIRS:
+                return True
+            left = self._budget.left - 2 * _DETAIL_SECONDS
+            return done < MAX_PAIRS and left > seconds_each
+
+        pairs = list(self._track.pairs((reference, entry), jobs, wanted))
+        self._executor.release(device, [job.trial_id for job in jobs])
+        if len(pairs) < MIN_PAIRS:
+            return None
+        seconds = np.array([[ours.seconds, theirs.seconds] for theirs, ours in pairs])
+        score = self._scorer.of_sample
+        objective = np.array(
+            [
+                [score(entry.candidate, ours), score(reference.candidate, theirs)]
+                for theirs, ours in pairs
+            ]
+        )
+        return _Pairs(_ratio(seconds), _ratio(objective))
+
+    def _detail(self, entry: Entry) -> None:
+        """Distribution of single runs, throughput, energy."""
+        if entry.value(Metric.THROUGHPUT) is not None:
+            return
+        job = self._journal.job(entry.candidate, Phase.CONFIRM)
+        measured = self._executor.run_detail(
+            self._journal.scope.device, DetailJob(job, seconds=_DETAIL_SECONDS)
+        )
+        self._executor.release(self._journal.scope.device, [job.trial_id])
+        modelled = self._scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
+        has_counter = any(m.metric is Metric.ENERGY for m in measured)
+        extra = [] if has_counter or modelled is None else [modelled]
+        self._journal.amend(entry, [*_with_quantiles(measured), *extra])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Ratios of baseline over candidate: of latencies, and of the objective."""
+
+    latency: Estimate
+    objective: Estimate
+
+
+def _ratio(values: FloatArray) -> Estimate:
+    """Of pairs [pairs, 2] of candidate and baseline: baseline over candidate."""
+    return compare(values[:, 0], values[:, 1], 1 - _SIGNIFICANCE).ratio
+
+
+def _is_better(ratio: Estimate) -> bool:
+    """The interval and the signed-rank test say the same: better at 5 %, two-sided."""
+    return ratio.low > 1.0
+
+
+def _with_quantiles(measured: Sequence[Measurement]) -> list[Measurement]:
+    """Quantiles of single runs, those that there are enough samples for."""
+    found = [m for m in measured if m.metric is not Metric.LATENCY_P50]
+    singles = next((m.samples for m in measured if m.metric is Metric.LATENCY_P50), ())
+    for metric, q in _QUANTILES:
+        interval = quantile(np.asarray(singles), q) if singles else None
+        if interval is not None:
+            samples = singles if metric is Metric.LATENCY_P50 else ()
+            found.append(
+                Measurement(
+                    metric, interval.value, Method.MEASURED, interval.low, interval.high, samples
+                )
+            )
+    return found

@@ -1,0 +1,170 @@
+"""Runs a race between entries, block by block, through the journal."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from db.records import Block
+from db.records import BlockSample as Sample
+from farm.measurement import Measurement, Method, Metric, Outcome
+from tuner.history import Entry
+from tuner.journal import Journal
+from tuner.objective import Scorer
+from tuner.race import Race, RaceRules
+from tuner.request import Objective
+from tuner.statistics import median_interval
+from workers.jobs import BlockJob, TrialJob
+
+RESTART_EVERY = 4
+"""Blocks that share child processes: one process is one sample of memory layout."""
+_DISTURBED_AT_LEAST = 8
+
+
+class RaceTrack:
+    """Runs the races of one device.
+
+    They are numbered in order, so that a resumed run finds the blocks of each again.
+    """
+
+    def __init__(self, journal: Journal, scorer: Scorer, seed: int) -> None:
+        self._journal = journal
+        self._scorer = scorer
+        self._seed = seed
+        self._races = 0
+        self.disturbed = 0
+        self.tolerated = 0
+
+    def race(
+        self,
+        entries: Sequence[Entry],
+        jobs: Sequence[TrialJob],
+        rules: RaceRules,
+        protect: Entry,
+        may_continue: Callable[[], bool],
+    ) -> Race:
+        """Race until it is decided or may not continue. Members that fail lose their ok."""
+        number, self._races = self._races, self._races + 1
+        by_id = {entry.trial_id: entry for entry in entries}
+        job_of = {job.trial_id: job for job in jobs}
+        race = Race(list(by_id), rules, frozenset({protect.trial_id}))
+        blocks = self._replayed(race, number, by_id)
+        while race.finished is None and may_continue():
+            order = self._order(race.live, number, len(blocks))
+            job = BlockJob(tuple(job_of[i] for i in order), self._restarts(len(blocks)))
+            tolerant = self._disturbed_too_often(blocks)
+            block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
+            blocks.append(block)
+            self._take(race, block, by_id)
+        self._note_latencies(by_id, blocks)
+        return race
+
+    def pairs(
+        self,
+        entries: tuple[Entry, Entry],
+        jobs: Sequence[TrialJob],
+        wanted: Callable[[int, float], bool],
+    ) -> Iterator[tuple[Sample, Sample]]:
+        """Kept blocks of two entries, each block in fresh processes, while more are ``wanted``.
+
+        wanted: asked with the pairs so far and the seconds that the last one took. Ends early
+        when one of the two fails; that entry loses its ok.
+        """
+        number, self._races = self._races, self._races + 1
+        first, second = (entry.trial_id for entry in entries)
+        by_id = {entry.trial_id: entry for entry in entries}
+        job_of = {job.trial_id: job for job in jobs}
+        recorded = deque(self._journal.recorded_blocks(number))
+        blocks: list[Block] = []
+        kept, seconds = 0, 0.0
+        while recorded or wanted(kept, seconds):
+            if recorded:
+                block = recorded.popleft()
+            else:
+                order = self._order((first, second), number, len(blocks))
+                job = BlockJob(tuple(job_of[i] for i in order), restart=True)
+                tolerant, started = self._disturbed_too_often(blocks), time.monotonic()
+                block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
+                seconds = time.monotonic() - started
+            blocks.append(block)
+            self._count(block)
+            measured = {sample.trial_id: sample for sample in block.samples}
+            if len(measured) < len(by_id):
+                self._mark_failed(by_id, measured, block.reason)
+                break
+            if block.kept:
+                kept += 1
+                yield measured[first], measured[second]
+        self._note_latencies(by_id, blocks)
+
+    def _replayed(self, race: Race, number: int, by_id: dict[str, Entry]) -> list[Block]:
+        """Feed the race what an interrupted invocation of this run measured."""
+        blocks = list(self._journal.recorded_blocks(number))
+        for block in blocks:
+            if race.finished is None:
+                self._take(race, block, by_id)
+        return blocks
+
+    def _take(self, race: Race, block: Block, by_id: dict[str, Entry]) -> None:
+        measured = {sample.trial_id: sample for sample in block.samples}
+        live = {trial_id: by_id[trial_id] for trial_id in race.live}
+        for trial_id in self._mark_failed(live, measured, block.reason):
+            race.withdraw(trial_id)
+        self._count(block)
+        if block.kept and set(measured) >= set(race.live) and race.finished is None:
+            score = self._scorer.of_sample
+            race.record({i: score(by_id[i].candidate, measured[i]) for i in race.live})
+
+    @staticmethod
+    def _mark_failed(
+        entries: Mapping[str, Entry], measured: Mapping[str, Sample], reason: str
+    ) -> list[str]:
+        failed = [trial_id for trial_id in entries if trial_id not in measured]
+        for trial_id in failed:
+            entries[trial_id].outcome = Outcome.RUN_ERROR
+            entries[trial_id].message = reason
+        return failed
+
+    def _count(self, block: Block) -> None:
+        if block.reason:
+            self.tolerated += block.kept
+            self.disturbed += not block.kept
+
+    def _order(self, live: Sequence[str], number: int, index: int) -> list[str]:
+        rng = np.random.default_rng([self._seed, number, index])
+        return [str(name) for name in rng.permutation(list(live))]
+
+    def _restarts(self, index: int) -> bool:
+        every = 1 if self._scorer.objective is Objective.MEMORY else RESTART_EVERY
+        return index > 0 and index % every == 0
+
+    @staticmethod
+    def _disturbed_too_often(blocks: Sequence[Block]) -> bool:
+        """A machine that is never quiet would stop the run: from then on blocks are kept."""
+        discarded = sum(not block.kept for block in blocks)
+        return discarded >= max(_DISTURBED_AT_LEAST, len(blocks) - discarded)
+
+    def _note_latencies(self, by_id: dict[str, Entry], blocks: Sequence[Block]) -> None:
+        """Replace the quick latency of each entry by the median over its blocks."""
+        for trial_id, entry in by_id.items():
+            values = [
+                s.seconds for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id
+            ]
+            if entry.ok and values:
+                self._journal.amend(entry, [latency_measurement(values)])
+
+
+def latency_measurement(seconds: Sequence[float]) -> Measurement:
+    """Median latency over blocks, with its distribution-free interval where there are enough."""
+    interval = median_interval(np.asarray(seconds))
+    return Measurement(
+        Metric.LATENCY,
+        float(np.median(seconds)),
+        Method.MEASURED,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        tuple(seconds),
+    )

@@ -1,0 +1,93 @@
+"""What a run found, as values: what tables show, ``--json`` prints and the store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from farm.measurement import Estimate, Measurement, Metric, Outcome
+
+
+class Status(StrEnum):
+    """Whether a device was tuned."""
+
+    TUNED = "tuned"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """What the confirmation says."""
+
+    IMPROVED = "improved"
+    NO_GAIN = "no significant gain over the baseline"
+    WITHIN_LIMITS = "within the limits, which the baseline is not"
+    NONE_WITHIN_LIMITS = "nothing was within the limits, not even the baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A candidate as the confirmation measured it.
+
+    trial_id: of the confirmation, what ``farm bench --trial`` takes.
+    assignment: operators per execution provider.
+    """
+
+    trial_id: str
+    candidate_id: str
+    label: str
+    artifact_key: str
+    measurements: Mapping[Metric, Measurement]
+
+    def value(self, metric: Metric) -> float | None:
+        """A value, None where it was not measured."""
+        found = self.measurements.get(metric)
+        return None if found is None else found.value
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyComparison:
+    """Accuracy on the confirmation part. on_real_data: false where the inputs were made up."""
+
+    metric: str
+    baseline: float
+    winner: float
+    samples: int
+    on_real_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResult:
+    """What became of one device.
+
+    reason: why it is not tuned, or what the reader has to know; remedy: what would change that.
+    ratio: baseline latency over winner latency; None when the winner is the baseline.
+    disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
+    """
+
+    device: str
+    status: Status
+    reason: str = ""
+    remedy: str = ""
+    verdict: Verdict | None = None
+    baseline: Measured | None = None
+    winner: Measured | None = None
+    ratio: Estimate | None = None
+    accuracy: AccuracyComparison | None = None
+    trials: Mapping[Outcome, int] = field(default_factory=dict)
+    disturbed: int = 0
+    tolerated: int = 0
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """What became of a run. interrupted: by Ctrl-C; it can be resumed by its name."""
+
+    run: str
+    model_path: str
+    model_sha256: str
+    devices: tuple[DeviceResult, ...]
+    output: str
+    interrupted: bool = False

@@ -1,0 +1,193 @@
+"""The search on one device: baseline, proposals in cohorts, a race for each, finalists.
+
+Every cohort races together with the baseline and the best candidate so far, so that all that is
+ever ranked was measured side by side with the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.records import Phase
+from farm.candidate import Candidate
+from farm.errors import InfrastructureError
+from farm.measurement import Outcome
+from tuner.clock import Budget
+from tuner.events import BestChanged, Listener, StageStarted, Ticked, TrialFinished
+from tuner.history import Entry, ranked
+from tuner.journal import Journal
+from tuner.objective import Scorer
+from tuner.propose import Proposer, Stage
+from tuner.race import Race, RaceRules
+from tuner.racing import RaceTrack
+from workers.executor import Executor
+
+COHORT = 6
+FINALISTS = 3
+COHORT_RULES = RaceRules(max_blocks=20)
+FINAL_RULES = RaceRules(max_blocks=48)
+_TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
+_CONFIRM_SHARE = 0.4  # of the budget, at most, is kept for the confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search found.
+
+    finalists: within all limits as far as the search saw, best first; the baseline is not one.
+    """
+
+    baseline: Entry
+    entries: tuple[Entry, ...]
+    finalists: tuple[Entry, ...]
+
+
+class Search:
+    """Searches on one device until the budget, the trials or the candidates run out.
+
+    reserve: seconds to keep for the confirmation, estimated anew from what trials take.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: Executor,
+        proposer: Proposer,
+        scorer: Scorer,
+        budget: Budget,
+        track: RaceTrack,
+        listen: Listener,
+    ) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._proposer = proposer
+        self._scorer = scorer
+        self._budget = budget
+        self._track = track
+        self._listen = listen
+        self._entries: list[Entry] = []
+        self._confirm_seconds = 0.0
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every trial so far, the baseline's first."""
+        return tuple(self._entries)
+
+    def run(self, baseline: Candidate, max_trials: int) -> Found:
+        """Search. max_trials: 0 for no limit.
+
+        Raises InfrastructureError when the baseline fails: there is nothing to compare with.
+        """
+        first = self._run_baseline(baseline)
+        while self._may_search() and not 0 < max_trials <= len(self._entries):
+            count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
+            proposal = self._proposer.propose(self._entries, count)
+            if proposal.stage is Stage.EXHAUSTED:
+                break
+            self._tell_stage(str(proposal.stage))
+            cohort = self._run_trials(proposal.candidates, first)
+            self._race_cohort(cohort, first)
+        finalists = self._final_race(first)
+        return Found(first, self.entries, tuple(finalists))
+
+    def _run_baseline(self, baseline: Candidate) -> Entry:
+        self._tell_stage("baseline")
+        started = self._budget.used
+        entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
+        self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0
+        self._tell_trial(entry)
+        if not entry.ok:
+            raise InfrastructureError(
+                f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
+            )
+        entry.ratio = 1.0
+        self._entries.append(entry)
+        return entry
+
+    def _run_trials(self, candidates: Sequence[Candidate], baseline: Entry) -> list[Entry]:
+        done = []
+        for entry in self._journal.run_trials(candidates, Phase.SEARCH):
+            if entry.ok and (broken := self._scorer.broken_limit(entry, baseline)):
+                self._journal.reject(entry, broken)
+            entry.ratio = self._quick_ratio(entry, baseline)
+            self._entries.append(entry)
+            done.append(entry)
+            self._tell_trial(entry)
+        return done
+
+    def _quick_ratio(self, entry: Entry, baseline: Entry) -> float | None:
+        own, other = self._scorer.quick(entry), self._scorer.quick(baseline)
+        return None if own is None or other is None else own / other
+
+    def _race_cohort(self, cohort: Sequence[Entry], baseline: Entry) -> None:
+        """Race what is promising in a cohort against the best so far; release the rest."""
+        champions = [e for e in ranked(self._entries) if e not in cohort and e is not baseline][:1]
+        best = min((e.ratio for e in ranked(self._entries) if e.ratio), default=1.0)
+        promising = [
+            e for e in ranked(cohort) if e.ratio is not None and e.ratio < _TOO_SLOW * best
+        ]
+        self._release([e for e in cohort if e not in promising])
+        if promising and self._may_search():
+            self._race([baseline, *champions, *promising], baseline, COHORT_RULES)
+        keep = {baseline.trial_id, *(e.trial_id for e in ranked(self._entries)[:1])}
+        self._release([e for e in (*cohort, *champions) if e.trial_id not in keep])
+
+    def _final_race(self, baseline: Entry) -> list[Entry]:
+        """The best few once more, with more blocks: ratios of different races are not alike."""
+        finalists = [e for e in ranked(self._entries) if e is not baseline][:FINALISTS]
+        if len(finalists) > 1 and self._may_search():
+            self._tell_stage("final race")
+            self._race([baseline, *finalists], baseline, FINAL_RULES)
+            finalists = [e for e in ranked(finalists) if e.ok]
+        self._release([baseline, *finalists])
+        return finalists
+
+    def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
+        jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
+        race = self._track.race(entries, jobs, rules, baseline, self._may_block)
+        self._take_ratios(race, {e.trial_id: e for e in entries}, baseline)
+        leader = min(ranked(entries), key=lambda e: e.ratio or 1.0)
+        label = "baseline" if leader is baseline else leader.candidate.label()
+        speedup = 1.0 / (leader.ratio or 1.0)
+        self._listen(BestChanged(self._journal.scope.device, label, speedup))
+
+    @staticmethod
+    def _take_ratios(race: Race, by_id: dict[str, Entry], baseline: Entry) -> None:
+        """Ratios to the baseline from ratios to the leader."""
+        to_leader = {s.entrant: s.ratio.value for s in race.standings() if s.ratio.value > 0}
+        reference = to_leader.get(baseline.trial_id)
+        for trial_id, ratio in to_leader.items():
+            if reference and np.isfinite(ratio):
+                by_id[trial_id].ratio = ratio / reference
+
+    def _may_search(self) -> bool:
+        """Whether time is left beside what the confirmation needs."""
+        reserve = min(self._confirm_seconds, _CONFIRM_SHARE * self._budget.total)
+        return self._budget.left > reserve
+
+    def _may_block(self) -> bool:
+        self._listen(Ticked(self._journal.scope.device, self._budget.used))
+        return self._may_search()
+
+    def _release(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            ids = [entry.trial_id for entry in entries]
+            self._executor.release(self._journal.scope.device, ids)
+
+    def _tell_stage(self, stage: str) -> None:
+        self._listen(StageStarted(self._journal.scope.device, stage))
+
+    def _tell_trial(self, entry: Entry) -> None:
+        device = self._journal.scope.device
+        label = entry.candidate.label()
+        self._listen(TrialFinished(device, label, entry.outcome, entry.message))
+        self._listen(Ticked(device, self._budget.used))
+
+
+def count_outcomes(entries: Sequence[Entry]) -> dict[Outcome, int]:
+    """How many trials ended in each way; outcomes that did not occur are left out."""
+    outcomes = [entry.outcome for entry in entries]
+    return {outcome: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}
