@@ -239,7 +239,6 @@ class BlockSampleRow(Base):
     loops: Mapped[int]
     order: Mapped[int] = mapped_column("run_order")
     peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SeriesRow(Base):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -14,6 +15,9 @@ from db.address import Address
 from db.engine import for_writing, translated
 from db.schema import VERSION_TABLE
 from farm.errors import StoreError
+
+# Alembic reports every step at a level that other libraries switch on for everybody.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 HEAD = "0001"
 """The newest migration's revision: the schema of ``db/schema.py``."""

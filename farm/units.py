@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NewType
+
+from farm.errors import OptionError
 
 Bytes = NewType("Bytes", int)
 Seconds = NewType("Seconds", float)
@@ -29,6 +32,46 @@ def format_bytes(value: float) -> str:
         if magnitude >= factor:
             return f"{_three_digits(value / factor)} {unit}"
     return f"{value:.0f} B"
+
+
+def parse_seconds(text: str) -> Seconds:
+    """``"90"``, ``"90s"``, ``"2m"``, ``"1h30m"``, ``"5ms"`` in seconds. Raises OptionError."""
+    factors = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "": 1.0}
+    value = _parse(text, factors)
+    if value is None:
+        raise OptionError(f"'{text}' is not a time; write for example 90s, 2m, 1h30m or 5ms.")
+    return Seconds(value)
+
+
+def parse_bytes(text: str) -> Bytes:
+    """``"4096"``, ``"64KiB"``, ``"1.5GiB"``, ``"10MB"`` in bytes. Raises OptionError."""
+    units = ("", "K", "M", "G", "T")
+    factors = {f"{u}iB": 1024.0**i for i, u in enumerate(units) if u}
+    factors |= {f"{u}B": 1000.0**i for i, u in enumerate(units)} | {"": 1.0}
+    value = _parse(text, factors)
+    if value is None:
+        raise OptionError(f"'{text}' is not a size; write for example 4096, 64KiB or 1.5GiB.")
+    return Bytes(int(value))
+
+
+def parse_joules(text: str) -> Joules:
+    """``"0.5"``, ``"20mJ"``, ``"3uJ"`` in joules. Raises OptionError."""
+    factors = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "": 1.0}
+    value = _parse(text, factors)
+    if value is None:
+        raise OptionError(f"'{text}' is not an energy; write for example 0.5J, 20mJ or 3uJ.")
+    return Joules(value)
+
+
+def _parse(text: str, factors: dict[str, float]) -> float | None:
+    """The sum of numbers with units, None where the text is something else."""
+    pattern = r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-zµ]*)\s*"
+    if not text.strip() or not re.fullmatch(f"(?:{pattern})+", text):
+        return None
+    parts = re.findall(pattern, text)
+    if any(unit not in factors for _, unit in parts):
+        return None
+    return sum(float(number) * factors[unit] for number, unit in parts)
 
 
 def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from farm.measurement import Estimate, Measurement, Metric
 from tuner.results import DeviceResult, Measured, TuneResult
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def tune_json(result: TuneResult) -> str:

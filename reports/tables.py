@@ -121,34 +121,39 @@ def _resources(measured: Measured) -> tuple[str, str]:
 
 
 def _verdict(device: DeviceResult) -> list[str]:
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
-    lines = [
-        f"{device.device}: {device.verdict} after {sum(device.trials.values())} trials ({counts})."
-    ]
-    if device.verdict is Verdict.IMPROVED and device.ratio is not None:
-        lines[0] = (
-            f"{device.device}: {format_ratio(device.ratio)} faster than the baseline, confirmed in "
-            f"fresh processes on data the search never saw; {sum(device.trials.values())} trials "
-            f"({counts})."
-        )
+    name = device.device
+    lines = [f"{name}: {_sentence(device)} {_trial_counts(device)}"]
     if device.accuracy and not device.accuracy.on_real_data:
         lines.append(
-            f"{device.device}: accuracy is {device.accuracy.metric} with the baseline on made-up "
-            "inputs; it was not checked on real data (--data)."
+            f"{name}: accuracy is {device.accuracy.metric} with the baseline on made-up inputs; "
+            "it was not checked on real data (--data)."
         )
     elif device.accuracy:
-        lines.append(
-            f"{device.device}: accuracy is {device.accuracy.metric} on "
-            f"{device.accuracy.samples} samples."
-        )
+        samples = device.accuracy.samples
+        lines.append(f"{name}: accuracy is {device.accuracy.metric} on {samples} samples.")
     if device.tolerated:
         lines.append(
-            f"{device.device}: the machine was not quiet: {device.disturbed} disturbed blocks were "
-            f"run again and {device.tolerated} had to be kept."
+            f"{name}: the machine was not quiet: {device.disturbed} disturbed blocks were run "
+            f"again and {device.tolerated} had to be kept."
         )
     if device.output:
-        lines.append(f"{device.device}: the winner lies in {device.output}")
+        lines.append(f"{name}: the winner lies in {device.output}")
     return lines
+
+
+def _sentence(device: DeviceResult) -> str:
+    if device.verdict is Verdict.IMPROVED and device.ratio is not None:
+        ratio = device.ratio
+        return (
+            f"{ratio.value:.2f} times as fast as the baseline (95 % interval {ratio.low:.2f} to "
+            f"{ratio.high:.2f}), confirmed in fresh processes on data the search never saw."
+        )
+    return f"{device.verdict}."
+
+
+def _trial_counts(device: DeviceResult) -> str:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
+    return f"{sum(device.trials.values())} trials: {counts}."
 
 
 def _latency(latency: Measurement | None) -> str:

@@ -91,3 +91,8 @@ class TuneResult:
     devices: tuple[DeviceResult, ...]
     output: str
     interrupted: bool = False
+
+    @property
+    def any_tuned(self) -> bool:
+        """Whether at least one device was tuned."""
+        return any(device.status is Status.TUNED for device in self.devices)

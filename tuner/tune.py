@@ -28,7 +28,7 @@ from farm.dataset import (
 )
 from farm.dataset import Part as DataPart
 from farm.delivery import write_delivery
-from farm.device import DeviceProfile
+from farm.device import DeviceProfile, select_profiles
 from farm.energy import Work
 from farm.engines import session_spec
 from farm.errors import InfrastructureError, OptionError
@@ -86,6 +86,21 @@ class Subject:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is in the store, with what it is about."""
+
+    run: Run
+    request: TuneRequest
+    subject: Subject
+    profiles: tuple[DeviceProfile, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+
 def load_subject(request: TuneRequest) -> Subject:
     """Load and check everything that a request names. Raises InputError."""
     if request.metric:
@@ -99,14 +114,61 @@ def load_subject(request: TuneRequest) -> Subject:
     return Subject(model, build_graph(model), dataset, splits, _workload(request, model, splits))
 
 
-def start_run(request: TuneRequest, subject: Subject, store: Store, name: str = "") -> Run:
-    """Enter a new run into the store, with what it is about.
+def open_run(
+    store: Store,
+    request: TuneRequest | None,
+    resume: str | None,
+    profiles: Mapping[str, DeviceProfile],
+    *,
+    require_all: bool = False,
+) -> OpenRun:
+    """A new run for a request, or the run to be resumed, with its model and data loaded.
 
-    Raises StoreError.
+    Everything that can be wrong with them is found before anything is written.
+
+    Raises InputError, StoreError.
     """
+    if resume is not None:
+        run = store.run(resume)
+        request = TuneRequest.from_json(run.request)
+    assert request is not None
+    request.check()
+    chosen = select_profiles(request.devices, dict(profiles))
+    if require_all:
+        _require_all(chosen)
+    subject = load_subject(request)
+    if resume is None:
+        run = start_run(request, subject, store)
+    elif run.model_sha256 != subject.model.sha256:
+        raise OptionError(
+            f"Run {resume} cannot be resumed: {request.model} is not the model it was started "
+            f"with (SHA-256 {subject.model.sha256[:12]}, was {run.model_sha256[:12]})."
+        )
+    return OpenRun(run, request, subject, chosen)
+
+
+def tune_run(
+    store: Store,
+    opened: OpenRun,
+    output: Path | None,
+    executors: ExecutorFactory,
+    listen: Listener,
+) -> TuneResult:
+    """Tune an opened run. output: folder for the winners; None for ``runs/RUN``.
+
+    Raises InfrastructureError, StoreError, OSError when the winner cannot be written.
+    """
+    folder = output or Path("runs") / opened.name
+    tuning = Tuning(opened.request, opened.subject, opened.run, store, folder, listen)
+    return tuning.run(opened.profiles, executors)
+
+
+def start_run(request: TuneRequest, subject: Subject, store: Store) -> Run:
+    """Enter a new run into the store, with what it is about. Raises StoreError."""
     here = DeviceFacts(fingerprint(), software_versions(), ())
     machine_id, software_id = _add_machine(store, here)
     model = subject.model
+    shapes = {spec.name: list(spec.shape) for spec in model.inputs}
     store.add_model(
         records.Model(
             model.sha256,
@@ -115,11 +177,11 @@ def start_run(request: TuneRequest, subject: Subject, store: Store, name: str = 
             len(subject.graph.operators),
             subject.graph.weight_bytes // 4,
             subject.graph.macs,
-            json.dumps({"shapes": {i.name: list(i.shape) for i in model.inputs}}),
+            json.dumps({"shapes": shapes}),
         )
     )
     run = Run(
-        name or new_run_name(model.name),
+        new_run_name(model.name),
         RunKind.TUNE,
         model.sha256,
         machine_id,
@@ -397,9 +459,9 @@ def _unavailable(profile: DeviceProfile) -> DeviceResult | None:
     return DeviceResult(profile.name, Status.UNAVAILABLE, found.reason, found.remedy)
 
 
-def require_all(results: Sequence[DeviceResult]) -> None:
+def _require_all(profiles: Sequence[DeviceProfile]) -> None:
     """Raise OptionError when a device is not there (``--require-all``)."""
-    missing = [r for r in results if r.status is Status.UNAVAILABLE]
+    missing = [r for r in map(_unavailable, profiles) if r is not None]
     if missing:
         listed = "; ".join(f"{r.device}: {r.reason} (remedy: {r.remedy})" for r in missing)
         raise OptionError(f"--require-all was given, but not all devices are there: {listed}.")

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import onnx
-from farm.compile.sensitivity import sensitivity
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
 from farm.compile.artifact import Compiler
@@ -61,6 +60,7 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
 
     Raises EngineError with the compile error's sentence.
     """
+    from farm.compile.sensitivity import sensitivity
     compiler = _compiler(workload)
     feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
     try:

@@ -249,7 +249,9 @@ def _local_raylet_lives(address: str | None) -> bool:
     if address is not None:
         return True
     node = ray._private.worker._global_node  # noqa: SLF001  (Ray offers no public question)
-    return node is not None and not any(
+    if node is None:
+        return False
+    return not any(
         process.poll() is not None
         for _, infos in node.all_processes.items()
         for process in (info.process for info in infos)

@@ -36,6 +36,10 @@ class ChildError(Exception):
         self.outcome = outcome
         self.message = message
 
+    def __reduce__(self) -> tuple[type[ChildError], tuple[Outcome, str]]:
+        """Errors travel between actors and the driver; both arguments are needed to rebuild."""
+        return type(self), (self.outcome, self.message)
+
 
 class Child:
     """One living child process.

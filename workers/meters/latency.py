@@ -79,7 +79,7 @@ def sample(session: Session, loops: int) -> Sample:
 def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]:
     """Seconds of single runs, for quantiles: at most ``count``, at most ``cap_seconds`` long."""
     deadline = time.monotonic() + cap_seconds
-    values = []
+    values: list[float] = []
     while len(values) < count and time.monotonic() < deadline:
         values.append(session.timed(1) / 1e9)
     return values

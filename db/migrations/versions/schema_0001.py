@@ -124,7 +124,6 @@ def _create_blocks() -> None:
         sa.Column("loops", sa.Integer, nullable=False),
         sa.Column("run_order", sa.Integer, nullable=False),
         sa.Column("peak_bytes", sa.BigInteger, nullable=True),
-        sa.Column("peak_bytes", sa.BigInteger),
     )
 
 

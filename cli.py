@@ -1,0 +1,265 @@
+"""The ``farm`` command: parse, call one function, render.
+
+Results go to standard output; progress and messages go to standard error. Every error that the
+farm raises on purpose becomes one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from farm import __version__
+from farm.device import DeviceProfile, load_profiles, select_profiles
+from farm.errors import FarmError, OptionError
+from farm.units import parse_bytes, parse_joules, parse_seconds
+from tuner.request import Constraints, Objective, TuneRequest
+
+app = typer.Typer(
+    name="farm",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Finds the fastest way to run an ONNX model on each of your devices, and proves it.",
+)
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PATH|URL",
+        envvar="FARM_STORE",
+        help="SQLite file or SQLAlchemy URL. Default: farm.db in the user's data folder.",
+    ),
+]
+ProfilesOption = Annotated[
+    Path | None,
+    typer.Option("--profiles", metavar="DIR", help="Folder with further device profiles."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=SIZE", help="Size of a dynamic dimension. Repeatable."),
+]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="NPZ",
+        help="Samples named like the model's inputs, and `label` if there are labels.",
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _farm(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"farm {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def tune(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL", help="ONNX file to tune.")
+    ] = None,
+    *,
+    devices: Annotated[
+        str, typer.Option("--devices", metavar="NAMES", help="Device profiles, with commas.")
+    ] = "cpu",
+    data: DataOption = None,
+    shape: ShapeOption = None,
+    metric: Annotated[
+        str, typer.Option(metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
+    ] = "",
+    objective: Annotated[Objective, typer.Option(help="What to minimise.")] = Objective.LATENCY,
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="Time per device, for example 90s or 2m.")
+    ] = "2m",
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many candidates per device.")
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float, typer.Option(metavar="X", help="Absolute, against the baseline.")
+    ] = 0.01,
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Peak memory, for example 64MiB.")
+    ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Latency, for example 5ms.")
+    ] = None,
+    max_energy: Annotated[
+        str | None, typer.Option(metavar="ENERGY", help="Energy of one run, for example 2mJ.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the winners. Default: runs/RUN."),
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+    ] = None,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Fail if a device is not there.")
+    ] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Without Ray: run the worker in this process.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every failed trial.")
+    ] = False,
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Find the fastest way to run MODEL on each device, confirm it, and write it to a folder.
+
+    Example: farm tune model.onnx --data samples.npz --devices cpu --budget 2m
+    """
+    from db.store import Store
+    from reports import machine_readable, tables
+    from reports.progress import TuneProgress
+    from tuner.tune import open_run, tune_run
+
+    request = None
+    if resume is None:
+        if model is None:
+            raise OptionError("Give the ONNX model to tune, or --resume RUN.")
+        request = TuneRequest(
+            model=str(model.absolute()),
+            devices=tuple(p.name for p in _profiles(devices, profiles)),
+            data=str(data.absolute()) if data else "",
+            shapes=_shapes(shape),
+            metric=metric,
+            objective=objective,
+            constraints=Constraints(
+                max_accuracy_drop,
+                parse_bytes(max_memory) if max_memory else None,
+                parse_seconds(max_latency) if max_latency else None,
+                parse_joules(max_energy) if max_energy else None,
+            ),
+            budget_seconds=parse_seconds(budget),
+            max_trials=_trial_count(trials),
+            seed=seed,
+        )
+    elif model is not None:
+        raise OptionError("Give either MODEL or --resume RUN, not both: the run knows its model.")
+    console = Console(stderr=True)
+    known = load_profiles(profiles)
+    with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
+        run = open_run(opened, request, resume, known, require_all=require_all)
+        console.print(f"Run [bold]{escape(run.name)}[/]", highlight=False)
+        result = tune_run(opened, run, output, _executors(local=local), progress)
+    if json_output:
+        typer.echo(machine_readable.tune_json(result))
+    else:
+        _print_tables(tables.run_table(result), tables.verdict_lines(result))
+    if result.interrupted:
+        console.print(
+            f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}",
+            highlight=False,
+        )
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not result.any_tuned:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _profiles(names: str, folder: Path | None) -> tuple[DeviceProfile, ...]:
+    return select_profiles(names.split(","), load_profiles(folder))
+
+
+def _shapes(options: Sequence[str] | None) -> dict[str, int]:
+    """``NAME=SIZE`` options as a mapping. Raises OptionError."""
+    shapes: dict[str, int] = {}
+    for option in options or ():
+        name, _, size = option.rpartition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise OptionError(
+                f"--shape takes NAME=SIZE with a size of 1 or more, for example "
+                f"--shape batch=1, got '{option}'."
+            )
+        shapes[name] = int(size)
+    return shapes
+
+
+def _trial_count(trials: int | None) -> int:
+    if trials is None:
+        return 0
+    if trials < 1:
+        raise OptionError(f"--trials must be 1 or more, got {trials}.")
+    return trials
+
+
+def _executors(*, local: bool) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
+    """How executors are made; Ray is imported only where it is used."""
+    from workers.cache import default_folder
+
+    def make(profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
+        if local:
+            from workers.executor import LocalExecutor
+
+            return LocalExecutor(profiles, default_folder())
+        from workers.pool import RayExecutor
+
+        return RayExecutor(profiles, default_folder())
+
+    return make
+
+
+def _print_tables(table: Any, lines: Sequence[str]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for line in lines:
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn handled errors into a sentence on standard error and exit code 2."""
+    try:
+        yield
+    except FarmError as error:
+        typer.echo(f"farm: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        what = f" ({error.filename})" if error.filename else ""
+        typer.echo(f"farm: {error.strerror or error}{what}.", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    with _one_sentence():
+        app()
+
+
+if __name__ == "__main__":
+    main()
