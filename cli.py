@@ -144,7 +144,8 @@ def tune(
     from db.store import Store
     from reports import machine_readable, tables
     from reports.progress import TuneProgress
-    from tuner.tune import open_run, tune_run
+    from tuner.runs import open_run
+    from tuner.tune import tune_run
 
     request = None
     if resume is None:

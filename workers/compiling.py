@@ -61,6 +61,7 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
     Raises EngineError with the compile error's sentence.
     """
     from farm.compile.sensitivity import sensitivity
+
     compiler = _compiler(workload)
     feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
     try:
