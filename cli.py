@@ -21,6 +21,7 @@ from rich.markup import escape
 from farm import __version__
 from farm.device import DeviceProfile, load_profiles, select_profiles
 from farm.errors import FarmError, OptionError
+from farm.measurement import Outcome
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
 
@@ -188,6 +189,230 @@ def tune(
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.any_tuned:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def bench(
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="ONNX file.")] = None,
+    *,
+    device: Annotated[str, typer.Option("--device", metavar="NAME")] = "cpu",
+    candidate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Candidate as JSON. Default: the baseline.")
+    ] = None,
+    trial: Annotated[
+        str | None, typer.Option(metavar="ID", help="Run a trial of the store again.")
+    ] = None,
+    data: DataOption = None,
+    shape: ShapeOption = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure one candidate on one device, without searching.
+
+    Example: farm bench model.onnx --device cpu --candidate candidate.json
+    """
+    from db.store import Store
+    from farm.candidate import read_candidate
+    from reports import machine_readable, tables
+    from tuner.bench import recall
+
+    if trial is None and model is None:
+        raise OptionError("Give the ONNX model to measure, or --trial ID.")
+    if trial is not None and (candidate is not None or model is not None):
+        raise OptionError(
+            "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
+        )
+    chosen = [read_candidate(candidate)] if candidate else []
+    with Store.open(store) as opened:
+        if trial is not None:
+            recalled = recall(opened, trial)
+            request, chosen = recalled.request, [recalled.candidate]
+            device = recalled.trial.device
+        else:
+            assert model is not None
+            request = _bench_request(model, device, data, shape, seed)
+        (measured,) = _bench(opened, request, device, profiles, chosen)
+    if json_output:
+        typer.echo(machine_readable.benchmark_json(measured))
+    else:
+        _print_tables(tables.benchmark_table(measured), [])
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Trial id, or its beginning.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Trial id, or its beginning.")],
+    *,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure both again, side by side.")
+    ] = False,
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare two trials by the blocks in which they ran side by side.
+
+    Example: farm compare 3fa9 b71c
+    """
+    from db.reader import StoreReader
+    from db.store import Store
+    from reports import machine_readable, tables
+    from tuner.bench import compare_measured, compare_recorded, recall
+
+    with StoreReader.open(store) as reader:
+        pair = (recall(reader, first), recall(reader, second))
+        found = None if measure else compare_recorded(reader, pair[0].trial, pair[1].trial)
+    labels = (pair[0].candidate.label(), pair[1].candidate.label())
+    if found is None:
+        if pair[0].request.model != pair[1].request.model or (
+            pair[0].trial.device != pair[1].trial.device
+        ):
+            raise OptionError("Only trials of one model on one device can be compared.")
+        if pair[0].candidate == pair[1].candidate:
+            raise OptionError("Both trials have the same candidate: there is nothing to compare.")
+        with Store.open(store) as opened:
+            device, request = pair[0].trial.device, pair[0].request
+            candidates = [pair[0].candidate, pair[1].candidate]
+            found = compare_measured(*_bench(opened, request, device, profiles, candidates))
+    if json_output:
+        typer.echo(machine_readable.comparison_json(found, labels))
+    else:
+        typer.echo(tables.comparison_text(found, labels))
+
+
+@app.command()
+def results(
+    *,
+    model: Annotated[str | None, typer.Option(metavar="NAME|SHA", help="Only this model.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only trials that ended so.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many rows.")] = 50,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="How rows are written.")
+    ] = Format.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Show trials of the store, newest first.
+
+    Example: farm results --device cpu --outcome ok --format csv
+    """
+    from db.queries import results as find
+    from db.reader import StoreReader
+    from reports import machine_readable, tables
+
+    with StoreReader.open(store) as reader:
+        rows = find(reader, model=model, device=device, run=run, outcome=outcome, limit=limit)
+        candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
+    if output_format is Format.TABLE:
+        _print_tables(tables.results_table(rows), [] if rows else ["No trial fits."])
+        return
+    columns, cells = machine_readable.result_rows(rows, candidates)
+    _print_rows(columns, cells, output_format)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
+    *,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="How rows are written.")
+    ] = Format.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Ask the store anything; the connection cannot write.
+
+    Example: farm query "SELECT outcome, count(*) FROM trial GROUP BY outcome"
+    """
+    from db.queries import query as ask
+
+    columns, rows = ask(store, sql)
+    _print_rows(columns, rows, output_format)
+
+
+@app.command()
+def devices(*, profiles: ProfilesOption = None, json_output: JsonOption = False) -> None:
+    """List the device profiles, and whether their devices are there.
+
+    Example: farm devices --json
+    """
+    from reports import machine_readable, tables
+    from workers.discovery import device_availability, usable_engines
+
+    shown = [p for p in load_profiles(profiles).values() if not p.is_fake]
+    rows = [(p, device_availability(p), usable_engines(p)) for p in shown]
+    if json_output:
+        typer.echo(machine_readable.devices_json(rows))
+    else:
+        _print_tables(tables.devices_table(rows), [])
+
+
+@app.command()
+def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> None:
+    """Show what is installed, what each device lacks, and how quiet the machine is.
+
+    Example: farm doctor
+    """
+    from reports import tables
+    from reports.doctor import diagnose
+
+    findings = diagnose(load_profiles(profiles), store)
+    _print_tables(tables.findings_table(findings), [])
+    if any(finding.fatal for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _bench_request(
+    model: Path, device: str, data: Path | None, shape: Sequence[str] | None, seed: int
+) -> TuneRequest:
+    return TuneRequest(
+        model=str(model.absolute()),
+        devices=(device,),
+        data=str(data.absolute()) if data else "",
+        shapes=_shapes(shape),
+        seed=seed,
+    )
+
+
+def _bench(
+    store: Any, request: TuneRequest, device: str, folder: Path | None, candidates: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Measure candidates side by side in a new run."""
+    from dataclasses import replace
+
+    from db.records import RunKind
+    from reports.progress import TuneProgress
+    from tuner.bench import bench as measure
+    from tuner.bench import check_device
+    from tuner.runs import open_run
+    from workers.cache import default_folder
+    from workers.executor import LocalExecutor
+
+    (profile,) = _profiles(device, folder)
+    check_device(profile)
+    only = replace(request, devices=(device,))
+    console = Console(stderr=True)
+    run = open_run(store, only, None, load_profiles(folder), kind=RunKind.BENCH)
+    with (
+        TuneProgress(console) as progress,
+        LocalExecutor([profile], default_folder()) as executor,
+    ):
+        return measure(store, executor, run, profile, candidates, progress)
+
+
+def _print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
+) -> None:
+    from reports import machine_readable, tables
+
+    if output_format is Format.JSON:
+        typer.echo(machine_readable.rows_json(columns, rows))
+    elif output_format is Format.CSV:
+        typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
+    else:
+        _print_tables(tables.rows_table(columns, rows), [])
 
 
 def _profiles(names: str, folder: Path | None) -> tuple[DeviceProfile, ...]:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from db.records import Result
+from farm.candidate import to_json
+from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
+from tuner.bench import Benchmark
 from tuner.results import DeviceResult, Measured, TuneResult
+from tuner.statistics import Comparison
 
+_RESULT_COLUMNS = (
+    "trial",
+    "run",
+    "created_at",
+    "model",
+    "device",
+    "phase",
+    "outcome",
+    "message",
+    "candidate_id",
+    "label",
+    "candidate",
+)
+_MEASUREMENT_SUFFIXES = ("", "_low", "_high", "_method")
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -24,6 +45,81 @@ def tune_json(result: TuneResult) -> str:
             "interrupted": result.interrupted,
         }
     )
+
+
+def benchmark_json(measured: Benchmark) -> str:
+    """The object that ``farm bench --json`` prints."""
+    return dump(
+        {
+            "run": measured.run,
+            "device": measured.device,
+            "trial": measured.trial_id,
+            "candidate": json.loads(to_json(measured.candidate)),
+            "measurements": dict(measurements_json(measured.measurements)),
+        }
+    )
+
+
+def comparison_json(found: Comparison, labels: tuple[str, str]) -> str:
+    """The object that ``farm compare --json`` prints; the ratio is latency of A over B."""
+    return dump(
+        {
+            "a": labels[0],
+            "b": labels[1],
+            "ratio": estimate_json(found.ratio),
+            "p_value": found.p_value,
+            "pairs": found.pairs,
+        }
+    )
+
+
+def devices_json(
+    rows: Sequence[tuple[DeviceProfile, Availability, tuple[str, ...]]],
+) -> str:
+    """The list that ``farm devices --json`` prints."""
+    return dump(
+        [
+            {
+                "device": profile.name,
+                "kind": str(profile.kind),
+                "description": profile.description,
+                "available": found.available,
+                "reason": found.reason,
+                "remedy": found.remedy,
+                "engines": list(engines),
+            }
+            for profile, found, engines in rows
+        ]
+    )
+
+
+def result_rows(
+    rows: Sequence[Result], candidates: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Trials as columns and cells. candidates: JSON texts by candidate id."""
+    metrics = ("latency", "memory", "energy", "accuracy")
+    columns = (*_RESULT_COLUMNS, *(m + s for m in metrics for s in _MEASUREMENT_SUFFIXES))
+    return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
+
+
+def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A list of objects; values that JSON does not know become text."""
+    plain = (bool, int, float, str, type(None))
+    return dump(
+        [
+            {c: v if isinstance(v, plain) else str(v) for c, v in zip(columns, row, strict=True)}
+            for row in rows
+        ]
+    )
+
+
+def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Comma-separated values with a header line."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
 
 
 def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, Json]:
@@ -42,6 +138,29 @@ def estimate_json(ratio: Estimate | None) -> Json:
 def dump(value: Json | Sequence[Json]) -> str:
     """JSON text; never NaN or infinity, which are not JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
+
+
+def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object, ...]:
+    cells: list[object] = [
+        row.trial,
+        row.run,
+        row.created_at.isoformat(),
+        row.model,
+        row.device,
+        str(row.phase),
+        str(row.outcome) if row.outcome else None,
+        row.message,
+        row.candidate_id,
+        row.candidate,
+        candidate,
+    ]
+    for metric in metrics:
+        found: Measurement | None = getattr(row, metric)
+        if found is None:
+            cells += [None, None, None, None]
+        else:
+            cells += [found.value, found.low, found.high, str(found.method)]
+    return tuple(cells)
 
 
 def _device(device: DeviceResult) -> Json:

@@ -9,9 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from db.records import Result
+from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
 from farm.units import format_bytes, format_joules, format_seconds
+from reports.doctor import Finding
+from tuner.bench import Benchmark
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
+from tuner.statistics import Comparison
 
 _MISSING = "-"
 
@@ -63,6 +67,61 @@ def results_table(rows: Sequence[Result]) -> Table:
             _bytes(row.memory),
             _energy(row.energy),
         )
+    return table
+
+
+def benchmark_table(measured: Benchmark) -> Table:
+    """Every metric of one candidate, with interval and method."""
+    title = f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("metric", "value", "95 % interval", "method", "samples"):
+        table.add_column(name, justify="left" if name in ("metric", "method") else "right")
+    for metric, found in sorted(measured.measurements.items()):
+        interval = _MISSING
+        if found.low is not None and found.high is not None:
+            interval = f"{_with_unit(found, found.low)} to {_with_unit(found, found.high)}"
+        value, samples = _with_unit(found, found.value), str(len(found.samples) or "")
+        table.add_row(str(metric), value, interval, str(found.method), samples)
+    return table
+
+
+def comparison_text(found: Comparison, labels: tuple[str, str]) -> str:
+    """Two candidates compared, as one sentence."""
+    first, second = labels
+    ratio = found.ratio
+    verdict = (
+        "no significant difference"
+        if ratio.low <= 1.0 <= ratio.high
+        else f"B is {ratio.value:.3f} times as fast as A"
+    )
+    return (
+        f"A: {first}\nB: {second}\n{verdict}: latency A / B = {ratio.value:.3f}, 95 % interval "
+        f"{ratio.low:.3f} to {ratio.high:.3f}, p = {found.p_value:.2g}, {found.pairs} pairs."
+    )
+
+
+def devices_table(
+    rows: Sequence[tuple[DeviceProfile, Availability, tuple[str, ...]]],
+) -> Table:
+    """Profiles, whether their devices are there, and what would change that."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("device", "description", "status", "engines", "reason and remedy"):
+        table.add_column(name, overflow="fold")
+    for profile, found, engines in rows:
+        status = Text("available", style="green") if found.available else Text("unavailable")
+        why = "" if found.available else f"{found.reason}; {found.remedy}"
+        table.add_row(profile.name, profile.description, status, ", ".join(engines), why)
+    return table
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """What ``farm doctor`` found."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("what", "found", "remedy"):
+        table.add_column(name, overflow="fold")
+    for finding in findings:
+        style = {"ok": "green", "note": "yellow", "problem": "bold red"}[finding.level]
+        table.add_row(finding.what, Text(finding.found, style=style), finding.remedy)
     return table
 
 
@@ -154,6 +213,13 @@ def _sentence(device: DeviceResult) -> str:
 def _trial_counts(device: DeviceResult) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
     return f"{sum(device.trials.values())} trials: {counts}."
+
+
+def _with_unit(measurement: Measurement, value: float) -> str:
+    formats = {"s": format_seconds, "B": format_bytes, "J": format_joules}
+    if measurement.unit in formats:
+        return formats[measurement.unit](value)
+    return f"{value:,.0f} {measurement.unit}" if measurement.unit == "1/s" else f"{value:.4f}"
 
 
 def _latency(latency: Measurement | None) -> str:

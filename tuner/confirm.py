@@ -111,33 +111,31 @@ class Confirmation:
             left = self._budget.left - 2 * _DETAIL_SECONDS
             return done < MAX_PAIRS and left > seconds_each
 
-        pairs = list(self._track.pairs((reference, entry), jobs, wanted))
+        pairs = list(self._track.rounds((reference, entry), jobs, wanted))
         self._executor.release(device, [job.trial_id for job in jobs])
         if len(pairs) < MIN_PAIRS:
             return None
-        seconds = np.array([[ours.seconds, theirs.seconds] for theirs, ours in pairs])
-        score = self._scorer.of_sample
-        objective = np.array(
-            [
-                [score(entry.candidate, ours), score(reference.candidate, theirs)]
-                for theirs, ours in pairs
-            ]
-        )
-        return _Pairs(_ratio(seconds), _ratio(objective))
+        both, score = (entry, reference), self._scorer.of_sample
+        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
+        objective = [[score(e.candidate, pair[e.trial_id]) for e in both] for pair in pairs]
+        return _Pairs(_ratio(np.array(seconds)), _ratio(np.array(objective)))
 
     def _detail(self, entry: Entry) -> None:
-        """Distribution of single runs, throughput, energy."""
-        if entry.value(Metric.THROUGHPUT) is not None:
-            return
-        job = self._journal.job(entry.candidate, Phase.CONFIRM)
-        measured = self._executor.run_detail(
-            self._journal.scope.device, DetailJob(job, seconds=_DETAIL_SECONDS)
-        )
-        self._executor.release(self._journal.scope.device, [job.trial_id])
-        modelled = self._scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
-        has_counter = any(m.metric is Metric.ENERGY for m in measured)
-        extra = [] if has_counter or modelled is None else [modelled]
-        self._journal.amend(entry, [*_with_quantiles(measured), *extra])
+        measure_detail(self._journal, self._executor, self._scorer, entry)
+
+
+def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: Entry) -> None:
+    """Add distribution of single runs, throughput and energy to a trial, unless it has them."""
+    if entry.value(Metric.THROUGHPUT) is not None:
+        return
+    phase = journal.phase_of(entry)
+    job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
+    measured = executor.run_detail(journal.scope.device, job)
+    executor.release(journal.scope.device, [entry.trial_id])
+    modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
+    has_counter = any(m.metric is Metric.ENERGY for m in measured)
+    extra = [] if has_counter or modelled is None else [modelled]
+    journal.amend(entry, [*_with_quantiles(measured), *extra])
 
 
 @dataclass(frozen=True, slots=True)

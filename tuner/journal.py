@@ -82,6 +82,10 @@ class Journal:
                 of_trials(report.measurements),
             )
 
+    def phase_of(self, entry: Entry) -> Phase:
+        """The phase that an entry's trial belongs to."""
+        return self._store.trial(entry.trial_id).phase
+
     def recorded_blocks(self, race: int) -> Iterator[Block]:
         """The blocks of a race that an earlier invocation of the run measured, in order."""
         scope = self.scope

@@ -62,19 +62,18 @@ class RaceTrack:
         self._note_latencies(by_id, blocks)
         return race
 
-    def pairs(
+    def rounds(
         self,
-        entries: tuple[Entry, Entry],
+        entries: Sequence[Entry],
         jobs: Sequence[TrialJob],
         wanted: Callable[[int, float], bool],
-    ) -> Iterator[tuple[Sample, Sample]]:
-        """Kept blocks of two entries, each block in fresh processes, while more are ``wanted``.
+    ) -> Iterator[Mapping[str, Sample]]:
+        """Kept blocks of all entries, each block in fresh processes, while more are ``wanted``.
 
-        wanted: asked with the pairs so far and the seconds that the last one took. Ends early
-        when one of the two fails; that entry loses its ok.
+        wanted: asked with the number of blocks so far and the seconds that the last one took.
+        Yields samples by trial id. Ends early when an entry fails; that entry loses its ok.
         """
         number, self._races = self._races, self._races + 1
-        first, second = (entry.trial_id for entry in entries)
         by_id = {entry.trial_id: entry for entry in entries}
         job_of = {job.trial_id: job for job in jobs}
         recorded = deque(self._journal.recorded_blocks(number))
@@ -84,7 +83,7 @@ class RaceTrack:
             if recorded:
                 block = recorded.popleft()
             else:
-                order = self._order((first, second), number, len(blocks))
+                order = self._order(list(by_id), number, len(blocks))
                 job = BlockJob(tuple(job_of[i] for i in order), restart=True)
                 tolerant, started = self._disturbed_too_often(blocks), time.monotonic()
                 block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
@@ -97,7 +96,7 @@ class RaceTrack:
                 break
             if block.kept:
                 kept += 1
-                yield measured[first], measured[second]
+                yield measured
         self._note_latencies(by_id, blocks)
 
     def _replayed(self, race: Race, number: int, by_id: dict[str, Entry]) -> list[Block]:

@@ -46,6 +46,7 @@ def open_run(
     profiles: Mapping[str, DeviceProfile],
     *,
     require_all: bool = False,
+    kind: RunKind = RunKind.TUNE,
 ) -> OpenRun:
     """A new run for a request, or the run to be resumed, with its model and data loaded.
 
@@ -63,7 +64,7 @@ def open_run(
         _require_all(chosen)
     subject = load_subject(request)
     if resume is None:
-        run = start_run(request, subject, store)
+        run = start_run(request, subject, store, kind)
     elif run.model_sha256 != subject.model.sha256:
         raise OptionError(
             f"Run {resume} cannot be resumed: {request.model} is not the model it was started "

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.records import Phase
-from farm.candidate import Candidate
+from farm.candidate import Candidate, FloatType
 from farm.errors import InfrastructureError
-from farm.measurement import Outcome
+from farm.measurement import Metric, Outcome
 from tuner.clock import Budget
 from tuner.events import BestChanged, Listener, StageStarted, Ticked, TrialFinished
 from tuner.history import Entry, ranked
@@ -28,6 +28,7 @@ from workers.executor import Executor
 COHORT = 6
 FINALISTS = 3
 COHORT_RULES = RaceRules(max_blocks=20)
+EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
 _CONFIRM_SHARE = 0.4  # of the budget, at most, is kept for the confirmation
@@ -141,9 +142,8 @@ class Search:
         if len(finalists) > 1 and self._may_search():
             self._tell_stage("final race")
             self._race([baseline, *finalists], baseline, FINAL_RULES)
-            finalists = [e for e in ranked(finalists) if e.ok]
         self._release([baseline, *finalists])
-        return finalists
+        return prefer_plain(ranked(finalists))
 
     def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
         jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
@@ -185,6 +185,30 @@ class Search:
         label = entry.candidate.label()
         self._listen(TrialFinished(device, label, entry.outcome, entry.message))
         self._listen(Ticked(device, self._budget.used))
+
+
+def prefer_plain(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries, best first, where a difference of up to 1 % does not count.
+
+    Among those that are as good as the best, the more accurate goes first, then the one that
+    changes the model less, then the one that needs less memory.
+    """
+    if not entries:
+        return []
+    limit = (1.0 + EQUIVALENCE) * (entries[0].ratio or 1.0)
+    alike = [e for e in entries if (e.ratio or 1.0) <= limit]
+    alike.sort(key=_plainness)
+    return [*alike, *entries[len(alike) :]]
+
+
+def _plainness(entry: Entry) -> tuple[float, bool, bool, float]:
+    precision = entry.candidate.precision
+    return (
+        -(entry.value(Metric.ACCURACY) or 0.0),
+        precision.quantization is not None,
+        precision.float_type is not FloatType.FLOAT32,
+        entry.value(Metric.PEAK_MEMORY) or 0.0,
+    )
 
 
 def count_outcomes(entries: Sequence[Entry]) -> dict[Outcome, int]:

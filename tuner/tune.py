@@ -17,6 +17,7 @@ from farm.device import DeviceProfile
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
+from tuner.bench import metric_name
 from tuner.clock import Budget
 from tuner.confirm import Confirmation, Confirmed
 from tuner.events import DeviceStarted, Listener
@@ -190,11 +191,7 @@ class Tuning:
         if ours is None or theirs is None:
             return None
         part = self._subject.splits.confirmation
-        details = json.loads(self._store.trial(confirmed.baseline.trial_id).details)
-        metric = next(
-            (n.split(": ", 1)[1] for n in details["notes"] if n.startswith("accuracy metric: ")),
-            "",
-        )
+        metric = metric_name(self._store, confirmed.baseline.trial_id)
         real = not self._subject.dataset.synthetic
         return AccuracyComparison(metric, theirs, ours, len(part), real)
 

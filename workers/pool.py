@@ -248,7 +248,7 @@ def _local_raylet_lives(address: str | None) -> bool:
     """Whether the raylet that this process started is running; a remote one is Ray's business."""
     if address is not None:
         return True
-    node = ray._private.worker._global_node  # noqa: SLF001  (Ray offers no public question)
+    node: Any = ray._private.worker._global_node  # noqa: SLF001  (there is no public question)
     if node is None:
         return False
     return not any(

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 
 import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, EncodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from onnxruntime.quantization.onnx_model import ONNXModel
 

@@ -1,0 +1,105 @@
+"""What ``farm doctor`` looks at: software, devices, store, and how quiet the machine is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from db.reader import StoreReader
+from farm.device import DeviceProfile
+from farm.errors import FarmError
+from workers.discovery import device_availability, engine_availability
+from workers.fingerprint import fingerprint, software_versions
+from workers.meters.disturbance import MachineReading
+from workers.meters.energy import find_rapl
+
+_LISTEN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. remedy: what would make it better, if anything."""
+
+    what: str
+    found: str
+    level: Literal["ok", "note", "problem"] = "ok"
+    remedy: str = ""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the farm cannot work like this."""
+        return self.level == "problem"
+
+
+def diagnose(profiles: Mapping[str, DeviceProfile], store: str | None) -> list[Finding]:
+    """Look at everything. Takes about a second, in which the machine should do nothing else."""
+    return [
+        *_machine(),
+        *_software(),
+        *(finding for p in profiles.values() if not p.is_fake for finding in _device(p)),
+        _store(store),
+        _quiet(),
+    ]
+
+
+def _machine() -> Iterator[Finding]:
+    here = fingerprint()
+    yield Finding("machine", here.describe())
+    yield Finding("instruction sets", ", ".join(here.isa) or "none that engines choose by")
+    yield Finding("caches", here.caches or "unknown")
+    if find_rapl() is None:
+        yield Finding(
+            "energy counter",
+            "none that can be read",
+            "note",
+            "energies are modelled; with RAPL: make /sys/class/powercap readable",
+        )
+    else:
+        yield Finding("energy counter", "RAPL")
+    if here.governor and here.governor != "performance":
+        yield Finding(
+            "clock governor",
+            here.governor,
+            "note",
+            "the governor performance makes times steadier",
+        )
+
+
+def _software() -> Iterator[Finding]:
+    for package, version in software_versions().items():
+        yield Finding(package, version)
+
+
+def _device(profile: DeviceProfile) -> Iterator[Finding]:
+    found = device_availability(profile)
+    if not found.available:
+        yield Finding(f"device {profile.name}", found.reason, "note", found.remedy)
+        return
+    yield Finding(f"device {profile.name}", "available")
+    for engine in profile.engines:
+        state = engine_availability(engine)
+        if state.available:
+            yield Finding(f"engine {engine}", "available")
+        else:
+            yield Finding(f"engine {engine}", state.reason, "note", state.remedy)
+
+
+def _store(url: str | None) -> Finding:
+    try:
+        with StoreReader.open(url) as reader:
+            return Finding("store", f"{reader.place}, {len(reader.runs())} runs")
+    except FarmError as error:
+        return Finding("store", str(error), "note")
+
+
+def _quiet() -> Finding:
+    before = MachineReading.now()
+    time.sleep(_LISTEN_SECONDS)
+    disturbed = MachineReading.now().disturbed_since(before)
+    if disturbed:
+        return Finding(
+            "quiet machine", disturbed, "note", "stop other programs before you measure"
+        )
+    return Finding("quiet machine", f"nothing disturbed it for {_LISTEN_SECONDS:g} s")

@@ -1,0 +1,167 @@
+"""Measuring without searching: one candidate, or two against each other, in blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.reader import StoreReader
+from db.records import Phase, RunStatus, Trial
+from db.store import Store
+from farm.candidate import Candidate, from_json
+from farm.device import DeviceProfile
+from farm.errors import DeviceError, InfrastructureError, OptionError
+from farm.measurement import Measurement, Metric
+from tuner.clock import Budget
+from tuner.confirm import measure_detail
+from tuner.events import DeviceStarted, Listener, StageStarted
+from tuner.history import Entry
+from tuner.journal import Journal
+from tuner.objective import Scorer
+from tuner.racing import RaceTrack, latency_measurement
+from tuner.request import Objective, TuneRequest
+from tuner.runs import OpenRun, open_journal
+from tuner.space import Space
+from tuner.statistics import Comparison, compare
+from workers.discovery import device_availability
+from workers.executor import Executor
+
+BLOCKS = 15
+MIN_COMMON_BLOCKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What was measured of one candidate on one device."""
+
+    run: str
+    device: str
+    trial_id: str
+    candidate: Candidate
+    measurements: Mapping[Metric, Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A trial of the store, with what is needed to run it again."""
+
+    trial: Trial
+    candidate: Candidate
+    request: TuneRequest
+
+
+def recall(store: StoreReader, trial_id: str) -> Recalled:
+    """Find a trial by its id or the beginning of it.
+
+    Raises NotInStore, and OptionError when the beginning fits several trials.
+    """
+    trial = store.trial(trial_id)
+    candidate = from_json(store.candidate(trial.candidate_id).json)
+    return Recalled(trial, candidate, TuneRequest.from_json(store.run(trial.run).request))
+
+
+def check_device(profile: DeviceProfile) -> None:
+    """Raise DeviceError when the device is not there."""
+    found = device_availability(profile)
+    if not found.available:
+        raise DeviceError(
+            f"Device {profile.name} cannot be measured here: {found.reason}. "
+            f"Remedy: {found.remedy}."
+        )
+
+
+def bench(
+    store: Store,
+    executor: Executor,
+    opened: OpenRun,
+    profile: DeviceProfile,
+    candidates: Sequence[Candidate],
+    listen: Listener,
+) -> tuple[Benchmark, ...]:
+    """Measure candidates side by side in 15 blocks, each in fresh processes.
+
+    Without candidates the baseline is measured.
+
+    Raises InfrastructureError when one of them cannot be measured, with the reason.
+    """
+    executor.prepare(profile.name, opened.subject.workload)
+    facts = executor.describe(profile.name)
+    journal = open_journal(store, executor, opened, profile, facts)
+    chosen = list(candidates) or [Space(facts.engines, facts.machine.cores).baseline()]
+    request = opened.request
+    scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
+    budget = Budget(request.budget_seconds)
+    listen(DeviceStarted(profile.name, budget.total))
+    entries = _trials(journal, chosen, listen)
+    _blocks(journal, scorer, entries, request.seed, listen)
+    for entry in entries:
+        measure_detail(journal, executor, scorer, entry)
+    store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
+    return tuple(
+        Benchmark(opened.name, profile.name, e.trial_id, e.candidate, e.measurements)
+        for e in entries
+    )
+
+
+def compare_measured(first: Benchmark, second: Benchmark) -> Comparison:
+    """Compare two that were measured side by side; the ratio is first over second."""
+    ours = np.asarray(second.measurements[Metric.LATENCY].samples)
+    theirs = np.asarray(first.measurements[Metric.LATENCY].samples)
+    return compare(ours, theirs)
+
+
+def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Comparison:
+    """Compare two trials by the blocks in which both ran; the ratio is first over second.
+
+    Raises OptionError when they have fewer than 8 blocks in common.
+    """
+    pairs: list[tuple[float, float]] = []
+    if (first.run, first.device) == (second.run, second.device):
+        for block in store.blocks(first.run, first.device):
+            seconds = {s.trial_id: s.seconds for s in block.samples}
+            if block.kept and first.id in seconds and second.id in seconds:
+                pairs.append((seconds[first.id], seconds[second.id]))
+    if len(pairs) < MIN_COMMON_BLOCKS:
+        raise OptionError(
+            f"Trials {first.id} and {second.id} ran side by side in {len(pairs)} blocks, and "
+            f"{MIN_COMMON_BLOCKS} are needed. Measure them again side by side with --measure."
+        )
+    table = np.asarray(pairs)
+    return compare(table[:, 1], table[:, 0])
+
+
+def metric_name(store: StoreReader, trial_id: str) -> str:
+    """Which accuracy metric a trial was checked with."""
+    notes = json.loads(store.trial(trial_id).details).get("notes", [])
+    prefix = "accuracy metric: "
+    return next((n.removeprefix(prefix) for n in notes if n.startswith(prefix)), "")
+
+
+def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener) -> list[Entry]:
+    listen(StageStarted(journal.scope.device, "load and check"))
+    found = {e.candidate: e for e in journal.run_trials(list(candidates), Phase.BENCH)}
+    for entry in found.values():
+        if not entry.ok:
+            raise InfrastructureError(
+                f"{entry.candidate.label()} cannot be measured on {journal.scope.device} "
+                f"({entry.outcome}): {entry.message}"
+            )
+    return [found[candidate] for candidate in candidates]
+
+
+def _blocks(
+    journal: Journal, scorer: Scorer, entries: list[Entry], seed: int, listen: Listener
+) -> None:
+    """Run the blocks and note each entry's latency over them."""
+    listen(StageStarted(journal.scope.device, "blocks"))
+    track = RaceTrack(journal, scorer, seed)
+    jobs = [journal.job(e.candidate, Phase.BENCH) for e in entries]
+    rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
+    for entry in entries:
+        if not entry.ok:
+            raise InfrastructureError(f"{entry.candidate.label()} failed: {entry.message}")
+        seconds = [row[entry.trial_id].seconds for row in rows]
+        journal.amend(entry, [latency_measurement(seconds)])
