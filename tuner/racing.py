@@ -20,7 +20,8 @@ from tuner.statistics import median_interval
 from workers.jobs import BlockJob, TrialJob
 
 RESTART_EVERY = 4
-"""Blocks that share child processes: one process is one sample of memory layout."""
+"""Blocks that share child processes, at least: one process is one sample of memory layout."""
+_RESTART_AT_MOST_EVERY = 12
 _DISTURBED_AT_LEAST = 8
 
 
@@ -35,6 +36,7 @@ class RaceTrack:
         self._scorer = scorer
         self._seed = seed
         self._races = 0
+        self._seconds: dict[bool, list[float]] = {True: [], False: []}
         self.disturbed = 0
         self.tolerated = 0
 
@@ -54,11 +56,10 @@ class RaceTrack:
         blocks = self._replayed(race, number, by_id)
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
-            job = BlockJob(tuple(job_of[i] for i in order), self._restarts(len(blocks)))
-            tolerant = self._disturbed_too_often(blocks)
-            block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
-            blocks.append(block)
-            self._take(race, block, by_id)
+            restart = len(blocks) > 0 and len(blocks) % self._restart_every() == 0
+            job = BlockJob(tuple(job_of[i] for i in order), restart)
+            blocks.append(self._run_block(number, blocks, job))
+            self._take(race, blocks[-1], by_id)
         self._note_latencies(by_id, blocks)
         return race
 
@@ -78,16 +79,14 @@ class RaceTrack:
         job_of = {job.trial_id: job for job in jobs}
         recorded = deque(self._journal.recorded_blocks(number))
         blocks: list[Block] = []
-        kept, seconds = 0, 0.0
-        while recorded or wanted(kept, seconds):
+        kept = 0
+        while recorded or wanted(kept, self._last_restart_seconds()):
             if recorded:
                 block = recorded.popleft()
             else:
                 order = self._order(list(by_id), number, len(blocks))
                 job = BlockJob(tuple(job_of[i] for i in order), restart=True)
-                tolerant, started = self._disturbed_too_often(blocks), time.monotonic()
-                block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
-                seconds = time.monotonic() - started
+                block = self._run_block(number, blocks, job)
             blocks.append(block)
             self._count(block)
             measured = {sample.trial_id: sample for sample in block.samples}
@@ -98,6 +97,28 @@ class RaceTrack:
                 kept += 1
                 yield measured
         self._note_latencies(by_id, blocks)
+
+    def _run_block(self, number: int, blocks: Sequence[Block], job: BlockJob) -> Block:
+        tolerant, started = self._disturbed_too_often(blocks), time.monotonic()
+        block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
+        self._seconds[job.restart].append(time.monotonic() - started)
+        return block
+
+    def _last_restart_seconds(self) -> float:
+        return self._seconds[True][-1] if self._seconds[True] else 0.0
+
+    def _restart_every(self) -> int:
+        """Blocks between restarts: so many that restarting takes at most half of the time.
+
+        Peak memory is one value per process, so there every block needs new ones.
+        """
+        if self._scorer.objective is Objective.MEMORY:
+            return 1
+        if not (self._seconds[True] and self._seconds[False]):
+            return RESTART_EVERY
+        block = float(np.median(self._seconds[False]))
+        blocks = int(self._seconds[True][-1] / block)
+        return min(max(RESTART_EVERY, blocks), _RESTART_AT_MOST_EVERY)
 
     def _replayed(self, race: Race, number: int, by_id: dict[str, Entry]) -> list[Block]:
         """Feed the race what an interrupted invocation of this run measured."""
@@ -135,10 +156,6 @@ class RaceTrack:
     def _order(self, live: Sequence[str], number: int, index: int) -> list[str]:
         rng = np.random.default_rng([self._seed, number, index])
         return [str(name) for name in rng.permutation(list(live))]
-
-    def _restarts(self, index: int) -> bool:
-        every = 1 if self._scorer.objective is Objective.MEMORY else RESTART_EVERY
-        return index > 0 and index % every == 0
 
     @staticmethod
     def _disturbed_too_often(blocks: Sequence[Block]) -> bool:

@@ -27,7 +27,7 @@ from workers.executor import Executor
 
 COHORT = 6
 FINALISTS = 3
-COHORT_RULES = RaceRules(max_blocks=20)
+COHORT_RULES = RaceRules(max_blocks=15)
 EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race

@@ -38,8 +38,9 @@ FOLLOWERS = frozenset(
         "Unsqueeze",
     }
 )
-# The bias of a matrix product is an operator of its own, added in float and fused with it.
-FLOAT_RESULT = ("MatMul",)
+# The bias of a matrix product is an operator of its own. Added in float it is more exact, and on
+# ONNX Runtime's CPU provider faster, than added in integers.
+_FLOAT_FROM_HERE = ("MatMul",)
 _ALREADY = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
             "ConvInteger", "MatMulInteger", "MatMulNBits", "DynamicQuantizeMatMul")  # fmt: skip
 
@@ -137,7 +138,7 @@ def with_followers(
         )
         if node.name in start or follows:
             selected.append(node.name)
-            if node.op_type not in FLOAT_RESULT:
+            if node.op_type not in _FLOAT_FROM_HERE:
                 integers.update(node.output)
     return tuple(selected)
 

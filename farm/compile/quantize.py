@@ -23,7 +23,6 @@ from onnxruntime.quantization.quant_utils import add_infer_metadata
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
 from farm.compile.calibrate import Calibration
 from farm.compile.operators import (
-    FLOAT_RESULT,
     Facts,
     activations,
     chosen,
@@ -73,7 +72,7 @@ class QuantizeStatic:
                 list(every),
                 [],
                 sorted(types),
-                {"OpTypesToExcludeOutputQuantization": list(FLOAT_RESULT)},
+                {},
             )
             quantizer.quantize_model()
             written = sort_nodes(quantizer.model.model)
