@@ -96,7 +96,8 @@ def bench(
     budget = Budget(request.budget_seconds)
     listen(DeviceStarted(profile.name, budget.total))
     entries = _trials(journal, chosen, listen)
-    _blocks(journal, scorer, entries, request.seed, listen)
+    track = RaceTrack(journal, scorer, budget, request.seed)
+    _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
     store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
@@ -152,12 +153,9 @@ def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener)
     return [found[candidate] for candidate in candidates]
 
 
-def _blocks(
-    journal: Journal, scorer: Scorer, entries: list[Entry], seed: int, listen: Listener
-) -> None:
+def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Listener) -> None:
     """Run the blocks and note each entry's latency over them."""
     listen(StageStarted(journal.scope.device, "blocks"))
-    track = RaceTrack(journal, scorer, seed)
     jobs = [journal.job(e.candidate, Phase.BENCH) for e in entries]
     rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
     for entry in entries:

@@ -11,6 +11,7 @@ import numpy as np
 from db.records import Block
 from db.records import BlockSample as Sample
 from farm.measurement import Measurement, Method, Metric, Outcome
+from tuner.clock import Budget
 from tuner.history import Entry
 from tuner.journal import Journal
 from tuner.objective import Scorer
@@ -31,9 +32,10 @@ class RaceTrack:
     They are numbered in order, so that a resumed run finds the blocks of each again.
     """
 
-    def __init__(self, journal: Journal, scorer: Scorer, seed: int) -> None:
+    def __init__(self, journal: Journal, scorer: Scorer, budget: Budget, seed: int) -> None:
         self._journal = journal
         self._scorer = scorer
+        self._budget = budget
         self._seed = seed
         self._races = 0
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
@@ -99,7 +101,7 @@ class RaceTrack:
         self._note_latencies(by_id, blocks)
 
     def _run_block(self, number: int, blocks: Sequence[Block], job: BlockJob) -> Block:
-        tolerant, started = self._disturbed_too_often(blocks), time.monotonic()
+        tolerant, started = self._must_keep(blocks), time.monotonic()
         block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
         self._seconds[job.restart].append(time.monotonic() - started)
         return block
@@ -157,11 +159,11 @@ class RaceTrack:
         rng = np.random.default_rng([self._seed, number, index])
         return [str(name) for name in rng.permutation(list(live))]
 
-    @staticmethod
-    def _disturbed_too_often(blocks: Sequence[Block]) -> bool:
-        """A machine that is never quiet would stop the run: from then on blocks are kept."""
+    def _must_keep(self, blocks: Sequence[Block]) -> bool:
+        """A machine that is never quiet would stop the run: from then on all blocks are kept."""
         discarded = sum(not block.kept for block in blocks)
-        return discarded >= max(_DISTURBED_AT_LEAST, len(blocks) - discarded)
+        too_often = discarded >= max(_DISTURBED_AT_LEAST, len(blocks) - discarded)
+        return too_often or self._budget.left == 0.0
 
     def _note_latencies(self, by_id: dict[str, Entry], blocks: Sequence[Block]) -> None:
         """Replace the quick latency of each entry by the median over its blocks."""

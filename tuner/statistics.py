@@ -28,9 +28,6 @@ _EXACT_PAIRS = 64
 # Relative efficiency of the signed-rank test against the t test under normal noise: 3 / pi.
 _EFFICIENCY = 0.955
 
-_STEADY_VALUES = 20
-_STEADY_MEANS = 0.10
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -161,20 +158,6 @@ def quantile_samples(q: float) -> int:
 def median_interval(samples: FloatArray, confidence: float = 0.95) -> Estimate | None:
     """The median of independent ``samples`` [n] with its interval; None below 11 samples."""
     return quantile(samples, 0.5, confidence)
-
-
-def is_steady(values: FloatArray) -> bool:
-    """Whether the last 20 of ``values`` show no more warm-up; False when there are fewer.
-
-    Their halves' means lie within 10 %, and the first is no outlier: at most Q3 + 1.5 IQR.
-    """
-    if len(values) < _STEADY_VALUES:
-        return False
-    last = values[-_STEADY_VALUES:]
-    first_half, second_half = np.split(last, 2)
-    lower, upper = np.quantile(last, (0.25, 0.75))
-    drift = abs(first_half.mean() - second_half.mean()) / second_half.mean()
-    return bool(drift <= _STEADY_MEANS and last[0] <= upper + 1.5 * (upper - lower))
 
 
 def _log_seconds(seconds: FloatArray, whose: str) -> FloatArray:

@@ -118,7 +118,7 @@ class Tuning:
                 self._subject.work,
                 profile.power,
             )
-            track = RaceTrack(journal, scorer, self._request.seed)
+            track = RaceTrack(journal, scorer, budget, self._request.seed)
             space = self._space(profile, executor, facts, journal)
             proposer = Proposer(
                 space, _sensitivity(profile, executor, journal), self._request.seed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -60,9 +61,10 @@ class Runner:
         start = time.perf_counter()
         self._session = create()
         self._session.set_feeds(self._feeds[0])
-        seconds = time.perf_counter() - start
+        created = time.perf_counter()
         self._session.run(self._feeds[0])
-        return Loaded(seconds, dict(self._session.assignment), before)
+        run_seconds = time.perf_counter() - created
+        return Loaded(created - start, run_seconds, dict(self._session.assignment), before)
 
     def evaluate(self, outputs: str) -> Evaluated:
         """Run every sample and write the stacked outputs, one array ``o<i>`` per output."""
@@ -160,14 +162,22 @@ def answer(runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
         reply = getattr(runner, command.replace("-", "_"))(**request)
     except MemoryError:
         return _error("out-of-memory", "the process reached its memory limit.")
-    except EngineError as error:
-        text = str(error)
-        memory_ran_out = "bad_alloc" in text or "Failed to allocate memory" in text
-        return _error("out-of-memory" if memory_ran_out else "run-error", text)
     except Exception as error:  # noqa: BLE001  (a child reports every failure, and lives on)
-        return _error("run-error", f"{type(error).__name__}: {error}")
+        known = isinstance(error, EngineError)
+        return _error(_outcome(error), str(error) if known else f"{type(error).__name__}: {error}")
     is_record = hasattr(reply, "__dataclass_fields__")
     return {"ok": asdict(reply) if is_record else reply}
+
+
+def _outcome(error: Exception) -> str:
+    """A full disk says nothing about the candidate, and engines word a lack of memory freely."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return "infrastructure-error"
+        cause = cause.__cause__
+    memory_ran_out = "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
+    return "out-of-memory" if memory_ran_out else "run-error"
 
 
 def _error(outcome: str, message: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
     try:
         manifest = _compiler(workload).compile(from_json(candidate), folder)
     except CompileError as error:
-        raise EngineError(str(error)) from None
+        raise EngineError(str(error)) from error
     return Compiled(notes=manifest.notes)
 
 
@@ -52,7 +52,7 @@ def quantizable_names(workload: Path) -> dict[str, list[str]]:
         compiler = _compiler(workload)
         return {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
     except CompileError as error:
-        raise EngineError(str(error)) from None
+        raise EngineError(str(error)) from error
 
 
 def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
@@ -68,7 +68,7 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
         quantised = compiler.graph(from_json(candidate)).model
         return dict(sensitivity(compiler.prepared().model, quantised, feeds))
     except CompileError as error:
-        raise EngineError(str(error)) from None
+        raise EngineError(str(error)) from error
 
 
 @lru_cache(maxsize=2)

@@ -42,12 +42,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a trial may use. Seconds per request to a child, bytes of resident memory (0: any)."""
+    """What a trial may use. Seconds per request to a child, bytes of resident memory (0: any).
+
+    load_seconds: to create the session and run it once. evaluate_seconds: to run every sample.
+    measure_seconds: of one measuring request, beyond what the artifact's own speed explains.
+    """
 
     load_seconds: float = 60.0
     compile_seconds: float = 120.0
     evaluate_seconds: float = 120.0
     memory_bytes: int = 0
+    measure_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import psutil
 
+from farm.errors import FarmError, InfrastructureError
 from farm.measurement import Outcome
 
 _SCRIPT = Path(__file__).with_name("child.py")
@@ -26,9 +27,10 @@ _POLL_SECONDS = 0.05
 _START_SECONDS = 60.0
 _LOG_TAIL = 300
 _OUT_OF_MEMORY_SHARE = 0.8
+_KERNEL_COUNTERS = Path("/proc/vmstat")
 
 
-class ChildError(Exception):
+class ChildError(FarmError):
     """The child failed; ``outcome`` says what that makes of its trial."""
 
     def __init__(self, outcome: Outcome, message: str) -> None:
@@ -46,6 +48,8 @@ class Child:
 
     interpreter: Python to run it with. log: file that takes what it prints.
     memory_limit: bytes of resident memory above which it is killed; 0 for none.
+
+    Raises ChildError when it does not start.
     """
 
     def __init__(self, interpreter: str, log: Path, memory_limit: int = 0) -> None:
@@ -53,19 +57,23 @@ class Child:
         self._log = log
         self._highest_resident = 0
         self._pending = b""
+        self._kernel_kills = _out_of_memory_kills()
         arguments = [interpreter or sys.executable, "-P", str(_SCRIPT), f"--parent={os.getpid()}"]
         if memory_limit:
             arguments.append(f"--data-limit={2 * memory_limit + (2 << 30)}")
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                env=_environment(),
-            )
-        self._read_reply("start", _START_SECONDS)
+        self._process = _started(arguments, log)
+        try:
+            self._read_reply("start", _START_SECONDS)
+        except ChildError as error:
+            if error.outcome is Outcome.OUT_OF_MEMORY:
+                raise
+            # It was not given anything of a candidate yet.
+            raise ChildError(Outcome.INFRASTRUCTURE_ERROR, error.message) from None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its process group."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -78,7 +86,8 @@ class Child:
         deadline: seconds after which the child is killed.
 
         Raises ChildError when it reports an error, dies, hangs or outgrows its memory; except
-        after a reported error it is dead then.
+        after a reported error it is dead then. Raises InfrastructureError when it reports that
+        something is wrong with the machine, like a full disk.
         """
         line = json.dumps({"command": command, **arguments}).encode() + b"\n"
         try:
@@ -88,7 +97,10 @@ class Child:
             raise self._death(command) from None
         reply = json.loads(self._read_reply(command, deadline))
         if error := reply.get("error"):
-            raise ChildError(Outcome(error["outcome"]), error["message"])
+            outcome = Outcome(error["outcome"])
+            if outcome is Outcome.INFRASTRUCTURE_ERROR:
+                raise InfrastructureError(f"'{command}' failed on this machine: {error['message']}")
+            raise ChildError(outcome, error["message"])
         return reply["ok"]
 
     def kill(self) -> None:
@@ -139,18 +151,19 @@ class Child:
     def _death(self, command: str) -> ChildError:
         """What the end of the process means.
 
-        SIGKILL from outside is the kernel's answer to memory running out if the child was near
-        its limit; otherwise somebody else did it, which says nothing about the candidate.
+        SIGKILL is the kernel's answer to memory running out if the kernel says that it killed, or
+        if the child was near its limit; otherwise somebody else did it, which says nothing about
+        the candidate.
         """
         self.kill()
         code = self._process.returncode
-        near_limit = self._highest_resident > _OUT_OF_MEMORY_SHARE * self._memory_limit > 0
-        if code == -signal.SIGKILL and not near_limit:
+        if code == -signal.SIGKILL:
+            near_limit = self._highest_resident > _OUT_OF_MEMORY_SHARE * self._memory_limit > 0
+            if near_limit or _out_of_memory_kills() > self._kernel_kills:
+                return ChildError(Outcome.OUT_OF_MEMORY, f"killed by the system in '{command}'.")
             return ChildError(
                 Outcome.INFRASTRUCTURE_ERROR, f"the child was killed from outside in '{command}'."
             )
-        if code == -signal.SIGKILL:
-            return ChildError(Outcome.OUT_OF_MEMORY, f"killed by the system in '{command}'.")
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return ChildError(
             Outcome.RUN_ERROR,
@@ -167,6 +180,32 @@ class Child:
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None  # Popen was given PIPE
         return pipe
+
+
+def _started(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    try:
+        with log.open("wb") as errors:
+            return subprocess.Popen(
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                env=_environment(),
+            )
+    except OSError as error:
+        raise ChildError(
+            Outcome.INFRASTRUCTURE_ERROR, f"the child {arguments[0]} cannot be started: {error}."
+        ) from None
+
+
+def _out_of_memory_kills() -> int:
+    """Processes that the kernel has killed for want of memory; 0 where it does not count them."""
+    with contextlib.suppress(OSError):
+        for line in _KERNEL_COUNTERS.read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _environment() -> dict[str, str]:

@@ -25,10 +25,12 @@ class FakeDescription:
 class Loaded:
     """Reply to ``load``.
 
+    seconds: of creating the session. run_seconds: of its first run, most often the slowest.
     assignment: operators per execution provider. resident_before: bytes before loading.
     """
 
     seconds: float
+    run_seconds: float
     assignment: dict[str, int]
     resident_before: int
 

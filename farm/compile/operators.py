@@ -113,8 +113,8 @@ def chosen(model: onnx.ModelProto, kind: Quantization) -> tuple[str, ...]:
         )
     names = [operator.name for operator in quantizable(model, kind)]
     keep = set(kind.keep_float)
-    nodes = {node.name: node for node in model.graph.node}
-    if unknown := sorted(n for n in keep.difference(names) if not _is_follower(nodes.get(n))):
+    known = {*names, *(_follower_names(model) if isinstance(kind, StaticInt8) else ())}
+    if unknown := sorted(keep - known):
         raise CompileError(
             f"Cannot keep {', '.join(map(repr, unknown))} in float: {kind.kind} applies to no "
             f"operator of that name. It applies to: {', '.join(names) or 'none'}."
@@ -156,26 +156,39 @@ def activations(model: onnx.ModelProto, names: Collection[str]) -> tuple[str, ..
     return tuple(tensors)
 
 
+def is_plain_gemm(node: onnx.NodeProto) -> bool:
+    """Whether a Gemm is x W + b without factors; W may be transposed."""
+    if node.op_type != "Gemm":
+        return False
+    values = {a.name: a.f if a.type == onnx.AttributeProto.FLOAT else a.i for a in node.attribute}
+    return values.get("alpha", 1) == 1 and values.get("beta", 1) == 1 and not values.get("transA")
+
+
 def _applies(node: onnx.NodeProto, kind: Quantization, facts: Facts) -> bool:
     if len(node.input) < 2 or not facts.is_weight(node.input[1]):
         return False
     if not facts.is_float(node.input[0]) or node.input[0] in facts.constants:
         return False
+    flat = len(facts.constants[node.input[1]].dims) == 2
     match kind:
         case StaticInt8():
-            bias = node.input[2] if len(node.input) > 2 else ""
-            types = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-            return node.op_type in types and (not bias or facts.is_weight(bias))
+            if len(node.input) > 2 and node.input[2] and not facts.is_weight(node.input[2]):
+                return False
+            product = node.op_type in {"Gemm", "MatMul"} and flat
+            return product or node.op_type in {"Conv", "ConvTranspose"}
         case DynamicInt8(convolutions=convolutions):
-            types = {"Gemm", "MatMul", "LSTM", *(["Conv"] if convolutions else [])}
-            return node.op_type in types
+            product = (node.op_type == "MatMul" or is_plain_gemm(node)) and flat
+            return product or node.op_type == "LSTM" or (convolutions and node.op_type == "Conv")
         case WeightOnlyInt4():
-            flat = len(facts.constants[node.input[1]].dims) == 2
-            return node.op_type in {"Gemm", "MatMul"} and flat
+            return (node.op_type == "MatMul" or is_plain_gemm(node)) and flat
 
 
-def _is_follower(node: onnx.NodeProto | None) -> bool:
-    return node is not None and node.domain in {"", "ai.onnx"} and node.op_type in FOLLOWERS
+def _follower_names(model: onnx.ModelProto) -> list[str]:
+    return [node.name for node in model.graph.node if _is_follower(node)]
+
+
+def _is_follower(node: onnx.NodeProto) -> bool:
+    return node.domain in {"", "ai.onnx"} and node.op_type in FOLLOWERS
 
 
 def _only_from(node: onnx.NodeProto, integers: set[str], facts: Facts) -> bool:

@@ -26,6 +26,7 @@ from farm.compile.operators import (
     Facts,
     activations,
     chosen,
+    is_plain_gemm,
     quantizable,
     with_followers,
 )
@@ -92,13 +93,13 @@ class GemmToMatMul:
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass."""
         facts = Facts(model)
-        if not any(_is_plain_gemm(node, facts) for node in model.graph.node):
+        if not any(_is_splittable(node, facts) for node in model.graph.node):
             return PassResult(model, changed=False)
         split = clone(model)
         nodes = list(split.graph.node)
         del split.graph.node[:]
         for node in nodes:
-            plain = _is_plain_gemm(node, facts)
+            plain = _is_splittable(node, facts)
             split.graph.node.extend(_split_gemm(node, split.graph) if plain else [node])
         return PassResult(split, changed=True)
 
@@ -188,12 +189,8 @@ def _drop_metadata(model: onnx.ModelProto) -> None:
     model.metadata_props.extend(kept)
 
 
-def _is_plain_gemm(node: onnx.NodeProto, facts: Facts) -> bool:
-    """Whether a Gemm is x W + b with constant W, without factors; W may be transposed."""
-    if node.op_type != "Gemm" or not facts.is_weight(node.input[1]):
-        return False
-    values = {a.name: a.f if a.type == onnx.AttributeProto.FLOAT else a.i for a in node.attribute}
-    return values.get("alpha", 1) == 1 and values.get("beta", 1) == 1 and not values.get("transA")
+def _is_splittable(node: onnx.NodeProto, facts: Facts) -> bool:
+    return is_plain_gemm(node) and facts.is_weight(node.input[1])
 
 
 def _split_gemm(node: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -15,7 +15,6 @@ from tuner.statistics import (
     Comparison,
     compare,
     hodges_lehmann,
-    is_steady,
     median_interval,
     paired_interval,
     pairs_needed,
@@ -218,26 +217,3 @@ class TestQuantile:
         assert estimate is not None
         assert (estimate.low, estimate.value, estimate.high) == (4.0, 8.0, 12.0)
         assert median_interval(np.arange(10.0)) is None
-
-
-class TestIsSteady:
-    def test_level_noise_is_steady(self):
-        assert is_steady(np.random.default_rng(1).normal(1.0, 0.02, 20))
-
-    def test_a_constant_is_steady(self):
-        assert is_steady(np.full(20, 1e-3))
-
-    def test_fewer_than_twenty_values_are_not(self):
-        assert not is_steady(np.ones(19))
-
-    def test_halves_that_differ_are_not(self):
-        assert not is_steady(np.r_[np.full(10, 1.12), np.full(10, 1.0)])
-        assert not is_steady(np.r_[np.full(10, 1.0), np.full(10, 1.12)])
-
-    def test_a_slow_first_value_is_warm_up(self):
-        values = np.random.default_rng(1).normal(1.0, 0.02, 20)
-        values[0] = 1.3
-        assert not is_steady(values)
-
-    def test_only_the_last_twenty_count(self):
-        assert is_steady(np.r_[np.full(5, 9.0), np.full(20, 1.0)])

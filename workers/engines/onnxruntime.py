@@ -8,6 +8,7 @@ elsewhere is refused.
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +20,10 @@ from farm.session import SessionSpec
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session
 
 _NAMED = 5  # operators named in a message
+_SOURCES = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Exception from \S+:\d+:|"
+    r"/\S+\.(?:cc|h|cpp):\d+ .*?\) (?=[A-Z])"
+)
 
 
 class OnnxRuntimeSession(Session):
@@ -35,9 +40,11 @@ class OnnxRuntimeSession(Session):
                 str(model),
                 _session_options(spec),
                 disabled_optimizers=list(spec.disabled_optimizers),
+                enable_fallback=False,  # else a provider's error ends in a session on the CPU
                 **_providers(spec),
             )
-            self._session.disable_fallback()
+        except EngineError:
+            raise
         except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
             raise EngineError(compact(error)) from None
         self.assignment = self._checked_assignment(spec)
@@ -127,10 +134,9 @@ def _plugin_devices(spec: SessionSpec) -> list[ort.OrtEpDevice]:
 
 
 def compact(error: Exception) -> str:
-    """An engine's error as one line: the text after ONNX Runtime's prefix, at most 300 letters.
+    """An engine's error as one line of at most 300 letters.
 
-    OpenVINO's messages begin with lines that only say where in its source they came from.
+    Codes, and where in ONNX Runtime's or OpenVINO's source it came from, are left out.
     """
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not line.startswith("Exception from ")]
-    return (" ".join(kept) or type(error).__name__)[:300]
+    text = " ".join(_SOURCES.sub(" ", str(error)).split())
+    return (text or type(error).__name__)[:300]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 from workers.engines.session import Session
 from workers.protocol import Sample, Warmup
 
 _WARMUP_MINIMUM = 3
 _STEADY_VALUES = 20
+_STEADY_MEANS = 0.1
 _REWARM_NS = 2_000_000
 
 
@@ -29,32 +31,31 @@ def calibrate(session: Session, target_seconds: float) -> int:
 
 
 def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
-    """Run until 20 values in a row are steady, or until the cap.
+    """Run until the last 20 values are steady, or until the cap; three values at least.
 
     Returns the number of values that were thrown away and whether steadiness was reached.
     """
     deadline = time.monotonic() + cap_seconds
-    for _ in range(_WARMUP_MINIMUM):
-        session.timed(1)
     values: list[float] = []
     while time.monotonic() < deadline or len(values) < _WARMUP_MINIMUM:
         values.append(session.timed(loops) / loops)
-        if is_steady(values[-_STEADY_VALUES:]):
-            return Warmup(values=len(values) + _WARMUP_MINIMUM, steady=True)
-    return Warmup(values=len(values) + _WARMUP_MINIMUM, steady=False)
+        if is_steady(values):
+            return Warmup(values=len(values), steady=True)
+    return Warmup(values=len(values), steady=False)
 
 
 def is_steady(values: Sequence[float]) -> bool:
-    """Whether 20 values show no trend: halves agree within 10 %, the first is no outlier.
+    """Whether the last 20 of ``values`` show no more warm-up; False when there are fewer.
 
-    The first value must lie below Q3 + 1.5 IQR of all of them (the rule of pyperf's warm-up).
+    Their halves' means lie within 10 %, and the first is no outlier: at most Q3 + 1.5 IQR.
     """
     if len(values) < _STEADY_VALUES:
         return False
-    half = len(values) // 2
-    first, second = statistics.fmean(values[:half]), statistics.fmean(values[half:])
-    q1, _, q3 = statistics.quantiles(values, n=4)
-    return abs(first - second) <= 0.1 * second and values[0] <= q3 + 1.5 * (q3 - q1)
+    last = np.asarray(values[-_STEADY_VALUES:])
+    first_half, second_half = last.reshape(2, -1).mean(axis=1)
+    lower, upper = np.quantile(last, (0.25, 0.75))
+    levels_agree = abs(first_half - second_half) <= _STEADY_MEANS * second_half
+    return bool(levels_agree and last[0] <= upper + 1.5 * (upper - lower))
 
 
 def sample(session: Session, loops: int) -> Sample:
