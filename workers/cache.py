@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from farm.errors import InfrastructureError
 from workers.jobs import Part, Workload
 
 
@@ -65,22 +66,46 @@ class Cache:
 
     @contextmanager
     def complete(self, target: Path) -> Iterator[Path | None]:
-        """A folder to fill, which becomes ``target`` on success; None if that exists already."""
+        """A folder to fill, which becomes ``target`` on success; None if that exists already.
+
+        Raises InfrastructureError when the disk does not take it.
+        """
         if target.exists():
             yield None
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
-        try:
+        with self._draft(target.parent) as draft:
             yield draft
-            self._rename(draft, target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _rename(draft, target)
 
-    @staticmethod
-    def _rename(draft: Path, target: Path) -> None:
+    @contextmanager
+    def complete_file(self, target: Path) -> Iterator[Path]:
+        """A file to write in an existing folder, which becomes ``target`` on success.
+
+        Raises InfrastructureError when the disk does not take it.
+        """
+        with self._draft(target.parent) as draft:
+            yield draft / target.name
+            _rename(draft / target.name, target)
+
+    @contextmanager
+    def _draft(self, parent: Path) -> Iterator[Path]:
         try:
-            draft.rename(target)
-        except OSError:
-            if not target.exists():  # else another worker was quicker, with the same content
-                raise
+            parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+            try:
+                yield draft
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        except OSError as error:
+            raise InfrastructureError(
+                f"The cache folder {self.root} cannot be written: {error.strerror or error}. Make room, or "
+                "name another folder by XDG_CACHE_HOME."
+            ) from error
+
+
+def _rename(draft: Path, target: Path) -> None:
+    try:
+        draft.rename(target)
+    except OSError:
+        if not target.exists():  # else another worker was quicker, with the same content
+            raise

@@ -137,7 +137,7 @@ def read_feeds(path: Path) -> Iterator[Feeds]:
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     for i in range(len(next(iter(arrays.values())))):
-        yield {name: array[i] for name, array in arrays.items()}
+        yield {name: np.asarray(array[i]) for name, array in arrays.items()}  # scalars, too
 
 
 def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[[], Session]:

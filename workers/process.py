@@ -57,6 +57,7 @@ class Child:
         self._log = log
         self._highest_resident = 0
         self._pending = b""
+        self._ended = False
         self._kernel_kills = _out_of_memory_kills()
         arguments = [interpreter or sys.executable, "-P", str(_SCRIPT), f"--parent={os.getpid()}"]
         if memory_limit:
@@ -104,7 +105,10 @@ class Child:
         return reply["ok"]
 
     def kill(self) -> None:
-        """End the process group at once and reap the child."""
+        """End the process group at once and reap the child; again does nothing."""
+        if self._ended:  # its id may be another process's by now
+            return
+        self._ended = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

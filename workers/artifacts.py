@@ -1,0 +1,93 @@
+"""The compiling side of a worker: artifacts from its cache, or from its compile child."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.candidate import Fake, to_json
+from farm.compile.artifact import MODEL_FILE, artifact_key, read_manifest
+from farm.engines import session_spec
+from farm.errors import InfrastructureError
+from workers.cache import Cache
+from workers.children import Children
+from workers.fingerprint import software_versions
+from workers.jobs import TrialJob
+from workers.process import Child, ChildError
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compiled candidate in the cache. notes: what the passes had to say."""
+
+    key: str
+    model: Path
+    notes: tuple[str, ...]
+
+
+class Artifacts:
+    """The artifacts of one worker. One child compiles; it remembers what candidates share."""
+
+    def __init__(self, cache: Cache, children: Children) -> None:
+        self._cache = cache
+        self._children = children
+        self._compiler: Child | None = None
+
+    def of(self, job: TrialJob) -> Artifact | None:
+        """The artifact of a job's candidate; None for the fake engine, which has none.
+
+        Raises CompileError and ChildError: the candidate does not fit the model or the engine.
+        Raises InfrastructureError: it cannot be written.
+        """
+        if isinstance(job.candidate.engine, Fake):
+            return None
+        session_spec(job.candidate)  # an engine without this arithmetic fails before the work
+        # The workload's key stands for the model, its shapes and the calibration data.
+        versions = json.dumps(software_versions(), sort_keys=True)
+        key = artifact_key(job.workload_key, "", job.candidate, job.workload_key, versions)
+        target = self._cache.artifact(key)
+        with self._cache.complete(target) as folder:
+            if folder is not None:
+                self._ask(job, "compile", folder=str(folder))
+        return Artifact(key, target / MODEL_FILE, read_manifest(target).notes)
+
+    def files(self, key: str) -> dict[str, bytes]:
+        """The files of an artifact by name. Raises InfrastructureError."""
+        folder = self._cache.artifact(key)
+        if not folder.is_dir():
+            raise InfrastructureError(f"Artifact {key} is not in the cache {folder}.")
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
+        if isinstance(job.candidate.engine, Fake):
+            return {}
+        found: dict[str, list[str]] = self._ask(job, "quantizable")
+        return {kind: tuple(names) for kind, names in found.items()}
+
+    def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
+        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+        damage: dict[str, float] = self._ask(job, "sensitivity")
+        return tuple(damage)
+
+    def close(self) -> None:
+        """End the compile child."""
+        if self._compiler is not None:
+            self._compiler.kill()
+            self._compiler = None
+
+    def _ask(self, job: TrialJob, command: str, **arguments: str) -> Any:  # noqa: ANN401
+        """Ask the compile child, a new one if the last died of another candidate."""
+        if self._compiler is None or not self._compiler.alive:
+            self.close()
+            self._compiler = self._children.spawn("compiler", job.limits)
+        with self._children.watch.running():
+            return self._compiler.request(
+                command,
+                job.limits.compile_seconds,
+                workload=str(self._cache.workload(job.workload_key)),
+                candidate=to_json(job.candidate),
+                **arguments,
+            )

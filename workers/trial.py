@@ -1,0 +1,144 @@
+"""One trial, step by step: compile, load, check, warm up, measure a first time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from farm.accuracy import AccuracyResult
+from farm.candidate import Candidate, Fake
+from farm.engines import session_spec
+from farm.errors import CompileError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from workers.artifacts import Artifact, Artifacts
+from workers.cache import Cache
+from workers.checking import Checker
+from workers.children import Children, LoadedChild, Loading
+from workers.jobs import Failure, TrialJob, TrialReport
+from workers.process import ChildError
+
+_QUICK_SAMPLES = 3
+_QUICK_SAMPLE_SECONDS = 0.01
+
+
+class TrialRunner:
+    """Runs the trials of one worker."""
+
+    def __init__(
+        self, cache: Cache, children: Children, artifacts: Artifacts, checker: Checker
+    ) -> None:
+        self._cache = cache
+        self._children = children
+        self._artifacts = artifacts
+        self._checker = checker
+
+    def run(self, job: TrialJob) -> TrialReport:
+        """Carry out a trial; its child stays alive if it is ok.
+
+        What the candidate does wrong is in the report's outcome. Raises InfrastructureError.
+        """
+        start, in_children = time.perf_counter(), self._children.watch.seconds
+        try:
+            report = self._run(job)
+        except (ChildError, CompileError) as error:
+            self._children.release([job.trial_id])
+            failure = failure_of(error)
+            report = TrialReport(job.trial_id, failure.outcome, failure.message)
+        return replace(
+            report,
+            worker_seconds=time.perf_counter() - start,
+            child_seconds=self._children.watch.seconds - in_children,
+        )
+
+    def ready(self, job: TrialJob, sample_seconds: float) -> LoadedChild:
+        """The trial's child: the living one, or a new one, warm; calibrated in either case.
+
+        Raises ChildError, CompileError.
+        """
+        child = self._children.of_trial(job.trial_id)
+        if child is None:
+            child = self._load(job, self._compiled(job))
+            child.warm_up()
+        child.calibrate(sample_seconds)
+        return child
+
+    def _run(self, job: TrialJob) -> TrialReport:
+        artifact = self._compiled(job)
+        child = self._load(job, artifact)
+        checked = self._checker.check(job, child)
+        warmup = child.warm_up()
+        child.calibrate(_QUICK_SAMPLE_SECONDS)
+        quick = tuple(child.sample().seconds for _ in range(_QUICK_SAMPLES))
+        peak = child.peak_memory()
+        latency = float(np.median(quick))
+        measurements = [
+            Measurement(Metric.LATENCY, latency, Method.MEASURED, samples=quick),
+            Measurement(Metric.LOAD_TIME, child.loaded.seconds, Method.MEASURED),
+            Measurement(Metric.PEAK_MEMORY, float(peak), Method.MEASURED),
+            *_of_accuracy(checked),
+            *_of_artifact(artifact),
+        ]
+        return TrialReport(
+            job.trial_id,
+            Outcome.OK,
+            artifact_key=artifact.key if artifact else "",
+            measurements=tuple(measurements),
+            assignment=child.loaded.assignment,
+            warmup=warmup,
+            notes=_notes(artifact, checked),
+        )
+
+    def _compiled(self, job: TrialJob) -> Artifact | None:
+        """The artifact. Raises CompileError for what the compile child reported itself, too."""
+        try:
+            return self._artifacts.of(job)
+        except ChildError as error:
+            if error.outcome is Outcome.RUN_ERROR:
+                raise CompileError(error.message) from None
+            raise
+
+    def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
+        engine, spec = _engine_description(job.candidate)
+        loading = Loading(engine, spec)
+        if artifact is not None:
+            inputs = self._cache.inputs(job.workload_key, job.part)
+            loading = Loading(engine, spec, str(artifact.model), str(inputs))
+        return self._children.load_trial(job.trial_id, loading, job.limits)
+
+
+def failure_of(error: ChildError | CompileError) -> Failure:
+    """What the error of a step makes of its trial."""
+    if isinstance(error, ChildError):
+        return Failure(error.outcome, error.message)
+    return Failure(Outcome.COMPILE_ERROR, str(error))
+
+
+def _engine_description(candidate: Candidate) -> tuple[str, dict[str, Any]]:
+    if isinstance(candidate.engine, Fake):
+        fields = ("seconds", "noise", "fault", "serial")
+        return "fake", {name: getattr(candidate.engine, name) for name in fields}
+    return "onnxruntime", asdict(session_spec(candidate))
+
+
+def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:
+    if checked is not None:
+        low, high = checked.low, checked.high
+        yield Measurement(Metric.ACCURACY, checked.value, Method.MEASURED, low, high)
+
+
+def _of_artifact(artifact: Artifact | None) -> Iterator[Measurement]:
+    if artifact is not None:
+        size = artifact.model.stat().st_size
+        yield Measurement(Metric.MODEL_SIZE, float(size), Method.PLANNED)
+
+
+def _notes(artifact: Artifact | None, checked: AccuracyResult | None) -> tuple[str, ...]:
+    compiled = artifact.notes if artifact else ()
+    if checked is None:
+        return compiled
+    why_zero = (checked.note,) if checked.note else ()
+    return (*compiled, f"accuracy metric: {checked.metric}", *why_zero)
