@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from farm import __version__
 from farm.device import DeviceProfile, load_profiles, select_profiles
-from farm.errors import FarmError, OptionError
+from farm.errors import FarmError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Outcome
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
@@ -86,6 +86,7 @@ def _farm(
 
 @app.command()
 def tune(
+    context: typer.Context,
     model: Annotated[
         Path | None, typer.Argument(metavar="MODEL", help="ONNX file to tune.")
     ] = None,
@@ -142,41 +143,50 @@ def tune(
 
     Example: farm tune model.onnx --data samples.npz --devices cpu --budget 2m
     """
+    from db.reader import StoreReader
     from db.store import Store
     from reports import machine_readable, tables
     from reports.progress import TuneProgress
-    from tuner.runs import open_run
+    from tuner.deliver import check_output, output_folder
+    from tuner.runs import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
-    request = None
-    if resume is None:
+    known, folder = load_profiles(profiles), str(output.absolute()) if output else ""
+    if resume is not None:
+        _refuse_with_resume(context)
+        with StoreReader.open(store) as reader:
+            earlier = resume_run(reader, resume, known, output=folder, require_all=require_all)
+        checked = earlier.checked
+        check_output(output_folder(earlier), _names(checked.profiles))
+    else:
         if model is None:
             raise OptionError("Give the ONNX model to tune, or --resume RUN.")
         request = TuneRequest(
             model=str(model.absolute()),
-            devices=tuple(p.name for p in _profiles(devices, profiles)),
+            devices=_split(devices),
             data=str(data.absolute()) if data else "",
             shapes=_shapes(shape),
             metric=metric,
             objective=objective,
             constraints=Constraints(
                 max_accuracy_drop,
-                parse_bytes(max_memory) if max_memory else None,
-                parse_seconds(max_latency) if max_latency else None,
-                parse_joules(max_energy) if max_energy else None,
+                None if max_memory is None else parse_bytes(max_memory),
+                None if max_latency is None else parse_seconds(max_latency),
+                None if max_energy is None else parse_joules(max_energy),
             ),
             budget_seconds=parse_seconds(budget),
             max_trials=_trial_count(trials),
             seed=seed,
+            output=folder,
         )
-    elif model is not None:
-        raise OptionError("Give either MODEL or --resume RUN, not both: the run knows its model.")
+        checked = check_request(request, known, require_all=require_all)
+        check_output(output or Path("runs"), _names(checked.profiles) if output else ())
     console = Console(stderr=True)
-    known = load_profiles(profiles)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
-        run = open_run(opened, request, resume, known, require_all=require_all)
+        run = earlier if resume is not None else start_run(opened, checked)
         console.print(f"Run [bold]{escape(run.name)}[/]", highlight=False)
-        result = tune_run(opened, run, output, _executors(local=local), progress)
+        with _resumable(run.name):
+            result = tune_run(opened, run, _executors(local=local), progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
     else:
@@ -213,7 +223,7 @@ def bench(
 
     Example: farm bench model.onnx --device cpu --candidate candidate.json
     """
-    from db.store import Store
+    from db.reader import StoreReader
     from farm.candidate import read_candidate
     from reports import machine_readable, tables
     from tuner.bench import recall
@@ -225,15 +235,22 @@ def bench(
             "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
         )
     chosen = [read_candidate(candidate)] if candidate else []
-    with Store.open(store) as opened:
-        if trial is not None:
-            recalled = recall(opened, trial)
-            request, chosen = recalled.request, [recalled.candidate]
-            device = recalled.trial.device
-        else:
-            assert model is not None
-            request = _bench_request(model, device, data, shape, seed)
-        (measured,) = _bench(opened, request, device, profiles, chosen)
+    recalled = None
+    if trial is not None:
+        with StoreReader.open(store) as reader:
+            recalled = recall(reader, trial)
+        request, chosen = recalled.request, [recalled.candidate]
+        device = recalled.trial.device
+    else:
+        assert model is not None
+        request = TuneRequest(
+            model=str(model.absolute()),
+            devices=(device,),
+            data=str(data.absolute()) if data else "",
+            shapes=_shapes(shape),
+            seed=seed,
+        )
+    (measured,) = _bench(store, request, device, profiles, chosen, recalled)
     if json_output:
         typer.echo(machine_readable.benchmark_json(measured))
     else:
@@ -257,7 +274,6 @@ def compare(
     Example: farm compare 3fa9 b71c
     """
     from db.reader import StoreReader
-    from db.store import Store
     from reports import machine_readable, tables
     from tuner.bench import compare_measured, compare_recorded, recall
 
@@ -272,10 +288,9 @@ def compare(
             raise OptionError("Only trials of one model on one device can be compared.")
         if pair[0].candidate == pair[1].candidate:
             raise OptionError("Both trials have the same candidate: there is nothing to compare.")
-        with Store.open(store) as opened:
-            device, request = pair[0].trial.device, pair[0].request
-            candidates = [pair[0].candidate, pair[1].candidate]
-            found = compare_measured(*_bench(opened, request, device, profiles, candidates))
+        device, request = pair[0].trial.device, pair[0].request
+        candidates = [pair[0].candidate, pair[1].candidate]
+        found = compare_measured(*_bench(store, request, device, profiles, candidates, pair[0]))
     if json_output:
         typer.echo(machine_readable.comparison_json(found, labels))
     else:
@@ -364,42 +379,40 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
         raise typer.Exit(EXIT_FAILED)
 
 
-def _bench_request(
-    model: Path, device: str, data: Path | None, shape: Sequence[str] | None, seed: int
-) -> TuneRequest:
-    return TuneRequest(
-        model=str(model.absolute()),
-        devices=(device,),
-        data=str(data.absolute()) if data else "",
-        shapes=_shapes(shape),
-        seed=seed,
-    )
-
-
 def _bench(
-    store: Any, request: TuneRequest, device: str, folder: Path | None, candidates: Sequence[Any]
+    store: str | None,
+    request: TuneRequest,
+    device: str,
+    folder: Path | None,
+    candidates: Sequence[Any],
+    recalled: Any = None,
 ) -> tuple[Any, ...]:
-    """Measure candidates side by side in a new run."""
+    """Measure candidates side by side in a new run. recalled: a trial that is run again."""
     from dataclasses import replace
 
     from db.records import RunKind
+    from db.store import Store
     from reports.progress import TuneProgress
     from tuner.bench import bench as measure
     from tuner.bench import check_device
-    from tuner.runs import open_run
+    from tuner.runs import check_model, check_request, start_run
     from workers.cache import default_folder
     from workers.executor import LocalExecutor
 
-    (profile,) = _profiles(device, folder)
-    check_device(profile)
-    only = replace(request, devices=(device,))
-    console = Console(stderr=True)
-    run = open_run(store, only, None, load_profiles(folder), kind=RunKind.BENCH)
+    known = load_profiles(folder)
+    (profile,) = select_profiles((device,), known)
+    check_device(profile, candidates)
+    checked = check_request(replace(request, devices=(device,)), known)
+    if recalled is not None:
+        what = f"Trial {recalled.trial.id} cannot be run again"
+        check_model(checked, recalled.model_sha256, what)
     with (
-        TuneProgress(console) as progress,
+        Store.open(store) as opened,
+        TuneProgress(Console(stderr=True)) as progress,
         LocalExecutor([profile], default_folder()) as executor,
     ):
-        return measure(store, executor, run, profile, candidates, progress)
+        run = start_run(opened, checked, RunKind.BENCH)
+        return measure(opened, executor, run, profile, candidates, progress)
 
 
 def _print_rows(
@@ -415,8 +428,39 @@ def _print_rows(
         _print_tables(tables.rows_table(columns, rows), [])
 
 
-def _profiles(names: str, folder: Path | None) -> tuple[DeviceProfile, ...]:
-    return select_profiles(names.split(","), load_profiles(folder))
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _names(profiles: Sequence[DeviceProfile]) -> tuple[str, ...]:
+    """Of the devices whose winners are delivered."""
+    return tuple(profile.name for profile in profiles if not profile.is_fake)
+
+
+def _refuse_with_resume(context: typer.Context) -> None:
+    """Raise OptionError for options that a run cannot change."""
+    free = {"resume", "output", "require_all", "local", "verbose", "profiles", "store"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if (
+            source is not None
+            and source.name == "COMMANDLINE"
+            and name not in free | {"json_output"}
+        ):
+            shown = "MODEL" if name == "model" else parameter.opts[0]
+            raise OptionError(
+                f"{shown} cannot be given with --resume: a run keeps what it was started with."
+            )
+
+
+@contextmanager
+def _resumable(run: str) -> Iterator[None]:
+    """Say how to go on where the store or the machinery gives up in the middle of a run."""
+    try:
+        yield
+    except (StoreError, InfrastructureError) as error:
+        raise StoreError(f"{error} Then go on with: farm tune --resume {run}") from error
 
 
 def _shapes(options: Sequence[str] | None) -> dict[str, int]:
@@ -424,7 +468,7 @@ def _shapes(options: Sequence[str] | None) -> dict[str, int]:
     shapes: dict[str, int] = {}
     for option in options or ():
         name, _, size = option.rpartition("=")
-        if not name or not size.isdigit() or int(size) < 1:
+        if not name or not size.isdecimal() or int(size) < 1:
             raise OptionError(
                 f"--shape takes NAME=SIZE with a size of 1 or more, for example "
                 f"--shape batch=1, got '{option}'."
@@ -470,15 +514,14 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except FarmError as error:
-        typer.echo(f"farm: {error}", err=True)
-        sys.exit(EXIT_BAD_INPUT)
+        message = str(error)
     except OSError as error:
         what = f" ({error.filename})" if error.filename else ""
-        typer.echo(f"farm: {error.strerror or error}{what}.", err=True)
-        sys.exit(EXIT_BAD_INPUT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
+        message = f"{error.strerror or error}{what}."
+    else:
+        return
+    typer.echo(f"farm: {' '.join(message.split())}", err=True)
+    sys.exit(EXIT_BAD_INPUT)
 
 
 def main() -> None:

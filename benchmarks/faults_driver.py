@@ -23,7 +23,7 @@ from farm.candidate import Candidate, Fake
 from farm.device import load_profiles
 from farm.measurement import Outcome
 from tuner.journal import Journal
-from tuner.runs import open_journal, open_run
+from tuner.runs import OpenRun, check_request, open_journal, resume_run, start_run
 from workers.jobs import Limits
 from workers.pool import RayExecutor
 
@@ -73,9 +73,7 @@ def expected_outcomes(trials: int, seed: int) -> dict[Candidate, Outcome]:
 def run(folder: Path, candidates: Sequence[Candidate]) -> bool:
     """Start or resume the run; whether every trial has a final outcome."""
     with Store.open(str(store_file(folder))) as store:
-        earlier = next((run.name for run in store.runs(limit=1)), None)
-        request = None if earlier else digits_request("fake")
-        opened = open_run(store, request, earlier, load_profiles())
+        opened = _open(store)
         (profile,) = opened.profiles
         with RayExecutor([profile], folder / "cache") as executor:
             executor.prepare(profile.name, opened.subject.workload)
@@ -87,6 +85,14 @@ def run(folder: Path, candidates: Sequence[Candidate]) -> bool:
         status = RunStatus.FINISHED if complete else RunStatus.FAILED
         store.update_run(opened.name, status=status)
         return complete
+
+
+def _open(store: Store) -> OpenRun:
+    """The one run of the store, or a new one where there is none yet."""
+    profiles = load_profiles()
+    for run in store.runs(limit=1):
+        return resume_run(store, run.name, profiles)
+    return start_run(store, check_request(digits_request("fake"), profiles))
 
 
 def _all_final(journal: Journal, executor: RayExecutor, candidates: Sequence[Candidate]) -> bool:

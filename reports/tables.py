@@ -14,6 +14,7 @@ from farm.measurement import Estimate, Measurement, Method, Metric
 from farm.units import format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
 from tuner.bench import Benchmark
+from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
 from tuner.statistics import Comparison
 
@@ -40,9 +41,9 @@ def verdict_lines(result: TuneResult) -> list[str]:
     lines: list[str] = []
     for device in result.devices:
         if device.status is Status.TUNED:
-            lines += _verdict(device)
+            lines += _verdict(device, result.objective)
         elif device.remedy:
-            lines.append(f"{device.device}: to tune it, {device.remedy}.")
+            lines.append(f"{device.device}: to tune it: {device.remedy}.")
     return lines
 
 
@@ -179,9 +180,9 @@ def _resources(measured: Measured) -> tuple[str, str]:
     return _bytes(found.get(Metric.PEAK_MEMORY)), _energy(found.get(Metric.ENERGY))
 
 
-def _verdict(device: DeviceResult) -> list[str]:
+def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
     name = device.device
-    lines = [f"{name}: {_sentence(device)} {_trial_counts(device)}"]
+    lines = [f"{name}: {_sentence(device, objective)} {_trial_counts(device)}"]
     if device.accuracy and not device.accuracy.on_real_data:
         lines.append(
             f"{name}: accuracy is {device.accuracy.metric} with the baseline on made-up inputs; "
@@ -200,14 +201,20 @@ def _verdict(device: DeviceResult) -> list[str]:
     return lines
 
 
-def _sentence(device: DeviceResult) -> str:
-    if device.verdict is Verdict.IMPROVED and device.ratio is not None:
-        ratio = device.ratio
-        return (
-            f"{ratio.value:.2f} times as fast as the baseline (95 % interval {ratio.low:.2f} to "
-            f"{ratio.high:.2f}), confirmed in fresh processes on data the search never saw."
-        )
-    return f"{device.verdict}."
+def _sentence(device: DeviceResult, objective: Objective) -> str:
+    if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
+        return f"{device.verdict}."
+    confirmed = "confirmed in fresh processes on data the search never saw"
+    speed = f"{device.ratio.value:.2f} times as fast as the baseline"
+    if objective is Objective.LATENCY:
+        return f"{speed} {_interval(device.ratio)}, {confirmed}."
+    saved = "peak memory" if objective is Objective.MEMORY else "energy"
+    gain = f"{device.gain.value:.2f} times less {saved} than the baseline"
+    return f"{gain} {_interval(device.gain)}, {speed}, {confirmed}."
+
+
+def _interval(ratio: Estimate) -> str:
+    return f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def _trial_counts(device: DeviceResult) -> str:

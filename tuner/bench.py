@@ -13,7 +13,7 @@ from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
-from farm.errors import DeviceError, InfrastructureError, OptionError
+from farm.errors import DeviceError, InfrastructureError, InputError, OptionError
 from farm.measurement import Measurement, Metric
 from tuner.clock import Budget
 from tuner.confirm import measure_detail
@@ -28,6 +28,7 @@ from tuner.space import Space
 from tuner.statistics import Comparison, compare
 from workers.discovery import device_availability
 from workers.executor import Executor
+from workers.process import ChildError
 
 BLOCKS = 15
 MIN_COMMON_BLOCKS = 8
@@ -46,11 +47,12 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A trial of the store, with what is needed to run it again."""
+    """A trial of the store, with what is needed to run it again. model_sha256: of its model."""
 
     trial: Trial
     candidate: Candidate
     request: TuneRequest
+    model_sha256: str
 
 
 def recall(store: StoreReader, trial_id: str) -> Recalled:
@@ -59,12 +61,20 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
     Raises NotInStore, and OptionError when the beginning fits several trials.
     """
     trial = store.trial(trial_id)
+    run = store.run(trial.run)
     candidate = from_json(store.candidate(trial.candidate_id).json)
-    return Recalled(trial, candidate, TuneRequest.from_json(store.run(trial.run).request))
+    return Recalled(trial, candidate, TuneRequest.from_json(run.request), run.model_sha256)
 
 
-def check_device(profile: DeviceProfile) -> None:
-    """Raise DeviceError when the device is not there."""
+def check_device(profile: DeviceProfile, candidates: Sequence[Candidate]) -> None:
+    """Raise DeviceError when the device is not there or does not have a candidate's engine."""
+    for candidate in candidates:
+        kind = candidate.engine.kind
+        if kind not in profile.engines:
+            raise DeviceError(
+                f"Device {profile.name} has no engine '{kind}', which the candidate asks for; "
+                f"it has {', '.join(profile.engines)}."
+            )
     found = device_availability(profile)
     if not found.available:
         raise DeviceError(
@@ -87,6 +97,23 @@ def bench(
 
     Raises InfrastructureError when one of them cannot be measured, with the reason.
     """
+    try:
+        return _bench(store, executor, opened, profile, candidates, listen)
+    except (ChildError, InfrastructureError, InputError) as error:
+        store.update_run(opened.name, status=RunStatus.FAILED)
+        if isinstance(error, ChildError):
+            raise InfrastructureError(f"The measurement failed: {error}") from None
+        raise
+
+
+def _bench(
+    store: Store,
+    executor: Executor,
+    opened: OpenRun,
+    profile: DeviceProfile,
+    candidates: Sequence[Candidate],
+    listen: Listener,
+) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
     journal = open_journal(store, executor, opened, profile, facts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.records import Phase
+from farm.errors import InfrastructureError
 from farm.measurement import Estimate, Measurement, Method, Metric
 from tuner.clock import Budget
 from tuner.events import Listener, StageStarted, Ticked, TrialFinished
@@ -23,6 +24,7 @@ from tuner.results import Verdict
 from tuner.statistics import FloatArray, compare, quantile
 from workers.executor import Executor
 from workers.jobs import DetailJob
+from workers.process import ChildError
 
 MIN_PAIRS = 8
 MAX_PAIRS = 20
@@ -35,13 +37,15 @@ _QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATE
 class Confirmed:
     """The winner and the baseline as the confirmation measured them.
 
-    ratio: baseline over winner, of latencies; None when the winner is the baseline.
+    ratio, gain: baseline over winner, of latencies and of the objective; None when the winner is
+    the baseline.
     """
 
     verdict: Verdict
     baseline: Entry
     winner: Entry
-    ratio: Estimate | None
+    ratio: Estimate | None = None
+    gain: Estimate | None = None
 
 
 class Confirmation:
@@ -64,28 +68,33 @@ class Confirmation:
         self._listen = listen
 
     def run(self, baseline: Entry, finalists: Sequence[Entry]) -> Confirmed:
-        """Confirm the first finalist that holds; see the module."""
+        """Confirm the first finalist that holds; see the module.
+
+        Raises InfrastructureError when the baseline fails.
+        """
         self._listen(StageStarted(self._journal.scope.device, "confirmation"))
         reference = self._trial(baseline)
+        _require(reference)
         within = not self._scorer.broken_limit(reference, reference)
         for finalist in finalists:
             entry = self._trial(finalist)
             if not entry.ok or self._breaks_limit(entry, reference):
                 continue
             pairs = self._pairs(reference, entry)
+            _require(reference)
             if pairs is None or self._breaks_limit(entry, reference):
                 continue
-            self._detail(entry)
-            if _is_better(pairs.objective):
+            if not self._detail(entry):
+                continue
+            if _is_better(pairs.objective) or not within:
                 self._detail(reference)
+                _require(reference)
                 verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
-                return Confirmed(verdict, reference, entry, pairs.latency)
-            if not within:
-                self._detail(reference)
-                return Confirmed(Verdict.WITHIN_LIMITS, reference, entry, pairs.latency)
+                return Confirmed(verdict, reference, entry, pairs.latency, pairs.objective)
         self._detail(reference)
+        _require(reference)
         verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
-        return Confirmed(verdict, reference, reference, None)
+        return Confirmed(verdict, reference, reference)
 
     def _trial(self, entry: Entry) -> Entry:
         confirmed = next(iter(self._journal.run_trials([entry.candidate], Phase.CONFIRM)))
@@ -113,19 +122,27 @@ class Confirmation:
 
         pairs = list(self._track.rounds((reference, entry), jobs, wanted))
         self._executor.release(device, [job.trial_id for job in jobs])
-        if len(pairs) < MIN_PAIRS:
+        if not entry.ok or len(pairs) < MIN_PAIRS:
             return None
         both, score = (entry, reference), self._scorer.of_sample
         seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
         objective = [[score(e.candidate, pair[e.trial_id]) for e in both] for pair in pairs]
         return _Pairs(_ratio(np.array(seconds)), _ratio(np.array(objective)))
 
-    def _detail(self, entry: Entry) -> None:
-        measure_detail(self._journal, self._executor, self._scorer, entry)
+    def _detail(self, entry: Entry) -> bool:
+        """Measure in detail; False if that failed, which takes the entry's ok."""
+        try:
+            measure_detail(self._journal, self._executor, self._scorer, entry)
+        except ChildError as error:
+            self._journal.fail(entry, error.outcome, error.message)
+        return entry.ok
 
 
 def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: Entry) -> None:
-    """Add distribution of single runs, throughput and energy to a trial, unless it has them."""
+    """Add distribution of single runs, throughput and energy to a trial, unless it has them.
+
+    Raises ChildError.
+    """
     if entry.value(Metric.THROUGHPUT) is not None:
         return
     phase = journal.phase_of(entry)
@@ -136,6 +153,14 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     has_counter = any(m.metric is Metric.ENERGY for m in measured)
     extra = [] if has_counter or modelled is None else [modelled]
     journal.amend(entry, [*_with_quantiles(measured), *extra])
+
+
+def _require(baseline: Entry) -> None:
+    """Raise InfrastructureError where there is nothing to compare with."""
+    if not baseline.ok:
+        raise InfrastructureError(
+            f"the baseline failed in the confirmation ({baseline.outcome}): {baseline.message}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

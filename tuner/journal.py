@@ -29,6 +29,9 @@ from tuner.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
 
+_ATTEMPTS = 2
+"""How often a trial or block is run that the machinery failed, not the candidate."""
+
 _PARTS = {
     Phase.SEARCH: Part.SEARCH,
     Phase.CONFIRM: Part.CONFIRMATION,
@@ -69,22 +72,36 @@ class Journal:
         known = {trial_id: self._known(job) for trial_id, job in jobs.items()}
         yield from (entry for entry in known.values() if entry is not None)
         open_jobs = [job for trial_id, job in jobs.items() if known[trial_id] is None]
-        leased = self._leased(open_jobs, phase)
-        for report in self._executor.run_trials(self.scope.device, leased):
-            job = jobs[report.trial_id]
-            self._commit(report)
-            yield Entry(
-                report.trial_id,
-                job.candidate,
-                report.outcome,
-                report.message,
-                report.artifact_key,
-                of_trials(report.measurements),
-            )
+        for attempt in range(1, _ATTEMPTS + 1):
+            again: list[TrialJob] = []
+            for report in self._executor.run_trials(
+                self.scope.device, self._leased(open_jobs, phase)
+            ):
+                self._commit(report)
+                job = jobs[report.trial_id]
+                if report.outcome is Outcome.INFRASTRUCTURE_ERROR and attempt < _ATTEMPTS:
+                    again.append(job)
+                else:
+                    yield _entry(job, report)
+            open_jobs = again
+
+    def count_trials(self, phase: Phase) -> int:
+        """How many trials of a phase were ever begun."""
+        scope = self.scope
+        return len(self._store.trials(run=scope.run, device=scope.device, phase=phase))
 
     def phase_of(self, entry: Entry) -> Phase:
         """The phase that an entry's trial belongs to."""
         return self._store.trial(entry.trial_id).phase
+
+    def begun_races(self) -> dict[int, frozenset[str]]:
+        """Numbers of the races that were ever begun, with the trials of their first blocks."""
+        scope = self.scope
+        return {
+            block.race: frozenset(sample.trial_id for sample in block.samples)
+            for block in self._store.blocks(scope.run, scope.device)
+            if block.index == 0
+        }
 
     def recorded_blocks(self, race: int) -> Iterator[Block]:
         """The blocks of a race that an earlier invocation of the run measured, in order."""
@@ -92,27 +109,46 @@ class Journal:
         yield from self._store.blocks(scope.run, scope.device, race)
 
     def run_block(self, race: int, index: int, job: BlockJob, *, tolerant: bool) -> Block:
-        """Run one block and commit it. A member that fails is withdrawn from the search.
+        """Run one block and commit it, with the failures of its members.
 
         tolerant: keep the block even if the machine was disturbed, because it always is.
         """
-        report = self._executor.run_block(self.scope.device, job)
+        report = self._block_report(job)
         block = self._block(race, index, job, report, tolerant=tolerant)
-        self._store.add_block(block)
+        # Failures first: a killed run never has a block whose missing members look healthy.
         for trial_id, failure in report.failures.items():
             self._store.amend_trial(trial_id, outcome=failure.outcome, message=failure.message)
+        self._store.add_block(block)
         return block
+
+    def refresh(self, entry: Entry) -> None:
+        """Take over the outcome that the store has for an entry's trial."""
+        trial = self._store.trial(entry.trial_id)
+        entry.outcome, entry.message = trial.outcome or Outcome.INFRASTRUCTURE_ERROR, trial.message
+
+    def fail(self, entry: Entry, outcome: Outcome, message: str) -> None:
+        """Note that an ok trial failed later, outside a block."""
+        self._store.amend_trial(entry.trial_id, outcome=outcome, message=message)
+        entry.outcome, entry.message = outcome, message
 
     def reject(self, entry: Entry, message: str) -> None:
         """Note that an ok trial broke a limit."""
-        self._store.reject_trial(entry.trial_id, message)
-        entry.outcome, entry.message = Outcome.REJECTED, message
+        self.fail(entry, Outcome.REJECTED, message)
 
     def amend(self, entry: Entry, measurements: Iterable[Measurement]) -> None:
         """Add measurements to a trial, in the store and in the entry."""
         new = of_trials(measurements)
         self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()))
         entry.measurements = {**entry.measurements, **new}
+
+    def _block_report(self, job: BlockJob) -> BlockReport:
+        """A block's report; one in which the machinery failed a member is thrown away once."""
+        for _ in range(_ATTEMPTS - 1):
+            report = self._executor.run_block(self.scope.device, job)
+            outcomes = {failure.outcome for failure in report.failures.values()}
+            if Outcome.INFRASTRUCTURE_ERROR not in outcomes:
+                return report
+        return self._executor.run_block(self.scope.device, job)
 
     def _known(self, job: TrialJob) -> Entry | None:
         """A trial that has a final outcome in the store."""
@@ -198,3 +234,14 @@ class Journal:
             reason=failures or report.disturbed,
             sentinel_seconds=report.sentinel_seconds,
         )
+
+
+def _entry(job: TrialJob, report: TrialReport) -> Entry:
+    return Entry(
+        report.trial_id,
+        job.candidate,
+        report.outcome,
+        report.message,
+        report.artifact_key,
+        of_trials(report.measurements),
+    )

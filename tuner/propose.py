@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from farm.candidate import Candidate, FloatType, StaticInt8
-from farm.measurement import Metric, Outcome
+from farm.measurement import Outcome
 from tuner.history import Entry, ranked
 from tuner.sampler import sample
 from tuner.space import Space, with_keep_float
@@ -101,9 +101,17 @@ class Proposer:
                     yield replace(candidate, precision=precisions[rank])
 
     def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
-        """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept."""
-        inaccurate = [e for e in history if e.outcome is Outcome.REJECTED and _quantised(e)]
-        inaccurate.sort(key=lambda e: e.value(Metric.LATENCY) or float("inf"))
+        """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept.
+
+        A rejected one is worth it only while it is faster than all that were not rejected.
+        """
+        best = min((e.ratio for e in ranked(history) if e.ratio is not None), default=1.0)
+        rejected = [
+            (e.ratio, i, e)
+            for i, e in enumerate(history)
+            if e.outcome is Outcome.REJECTED and _quantised(e) and e.ratio and e.ratio < best
+        ]
+        inaccurate = [entry for _, _, entry in sorted(rejected, key=lambda row: row[:2])]
         accurate = [e for e in ranked(history) if _quantised(e)]
         for entry in (*inaccurate[:_BEST], *accurate[:1]):
             yield from self._with_kept(entry.candidate)

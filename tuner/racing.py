@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from db.records import Block
 from db.records import BlockSample as Sample
-from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.measurement import Measurement, Method, Metric
 from tuner.clock import Budget
 from tuner.history import Entry
 from tuner.journal import Journal
@@ -29,7 +29,8 @@ _DISTURBED_AT_LEAST = 8
 class RaceTrack:
     """Runs the races of one device.
 
-    They are numbered in order, so that a resumed run finds the blocks of each again.
+    A resumed run goes on with the races that were begun: each is found again by who took part,
+    because what it does besides may differ from the first time.
     """
 
     def __init__(self, journal: Journal, scorer: Scorer, budget: Budget, seed: int) -> None:
@@ -37,10 +38,15 @@ class RaceTrack:
         self._scorer = scorer
         self._budget = budget
         self._seed = seed
-        self._races = 0
+        self._begun = journal.begun_races()
+        self._next = max(self._begun, default=-1) + 1
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
         self.disturbed = 0
         self.tolerated = 0
+
+    def has_begun(self, entries: Sequence[Entry]) -> bool:
+        """Whether an earlier invocation of the run began the race of these entries."""
+        return self._find({entry.trial_id for entry in entries}) is not None
 
     def race(
         self,
@@ -51,8 +57,8 @@ class RaceTrack:
         may_continue: Callable[[], bool],
     ) -> Race:
         """Race until it is decided or may not continue. Members that fail lose their ok."""
-        number, self._races = self._races, self._races + 1
         by_id = {entry.trial_id: entry for entry in entries}
+        number = self._claim(by_id)
         job_of = {job.trial_id: job for job in jobs}
         race = Race(list(by_id), rules, frozenset({protect.trial_id}))
         blocks = self._replayed(race, number, by_id)
@@ -76,8 +82,8 @@ class RaceTrack:
         wanted: asked with the number of blocks so far and the seconds that the last one took.
         Yields samples by trial id. Ends early when an entry fails; that entry loses its ok.
         """
-        number, self._races = self._races, self._races + 1
         by_id = {entry.trial_id: entry for entry in entries}
+        number = self._claim(by_id)
         job_of = {job.trial_id: job for job in jobs}
         recorded = deque(self._journal.recorded_blocks(number))
         blocks: list[Block] = []
@@ -93,12 +99,26 @@ class RaceTrack:
             self._count(block)
             measured = {sample.trial_id: sample for sample in block.samples}
             if len(measured) < len(by_id):
-                self._mark_failed(by_id, measured, block.reason)
+                for trial_id in by_id.keys() - measured.keys():
+                    self._journal.refresh(by_id[trial_id])
                 break
             if block.kept:
                 kept += 1
                 yield measured
         self._note_latencies(by_id, blocks)
+
+    def _claim(self, entrants: Collection[str]) -> int:
+        """The number of a race: the one that was begun, which is used once, or a new one."""
+        number = self._find(entrants)
+        if number is not None:
+            del self._begun[number]
+            return number
+        self._next += 1
+        return self._next - 1
+
+    def _find(self, entrants: Collection[str]) -> int | None:
+        """The first race begun in which all of them ran; some that ran too may have failed."""
+        return next((n for n, ids in self._begun.items() if ids.issuperset(entrants)), None)
 
     def _run_block(self, number: int, blocks: Sequence[Block], job: BlockJob) -> Block:
         tolerant, started = self._must_keep(blocks), time.monotonic()
@@ -132,23 +152,13 @@ class RaceTrack:
 
     def _take(self, race: Race, block: Block, by_id: dict[str, Entry]) -> None:
         measured = {sample.trial_id: sample for sample in block.samples}
-        live = {trial_id: by_id[trial_id] for trial_id in race.live}
-        for trial_id in self._mark_failed(live, measured, block.reason):
+        for trial_id in [i for i in race.live if i not in measured]:
+            self._journal.refresh(by_id[trial_id])
             race.withdraw(trial_id)
         self._count(block)
         if block.kept and set(measured) >= set(race.live) and race.finished is None:
             score = self._scorer.of_sample
             race.record({i: score(by_id[i].candidate, measured[i]) for i in race.live})
-
-    @staticmethod
-    def _mark_failed(
-        entries: Mapping[str, Entry], measured: Mapping[str, Sample], reason: str
-    ) -> list[str]:
-        failed = [trial_id for trial_id in entries if trial_id not in measured]
-        for trial_id in failed:
-            entries[trial_id].outcome = Outcome.RUN_ERROR
-            entries[trial_id].message = reason
-        return failed
 
     def _count(self, block: Block) -> None:
         if block.reason:

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from farm.errors import OptionError
 
+_SEEDS = 1 << 31  # what all generators take, with the number of trials added
+
 
 class Objective(StrEnum):
     """What the search minimises."""
@@ -54,6 +56,7 @@ class TuneRequest:
 
     model, data: absolute paths (data empty: synthetic inputs). shapes: of dynamic dimensions.
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
+    output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     """
 
     model: str
@@ -66,6 +69,7 @@ class TuneRequest:
     budget_seconds: float = 120.0
     max_trials: int = 0
     seed: int = 0
+    output: str = ""
 
     def check(self) -> None:
         """Raise OptionError for options that contradict the facts."""
@@ -74,6 +78,8 @@ class TuneRequest:
             raise OptionError(f"--budget must be above 0 seconds, got {self.budget_seconds:g}.")
         if self.max_trials < 0:
             raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
+        if not 0 <= self.seed < _SEEDS:
+            raise OptionError(f"--seed must lie between 0 and {_SEEDS - 1}, got {self.seed}.")
 
     def to_json(self) -> str:
         """The text that the store keeps with the run."""

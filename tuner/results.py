@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from farm.measurement import Estimate, Measurement, Metric, Outcome
+from tuner.request import Objective
 
 
 class Status(StrEnum):
@@ -31,7 +32,6 @@ class Measured:
     """A candidate as the confirmation measured it.
 
     trial_id: of the confirmation, what ``farm bench --trial`` takes.
-    assignment: operators per execution provider.
     """
 
     trial_id: str
@@ -63,6 +63,7 @@ class DeviceResult:
 
     reason: why it is not tuned, or what the reader has to know; remedy: what would change that.
     ratio: baseline latency over winner latency; None when the winner is the baseline.
+    gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
     """
 
@@ -74,6 +75,7 @@ class DeviceResult:
     baseline: Measured | None = None
     winner: Measured | None = None
     ratio: Estimate | None = None
+    gain: Estimate | None = None
     accuracy: AccuracyComparison | None = None
     trials: Mapping[Outcome, int] = field(default_factory=dict)
     disturbed: int = 0
@@ -83,7 +85,11 @@ class DeviceResult:
 
 @dataclass(frozen=True, slots=True)
 class TuneResult:
-    """What became of a run. interrupted: by Ctrl-C; it can be resumed by its name."""
+    """What became of a run.
+
+    devices: without the one that was being tuned when the run was interrupted.
+    interrupted: by Ctrl-C; it can be resumed by its name.
+    """
 
     run: str
     model_path: str
@@ -91,6 +97,7 @@ class TuneResult:
     devices: tuple[DeviceResult, ...]
     output: str
     interrupted: bool = False
+    objective: Objective = Objective.LATENCY
 
     @property
     def any_tuned(self) -> bool:

@@ -47,8 +47,8 @@ def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> lis
     for _ in range(_TRIES_PER_CANDIDATE * count):
         trial = study.ask(distributions)
         candidate = decode(trial.params)
-        if candidate in seen:
-            # A known candidate teaches nothing new; a neutral value keeps the sampler moving.
+        if candidate in seen or not space.offers(candidate):
+            # Nothing to learn from it; telling the study so keeps the sampler moving.
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
         seen.add(candidate)

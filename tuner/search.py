@@ -70,6 +70,7 @@ class Search:
         self._track = track
         self._listen = listen
         self._entries: list[Entry] = []
+        self._begun = journal.count_trials(Phase.SEARCH)
         self._confirm_seconds = 0.0
 
     @property
@@ -83,7 +84,7 @@ class Search:
         Raises InfrastructureError when the baseline fails: there is nothing to compare with.
         """
         first = self._run_baseline(baseline)
-        while self._may_search() and not 0 < max_trials <= len(self._entries):
+        while self._goes_on() and not 0 < max_trials <= len(self._entries):
             count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
             proposal = self._proposer.propose(self._entries, count)
             if proposal.stage is Stage.EXHAUSTED:
@@ -99,25 +100,28 @@ class Search:
         started = self._budget.used
         entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
         self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0
+        self._entries.append(entry)
         self._tell_trial(entry)
         if not entry.ok:
             raise InfrastructureError(
                 f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
             )
         entry.ratio = 1.0
-        self._entries.append(entry)
         return entry
 
     def _run_trials(self, candidates: Sequence[Candidate], baseline: Entry) -> list[Entry]:
         done = []
         for entry in self._journal.run_trials(candidates, Phase.SEARCH):
-            if entry.ok and (broken := self._scorer.broken_limit(entry, baseline)):
-                self._journal.reject(entry, broken)
+            self._check_limits(entry, baseline)
             entry.ratio = self._quick_ratio(entry, baseline)
             self._entries.append(entry)
             done.append(entry)
             self._tell_trial(entry)
         return done
+
+    def _check_limits(self, entry: Entry, baseline: Entry) -> None:
+        if entry.ok and (broken := self._scorer.broken_limit(entry, baseline)):
+            self._journal.reject(entry, broken)
 
     def _quick_ratio(self, entry: Entry, baseline: Entry) -> float | None:
         own, other = self._scorer.quick(entry), self._scorer.quick(baseline)
@@ -131,25 +135,38 @@ class Search:
             e for e in ranked(cohort) if e.ratio is not None and e.ratio < _TOO_SLOW * best
         ]
         self._release([e for e in cohort if e not in promising])
-        if promising and self._may_search():
-            self._race([baseline, *champions, *promising], baseline, COHORT_RULES)
+        entrants = [baseline, *champions, *promising]
+        if promising and self._may_race(entrants):
+            self._race(entrants, baseline, COHORT_RULES)
         keep = {baseline.trial_id, *(e.trial_id for e in ranked(self._entries)[:1])}
         self._release([e for e in (*cohort, *champions) if e.trial_id not in keep])
 
     def _final_race(self, baseline: Entry) -> list[Entry]:
         """The best few once more, with more blocks: ratios of different races are not alike."""
         finalists = [e for e in ranked(self._entries) if e is not baseline][:FINALISTS]
-        if len(finalists) > 1 and self._may_search():
+        entrants = [baseline, *finalists]
+        if len(finalists) > 1 and self._may_race(entrants):
             self._tell_stage("final race")
-            self._race([baseline, *finalists], baseline, FINAL_RULES)
-        self._release([baseline, *finalists])
+            self._race(entrants, baseline, FINAL_RULES)
+        self._release(entrants)
         return prefer_plain(ranked(finalists))
 
     def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
+        """Race, take over the ratios and check the limits again, on better latencies.
+
+        Raises InfrastructureError when the baseline fails.
+        """
         jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
         race = self._track.race(entries, jobs, rules, baseline, self._may_block)
+        if not baseline.ok:
+            raise InfrastructureError(
+                f"the baseline failed in a race ({baseline.outcome}): {baseline.message}"
+            )
         self._take_ratios(race, {e.trial_id: e for e in entries}, baseline)
-        leader = min(ranked(entries), key=lambda e: e.ratio or 1.0)
+        for entry in entries:
+            if entry is not baseline:
+                self._check_limits(entry, baseline)
+        leader = ranked(entries)[0]
         label = "baseline" if leader is baseline else leader.candidate.label()
         speedup = 1.0 / (leader.ratio or 1.0)
         self._listen(BestChanged(self._journal.scope.device, label, speedup))
@@ -162,6 +179,13 @@ class Search:
         for trial_id, ratio in to_leader.items():
             if reference and np.isfinite(ratio):
                 by_id[trial_id].ratio = ratio / reference
+
+    def _goes_on(self) -> bool:
+        """Whether another cohort is to be tried. What was begun before is gone through again."""
+        return len(self._entries) < self._begun or self._may_search()
+
+    def _may_race(self, entries: Sequence[Entry]) -> bool:
+        return self._track.has_begun(entries) or self._may_search()
 
     def _may_search(self) -> bool:
         """Whether time is left beside what the confirmation needs."""

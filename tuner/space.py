@@ -93,6 +93,13 @@ class Space:
         near.pop(candidate, None)
         return tuple(near)
 
+    def offers(self, candidate: Candidate) -> bool:
+        """Whether the engine offers the precision at all, whatever its options."""
+        engine, precision = candidate.engine, candidate.precision
+        if isinstance(precision.quantization, WeightOnlyInt4):
+            return isinstance(engine, OnnxRuntimeCpu)
+        return precision.float_type in self.float_types(engine)
+
     def _engine_neighbours(self, engine: Engine) -> list[Engine]:
         match engine:
             case Fake():
@@ -163,8 +170,13 @@ def _openvino_engines(space: Space) -> list[Engine]:
 
 
 def _fake_engines(space: Space) -> list[Engine]:
-    """Invented latencies around 1 ms, one of them the best."""
-    return [Fake(seconds=1e-3 * (0.5 + 0.1 * i), serial=i) for i in range(space.cores)]
+    """Invented latencies around 1 ms, one of them the best, and two that fail."""
+    del space
+    return [
+        *(Fake(seconds=1e-3 * (0.5 + 0.1 * i), serial=i) for i in range(6)),
+        Fake(fault="crash"),
+        Fake(fault="wrong-engine"),
+    ]
 
 
 _DEFAULTS: dict[str, Engine] = {

@@ -1,26 +1,23 @@
-"""The whole of ``farm tune``: load, prepare, search and confirm on every device, deliver."""
+"""The whole of ``farm tune``: prepare, search, confirm and deliver on every device of a run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 from db import records
 from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate
-from farm.delivery import write_delivery
 from farm.device import DeviceProfile
-from farm.engines import session_spec
-from farm.errors import InfrastructureError
+from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from tuner.bench import metric_name
 from tuner.clock import Budget
 from tuner.confirm import Confirmation, Confirmed
-from tuner.events import DeviceStarted, Listener
+from tuner.deliver import deliver, output_folder
+from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.history import Entry
 from tuner.journal import Journal
 from tuner.objective import Scorer
@@ -33,7 +30,7 @@ from tuner.results import (
     Status,
     TuneResult,
 )
-from tuner.runs import OpenRun, open_journal
+from tuner.runs import Memory, OpenRun, open_journal
 from tuner.search import Search, count_outcomes
 from tuner.space import Space
 from workers.discovery import device_availability
@@ -45,87 +42,85 @@ ExecutorFactory = Callable[[Sequence[DeviceProfile]], AbstractContextManager[Exe
 
 
 def tune_run(
-    store: Store,
-    opened: OpenRun,
-    output: Path | None,
-    executors: ExecutorFactory,
-    listen: Listener,
+    store: Store, opened: OpenRun, executors: ExecutorFactory, listen: Listener
 ) -> TuneResult:
-    """Tune an opened run. output: folder for the winners; None for ``runs/RUN``.
+    """Tune every device of a run that is there, one after the other; report on the others.
 
-    Raises InfrastructureError, StoreError, OSError when the winner cannot be written.
+    One after the other, because two devices of one machine would disturb each other.
+    A KeyboardInterrupt ends the run as interrupted, with everything kept.
+
+    Raises StoreError. Raises InputError: the data or the metric do not suit the model's outputs,
+    or the winner cannot be written.
     """
-    folder = output or Path("runs") / opened.name
-    return Tuning(store, opened, folder, listen).run(executors)
+    results = {p.name: _unavailable(p) for p in opened.profiles}
+    present = [p for p in opened.profiles if results[p.name] is None]
+    tuning = _Tuning(store, opened, listen)
+    interrupted = False
+    store.update_run(opened.name, status=RunStatus.RUNNING)
+    try:
+        if present:
+            with executors(present) as executor:
+                for profile in present:
+                    results[profile.name] = tuning.device(profile, executor)
+    except KeyboardInterrupt:
+        interrupted = True
+    except InputError:
+        store.update_run(opened.name, status=RunStatus.FAILED)
+        raise
+    result = TuneResult(
+        opened.name,
+        str(opened.subject.model.path),
+        opened.subject.model.sha256,
+        tuple(r for r in results.values() if r is not None),
+        str(output_folder(opened)),
+        interrupted,
+        opened.request.objective,
+    )
+    store.update_run(opened.name, status=_status(result))
+    return result
 
 
-class Tuning:
-    """One invocation of tune or of its resumption.
+def _status(result: TuneResult) -> RunStatus:
+    if result.interrupted:
+        return RunStatus.INTERRUPTED
+    return RunStatus.FINISHED if result.any_tuned else RunStatus.FAILED
 
-    output: folder for the winners, one subfolder per device.
-    """
 
-    def __init__(self, store: Store, opened: OpenRun, output: Path, listen: Listener) -> None:
+class _Tuning:
+    """One invocation of a run."""
+
+    def __init__(self, store: Store, opened: OpenRun, listen: Listener) -> None:
         self._store = store
         self._opened = opened
-        self._run = opened.run
         self._request = opened.request
         self._subject = opened.subject
-        self._output = output
         self._listen = listen
 
-    def run(self, executors: ExecutorFactory) -> TuneResult:
-        """Tune every device that is there, one after the other; report on the others.
-
-        One after the other, because two devices of one machine would disturb each other.
-        A KeyboardInterrupt ends the run as interrupted, with everything kept.
-        """
-        results = {p.name: _unavailable(p) for p in self._opened.profiles}
-        present = [p for p in self._opened.profiles if results[p.name] is None]
-        interrupted = False
-        self._store.update_run(self._run.name, status=RunStatus.RUNNING)
-        try:
-            if present:
-                with executors(present) as executor:
-                    for profile in present:
-                        results[profile.name] = self._device(profile, executor)
-        except KeyboardInterrupt:
-            interrupted = True
-        done = tuple(r for r in results.values() if r is not None)
-        result = TuneResult(
-            self._run.name,
-            str(self._subject.model.path),
-            self._subject.model.sha256,
-            done,
-            str(self._output),
-            interrupted,
-        )
-        status = RunStatus.INTERRUPTED if interrupted else RunStatus.FINISHED
-        self._store.update_run(self._run.name, status=status)
-        return result
-
-    def _device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
-        budget = Budget(self._request.budget_seconds, self._device_seconds(profile.name))
-        self._listen(DeviceStarted(profile.name, budget.left))
+    def device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
+        """Search, confirm and deliver on one device."""
+        used = Memory.of(self._store.run(self._opened.name)).seconds.get(profile.name, 0.0)
+        budget = Budget(self._request.budget_seconds, used)
         search: Search | None = None
+
+        def listen(event: Event) -> None:
+            # Now and then, so that a run that is killed has used its time, too.
+            if isinstance(event, StageStarted | BestChanged):
+                self._note_seconds(profile.name, budget.used)
+            self._listen(event)
+
+        listen(DeviceStarted(profile.name, budget.left))
         try:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
             journal = open_journal(self._store, executor, self._opened, profile, facts)
-            scorer = Scorer(
-                self._request.objective,
-                self._request.constraints,
-                self._subject.work,
-                profile.power,
-            )
-            track = RaceTrack(journal, scorer, budget, self._request.seed)
+            request, work = self._request, self._subject.work
+            scorer = Scorer(request.objective, request.constraints, work, profile.power)
+            track = RaceTrack(journal, scorer, budget, request.seed)
             space = self._space(profile, executor, facts, journal)
-            proposer = Proposer(
-                space, _sensitivity(profile, executor, journal), self._request.seed
-            )
-            search = Search(journal, executor, proposer, scorer, budget, track, self._listen)
-            found = search.run(space.baseline(), self._request.max_trials)
-            confirmation = Confirmation(journal, executor, scorer, track, budget, self._listen)
+            proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
+            search = Search(journal, executor, proposer, scorer, budget, track, listen)
+            found = search.run(space.baseline(), request.max_trials)
+            confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found.baseline, found.finalists)
             return self._result(profile, executor, search, confirmed, track)
         except InfrastructureError as error:
@@ -134,16 +129,12 @@ class Tuning:
         finally:
             self._note_seconds(profile.name, budget.used)
 
-    def _device_seconds(self, device: str) -> float:
-        """Seconds that earlier invocations of this run spent on a device."""
-        summary = json.loads(self._store.run(self._run.name).summary or "{}")
-        return float(summary.get("seconds", {}).get(device, 0.0))
-
     def _note_seconds(self, device: str, used: float) -> None:
-        summary = json.loads(self._store.run(self._run.name).summary or "{}")
-        summary.setdefault("seconds", {})[device] = used
-        spent = sum(summary["seconds"].values())
-        self._store.update_run(self._run.name, active_seconds=spent, summary=json.dumps(summary))
+        name = self._opened.name
+        memory = Memory.of(self._store.run(name))
+        memory = replace(memory, seconds={**memory.seconds, device: used})
+        spent = sum(memory.seconds.values())
+        self._store.update_run(name, active_seconds=spent, summary=memory.to_json())
 
     def _space(
         self, profile: DeviceProfile, executor: Executor, facts: DeviceFacts, journal: Journal
@@ -166,7 +157,6 @@ class Tuning:
         confirmed: Confirmed,
         track: RaceTrack,
     ) -> DeviceResult:
-        folder = self._output / profile.name
         result = DeviceResult(
             profile.name,
             Status.TUNED,
@@ -174,15 +164,17 @@ class Tuning:
             baseline=_measured(confirmed.baseline),
             winner=_measured(confirmed.winner),
             ratio=confirmed.ratio,
+            gain=confirmed.gain,
             accuracy=self._accuracy(confirmed),
             trials=count_outcomes(search.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
         )
-        if profile.is_fake:
+        if profile.is_fake:  # it has no model that could be delivered
             return result
         files = executor.artifact_files(profile.name, confirmed.winner.artifact_key)
-        self._deliver(folder, files, confirmed.winner.candidate, result)
+        winner = confirmed.winner.candidate
+        folder = deliver(self._store, self._opened, result, winner, files["model.onnx"])
         return replace(result, output=str(folder))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
@@ -194,37 +186,6 @@ class Tuning:
         metric = metric_name(self._store, confirmed.baseline.trial_id)
         real = not self._subject.dataset.synthetic
         return AccuracyComparison(metric, theirs, ours, len(part), real)
-
-    def _deliver(
-        self,
-        folder: Path,
-        files: Mapping[str, bytes],
-        winner: Candidate,
-        result: DeviceResult,
-    ) -> None:
-        assert result.winner is not None
-        trial = self._store.trial(result.winner.trial_id)
-        provenance = {
-            "run": self._run.name,
-            "trial": trial.id,
-            "seed": self._run.seed,
-            "request": json.loads(self._run.request),
-            "model_sha256": self._subject.model.sha256,
-            "device": result.device,
-            "candidate": json.loads(self._store.candidate(winner.id).json),
-            "verdict": str(result.verdict),
-            "ratio": asdict(result.ratio) if result.ratio else None,
-            "trial_details": json.loads(trial.details),
-            "machine": asdict(self._store.machine(trial.machine_id)),
-            "software": json.loads(self._store.software(trial.software_id).versions),
-        }
-        write_delivery(
-            folder,
-            files["model.onnx"],
-            session_spec(winner),
-            self._subject.model.inputs,
-            json.dumps(provenance, indent=2, sort_keys=True) + "\n",
-        )
 
 
 def _unavailable(profile: DeviceProfile) -> DeviceResult | None:

@@ -15,7 +15,7 @@ from workers.cache import Cache
 from workers.children import Children
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
-from workers.process import Child, ChildError
+from workers.process import Child
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,8 @@ class Cache:
                 shutil.rmtree(draft, ignore_errors=True)
         except OSError as error:
             raise InfrastructureError(
-                f"The cache folder {self.root} cannot be written: {error.strerror or error}. Make room, or "
-                "name another folder by XDG_CACHE_HOME."
+                f"The cache folder {self.root} cannot be written: {error.strerror or error}. "
+                "Make room, or name another folder by XDG_CACHE_HOME."
             ) from error
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.errors import InfrastructureError
 from workers.jobs import Limits
-from workers.process import Child, ChildError
+from workers.process import Child
 from workers.protocol import Loaded, Sample, Warmup
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
@@ -23,7 +21,6 @@ _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
 _WARMUP_RUNS = 5  # of a slow model: one to calibrate, three to warm up, one beyond the cap
 _CALLERS = 2
-_SENTINEL_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import onnx
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
 from farm.compile.artifact import Compiler
+from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child import read_feeds
 from workers.engines.session import EngineError
@@ -60,8 +61,6 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
 
     Raises EngineError with the compile error's sentence.
     """
-    from farm.compile.sensitivity import sensitivity
-
     compiler = _compiler(workload)
     feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
     try:

@@ -183,7 +183,7 @@ class RayExecutor:
             options = remote.options(max_restarts=0, max_task_retries=0)
             actor = options.remote(profile, self._cache)
             for workload in self._workloads.get(device, []):
-                ray.get(actor.prepare.remote(ray.put(workload)), timeout=_START_SECONDS)
+                _send(actor, workload)
             self._actors[device] = actor
         return self._actors[device]
 
@@ -260,6 +260,11 @@ def _local_raylet_lives(address: str | None) -> bool:
 
 def _submit(job: TrialJob) -> Callable[[Any], Any]:
     return lambda actor: actor.run_trial.remote(job)
+
+
+def _send(actor: Any, workload: Workload) -> None:  # noqa: ANN401  (a Ray actor handle)
+    sent = actor.prepare.remote(ray.put(workload))
+    _raise_cause(lambda: ray.get(sent, timeout=_START_SECONDS))
 
 
 def _raise_cause(get: Callable[[], _T]) -> _T:

@@ -100,7 +100,9 @@ class Child:
         if error := reply.get("error"):
             outcome = Outcome(error["outcome"])
             if outcome is Outcome.INFRASTRUCTURE_ERROR:
-                raise InfrastructureError(f"'{command}' failed on this machine: {error['message']}")
+                raise InfrastructureError(
+                    f"'{command}' failed on this machine: {error['message']}"
+                )
             raise ChildError(outcome, error["message"])
         return reply["ok"]
 

@@ -25,6 +25,8 @@ _LEVELS = {
 class SaveOptimised:
     """Optimise for the CPU provider of this machine and keep the result.
 
+    The names that ONNX Runtime gives to new operators may differ from one time to the next.
+
     disabled: names of ONNX Runtime graph transformers that are left out.
     """
 

@@ -6,7 +6,6 @@ Names of operators that stay are the user's names, so that a candidate can name 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +22,7 @@ from farm.compile.passes import (
     reported_as,
     session_options,
 )
+from farm.walk import all_nodes
 
 _OLDEST_OPSET = 13  # QuantizeLinear and DequantizeLinear per channel
 _RAISED_OPSET = 17  # LayerNormalization, and widely supported
@@ -174,15 +174,7 @@ def _is_pair_sum(node: onnx.NodeProto) -> bool:
 
 def _drop_unused_domains(model: onnx.ModelProto) -> None:
     """Remove the operator sets that ONNX Runtime lists in every model it saves."""
-    used = {node.domain for node in _all_nodes(model.graph)} | {"", "ai.onnx"}
+    used = {node.domain for node in all_nodes(model)} | {"", "ai.onnx"}
     kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-
-
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _all_nodes(inner)

@@ -67,10 +67,11 @@ def _grafts(model: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[_Gra
         same = graph.named.get(node.name)
         if same is not None and not graph.is_quantised(same):
             continue
-        made = [name for name in (node if same is None else same).output if name in exact]
-        results = {name: graph.dequantised(name) for name in made}
-        nodes = graph.back_to(exact.difference(made), results.values())
-        yield _renamed(_Graft(node.name, nodes, results))
+        outputs = (node if same is None else same).output
+        results = dict(graph.stands_for(name, exact) for name in outputs if name)
+        nodes = graph.back_to(exact.difference(results), results.values())
+        if exact.issuperset(results):
+            yield _renamed(_Graft(node.name, nodes, results))
 
 
 class _Producers:
@@ -90,12 +91,16 @@ class _Producers:
         weight = self._makes.get(node.input[1])
         return weight is not None and weight.op_type == "DequantizeLinear"
 
-    def dequantised(self, tensor: str) -> str:
-        """The tensor after its QuantizeLinear and DequantizeLinear, itself without them."""
+    def stands_for(self, tensor: str, exact: set[str]) -> tuple[str, str]:
+        """Its counterpart in the float graph, and the tensor after quantising it.
+
+        Where the tensor leaves the graph, the second one has the counterpart's name.
+        """
+        after = tensor
         for taker in self._takers.get(tensor, []):
             if taker.op_type == "QuantizeLinear":
-                return str(self._takers[taker.output[0]][0].output[0])
-        return tensor
+                after = self._takers[taker.output[0]][0].output[0]
+        return (tensor if tensor in exact else after), after
 
     def back_to(self, known: set[str], tensors: Iterable[str]) -> tuple[onnx.NodeProto, ...]:
         """The nodes that compute tensors from known tensors and constants, in graph order."""

@@ -15,7 +15,8 @@ options.enable_mem_pattern = spec["enable_mem_pattern"]
 options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
 for key, value in spec["config_entries"].items():
     options.add_session_config_entry(key, value)
-provider, arguments = spec["provider"], {"disabled_optimizers": spec["disabled_optimizers"]}
+provider = spec["provider"]
+arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
 if spec["plugin"]:
     plugin = importlib.import_module(spec["plugin"])
     ort.register_execution_provider_library(provider, plugin.get_library_path())
