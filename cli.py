@@ -6,7 +6,6 @@ farm raises on purpose becomes one sentence and exit code 2.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -147,20 +146,20 @@ def tune(
     from db.store import Store
     from reports import machine_readable, tables
     from reports.progress import TuneProgress
-    from tuner.deliver import check_output, output_folder
+    from tuner.deliver import check_output
     from tuner.runs import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
     known, folder = load_profiles(profiles), str(output.absolute()) if output else ""
+    earlier = None
     if resume is not None:
         _refuse_with_resume(context)
         with StoreReader.open(store) as reader:
             earlier = resume_run(reader, resume, known, output=folder, require_all=require_all)
         checked = earlier.checked
-        check_output(output_folder(earlier), _names(checked.profiles))
+    elif model is None:
+        raise OptionError("Give the ONNX model to tune, or --resume RUN.")
     else:
-        if model is None:
-            raise OptionError("Give the ONNX model to tune, or --resume RUN.")
         request = TuneRequest(
             model=str(model.absolute()),
             devices=_split(devices),
@@ -180,10 +179,10 @@ def tune(
             output=folder,
         )
         checked = check_request(request, known, require_all=require_all)
-        check_output(output or Path("runs"), _names(checked.profiles) if output else ())
+    check_output(checked)
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
-        run = earlier if resume is not None else start_run(opened, checked)
+        run = earlier or start_run(opened, checked)
         console.print(f"Run [bold]{escape(run.name)}[/]", highlight=False)
         with _resumable(run.name):
             result = tune_run(opened, run, _executors(local=local), progress)
@@ -430,11 +429,6 @@ def _print_rows(
 
 def _split(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _names(profiles: Sequence[DeviceProfile]) -> tuple[str, ...]:
-    """Of the devices whose winners are delivered."""
-    return tuple(profile.name for profile in profiles if not profile.is_fake)
 
 
 def _refuse_with_resume(context: typer.Context) -> None:

@@ -43,7 +43,7 @@ from workers.meters.latency import calibrate, sample, warm_up
 from workers.pool import RayExecutor
 
 TRIALS, QUICK_TRIALS = 60, 8
-SESSIONS, PAIRS_EACH = 8, 8
+SESSIONS, PAIRS_EACH = 16, 16
 QUICK_SESSIONS = 2
 SAMPLE_SECONDS = 0.01
 _TURN_NS = 2_000_000  # what the farm's meter runs uncounted before each sample

@@ -10,19 +10,17 @@ which entrant is the best.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from common import Report, options
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tuner.race import RaceRules, Replay, relative_latencies, replay
 from tuner.statistics import compare
-from workers.fingerprint import fingerprint
 
 FloatArray = NDArray[np.float64]
 
@@ -36,56 +34,30 @@ REPLAYS = 200
 LIMIT = RaceRules().max_blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure and its target; both are shares, 0.05 = 5 %."""
-
-    name: str
-    value: float
-    target: float
-    at_most: bool
-
-    @property
-    def reached(self) -> bool:
-        """Whether the target is kept."""
-        return self.value <= self.target if self.at_most else self.value >= self.target
-
-    def __str__(self) -> str:
-        """One line of the report."""
-        bound = "at most" if self.at_most else "at least"
-        verdict = "pass" if self.reached else "FAIL"
-        return f"{verdict}  {self.name:<66}{self.value:7.1%}   {bound} {self.target:.0%}"
-
-
 def main() -> int:
     """Print all figures; 1 when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--recorded", type=Path, help="npz file with recorded blocks")
-    recorded: Path | None = parser.parse_args().recorded
-    print(f"machine: {fingerprint().describe()}")
-    figures = [false_positives(), *power(), *synthetic_races()]
-    if recorded is not None:
-        figures += recorded_races(recorded)
-    return 0 if all(figure.reached for figure in figures) else 1
+    arguments = parser.parse_args()
+    report = Report(__file__, arguments.json)
+    false_positives(report)
+    power(report)
+    synthetic_races(report)
+    if arguments.recorded is not None:
+        recorded_races(report, arguments.recorded)
+    return report.close()
 
 
-def report(name: str, value: float, target: float, *, at_most: bool) -> Figure:
-    """Print a figure as soon as it is known."""
-    figure = Figure(name, value, target, at_most)
-    print(figure, flush=True)
-    return figure
-
-
-def false_positives() -> Figure:
+def false_positives(report: Report) -> None:
     """A/A: the same latency twice, 30 blocks, under drift, noise and spikes."""
     rng = np.random.default_rng(SEED)
     found = share(
         2000, lambda: compare(*interleaved(rng, np.ones(2), blocks=30).T).p_value <= 0.05
     )
-    return report("A/A false positives at alpha 0.05", found, 0.08, at_most=True)
+    report.at_most("A/A false positives at alpha 0.05", found, 0.08)
 
 
-def power() -> Iterator[Figure]:
+def power(report: Report) -> None:
     """A 2 % slow-down in 40 pairs. s: all noise of the log ratio in a block, without spikes."""
     for noise in (0.01, 0.02, 0.03):
         rng = np.random.default_rng(SEED)
@@ -97,10 +69,10 @@ def power() -> Iterator[Figure]:
             return comparison.p_value <= 0.01 and comparison.ratio.value < 1
 
         name = f"2 % slow-down found at alpha 0.01, 40 pairs, s = {noise:.0%}"
-        yield report(name, share(4000, is_found), 0.90, at_most=False)
+        report.at_least(name, share(4000, is_found), 0.90)
 
 
-def synthetic_races() -> Iterator[Figure]:
+def synthetic_races(report: Report) -> None:
     """24 candidates under drift, noise and spikes: a wide field and a narrow one."""
     for field, truth_of in (("wide field", wide_field), ("narrow field", narrow_field)):
         rng = np.random.default_rng(SEED)
@@ -108,14 +80,14 @@ def synthetic_races() -> Iterator[Figure]:
         replays = [
             replay(interleaved(rng, truth, LIMIT), names(truth), truth=truth) for truth in truths
         ]
-        yield from race_figures(field, replays)
+        race_figures(report, field, replays)
         runs_each = sum(race.runs for race in replays) // (REPLAYS * ENTRANTS)
         regrets = [one_after_another(rng, truth, runs_each) for truth in truths]
-        good = np.mean(np.array(regrets) <= REGRET)
-        print(f"      {field}: the same runs, candidate after candidate{good:22.1%}   to compare")
+        good = float(np.mean(np.array(regrets) <= REGRET))
+        report.show(f"{field}: the same runs, candidate after candidate", good)
 
 
-def recorded_races(path: Path) -> Iterator[Figure]:
+def recorded_races(report: Report, path: Path) -> None:
     """Races over blocks drawn with replacement from each recorded race, all taken together."""
     rng = np.random.default_rng(SEED)
     races = list(recordings(path))
@@ -126,18 +98,18 @@ def recorded_races(path: Path) -> Iterator[Figure]:
         truth = relative_latencies(blocks)
         draws = rng.integers(len(blocks), size=(-(-REPLAYS // len(races)), LIMIT))
         again = [replay(blocks[draw], names(truth), truth=truth) for draw in draws]
-        good = np.mean([race.regret <= REGRET for race in again])
-        print(f"      {f'recorded {name}, {len(blocks)} blocks':<66}{good:7.1%}   within 1 %")
+        good = float(np.mean([race.regret <= REGRET for race in again]))
+        report.show(f"recorded {name}, {len(blocks)} blocks: winner within 1 %", good)
         replays += again
-    yield from race_figures(f"{len(races)} recorded races", replays)
+    race_figures(report, f"{len(races)} recorded races", replays)
 
 
-def race_figures(field: str, replays: Sequence[Replay]) -> Iterator[Figure]:
+def race_figures(report: Report, field: str, replays: Sequence[Replay]) -> None:
     """How good the winners are, and what they cost."""
     good = float(np.mean([race.regret <= REGRET for race in replays]))
     cost = sum(race.runs for race in replays) / sum(race.exhaustive_runs for race in replays)
-    yield report(f"{field}: race winner within 1 % of the best", good, 0.95, at_most=False)
-    yield report(f"{field}: runs, of the exhaustive ones", cost, 0.65, at_most=True)
+    report.at_least(f"{field}: race winner within 1 % of the best", good, 0.95)
+    report.at_most(f"{field}: runs, of the exhaustive ones", cost, 0.65)
 
 
 def recordings(path: Path) -> Iterator[tuple[str, FloatArray]]:

@@ -13,7 +13,13 @@ from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
-from farm.errors import DeviceError, InfrastructureError, InputError, OptionError
+from farm.errors import (
+    CompileError,
+    DeviceError,
+    InfrastructureError,
+    InputError,
+    OptionError,
+)
 from farm.measurement import Measurement, Metric
 from tuner.clock import Budget
 from tuner.confirm import measure_detail
@@ -95,14 +101,13 @@ def bench(
 
     Without candidates the baseline is measured.
 
-    Raises InfrastructureError when one of them cannot be measured, with the reason.
+    Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
+    and CompileError when it fails after that; InputError.
     """
     try:
         return _bench(store, executor, opened, profile, candidates, listen)
-    except (ChildError, InfrastructureError, InputError) as error:
+    except (ChildError, CompileError, InfrastructureError, InputError):
         store.update_run(opened.name, status=RunStatus.FAILED)
-        if isinstance(error, ChildError):
-            raise InfrastructureError(f"The measurement failed: {error}") from None
         raise
 
 

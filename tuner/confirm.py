@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.records import Phase
-from farm.errors import InfrastructureError
+from farm.errors import CompileError, InfrastructureError
 from farm.measurement import Estimate, Measurement, Method, Metric
 from tuner.clock import Budget
 from tuner.events import Listener, StageStarted, Ticked, TrialFinished
@@ -25,6 +25,7 @@ from tuner.statistics import FloatArray, compare, quantile
 from workers.executor import Executor
 from workers.jobs import DetailJob
 from workers.process import ChildError
+from workers.trial import failure_of
 
 MIN_PAIRS = 8
 MAX_PAIRS = 20
@@ -133,15 +134,16 @@ class Confirmation:
         """Measure in detail; False if that failed, which takes the entry's ok."""
         try:
             measure_detail(self._journal, self._executor, self._scorer, entry)
-        except ChildError as error:
-            self._journal.fail(entry, error.outcome, error.message)
+        except (ChildError, CompileError) as error:
+            failure = failure_of(error)
+            self._journal.fail(entry, failure.outcome, failure.message)
         return entry.ok
 
 
 def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: Entry) -> None:
     """Add distribution of single runs, throughput and energy to a trial, unless it has them.
 
-    Raises ChildError.
+    Raises ChildError, CompileError.
     """
     if entry.value(Metric.THROUGHPUT) is not None:
         return

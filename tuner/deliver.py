@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from farm.delivery import write_delivery
 from farm.engines import session_spec
 from farm.errors import OptionError
 from tuner.results import DeviceResult
-from tuner.runs import OpenRun
+from tuner.runs import Checked, OpenRun
 
 _MARK = "provenance.json"  # every delivery has it
 
@@ -24,8 +24,10 @@ def output_folder(opened: OpenRun) -> Path:
     return Path(opened.request.output or Path("runs") / opened.name)
 
 
-def check_output(folder: Path, devices: Iterable[str]) -> None:
+def check_output(checked: Checked) -> None:
     """Raise OptionError where winners could not be written or would replace something else."""
+    folder = Path(checked.request.output or "runs")
+    devices = [p.name for p in checked.profiles if checked.request.output and not p.is_fake]
     absolute = folder.absolute()
     place = next(p for p in (absolute, *absolute.parents) if p.exists())
     if not place.is_dir():
@@ -62,8 +64,8 @@ def deliver(
         write_delivery(folder, model, session_spec(winner), inputs, provenance + "\n")
     except OSError as error:
         raise OptionError(
-            f"The winner cannot be written to {folder}: {error.strerror}. Make room, or give "
-            "another --output."
+            f"The winner cannot be written to {folder}: {error.strerror}. Make room or choose "
+            f"another --output, and go on with: farm tune --resume {opened.name}"
         ) from None
     return folder
 

@@ -29,9 +29,6 @@ from tuner.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
 
-_ATTEMPTS = 2
-"""How often a trial or block is run that the machinery failed, not the candidate."""
-
 _PARTS = {
     Phase.SEARCH: Part.SEARCH,
     Phase.CONFIRM: Part.CONFIRMATION,
@@ -72,18 +69,17 @@ class Journal:
         known = {trial_id: self._known(job) for trial_id, job in jobs.items()}
         yield from (entry for entry in known.values() if entry is not None)
         open_jobs = [job for trial_id, job in jobs.items() if known[trial_id] is None]
-        for attempt in range(1, _ATTEMPTS + 1):
-            again: list[TrialJob] = []
-            for report in self._executor.run_trials(
-                self.scope.device, self._leased(open_jobs, phase)
-            ):
-                self._commit(report)
-                job = jobs[report.trial_id]
-                if report.outcome is Outcome.INFRASTRUCTURE_ERROR and attempt < _ATTEMPTS:
-                    again.append(job)
-                else:
-                    yield _entry(job, report)
-            open_jobs = again
+        leased = self._leased(open_jobs, phase)
+        for report in self._executor.run_trials(self.scope.device, leased):
+            self._commit(report)
+            yield Entry(
+                report.trial_id,
+                jobs[report.trial_id].candidate,
+                report.outcome,
+                report.message,
+                report.artifact_key,
+                of_trials(report.measurements),
+            )
 
     def count_trials(self, phase: Phase) -> int:
         """How many trials of a phase were ever begun."""
@@ -113,7 +109,7 @@ class Journal:
 
         tolerant: keep the block even if the machine was disturbed, because it always is.
         """
-        report = self._block_report(job)
+        report = self._executor.run_block(self.scope.device, job)
         block = self._block(race, index, job, report, tolerant=tolerant)
         # Failures first: a killed run never has a block whose missing members look healthy.
         for trial_id, failure in report.failures.items():
@@ -140,15 +136,6 @@ class Journal:
         new = of_trials(measurements)
         self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()))
         entry.measurements = {**entry.measurements, **new}
-
-    def _block_report(self, job: BlockJob) -> BlockReport:
-        """A block's report; one in which the machinery failed a member is thrown away once."""
-        for _ in range(_ATTEMPTS - 1):
-            report = self._executor.run_block(self.scope.device, job)
-            outcomes = {failure.outcome for failure in report.failures.values()}
-            if Outcome.INFRASTRUCTURE_ERROR not in outcomes:
-                return report
-        return self._executor.run_block(self.scope.device, job)
 
     def _known(self, job: TrialJob) -> Entry | None:
         """A trial that has a final outcome in the store."""
@@ -234,14 +221,3 @@ class Journal:
             reason=failures or report.disturbed,
             sentinel_seconds=report.sentinel_seconds,
         )
-
-
-def _entry(job: TrialJob, report: TrialReport) -> Entry:
-    return Entry(
-        report.trial_id,
-        job.candidate,
-        report.outcome,
-        report.message,
-        report.artifact_key,
-        of_trials(report.measurements),
-    )

@@ -89,8 +89,13 @@ class Proposer:
         )
 
     def _precisions(self, history: Sequence[Entry]) -> Iterator[Candidate]:
-        """All precisions on the best float setting of each of the best two kinds of engine."""
+        """All precisions on the best float setting of each of the best two kinds of engine.
+
+        A setting that this was begun with stays, though a later race may prefer another one.
+        """
         best: dict[str, Candidate] = {}
+        for candidate in (e.candidate for e in history if not _is_plain_float(e.candidate)):
+            best.setdefault(candidate.engine.kind, Candidate(candidate.engine))
         for entry in ranked(e for e in history if _is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)
         settings = list(best.values())[:_BEST]

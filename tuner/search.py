@@ -143,13 +143,19 @@ class Search:
 
     def _final_race(self, baseline: Entry) -> list[Entry]:
         """The best few once more, with more blocks: ratios of different races are not alike."""
-        finalists = [e for e in ranked(self._entries) if e is not baseline][:FINALISTS]
+        finalists = self._best(baseline)
         entrants = [baseline, *finalists]
         if len(finalists) > 1 and self._may_race(entrants):
             self._tell_stage("final race")
             self._race(entrants, baseline, FINAL_RULES)
         self._release(entrants)
         return prefer_plain(ranked(finalists))
+
+    def _best(self, baseline: Entry) -> list[Entry]:
+        """The best few that gain anything; any, if the baseline itself breaks a limit."""
+        most = float("inf") if self._scorer.broken_limit(baseline, baseline) else 1.0
+        better = (e for e in ranked(self._entries) if e.ratio is not None and e.ratio < most)
+        return [e for e in better if e is not baseline][:FINALISTS]
 
     def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
         """Race, take over the ratios and check the limits again, on better latencies.

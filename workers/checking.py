@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from farm.accuracy import AccuracyResult, accuracy, choose_metric, load_metric
 from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
 from farm.engines import session_spec
+from farm.errors import OptionError
+from farm.measurement import Outcome
 from workers.cache import Cache
 from workers.children import Children, LoadedChild, Loading
 from workers.jobs import TrialJob
@@ -34,7 +36,8 @@ class Checker:
     def check(self, job: TrialJob, child: LoadedChild) -> AccuracyResult | None:
         """Accuracy on the job's part; None for the fake engine, which computes nothing.
 
-        Raises ChildError, also when the model itself cannot be run for its reference outputs.
+        Raises ChildError, also when the model itself cannot be run for its reference outputs, or
+        when the user's metric fails. Raises DataError: the labels do not suit the outputs.
         """
         if isinstance(job.candidate.engine, Fake):
             return None
@@ -47,7 +50,10 @@ class Checker:
         labels = np.load(label_file, allow_pickle=False) if label_file.exists() else None
         name = self._metrics.get(job.workload_key, "")
         metric = load_metric(name) if name else choose_metric(reference, labels)
-        return accuracy(metric, outputs, reference, labels)
+        try:
+            return accuracy(metric, outputs, reference, labels)
+        except OptionError as error:
+            raise ChildError(Outcome.RUN_ERROR, str(error)) from None
 
     def _reference(self, job: TrialJob) -> list[NDArray[Any]]:
         """Outputs of the model as the user gave it, by ONNX Runtime's CPU provider."""

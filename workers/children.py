@@ -19,7 +19,7 @@ from workers.protocol import Loaded, Sample, Warmup
 _SLOWER = 4
 _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
-_WARMUP_RUNS = 5  # of a slow model: one to calibrate, three to warm up, one beyond the cap
+_WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
 _CALLERS = 2
 
 
@@ -99,8 +99,8 @@ class LoadedChild:
     def calibrate(self, sample_seconds: float) -> None:
         """Find how many runs make a sample of at least this length, unless that is known."""
         if self._sample_seconds != sample_seconds:
-            lasts = 3 * sample_seconds
-            self._loops = self._measure("calibrate", lasts, runs=2, target=sample_seconds)
+            lasts = 4 * sample_seconds
+            self._loops = self._measure("calibrate", lasts, runs=3, target=sample_seconds)
             self._sample_seconds = sample_seconds
 
     def sample(self) -> Sample:
@@ -128,7 +128,7 @@ class LoadedChild:
 
     def energy(self, seconds: float) -> float | None:
         """Joules per run, None where the machine has no counter."""
-        joules: float | None = self._measure("energy", 2 * seconds, runs=4, seconds=seconds)
+        joules: float | None = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
         return joules
 
     def kill(self) -> None:

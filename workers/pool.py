@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import psutil
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -32,6 +34,7 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
+from workers.reaper import end_with_me
 from workers.worker import Worker
 
 MAX_ATTEMPTS = 3
@@ -67,6 +70,7 @@ class RayExecutor:
         self._address = address
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._start()
 
     def prepare(self, device: str, workload: Workload) -> None:
@@ -145,10 +149,12 @@ class RayExecutor:
 
     def close(self) -> None:
         """End the actors' children, the actors, and the cluster if it was started here."""
+        if not ray.is_initialized():  # any other call would start it
+            return
         with contextlib.suppress(*_LOSSES):
             ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
         self._actors.clear()
-        ray.shutdown()
+        self._stop()
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +180,15 @@ class RayExecutor:
         else:
             options["address"] = self._address
         ray.init(**options)
+        if self._address is None:
+            self._reaper = end_with_me(_raylet_children())
+
+    def _stop(self) -> None:
+        """Leave the cluster, and end it if it was started here."""
+        ray.shutdown()
+        if self._reaper is not None:
+            self._reaper.communicate()
+            self._reaper = None
 
     def _actor(self, device: str) -> Any:  # noqa: ANN401  (a Ray actor handle)
         if device not in self._actors:
@@ -229,16 +244,16 @@ class RayExecutor:
             if ray.is_initialized() and self._cluster_answers():
                 return
         self._actors.clear()
-        ray.shutdown()
+        self._stop()
         self._start()
 
     def _cluster_answers(self) -> bool:
         """Whether the cluster can still give the resources of every device."""
         deadline = time.monotonic() + 5.0
         wanted = {f"device:{name}" for name in self._profiles}
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and _local_raylet_lives(self._address):
             resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            if wanted <= set(resources) and _local_raylet_lives(self._address):
+            if wanted <= set(resources):
                 return True
             time.sleep(0.1)
         return False
@@ -248,7 +263,7 @@ def _local_raylet_lives(address: str | None) -> bool:
     """Whether the raylet that this process started is running; a remote one is Ray's business."""
     if address is not None:
         return True
-    node: Any = ray._private.worker._global_node  # noqa: SLF001  (there is no public question)
+    node = _local_node()
     if node is None:
         return False
     return not any(
@@ -256,6 +271,19 @@ def _local_raylet_lives(address: str | None) -> bool:
         for _, infos in node.all_processes.items()
         for process in (info.process for info in infos)
     )
+
+
+def _raylet_children() -> list[int]:
+    """Ray's agents on this machine, and the workers that are idle."""
+    node = _local_node()
+    raylets = node.all_processes.get("raylet", []) if node is not None else []
+    with contextlib.suppress(psutil.Error):
+        return [c.pid for info in raylets for c in psutil.Process(info.process.pid).children()]
+    return []
+
+
+def _local_node() -> Any:  # noqa: ANN401  (Ray's own record of what it started here)
+    return ray._private.worker._global_node  # noqa: SLF001  (there is no public question)
 
 
 def _submit(job: TrialJob) -> Callable[[Any], Any]:

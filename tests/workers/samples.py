@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import onnxruntime as ort
 from onnx import ModelProto
 from onnx.helper import make_node
 
@@ -51,6 +52,15 @@ def workload(
         parts[part] = npz(**arrays)
     told = {} if labels is None else dict.fromkeys(Part, npy(labels))
     return Workload(key, proto.SerializeToString(), "0" * 64, parts, told, metric)
+
+
+def classes(proto: ModelProto) -> np.ndarray:
+    """The class that ``proto`` gives each search sample of its :func:`workload`."""
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    with np.load(io.BytesIO(workload(proto).parts[Part.SEARCH])) as archive:
+        (name,) = archive.files
+        images = archive[name]
+    return np.array([session.run(None, {name: image})[0].argmax() for image in images])
 
 
 def job(

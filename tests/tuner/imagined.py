@@ -1,0 +1,225 @@
+"""An executor that runs nothing and answers at once, and a search on it with a real store.
+
+The fake device starts real processes, which takes seconds; here a whole search takes
+milliseconds, and what each candidate does is written down beforehand.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from db.store import Store
+from farm.candidate import Candidate, Fake
+from farm.device import PowerFigures
+from farm.energy import Work
+from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.units import Bytes
+from tests.db.samples import MACHINE, MODEL, RUN, SOFTWARE
+from tuner.clock import Budget
+from tuner.confirm import Confirmation, Confirmed
+from tuner.events import Event
+from tuner.history import Entry
+from tuner.journal import Journal, Scope
+from tuner.objective import Scorer
+from tuner.propose import Proposal, Stage
+from tuner.racing import RaceTrack
+from tuner.request import Constraints, Objective
+from tuner.search import Found, Search
+from workers.jobs import (
+    BlockJob,
+    BlockReport,
+    DetailJob,
+    Failure,
+    Limits,
+    Part,
+    TrialJob,
+    TrialReport,
+)
+from workers.process import ChildError
+from workers.protocol import Sample
+
+BASELINE = Candidate(Fake())
+DEVICE = "fake"
+POWER = PowerFigures(static_watts=1.0, joules_per_byte=0.0, joules_per_mac={}, source="invented")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a candidate does.
+
+    accuracy, confirmed: on the search part and on the confirmation part.
+    outcome: of its trials. fails_in_block, fails_in_detail: crashes there, blocks from 0.
+    """
+
+    seconds: float = 1e-3
+    peak: int = 10 << 20
+    accuracy: float | None = None
+    confirmed: float | None = None
+    outcome: Outcome = Outcome.OK
+    fails_in_block: int | None = None
+    fails_in_detail: bool = False
+
+
+class ImaginedExecutor:
+    """Answers by ``traits``; who is not there has the seconds of its fake engine.
+
+    interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
+    asked, in order: ``trial LABEL``, ``block``, ``detail``.
+    """
+
+    def __init__(self, traits: Mapping[Candidate, Traits] | None = None) -> None:
+        self.traits = dict(traits or {})
+        self.calls: list[str] = []
+        self.trials: list[tuple[Candidate, Part]] = []
+        self.alive: set[str] = set()
+        self.interrupt_at: int | None = None
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        for job in jobs:
+            self._count(f"trial {job.candidate.id}")
+            self.trials.append((job.candidate, job.part))
+            yield self._report(job)
+
+    def run_block(self, device: str, job: BlockJob) -> BlockReport:
+        self._count("block")
+        failures, samples, peaks = {}, {}, {}
+        for member in job.members:
+            traits = self._traits(member.candidate)
+            done = self._blocks_of(member)
+            if traits.fails_in_block is not None and done >= traits.fails_in_block:
+                failures[member.trial_id] = Failure(Outcome.OUT_OF_MEMORY, "it leaked.")
+                continue
+            seconds = traits.seconds * self._noise(member.trial_id, done)
+            samples[member.trial_id] = Sample(seconds, 10, seconds, 0)
+            peaks[member.trial_id] = traits.peak
+        return BlockReport(1.7e9, samples, peaks, failures, 2e-3)
+
+    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+        self._count("detail")
+        traits = self._traits(job.trial.candidate)
+        if traits.fails_in_detail:
+            raise ChildError(Outcome.RUN_ERROR, "it fell.")
+        singles = tuple(traits.seconds * self._noise(job.trial.trial_id, i) for i in range(100))
+        return (
+            Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
+            Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
+        )
+
+    def release(self, device: str, trial_ids: Iterable[str]) -> None:
+        self.alive.difference_update(trial_ids)
+
+    def _report(self, job: TrialJob) -> TrialReport:
+        traits = self._traits(job.candidate)
+        if traits.outcome is not Outcome.OK:
+            return TrialReport(job.trial_id, traits.outcome, "as imagined.")
+        self.alive.add(job.trial_id)
+        accuracy = traits.confirmed if job.part is Part.CONFIRMATION else traits.accuracy
+        measured = [
+            Measurement(Metric.LATENCY, traits.seconds, Method.MEASURED),
+            Measurement(Metric.PEAK_MEMORY, float(traits.peak), Method.MEASURED),
+        ]
+        if accuracy is not None:
+            measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
+        return TrialReport(
+            job.trial_id, Outcome.OK, measurements=tuple(measured), assignment={"fake": 1}
+        )
+
+    def _traits(self, candidate: Candidate) -> Traits:
+        if candidate in self.traits:
+            return self.traits[candidate]
+        engine = candidate.engine
+        return Traits(seconds=engine.seconds if isinstance(engine, Fake) else 1e-3)
+
+    def _blocks_of(self, job: TrialJob) -> int:
+        return self.calls.count("block") - 1
+
+    @staticmethod
+    def _noise(trial_id: str, number: int) -> float:
+        rng = np.random.default_rng([zlib.crc32(trial_id.encode()), number])
+        return float(np.exp(rng.normal(0.0, 0.005)))
+
+    def _count(self, call: str) -> None:
+        if self.interrupt_at is not None and len(self.calls) >= self.interrupt_at:
+            raise KeyboardInterrupt
+        self.calls.append(call)
+
+
+class ListProposer:
+    """Proposes what is on a list, in order, without what was tried."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = list(candidates)
+
+    def propose(self, history: Sequence[Entry], count: int) -> Proposal:
+        seen = {entry.candidate for entry in history}
+        fresh = tuple(c for c in self.candidates if c not in seen)[:count]
+        return Proposal(Stage.ENGINES if fresh else Stage.EXHAUSTED, fresh)
+
+
+class CountedBudget(Budget):
+    """Time that passes with each call of the executor: so many seconds."""
+
+    def __init__(self, total: float, executor: ImaginedExecutor, used: float = 0.0) -> None:
+        super().__init__(total)
+        self._executor, self._before = executor, used
+
+    @property
+    def used(self) -> float:
+        return self._before + len(self._executor.calls)
+
+
+@dataclass
+class Imagined:
+    """A search on one device with a store that was filled by ``tests.db.samples``."""
+
+    store: Store
+    executor: ImaginedExecutor
+    candidates: Sequence[Candidate] = ()
+    objective: Objective = Objective.LATENCY
+    constraints: Constraints = field(default_factory=Constraints)
+    budget: Budget = field(default_factory=lambda: Budget(1e6))
+    max_trials: int = 0
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        scope = Scope(RUN.name, DEVICE, MODEL.sha256, "key", MACHINE.id, SOFTWARE.id, Limits())
+        self.journal = Journal(self.store, self.executor, scope)  # type: ignore[arg-type]
+        work = Work(0, Bytes(0), Bytes(0))
+        self.scorer = Scorer(self.objective, self.constraints, work, POWER)
+        self.track = RaceTrack(self.journal, self.scorer, self.budget, seed=3)
+
+    def search(self) -> Found:
+        search = Search(
+            self.journal,
+            self.executor,  # type: ignore[arg-type]
+            ListProposer(self.candidates),  # type: ignore[arg-type]
+            self.scorer,
+            self.budget,
+            self.track,
+            self.events.append,
+        )
+        return search.run(BASELINE, self.max_trials)
+
+    def confirm(self, found: Found) -> Confirmed:
+        confirmation = Confirmation(
+            self.journal,
+            self.executor,  # type: ignore[arg-type]
+            self.scorer,
+            self.track,
+            self.budget,
+            self.events.append,
+        )
+        return confirmation.run(found.baseline, found.finalists)
+
+    def run(self) -> tuple[Found, Confirmed]:
+        found = self.search()
+        return found, self.confirm(found)
+
+
+def fakes(*milliseconds: float) -> list[Candidate]:
+    """Candidates of these latencies."""
+    return [Candidate(Fake(seconds=ms / 1e3, serial=i)) for i, ms in enumerate(milliseconds)]

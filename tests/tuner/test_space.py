@@ -1,0 +1,93 @@
+"""Which choices exist."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    Fake,
+    FloatType,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+)
+from tests.tuner.test_propose import SPACE
+from tuner.space import Space, with_keep_float
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))]
+)
+def test_thread_counts(cores: int, threads: tuple[int, ...]) -> None:
+    assert Space(("onnxruntime-cpu",), cores).threads() == threads
+
+
+@given(st.integers(1, 300))
+def test_thread_counts_are_within_the_cores(cores: int) -> None:
+    threads = Space(("onnxruntime-cpu",), cores).threads()
+    assert threads == tuple(sorted(set(threads)))
+    assert threads[0] == 1
+    assert threads[-1] == cores
+
+
+def test_the_baseline_is_the_first_engine_with_its_defaults() -> None:
+    assert SPACE.baseline() == Candidate(OnnxRuntimeCpu())
+    assert Space(("openvino",), 2).baseline() == Candidate(OpenVino())
+
+
+def test_precisions_follow_what_can_be_quantised() -> None:
+    nothing = Space(("onnxruntime-cpu",), 2, quantizable={"static-int8": ()})
+    assert nothing.precisions(OnnxRuntimeCpu()) == ()
+    kinds = {type(p.quantization) for p in SPACE.precisions(OnnxRuntimeCpu())}
+    assert kinds == {StaticInt8, DynamicInt8, WeightOnlyInt4}
+    assert Precision(FloatType.BFLOAT16) in SPACE.precisions(OpenVino())
+    assert Precision(FloatType.BFLOAT16) not in SPACE.precisions(OnnxRuntimeCpu())
+
+
+@pytest.mark.parametrize("engine", SPACE.float_engines())
+def test_precisions_are_offered_and_not_plain(engine: OnnxRuntimeCpu | OpenVino) -> None:
+    for precision in SPACE.precisions(engine):
+        assert precision != Precision()
+        assert SPACE.offers(Candidate(engine, precision))
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntimeCpu(threads=1), OpenVino(threads=2)])
+@pytest.mark.parametrize("precision", [Precision(), *SPACE.precisions(OnnxRuntimeCpu())[:9]])
+def test_neighbours_differ_in_one_choice(
+    engine: OnnxRuntimeCpu | OpenVino, precision: Precision
+) -> None:
+    candidate = Candidate(engine, precision)
+    neighbours = SPACE.neighbours(candidate)
+    assert candidate not in neighbours
+    assert len(set(neighbours)) == len(neighbours)
+    for neighbour in neighbours:
+        changed = [
+            (part, f.name)
+            for part, ours, theirs in (
+                ("engine", candidate.engine, neighbour.engine),
+                ("quantisation", precision.quantization, neighbour.precision.quantization),
+            )
+            if ours is not None
+            for f in fields(ours)
+            if getattr(ours, f.name) != getattr(theirs, f.name)
+        ]
+        changed += ["float"] * (precision.float_type != neighbour.precision.float_type)
+        assert len(changed) == 1
+
+
+def test_a_fake_engine_has_no_neighbours() -> None:
+    assert SPACE.neighbours(Candidate(Fake())) == ()
+
+
+def test_kept_operators_are_sorted() -> None:
+    candidate = Candidate(precision=Precision(quantization=StaticInt8()))
+    kept = with_keep_float(candidate, ("b", "a")).precision.quantization
+    assert kept == StaticInt8(keep_float=("a", "b"))

@@ -1,0 +1,91 @@
+"""What this machine is and has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farm.candidate import FloatType
+from farm.device import load_profiles
+from workers.discovery import (
+    device_availability,
+    engine_availability,
+    openvino_float_types,
+    usable_engines,
+)
+from workers.fingerprint import fingerprint, software_versions
+
+ROOT = Path(__file__).parents[2]
+
+
+class TestDiscovery:
+    def test_the_processor_is_always_there(self):
+        profile = load_profiles()["cpu"]
+        assert device_availability(profile).available
+        assert usable_engines(profile)[0] == "onnxruntime-cpu"
+
+    def test_an_engine_of_a_later_version(self):
+        found = engine_availability("warp-drive")
+        assert not found.available
+        assert found.reason == "this version of the farm has no engine 'warp-drive'"
+        assert found.remedy
+
+    def test_engines_keep_the_order_of_the_profile(self):
+        profile = replace(
+            load_profiles()["cpu"], engines=("fake", "warp-drive", "onnxruntime-cpu")
+        )
+        assert usable_engines(profile) == ("fake", "onnxruntime-cpu")
+
+    def test_a_device_whose_engines_are_missing_says_why(self):
+        found = device_availability(load_profiles()["dsp"])
+        assert not found.available
+        assert "cpackage-emulated" in found.reason
+        assert found.remedy
+
+    def test_a_gpu_that_is_not_there_says_why(self):
+        found = device_availability(load_profiles()["gpu"])
+        assert not found.available
+        assert found.reason
+        assert found.remedy
+
+    def test_an_interpreter_that_is_not_there(self):
+        profile = replace(load_profiles()["cpu"], interpreter="/nowhere/python")
+        found = device_availability(profile)
+        assert found.reason == "its interpreter /nowhere/python does not exist"
+
+    def test_a_profile_without_engines(self):
+        found = device_availability(replace(load_profiles()["cpu"], engines=()))
+        assert found.reason == "it names no engine"
+
+    def test_float_types_of_openvino(self):
+        pytest.importorskip("onnxruntime_ep_openvino")
+        found = openvino_float_types()
+        assert FloatType.FLOAT32 in found
+        assert len(set(found)) == len(found)
+
+
+class TestFingerprint:
+    def test_it_is_the_same_in_another_process(self):
+        source = (
+            "import json; from workers.fingerprint import fingerprint, software_versions; "
+            "print(json.dumps([fingerprint().id, software_versions()]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout) == [fingerprint().id, software_versions()]
+
+    def test_it_describes_the_machine(self):
+        machine = fingerprint()
+        assert len(machine.id) == 12
+        assert machine.cores >= 1
+        assert machine.memory_bytes > 1 << 28
+        assert f"{machine.cores} cores" in machine.describe()
+
+    def test_versions_of_what_takes_part(self):
+        assert {"python", "farm", "onnxruntime", "onnx", "numpy"} <= set(software_versions())

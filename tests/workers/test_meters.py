@@ -1,0 +1,304 @@
+"""The meters on constructed clocks, counters and allocations."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workers.engines.session import Array, Feeds, SentinelSession, Session
+from workers.meters import latency
+from workers.meters.disturbance import MachineReading
+from workers.meters.energy import RaplCounter, find_rapl, joules_per_run
+from workers.meters.latency import is_steady
+
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+ROOT = Path(__file__).parents[2]
+
+
+class ScriptedSession(Session):
+    """Has the seconds per run that it is told, one after the other, then the last for ever."""
+
+    def __init__(self, seconds: Iterable[float]) -> None:
+        self.assignment = {"scripted": 1}
+        self._seconds = list(seconds)
+        self.calls: list[int] = []
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        return []
+
+    def set_feeds(self, feeds: Feeds) -> None:
+        pass
+
+    def timed(self, loops: int) -> int:
+        self.calls.append(loops)
+        seconds = self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+        return int(seconds * loops * 1e9)
+
+
+class TestIsSteady:
+    def test_level_noise_is_steady(self):
+        assert is_steady(np.random.default_rng(1).normal(1.0, 0.02, 20))
+
+    def test_a_constant_is_steady(self):
+        assert is_steady([1e-3] * 20)
+
+    def test_fewer_than_twenty_values_are_not(self):
+        assert not is_steady([1.0] * 19)
+        assert not is_steady([])
+
+    def test_halves_that_differ_are_not(self):
+        assert not is_steady(np.r_[np.full(10, 1.12), np.full(10, 1.0)])
+        assert not is_steady(np.r_[np.full(10, 1.0), np.full(10, 1.12)])
+
+    def test_a_slow_first_value_is_warm_up(self):
+        values = np.random.default_rng(1).normal(1.0, 0.02, 20)
+        values[0] = 1.3
+        assert not is_steady(values)
+
+    def test_only_the_last_twenty_count(self):
+        assert is_steady(np.r_[np.full(5, 9.0), np.full(20, 1.0)])
+
+    @quick
+    @given(st.lists(st.floats(0.5, 2.0), min_size=20, max_size=40), st.floats(1e-7, 1e3))
+    def test_the_unit_does_not_matter(self, values, factor):
+        scaled = [value * factor for value in values]
+        assert is_steady(values) == is_steady(scaled)
+
+
+class TestLatency:
+    @pytest.mark.parametrize("seconds", [20e-9, 51e-6, 3e-3, 0.0099])
+    def test_calibration_reaches_the_target_and_not_much_more(self, seconds):
+        loops = latency.calibrate(ScriptedSession([seconds]), 0.01)
+        assert 0.01 <= loops * seconds <= 0.012 or loops == 2
+
+    def test_a_slow_run_is_its_own_sample(self):
+        session = ScriptedSession([10.0])
+        assert latency.calibrate(session, 0.01) == 1
+        assert session.calls == [1, 1]
+
+    def test_one_short_sample_is_not_trusted(self):
+        session = ScriptedSession([1e-12, 1e-4])
+        assert 100 <= latency.calibrate(session, 0.01) <= 120
+
+    def test_an_interrupted_sample_is_not_trusted(self):
+        interrupted = ScriptedSession([0.05, 1e-4])
+        assert 100 <= latency.calibrate(interrupted, 0.01) <= 120
+
+    def test_calibration_on_a_real_workload(self):
+        session = SentinelSession()
+        loops = latency.calibrate(session, 0.01)
+        assert session.timed(loops) > 2e6, "within the noise of a busy machine"
+
+    def test_warm_up_ends_when_it_is_steady(self):
+        slow_first = [5.0, 3.0, 2.0, 1.0]
+        warmup = latency.warm_up(ScriptedSession(slow_first), 1, cap_seconds=10.0)
+        assert warmup.steady
+        assert warmup.values == 23, "the 20 values that count begin after the slow ones"
+
+    def test_warm_up_ends_at_the_cap(self):
+        growing = ScriptedSession(float(2**i) for i in range(400))
+        began = time.monotonic()
+        warmup = latency.warm_up(growing, 1, cap_seconds=0.02)
+        assert time.monotonic() - began < 1.0
+        assert not warmup.steady
+
+    def test_warm_up_has_three_values_however_slow_they_are(self):
+        session = ScriptedSession([10.0])
+        assert latency.warm_up(session, 1, cap_seconds=0.0).values == 3
+        assert len(session.calls) == 3
+
+    def test_a_sample_is_an_average_over_its_loops(self):
+        sample = latency.sample(ScriptedSession([1e-3]), 12)
+        assert sample.loops == 12
+        assert sample.seconds == pytest.approx(1e-3)
+        assert sample.cpu_seconds >= 0
+        assert sample.involuntary_switches >= 0
+
+    def test_a_sample_warms_up_again_first(self):
+        session = ScriptedSession([1e-3])
+        latency.sample(session, 12)
+        assert session.calls[-1] == 12
+        assert set(session.calls[:-1]) == {1}
+
+    def test_single_runs_end_by_count_or_by_time(self):
+        assert latency.single_runs(ScriptedSession([0.5]), 7, 10.0) == [0.5] * 7
+        assert latency.single_runs(ScriptedSession([0.5]), 7, 0.0) == []
+
+    def test_throughput_counts_the_runs_of_all_callers(self):
+        class Sleeping(ScriptedSession):
+            def timed(self, loops: int) -> int:
+                time.sleep(0.01)
+                return 1
+
+        one = latency.throughput(Sleeping([1.0]), 1, 0.2)
+        two = latency.throughput(Sleeping([1.0]), 2, 0.2)
+        assert 20 < one <= 105
+        assert two > 1.4 * one
+
+
+class TestDisturbance:
+    quiet = MachineReading(at=100.0, steal_ticks=50, pressure_seconds=7.0)
+
+    def later(self, seconds: float, steal: int = 0, pressure: float = 0.0) -> MachineReading:
+        return MachineReading(100.0 + seconds, 50 + steal, 7.0 + pressure)
+
+    def test_a_quiet_block_is_kept(self):
+        assert self.later(1.0).disturbed_since(self.quiet) == ""
+
+    def test_steal_is_named(self):
+        ticks = int(0.05 * os.sysconf("SC_CLK_TCK") * (os.cpu_count() or 1)) + 2
+        found = self.later(1.0, steal=ticks).disturbed_since(self.quiet)
+        assert found.startswith("the hypervisor took ")
+        assert found.endswith(" of the processor time")
+
+    def test_a_single_tick_says_nothing(self):
+        assert self.later(1e-3, steal=1).disturbed_since(self.quiet) == ""
+
+    def test_pressure_is_named(self):
+        found = self.later(2.0, pressure=0.5).disturbed_since(self.quiet)
+        assert found == "threads waited for a processor 25% of the time"
+
+    def test_pressure_below_the_limit_is_kept(self):
+        assert self.later(2.0, pressure=0.19).disturbed_since(self.quiet) == ""
+
+    def test_no_time_between_two_readings(self):
+        assert self.quiet.disturbed_since(self.quiet) == ""
+
+    def test_reading_the_machine(self):
+        before = MachineReading.now()
+        after = MachineReading.now()
+        assert after.at >= before.at
+        assert after.steal_ticks >= before.steal_ticks >= 0
+        assert after.pressure_seconds >= before.pressure_seconds >= 0
+        assert replace(after, steal_ticks=before.steal_ticks).at == after.at
+
+
+class FakeRapl:
+    """A powercap tree in a folder; ``spend`` moves its counters on."""
+
+    span = 1_000_000  # microjoules until a counter wraps around
+
+    def __init__(self, root: Path, packages: int = 2) -> None:
+        self.packages = [root / f"intel-rapl:{i}" for i in range(packages)]
+        parts = [root / "intel-rapl:0:0"]  # a part of package 0: not to be counted twice
+        for domain in (*self.packages, *parts):
+            domain.mkdir(parents=True)
+            (domain / "energy_uj").write_text("900000\n")
+            (domain / "max_energy_range_uj").write_text(f"{self.span}\n")
+        self.root = root
+
+    def spend(self, microjoules: int) -> None:
+        for package in self.packages:
+            file = package / "energy_uj"
+            file.write_text(str((int(file.read_text()) + microjoules) % self.span))
+
+
+class TestRapl:
+    def test_a_machine_without_a_counter(self, tmp_path):
+        assert find_rapl(tmp_path) is None
+        assert find_rapl(tmp_path / "nowhere") is None
+
+    def test_a_counter_that_may_not_be_read(self, tmp_path):
+        rapl = FakeRapl(tmp_path)
+        (rapl.packages[0] / "energy_uj").unlink()
+        assert find_rapl(tmp_path) is None
+
+    def test_packages_are_summed_and_their_parts_are_not(self, tmp_path):
+        rapl = FakeRapl(tmp_path)
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+        before = counter.read()
+        rapl.spend(50_000)
+        assert len(before) == 2
+        assert counter.joules_between(before, counter.read()) == pytest.approx(0.1)
+
+    def test_a_wrap_around_is_seen(self, tmp_path):
+        rapl = FakeRapl(tmp_path)
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+        before = counter.read()
+        rapl.spend(300_000)  # 900000 -> 200000
+        assert counter.joules_between(before, counter.read()) == pytest.approx(0.6)
+
+    @quick
+    @given(start=st.integers(0, 999), spent=st.integers(0, 999))
+    def test_any_delta_shorter_than_the_range(self, start, spent):
+        counter = RaplCounter((), (1000,))
+        after = (start + spent) % 1000
+        assert counter.joules_between((start,), (after,)) == pytest.approx(spent / 1e6)
+
+    def test_idle_power_is_subtracted(self, tmp_path):
+        """Nothing is spent while idle, 100 mJ per package in 20 runs."""
+        rapl = FakeRapl(tmp_path)
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+
+        def run_for(seconds: float) -> int:
+            rapl.spend(100_000)
+            time.sleep(seconds)
+            return 20
+
+        assert joules_per_run(counter, run_for, 0.02) == pytest.approx(0.01)
+
+    def test_less_than_idle_is_nothing(self, tmp_path):
+        counter = find_rapl(FakeRapl(tmp_path).root)
+        assert counter is not None
+        assert joules_per_run(counter, lambda _: 0, 0.01) == 0.0
+
+
+class TestMemory:
+    def test_the_peak_sees_an_allocation_that_is_gone(self):
+        """In a process of its own: this one's peak is already higher."""
+        found = _in_a_new_process(
+            """
+            import json
+            import numpy as np
+            from workers.meters import memory
+            before = memory.resident()
+            memory.reset_peak()
+            np.ones(64 << 20, dtype=np.uint8)
+            print(json.dumps([before, memory.resident(), memory.peak()]))
+            """
+        )
+        before, after, peak = found
+        assert peak - before == pytest.approx(64 << 20, rel=0.1)
+        assert after - before < 16 << 20
+
+    def test_a_new_peak_forgets_the_old_one(self):
+        if not Path("/proc/self/clear_refs").exists():
+            pytest.skip("this system cannot reset the peak")
+        first, second = _in_a_new_process(
+            """
+            import json
+            import numpy as np
+            from workers.meters import memory
+            np.ones(64 << 20, dtype=np.uint8)
+            first = memory.peak()
+            memory.reset_peak()
+            print(json.dumps([first, memory.peak()]))
+            """
+        )
+        assert first - second > 50 << 20
+
+
+def _in_a_new_process(source: str) -> Iterator[int]:
+    lines = [line.strip() for line in source.splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return iter(json.loads(done.stdout))
