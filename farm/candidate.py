@@ -174,11 +174,15 @@ Engine = Annotated[OnnxRuntimeCpu | OpenVino | Fake, Discriminator("kind")]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One complete set of choices: engine with its options, and precision."""
+    """One complete set of choices: engine with its options, precision, and graph.
+
+    rewritten: slow patterns of the graph are replaced by faster ones that compute the same.
+    """
 
     __pydantic_config__ = _STRICT
     engine: Engine = field(default_factory=OnnxRuntimeCpu)
     precision: Precision = field(default_factory=Precision)
+    rewritten: bool = False
 
     @property
     def id(self) -> str:
@@ -187,7 +191,8 @@ class Candidate:
 
     def label(self) -> str:
         """A short name for tables: ``openvino 1 thread bfloat16``."""
-        return f"{engine_label(self.engine)} {self.precision.label()}"
+        text = f"{engine_label(self.engine)} {self.precision.label()}"
+        return text + (" rewritten" if self.rewritten else "")
 
     def with_float(self, float_type: FloatType) -> Candidate:
         """The same candidate with other arithmetic in its float operators."""

@@ -12,6 +12,7 @@ Seconds = NewType("Seconds", float)
 Joules = NewType("Joules", float)
 
 _TIME_STEPS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_ROUNDS_UP = 0.9995  # from here on three digits show the next unit's 1.00
 _ENERGY_STEPS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
 
 
@@ -29,7 +30,7 @@ def format_bytes(value: float) -> str:
     """``16384`` -> ``"16.0 KiB"``: binary units."""
     magnitude = abs(value)
     for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if magnitude >= factor:
+        if magnitude >= _ROUNDS_UP * factor:
             return f"{_three_digits(value / factor)} {unit}"
     return f"{value:.0f} B"
 
@@ -51,7 +52,7 @@ def parse_bytes(text: str) -> Bytes:
     value = _parse(text, factors)
     if value is None:
         raise OptionError(f"'{text}' is not a size; write for example 4096, 64KiB or 1.5GiB.")
-    return Bytes(int(value))
+    return Bytes(round(value))
 
 
 def parse_joules(text: str) -> Joules:
@@ -77,12 +78,12 @@ def _parse(text: str, factors: dict[str, float]) -> float | None:
 def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
     magnitude = abs(value)
     for factor, unit in steps:
-        if magnitude >= factor:
+        if magnitude >= _ROUNDS_UP * factor:
             return f"{_three_digits(value / factor)} {unit}"
     factor, unit = steps[-1]
     return f"{_three_digits(value / factor)} {unit}"
 
 
 def _three_digits(value: float) -> str:
-    magnitude = abs(value)
+    magnitude = abs(value) / _ROUNDS_UP
     return f"{value:.{2 if magnitude < 10 else 1 if magnitude < 100 else 0}f}"

@@ -6,12 +6,12 @@ one is tried; if none is significantly better, the baseline is the winner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from db.records import Phase
+from db.records import BlockSample, Phase
 from farm.errors import CompileError, InfrastructureError
 from farm.measurement import Estimate, Measurement, Method, Metric
 from tuner.clock import Budget
@@ -27,7 +27,7 @@ from workers.jobs import DetailJob
 from workers.process import ChildError
 from workers.trial import failure_of
 
-MIN_PAIRS = 8
+MIN_PAIRS = 11  # of fewer values a median has no interval
 MAX_PAIRS = 20
 _DETAIL_SECONDS = 2.0
 _SIGNIFICANCE = 0.05
@@ -69,7 +69,7 @@ class Confirmation:
         self._listen = listen
 
     def run(self, baseline: Entry, finalists: Sequence[Entry]) -> Confirmed:
-        """Confirm the first finalist that holds; see the module.
+        """Confirm the first finalist that runs and holds the limits; see the module.
 
         Raises InfrastructureError when the baseline fails.
         """
@@ -85,13 +85,16 @@ class Confirmation:
             _require(reference)
             if pairs is None or self._breaks_limit(entry, reference):
                 continue
+            if within and not _is_better(pairs.objective):
+                break  # to test one after the other would find a gain where there is none
             if not self._detail(entry):
                 continue
-            if _is_better(pairs.objective) or not within:
-                self._detail(reference)
-                _require(reference)
-                verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
-                return Confirmed(verdict, reference, entry, pairs.latency, pairs.objective)
+            self._detail(reference)
+            _require(reference)
+            verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
+            return Confirmed(verdict, reference, entry, pairs.latency, pairs.objective)
+        if reference.measurements[Metric.LATENCY].low is None:
+            self._blocks((reference,))  # nothing was paired with it
         self._detail(reference)
         _require(reference)
         verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
@@ -110,9 +113,19 @@ class Confirmation:
         return bool(broken)
 
     def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
-        """Blocks of baseline and candidate, each in fresh processes; None if either failed."""
+        """The two side by side; None if either failed."""
+        pairs = self._blocks((reference, entry))
+        if not entry.ok or len(pairs) < MIN_PAIRS:
+            return None
+        both, score = (entry, reference), self._scorer.of_sample
+        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
+        objective = [[score(e.candidate, pair[e.trial_id]) for e in both] for pair in pairs]
+        return _Pairs(_ratio(np.array(seconds)), _ratio(np.array(objective)))
+
+    def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
+        """Blocks in fresh processes, more while there is time; fewer when one fails."""
         device = self._journal.scope.device
-        jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in (reference, entry)]
+        jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in entries]
 
         def wanted(done: int, seconds_each: float) -> bool:
             self._listen(Ticked(device, self._budget.used))
@@ -121,14 +134,9 @@ class Confirmation:
             left = self._budget.left - 2 * _DETAIL_SECONDS
             return done < MAX_PAIRS and left > seconds_each
 
-        pairs = list(self._track.rounds((reference, entry), jobs, wanted))
+        blocks = list(self._track.rounds(entries, jobs, wanted))
         self._executor.release(device, [job.trial_id for job in jobs])
-        if not entry.ok or len(pairs) < MIN_PAIRS:
-            return None
-        both, score = (entry, reference), self._scorer.of_sample
-        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
-        objective = [[score(e.candidate, pair[e.trial_id]) for e in both] for pair in pairs]
-        return _Pairs(_ratio(np.array(seconds)), _ratio(np.array(objective)))
+        return blocks
 
     def _detail(self, entry: Entry) -> bool:
         """Measure in detail; False if that failed, which takes the entry's ok."""

@@ -1,7 +1,8 @@
 """Proposes candidates in stages, each narrower than a grid and sound without a cost model.
 
 1. engines: the float model on every engine, with its main options;
-2. precision: every precision on the best setting of the best two engines;
+2. precision: every precision on the best setting of the best two engines, and their graphs with
+   slow patterns rewritten;
 3. repair: operators that quantisation damages most go back to float, where a fast candidate was
    rejected for its accuracy, and in the fastest quantised ones;
 4. refine: what differs in one choice from the best two;
@@ -17,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 
-from farm.candidate import Candidate, FloatType, StaticInt8
+from farm.candidate import Candidate, Precision, StaticInt8
 from farm.measurement import Outcome
 from tuner.history import Entry, ranked
 from tuner.sampler import sample
@@ -99,11 +101,21 @@ class Proposer:
         for entry in ranked(e for e in history if _is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)
         settings = list(best.values())[:_BEST]
-        lists = [self._space.precisions(candidate.engine) for candidate in settings]
-        for rank in range(max(map(len, lists), default=0)):
-            for candidate, precisions in zip(settings, lists, strict=True):
-                if rank < len(precisions):
-                    yield replace(candidate, precision=precisions[rank])
+        rewritable = not any(_is_not_rewritable(entry) for entry in history)
+        lists = [self._variants(candidate, rewritable=rewritable) for candidate in settings]
+        for row in zip_longest(*lists):
+            yield from (candidate for candidate in row if candidate is not None)
+
+    def _variants(self, candidate: Candidate, *, rewritable: bool) -> list[Candidate]:
+        """Every precision of a float candidate; floats go first, with their graphs rewritten."""
+        others = [
+            replace(candidate, precision=p) for p in self._space.precisions(candidate.engine)
+        ]
+        floats = [c for c in others if c.precision.quantization is None]
+        rewritten = (
+            [replace(c, rewritten=True) for c in (candidate, *floats)] if rewritable else []
+        )
+        return [*floats[:1], *rewritten[:2], *others]
 
     def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept.
@@ -117,7 +129,7 @@ class Proposer:
             if e.outcome is Outcome.REJECTED and _quantised(e) and e.ratio and e.ratio < best
         ]
         inaccurate = [entry for _, _, entry in sorted(rejected, key=lambda row: row[:2])]
-        accurate = [e for e in ranked(history) if _quantised(e)]
+        accurate = [e for e in ranked(history)[:_BEST] if _quantised(e)]
         for entry in (*inaccurate[:_BEST], *accurate[:1]):
             yield from self._with_kept(entry.candidate)
 
@@ -133,13 +145,20 @@ class Proposer:
 
     def _neighbours(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         best = ranked(history)[:_BEST]
+        rewritable = not any(_is_not_rewritable(entry) for entry in history)
         for entry in best:
             yield from self._space.neighbours(entry.candidate)
+            if rewritable:
+                yield replace(entry.candidate, rewritten=not entry.candidate.rewritten)
 
 
 def _is_plain_float(candidate: Candidate) -> bool:
-    precision = candidate.precision
-    return precision.quantization is None and precision.float_type is FloatType.FLOAT32
+    return candidate.precision == Precision() and not candidate.rewritten
+
+
+def _is_not_rewritable(entry: Entry) -> bool:
+    """Whether it shows that no pattern of this model's graph can be rewritten."""
+    return entry.candidate.rewritten and entry.outcome is Outcome.COMPILE_ERROR
 
 
 def _quantised(entry: Entry) -> bool:

@@ -77,12 +77,13 @@ def decode(parameters: dict[str, Choice]) -> Candidate:
             saved_graph=saved,
             disabled_optimizers=(optimizer,) if optimizer else (),
         )
-    return Candidate(engine, Precision(float_type, _decode_quantization(parameters)))
+    precision = Precision(float_type, _decode_quantization(parameters))
+    return Candidate(engine, precision, rewritten=bool(parameters["rewritten"]))
 
 
 def encode(candidate: Candidate) -> dict[str, Choice] | None:
     """The flat parameters of a candidate; None where it lies outside the flat space."""
-    flat: dict[str, Choice] = dict(_DEFAULTS)
+    flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
     match candidate.engine:
         case OpenVino() as engine:
             flat |= {"engine": "openvino", "threads": engine.threads, "pinning": engine.pinning}
@@ -121,6 +122,7 @@ _DEFAULTS: dict[str, Choice] = {
     "per_channel": True,
     "calibration": "min-max",
     "block_size": 32,
+    "rewritten": False,
 }
 
 
@@ -159,6 +161,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
         "block_size": (16, 32, 64, 128),
+        "rewritten": (False, True),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
 

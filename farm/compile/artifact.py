@@ -38,6 +38,7 @@ from farm.compile.quantize import (
     QuantizeWeightsInt4,
     tensors_to_calibrate,
 )
+from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
 from farm.units import Bytes
 
@@ -82,14 +83,16 @@ class Compiler:
     def graph(self, candidate: Candidate) -> Compiled:
         """The graph of a candidate, checked. Raises CompileError."""
         precision = _graph_precision(candidate)
+        saved = isinstance(candidate.engine, OnnxRuntimeCpu) and candidate.engine.saved_graph
+        if precision == Precision() and not candidate.rewritten and not saved:
+            done = Compiled(self._model).then(SupportedIr())
+        else:
+            done = self._with_precision(precision)
+        if candidate.rewritten:
+            done = rewrite(done)
         match candidate.engine:
             case OnnxRuntimeCpu(saved_graph=True) as engine:
-                save = SaveOptimised(engine.graph_level, engine.disabled_optimizers)
-                done = self._with_precision(precision).then(save)
-            case _ if precision == Precision():
-                done = Compiled(self._model).then(SupportedIr())
-            case _:
-                done = self._with_precision(precision)
+                done = done.then(SaveOptimised(engine.graph_level, engine.disabled_optimizers))
         if done.passes:
             with reported_as("check"):
                 onnx.checker.check_model(done.model)
@@ -157,6 +160,7 @@ def artifact_key(
         "model": model_sha256,
         "shapes": shapes_digest,
         "precision": _PRECISION.dump_python(_float_of(candidate), mode="json"),
+        "rewritten": candidate.rewritten,
         "saved": _saved_graph(candidate),
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
         "versions": versions,

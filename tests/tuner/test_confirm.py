@@ -46,6 +46,7 @@ def test_the_baseline_wins_when_nothing_is_faster(store: Store, milliseconds: fl
     assert confirmed.winner is confirmed.baseline
     assert confirmed.winner.candidate == BASELINE
     assert confirmed.ratio is None
+    assert confirmed.winner.measurements[Metric.LATENCY].low is not None, "with its interval"
 
 
 def test_without_candidates_the_baseline_wins(store: Store) -> None:

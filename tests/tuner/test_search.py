@@ -91,7 +91,7 @@ def test_without_a_baseline_there_is_nothing_to_compare_with(store: Store) -> No
 
 def test_a_baseline_that_fails_in_a_race_ends_the_search(store: Store) -> None:
     executor = ImaginedExecutor({BASELINE: Traits(fails_in_block=3)})
-    with pytest.raises(InfrastructureError, match="baseline failed in a race .*it leaked"):
+    with pytest.raises(InfrastructureError, match=r"baseline failed in a race .*it leaked"):
         Imagined(store, executor, fakes(0.5, 0.6)).search()
 
 

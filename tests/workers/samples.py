@@ -39,19 +39,22 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def workload(
-    proto: ModelProto, key: str = "w", labels: np.ndarray | None = None, metric: str = ""
+    proto: ModelProto,
+    key: str = "w",
+    labels: np.ndarray | None = None,
+    count: int = SAMPLES,
 ) -> Workload:
-    """Six normal samples for every part."""
+    """Normal samples for every part, six of them."""
     random = np.random.default_rng(3)
     parts = {}
     for part in Part:
         arrays = {}
         for given in proto.graph.input:
             shape = [d.dim_value for d in given.type.tensor_type.shape.dim]
-            arrays[given.name] = random.standard_normal((SAMPLES, *shape)).astype(np.float32)
+            arrays[given.name] = random.standard_normal((count, *shape)).astype(np.float32)
         parts[part] = npz(**arrays)
     told = {} if labels is None else dict.fromkeys(Part, npy(labels))
-    return Workload(key, proto.SerializeToString(), "0" * 64, parts, told, metric)
+    return Workload(key, proto.SerializeToString(), "0" * 64, parts, told)
 
 
 def classes(proto: ModelProto) -> np.ndarray:
@@ -99,8 +102,8 @@ def only_det_net() -> ModelProto:
     return models.build(nodes, [models.value("x", [1, 4, 4])], [models.value("y", [1])], {})
 
 
-def slow_net(trips: int = 3) -> ModelProto:
-    """Chained products of 1024 x 1024: tens of milliseconds each on one core."""
+def slow_net(trips: int = 12) -> ModelProto:
+    """Chained products of 1024 x 1024: ten or more milliseconds each on one core."""
     names = ["x", *(f"m{i}" for i in range(1, trips)), "y"]
     nodes = [
         make_node("MatMul", [names[i], "w"], [names[i + 1]], name=f"product{i}")

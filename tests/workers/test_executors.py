@@ -146,7 +146,7 @@ class TestLosses:
     """In the order of the damage; the last one ends the cluster."""
 
     def test_a_job_whose_actor_was_killed_runs_again_and_is_reported_once(self, pool):
-        hang = fake("hang", limits=Limits(load_seconds=2.0), fault="hang")
+        hang = fake("hang", limits=Limits(load_seconds=1.5), fault="hang")
         with killed_at_work("ray::Worker"):
             reports = list(pool.run_trials("fake", [hang, fake("after")]))
         assert [(r.trial_id, str(r.outcome)) for r in reports] == [
@@ -179,7 +179,7 @@ class TestLosses:
 
     def test_the_cluster_is_started_anew_when_its_raylet_was_killed(self, pool):
         before = children()
-        hang = fake("hang", limits=Limits(load_seconds=2.0), fault="hang")
+        hang = fake("hang", limits=Limits(load_seconds=1.5), fault="hang")
         with killed_at_work("raylet", "ray::Worker"):
             reports = list(pool.run_trials("fake", [hang, fake("after")]))
         assert [(r.trial_id, str(r.outcome)) for r in reports] == [

@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,18 @@ class TestTrial:
         report = worker.run_trial(job(BASELINE))
         assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(4 / 6)
         assert "accuracy metric: top1" in report.notes
+
+    def test_a_metric_of_the_users_that_fails_is_the_trials_message(
+        self, worker, tmp_path, monkeypatch
+    ):
+        (tmp_path / "picky.py").write_text("def score(*_):\n    raise ValueError('no way')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        given = samples.workload(models.mlp())
+        worker.prepare(replace(given, metric="picky:score"))
+        report = worker.run_trial(job(BASELINE))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert "picky:score" in report.message
+        assert "no way" in report.message
 
     def test_a_compile_error_keeps_its_sentence(self, worker):
         worker.prepare(samples.workload(models.mlp()))
@@ -307,14 +320,14 @@ class TestDetail:
 class TestSlowModels:
     """Deadlines come from the limits and from how slow the artifact itself is."""
 
-    def test_a_run_longer_than_every_cap_is_measured(self, worker):
-        limits = Limits(evaluate_seconds=60, measure_seconds=0.05)
-        worker.prepare(samples.workload(samples.slow_net()))
+    def test_runs_longer_than_a_sample_are_measured(self, worker):
+        limits = Limits(evaluate_seconds=60, measure_seconds=0.2)
+        worker.prepare(samples.workload(samples.slow_net(), count=1))
         slow = job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits)
         report = worker.run_trial(slow)
         assert report.outcome is Outcome.OK, report.message
-        assert by_metric(report)[Metric.LATENCY].value > 0.05, "else this test shows nothing"
-        assert worker.run_block(BlockJob((slow,))).samples.keys() == {"t"}
+        assert by_metric(report)[Metric.LATENCY].value > 0.01, "else this test shows nothing"
+        assert worker.run_block(BlockJob((slow,))).samples["t"].loops == 1
 
     def test_what_is_too_slow_to_be_checked_is_a_timeout(self, worker):
         worker.prepare(samples.workload(samples.slow_net()))

@@ -1,0 +1,164 @@
+"""Candidates: one canonical text, an id that is stable for ever, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    Fake,
+    FloatType,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+    from_json,
+    read_candidate,
+    to_json,
+)
+from farm.errors import CandidateError
+
+quick = settings(max_examples=100, deadline=None, derandomize=True)
+
+names = st.lists(st.text("abc/_.1", min_size=1, max_size=6), max_size=3).map(tuple)
+quantizations = st.one_of(
+    st.none(),
+    st.builds(StaticInt8, keep_float=names),
+    st.builds(DynamicInt8, keep_float=names),
+    st.builds(WeightOnlyInt4, keep_float=names),
+)
+candidates = st.builds(
+    Candidate,
+    st.one_of(
+        st.builds(OnnxRuntimeCpu, st.integers(0, 64), disabled_optimizers=names),
+        st.builds(OpenVino, st.integers(0, 64)),
+        st.builds(Fake, seconds=st.floats(1e-6, 1.0)),
+    ),
+    st.builds(Precision, st.sampled_from(FloatType), quantizations),
+)
+
+
+class TestText:
+    @quick
+    @given(candidates)
+    def test_is_read_back_as_the_same_candidate(self, candidate):
+        text = to_json(candidate)
+        assert from_json(text) == candidate
+        assert to_json(from_json(text)) == text
+
+    @quick
+    @given(candidates, candidates)
+    def test_differs_exactly_where_candidates_differ(self, one, other):
+        assert (one.id == other.id) == (one == other)
+
+    def test_the_id_does_not_change_between_versions(self):
+        """Ids are in every store: a new field or default would make old trials strangers."""
+        assert Candidate().id == "IDA"
+        quantised = Candidate(OpenVino(threads=2), Precision(quantization=StaticInt8()))
+        assert quantised.id == "IDB"
+
+    def test_is_canonical(self):
+        text = to_json(Candidate())
+        assert " " not in text
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+    def test_fields_that_are_left_out_have_their_defaults(self):
+        assert from_json("{}") == Candidate()
+        assert from_json('{"engine": {"kind": "openvino"}}') == Candidate(OpenVino())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "file.json is not a candidate: at the top level: Invalid JSON"),
+        ("[]", "file.json is not a candidate: at the top level: "),
+        ('{"engine": {"kind": "warp"}}', "at engine: Input tag 'warp' found using 'kind'"),
+        ('{"engine": {"kind": "openvino", "speed": 1}}', "at engine.openvino.speed: Unexpected"),
+        ('{"precision": {"float_type": "float8"}}', "at precision.float_type: Input should be"),
+        ('{"engine": {"threads": "many", "kind": "openvino"}}', "at engine.openvino.threads: "),
+    ],
+)
+def test_what_is_no_candidate_says_where(text, message):
+    with pytest.raises(CandidateError) as caught:
+        from_json(text, "file.json")
+    assert message in str(caught.value)
+    assert "`farm results --format json` shows candidates" in str(caught.value)
+
+
+class TestFile:
+    def test_is_read(self, tmp_path):
+        path = tmp_path / "candidate.json"
+        path.write_text(to_json(Candidate(OpenVino())))
+        assert read_candidate(path) == Candidate(OpenVino())
+
+    def test_that_is_not_there(self, tmp_path):
+        with pytest.raises(CandidateError, match="Cannot read candidate file .*No such file"):
+            read_candidate(tmp_path / "nowhere.json")
+
+    def test_that_is_not_text(self, tmp_path):
+        path = tmp_path / "candidate.json"
+        path.write_bytes(b"\xff\xfe")
+        with pytest.raises(CandidateError, match="Cannot read candidate file"):
+            read_candidate(path)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "label"),
+    [
+        (Candidate(), "onnxruntime-cpu float32"),
+        (
+            Candidate(
+                OnnxRuntimeCpu(
+                    threads=1,
+                    spinning=False,
+                    memory_pattern=False,
+                    graph_level=GraphLevel.BASIC,
+                    saved_graph=True,
+                    disabled_optimizers=("ConvAddFusion",),
+                )
+            ),
+            "onnxruntime-cpu 1 thread no-spin no-pattern graph=basic saved -ConvAddFusion float32",
+        ),
+        (
+            Candidate(
+                OpenVino(threads=2, pinning=True, cpu_operators=True),
+                Precision(FloatType.BFLOAT16),
+            ),
+            "openvino + onnxruntime-cpu 2 threads pinned bfloat16",
+        ),
+        (
+            Candidate(precision=Precision(quantization=StaticInt8(keep_float=("a", "b")))),
+            "onnxruntime-cpu int8 per-channel min-max (2 float)",
+        ),
+        (
+            Candidate(
+                precision=Precision(
+                    FloatType.BFLOAT16, DynamicInt8(per_channel=True, convolutions=True)
+                )
+            ),
+            "onnxruntime-cpu dynamic int8 per-channel with conv + bfloat16",
+        ),
+        (
+            Candidate(precision=Precision(quantization=WeightOnlyInt4(64, 4))),
+            "onnxruntime-cpu int4 weights /64 int8 arithmetic",
+        ),
+        (Candidate(Fake(seconds=0.5)), "fake 0.5 s float32"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_labels_name_what_differs_from_the_defaults(candidate, label):
+    assert candidate.label() == label
+
+
+def test_other_arithmetic():
+    candidate = Candidate(precision=Precision(quantization=StaticInt8()))
+    changed = candidate.with_float(FloatType.FLOAT16)
+    assert changed.precision == Precision(FloatType.FLOAT16, StaticInt8())
+    assert changed.engine == candidate.engine
