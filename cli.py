@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from farm import __version__
 from farm.device import DeviceProfile, load_profiles, select_profiles
-from farm.errors import FarmError, InfrastructureError, OptionError, StoreError
+from farm.errors import DeviceError, FarmError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Outcome
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds the fastest way to run an ONNX model on each of your devices, and proves it.",
 )
+_LARGEST_SIZE = (1 << 31) - 1
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -150,7 +151,7 @@ def tune(
     from tuner.runs import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
-    known, folder = load_profiles(profiles), str(output.absolute()) if output else ""
+    known, folder = _known(profiles), str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:
         _refuse_with_resume(context)
@@ -355,7 +356,7 @@ def devices(*, profiles: ProfilesOption = None, json_output: JsonOption = False)
     from reports import machine_readable, tables
     from workers.discovery import device_availability, usable_engines
 
-    shown = [p for p in load_profiles(profiles).values() if not p.is_fake]
+    shown = [p for p in _known(profiles).values() if not p.is_fake]
     rows = [(p, device_availability(p), usable_engines(p)) for p in shown]
     if json_output:
         typer.echo(machine_readable.devices_json(rows))
@@ -372,7 +373,7 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
     from reports import tables
     from reports.doctor import diagnose
 
-    findings = diagnose(load_profiles(profiles), store)
+    findings = diagnose(_known(profiles), store)
     _print_tables(tables.findings_table(findings), [])
     if any(finding.fatal for finding in findings):
         raise typer.Exit(EXIT_FAILED)
@@ -398,7 +399,7 @@ def _bench(
     from workers.cache import default_folder
     from workers.executor import LocalExecutor
 
-    known = load_profiles(folder)
+    known = _known(folder)
     (profile,) = select_profiles((device,), known)
     check_device(profile, candidates)
     checked = check_request(replace(request, devices=(device,)), known)
@@ -425,6 +426,13 @@ def _print_rows(
         typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
     else:
         _print_tables(tables.rows_table(columns, rows), [])
+
+
+def _known(folder: Path | None) -> dict[str, DeviceProfile]:
+    """All device profiles by name. Raises DeviceError."""
+    if folder is not None and not folder.is_dir():
+        raise DeviceError(f"There is no folder {folder} with device profiles.")
+    return load_profiles(folder)
 
 
 def _split(names: str) -> tuple[str, ...]:
@@ -462,9 +470,9 @@ def _shapes(options: Sequence[str] | None) -> dict[str, int]:
     shapes: dict[str, int] = {}
     for option in options or ():
         name, _, size = option.rpartition("=")
-        if not name or not size.isdecimal() or int(size) < 1:
+        if not (name and size.isdecimal() and 1 <= int(size) <= _LARGEST_SIZE):
             raise OptionError(
-                f"--shape takes NAME=SIZE with a size of 1 or more, for example "
+                f"--shape takes NAME=SIZE with a size from 1 to {_LARGEST_SIZE}, for example "
                 f"--shape batch=1, got '{option}'."
             )
         shapes[name] = int(size)
@@ -512,6 +520,8 @@ def _one_sentence() -> Iterator[None]:
     except OSError as error:
         what = f" ({error.filename})" if error.filename else ""
         message = f"{error.strerror or error}{what}."
+    except MemoryError as error:
+        message = f"The memory does not suffice: {error}."
     else:
         return
     typer.echo(f"farm: {' '.join(message.split())}", err=True)
@@ -521,7 +531,7 @@ def _one_sentence() -> Iterator[None]:
 def main() -> None:
     """Entry point of the console script."""
     with _one_sentence():
-        app()
+        app(prog_name="farm")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
         if entry.name.endswith(".toml")
     ]
     if folder is not None and folder.is_dir():
-        texts += [(str(p), p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.toml"))]
+        texts += [(str(path), _read(path)) for path in sorted(folder.glob("*.toml"))]
     parsed = (parse_profile(text, source) for source, text in texts)
     return {profile.name: profile for profile in parsed}
 
@@ -134,3 +134,10 @@ def select_profiles(
                 "`farm devices` shows what each one is."
             )
     return tuple(profiles[name] for name in wanted)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"Device profile {path} cannot be read: {error}.") from None

@@ -89,7 +89,8 @@ def _device(profile: DeviceProfile) -> Iterator[Finding]:
 def _store(url: str | None) -> Finding:
     try:
         with StoreReader.open(url) as reader:
-            return Finding("store", f"{reader.place}, {len(reader.runs())} runs")
+            runs = len(reader.runs())
+            return Finding("store", f"{reader.place}, {runs} run{'s' if runs != 1 else ''}")
     except FarmError as error:
         return Finding("store", str(error), "note")
 

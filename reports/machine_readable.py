@@ -104,13 +104,7 @@ def result_rows(
 
 def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A list of objects; values that JSON does not know become text."""
-    plain = (bool, int, float, str, type(None))
-    return dump(
-        [
-            {c: v if isinstance(v, plain) else str(v) for c, v in zip(columns, row, strict=True)}
-            for row in rows
-        ]
-    )
+    return dump([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
 
 
 def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -138,6 +132,12 @@ def estimate_json(ratio: Estimate | None) -> Json:
 def dump(value: Json | Sequence[Json]) -> str:
     """JSON text; never NaN or infinity, which are not JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if isinstance(value, bool | int | str | None) else str(value)
 
 
 def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object, ...]:

@@ -94,7 +94,7 @@ class TuneProgress:
         self._describe()
         if self._verbose and trial.outcome is not Outcome.OK:
             text = f"{trial.device}: {trial.label}: {trial.outcome}: {trial.message}"
-            self._console.print(escape(text), style="dim", highlight=False)
+            self._console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
 
     def _show_best(self, label: str, speedup: float) -> None:
         text = f"best {speedup:.2f}x {label}"

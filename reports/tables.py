@@ -32,7 +32,7 @@ def run_table(result: TuneResult) -> Table:
         if device.status is Status.TUNED:
             _add_tuned(table, device)
         else:
-            table.add_row(device.device, str(device.status), Text(device.reason, style="yellow"))
+            _add(table, device.device, str(device.status), Text(device.reason, style="yellow"))
     return table
 
 
@@ -43,7 +43,7 @@ def verdict_lines(result: TuneResult) -> list[str]:
         if device.status is Status.TUNED:
             lines += _verdict(device, result.objective)
         elif device.remedy:
-            lines.append(f"{device.device}: to tune it: {device.remedy}.")
+            lines.append(f"{device.device}: to tune it, {device.remedy}.")
     return lines
 
 
@@ -56,7 +56,8 @@ def results_table(rows: Sequence[Result]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         outcome = str(row.outcome or "pending")
-        table.add_row(
+        _add(
+            table,
             row.trial[:8],
             row.run,
             row.device,
@@ -73,7 +74,7 @@ def results_table(rows: Sequence[Result]) -> Table:
 
 def benchmark_table(measured: Benchmark) -> Table:
     """Every metric of one candidate, with interval and method."""
-    title = f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
+    title = Text(f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("metric", "value", "95 % interval", "method", "samples"):
         table.add_column(name, justify="left" if name in ("metric", "method") else "right")
@@ -82,7 +83,7 @@ def benchmark_table(measured: Benchmark) -> Table:
         if found.low is not None and found.high is not None:
             interval = f"{_with_unit(found, found.low)} to {_with_unit(found, found.high)}"
         value, samples = _with_unit(found, found.value), str(len(found.samples) or "")
-        table.add_row(str(metric), value, interval, str(found.method), samples)
+        _add(table, str(metric), value, interval, str(found.method), samples)
     return table
 
 
@@ -111,7 +112,7 @@ def devices_table(
     for profile, found, engines in rows:
         status = Text("available", style="green") if found.available else Text("unavailable")
         why = "" if found.available else f"{found.reason}; {found.remedy}"
-        table.add_row(profile.name, profile.description, status, ", ".join(engines), why)
+        _add(table, profile.name, profile.description, status, ", ".join(engines), why)
     return table
 
 
@@ -122,16 +123,23 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         table.add_column(name, overflow="fold")
     for finding in findings:
         style = {"ok": "green", "note": "yellow", "problem": "bold red"}[finding.level]
-        table.add_row(finding.what, Text(finding.found, style=style), finding.remedy)
+        _add(table, finding.what, Text(finding.found, style=style), finding.remedy)
     return table
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """Any rows, for ``farm query``."""
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        _add(table, *("" if value is None else str(value) for value in row))
     return table
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Add a row whose cells are taken as they are: brackets are no markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def format_ratio(ratio: Estimate) -> str:
@@ -152,7 +160,8 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
     assert device.baseline is not None
     assert device.winner is not None
     accuracy = device.accuracy
-    table.add_row(
+    _add(
+        table,
         device.device,
         "baseline",
         device.baseline.label,
@@ -162,9 +171,10 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         *_resources(device.baseline),
     )
     if device.ratio is None:
-        table.add_row("", "winner", "the baseline")
+        _add(table, "", "winner", "the baseline")
         return
-    table.add_row(
+    _add(
+        table,
         "",
         "winner",
         Text(device.winner.label, style="bold"),
@@ -219,7 +229,8 @@ def _interval(ratio: Estimate) -> str:
 
 def _trial_counts(device: DeviceResult) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
-    return f"{sum(device.trials.values())} trials: {counts}."
+    total = sum(device.trials.values())
+    return f"{total} trial{'s' if total != 1 else ''}: {counts}."
 
 
 def _with_unit(measurement: Measurement, value: float) -> str:

@@ -95,6 +95,7 @@ class Confirmation:
             return Confirmed(verdict, reference, entry, pairs.latency, pairs.objective)
         if reference.measurements[Metric.LATENCY].low is None:
             self._blocks((reference,))  # nothing was paired with it
+            _require(reference)
         self._detail(reference)
         _require(reference)
         verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS

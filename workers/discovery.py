@@ -22,7 +22,7 @@ def engine_availability(engine: str) -> Availability:
         return Availability(
             available=False,
             reason=f"this version of the farm has no engine '{engine}'",
-            remedy="wait for a version that has it, or name another engine in the profile",
+            remedy=_LATER.get(engine, "correct the name of the engine in the device profile"),
         )
     return probe()
 
@@ -101,6 +101,10 @@ def _openvino() -> Availability:
     )
 
 
+_LATER = {
+    "onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs",
+    "cpackage-emulated": "wait for a later version, which compiles packages for DSPs",
+}
 _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,

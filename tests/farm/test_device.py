@@ -29,14 +29,14 @@ class TestLoad:
             assert profile.power is None or profile.power.source.strip()
 
     def test_a_profile_of_the_users_wins_by_name(self, tmp_path):
-        (tmp_path / "own.toml").write_text(PROFILE.replace("board", "cpu"))
+        (tmp_path / "own.toml").write_text(PROFILE.replace('"board"', '"cpu"'))
         (tmp_path / "notes.txt").write_text("not a profile")
         assert load_profiles(tmp_path)["cpu"].description == "A board"
         assert load_profiles(tmp_path / "nowhere").keys() == load_profiles().keys()
 
     def test_a_profile_of_the_users_that_cannot_be_read(self, tmp_path):
         (tmp_path / "bad.toml").write_bytes(b"name = '\xff'")
-        with pytest.raises(DeviceError, match=r"bad\.toml is not text"):
+        with pytest.raises(DeviceError, match=r"bad\.toml cannot be read: "):
             load_profiles(tmp_path)
 
     def test_defaults(self):

@@ -39,7 +39,9 @@ def test_times(text, seconds):
     assert parse_seconds(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", " ", "soon", "-5s", "5 parsecs", "5M", "s", "1h-30m", "1..5s"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "soon", "-5s", "5 parsecs", "5M", "s", "1h-30m", "1..5s"]
+)
 def test_what_is_not_a_time(text):
     with pytest.raises(OptionError) as caught:
         parse_seconds(text)
@@ -66,7 +68,9 @@ def test_sizes(text, count):
 
 @pytest.mark.parametrize("text", ["", "big", "-1", "5kib", "5 s"])
 def test_what_is_not_a_size(text):
-    with pytest.raises(OptionError, match="is not a size; write for example 4096, 64KiB or 1.5GiB"):
+    with pytest.raises(
+        OptionError, match="is not a size; write for example 4096, 64KiB or 1.5GiB"
+    ):
         parse_bytes(text)
 
 

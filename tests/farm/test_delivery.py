@@ -1,0 +1,142 @@
+"""The delivered folder: it runs elsewhere as it was measured, and it is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from onnx import ModelProto
+from onnx.helper import make_node
+
+from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino
+from farm.delivery import write_delivery
+from farm.engines import session_spec
+from farm.model import load_model
+from farm.session import SessionSpec
+from tests import models
+
+
+def deliver(folder: Path, proto: ModelProto, session: SessionSpec, provenance: str = "{}") -> None:
+    source = folder.parent / "source"
+    source.mkdir(exist_ok=True)
+    model = load_model(models.save(proto, source))
+    content = model.proto.SerializeToString()
+    write_delivery(folder, content, session, model.inputs, provenance)
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    """As its new owner would: from elsewhere, without the farm on the path."""
+    return subprocess.run(
+        [sys.executable, "-I", str(folder / "run.py")],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Candidate(),
+        Candidate(
+            OnnxRuntimeCpu(
+                threads=1,
+                spinning=False,
+                memory_pattern=False,
+                graph_level=GraphLevel.EXTENDED,
+                disabled_optimizers=("ConvActivationFusion",),
+            )
+        ),
+        Candidate(OpenVino(threads=1)),
+    ],
+    ids=lambda candidate: candidate.label(),
+)
+def test_run_py_prints_the_outputs(tmp_path, candidate):
+    if isinstance(candidate.engine, OpenVino):
+        pytest.importorskip("onnxruntime_ep_openvino")
+    folder = tmp_path / "out" / "cpu"
+    folder.parent.mkdir()
+    deliver(folder, models.conv_net(), session_spec(candidate))
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "scores (1, 4) float32\n"
+
+
+def test_inputs_of_every_type(tmp_path):
+    deliver(tmp_path / "out", models.branching_net(), session_spec(Candidate()))
+    done = run(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "y (1, 4) float32\n"
+
+
+def test_it_does_not_run_on_another_engine(tmp_path):
+    """What was measured is what runs, or nothing does."""
+    pytest.importorskip("onnxruntime_ep_openvino")
+    session = SessionSpec(
+        "OpenVINOExecutionProvider",
+        plugin="onnxruntime_ep_openvino",
+        provider_options={"load_config": "{"},
+    )
+    deliver(tmp_path / "out", models.mlp(), session)
+    done = run(tmp_path / "out")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "JSON parsing error" in done.stderr
+
+
+def test_it_does_not_run_partly_on_another_engine(tmp_path):
+    pytest.importorskip("onnxruntime_ep_openvino")
+    node = make_node("Det", ["x"], ["y"])
+    proto = models.build([node], [models.value("x", [1, 4, 4])], [models.value("y", [1])], {})
+    deliver(tmp_path / "out", proto, session_spec(Candidate(OpenVino())))
+    done = run(tmp_path / "out")
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+def test_the_folder_has_what_it_needs(tmp_path):
+    folder, session = tmp_path / "out", session_spec(Candidate())
+    deliver(folder, models.mlp(), session, '{"run": "r"}')
+    names = {"model.onnx", "session.json", "run.py", "provenance.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "session.json").read_text() == session.to_json()
+    assert json.loads((folder / "provenance.json").read_text()) == {"run": "r"}
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_of_an_earlier_invocation_is_replaced(tmp_path):
+    folder = tmp_path / "out"
+    deliver(folder, models.mlp(), session_spec(Candidate()), "1")
+    (folder / "left-over").write_text("old")
+    deliver(folder, models.mlp(), session_spec(Candidate()), "2")
+    assert (folder / "provenance.json").read_text() == "2"
+    assert not (folder / "left-over").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+class TestFailure:
+    def test_a_parent_that_is_a_file(self, tmp_path):
+        (tmp_path / "parent").write_text("in the way")
+        with pytest.raises(OSError, match="parent"):
+            write_delivery(tmp_path / "parent" / "out", b"", session_spec(Candidate()), [], "{}")
+        assert [path.name for path in tmp_path.iterdir()] == ["parent"]
+
+    def test_a_place_that_is_a_file(self, tmp_path):
+        (tmp_path / "out").write_text("the user's")
+        with pytest.raises(OSError, match="out"):
+            write_delivery(tmp_path / "out", b"", session_spec(Candidate()), [], "{}")
+        assert (tmp_path / "out").read_text() == "the user's"
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_an_earlier_folder_stays_when_the_new_one_cannot_be_written(self, tmp_path):
+        folder = tmp_path / "out"
+        deliver(folder, models.mlp(), session_spec(Candidate()), "1")
+        with pytest.raises(UnicodeEncodeError):
+            deliver(folder, models.mlp(), session_spec(Candidate()), "\ud800")
+        assert (folder / "provenance.json").read_text() == "1"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]

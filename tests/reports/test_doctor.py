@@ -1,0 +1,38 @@
+"""What the doctor finds on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from db.store import Store
+from farm.device import load_profiles
+from reports import doctor
+from reports.doctor import diagnose
+from tests.db.samples import fill
+
+
+@pytest.fixture(autouse=True)
+def short_listening(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LISTEN_SECONDS", 0.05)
+
+
+def test_looks_at_everything(tmp_path: Path) -> None:
+    place = tmp_path / "farm.db"
+    with Store.open(str(place)) as store:
+        fill(store)
+    findings = {f.what: f for f in diagnose(load_profiles(), str(place))}
+    assert {"machine", "energy counter", "onnxruntime", "quiet machine"} <= set(findings)
+    assert findings["device cpu"].found == "available"
+    assert findings["device dsp"].remedy
+    assert "device fake" not in findings
+    assert findings["store"].found == f"{place}, 1 run"
+    assert not any(f.fatal for f in findings.values())
+
+
+def test_a_missing_store_is_no_problem(tmp_path: Path) -> None:
+    findings = {f.what: f for f in diagnose({}, str(tmp_path / "none.db"))}
+    assert findings["store"].level == "note"
+    assert "There is no store yet" in findings["store"].found
+    assert not list(tmp_path.iterdir()), "looking creates nothing"

@@ -1,0 +1,119 @@
+"""JSON and CSV that programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from farm.candidate import Candidate, to_json
+from farm.device import Availability, load_profiles
+from farm.measurement import Estimate
+from reports.machine_readable import (
+    benchmark_json,
+    comparison_json,
+    devices_json,
+    estimate_json,
+    result_rows,
+    rows_csv,
+    rows_json,
+    tune_json,
+)
+from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
+from tuner.bench import Benchmark
+from tuner.statistics import Comparison
+
+
+def test_the_object_of_a_run() -> None:
+    found = json.loads(tune_json(tune_result(IMPROVED, MISSING)))
+    assert list(found) == ["run", "model", "devices", "output", "interrupted"]
+    assert found["model"] == {"path": "/models/kws.onnx", "sha256": "ab" * 32}
+    cpu, gpu = found["devices"]
+    assert cpu["status"] == "tuned"
+    assert cpu["verdict"] == "improved"
+    assert cpu["ratio"] == {"estimate": 2.97, "ci": [2.91, 3.02]}
+    assert cpu["accuracy"] == {
+        "metric": "top1",
+        "baseline": 0.93,
+        "winner": 0.925,
+        "samples": 240,
+        "on_real_data": True,
+    }
+    assert cpu["trials"] == {"ok": 31, "rejected": 2, "compile-error": 1}
+    latency = cpu["winner"]["latency"]
+    assert (latency["value"], latency["unit"], latency["method"]) == (5.12e-5, "s", "measured")
+    assert latency["ci"] == [pytest.approx(5.0176e-5), pytest.approx(5.2224e-5)]
+    assert cpu["winner"]["energy"]["method"] == "modelled"
+    assert set(gpu) == set(cpu), "every device has the same keys"
+    assert (gpu["status"], gpu["reason"]) == ("unavailable", "no NVIDIA GPU was found")
+    assert gpu["remedy"] == "run on a machine with one"
+    assert (gpu["baseline"], gpu["winner"], gpu["ratio"], gpu["trials"]) == (None, None, None, {})
+
+
+def test_the_baseline_as_the_winner_has_no_ratio() -> None:
+    (device,) = json.loads(tune_json(tune_result(NO_GAIN)))["devices"]
+    assert device["ratio"] is None
+    assert device["winner"] == device["baseline"]
+    assert device["blocks"] == {"disturbed": 9, "tolerated": 3}
+
+
+def test_a_failed_device_keeps_its_counts() -> None:
+    (device,) = json.loads(tune_json(tune_result(FAILED)))["devices"]
+    assert (device["status"], device["trials"]) == ("failed", {"timeout": 1})
+
+
+def test_an_unbounded_interval_is_null() -> None:
+    assert estimate_json(Estimate(2.0, 0.0, math.inf)) == {"estimate": 2.0, "ci": None}
+    assert estimate_json(None) is None
+
+
+def test_a_benchmark() -> None:
+    measured = Benchmark("r", "cpu", "t", Candidate(), WINNER.measurements)
+    found = json.loads(benchmark_json(measured))
+    assert found["candidate"] == json.loads(to_json(Candidate()))
+    assert found["measurements"]["latency"]["value"] == 5.12e-5
+
+
+def test_a_comparison() -> None:
+    found = json.loads(comparison_json(Comparison(Estimate(2, 1.9, 2.1), 0.01, 12), ("x", "y")))
+    assert found == {
+        "a": "x",
+        "b": "y",
+        "ratio": {"estimate": 2, "ci": [1.9, 2.1]},
+        "p_value": 0.01,
+        "pairs": 12,
+    }
+
+
+def test_devices() -> None:
+    rows = [(load_profiles()["cpu"], Availability(available=True), ("openvino",))]
+    (found,) = json.loads(devices_json(rows))
+    assert (found["device"], found["available"], found["engines"]) == ("cpu", True, ["openvino"])
+
+
+def test_results_as_rows() -> None:
+    texts = {row.candidate_id: to_json(Candidate()) for row in ROWS}
+    columns, rows = result_rows(ROWS, texts)
+    (read, failed, pending) = csv.DictReader(io.StringIO(rows_csv(columns, rows)))
+    assert read["latency"] == "5.12e-05"
+    assert read["energy_method"] == "modelled"
+    assert read["created_at"] == "2026-11-21T06:53:12.250000+00:00"
+    assert read["candidate"] == to_json(Candidate())
+    assert failed["message"] == 'it said "no, never"\nand fell'
+    assert (pending["outcome"], pending["latency_method"]) == ("", "emulated")
+    as_json = json.loads(rows_json(columns, rows))
+    assert as_json[0]["accuracy"] == 0.9251
+    assert as_json[2]["outcome"] is None
+
+
+def test_odd_values_become_text() -> None:
+    row = [b"\x00", math.inf, math.nan, 1, None, replace]
+    names = list("abcdef")
+    found = json.loads(rows_json(names, [row]))[0]
+    assert (found["a"], found["b"], found["c"]) == ("b'\\x00'", "inf", "nan")
+    assert (found["d"], found["e"]) == (1, None)
+    assert isinstance(found["f"], str)

@@ -1,0 +1,164 @@
+"""Tables as people see them; `golden/` holds what they must look like.
+
+After a wanted change, write them anew with: FARM_GOLDEN=write pytest tests/reports
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from farm.candidate import Candidate
+from farm.device import Availability, load_profiles
+from farm.measurement import Estimate, Measurement, Method, Metric
+from reports.doctor import Finding
+from reports.tables import (
+    benchmark_table,
+    comparison_text,
+    devices_table,
+    findings_table,
+    format_latency,
+    results_table,
+    rows_table,
+    run_table,
+    verdict_lines,
+)
+from tests.reports.values import (
+    BASELINE,
+    FAILED,
+    IMPROVED,
+    MISSING,
+    NO_GAIN,
+    ROWS,
+    WINNER,
+    tune_result,
+)
+from tuner.bench import Benchmark
+from tuner.request import Objective
+from tuner.results import Verdict
+from tuner.statistics import Comparison
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def rendered(*parts: Table | str) -> str:
+    console = Console(width=160, file=io.StringIO(), color_system=None)
+    for part in parts:
+        console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def check(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("FARM_GOLDEN") == "write":
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def test_a_run() -> None:
+    result = tune_result(IMPROVED, MISSING, FAILED)
+    check("run", rendered(run_table(result), *verdict_lines(result)))
+
+
+def test_a_run_without_gain() -> None:
+    result = tune_result(NO_GAIN)
+    check("no-gain", rendered(run_table(result), *verdict_lines(result)))
+
+
+def test_results() -> None:
+    check("results", rendered(results_table(ROWS)))
+
+
+def test_devices() -> None:
+    profiles = load_profiles()
+    missing = Availability(available=False, reason="there is none", remedy="buy one")
+    rows = [
+        (profiles["cpu"], Availability(available=True), ("onnxruntime-cpu", "openvino")),
+        (profiles["gpu"], missing, ()),
+    ]
+    check("devices", rendered(devices_table(rows)))
+
+
+def test_findings() -> None:
+    findings = [
+        Finding("machine", "a [fast] one"),
+        Finding("store", "none", "note", "pip install 'farm[postgresql]'"),
+        Finding("python", "too old", "problem", "upgrade"),
+    ]
+    assert [finding.fatal for finding in findings] == [False, False, True]
+    check("findings", rendered(findings_table(findings)))
+
+
+def test_a_benchmark() -> None:
+    measured = Benchmark("run", "cpu", "0123456789abcdef", Candidate(), WINNER.measurements)
+    check("benchmark", rendered(benchmark_table(measured)))
+
+
+def test_brackets_are_no_markup() -> None:
+    text = rendered(rows_table(["[a]", "b[/b]"], [["[/x]", None], ["[bold]y", 1.5]]))
+    assert [line.split() for line in text.splitlines() if line.strip(" ─")] == [
+        ["[a]", "b[/b]"],
+        ["[/x]"],
+        ["[bold]y", "1.5"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (None, None, "51.2 µs"),
+        (5.09e-5, 5.16e-5, "51.2 µs [50.9, 51.6 µs]"),
+        (9.9e-7, 1.2e-3, "51.2 µs [990 ns, 1.20 ms]"),
+    ],
+)
+def test_latency(low: float | None, high: float | None, text: str) -> None:
+    measurement = Measurement(Metric.LATENCY, 5.12e-5, Method.MEASURED, low, high)
+    assert format_latency(measurement) == text
+    emulated = replace(measurement, method=Method.EMULATED)
+    assert format_latency(emulated) == f"{text} (emulated)"
+
+
+@pytest.mark.parametrize(
+    ("objective", "text"),
+    [
+        (Objective.LATENCY, "2.97 times as fast as the baseline (95 % interval 2.91 to 3.02)"),
+        (Objective.MEMORY, "1.80 times less peak memory than the baseline (95 % interval 1.70"),
+        (Objective.ENERGY, "1.80 times less energy than the baseline (95 % interval 1.70 to"),
+    ],
+)
+def test_the_verdict_names_the_objective(objective: Objective, text: str) -> None:
+    device = replace(IMPROVED, gain=Estimate(1.8, 1.7, 1.9))
+    (line, *_) = verdict_lines(replace(tune_result(device), objective=objective))
+    assert text in line
+
+
+@pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.IMPROVED])
+def test_other_verdicts_are_said_as_they_are(verdict: Verdict) -> None:
+    (line, *_) = verdict_lines(tune_result(replace(IMPROVED, verdict=verdict)))
+    assert line.startswith(f"cpu: {verdict}.")
+
+
+def test_a_winner_of_another_speed() -> None:
+    device = replace(IMPROVED, winner=BASELINE, ratio=None)
+    assert "the baseline" in rendered(run_table(tune_result(device)))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (Estimate(1.02, 0.99, 1.05), "no significant difference: latency A / B = 1.020"),
+        (Estimate(2.0, 1.9, 2.1), "B is 2.000 times as fast as A: latency A / B = 2.000"),
+    ],
+)
+def test_comparisons(ratio: Estimate, text: str) -> None:
+    shown = comparison_text(Comparison(ratio, 0.012, 20), ("one", "other"))
+    assert shown.startswith("A: one\nB: other\n")
+    assert text in shown
+    assert shown.endswith("p = 0.012, 20 pairs.")

@@ -1,0 +1,294 @@
+"""The command from end to end: a real model tuned once, and what is done with the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.reader import StoreReader
+from db.records import Phase, RunStatus
+from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
+from farm.measurement import Metric, Outcome
+from tests.command import Command, start
+from tests.conftest import furnish
+
+COMMANDS = ("tune", "bench", "compare", "results", "query", "devices", "doctor")
+TUNE = ("tune", "model.onnx", "--data", "data.npz", "--local", "--budget", "6s")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A folder in which `farm tune` ran, and what it printed."""
+
+    folder: Path
+    found: dict[str, Any]
+    err: str
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A small model, tuned for real with three trials, on two devices of which one is missing."""
+    folder = tmp_path_factory.mktemp("tuned")
+    furnish(folder)
+    options = ("--trials", "3", "--devices", "cpu,dsp", "--output", "out", "--json")
+    process = start(folder, *TUNE, *options)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return Tuned(folder, json.loads(out), err)
+
+
+@pytest.fixture
+def farm_there(tuned: Tuned, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(tuned.folder, capsys)
+
+
+@pytest.fixture
+def reader(tuned: Tuned) -> Iterator[StoreReader]:
+    with StoreReader.open(str(tuned.folder / "farm.db")) as opened:
+        yield opened
+
+
+def test_only_the_object_is_on_standard_output(tuned: Tuned) -> None:
+    assert list(tuned.found) == ["run", "model", "devices", "output", "interrupted"]
+    assert "\x1b" not in tuned.err
+    assert tuned.err.splitlines()[0] == f"Run {tuned.found['run']}"
+    assert len(tuned.err.splitlines()) < 15, "quiet without a terminal"
+
+
+def test_the_object_says_what_was_found(tuned: Tuned) -> None:
+    cpu, dsp = tuned.found["devices"]
+    assert (cpu["status"], dsp["status"]) == ("tuned", "unavailable")
+    assert "DSP" in dsp["remedy"]
+    for side in ("baseline", "winner"):
+        latency = cpu[side]["latency"]
+        assert latency["unit"] == "s"
+        assert latency["method"] == "measured"
+        assert 1e-7 < latency["value"] < 1e-1
+        low, high = latency["ci"]
+        assert low <= latency["value"] <= high
+        assert cpu[side]["energy"]["method"] in ("measured", "modelled")
+    if cpu["ratio"] is not None:
+        assert cpu["ratio"]["estimate"] > 1
+    assert cpu["accuracy"]["samples"] == 10, "the confirmation part of 24 samples"
+    assert cpu["accuracy"]["on_real_data"] is True
+    assert sum(cpu["trials"].values()) == 3
+
+
+def test_the_winner_runs_as_delivered(tuned: Tuned) -> None:
+    (cpu, _) = tuned.found["devices"]
+    folder = Path(cpu["output"])
+    assert {p.name for p in folder.iterdir()} >= {
+        "model.onnx",
+        "session.json",
+        "run.py",
+        "provenance.json",
+    }
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["run"] == tuned.found["run"]
+    assert provenance["trial"] == cpu["winner"]["trial"]
+    assert provenance["model_sha256"] == tuned.found["model"]["sha256"]
+    ran = subprocess.run(
+        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_everything_is_in_the_store(tuned: Tuned, reader: StoreReader) -> None:
+    (run,) = reader.runs()
+    assert run.name == tuned.found["run"]
+    assert run.status is RunStatus.FINISHED
+    assert run.active_seconds > 1
+    trials = reader.trials(run=run.name)
+    assert {t.phase for t in trials} == {Phase.SEARCH, Phase.CONFIRM}
+    assert sum(t.phase is Phase.SEARCH for t in trials) == 3
+    baseline = reader.trial(tuned.found["devices"][0]["baseline"]["trial"])
+    details = json.loads(baseline.details)
+    assert set(details["assignment"]) == {"CPUExecutionProvider"}
+    assert details["warmup"]["values"] > 0
+    metrics = {m.metric for m in reader.measurements(baseline.id)}
+    assert {Metric.LATENCY, Metric.LATENCY_P50, Metric.THROUGHPUT, Metric.ACCURACY} <= metrics
+    blocks = reader.blocks(run.name, "cpu")
+    assert sum(block.kept for block in blocks) >= 11
+    assert all(block.sentinel_seconds for block in blocks)
+
+
+def test_a_finished_run_resumed_says_the_same(tuned: Tuned, farm_there: Command) -> None:
+    ended = farm_there("tune", "--resume", tuned.found["run"], "--json", "--local")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["devices"] == tuned.found["devices"]
+
+
+def test_results_in_every_format(tuned: Tuned, farm_there: Command) -> None:
+    table = farm_there("results", "--outcome", "ok").out
+    assert tuned.found["devices"][0]["winner"]["trial"][:8] in table
+    rows = list(csv.DictReader(io.StringIO(farm_there("results", "--format", "csv").out)))
+    objects = json.loads(farm_there("results", "--format", "json").out)
+    assert len(rows) == len(objects) >= 4
+    assert rows[0]["trial"] == objects[0]["trial"]
+    assert json.loads(rows[0]["candidate"])["engine"]
+    filtered = farm_there("results", "--device", "dsp")
+    assert filtered.code == 0
+    assert "No trial fits." in filtered.out
+    assert len(json.loads(farm_there("results", "--limit", "1", "--format", "json").out)) == 1
+
+
+def test_queries(farm_there: Command) -> None:
+    statement = "SELECT phase, count(*) AS n FROM trial WHERE device = 'cpu' GROUP BY phase"
+    found = json.loads(farm_there("query", statement, "--format", "json").out)
+    assert {"phase": "search", "n": 3} in found
+    assert farm_there("query", statement, "--format", "csv").out.startswith("phase,n\n")
+    assert "search" in farm_there("query", statement).out
+    for statement in ("SELECT '[/x]' AS \"[b]\"", "SELECT 1 LIMIT 0", "SELECT 9e999 AS x"):
+        for form in ("table", "csv", "json"):
+            assert farm_there("query", statement, "--format", form).code == 0
+
+
+def test_recorded_comparison(tuned: Tuned, farm_there: Command, reader: StoreReader) -> None:
+    run = tuned.found["run"]
+    pair = [t.id for t in reader.trials(run=run, phase=Phase.CONFIRM, outcome=Outcome.OK)][:2]
+    if len(pair) < 2:
+        pytest.skip("nothing was faster than the baseline in the search")
+    found = json.loads(farm_there("compare", *pair, "--json").out)
+    assert found["pairs"] >= 11
+    assert found["ratio"]["ci"][0] <= found["ratio"]["estimate"] <= found["ratio"]["ci"][1]
+    assert "95 % interval" in farm_there("compare", pair[0][:8], pair[1][:8]).out
+    alone = next(t.id for t in reader.trials(run=run, phase=Phase.SEARCH))
+    refused = farm_there.refused("compare", pair[0], alone)
+    assert "--measure" in refused
+
+
+@pytest.mark.slow
+def test_measured_comparison(tuned: Tuned, farm_there: Command, reader: StoreReader) -> None:
+    trials = reader.trials(run=tuned.found["run"], phase=Phase.SEARCH, outcome=Outcome.OK)
+    ended = farm_there("compare", trials[0].id, trials[1].id, "--measure", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["pairs"] == 15
+
+
+def test_bench_of_the_fake_baseline(farm: Command) -> None:
+    ended = farm("bench", "model.onnx", "--device", "fake", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert list(found) == ["run", "device", "trial", "candidate", "measurements"]
+    assert found["measurements"]["latency"]["value"] == pytest.approx(1e-3, rel=0.05)
+    assert found["measurements"]["latency"]["ci"] is not None
+
+
+@pytest.mark.slow
+def test_bench_of_a_candidate_and_of_its_trial(farm: Command) -> None:
+    candidate = Candidate(OnnxRuntimeCpu(threads=1, spinning=False))
+    (farm.folder / "candidate.json").write_text(to_json(candidate))
+    first = farm("bench", "model.onnx", "--candidate", "candidate.json", "--json")
+    assert first.code == 0, first.err
+    found = json.loads(first.out)
+    assert found["candidate"] == json.loads(to_json(candidate))
+    again = farm("bench", "--trial", found["trial"][:10])
+    assert again.code == 0, again.err
+    assert "onnxruntime-cpu 1 thread no-spin float32 on cpu" in again.out
+    (farm.folder / "model.onnx").write_bytes(
+        (farm.folder / "model.onnx").read_bytes().replace(b"test", b"best")
+    )
+    assert "is not the model" in farm.refused("bench", "--trial", found["trial"])
+
+
+def test_a_candidate_that_fails_says_why(farm: Command) -> None:
+    fault = '{"engine": {"kind": "fake", "fault": "crash"}}'
+    (farm.folder / "crash.json").write_text(fault)
+    sentence = farm.refused_after_start(
+        "bench", "model.onnx", "--device", "fake", "--candidate", "crash.json"
+    )
+    assert "SIGSEGV" in sentence
+    assert "run-error" in sentence
+    with StoreReader.open(str(farm.store)) as reader:
+        (run,) = reader.runs()
+        assert run.status is RunStatus.FAILED
+
+
+def test_devices(farm: Command) -> None:
+    table = farm("devices").out
+    assert "cpu" in table
+    assert "fake" not in table
+    found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)}
+    assert found["cpu"]["available"] is True
+    assert found["dsp"]["available"] is False
+    assert found["dsp"]["reason"]
+    assert found["dsp"]["remedy"]
+
+
+def test_doctor(farm: Command) -> None:
+    ended = farm("doctor")
+    assert ended.code == 0
+    assert "onnxruntime" in ended.out
+    assert not farm.store.exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(farm: Command, command: str) -> None:
+    ended = farm(command, "--help")
+    assert ended.code == 0
+    assert re.search(rf"Example:\s+farm {command}", ended.out), ended.out
+
+
+def test_help_and_version(farm: Command) -> None:
+    assert all(command in farm("--help").out for command in COMMANDS)
+    assert re.fullmatch(r"farm \d+\.\d+\.\d+\S*\n", farm("--version").out)
+
+
+def test_devices_that_are_not_there(farm: Command) -> None:
+    ended = farm("tune", "model.onnx", "--devices", "dsp", "--local")
+    assert ended.code == 1, "nothing could be tuned"
+    assert "unavailable" in ended.out
+    assert "dsp: to tune it, " in ended.out
+
+
+def test_a_metric_of_the_user(farm: Command) -> None:
+    (farm.folder / "mine.py").write_text(
+        "def half(outputs, labels):\n    assert outputs[0].shape[1:] == (1, 4)\n    return 0.5\n"
+        "def broken(outputs, labels):\n    raise ValueError('no idea')\n"
+    )
+    options = ("--trials", "1", "--output", "out")
+    ended = farm(*TUNE, *options, "--metric", "mine:half", "--json")
+    assert ended.code == 0, ended.err
+    accuracy = json.loads(ended.out)["devices"][0]["accuracy"]
+    assert (accuracy["metric"], accuracy["baseline"]) == ("mine:half", 0.5)
+    ended = farm(*TUNE, *options, "--metric", "mine:broken", "--json")
+    assert ended.code == 1
+    (device,) = json.loads(ended.out)["devices"]
+    assert device["reason"] == (
+        "the baseline cannot be measured (run-error): Metric 'mine:broken' raised "
+        "ValueError('no idea')."
+    )
+
+
+def test_labels_that_do_not_suit_the_outputs(farm: Command) -> None:
+    import numpy as np
+
+    arrays = dict(np.load(farm.folder / "data.npz"))
+    np.savez(farm.folder / "data.npz", **arrays, label=np.full(24, 77))
+    assert "labels up to 77" in farm.refused_after_start(*TUNE, "--trials", "1")
+    with StoreReader.open(str(farm.store)) as reader:
+        assert [run.status for run in reader.runs()] == [RunStatus.FAILED]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_metric_of_the_user_with_ray(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    (tmp_path / "mine.py").write_text("def half(outputs, labels):\n    return 0.5\n")
+    options = ("--metric", "mine:half", "--trials", "1", "--json", "--output", "out")
+    arguments = [a for a in TUNE if a != "--local"]
+    process = start(tmp_path, *arguments, *options)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    (device,) = json.loads(out)["devices"]
+    assert device["accuracy"]["metric"] == "mine:half"

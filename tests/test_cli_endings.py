@@ -1,0 +1,158 @@
+"""How a run ends before its time: Ctrl-C, a kill, a full disk. Nothing is lost, and it resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from db.reader import StoreReader
+from db.records import RunStatus
+from tests.command import Command, start
+from tests.conftest import furnish
+from tests.workers.processes import small_disk
+
+FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "30s")
+LOCAL = (*FAKE, "--local")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    furnish(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def reader(folder: Path) -> Iterator[StoreReader]:
+    with StoreReader.open(str(folder / "farm.db")) as opened:
+        yield opened
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> list[str]:
+    """Read standard error up to a line."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    for text in process.stderr:
+        lines.append(text.rstrip("\n"))
+        if line in text:
+            return lines
+    raise AssertionError(f"'{line}' did not come: {lines}")
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_gone(processes: list[psutil.Process], seconds: float = 15.0) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], "orphans"
+
+
+def resume(folder: Path, run: str, *options: str) -> dict[str, object]:
+    """Go on with a run to its end; its one device."""
+    process = start(folder, "tune", "--resume", run, "--json", *options)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    (device,) = json.loads(out)["devices"]
+    return device  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("stage", ["fake: baseline", "fake: best", "fake: confirmation"])
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(folder: Path, stage: str) -> None:
+    process = start(folder, *LOCAL)
+    lines = wait_for(process, stage)
+    time.sleep(0.5)
+    children = descendants(process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    run = lines[0].removeprefix("Run ")
+    last = err.splitlines()[-1]
+    assert last == (f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {run}")
+    assert "Traceback" not in err
+    assert_gone(children)
+    with StoreReader.open(str(folder / "farm.db")) as reader:
+        assert reader.run(run).status is RunStatus.INTERRUPTED
+        assert reader.run(run).active_seconds > 0
+        before = {t.id: t.attempts for t in reader.trials(run=run) if t.outcome}
+    device = resume(folder, run, "--local")
+    assert device["status"] == "tuned"
+    assert device["verdict"] == "improved"
+    with StoreReader.open(str(folder / "farm.db")) as reader:
+        assert reader.run(run).status is RunStatus.FINISHED
+        after = {t.id: t.attempts for t in reader.trials(run=run)}
+        assert {key: after[key] for key in before} == before, "no finished trial ran again"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_with_ray_leaves_no_process_behind(folder: Path, how: signal.Signals) -> None:
+    process = start(folder, *FAKE)
+    run = wait_for(process, "fake: best")[0].removeprefix("Run ")
+    time.sleep(0.5)
+    children = descendants(process)
+    assert any("child.py" in " ".join(child.cmdline()) for child in children)
+    if how is signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.send_signal(how)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}.get(
+        how, process.returncode
+    )
+    assert process.returncode != 0
+    assert_gone(children)
+    assert "Traceback" not in err
+    if how is signal.SIGKILL:
+        device = resume(folder, run)
+        assert device["verdict"] == "improved"
+        with StoreReader.open(str(folder / "farm.db")) as reader:
+            trials = reader.trials(run=run)
+            assert all(trial.outcome is not None for trial in trials)
+            assert len({(t.candidate_id, t.phase) for t in trials}) == len(trials)
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_store(folder: Path) -> None:
+    with small_disk(folder, "600k") as disk:
+        place = disk / "farm.db"
+        process = start(folder, *LOCAL, FARM_STORE=str(place))
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 2, err
+        assert out == ""
+        sentence = err.splitlines()[-1]
+        assert sentence.startswith(f"farm: The store at {place} cannot grow")
+        run = sentence.split()[-1]
+        with StoreReader.open(str(place)) as reader:
+            before = {t.id for t in reader.trials(run=run) if t.outcome}
+        assert before, "what was committed is there"
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        process = start(folder, "tune", "--resume", run, "--local", FARM_STORE=str(place))
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        with StoreReader.open(str(place)) as reader:
+            assert before <= {t.id for t in reader.trials(run=run) if t.attempts == 1}
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_output(farm: Command) -> None:
+    with small_disk(farm.folder, "8k") as disk:
+        options = ("--trials", "1", "--budget", "5s", "--local")
+        sentence = farm.refused_after_start(
+            "tune", "model.onnx", *options, "--output", disk / "out"
+        )
+        assert sentence.startswith(f"The winner cannot be written to {disk}/out/cpu: No space")
+        assert not (disk / "out" / "cpu").exists(), "no half winner"
+        run = sentence.split()[-1]
+        ended = farm("tune", "--resume", run, "--output", "elsewhere", "--local")
+        assert ended.code == 0, ended.err
+        assert (farm.folder / "elsewhere" / "cpu" / "model.onnx").exists()
