@@ -192,9 +192,9 @@ def tune(
     else:
         _print_tables(tables.run_table(result), tables.verdict_lines(result))
     if result.interrupted:
-        console.print(
+        typer.echo(
             f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}",
-            highlight=False,
+            err=True,
         )
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.any_tuned:

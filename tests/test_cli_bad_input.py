@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from db.store import Store
 from db.upgrade import VERSION_TABLE
 from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
+from tests.workers.processes import small_disk
 
 TUNE = ("tune", "model.onnx", "--devices", "fake", "--local", "--budget", "5s")
 
@@ -246,14 +247,6 @@ def test_an_output_that_holds_something_else(farm: Command, unchanged) -> None:
     assert mine.read_text() == "irreplaceable"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_that_is_not_writable(farm: Command, unchanged) -> None:
-    place = farm.folder / "out"
-    place.mkdir()
-    place.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    assert "not writable" in unchanged(*TUNE, "--devices", "cpu", "--output", "out")
-
-
 def test_a_store_that_is_none(farm: Command, unchanged) -> None:
     farm.store.write_text("a diary " * 999)
     assert "is not an SQLite database" in unchanged(*TUNE)
@@ -394,3 +387,32 @@ def test_a_model_that_checks_but_cannot_run(farm: Command, unchanged) -> None:
     proto.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(proto, farm.folder / "model.onnx")
     assert "NoSuchOperator" in unchanged(*TUNE)
+
+
+# A disk that may only be read
+
+
+@pytest.fixture
+def read_only(farm: Command) -> Iterator[Path]:
+    """A read-only file system with a store that holds nothing."""
+    with small_disk(farm.folder, "2m") as disk:
+        with Store.open(str(disk / "farm.db")):
+            pass
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield disk
+
+
+def test_a_store_that_is_read_only(farm: Command, read_only: Path) -> None:
+    store = read_only / "farm.db"
+    assert f"The store at {store} cannot be opened" in farm.refused(*TUNE, "--store", store)
+    ended = farm("results", "--store", store)
+    assert (ended.code, ended.err) == (0, ""), "but it may be read"
+    assert "cannot be" in farm.refused(*TUNE, "--store", read_only / "new" / "farm.db")
+
+
+def test_an_output_that_is_read_only(farm: Command, unchanged, read_only: Path) -> None:
+    sentence = unchanged(*TUNE, "--devices", "cpu", "--output", read_only / "out")
+    assert sentence == (
+        f"The winners cannot be written to {read_only}/out, because {read_only} is not writable. "
+        "Give another --output."
+    )

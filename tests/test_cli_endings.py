@@ -72,7 +72,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, stage: str) -> None:
     time.sleep(0.5)
     children = descendants(process)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     run = lines[0].removeprefix("Run ")
     last = err.splitlines()[-1]

@@ -7,10 +7,6 @@ reason for the loss, so the pool counts attempts and gives up on a job, never on
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import subprocess
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import psutil
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
+from workers.cluster import LOSSES, Cluster
 from workers.jobs import (
     BlockJob,
     BlockReport,
@@ -34,16 +30,12 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
-from workers.reaper import end_with_me
 from workers.worker import Worker
 
 MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 2
 _POLL_SECONDS = 0.5
 _START_SECONDS = 60.0
-# Anything that says "the machinery was lost". What the worker's own code raised arrives as a
-# RayTaskError, which is unpacked before these are looked at.
-_LOSSES = (RayError, ConnectionError)
 _T = TypeVar("_T")
 
 
@@ -67,11 +59,10 @@ class RayExecutor:
     ) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
         self._cache = cache
-        self._address = address
+        self._cluster = Cluster(self._profiles, address)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
-        self._reaper: subprocess.Popen[bytes] | None = None
-        self._start()
+        self._cluster.start()
 
     def prepare(self, device: str, workload: Workload) -> None:
         """Send a workload to the device's actor, and to every later one."""
@@ -95,7 +86,7 @@ class RayExecutor:
                 return
             try:
                 report: TrialReport = self._result(leases[0].reference)
-            except _LOSSES as loss:
+            except LOSSES as loss:
                 waiting.extendleft(self._lost(device, leases))
                 leases.clear()
                 if waiting[0][1] > MAX_ATTEMPTS:
@@ -151,10 +142,10 @@ class RayExecutor:
         """End the actors' children, the actors, and the cluster if it was started here."""
         if not ray.is_initialized():  # any other call would start it
             return
-        with contextlib.suppress(*_LOSSES):
+        with contextlib.suppress(*LOSSES):
             ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
         self._actors.clear()
-        self._stop()
+        self._cluster.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -168,27 +159,6 @@ class RayExecutor:
         self.close()
 
     # Machinery
-
-    def _start(self) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        resources = {f"device:{name}": 1.0 for name in self._profiles}
-        options: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
-        if self._address is None:
-            options |= {"include_dashboard": False, "resources": resources}
-            options |= {"num_gpus": 0, "_node_ip_address": "127.0.0.1"}
-        else:
-            options["address"] = self._address
-        ray.init(**options)
-        if self._address is None:
-            self._reaper = end_with_me(_raylet_children())
-
-    def _stop(self) -> None:
-        """Leave the cluster, and end it if it was started here."""
-        ray.shutdown()
-        if self._reaper is not None:
-            self._reaper.communicate()
-            self._reaper = None
 
     def _actor(self, device: str) -> Any:  # noqa: ANN401  (a Ray actor handle)
         if device not in self._actors:
@@ -220,7 +190,7 @@ class RayExecutor:
             try:
                 reference = submit(self._actor(device))
                 return self._result(reference) if fetch else reference
-            except _LOSSES as loss:
+            except LOSSES as loss:
                 if attempt == MAX_ATTEMPTS:
                     raise InfrastructureError(
                         f"The worker of device {device} was lost {attempt} times in a row: "
@@ -238,52 +208,14 @@ class RayExecutor:
     def _recover(self, device: str) -> None:
         """Drop the actor; start the cluster anew if it does not answer any more."""
         actor = self._actors.pop(device, None)
-        with contextlib.suppress(*_LOSSES):
-            if actor is not None:
+        if actor is not None:
+            with contextlib.suppress(*LOSSES):
                 ray.kill(actor)
-            if ray.is_initialized() and self._cluster_answers():
-                return
+        if self._cluster.answers():
+            return
         self._actors.clear()
-        self._stop()
-        self._start()
-
-    def _cluster_answers(self) -> bool:
-        """Whether the cluster can still give the resources of every device."""
-        deadline = time.monotonic() + 5.0
-        wanted = {f"device:{name}" for name in self._profiles}
-        while time.monotonic() < deadline and _local_raylet_lives(self._address):
-            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            if wanted <= set(resources):
-                return True
-            time.sleep(0.1)
-        return False
-
-
-def _local_raylet_lives(address: str | None) -> bool:
-    """Whether the raylet that this process started is running; a remote one is Ray's business."""
-    if address is not None:
-        return True
-    node = _local_node()
-    if node is None:
-        return False
-    return not any(
-        process.poll() is not None
-        for _, infos in node.all_processes.items()
-        for process in (info.process for info in infos)
-    )
-
-
-def _raylet_children() -> list[int]:
-    """Ray's agents on this machine, and the workers that are idle."""
-    node = _local_node()
-    raylets = node.all_processes.get("raylet", []) if node is not None else []
-    with contextlib.suppress(psutil.Error):
-        return [c.pid for info in raylets for c in psutil.Process(info.process.pid).children()]
-    return []
-
-
-def _local_node() -> Any:  # noqa: ANN401  (Ray's own record of what it started here)
-    return ray._private.worker._global_node  # noqa: SLF001  (there is no public question)
+        self._cluster.stop()
+        self._cluster.start()
 
 
 def _submit(job: TrialJob) -> Callable[[Any], Any]:

@@ -15,6 +15,8 @@ options.enable_mem_pattern = spec["enable_mem_pattern"]
 options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
 for key, value in spec["config_entries"].items():
     options.add_session_config_entry(key, value)
+if not spec["allow_cpu_fallback"]:
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
 provider = spec["provider"]
 arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
 if spec["plugin"]:

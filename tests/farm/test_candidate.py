@@ -93,7 +93,7 @@ class TestFile:
         assert read_candidate(path) == Candidate(OpenVino())
 
     def test_that_is_not_there(self, tmp_path):
-        with pytest.raises(CandidateError, match="Cannot read candidate file .*No such file"):
+        with pytest.raises(CandidateError, match=r"Cannot read candidate file .*No such file"):
             read_candidate(tmp_path / "nowhere.json")
 
     def test_that_is_not_text(self, tmp_path):

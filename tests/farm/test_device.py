@@ -74,7 +74,7 @@ class TestSelect:
         assert "Known devices: cpu, dsp, gpu." in str(caught.value)
 
     def test_one_that_is_like_nothing(self):
-        with pytest.raises(DeviceError, match="^Unknown device 'quantum'. Known devices: "):
+        with pytest.raises(DeviceError, match=r"^Unknown device 'quantum'\. Known devices: "):
             select_profiles(["quantum"], load_profiles())
 
     def test_the_fake_device_is_not_offered_but_can_be_asked_for(self):
@@ -84,5 +84,5 @@ class TestSelect:
         assert select_profiles(["fake"], load_profiles())[0].is_fake
 
     def test_none(self):
-        with pytest.raises(DeviceError, match="No device was named. Give at least one"):
+        with pytest.raises(DeviceError, match=r"No device was named\. Give at least one"):
             select_profiles([" "], load_profiles())

@@ -69,7 +69,7 @@ def test_sizes(text, count):
 @pytest.mark.parametrize("text", ["", "big", "-1", "5kib", "5 s"])
 def test_what_is_not_a_size(text):
     with pytest.raises(
-        OptionError, match="is not a size; write for example 4096, 64KiB or 1.5GiB"
+        OptionError, match=r"is not a size; write for example 4096, 64KiB or 1\.5GiB"
     ):
         parse_bytes(text)
 
@@ -80,7 +80,9 @@ def test_energies(text, joules):
 
 
 def test_what_is_not_an_energy():
-    with pytest.raises(OptionError, match="'1kWh' is not an energy; write for example 0.5J, 20mJ"):
+    with pytest.raises(
+        OptionError, match=r"'1kWh' is not an energy; write for example 0\.5J, 20mJ"
+    ):
         parse_joules("1kWh")
 
 

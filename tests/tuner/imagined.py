@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -29,15 +30,18 @@ from tuner.propose import Proposal, Stage
 from tuner.racing import RaceTrack
 from tuner.request import Constraints, Objective
 from tuner.search import Found, Search
+from workers.fingerprint import Fingerprint
 from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DeviceFacts,
     Failure,
     Limits,
     Part,
     TrialJob,
     TrialReport,
+    Workload,
 )
 from workers.process import ChildError
 from workers.protocol import Sample
@@ -77,6 +81,9 @@ class ImaginedExecutor:
         self.trials: list[tuple[Candidate, Part]] = []
         self.alive: set[str] = set()
         self.interrupt_at: int | None = None
+        self.engines: tuple[str, ...] = ("fake",)
+        self.prepared = ""
+        self.closed = False
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -111,6 +118,31 @@ class ImaginedExecutor:
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         self.alive.difference_update(trial_ids)
+
+    def prepare(self, device: str, workload: Workload) -> None:
+        self.prepared = workload.key
+
+    def describe(self, device: str) -> DeviceFacts:
+        machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
+        return DeviceFacts(machine, {"python": "3"}, self.engines)
+
+    def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
+        return ()
+
+    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        return {"model.onnx": b"imagined"}
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _report(self, job: TrialJob) -> TrialReport:
         traits = self._traits(job.candidate)

@@ -29,6 +29,7 @@ def calibrate(session: Session, target_seconds: float) -> int:
         if elapsed >= target_seconds:  # once more: it may have been interrupted
             elapsed = min(elapsed, session.timed(loops) / 1e9)
         if elapsed >= target_seconds:
+            settle()
             return loops
         # Aim a little above the target, and never trust one short sample by more than 10 times.
         growth = min(10.0, 1.1 * target_seconds / max(elapsed, 1e-9))

@@ -1,0 +1,116 @@
+"""Measuring candidates side by side, and comparing what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db.records import Phase, RunKind, RunStatus
+from db.store import Store
+from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.device import load_profiles
+from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
+from farm.measurement import Metric, Outcome
+from tests.conftest import furnish
+from tests.tuner.imagined import ImaginedExecutor, Traits, fakes
+from tuner.bench import (
+    BLOCKS,
+    Benchmark,
+    bench,
+    check_device,
+    compare_measured,
+    compare_recorded,
+    recall,
+)
+from tuner.request import TuneRequest
+from tuner.runs import check_model, check_request, start_run
+from workers.process import ChildError
+
+PROFILES = load_profiles()
+FAST, SLOW = fakes(0.5, 1.5)
+
+
+@pytest.fixture
+def empty() -> Iterator[Store]:
+    with Store.open(":memory:") as store:
+        yield store
+
+
+def measure(
+    store: Store, folder: Path, executor: ImaginedExecutor, *candidates: Candidate
+) -> tuple[Benchmark, ...]:
+    furnish(folder)
+    request = TuneRequest(str(folder / "model.onnx"), ("fake",))
+    opened = start_run(store, check_request(request, PROFILES), RunKind.BENCH)
+    return bench(store, executor, opened, PROFILES["fake"], candidates, lambda _: None)  # type: ignore[arg-type]
+
+
+def test_without_candidates_the_baseline_is_measured(empty: Store, tmp_path: Path) -> None:
+    (measured,) = measure(empty, tmp_path, ImaginedExecutor())
+    assert measured.candidate == Candidate(Fake())
+    latency = measured.measurements[Metric.LATENCY]
+    assert latency.value == pytest.approx(1e-3, rel=0.01)
+    assert len(latency.samples) == BLOCKS
+    assert latency.low is not None
+    assert {Metric.THROUGHPUT, Metric.ENERGY, Metric.LATENCY_P50} <= set(measured.measurements)
+    run = empty.run(measured.run)
+    assert (run.kind, run.status) == (RunKind.BENCH, RunStatus.FINISHED)
+    assert empty.trial(measured.trial_id).phase is Phase.BENCH
+
+
+def test_two_are_compared_side_by_side(empty: Store, tmp_path: Path) -> None:
+    slow, fast = measure(empty, tmp_path, ImaginedExecutor(), SLOW, FAST)
+    found = compare_measured(slow, fast)
+    assert found.ratio.value == pytest.approx(3.0, rel=0.01)
+    assert found.pairs == BLOCKS
+    recorded = compare_recorded(empty, empty.trial(slow.trial_id), empty.trial(fast.trial_id))
+    assert recorded == found, "from the store, the same"
+    turned = compare_recorded(empty, empty.trial(fast.trial_id), empty.trial(slow.trial_id))
+    assert turned.ratio.value == pytest.approx(1 / 3, rel=0.01)
+
+
+def test_what_did_not_run_side_by_side_is_not_compared(empty: Store, tmp_path: Path) -> None:
+    (slow,) = measure(empty, tmp_path, ImaginedExecutor(), SLOW)
+    (fast,) = measure(empty, tmp_path, ImaginedExecutor(), FAST)
+    with pytest.raises(OptionError, match="side by side in 0 blocks, and 8 are needed"):
+        compare_recorded(empty, empty.trial(slow.trial_id), empty.trial(fast.trial_id))
+
+
+@pytest.mark.parametrize(
+    ("traits", "error", "words"),
+    [
+        (Traits(outcome=Outcome.COMPILE_ERROR), InfrastructureError, "compile-error"),
+        (Traits(fails_in_block=3), InfrastructureError, "it leaked"),
+        (Traits(fails_in_detail=True), ChildError, "it fell"),
+    ],
+)
+def test_what_cannot_be_measured_says_why(
+    empty: Store, tmp_path: Path, traits: Traits, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        measure(empty, tmp_path, ImaginedExecutor({FAST: traits}), FAST)
+    (run,) = empty.runs()
+    assert run.status is RunStatus.FAILED
+
+
+def test_a_trial_is_recalled_by_the_beginning_of_its_id(empty: Store, tmp_path: Path) -> None:
+    (measured,) = measure(empty, tmp_path, ImaginedExecutor(), FAST)
+    recalled = recall(empty, measured.trial_id[:6])
+    assert recalled.candidate == FAST
+    assert recalled.request.model == str(tmp_path / "model.onnx")
+    checked = check_request(recalled.request, PROFILES)
+    check_model(checked, recalled.model_sha256, "It")
+    with pytest.raises(OptionError, match=r"^It: .* is not the model"):
+        check_model(checked, "0" * 64, "It")
+    with pytest.raises(NotInStore):
+        recall(empty, "nobody")
+
+
+def test_a_device_must_be_there_and_have_the_engine() -> None:
+    check_device(PROFILES["fake"], [FAST])
+    with pytest.raises(DeviceError, match="fake has no engine 'onnxruntime-cpu'"):
+        check_device(PROFILES["fake"], [Candidate(OnnxRuntimeCpu())])
+    with pytest.raises(DeviceError, match=r"Device dsp cannot be measured here: .*Remedy: "):
+        check_device(PROFILES["dsp"], [])
