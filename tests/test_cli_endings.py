@@ -64,7 +64,7 @@ def resume(folder: Path, run: str, *options: str) -> dict[str, object]:
     return device  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("stage", ["fake: baseline", "fake: best", "fake: confirmation"])
+@pytest.mark.parametrize("stage", ["fake: best", "fake: confirmation"])
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(folder: Path, stage: str) -> None:
     process = start(folder, *LOCAL)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from farm.candidate import Fake, to_json
 from farm.compile.artifact import MODEL_FILE, artifact_key, read_manifest
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
+from farm.units import format_bytes
 from workers.cache import Cache
 from workers.children import Children
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
 from workers.process import Child
+
+_COPIES = 3  # of the model: what a pass saves, what it loads again, and the artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Artifacts:
         target = self._cache.artifact(key)
         with self._cache.complete(target) as folder:
             if folder is not None:
+                self._check_room(job)
                 self._ask(job, "compile", folder=str(folder))
         return Artifact(key, target / MODEL_FILE, read_manifest(target).notes)
 
@@ -77,6 +83,17 @@ class Artifacts:
         if self._compiler is not None:
             self._compiler.kill()
             self._compiler = None
+
+    def _check_room(self, job: TrialJob) -> None:
+        """Tools word a full disk freely, and it is no fault of the candidate's."""
+        needed = _COPIES * self._cache.model(job.workload_key).stat().st_size
+        for folder in (self._cache.root, Path(tempfile.gettempdir())):
+            free = shutil.disk_usage(folder).free
+            if free < needed:
+                raise InfrastructureError(
+                    f"Compiling needs {format_bytes(needed)} in {folder}, and its disk has "
+                    f"{format_bytes(free)} left; make room there."
+                )
 
     def _ask(self, job: TrialJob, command: str, **arguments: str) -> Any:  # noqa: ANN401
         """Ask the compile child, a new one if the last died of another candidate."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tests import models
 from tests.workers import samples
-from tests.workers.processes import children, wait_until
+from tests.workers.processes import children, runs, wait_until
 from tests.workers.samples import fake, job
 from workers.executor import Executor, LocalExecutor
 from workers.jobs import BlockJob, DetailJob, Limits, TrialJob
@@ -175,7 +175,7 @@ class TestLosses:
         kill("ray::Worker")
         report = pool.run_block("fake", BlockJob((fake("a"), fake("b"))))
         assert report.samples.keys() == {"a", "b"}
-        assert not orphans & children()
+        assert gone(orphans)
 
     def test_the_cluster_is_started_anew_when_its_raylet_was_killed(self, pool):
         before = children()
@@ -187,13 +187,15 @@ class TestLosses:
             ("after", "ok"),
         ]
         assert descendants("raylet"), "a new one"
-        assert wait_until(lambda: not before & children()), "no orphan of the old cluster"
+        assert gone(before), "no orphan of the old cluster"
 
     def test_close_leaves_no_process(self, pool):
-        began = time.monotonic()
+        started = [process.pid for process in descendants("ray")]
+        started += children()
+        assert started
         pool.close()
-        assert wait_until(lambda: not descendants("ray") and not children(), 15.0)
-        assert time.monotonic() - began < 15.0
+        assert gone(started)
+        assert not children()
 
 
 def descendants(word: str) -> list[psutil.Process]:
@@ -209,9 +211,10 @@ def descendants(word: str) -> list[psutil.Process]:
     return found
 
 
-def kill(word: str) -> None:
-    victims = descendants(word)
-    assert victims
+def kill(*words: str) -> None:
+    """Found before the first is killed, for then the others have another parent."""
+    victims = [process for word in words for process in descendants(word)]
+    assert len(victims) >= len(words)
     for victim in victims:
         victim.send_signal(signal.SIGKILL)
 
@@ -224,10 +227,15 @@ def killed_at_work(*words: str) -> Iterator[None]:
     def watch() -> None:
         if wait_until(lambda: bool(children() - before), 20.0):
             time.sleep(0.5)
-            for word in words:
-                kill(word)
+            kill(*words)
 
     thread = threading.Thread(target=watch)
     thread.start()
     yield
     thread.join()
+
+
+def gone(pids: Iterable[int]) -> bool:
+    """Whether all of them end soon, wherever they hang in the tree of processes by now."""
+    waiting = list(pids)
+    return wait_until(lambda: not any(runs(pid) for pid in waiting), 15.0)

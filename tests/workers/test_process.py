@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.errors import FarmError
+from farm.errors import FarmError, InfrastructureError
 from farm.measurement import Outcome
 from farm.session import SessionSpec
 from tests.workers.processes import runs, wait_until
@@ -118,6 +118,15 @@ class TestFaults:
         child = start()
         with pytest.raises(ChildError, match="no_such"):
             child.request("no-such", 5.0)
+        assert child.alive
+
+    def test_a_full_disk_is_no_fault_of_a_candidate(self, start):
+        child = start()
+        child.request("load", 20.0, engine="sentinel", spec={}, model="", inputs="")
+        with pytest.raises(
+            InfrastructureError, match=r"'evaluate' failed on this machine: .*space"
+        ):
+            child.request("evaluate", 5.0, outputs="/dev/full")
         assert child.alive
 
     def test_an_interpreter_that_cannot_be_started_is_no_fault_of_a_candidate(self, start):

@@ -206,14 +206,19 @@ class TestArtifacts:
             worker.artifact_files("abc")
 
     def test_a_full_disk_is_no_fault_of_the_candidate(self, tmp_path):
+        large = models.mlp(width=4096)
         with small_disk(tmp_path) as folder:
             worker = Worker(samples.cpu_profile(), folder)
             try:
-                worker.prepare(samples.workload(models.mlp(width=4096)))
-                with pytest.raises(InfrastructureError, match="No space left on device"):
+                worker.prepare(samples.workload(large))
+                with pytest.raises(InfrastructureError) as caught:
                     worker.run_trial(job(BASELINE))
+                message = str(caught.value)
+                assert message.startswith("Compiling needs 2.0")
+                assert f" in {folder}, and its disk has " in message
+                assert message.endswith(" KiB left; make room there.")
                 with pytest.raises(InfrastructureError, match=r"cannot be written.*Make room"):
-                    worker.prepare(samples.workload(models.mlp(width=4096), key="other"))
+                    worker.prepare(samples.workload(large, key="other"))
             finally:
                 worker.close()
             assert not list(folder.glob("*/.draft-*"))

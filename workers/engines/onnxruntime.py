@@ -35,6 +35,7 @@ class OnnxRuntimeSession(Session):
 
     def __init__(self, model: Path, spec: SessionSpec) -> None:
         ort.set_default_logger_severity(4)
+        ort.disable_telemetry_events()  # nothing about the user's model leaves the machine
         try:
             self._session = ort.InferenceSession(
                 str(model),
