@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -185,7 +185,8 @@ def tune(
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
         run = earlier or start_run(opened, checked)
         console.print(f"Run [bold]{escape(run.name)}[/]", highlight=False)
-        with _resumable(run.name):
+        # Ray reports the death of its own processes on standard output, which is for results.
+        with _resumable(run.name), redirect_stdout(sys.stderr):
             result = tune_run(opened, run, _executors(local=local), progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))

@@ -14,11 +14,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 
 from farm.errors import CandidateError
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+BlockSize = Literal[16, 32, 64, 128]
+"""Weights that share one scale in block-wise quantisation."""
 
 
 class FloatType(StrEnum):
@@ -81,7 +85,7 @@ class WeightOnlyInt4:
 
     __pydantic_config__ = _STRICT
     kind: Literal["weight-only-int4"] = "weight-only-int4"
-    block_size: int = 32
+    block_size: BlockSize = 32
     accuracy_level: Literal[0, 4] = 0
     keep_float: tuple[str, ...] = ()
 
@@ -128,7 +132,7 @@ class OnnxRuntimeCpu:
 
     __pydantic_config__ = _STRICT
     kind: Literal["onnxruntime-cpu"] = "onnxruntime-cpu"
-    threads: int = 0
+    threads: Annotated[int, Field(ge=0)] = 0
     spinning: bool = True
     memory_pattern: bool = True
     graph_level: GraphLevel = GraphLevel.ALL
@@ -148,7 +152,7 @@ class OpenVino:
 
     __pydantic_config__ = _STRICT
     kind: Literal["openvino"] = "openvino"
-    threads: int = 0
+    threads: Annotated[int, Field(ge=0)] = 0
     pinning: bool = False
     cpu_operators: bool = False
 

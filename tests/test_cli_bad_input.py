@@ -21,9 +21,10 @@ TUNE = ("tune", "model.onnx", "--devices", "fake", "--local", "--budget", "5s")
 
 
 def tree(folder: Path) -> set[str]:
-    """What the farm wrote; ONNX Runtime keeps files of its own where caches go."""
+    """What the farm wrote; ONNX Runtime and Python keep files of their own."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    return {file for file in files if file != "cache" and not file.startswith("cache/Microsoft")}
+    others = ("cache/Microsoft", "__pycache__")
+    return {file for file in files if file != "cache" and not file.startswith(others)}
 
 
 @pytest.fixture

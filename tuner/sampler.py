@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import get_args
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from farm.candidate import (
+    BlockSize,
     CalibrationMethod,
     Candidate,
     DynamicInt8,
@@ -29,6 +31,7 @@ from tuner.history import Entry
 from tuner.space import OPTIONAL_OPTIMIZERS, Space
 
 Choice = str | int | bool
+_BLOCK_SIZES: dict[int, BlockSize] = {size: size for size in get_args(BlockSize)}
 _TRIES_PER_CANDIDATE = 20
 _FAILED_RATIO = 10.0  # what the estimator is told of a candidate that failed
 
@@ -137,7 +140,8 @@ def _decode_quantization(
         case "dynamic-int8":
             return DynamicInt8(per_channel=per_channel)
         case "weight-only-int4":
-            return WeightOnlyInt4(block_size=int(parameters["block_size"]), accuracy_level=4)
+            block_size = _BLOCK_SIZES[int(parameters["block_size"])]
+            return WeightOnlyInt4(block_size=block_size, accuracy_level=4)
         case _:
             return None
 
@@ -160,7 +164,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
-        "block_size": (16, 32, 64, 128),
+        "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}

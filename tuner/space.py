@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from farm.candidate import (
+    BlockSize,
     CalibrationMethod,
     Candidate,
     DynamicInt8,
@@ -24,7 +25,7 @@ from farm.candidate import (
 
 # Graph transformers of ONNX Runtime that change which kernels run, and are not always a gain.
 OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
-_INT4_BLOCKS = (32, 128)
+_INT4_BLOCKS: tuple[BlockSize, ...] = (32, 128)
 
 
 @dataclass(frozen=True, slots=True)

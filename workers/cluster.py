@@ -40,7 +40,7 @@ class Cluster:
         options: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         if self._address is None:
             options |= {"include_dashboard": False, "resources": self._resources}
-            options |= {"num_gpus": 0, "_node_ip_address": "127.0.0.1"}
+            options |= {"_node_ip_address": "127.0.0.1"}
         else:
             options["address"] = self._address
         ray.init(**options)

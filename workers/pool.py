@@ -163,8 +163,7 @@ class RayExecutor:
     def _actor(self, device: str) -> Any:  # noqa: ANN401  (a Ray actor handle)
         if device not in self._actors:
             profile = self._profiles[device]
-            # num_cpus=0: the farm decides what runs beside what, and Ray leaves threads alone.
-            remote: Any = ray.remote(num_cpus=0, resources={f"device:{device}": 1.0})(Worker)
+            remote: Any = ray.remote(**_ray_options(profile))(Worker)
             options = remote.options(max_restarts=0, max_task_retries=0)
             actor = options.remote(profile, self._cache)
             for workload in self._workloads.get(device, []):
@@ -216,6 +215,17 @@ class RayExecutor:
         self._actors.clear()
         self._cluster.stop()
         self._cluster.start()
+
+
+def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
+    """What the actor of a device asks Ray for: the device itself, and what its profile says."""
+    asked = dict(profile.ray_resources)
+    cpus, gpus = asked.pop("CPU", 0.0), asked.pop("GPU", 0.0)
+    return {
+        "num_cpus": cpus,
+        "num_gpus": gpus,
+        "resources": {f"device:{profile.name}": 1.0, **asked},
+    }
 
 
 def _submit(job: TrialJob) -> Callable[[Any], Any]:

@@ -18,7 +18,6 @@ from db.records import (
     Trial,
 )
 from db.store import Store
-from farm.candidate import Candidate, Fake
 from farm.measurement import Measurement, Method, Metric
 
 START = datetime(2026, 11, 21, 6, 53, 12, 250_000, tzinfo=UTC)
@@ -26,8 +25,13 @@ MACHINE = Machine.identify("bench-1", "Xeon", cores=4, memory_bytes=1 << 40)
 SOFTWARE = Software.identify('{"farm":"0.1.0","onnxruntime":"1.31.0"}')
 MODEL = Model("ab" * 32, "kws", opset=13, operators=40, parameters=24_000, macs=1 << 40)
 OTHER_MODEL = Model("cd" * 32, "ultraface", opset=9, operators=300, parameters=300_000, macs=9)
-FAST = CandidateRecord.of(Candidate(engine=Fake(seconds=1e-3)))
-SLOW = CandidateRecord.of(Candidate(engine=Fake(seconds=2e-3)))
+# Written out as schema 1 first kept them: a later version of the farm may add choices.
+_JSON = (
+    '{{"engine":{{"fault":"none","kind":"fake","noise":0.01,"seconds":{seconds},"serial":0}},'
+    '"precision":{{"float_type":"float32","quantization":null}}}}'
+)
+FAST = CandidateRecord("62b4f7483e58", _JSON.format(seconds=0.001), "fake 0.001 s float32")
+SLOW = CandidateRecord("ddc0c40f3f43", _JSON.format(seconds=0.002), "fake 0.002 s float32")
 ARTIFACT = Artifact("onnx-1234", MODEL.sha256, "onnx", 52_878)
 RUN = Run(
     name="kws-20261121-065312",
