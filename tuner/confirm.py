@@ -133,7 +133,8 @@ class Confirmation:
             if done < MIN_PAIRS:
                 return True
             left = self._budget.left - 2 * _DETAIL_SECONDS
-            return done < MAX_PAIRS and left > seconds_each
+            # Nothing was run by this invocation: the run was resumed after these blocks were enough.
+            return done < MAX_PAIRS and 0.0 < seconds_each < left
 
         blocks = list(self._track.rounds(entries, jobs, wanted))
         self._executor.release(device, [job.trial_id for job in jobs])
