@@ -133,7 +133,7 @@ class Confirmation:
             if done < MIN_PAIRS:
                 return True
             left = self._budget.left - 2 * _DETAIL_SECONDS
-            # Nothing was run by this invocation: the run was resumed after these blocks were enough.
+            # No seconds: this invocation ran nothing, so the blocks were enough before.
             return done < MAX_PAIRS and 0.0 < seconds_each < left
 
         blocks = list(self._track.rounds(entries, jobs, wanted))
