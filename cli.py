@@ -6,6 +6,7 @@ farm raises on purpose becomes one sentence and exit code 2.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
@@ -99,9 +100,15 @@ def tune(
     metric: Annotated[
         str, typer.Option(metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
     ] = "",
-    objective: Annotated[Objective, typer.Option(help="What to minimise.")] = Objective.LATENCY,
+    objective: Annotated[
+        Objective, typer.Option(metavar="NAME", help="latency, memory or energy.")
+    ] = Objective.LATENCY,
     budget: Annotated[
-        str, typer.Option(metavar="TIME", help="Time per device, for example 90s or 2m.")
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="Time per device, confirmation included: 90s, 2m. Starting comes on top.",
+        ),
     ] = "2m",
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many candidates per device.")
@@ -304,7 +311,9 @@ def results(
     model: Annotated[str | None, typer.Option(metavar="NAME|SHA", help="Only this model.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
-    outcome: Annotated[Outcome | None, typer.Option(help="Only trials that ended so.")] = None,
+    outcome: Annotated[
+        Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many rows.")] = 50,
     output_format: Annotated[
         Format, typer.Option("--format", help="How rows are written.")
@@ -530,7 +539,8 @@ def _one_sentence() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _one_sentence():
         app(prog_name="farm")
 

@@ -77,8 +77,7 @@ def load_dataset(path: Path, model: Model) -> Dataset:
     """Read a ``.npz`` file whose arrays are named like the model's inputs.
 
     Each array has the samples on its first axis and then the input's shape, with or without a
-    leading batch axis of 1. An array ``label`` or ``labels`` holds one class per sample. With
-    one input and one array besides the labels, the array's name does not matter.
+    leading batch axis of 1. An array ``label`` or ``labels`` holds one class per sample.
 
     Raises DataError: no such file, not a ``.npz``, pickled objects, names, shapes or types that
     do not fit, NaN or infinity, differing counts, fewer than ``MIN_SAMPLES`` samples.
@@ -91,7 +90,7 @@ def load_dataset(path: Path, model: Model) -> Dataset:
     }
     counts = {name: len(array) for name, array in inputs.items()}
     if labels is not None:
-        counts["labels"] = len(labels)
+        counts["label"] = len(labels)
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} in '{name}'" for name, count in counts.items())
         raise DataError(f"The arrays in {path} differ in their number of samples: {found}.")
@@ -186,8 +185,6 @@ _Matched = list[tuple[TensorSpec, tuple[str, Array]]]
 def _match_names(arrays: Mapping[str, Array], model: Model, path: Path) -> _Matched:
     """Pair every input with the array that holds its samples, and that array's name."""
     expected = [spec.name for spec in model.inputs]
-    if len(expected) == 1 and len(arrays) == 1:
-        return [(model.inputs[0], next(iter(arrays.items())))]
     if sorted(arrays) != sorted(expected):
         raise DataError(
             f"The arrays in {path} must be named like the model's inputs: expected "

@@ -18,6 +18,7 @@ from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
 from tuner.statistics import Comparison
 
+_RESULT_COLUMNS = 10  # without the message, which is shown only where there is one
 _MISSING = "-"
 
 
@@ -54,6 +55,8 @@ def results_table(rows: Sequence[Result]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("latency", "accuracy", "memory", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
+    if any(row.message for row in rows):
+        table.add_column("message", overflow="fold", ratio=1)
     for row in rows:
         outcome = str(row.outcome or "pending")
         _add(
@@ -68,6 +71,7 @@ def results_table(rows: Sequence[Result]) -> Table:
             _accuracy(row.accuracy),
             _bytes(row.memory),
             _energy(row.energy),
+            *([row.message] if len(table.columns) > _RESULT_COLUMNS else []),
         )
     return table
 

@@ -103,8 +103,9 @@ class Confirmation:
 
     def _trial(self, entry: Entry) -> Entry:
         confirmed = next(iter(self._journal.run_trials([entry.candidate], Phase.CONFIRM)))
-        device, label = self._journal.scope.device, entry.candidate.label()
-        self._listen(TrialFinished(device, label, confirmed.outcome, confirmed.message))
+        if not confirmed.ok:  # the count of trials is that of the search
+            device, label = self._journal.scope.device, entry.candidate.label()
+            self._listen(TrialFinished(device, label, confirmed.outcome, confirmed.message))
         return confirmed
 
     def _breaks_limit(self, entry: Entry, reference: Entry) -> bool:

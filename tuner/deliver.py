@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -35,11 +35,13 @@ def check_output(checked: Checked) -> None:
             f"The winners cannot be written to {folder}, because {place} is a file. Give another "
             "--output."
         )
-    if not os.access(place, os.W_OK | os.X_OK):
+    try:
+        tempfile.TemporaryDirectory(prefix=".farm-", dir=place).cleanup()
+    except OSError as error:
         raise OptionError(
-            f"The winners cannot be written to {folder}, because {place} is not writable. Give "
-            "another --output."
-        )
+            f"The winners cannot be written to {folder}, because {place} is not writable "
+            f"({error.strerror}). Give another --output."
+        ) from None
     for target in (absolute / device for device in devices):
         if target.exists() and not ((target / _MARK).is_file() or _is_empty(target)):
             raise OptionError(

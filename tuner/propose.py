@@ -101,17 +101,17 @@ class Proposer:
         for entry in ranked(e for e in history if _is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)
         settings = list(best.values())[:_BEST]
-        rewritable = _is_rewritable(history)
-        lists = [self._variants(candidate, rewritable=rewritable) for candidate in settings]
+        lists = [self._variants(candidate) for candidate in settings]
         for row in zip_longest(*lists):
             yield from (candidate for candidate in row if candidate is not None)
 
-    def _variants(self, candidate: Candidate, *, rewritable: bool) -> list[Candidate]:
+    def _variants(self, candidate: Candidate) -> list[Candidate]:
         """Every precision of a float candidate; floats go first, with their graphs rewritten."""
         precisions = self._space.precisions(candidate.engine)
         others = [replace(candidate, precision=precision) for precision in precisions]
         floats = [c for c in others if c.precision.quantization is None][:1]
-        rewritten = [replace(c, rewritten=True) for c in (candidate, *floats) if rewritable]
+        graphs = (candidate, *floats) if self._space.rewritable else ()
+        rewritten = [replace(c, rewritten=True) for c in graphs]
         return [*floats, *rewritten, *others]
 
     def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
@@ -142,24 +142,12 @@ class Proposer:
 
     def _neighbours(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         best = ranked(history)[:_BEST]
-        rewritable = _is_rewritable(history)
         for entry in best:
             yield from self._space.neighbours(entry.candidate)
-            if rewritable:
-                yield replace(entry.candidate, rewritten=not entry.candidate.rewritten)
 
 
 def _is_plain_float(candidate: Candidate) -> bool:
     return candidate.precision == Precision() and not candidate.rewritten
-
-
-def _is_rewritable(history: Sequence[Entry]) -> bool:
-    """False where the fake engine runs, and once it showed that no pattern can be rewritten."""
-    return not any(
-        e.candidate.engine.kind == "fake"
-        or (e.candidate.rewritten and e.outcome is Outcome.COMPILE_ERROR)
-        for e in history
-    )
 
 
 def _quantised(entry: Entry) -> bool:

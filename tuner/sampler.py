@@ -165,7 +165,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
         "block_size": tuple(_BLOCK_SIZES),
-        "rewritten": (False, True),
+        "rewritten": (False, True) if space.rewritable else (False,),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
 

@@ -31,7 +31,7 @@ COHORT_RULES = RaceRules(max_blocks=15)
 EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
-_CONFIRM_SHARE = 0.4  # of the budget, at most, is kept for the confirmation
+_CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
 
 
 @dataclass(frozen=True, slots=True)

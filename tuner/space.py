@@ -36,12 +36,14 @@ class Space:
     openvino_float_types: arithmetic that OpenVINO is good at here.
     quantizable: names of operators by kind of quantisation, in graph order; empty where a kind
     applies to none.
+    rewritable: whether the graph has slow patterns that can be rewritten.
     """
 
     engines: tuple[str, ...]
     cores: int
     openvino_float_types: tuple[FloatType, ...] = (FloatType.FLOAT32,)
     quantizable: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rewritable: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options."""
@@ -90,7 +92,8 @@ class Space:
             replace(candidate, precision=replace(candidate.precision, quantization=q))
             for q in _quantization_neighbours(candidate.precision)
         )
-        near = dict.fromkeys((*engines, *floats, *quantised))
+        graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
+        near = dict.fromkeys((*graphs, *engines, *floats, *quantised))
         near.pop(candidate, None)
         return tuple(near)
 
@@ -115,6 +118,7 @@ class Space:
                     replace(engine, memory_pattern=not engine.memory_pattern),
                     replace(engine, saved_graph=not engine.saved_graph),
                     *(replace(engine, graph_level=level) for level in GraphLevel),
+                    replace(engine, disabled_optimizers=()),
                     *(
                         replace(engine, disabled_optimizers=(name,))
                         for name in OPTIONAL_OPTIMIZERS

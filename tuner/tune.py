@@ -29,6 +29,7 @@ from tuner.results import (
     Measured,
     Status,
     TuneResult,
+    Verdict,
 )
 from tuner.runs import Memory, OpenRun, open_journal
 from tuner.search import Search, count_outcomes
@@ -147,7 +148,8 @@ class _Tuning:
             names = executor.quantizable(profile.name, job)
         except ChildError:
             names = {}  # the model cannot be prepared: quantised candidates will say why
-        return replace(space, quantizable=names)
+        rewritable = bool(names.pop("rewritten", ()))
+        return replace(space, quantizable=names, rewritable=rewritable)
 
     def _result(
         self,
@@ -157,12 +159,14 @@ class _Tuning:
         confirmed: Confirmed,
         track: RaceTrack,
     ) -> DeviceResult:
+        nothing = confirmed.verdict is Verdict.NONE_WITHIN_LIMITS
         result = DeviceResult(
             profile.name,
-            Status.TUNED,
+            Status.FAILED if nothing else Status.TUNED,
+            reason=str(confirmed.verdict) if nothing else "",
             verdict=confirmed.verdict,
             baseline=_measured(confirmed.baseline),
-            winner=_measured(confirmed.winner),
+            winner=None if nothing else _measured(confirmed.winner),
             ratio=confirmed.ratio,
             gain=confirmed.gain,
             accuracy=self._accuracy(confirmed),
@@ -170,7 +174,7 @@ class _Tuning:
             disturbed=track.disturbed,
             tolerated=track.tolerated,
         )
-        if profile.is_fake:  # it has no model that could be delivered
+        if nothing or profile.is_fake:  # the fake device has no model that could be delivered
             return result
         files = executor.artifact_files(profile.name, confirmed.winner.artifact_key)
         winner = confirmed.winner.candidate

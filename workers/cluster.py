@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -14,11 +16,13 @@ import psutil
 import ray
 from ray.exceptions import RayError
 
+from farm.errors import InfrastructureError
 from workers.reaper import end_with_me
 
 # Anything that says "the machinery was lost". What a worker's own code raised arrives as a
 # RayTaskError, which is unpacked before these are looked at.
 LOSSES = (RayError, ConnectionError)
+_START_ATTEMPTS = 3
 _ANSWER_SECONDS = 5.0
 
 
@@ -43,7 +47,10 @@ class Cluster:
             options |= {"_node_ip_address": "127.0.0.1"}
         else:
             options["address"] = self._address
-        ray.init(**options)
+        terminated = signal.getsignal(signal.SIGTERM)
+        _init(options)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminated)  # Ray has put its own in its place
         if self._address is None:
             self._reaper = end_with_me(_raylet_children())
 
@@ -72,6 +79,22 @@ class Cluster:
         node = _local_node() if self._address is None else None
         started = node.all_processes.values() if node is not None else ()
         return all(info.process.poll() is None for infos in started for info in infos)
+
+
+def _init(options: dict[str, Any]) -> None:
+    """Start Ray; again if it was too slow, which happens on a machine that is very busy.
+
+    Raises InfrastructureError when it does not start three times in a row.
+    """
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(**options)
+        except Exception as error:  # noqa: BLE001  (Ray raises this very class)
+            ray.shutdown()
+            if attempt == _START_ATTEMPTS:
+                raise InfrastructureError(f"Ray does not start on this machine: {error}") from None
+        else:
+            return
 
 
 def _raylet_children() -> list[int]:

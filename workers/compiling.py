@@ -14,6 +14,7 @@ import onnx
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
 from farm.compile.artifact import Compiler
+from farm.compile.rewrite import rewrite
 from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child import read_feeds
@@ -46,14 +47,26 @@ def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
 def quantizable_names(workload: Path) -> dict[str, list[str]]:
     """Names of the operators that each kind of quantisation applies to, in graph order.
 
+    Under ``rewritten``: names of the passes that can rewrite the graph, empty if none can.
+
     Raises EngineError with the compile error's sentence.
     """
     kinds = (StaticInt8(), DynamicInt8(), WeightOnlyInt4())
     try:
         compiler = _compiler(workload)
-        return {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
+        names = {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
+        return names | {"rewritten": _rewriting_passes(compiler)}
     except CompileError as error:
         raise EngineError(str(error)) from error
+
+
+def _rewriting_passes(compiler: Compiler) -> list[str]:
+    """Names of the passes that would rewrite something in this graph."""
+    prepared = compiler.prepared()
+    try:
+        return list(rewrite(prepared).passes[len(prepared.passes) :])
+    except CompileError:
+        return []
 
 
 def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:

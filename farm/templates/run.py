@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import onnxruntime as ort
 
+INPUTS = []  # name, shape, type
 folder = pathlib.Path(__file__).parent
 spec = json.loads((folder / "session.json").read_text())
 options = ort.SessionOptions()
@@ -28,7 +29,6 @@ else:
     arguments["providers"] = [(provider, spec["provider_options"])]
 session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
 
-INPUTS = []  # name, shape, type
 rng = np.random.default_rng(0)
 feeds = {name: rng.random(shape).astype(kind) for name, shape, kind in INPUTS}
 for output, value in zip(session.get_outputs(), session.run(None, feeds)):

@@ -93,11 +93,11 @@ def test_scalars_and_several_inputs(tmp_path, three_inputs):
     assert all(isinstance(array, np.ndarray) for array in feed.values()), "scalars are arrays too"
 
 
-def test_one_array_for_one_input_needs_no_name(tmp_path, model):
-    path = write(tmp_path, features=normal(20, 32), labels=np.zeros((20, 1), np.uint8))
-    dataset = load_dataset(path, model)
-    assert list(dataset.inputs) == ["x"]
-    assert dataset.labels.tolist() == [0] * 20
+def test_one_array_for_one_input_needs_its_name_too(tmp_path, model):
+    path = write(tmp_path, features=normal(20, 32))
+    assert "expected 'x' (and 'label', if there are labels), found 'features'" in refusal(
+        path, model
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "bool"])
@@ -202,7 +202,7 @@ def test_values_too_large_for_the_type(tmp_path, model):
 def test_counts_that_differ(tmp_path, model):
     path = write(tmp_path, x=normal(12, 32), label=np.zeros(13, int))
     assert refusal(path, model) == (
-        f"The arrays in {path} differ in their number of samples: 12 in 'x', 13 in 'labels'."
+        f"The arrays in {path} differ in their number of samples: 12 in 'x', 13 in 'label'."
     )
 
 
