@@ -18,7 +18,6 @@ from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
 from tuner.statistics import Comparison
 
-_RESULT_COLUMNS = 10  # without the message, which is shown only where there is one
 _MISSING = "-"
 
 
@@ -49,14 +48,12 @@ def verdict_lines(result: TuneResult) -> list[str]:
 
 
 def results_table(rows: Sequence[Result]) -> Table:
-    """Trials as ``farm results`` shows them."""
+    """Trials as ``farm results`` shows them; a failed one with its message."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("trial", "run", "device", "phase", "candidate", "outcome"):
         table.add_column(name, overflow="fold")
     for name in ("latency", "accuracy", "memory", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
-    if any(row.message for row in rows):
-        table.add_column("message", overflow="fold", ratio=1)
     for row in rows:
         outcome = str(row.outcome or "pending")
         _add(
@@ -65,13 +62,12 @@ def results_table(rows: Sequence[Result]) -> Table:
             row.run,
             row.device,
             str(row.phase),
-            row.candidate,
+            f"{row.candidate}: {row.message}" if row.message else row.candidate,
             outcome,
             _latency(row.latency),
             _accuracy(row.accuracy),
             _bytes(row.memory),
             _energy(row.energy),
-            *([row.message] if len(table.columns) > _RESULT_COLUMNS else []),
         )
     return table
 
