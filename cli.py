@@ -197,7 +197,7 @@ def tune(
             result = tune_run(opened, run, _executors(local=local), progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
-    else:
+    elif result.devices:
         _print_tables(tables.run_table(result), tables.verdict_lines(result))
     if result.interrupted:
         typer.echo(

@@ -154,6 +154,7 @@ def _rows(connection: Connection, sql: str) -> Table:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise OptionError(
             f"The database refused the statement: {first_line(cause)}. "
-            "Write one SELECT; a query cannot change the store."
+            "Write one SELECT; docs/reference/store.md lists the tables and columns, and a query "
+            "cannot change the store."
         ) from error
     raise OptionError("The statement returns no rows. Write one SELECT.")
