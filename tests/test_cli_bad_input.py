@@ -414,6 +414,6 @@ def test_a_store_that_is_read_only(farm: Command, read_only: Path) -> None:
 def test_an_output_that_is_read_only(farm: Command, unchanged, read_only: Path) -> None:
     sentence = unchanged(*TUNE, "--devices", "cpu", "--output", read_only / "out")
     assert sentence == (
-        f"The winners cannot be written to {read_only}/out, because {read_only} is not writable. "
-        "Give another --output."
+        f"The winners cannot be written to {read_only}/out, because {read_only} is not writable "
+        "(Read-only file system). Give another --output."
     )
