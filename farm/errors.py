@@ -6,6 +6,7 @@ FarmError
 │   ├── DataError       the --data file: names, shapes, types, values
 │   ├── DeviceError     a device profile that is unknown, malformed or not there
 │   ├── CandidateError  a candidate or package description that cannot be read
+│   ├── PlanError       a memory or schedule problem that makes no sense
 │   └── OptionError     a limit, budget or option that contradicts itself or the facts
 ├── StoreError          the store cannot be used: locked, newer, read-only, disk full
 │   └── NotInStore      the run, trial or model that was asked for is not in the store
@@ -41,6 +42,10 @@ class DeviceError(InputError):
 
 class CandidateError(InputError):
     """A candidate file cannot be read."""
+
+
+class PlanError(InputError):
+    """A problem that was given to a planner makes no sense."""
 
 
 class OptionError(InputError):

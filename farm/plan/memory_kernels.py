@@ -1,0 +1,335 @@
+"""The inner loops of the memory planner, over plain integers.
+
+Every function here works on lists of int as it stands, and on int64 arrays once compiled: tiny
+problems run uncompiled, because compiling takes longer than solving them. ``compiled`` is the
+only place that knows numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+FAILED, SOLVED, STOPPED = 0, 1, -1
+
+# A frame of the search: a group of buffers that share sections, directly or through each other.
+_GROUP, _COUNT, _SPARE = 0, 1, 2  # where its buffers lie in the pool, how many, what is free
+_LEVEL, _RANK = 3, 4  # offset and rank of the buffer that was placed last below the group
+_NEXT, _END = 5, 6  # candidates that were not tried yet
+_MARK, _REST = 7, 8  # length of the trail before the candidate; groups that are still to be solved
+FRAME_FIELDS = 9
+
+
+class Ints(Protocol):
+    """A list of int or, in compiled code, an array of int64."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+    def __len__(self) -> int: ...
+
+
+class Board(NamedTuple):
+    """A problem whose buffers are numbered by rank, and the memory that a search needs.
+
+    sizes, first, end: per buffer, its size and the sections ``first <= s < end`` it is alive in.
+    twin: per buffer, the next lower rank with equal size and sections, or -1.
+    members, members_at: buffers of section s are ``members[members_at[s]:members_at[s + 1]]``.
+    overlaps, overlaps_at: the same for the buffers that share a section with a buffer.
+    state: per buffer its lowest possible offset, then per section the lowest of these among its
+    open buffers, then per section the sum of the sizes of its open buffers, then per buffer
+    whether it is placed. trail: its length, then pairs of a position in ``state`` and the value
+    to restore. stop: one value, set from outside to end the search.
+    """
+
+    sizes: Ints
+    first: Ints
+    end: Ints
+    twin: Ints
+    members: Ints
+    members_at: Ints
+    overlaps: Ints
+    overlaps_at: Ints
+    state: Ints
+    trail: Ints
+    pool: Ints
+    candidates: Ints
+    frames: Ints
+    stop: Ints
+
+
+def search(board: Board, capacity: int, most_nodes: int) -> int:
+    """Place all buffers within the capacity: SOLVED, FAILED (impossible) or STOPPED.
+
+    Goes through the placements in which no buffer can be pushed down, lowest offset first. A
+    placement of a buffer splits the open ones into groups that share no section; these are solved
+    one after another, and when one fails, the placement has failed whatever the others do.
+    On success the offsets are the first values of ``board.state``. most_nodes: placements tried.
+    """
+    frames = board.frames
+    top = 0
+    open_frame(board, 0)
+    for _ in range(most_nodes):
+        if board.stop[0] != 0:
+            return STOPPED
+        while frames[top + _NEXT] == frames[top + _END]:
+            if top == 0:
+                return FAILED
+            top -= FRAME_FIELDS
+            undo(board, frames[top + _MARK])
+        buffer = board.candidates[frames[top + _NEXT]]
+        frames[top + _NEXT] += 1
+        if not place(board, top, buffer, capacity):
+            undo(board, frames[top + _MARK])
+            continue
+        list_rest(board, top, buffer)
+        while not next_group(board, top, buffer):
+            if top == 0:
+                return SOLVED
+            top -= FRAME_FIELDS
+            buffer = board.candidates[frames[top + _NEXT] - 1]
+        top += FRAME_FIELDS
+        open_frame(board, top)
+    return STOPPED
+
+
+def open_frame(board: Board, top: int) -> None:
+    """List the candidates of a group, lowest offset first, then lowest rank.
+
+    A candidate lies at or above the buffer before it, and starts below the lowest end that any
+    open buffer could have: otherwise that buffer would fit underneath, which is at least as good.
+    """
+    frames, state, candidates = board.frames, board.state, board.candidates
+    placed = len(state) - len(board.sizes)
+    begin, count = frames[top + _GROUP], frames[top + _COUNT]
+    level, rank = frames[top + _LEVEL], frames[top + _RANK]
+    lowest_end = 1 << 62
+    for position in range(begin, begin + count):
+        buffer = board.pool[position]
+        lowest_end = min(lowest_end, state[buffer] + board.sizes[buffer])
+    start = frames[top + _NEXT]
+    end = start
+    for position in range(begin, begin + count):
+        buffer = board.pool[position]
+        offset = state[buffer]
+        if offset < level or offset >= lowest_end or (offset == level and buffer < rank):
+            continue
+        twin = board.twin[buffer]
+        if twin >= 0 and state[placed + twin] == 0:
+            continue
+        slot = end
+        while slot > start and (
+            state[candidates[slot - 1]] > offset
+            or (state[candidates[slot - 1]] == offset and candidates[slot - 1] > buffer)
+        ):
+            candidates[slot] = candidates[slot - 1]
+            slot -= 1
+        candidates[slot] = buffer
+        end += 1
+    frames[top + _END] = end
+    frames[top + _MARK] = board.trail[0]
+
+
+def place(board: Board, top: int, buffer: int, capacity: int) -> bool:
+    """Place a buffer at its lowest offset; False where some section then exceeds the capacity."""
+    state = board.state
+    buffers, sections = len(board.sizes), len(board.members_at) - 1
+    placed = len(state) - buffers
+    offset = state[buffer]
+    roof = offset + board.sizes[buffer]
+    if roof > capacity:
+        return False
+    change(board, placed + buffer, 1)
+    low, high = board.first[buffer], board.end[buffer]
+    for section in range(low, high):
+        total = buffers + sections + section
+        change(board, total, state[total] - board.sizes[buffer])
+    for position in range(board.overlaps_at[buffer], board.overlaps_at[buffer + 1]):
+        other = board.overlaps[position]
+        if state[placed + other] == 0 and state[other] < roof:
+            change(board, other, roof)
+            low, high = min(low, board.first[other]), max(high, board.end[other])
+    group, count = board.frames[top + _GROUP], board.frames[top + _COUNT]
+    for position in range(group, group + count):
+        other = board.pool[position]
+        if state[placed + other] == 0 and (
+            state[other] < offset or (state[other] == offset and other < buffer)
+        ):
+            support = lowest_support(board, other, offset)
+            if support + board.sizes[other] > capacity:
+                return False
+            change(board, other, support)
+            low, high = min(low, board.first[other]), max(high, board.end[other])
+    for section in range(low, high):
+        lowest = 1 << 62
+        for position in range(board.members_at[section], board.members_at[section + 1]):
+            other = board.members[position]
+            if state[placed + other] == 0 and state[other] < lowest:
+                lowest = state[other]
+        if lowest != state[buffers + section]:
+            change(board, buffers + section, lowest)
+    return fits(board, top, offset, capacity)
+
+
+def lowest_support(board: Board, buffer: int, level: int) -> int:
+    """The lowest offset of a buffer that can only lie on one of the open ones at ``level``."""
+    state = board.state
+    placed = len(state) - len(board.sizes)
+    lowest = 1 << 62
+    for position in range(board.overlaps_at[buffer], board.overlaps_at[buffer + 1]):
+        other = board.overlaps[position]
+        if state[placed + other] == 0:
+            lowest = min(lowest, max(level, state[other]) + board.sizes[other])
+    return lowest
+
+
+def fits(board: Board, top: int, level: int, capacity: int) -> bool:
+    """Whether what is open in every section of the frame's group still fits above ``level``."""
+    state, frames = board.state, board.frames
+    buffers, sections = len(board.sizes), len(board.members_at) - 1
+    group, count = frames[top + _GROUP], frames[top + _COUNT]
+    high = 0
+    for position in range(group, group + count):
+        high = max(high, board.end[board.pool[position]])
+    for section in range(board.first[board.pool[group]], high):
+        total = state[buffers + sections + section]
+        if total > 0 and max(level, state[buffers + section]) + total > capacity:
+            return False
+    return True
+
+
+def change(board: Board, position: int, value: int) -> None:
+    """Set a value of the state and remember the old one."""
+    trail = board.trail
+    length = trail[0]
+    trail[length + 1] = position
+    trail[length + 2] = board.state[position]
+    trail[0] = length + 2
+    board.state[position] = value
+
+
+def undo(board: Board, length: int) -> None:
+    """Restore the state to when the trail was this long."""
+    trail = board.trail
+    for entry in range(trail[0], length, -2):
+        board.state[trail[entry - 1]] = trail[entry]
+    trail[0] = length
+
+
+def list_rest(board: Board, top: int, buffer: int) -> None:
+    """Copy the frame's group without a buffer to the free end of the pool."""
+    frames, pool = board.frames, board.pool
+    spare = frames[top + _SPARE]
+    frames[top + _REST] = spare
+    for position in range(frames[top + _GROUP], frames[top + _GROUP] + frames[top + _COUNT]):
+        if pool[position] != buffer:
+            pool[spare] = pool[position]
+            spare += 1
+
+
+def next_group(board: Board, top: int, buffer: int) -> bool:
+    """Prepare the frame above for the next group of the rest; False when none is left."""
+    frames, pool = board.frames, board.pool
+    begin = frames[top + _REST]
+    end = frames[top + _SPARE] + frames[top + _COUNT] - 1
+    if begin == end:
+        return False
+    position = begin
+    border = board.end[pool[begin]]
+    while position < end and board.first[pool[position]] < border:
+        border = max(border, board.end[pool[position]])
+        position += 1
+    frames[top + _REST] = position
+    above = top + FRAME_FIELDS
+    frames[above + _GROUP] = begin
+    frames[above + _COUNT] = position - begin
+    frames[above + _SPARE] = end
+    frames[above + _LEVEL] = board.state[buffer]
+    frames[above + _RANK] = buffer
+    frames[above + _NEXT] = frames[top + _END]
+    return True
+
+
+class Shelf(NamedTuple):
+    """Buffers for ``first_fit``, and the memory that it needs.
+
+    sizes, start, end: per buffer, its size and the steps ``start <= t < end`` it is alive in.
+    offsets: per buffer, the result. stack: placed buffers, lowest offset first.
+    """
+
+    sizes: Ints
+    start: Ints
+    end: Ints
+    offsets: Ints
+    stack: Ints
+
+
+def first_fit(shelf: Shelf, order: Ints, limit: int) -> int:
+    """Place buffers in an order, each at the lowest offset that is free in all its steps.
+
+    Returns the height, or ``limit`` as soon as it is reached; the offsets then are of no use.
+    """
+    sizes, start, end, offsets, stack = shelf
+    height = 0
+    for count in range(len(order)):
+        buffer = order[count]
+        offset = 0
+        for position in range(count):
+            other = stack[position]
+            if offsets[other] >= offset + sizes[buffer]:
+                break
+            if start[other] < end[buffer] and start[buffer] < end[other]:
+                offset = max(offset, offsets[other] + sizes[other])
+        offsets[buffer] = offset
+        height = max(height, offset + sizes[buffer])
+        if height >= limit:
+            return limit
+        slot = count
+        while slot > 0 and offsets[stack[slot - 1]] > offset:
+            stack[slot] = stack[slot - 1]
+            slot -= 1
+        stack[slot] = buffer
+    return height
+
+
+class Kernels(NamedTuple):
+    """The functions that are called from outside, and what makes the integers that they take."""
+
+    search: Callable[[Board, int, int], int]
+    first_fit: Callable[[Shelf, Ints, int], int]
+    ints: Callable[[Sequence[int]], Ints]
+    zeros: Callable[[int], Ints]
+
+
+def _zeros(count: int) -> list[int]:
+    return [0] * count
+
+
+PLAIN = Kernels(search, first_fit, list, _zeros)
+
+
+@cache
+def compiled() -> Kernels:
+    """The same functions as machine code; compiled on first use, then cached on disk."""
+    from numba import njit  # noqa: PLC0415
+    from numba.extending import register_jitable  # noqa: PLC0415
+
+    for helper in _HELPERS:
+        register_jitable(helper)
+    try:
+        compile_ = njit(nogil=True, cache=True)
+        compiled_search = compile_(search)
+    except RuntimeError:  # numba found no place for its cache that can be written
+        compile_ = njit(nogil=True)
+        compiled_search = compile_(search)
+    return Kernels(
+        search=compiled_search,
+        first_fit=compile_(first_fit),
+        ints=partial(np.array, dtype=np.int64),
+        zeros=partial(np.zeros, dtype=np.int64),
+    )
+
+
+_HELPERS = (open_frame, place, lowest_support, fits, change, undo, list_rest, next_group)

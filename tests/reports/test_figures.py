@@ -1,0 +1,68 @@
+"""The picture of an arena: every buffer where it lies, named where there is room."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from farm.plan.memory import plan_memory
+from farm.plan.memory_portions import plan_portions
+from farm.plan.memory_problem import Alias, Buffer, Problem
+from farm.units import Bytes
+from reports.figures import arena_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+PROBLEM = Problem(
+    buffers=(
+        Buffer("x<1>", 0, 10, Bytes(1024)),
+        Buffer("view", 0, 5, Bytes(512)),
+        Buffer("a name without room", 4, 5, Bytes(2048)),
+    ),
+    capacity=Bytes(4096),
+    aliases=(Alias("view", "x<1>"),),
+)
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("plan", [plan_memory, plan_portions])
+def test_a_rectangle_per_buffer(plan):
+    svg = arena_svg(PROBLEM, plan(PROBLEM))
+    root = ET.fromstring(svg)
+    rectangles = list(root.iter(f"{SVG}rect"))
+    assert len(rectangles) == 3
+    borders = [rectangle.get("stroke-dasharray") for rectangle in rectangles]
+    assert borders == [None, "3 2", None], "the view is drawn over what it is a view of"
+    rectangles.pop(1)
+    widths = [float(rectangle.get("width", 0)) for rectangle in rectangles]
+    heights = [float(rectangle.get("height", 0)) for rectangle in rectangles]
+    assert widths[0] == pytest.approx(10 * widths[1], rel=1e-3)
+    assert heights[1] == pytest.approx(2 * heights[0], rel=1e-3)
+
+
+def test_names_and_lines():
+    labels = texts(arena_svg(PROBLEM, plan_memory(PROBLEM)))
+    assert "x<1>" in labels
+    assert "a name wi…" in labels
+    assert {"capacity 4.00 KiB", "bound 3.00 KiB", "height 3.00 KiB"} <= set(labels)
+
+
+def test_every_rectangle_tells_about_its_buffer():
+    svg = arena_svg(PROBLEM, plan_memory(PROBLEM))
+    titles = [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}title")]
+    assert titles[0] == "3 buffers in 3.00 KiB"
+    assert any(t.startswith("a name without room: 2048 bytes at ") for t in titles)
+
+
+def test_a_capacity_far_above_the_plan_is_not_drawn():
+    problem = Problem(PROBLEM.buffers[:1], capacity=Bytes(1 << 20))
+    assert not any("capacity" in text for text in texts(arena_svg(problem, plan_memory(problem))))
+
+
+def test_without_offsets_there_is_no_picture():
+    problem = Problem(PROBLEM.buffers, capacity=Bytes(100))
+    with pytest.raises(ValueError, match="without offsets"):
+        arena_svg(problem, plan_memory(problem))
