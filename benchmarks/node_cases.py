@@ -1,0 +1,220 @@
+"""ONNX's own backend node tests, as programs of the code generator.
+
+Operators take parameters such as axes, pads or scales as inputs; generated code wants them
+constant, so they become constants with the values of the test's own data.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from farm.codegen.annotate import Annotated
+from farm.codegen.compilers import Target
+from farm.codegen.emit import emit
+from farm.codegen.generate import Generation
+from farm.codegen.lower import lower
+from farm.codegen.lower_float import FLOAT_OPERATORS
+from farm.codegen.lower_movement import MOVEMENT_OPERATORS
+from farm.codegen.package import write_sources
+from farm.codegen.program import Program, Step, Tensor
+from farm.codegen.source import read_source
+from farm.codegen.storage import store
+from farm.codegen.toolchain import build_runner
+from farm.errors import CompileError
+from workers.engines.runner import RunnerProcess
+
+Array = NDArray[Any]
+
+SUPPORTED = FLOAT_OPERATORS | MOVEMENT_OPERATORS
+
+# First input that is a parameter rather than data.
+_PARAMETERS: Mapping[str, int] = {
+    "BatchNormalization": 1,
+    "Clip": 1,
+    "Conv": 1,
+    "Dropout": 1,
+    "Expand": 1,
+    "Gather": 1,
+    "Pad": 1,
+    "ReduceMean": 1,
+    "Reshape": 1,
+    "Resize": 1,
+    "Slice": 1,
+    "Split": 1,
+    "Squeeze": 1,
+    "Tile": 1,
+    "Unsqueeze": 1,
+    "Upsample": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A node test whose graph was lowered. operator: of its first node.
+
+    inputs, expected: in the program's order. rtol, atol: ONNX's own tolerances.
+    """
+
+    name: str
+    operator: str
+    program: Program
+    inputs: tuple[Array, ...]
+    expected: tuple[Array, ...]
+    rtol: float
+    atol: float
+
+    def failure(self, outputs: Sequence[Array]) -> str:
+        """How the outputs differ from those expected; "" where they do not."""
+        for want, got in zip(self.expected, outputs, strict=True):
+            try:
+                np.testing.assert_allclose(got, want, rtol=self.rtol, atol=self.atol)
+            except AssertionError as error:
+                return " ".join(str(error).split())[:200]
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A node test of supported operators that generated code cannot run, and why."""
+
+    name: str
+    operator: str
+    reason: str
+
+
+def load_cases() -> Iterator[Case | Excluded]:
+    """Every node test that consists of supported operators alone."""
+    for test in _node_tests():
+        operators = [node.op_type for node in test.model.graph.node]
+        if operators and SUPPORTED.issuperset(operators):
+            yield _case(test, operators[0])
+
+
+def join(cases: Sequence[Case]) -> Program:
+    """One program that runs the programs of all cases one after the other."""
+    programs = [_renamed(case.program, f"{case.name}/") for case in cases]
+    return Program(
+        tuple(tensor for program in programs for tensor in program.inputs),
+        tuple(tensor for program in programs for tensor in program.outputs),
+        tuple(step for program in programs for step in program.steps),
+        tuple(name for program in programs for name in program.operators),
+        macs=sum(program.macs for program in programs),
+    )
+
+
+def run_cases(cases: Sequence[Case], target: Target, folder: Path) -> list[tuple[Array, ...]]:
+    """Generate one package for all cases, build it in a folder, run it: outputs by case."""
+    program = join(cases)
+    storage = store(program)
+    generated = emit(program, storage, "Node tests")
+    folder.mkdir(parents=True)
+    write_sources(folder, Generation(program, storage, generated))
+    built = build_runner(folder, target, folder / "runner")
+    process = RunnerProcess(built.path, target)
+    try:
+        raw = process.run([array for case in cases for array in case.inputs])
+    finally:
+        process.close()
+    shaped = [
+        np.frombuffer(bytes(each), np.float32).reshape(tensor.shape)
+        for each, tensor in zip(raw, program.outputs, strict=True)
+    ]
+    following = iter(shaped)
+    return [tuple(next(following) for _ in case.expected) for case in cases]
+
+
+def _node_tests() -> list[Any]:
+    with warnings.catch_warnings():  # ONNX computes some of its tests with a division by 0
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.loader import load_model_tests  # noqa: PLC0415 (seconds)
+
+        tests: list[Any] = load_model_tests(kind="node")
+    return tests
+
+
+def _case(test: Any, operator: str) -> Case | Excluded:  # noqa: ANN401 (ONNX has no types)
+    inputs, expected = test.data_sets[0]
+    reason = _unsuitable(test.model)
+    if not reason:
+        fixed, data = _with_constants(test.model, inputs)
+        try:
+            program = lower(Annotated(read_source(fixed)))
+            return Case(
+                test.name,
+                operator,
+                program,
+                tuple(data),
+                tuple(expected),
+                test.rtol,
+                test.atol,
+            )
+        except CompileError as error:
+            reason = str(error)
+    return Excluded(test.name, operator, reason)
+
+
+def _unsuitable(model: onnx.ModelProto) -> str:
+    """Why generated code, which computes on float32 tensors, cannot run a graph."""
+    for value in (*model.graph.output, *_data_inputs(model)):
+        if not value.type.HasField("tensor_type"):
+            return f"{value.name} is no tensor"
+        element = value.type.tensor_type.elem_type
+        if element != onnx.TensorProto.FLOAT:
+            return f"{value.name} is {helper.tensor_dtype_to_np_dtype(element)}"
+        if any(size.dim_value == 0 for size in value.type.tensor_type.shape.dim):
+            return f"{value.name} has no elements"
+    return "" if _data_inputs(model) else "it has no inputs"
+
+
+def _data_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    parameters = {
+        name
+        for node in model.graph.node
+        for name in node.input[_PARAMETERS.get(node.op_type, len(node.input)) :]
+    }
+    return [value for value in model.graph.input if value.name not in parameters]
+
+
+def _with_constants(
+    model: onnx.ModelProto, inputs: Sequence[Array]
+) -> tuple[onnx.ModelProto, list[Array]]:
+    """The model with its parameters as initialisers, and the inputs that are left."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    kept = {value.name for value in _data_inputs(model)}
+    named = dict(zip((value.name for value in model.graph.input), inputs, strict=True))
+    del fixed.graph.input[:]
+    fixed.graph.input.extend(value for value in model.graph.input if value.name in kept)
+    for name, array in named.items():
+        if name not in kept:
+            fixed.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+    return fixed, [np.asarray(named[value.name]) for value in fixed.graph.input]
+
+
+def _renamed(program: Program, prefix: str) -> Program:
+    def tensors(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(replace(tensor, name=prefix + tensor.name) for tensor in given)
+
+    def step(given: Step) -> Step:
+        changed: Any = given  # every step is a dataclass, which its protocol cannot say
+        renamed: Step = replace(
+            changed, inputs=tensors(given.inputs), outputs=tensors(given.outputs)
+        )
+        return renamed
+
+    return replace(
+        program,
+        inputs=tensors(program.inputs),
+        outputs=tensors(program.outputs),
+        steps=tuple(step(each) for each in program.steps),
+        operators=tuple(prefix + name for name in program.operators),
+    )

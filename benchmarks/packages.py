@@ -1,0 +1,170 @@
+"""Generated packages: agreement bit for bit, packets, memory, code size, and symbols.
+
+Every model is generated as ``farm package`` does it (static int8, ranges from calibration data),
+built for the host and for the Hexagon, and run on the same inputs in both and in numpy. Needs
+Zig's compiler and qemu-hexagon. Without data the inputs are made up.
+
+    python benchmarks/packages.py kws=MODEL.onnx,DATA.npz ic=MODEL.onnx
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from common import Report, Unit, options
+
+from farm.accuracy import accuracy, choose_metric
+from farm.candidate import CalibrationMethod
+from farm.codegen.compilers import Target, default_compiler, find_emulator, host_targets
+from farm.codegen.generate import Generation, generate, tensors_to_calibrate
+from farm.codegen.package import write_sources
+from farm.codegen.program import Array
+from farm.codegen.toolchain import ALLOWED_SYMBOLS, Library, build_runner
+from farm.compile.calibrate import calibrate
+from farm.compile.prepare import prepare
+from farm.dataset import Dataset, Part, load_dataset, split, synthetic_dataset
+from farm.model import Model, load_model
+from workers.engines.runner import RunnerProcess
+
+_CODE_BYTES = 32 * 1024
+_SAMPLES = 64  # of made-up data
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a model's package is held to. packets: of one run. arena: bytes of tensors."""
+
+    packets: int
+    arena: int
+
+
+_GOALS = {"kws": Goal(45_000, 16_000), "ic": Goal(130_000, 32_768)}
+
+
+def main() -> int:
+    """Run the benchmark; the exit code."""
+    parser = options(__doc__)
+    parser.add_argument("models", nargs="+", metavar="NAME=MODEL[,DATA]", help="kws or ic")
+    parser.add_argument("--inputs", type=int, default=1000, help="inputs that must agree")
+    arguments = parser.parse_args()
+    if find_emulator() is None:
+        parser.error("qemu-hexagon is not installed (Debian: apt-get install qemu-user)")
+    report = Report(__file__, arguments.json)
+    for text in arguments.models:
+        name, _, paths = text.partition("=")
+        if name not in _GOALS:
+            parser.error(f"{name!r} is not one of {', '.join(_GOALS)}")
+        _measure(report, name, paths, arguments.inputs)
+    return report.close()
+
+
+def _measure(report: Report, name: str, paths: str, count: int) -> None:
+    model_path, _, data_path = paths.partition(",")
+    model = load_model(Path(model_path))
+    dataset = (
+        load_dataset(Path(data_path), model)
+        if data_path
+        else synthetic_dataset(model, _SAMPLES, 0)
+    )
+    calibration = split(dataset, 0).calibration
+    generation = _generated(name, model, calibration)
+    inputs = _inputs(generation, dataset, count)
+    goal, storage = _GOALS[name], generation.storage
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_sources(folder, generation)
+        host = _built(folder, host_targets()[0])
+        hexagon = _built(folder, Target.HEXAGON_HVX)
+        packets = _compare(report, name, generation, (host, hexagon), inputs)
+    report.at_most(f"{name}: packets of one run", packets, goal.packets, Unit.COUNT)
+    report.at_most(f"{name}: arena, bytes", storage.arena_bytes, goal.arena, Unit.COUNT)
+    report.show(f"{name}: scratch memory of kernels, bytes", storage.scratch_bytes, Unit.COUNT)
+    weights = generation.generated.weight_bytes
+    report.show(f"{name}: weights, bytes", weights, Unit.COUNT)
+    for library in (host, hexagon):
+        label = f"{name}: code for {library.target}, bytes"
+        report.at_most(label, library.code_bytes, _CODE_BYTES, Unit.COUNT)
+        foreign = len(library.undefined - ALLOWED_SYMBOLS)
+        label = f"{name}: symbols of {library.target} beside memcpy and memset"
+        report.at_most(label, foreign, 0, Unit.COUNT)
+    if data_path:
+        _compare_with_float(report, name, model, generation, dataset)
+
+
+def _generated(name: str, model: Model, calibration: Part) -> Generation:
+    prepared = prepare(model.proto).model
+    names = tensors_to_calibrate(prepared)
+    found = calibrate(prepared, names, list(calibration.samples()), CalibrationMethod.MIN_MAX)
+    return generate(prepared, f"{name}, int8", found.ranges)
+
+
+def _inputs(generation: Generation, dataset: Dataset, count: int) -> list[Array]:
+    """So many inputs: those of the data, then the same with noise."""
+    (tensor,) = generation.program.inputs
+    given = dataset.inputs[tensor.name]
+    random = np.random.default_rng(0)
+    chosen = given[np.arange(count) % len(given)].astype(np.float32)
+    noise = random.normal(0.0, float(given.std()) * 0.1, chosen.shape).astype(np.float32)
+    noise[: len(given)] = 0.0
+    return [array.reshape(tensor.shape) for array in chosen + noise]
+
+
+def _built(folder: Path, target: Target) -> Library:
+    return build_runner(folder, target, folder / f"runner-{target}", default_compiler(target))
+
+
+def _compare(
+    report: Report,
+    name: str,
+    generation: Generation,
+    libraries: Sequence[Library],
+    inputs: Sequence[Array],
+) -> int:
+    """Compare both binaries with numpy on every input; packets of one run."""
+    (tensor,) = generation.program.inputs
+    runners = [RunnerProcess(library.path, library.target) for library in libraries]
+    differing = 0
+    try:
+        for array in inputs:
+            expected = [
+                output.tobytes()
+                for output in generation.program.run({tensor.name: array}).values()
+            ]
+            for runner in runners:
+                answer = [output.tobytes() for output in runner.run([array])]
+                differing += answer != expected
+        packets = runners[-1].count(1).packets
+    finally:
+        for runner in runners:
+            runner.close()
+    text = f"{name}: outputs of {len(inputs)} inputs on host and Hexagon that differ from numpy"
+    report.at_most(text, differing, 0, Unit.COUNT)
+    return packets
+
+
+def _compare_with_float(
+    report: Report, name: str, model: Model, generation: Generation, dataset: Dataset
+) -> None:
+    """Accuracy of the package's arithmetic and of the float model, on all samples."""
+    session = ort.InferenceSession(model.proto.SerializeToString())
+    (tensor,) = generation.program.inputs
+    arrays = dataset.inputs[tensor.name].astype(np.float32)
+    reference = np.stack([session.run(None, {tensor.name: array})[0] for array in arrays])
+    run = generation.program.run
+    rows = [next(iter(run({tensor.name: array}).values())) for array in arrays]
+    metric = choose_metric([reference], dataset.labels)
+    package = accuracy(metric, [np.stack(rows)], [reference], dataset.labels)
+    given = accuracy(metric, [reference], [reference], dataset.labels)
+    report.show(f"{name}: {metric.name} of the float model", given.value)
+    report.show(f"{name}: {metric.name} of the package", package.value)
+    report.at_most(f"{name}: loss of {metric.name}", given.value - package.value, 0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

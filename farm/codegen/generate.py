@@ -1,0 +1,63 @@
+"""From an ONNX model to generated C: annotate, lower, place, emit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import onnx
+
+from farm.codegen.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
+from farm.codegen.emit import Generated, emit
+from farm.codegen.lower import lower
+from farm.codegen.program import Program
+from farm.codegen.source import read_source
+from farm.codegen.storage import Storage, store
+from farm.compile.calibrate import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Generated code with what it was made from."""
+
+    program: Program
+    storage: Storage
+    generated: Generated
+
+
+def generate(
+    model: onnx.ModelProto,
+    title: str,
+    ranges: Mapping[str, Range] | None = None,
+    keep_float: Iterable[str] = (),
+) -> Generation:
+    """Generate C for a model with fixed shapes.
+
+    title: what the model is, for the first line of every file. ranges: of the activations that
+    ``tensors_to_calibrate`` names; they become u8. Without ranges a QDQ model keeps the integers
+    it came with, and any other model stays float32. keep_float: names of operators that compute
+    in float.
+
+    Raises UnsupportedOperator, CompileError.
+    """
+    program = lower(_annotated(model, ranges, frozenset(keep_float)))
+    storage = store(program)
+    return Generation(program, storage, emit(program, storage, title))
+
+
+def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The float32 activations whose ranges ``generate`` uses. Raises CompileError."""
+    source = read_source(model)
+    made = (value for node in source.nodes for value in node.outputs if value is not None)
+    values = {value.name: value for value in (*source.inputs, *made)}
+    return tuple(name for name, value in values.items() if value.dtype == "float32")
+
+
+def _annotated(
+    model: onnx.ModelProto, ranges: Mapping[str, Range] | None, keep_float: frozenset[str]
+) -> Annotated:
+    if ranges is not None:
+        return annotate_ranges(read_source(model), ranges, keep_float)
+    if has_qdq(model):
+        return replace(annotate_qdq(model), keep_float=keep_float)
+    return Annotated(read_source(model), keep_float=keep_float)

@@ -1,0 +1,172 @@
+/* Convolutions of blocked tensors, all groups but depthwise.
+ *
+ * An output channel is its bias and the sum of dot products, one per word of the columns (see
+ * columns.h) with four weights. A pointwise convolution finds its columns in x; others build those
+ * of a band of output rows in scratch memory and then compute all channels of the band.
+ *
+ * Weights are 32-bit words of four s8: [groups][blocks of outputs][blocks of inputs][row_planes]
+ * [kernel_width][taps][4 outputs]. Bias and multiplier: [groups][blocks of outputs][4 outputs].
+ * skip: a tensor like y, may be y itself, and is not looked at when the output has no skip.
+ */
+#ifndef FARM_CONV_H
+#define FARM_CONV_H
+
+#include "columns.h"
+
+/* Where a product reads: planes, and taps within a plane, both by their distance in bytes. */
+typedef struct {
+    const uint8_t *start;
+    int32_t planes, plane_bytes, taps, tap_bytes;
+} ConvColumns;
+
+/* What belongs to four output channels. */
+typedef struct {
+    const int32_t *weights, *bias;
+    const int16_t *multiplier;
+} ConvChannels;
+
+/* Stores one vector of results, of which the first `positions` lanes exist. */
+FARM_INLINE void store_output(Bytes result, const uint8_t *skip, uint8_t *y, int32_t positions,
+                              ConvOutput output) {
+    if (output.has_skip) {
+        result = add_weighted_bytes(result, bytes_load(skip), output.skip_first,
+                                    output.skip_second, output.skip_offset, output.skip_shift,
+                                    output.skip_lowest, output.skip_highest);
+    }
+    if (positions >= LANES) {
+        bytes_store(y, result);
+    } else {
+        bytes_store_part(y, result, positions);
+    }
+}
+
+/* Four output channels of `vectors` vectors of positions, starting `offset` bytes into the
+ * columns; the last vector may have less than LANES positions. */
+FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels channels,
+                              const uint8_t *skip, uint8_t *y, int32_t positions,
+                              const int32_t vectors, ConvOutput output) {
+    const int32_t *weights = channels.weights;
+    Words sum[4][TILE];
+    for (int32_t o = 0; o < 4; o++) {
+        for (int32_t v = 0; v < vectors; v++) {
+            sum[o][v] = words_fill(channels.bias[o]);
+        }
+    }
+    for (int32_t plane = 0; plane < columns.planes; plane++) {
+        const uint8_t *x = columns.start + plane * columns.plane_bytes + offset;
+        for (int32_t tap = 0; tap < columns.taps; tap++) {
+            Bytes words[TILE];
+            for (int32_t v = 0; v < vectors; v++) {
+                words[v] = bytes_load_apart(x + v * LANES * 4);
+            }
+            for (int32_t o = 0; o < 4; o++) {
+                for (int32_t v = 0; v < vectors; v++) {
+                    sum[o][v] = dot(sum[o][v], words[v], weights[o]);
+                }
+            }
+            x += columns.tap_bytes;
+            weights += 4;
+        }
+    }
+    for (int32_t v = 0; v < vectors; v++) {
+        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
+                                   channels.multiplier, output.shift, output.post_shift,
+                                   output.lowest, output.highest);
+        int32_t at = v * LANES;
+        int32_t left = v + 1 < vectors ? LANES : positions - at;
+        store_output(result, skip + at * 4, y + at * 4, left, output);
+    }
+}
+
+/* All output channels of one group, for `positions` neighbouring positions. y, skip: the first of
+ * them in the first block; y_bytes: distance of blocks. */
+FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const uint8_t *skip, uint8_t *y,
+                         int32_t y_bytes, int32_t positions, int32_t blocks, ConvOutput output) {
+    for (int32_t block = 0; block < blocks; block++) {
+        int32_t at = 0;
+        for (; positions - at > (TILE - 1) * LANES; at += TILE * LANES) {
+            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at,
+                         TILE, output);
+        }
+        if (TILE > 2 && positions - at > LANES) {
+            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 2,
+                      output);
+            at += 2 * LANES;
+        }
+        for (; at < positions; at += LANES) {
+            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 1,
+                         output);
+        }
+        channels.weights += columns.planes * columns.taps * 4;
+        channels.bias += 4;
+        channels.multiplier += 4;
+        skip += y_bytes;
+        y += y_bytes;
+    }
+}
+
+/* 1 x 1, stride 1, no padding: the planes are the blocks of x. */
+FARM_INLINE void conv_pointwise(const uint8_t *x, const int32_t *weights, const int32_t *bias,
+                                const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
+                                ConvShape shape) {
+    const int32_t positions = shape.height * shape.width;
+    for (int32_t n = 0; n < shape.batch; n++) {
+        for (int32_t g = 0; g < shape.groups; g++) {
+            int32_t place = (n * shape.groups + g) * positions * 4;
+            int32_t first = g * shape.out_blocks * 4;
+            ConvColumns columns = {x + place * shape.in_blocks, shape.in_blocks, positions * 4, 1, 0};
+            ConvChannels channels = {weights + first * shape.in_blocks, bias + first,
+                                 multiplier + first};
+            conv_product(columns, channels, skip + place * shape.out_blocks,
+                    y + place * shape.out_blocks, positions * 4, positions, shape.out_blocks,
+                    shape.output);
+        }
+    }
+}
+
+/* Any kernel, stride, dilation and padding, by columns built in scratch memory. */
+FARM_INLINE void conv_columns(const uint8_t *x, const int32_t *weights, const int32_t *bias,
+                              const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
+                              uint8_t *scratch, ConvShape shape) {
+    const int32_t x_bytes = shape.height * shape.width * 4;
+    const int32_t y_bytes = shape.out_height * shape.out_width * 4;
+    const int32_t planes = shape.in_blocks * shape.row_planes * shape.kernel_width;
+    ConvColumns columns = {scratch, planes, plane_bytes(shape), shape.taps,
+                       shape.tap_rows * shape.out_width * 4};
+    for (int32_t group = 0; group < shape.batch * shape.groups; group++) {
+        int32_t first = group % shape.groups * shape.out_blocks * 4;
+        ConvChannels channels = {weights + first * planes * shape.taps, bias + first,
+                             multiplier + first};
+        int32_t place = group * shape.out_blocks * y_bytes;
+        for (int32_t top = 0; top < shape.out_height; top += shape.band) {
+            int32_t rows = band_rows(top, shape);
+            build_columns(x + group * shape.in_blocks * x_bytes, scratch, rows, top, shape);
+            int32_t start = place + top * shape.out_width * 4;
+            conv_product(columns, channels, skip + start, y + start, y_bytes, rows * shape.out_width,
+                    shape.out_blocks, shape.output);
+        }
+    }
+}
+
+/* One input channel, whose x is plain [batch][height][width]: a word is four taps along the row.
+ * kernel_width counts these words; the scratch memory ends with room for a row of x, padded. */
+FARM_INLINE void conv_single(const uint8_t *x, const int32_t *weights, const int32_t *bias,
+                             const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
+                             uint8_t *scratch, ConvShape shape) {
+    const int32_t y_bytes = shape.out_height * shape.out_width * 4;
+    const int32_t planes = shape.row_planes * shape.kernel_width;
+    ConvColumns columns = {scratch, planes, plane_bytes(shape), shape.taps,
+                       shape.tap_rows * shape.out_width * 4};
+    ConvChannels channels = {weights, bias, multiplier};
+    for (int32_t n = 0; n < shape.batch; n++) {
+        for (int32_t top = 0; top < shape.out_height; top += shape.band) {
+            int32_t rows = band_rows(top, shape);
+            build_single(x + n * shape.height * shape.width, scratch, rows, top, shape);
+            int32_t start = n * shape.out_blocks * y_bytes + top * shape.out_width * 4;
+            conv_product(columns, channels, skip + start, y + start, y_bytes, rows * shape.out_width,
+                    shape.out_blocks, shape.output);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* Depthwise convolutions of blocked tensors: every channel has a kernel of its own.
+ *
+ * The columns (see columns.h) of one block of channels are turned so that a word holds four taps
+ * along the row of one channel. A kernel of 3 x 3 then costs three dot products per output. Turned
+ * planes are [row_planes][kernel_width][4 channels], kernel_width counting words of four taps.
+ *
+ * Weights are 32-bit words of four s8: [blocks][row_planes][kernel_width][taps][4 channels]. Bias
+ * and multiplier: [blocks][4 channels]. skip: like y, may be y itself; not looked at without one.
+ */
+#ifndef FARM_DEPTHWISE_H
+#define FARM_DEPTHWISE_H
+
+#include "columns.h"
+#include "conv.h"
+
+enum { DEPTHWISE_TILE = 2 }; /* vectors of positions at once */
+
+/* Distance of turned planes: whole vectors, with room for one that begins anywhere. */
+FARM_INLINE int32_t turned_bytes(ConvShape shape) {
+    return (plane_bytes(shape) + 255) / 128 * 128;
+}
+
+FARM_INLINE void store_turned(uint8_t *turned, int32_t at, Quad quad, ConvShape shape) {
+    for (int32_t c = 0; c < 4; c++) {
+        bytes_store(turned + c * turned_bytes(shape) + at, (Bytes)quad.v[c]);
+    }
+}
+
+/* Turned planes of any kernel: four taps of columns at a time, in `room`, then turned. */
+FARM_INLINE void build_turned(const uint8_t *x, uint8_t *turned, uint8_t *room, int32_t rows,
+                              int32_t top, ConvShape shape) {
+    const int32_t words = plane_rows(rows, shape) * shape.out_width;
+    for (int32_t ky = 0; ky < shape.row_planes; ky++) {
+        int32_t first_row = top * shape.stride_y + ky * shape.dilation_y - shape.top;
+        for (int32_t word = 0; word < shape.kernel_width; word++) {
+            for (int32_t tap = 0; tap < 4; tap++) {
+                int32_t column = (word * 4 + tap) * shape.dilation_x - shape.left;
+                build_plane(x, room + tap * plane_bytes(shape), plane_rows(rows, shape),
+                            first_row, column, shape);
+            }
+            for (int32_t at = 0; at < words * 4; at += LANES * 4) {
+                const uint8_t *from = room + at;
+                Quad quad = interleave(bytes_load(from), bytes_load(from + plane_bytes(shape)),
+                                       bytes_load(from + 2 * plane_bytes(shape)),
+                                       bytes_load(from + 3 * plane_bytes(shape)));
+                store_turned(turned, at, quad, shape);
+            }
+            turned += 4 * turned_bytes(shape);
+        }
+    }
+}
+
+/* Masks of the positions that have a left and a right neighbour, for rows of x. */
+FARM_INLINE void build_masks(uint8_t *masks, ConvShape shape) {
+    const int32_t rows = plane_rows(shape.band, shape), row_bytes = shape.width * 4;
+    memset(masks, 255, (size_t)(2 * turned_bytes(shape)));
+    for (int32_t r = 0; r < rows; r++) {
+        fill_words(masks + r * row_bytes, 1, 0);
+        fill_words(masks + turned_bytes(shape) + (r + 1) * row_bytes - 4, 1, 0);
+    }
+}
+
+FARM_INLINE void fill_turned(uint8_t *turned, int32_t row, int32_t rows, ConvShape shape) {
+    for (int32_t c = 0; c < 4; c++) {
+        fill_vectors(turned + c * turned_bytes(shape) + row * shape.width * 4, rows * shape.width,
+                     shape.zero_point);
+    }
+}
+
+/* The same planes for three taps around the position and stride 1, straight from x. */
+FARM_INLINE void build_turned_3(const uint8_t *x, uint8_t *turned, const uint8_t *masks,
+                                int32_t rows, int32_t top, ConvShape shape) {
+    const Bytes zeros = bytes_fill((uint8_t)shape.zero_point);
+    const int32_t all = plane_rows(rows, shape), row_bytes = shape.width * 4;
+    int32_t first = int_min(int_max(shape.top - top, 0), all);
+    int32_t last = int_max(int_min(shape.height + shape.top - top, all), first);
+    const uint8_t *from = x + (top + first - shape.top) * row_bytes;
+    fill_turned(turned, 0, first, shape);
+    for (int32_t at = 0; at < (last - first) * row_bytes; at += LANES * 4) {
+        Bytes left = bytes_load(from + at - 4), right = bytes_load(from + at + 4);
+        left = bytes_select(bytes_load(masks + at), left, zeros);
+        right = bytes_select(bytes_load(masks + turned_bytes(shape) + at), right, zeros);
+        Quad quad = interleave(left, bytes_load(from + at), right, right);
+        store_turned(turned, first * row_bytes + at, quad, shape);
+    }
+    fill_turned(turned, last, all - last, shape);
+}
+
+/* One block of channels of `vectors` vectors of positions. */
+FARM_INLINE void depthwise_tile(const uint8_t *turned, ConvChannels channels, const uint8_t *skip,
+                                uint8_t *y, int32_t positions, const int32_t vectors,
+                                ConvShape shape) {
+    const int32_t planes = shape.row_planes * shape.kernel_width;
+    const int32_t tap_bytes = shape.tap_rows * shape.out_width * 4;
+    const ConvOutput output = shape.output;
+    const int32_t *weights = channels.weights;
+    Words sum[4][DEPTHWISE_TILE];
+    for (int32_t c = 0; c < 4; c++) {
+        for (int32_t v = 0; v < vectors; v++) {
+            sum[c][v] = words_fill(channels.bias[c]);
+        }
+    }
+    for (int32_t plane = 0; plane < planes; plane++) {
+        for (int32_t tap = 0; tap < shape.taps; tap++) {
+            for (int32_t c = 0; c < 4; c++) {
+                const uint8_t *x = turned + (plane * 4 + c) * turned_bytes(shape) + tap * tap_bytes;
+                for (int32_t v = 0; v < vectors; v++) {
+                    sum[c][v] = dot(sum[c][v], bytes_load(x + v * LANES * 4), weights[c]);
+                }
+            }
+            weights += 4;
+        }
+    }
+    for (int32_t v = 0; v < vectors; v++) {
+        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
+                                   channels.multiplier, output.shift, output.post_shift,
+                                   output.lowest, output.highest);
+        int32_t at = v * LANES;
+        int32_t left = v + 1 < vectors ? LANES : positions - at;
+        store_output(result, skip + at * 4, y + at * 4, left, output);
+    }
+}
+
+/* Outputs of one block from its turned planes. */
+FARM_INLINE void depthwise_product(const uint8_t *turned, ConvChannels channels,
+                                   const uint8_t *skip, uint8_t *y, int32_t positions,
+                                   ConvShape shape) {
+    int32_t at = 0;
+    for (; positions - at > (DEPTHWISE_TILE - 1) * LANES; at += DEPTHWISE_TILE * LANES) {
+        depthwise_tile(turned + at * 4, channels, skip + at * 4, y + at * 4, positions - at,
+                       DEPTHWISE_TILE, shape);
+    }
+    for (; at < positions; at += LANES) {
+        depthwise_tile(turned + at * 4, channels, skip + at * 4, y + at * 4, positions - at, 1,
+                       shape);
+    }
+}
+
+/* groups = channels: in_blocks blocks of x and y. Behind the turned planes, the scratch memory has
+ * room for two masks, or for four planes that are not turned yet and one vector. */
+FARM_INLINE void depthwise(const uint8_t *x, const int32_t *weights, const int32_t *bias,
+                           const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
+                           uint8_t *scratch, ConvShape shape) {
+    const int32_t planes = shape.row_planes * shape.kernel_width;
+    const int32_t straight = shape.kernel_width == 1 && shape.dilation_x == 1 && shape.left == 1 &&
+                             shape.stride_x == 1 && shape.stride_y == 1 &&
+                             shape.out_width == shape.width && shape.kernel_taps == 3;
+    uint8_t *room = scratch + planes * 4 * turned_bytes(shape);
+    if (straight) {
+        build_masks(room, shape);
+    }
+    for (int32_t n = 0; n < shape.batch; n++) {
+        for (int32_t block = 0; block < shape.in_blocks; block++) {
+            ConvChannels channels = {weights + block * planes * shape.taps * 4, bias + block * 4,
+                                     multiplier + block * 4};
+            for (int32_t top = 0; top < shape.out_height; top += shape.band) {
+                int32_t rows = band_rows(top, shape);
+                int32_t start = top * shape.out_width * 4;
+                if (straight) {
+                    build_turned_3(x, scratch, room, rows, top, shape);
+                } else {
+                    build_turned(x, scratch, room, rows, top, shape);
+                }
+                depthwise_product(scratch, channels, skip + start, y + start,
+                                  rows * shape.out_width, shape);
+            }
+            x += shape.height * shape.width * 4;
+            skip += shape.out_height * shape.out_width * 4;
+            y += shape.out_height * shape.out_width * 4;
+        }
+    }
+}
+
+#endif

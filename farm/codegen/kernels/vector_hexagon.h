@@ -1,0 +1,133 @@
+/* The vector interface of vector.h for a Hexagon without HVX: pairs of scalar registers, whose
+ * vrmpy does eight products of u8 and s8. Doublewords are loaded as two words, because tensors
+ * are aligned to four bytes only.
+ */
+#ifndef FARM_VECTOR_HEXAGON_H
+#define FARM_VECTOR_HEXAGON_H
+
+#include <hexagon_protos.h>
+
+#include "common.h"
+
+#define LANES 2
+#define TILE 2
+
+typedef int64_t Bytes; /* LANES positions x 4 channels of u8 */
+typedef int64_t Words; /* LANES positions of s32 */
+typedef struct {
+    Bytes v[4];
+} Quad; /* LANES positions of 4 taps, one vector per channel */
+
+FARM_INLINE Bytes bytes_load(const uint8_t *p) {
+    return Q6_P_combine_RR((int32_t)word_load(p + 4), (int32_t)word_load(p));
+}
+
+FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) { return bytes_load(p); }
+
+FARM_INLINE void bytes_store(uint8_t *p, Bytes v) {
+    word_store(p, (uint32_t)v);
+    word_store(p + 4, (uint32_t)(v >> 32));
+}
+
+/* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
+FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
+    word_store(p, (uint32_t)v);
+    if (positions > 1) {
+        word_store(p + 4, (uint32_t)(v >> 32));
+    }
+}
+
+FARM_INLINE Words words_fill(int32_t value) { return Q6_P_combine_RR(value, value); }
+
+FARM_INLINE void words_store(int32_t *p, Words v) { bytes_store((uint8_t *)p, v); }
+
+FARM_INLINE Bytes bytes_fill_word(uint32_t four) { return words_fill((int32_t)four); }
+
+FARM_INLINE Bytes bytes_fill(uint8_t value) { return bytes_fill_word(value * 0x01010101u); }
+
+/* Bytes of `yes` where the mask is 255, of `no` where it is 0. */
+FARM_INLINE Bytes bytes_select(Bytes mask, Bytes yes, Bytes no) {
+    return (mask & yes) | (~mask & no);
+}
+
+/* The lanes 0, 2, 4, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_even(Bytes a, Bytes b) {
+    return Q6_P_combine_RR((int32_t)b, (int32_t)a);
+}
+
+/* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. */
+FARM_INLINE Words dot_vectors(Words acc, Bytes x, Bytes weights) {
+    return Q6_P_vrmpybsuacc_PP(acc, weights, x);
+}
+
+/* acc[i] += sum over j of x[i][j] * w[j], w being the bytes of four_weights. */
+FARM_INLINE Words dot(Words acc, Bytes x, int32_t four_weights) {
+    return dot_vectors(acc, x, words_fill(four_weights));
+}
+
+FARM_INLINE Bytes bytes_clamp(Bytes v, int32_t lowest, int32_t highest) {
+    v = lowest > 0 ? Q6_P_vmaxub_PP(v, bytes_fill((uint8_t)lowest)) : v;
+    return highest < 255 ? Q6_P_vminub_PP(v, bytes_fill((uint8_t)highest)) : v;
+}
+
+/* Two channels to bytes: both positions of the first, then of the second. The rounding before the
+ * last shift saturates, which changes nothing: results beyond 255 are cut off anyway. */
+FARM_INLINE int32_t requantize2(Words a, Words b, const int16_t *multiplier2, int32_t shift,
+                                int32_t post_shift) {
+    const int32_t half = (1 << post_shift >> 1) * 0x00010001;
+    int32_t first = Q6_R_vsatwh_P(Q6_P_vasrw_PR(a, shift));
+    int32_t second = Q6_R_vsatwh_P(Q6_P_vasrw_PR(b, shift));
+    first = Q6_R_vmpyh_RR_s1_rnd_sat(first, multiplier2[0] * 0x00010001);
+    second = Q6_R_vmpyh_RR_s1_rnd_sat(second, multiplier2[1] * 0x00010001);
+    int64_t both = Q6_P_vaddh_PP_sat(Q6_P_combine_RR(second, first), words_fill(half));
+    return Q6_R_vsathub_P(Q6_P_vasrh_PR(both, post_shift));
+}
+
+/* Lane i of the result holds channels 0..3 of position i, from their accumulators. */
+FARM_INLINE Bytes requantize4(Words a0, Words a1, Words a2, Words a3, const int16_t *multiplier4,
+                              int32_t shift, int32_t post_shift, int32_t lowest, int32_t highest) {
+    int32_t low = requantize2(a0, a1, multiplier4, shift, post_shift);
+    int32_t high = requantize2(a2, a3, multiplier4 + 2, shift, post_shift);
+    int64_t all = Q6_P_combine_RR(high, low);
+    return bytes_clamp(Q6_P_combine_RR(Q6_R_vtrunohb_P(all), Q6_R_vtrunehb_P(all)), lowest,
+                       highest);
+}
+
+/* Two bytes, given as 16 bits each, of a and b. */
+FARM_INLINE int32_t add_weighted_halves(int32_t a, int32_t b, int64_t factors, int32_t offset,
+                                        int32_t shift) {
+    int64_t sums = Q6_P_vdmpyacc_PP_sat(words_fill(offset), Q6_P_packhl_RR(b, a), factors);
+    return Q6_R_vsatwh_P(Q6_P_vasrw_PR(sums, shift));
+}
+
+FARM_INLINE int32_t add_weighted_word(int32_t a, int32_t b, int64_t factors, int32_t offset,
+                                      int32_t shift) {
+    int64_t wide_a = Q6_P_vzxtbh_R(a), wide_b = Q6_P_vzxtbh_R(b);
+    int32_t low =
+        add_weighted_halves((int32_t)wide_a, (int32_t)wide_b, factors, offset, shift);
+    int32_t high = add_weighted_halves((int32_t)(wide_a >> 32), (int32_t)(wide_b >> 32), factors,
+                                       offset, shift);
+    return Q6_R_vsathub_P(Q6_P_combine_RR(high, low));
+}
+
+/* clamp((a * first + b * second + offset) >> shift) of every byte. */
+FARM_INLINE Bytes add_weighted_bytes(Bytes a, Bytes b, int32_t first, int32_t second,
+                                     int32_t offset, int32_t shift, int32_t lowest,
+                                     int32_t highest) {
+    const int64_t factors = words_fill((first & 0xffff) | (int32_t)((uint32_t)second << 16));
+    int32_t low = add_weighted_word((int32_t)a, (int32_t)b, factors, offset, shift);
+    int32_t high =
+        add_weighted_word((int32_t)(a >> 32), (int32_t)(b >> 32), factors, offset, shift);
+    return bytes_clamp(Q6_P_combine_RR(high, low), lowest, highest);
+}
+
+/* Four taps of the same positions, turned so that a lane of v[c] holds the taps a, b, c, d of
+ * channel c: a 4 x 4 transposition of bytes in every lane. */
+FARM_INLINE Quad interleave(Bytes a, Bytes b, Bytes c, Bytes d) {
+    int64_t ab_even = Q6_P_shuffeb_PP(b, a), cd_even = Q6_P_shuffeb_PP(d, c);
+    int64_t ab_odd = Q6_P_shuffob_PP(b, a), cd_odd = Q6_P_shuffob_PP(d, c);
+    return (Quad){{Q6_P_shuffeh_PP(cd_even, ab_even), Q6_P_shuffeh_PP(cd_odd, ab_odd),
+                   Q6_P_shuffoh_PP(cd_even, ab_even), Q6_P_shuffoh_PP(cd_odd, ab_odd)}};
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* The vector interface of vector.h for Hexagon with HVX, 128-byte vectors (V66 and later).
+ *
+ * vrmpy multiplies all lanes with four weights from one scalar register; two of them fit into a
+ * packet along with a load. Unaligned loads and stores take as many packets as aligned ones, but
+ * the memory system more time when they cross a 128-byte line.
+ */
+#ifndef FARM_VECTOR_HVX_H
+#define FARM_VECTOR_HVX_H
+
+#include <hexagon_types.h>
+
+#include <hexagon_protos.h>
+#include <hvx_hexagon_protos.h>
+
+#include "common.h"
+
+#define LANES 32
+#define TILE 4
+
+typedef HVX_Vector Bytes; /* LANES positions x 4 channels of u8 */
+typedef HVX_Vector Words; /* LANES positions of s32 */
+typedef struct {
+    Bytes v[4];
+} Quad; /* LANES positions of 4 taps, one vector per channel */
+
+typedef int32_t AnywhereVector __attribute__((vector_size(128), aligned(1), may_alias));
+
+FARM_INLINE Bytes bytes_load(const uint8_t *p) { return (Bytes) * (const AnywhereVector *)p; }
+
+/* volatile: clang would rather load two lines of 128 bytes and shift them, for neighbours together,
+ * which in loops of products takes more packets. */
+FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) {
+    return (Bytes) * (const volatile AnywhereVector *)p;
+}
+
+FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { *(AnywhereVector *)p = (AnywhereVector)v; }
+
+/* Writes the first 4 * positions bytes only; 0 < positions <= LANES. They may lie in two lines of
+ * 128 bytes; a predicated store leaves the other bytes of its line alone.
+ */
+FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
+    int32_t first = (int32_t)((uintptr_t)p & 127), last = first + 4 * positions;
+    HVX_Vector *line = (HVX_Vector *)(p - first);
+    Bytes rotated = Q6_V_vlalign_VVR(v, v, first);
+    HVX_VectorPred before = Q6_Q_vsetq_R(first);
+    if (last > 128) {
+        Q6_vmem_QnRIV(before, line, rotated);
+        Q6_vmem_QRIV(Q6_Q_vsetq2_R(last - 128), line + 1, rotated);
+    } else {
+        Q6_vmem_QRIV(Q6_Q_and_QQn(Q6_Q_vsetq2_R(last), before), line, rotated);
+    }
+}
+
+FARM_INLINE Words words_fill(int32_t value) { return Q6_V_vsplat_R(value); }
+
+FARM_INLINE void words_store(int32_t *p, Words v) { bytes_store((uint8_t *)p, v); }
+
+FARM_INLINE Bytes bytes_fill(uint8_t value) { return Q6_V_vsplat_R(value * 0x01010101); }
+
+FARM_INLINE Bytes bytes_fill_word(uint32_t four) { return Q6_V_vsplat_R((int32_t)four); }
+
+/* a where the bytes of the mask are 255, b where they are 0. */
+FARM_INLINE Bytes bytes_select(Bytes mask, Bytes a, Bytes b) {
+    return Q6_V_vmux_QVV(Q6_Q_vand_VR(mask, -1), a, b);
+}
+
+/* The lanes 0, 2, 4, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_even(Bytes a, Bytes b) { return Q6_V_lo_W(Q6_W_vdeal_VVR(b, a, -4)); }
+
+/* acc[i] += sum over j of x[i][j] * w[j], w being the bytes of four_weights. */
+FARM_INLINE Words dot(Words acc, Bytes x, int32_t four_weights) {
+    return Q6_Vw_vrmpyacc_VwVubRb(acc, x, four_weights);
+}
+
+/* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. */
+FARM_INLINE Words dot_vectors(Words acc, Bytes x, Bytes weights) {
+    return Q6_Vw_vrmpyacc_VwVubVb(acc, x, weights);
+}
+
+FARM_INLINE Bytes bytes_clamp(Bytes v, int32_t lowest, int32_t highest) {
+    if (lowest > 0) v = Q6_Vub_vmax_VubVub(v, bytes_fill((uint8_t)lowest));
+    if (highest < 255) v = Q6_Vub_vmin_VubVub(v, bytes_fill((uint8_t)highest));
+    return v;
+}
+
+/* Lane i of the result holds channels 0..3 of position i, from their accumulators. Narrowing two
+ * vectors alternates their lanes: words to halves gives channels (0, 2) and (1, 3), halves to
+ * bytes then (0, 1, 2, 3).
+ */
+FARM_INLINE Bytes requantize4(Words a0, Words a1, Words a2, Words a3, const int16_t *multiplier4,
+                              int32_t shift, int32_t post_shift, int32_t lowest, int32_t highest) {
+    int32_t multiplier02 = Q6_R_combine_RlRl(multiplier4[2], multiplier4[0]);
+    int32_t multiplier13 = Q6_R_combine_RlRl(multiplier4[3], multiplier4[1]);
+    HVX_Vector even = Q6_Vh_vasr_VwVwR_sat(a2, a0, shift);
+    HVX_Vector odd = Q6_Vh_vasr_VwVwR_sat(a3, a1, shift);
+    even = Q6_Vh_vmpy_VhRh_s1_rnd_sat(even, multiplier02);
+    odd = Q6_Vh_vmpy_VhRh_s1_rnd_sat(odd, multiplier13);
+    return bytes_clamp(Q6_Vub_vasr_VhVhR_rnd_sat(odd, even, post_shift), lowest, highest);
+}
+
+/* clamp((a * first + b * second + offset) >> shift) of every byte: pairs (a, b) of halves are
+ * multiplied with the pair (first, second).
+ */
+FARM_INLINE Bytes add_weighted_bytes(Bytes a, Bytes b, int32_t first, int32_t second,
+                                     int32_t offset, int32_t shift, int32_t lowest,
+                                     int32_t highest) {
+    int32_t factors = Q6_R_combine_RlRl(second, first);
+    HVX_VectorPair from_a = Q6_Wuh_vzxt_Vub(a), from_b = Q6_Wuh_vzxt_Vub(b);
+    HVX_VectorPair even = Q6_Wh_vshuffoe_VhVh(Q6_V_lo_W(from_b), Q6_V_lo_W(from_a));
+    HVX_VectorPair odd = Q6_Wh_vshuffoe_VhVh(Q6_V_hi_W(from_b), Q6_V_hi_W(from_a));
+    Words start = words_fill(offset);
+    Words sum0 = Q6_Vw_vdmpyacc_VwVhRh_sat(start, Q6_V_lo_W(even), factors);
+    Words sum1 = Q6_Vw_vdmpyacc_VwVhRh_sat(start, Q6_V_lo_W(odd), factors);
+    Words sum2 = Q6_Vw_vdmpyacc_VwVhRh_sat(start, Q6_V_hi_W(even), factors);
+    Words sum3 = Q6_Vw_vdmpyacc_VwVhRh_sat(start, Q6_V_hi_W(odd), factors);
+    HVX_Vector low = Q6_Vh_vasr_VwVwR_sat(sum2, sum0, shift);
+    HVX_Vector high = Q6_Vh_vasr_VwVwR_sat(sum3, sum1, shift);
+    return bytes_clamp(Q6_Vub_vsat_VhVh(high, low), lowest, highest);
+}
+
+/* Four taps of the same positions, turned so that a lane of v[c] holds the taps a, b, c, d of
+ * channel c: a 4 x 4 transposition of bytes in every lane.
+ */
+FARM_INLINE Quad interleave(Bytes a, Bytes b, Bytes c, Bytes d) {
+    HVX_VectorPair ab = Q6_Wb_vshuffoe_VbVb(b, a), cd = Q6_Wb_vshuffoe_VbVb(d, c);
+    HVX_VectorPair even = Q6_Wh_vshuffoe_VhVh(Q6_V_lo_W(cd), Q6_V_lo_W(ab));
+    HVX_VectorPair odd = Q6_Wh_vshuffoe_VhVh(Q6_V_hi_W(cd), Q6_V_hi_W(ab));
+    return (Quad){{Q6_V_lo_W(even), Q6_V_lo_W(odd), Q6_V_hi_W(even), Q6_V_hi_W(odd)}};
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* The vector interface of vector.h in plain C, with the 128-bit vectors that GCC and Clang offer
+ * for every processor.
+ */
+#ifndef FARM_VECTOR_PORTABLE_H
+#define FARM_VECTOR_PORTABLE_H
+
+#include "common.h"
+
+#define LANES 4
+#define TILE 2
+
+typedef uint32_t Bytes __attribute__((vector_size(16))); /* LANES positions x 4 channels of u8 */
+typedef int32_t Words __attribute__((vector_size(16)));  /* LANES positions of s32 */
+typedef int16_t Halves __attribute__((vector_size(16)));
+typedef struct {
+    Bytes v[4];
+} Quad; /* LANES positions of 4 taps, one vector per channel */
+
+FARM_INLINE Bytes bytes_load(const uint8_t *p) {
+    Bytes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) { return bytes_load(p); }
+
+FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { memcpy(p, &v, sizeof v); }
+
+/* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
+FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
+    for (int32_t i = 0; i < LANES; i++) {
+        if (i < positions) {
+            uint32_t lane = v[i];
+            memcpy(p + 4 * i, &lane, 4);
+        }
+    }
+}
+
+FARM_INLINE Words words_fill(int32_t value) { return (Words){0} + value; }
+
+FARM_INLINE void words_store(int32_t *p, Words v) { memcpy(p, &v, sizeof v); }
+
+FARM_INLINE Bytes bytes_fill(uint8_t value) { return (Bytes){0} + value * 0x01010101u; }
+
+FARM_INLINE Bytes bytes_fill_word(uint32_t four) { return (Bytes){0} + four; }
+
+/* Bytes of `yes` where the mask is 255, of `no` where it is 0. */
+FARM_INLINE Bytes bytes_select(Bytes mask, Bytes yes, Bytes no) { return (mask & yes) | (~mask & no); }
+
+/* The lanes 0, 2, 4, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_even(Bytes a, Bytes b) { return (Bytes){a[0], a[2], b[0], b[2]}; }
+
+FARM_INLINE Words low_halves(Halves v) { return (Words)v << 16 >> 16; }
+
+FARM_INLINE Words high_halves(Halves v) { return (Words)v >> 16; }
+
+/* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. A single product fits 16 bits. */
+FARM_INLINE Words dot_vectors(Words acc, Bytes x, Bytes weights) {
+    Halves even = (Halves)(x & 0x00ff00ffu) * ((Halves)weights << 8 >> 8);
+    Halves odd = (Halves)(x >> 8 & 0x00ff00ffu) * ((Halves)weights >> 8);
+    return acc + low_halves(even) + high_halves(even) + low_halves(odd) + high_halves(odd);
+}
+
+/* acc[i] += sum over j of x[i][j] * w[j], w being the bytes of four_weights. */
+FARM_INLINE Words dot(Words acc, Bytes x, int32_t four_weights) {
+    return dot_vectors(acc, x, bytes_fill_word((uint32_t)four_weights));
+}
+
+FARM_INLINE Words words_clamp(Words v, int32_t lowest, int32_t highest) {
+    Words below = v < lowest, above = v > highest;
+    return (v & ~(below | above)) | (below & lowest) | (above & highest);
+}
+
+/* Four vectors of values within 0..255 to the bytes 0..3 of their lanes. */
+FARM_INLINE Bytes words_to_bytes(Words a0, Words a1, Words a2, Words a3) {
+    return (Bytes)(a0 | a1 << 8 | a2 << 16 | a3 << 24);
+}
+
+FARM_INLINE Words requantize1(Words acc, int32_t multiplier, int32_t shift, int32_t post_shift,
+                              int32_t lowest, int32_t highest) {
+    Words narrow = words_clamp(acc >> shift, -32768, 32767);
+    Words high = (narrow * multiplier + (1 << 14)) >> 15;
+    return words_clamp((high + (1 << post_shift >> 1)) >> post_shift, lowest, highest);
+}
+
+/* Lane i of the result holds channels 0..3 of position i, from their accumulators. */
+FARM_INLINE Bytes requantize4(Words a0, Words a1, Words a2, Words a3, const int16_t *multiplier4,
+                              int32_t shift, int32_t post_shift, int32_t lowest, int32_t highest) {
+    return words_to_bytes(requantize1(a0, multiplier4[0], shift, post_shift, lowest, highest),
+                          requantize1(a1, multiplier4[1], shift, post_shift, lowest, highest),
+                          requantize1(a2, multiplier4[2], shift, post_shift, lowest, highest),
+                          requantize1(a3, multiplier4[3], shift, post_shift, lowest, highest));
+}
+
+/* clamp((a * first + b * second + offset) >> shift) of every byte. */
+FARM_INLINE Bytes add_weighted_bytes(Bytes a, Bytes b, int32_t first, int32_t second,
+                                     int32_t offset, int32_t shift, int32_t lowest,
+                                     int32_t highest) {
+    Words sums[4];
+    for (int32_t i = 0; i < 4; i++) {
+        Words from_a = (Words)(a >> 8 * i & 255u), from_b = (Words)(b >> 8 * i & 255u);
+        sums[i] = words_clamp((from_a * first + from_b * second + offset) >> shift, lowest, highest);
+    }
+    return words_to_bytes(sums[0], sums[1], sums[2], sums[3]);
+}
+
+/* Four taps of the same positions, turned so that a lane of v[c] holds the taps a, b, c, d of
+ * channel c: a 4 x 4 transposition of bytes in every lane. */
+FARM_INLINE Quad interleave(Bytes a, Bytes b, Bytes c, Bytes d) {
+    Quad quad;
+    for (int32_t i = 0; i < 4; i++) {
+        quad.v[i] = (a >> 8 * i & 255u) | (b >> 8 * i & 255u) << 8 | (c >> 8 * i & 255u) << 16 |
+                    (d >> 8 * i & 255u) << 24;
+    }
+    return quad;
+}
+
+#endif

@@ -1,0 +1,1 @@
+"""Steps of generated programs, one module per family: values, reference and C call together."""

@@ -1,0 +1,159 @@
+"""Steps between float and u8, and between the orders in which a tensor's elements lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from farm.codegen.arithmetic import dequantize, quantize
+from farm.codegen.ops.literal import shape_literal
+from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Layout, Pointer, Tensor
+from farm.units import Bytes
+
+_HEADER = "convert.h"
+_SPARE = 4  # bytes that are read past a row in scratch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantize:
+    """Float to u8, by the rule of :func:`farm.codegen.arithmetic.quantize`.
+
+    x: F32 PLAIN. y: U8, PLAIN or BLOCKED. channels_last: x is [N, *positions, C], while y is
+    [N, C, *positions].
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    channels_last: bool = False
+    in_place: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def scratch_bytes(self) -> Bytes:
+        """The elements of one batch, quantised and not yet in blocks."""
+        if not self._to_blocks():
+            return NO_SCRATCH
+        return Bytes(math.prod(self.outputs[0].shape[1:]) + _SPARE)
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """The rule, after moving the channels."""
+        x = np.moveaxis(inputs[0], -1, 1) if self.channels_last else inputs[0]
+        return (quantize(x, self.outputs[0].quant),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``quantize``, or of ``quantize_to_blocks`` from channels last."""
+        x, y = self.inputs[0], self.outputs[0]
+        shape = shape_literal(
+            "QuantizeShape",
+            order=_order(y, _plain(self.channels_last), _layout(y)),
+            inverse=float(np.float32(1.0 / y.quant.scale)),
+            zero_point=y.quant.zero_point,
+        )
+        pointers = (
+            Pointer("const float *", bind.tensor(x)),
+            Pointer("uint8_t *", bind.tensor(y)),
+        )
+        if not self._to_blocks():
+            return Call(_HEADER, "quantize", pointers, shape)
+        scratch = Pointer("uint8_t *", bind.scratch())
+        return Call(_HEADER, "quantize_to_blocks", (*pointers, scratch), shape)
+
+    def _to_blocks(self) -> bool:
+        return self.channels_last and self.outputs[0].layout is Layout.BLOCKED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dequantize:
+    """U8 to float, by the rule of :func:`farm.codegen.arithmetic.dequantize`.
+
+    x: U8, PLAIN or BLOCKED. y: F32 PLAIN. channels_last: y is [N, *positions, C], while x is
+    [N, C, *positions].
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    channels_last: bool = False
+    in_place: tuple[tuple[int, int], ...] = ()
+    scratch_bytes: Bytes = NO_SCRATCH
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """The rule, then moving the channels."""
+        y = dequantize(inputs[0], self.inputs[0].quant)
+        return (np.moveaxis(y, 1, -1) if self.channels_last else y,)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``dequantize``."""
+        x, y = self.inputs[0], self.outputs[0]
+        shape = shape_literal(
+            "DequantizeShape",
+            order=_order(x, _layout(x), _plain(self.channels_last)),
+            scale=float(np.float32(x.quant.scale)),
+            zero_point=x.quant.zero_point,
+        )
+        pointers = (
+            Pointer("const uint8_t *", bind.tensor(x)),
+            Pointer("float *", bind.tensor(y)),
+        )
+        return Call(_HEADER, "dequantize", pointers, shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relayout:
+    """U8 from PLAIN to BLOCKED or back, the same logical tensor.
+
+    channels_last: the PLAIN one is [N, *positions, C], while the other is [N, C, *positions].
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    channels_last: bool = False
+    in_place: tuple[tuple[int, int], ...] = ()
+    scratch_bytes: Bytes = NO_SCRATCH
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """At most a transposition."""
+        if not self.channels_last:
+            return (inputs[0],)
+        to_blocks = self.outputs[0].layout is Layout.BLOCKED
+        axes = (-1, 1) if to_blocks else (1, -1)
+        return (np.moveaxis(inputs[0], *axes),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``relayout``."""
+        x, y = self.inputs[0], self.outputs[0]
+        plain = _plain(self.channels_last)
+        blocked = x if x.layout is Layout.BLOCKED else y
+        orders = (_BLOCKED, plain) if blocked is x else (plain, _BLOCKED)
+        pointers = (
+            Pointer("const uint8_t *", bind.tensor(x)),
+            Pointer("uint8_t *", bind.tensor(y)),
+        )
+        return Call(_HEADER, "relayout", pointers, _order(blocked, *orders))
+
+
+_BLOCKED = "CHANNELS_BLOCKED"
+
+
+def _plain(channels_last: bool) -> str:  # noqa: FBT001
+    return "CHANNELS_LAST" if channels_last else "CHANNELS_FIRST"
+
+
+def _layout(tensor: Tensor) -> str:
+    return _BLOCKED if tensor.layout is Layout.BLOCKED else "CHANNELS_FIRST"
+
+
+def _order(tensor: Tensor, source: str, target: str) -> str:
+    """``ConvertOrder`` of a tensor whose shape is [N, C, *positions], or anything if one row."""
+    if source == target:
+        outer, channels, positions = 1, 1, tensor.size
+    else:
+        outer, channels, positions = (*tensor.shape[:2], math.prod(tensor.shape[2:]))
+    return shape_literal(
+        "ConvertOrder",
+        outer=outer,
+        channels=channels,
+        positions=positions,
+        **{"from": source, "to": target},
+    )

@@ -1,0 +1,293 @@
+"""Integer convolutions and matrix products with constant weights.
+
+One step stands for every convolution; which kernel computes it follows from its shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
+from farm.codegen.ops.literal import shape_literal
+from farm.codegen.ops.packing import (
+    LINE,
+    KernelRows,
+    band_rows,
+    kernel_rows,
+    lines,
+    merge_groups,
+    merged_groups,
+    pack_columns,
+    pack_dense,
+    pack_depthwise,
+    pack_single,
+    pad_channels,
+)
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Layout,
+    Pointer,
+    Tensor,
+)
+from farm.units import Bytes
+
+
+class _Kernel(StrEnum):
+    """Functions of the kernel headers."""
+
+    POINTWISE = "conv_pointwise"
+    COLUMNS = "conv_columns"
+    SINGLE = "conv_single"
+    DEPTHWISE = "depthwise"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convolution:
+    """y = requantize(bias + Σ x * weights), then perhaps the weighted sum with a second input.
+
+    inputs: x, or x and skip. x: U8 BLOCKED [N, C, H, W], or PLAIN if C is 1 and groups is 1. y and
+    skip: U8 BLOCKED [N, O, H', W']; y may have the place of skip. weights: int8
+    [O, C / groups, kh, kw]. bias: int32 [O], with all that is to be added: the correction for x's
+    zero point and the rule's offset. pads: top, left, bottom, right, filled with x's zero point.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    rule: Requantization
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    skip: WeightedSum | None = None
+
+    @property
+    def in_place(self) -> tuple[tuple[int, int], ...]:
+        """The output may replace the skip input."""
+        return ((0, 1),) if self.skip else ()
+
+    @property
+    def scratch_bytes(self) -> Bytes:
+        """For the columns of one band of output rows."""
+        return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Windows of the padded input times the kernel, group by group."""
+        x, y = self.inputs[0], self.outputs[0]
+        top, left, bottom, right = self.pads
+        padded = np.pad(
+            inputs[0].astype(np.int32),
+            ((0, 0), (0, 0), (top, bottom), (left, right)),
+            constant_values=x.quant.zero_point,
+        )
+        kernel, dilation = self.weights.shape[2:], self.dilations
+        window = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
+        windows = sliding_window_view(padded, window, (2, 3))[
+            :, :, :: self.strides[0], :: self.strides[1], :: dilation[0], :: dilation[1]
+        ][:, :, : y.shape[2], : y.shape[3]]
+        sums = [
+            np.einsum("nchwij,ocij->nohw", part, weights.astype(np.int32), optimize=True)
+            for part, weights in zip(
+                np.split(windows, self.groups, 1),
+                np.split(self.weights, self.groups, 0),
+                strict=True,
+            )
+        ]
+        accumulators = np.concatenate(sums, 1) + self.bias.reshape(1, -1, 1, 1)
+        result = requantize(accumulators, self.rule, 1)
+        return (result if self.skip is None else add_weighted(result, inputs[1], self.skip),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of the kernel that fits the shapes."""
+        kernel = self._kernel
+        multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
+        skip = bind.tensor(self.inputs[1] if self.skip else self.outputs[0])
+        pointers = [
+            Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
+            Pointer("const int32_t *", bind.constant(self._packed, "weights")),
+            Pointer("const int32_t *", bind.constant(pad_channels(self.bias), "bias")),
+            Pointer("const int16_t *", bind.constant(pad_channels(multiplier), "multiplier")),
+            Pointer("const uint8_t *", skip),
+            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
+        ]
+        if kernel is not _Kernel.POINTWISE:
+            pointers.append(Pointer("uint8_t *", bind.scratch()))
+        header = "depthwise.h" if kernel is _Kernel.DEPTHWISE else "conv.h"
+        return Call(header, kernel.value, tuple(pointers), self._shape_literal())
+
+    @property
+    def _kernel(self) -> _Kernel:
+        channels = self.inputs[0].shape[1]
+        if self.inputs[0].layout is Layout.PLAIN:
+            return _Kernel.SINGLE
+        if channels == self.groups == self.weights.shape[0]:
+            return _Kernel.DEPTHWISE
+        is_point = self.weights.shape[2:] == (1, 1) and self.strides == (1, 1)
+        return _Kernel.POINTWISE if is_point and not any(self.pads) else _Kernel.COLUMNS
+
+    @property
+    def _rows(self) -> KernelRows:
+        return kernel_rows(self.weights.shape[2], self.strides[0], self.dilations[0])
+
+    @property
+    def _words(self) -> int:
+        """32-bit words of columns along a row of the kernel."""
+        taps = self.weights.shape[3]
+        return -(-taps // 4) if self._kernel in {_Kernel.SINGLE, _Kernel.DEPTHWISE} else taps
+
+    @property
+    def _reach(self) -> int:
+        """Rows of a plane beyond those of the band."""
+        return (self._rows.taps - 1) * self._rows.tap_rows
+
+    @property
+    def _band(self) -> int:
+        height, width = self.outputs[0].shape[2:]
+        if self._kernel is _Kernel.POINTWISE:
+            return height
+        return band_rows(height, width, self._reach, self._scratch)
+
+    def _scratch(self, band: int) -> Bytes:
+        """Bytes for the columns of a band of output rows."""
+        plane = (band + self._reach) * self.outputs[0].shape[3] * 4
+        planes = self._rows.planes * self._words
+        if self._kernel is _Kernel.SINGLE:
+            return lines(planes * plane + self._padded_width)
+        if self._kernel is _Kernel.DEPTHWISE:
+            turned = lines(plane - 1) if plane % LINE == 0 else lines(plane)
+            return Bytes(planes * 4 * turned + lines(max(4 * plane, 2 * turned)))
+        blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
+        return lines(blocks * planes * plane)
+
+    @property
+    def _padded_width(self) -> int:
+        """Elements of a padded row of x that the single-channel kernel looks at."""
+        out_width, step, dilation = self.outputs[0].shape[3], self.strides[1], self.dilations[1]
+        return (out_width - 1) * step + (self._words * 4 - 1) * dilation + 1
+
+    @property
+    def _kernel_groups(self) -> int:
+        """Groups that the kernel sees: some are computed as one."""
+        if self._kernel is _Kernel.DEPTHWISE:
+            return 1
+        outputs, inputs = self.weights.shape[:2]
+        return self.groups // merged_groups(outputs // self.groups, inputs, self.groups)
+
+    @property
+    def _packed(self) -> Array:
+        """Weights in the kernel's order."""
+        if self._kernel is _Kernel.SINGLE:
+            return pack_single(self.weights, self._rows)
+        if self._kernel is _Kernel.DEPTHWISE:
+            return pack_depthwise(self.weights, self._rows)
+        merged = merge_groups(self.weights, self.groups, self.groups // self._kernel_groups)
+        return pack_columns(merged, self._rows)
+
+    def _shape_literal(self) -> str:
+        batch, channels, height, width = self.inputs[0].shape
+        outputs, out_height, out_width = self.outputs[0].shape[1:]
+        groups = self._kernel_groups
+        return shape_literal(
+            "ConvShape",
+            batch=batch,
+            groups=groups,
+            in_blocks=-(-channels // groups // 4),
+            out_blocks=-(-outputs // groups // 4),
+            height=height,
+            width=width,
+            out_height=out_height,
+            out_width=out_width,
+            kernel_width=self._words,
+            kernel_taps=self.weights.shape[3],
+            stride_y=self.strides[0],
+            stride_x=self.strides[1],
+            dilation_y=self.dilations[0],
+            dilation_x=self.dilations[1],
+            top=self.pads[0],
+            left=self.pads[1],
+            row_planes=self._rows.planes,
+            taps=self._rows.taps,
+            tap_rows=self._rows.tap_rows,
+            band=self._band,
+            zero_point=self.inputs[0].quant.zero_point,
+            output=_output_literal(self.rule, self.skip),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """y = requantize(bias + x weights^T): x U8 PLAIN [..., K], y U8 PLAIN [..., O].
+
+    weights: int8 [O, K]. bias: int32 [O], complete as in :class:`Convolution`.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    rule: Requantization
+    in_place: tuple[tuple[int, int], ...] = ()
+    scratch_bytes: Bytes = NO_SCRATCH
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """One matrix product."""
+        accumulators = inputs[0].astype(np.int32) @ self.weights.T.astype(np.int32) + self.bias
+        return (requantize(accumulators, self.rule, accumulators.ndim - 1),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``dense``."""
+        outputs, depth = self.weights.shape
+        multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
+        pointers = (
+            Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
+            Pointer("const int8_t *", bind.constant(pack_dense(self.weights), "weights")),
+            Pointer("const int32_t *", bind.constant(self.bias, "bias")),
+            Pointer("const int16_t *", bind.constant(np.ascontiguousarray(multiplier), "scale")),
+            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
+        )
+        shape = shape_literal(
+            "DenseShape",
+            rows=math.prod(self.inputs[0].shape[:-1]),
+            inputs=depth,
+            outputs=outputs,
+            shift=self.rule.shift,
+            post_shift=self.rule.post_shift,
+            lowest=self.rule.lowest,
+            highest=self.rule.highest,
+        )
+        return Call("dense.h", "dense", pointers, shape)
+
+
+def _output_literal(rule: Requantization, skip: WeightedSum | None) -> str:
+    added = (
+        {}
+        if skip is None
+        else {
+            "skip_first": skip.first,
+            "skip_second": skip.second,
+            "skip_offset": skip.offset,
+            "skip_shift": skip.shift,
+            "skip_lowest": skip.lowest,
+            "skip_highest": skip.highest,
+        }
+    )
+    return shape_literal(
+        "ConvOutput",
+        shift=rule.shift,
+        post_shift=rule.post_shift,
+        lowest=rule.lowest,
+        highest=rule.highest,
+        has_skip=int(skip is not None),
+        **added,
+    )

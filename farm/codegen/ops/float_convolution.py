@@ -1,0 +1,72 @@
+"""Convolution of float tensors over one or two axes of positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.codegen.ops.float_window import Window
+from farm.codegen.ops.literal import shape_literal
+from farm.codegen.program import Array, Binding, Call, Pointer, Tensor
+from farm.units import Bytes
+
+_TILE_COLUMNS = 32  # the most that kernels/float_vector.h has on any target
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatConvolution:
+    """y [N, O, *positions] from x [N, C, *positions].
+
+    weights: float32 [O, C / groups, *kernel]. bias: float32 [O].
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    window: Window
+    groups: int = 1
+    in_place: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def scratch_bytes(self) -> Bytes:
+        """What one tile of positions reads, unless every output channel reads one channel."""
+        per_output = self.weights[0].size
+        return Bytes(0 if self.weights.shape[1] == 1 else per_output * _TILE_COLUMNS * 4)
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """In double precision, then rounded."""
+        y = self.outputs[0]
+        view = self.window.view(inputs[0].astype(np.float64), y.shape[2:], 0.0)
+        batch, channels, *rest = view.shape
+        outputs, inputs_each = self.weights.shape[:2]
+        grouped = view.reshape(batch, self.groups, channels // self.groups, *rest)
+        weights = self.weights.reshape(self.groups, -1, inputs_each, *self.window.kernel)
+        axes = "xyz"[: len(self.window.kernel)], "uvw"[: len(self.window.kernel)]
+        rule = f"ngc{axes[0]}{axes[1]},goc{axes[1]}->ngo{axes[0]}"
+        total = np.einsum(rule, grouped, weights.astype(np.float64), optimize=True)
+        bias = self.bias.reshape(1, outputs, *[1] * len(self.window.kernel))
+        return ((total.reshape(y.shape) + bias).astype(np.float32),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``float_conv``."""
+        x, y = self.inputs[0], self.outputs[0]
+        pointers = (
+            Pointer("const float *", bind.tensor(x)),
+            Pointer("const float *", bind.constant(self.weights, "weights")),
+            Pointer("const float *", bind.constant(self.bias, "bias")),
+            Pointer("float *", bind.tensor(y)),
+            Pointer("float *", f"(float *){bind.scratch()}" if self.scratch_bytes else "0"),
+        )
+        shape = shape_literal(
+            "FloatConvShape",
+            batch=x.shape[0],
+            groups=self.groups,
+            inputs=x.shape[1] // self.groups,
+            outputs=y.shape[1] // self.groups,
+            window=self.window.literal(x.shape[2:], y.shape[2:]),
+        )
+        return Call("float_conv.h", "float_conv", pointers, shape)

@@ -1,0 +1,85 @@
+"""Float steps that reduce an axis: mean, largest element, softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from farm.codegen.ops.literal import shape_literal
+from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.units import Bytes
+
+_HEADER = "float_reduce.h"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatReduce:
+    """The mean or the largest element over the axes first <= axis < last of x.
+
+    y has the elements that remain in x's order, under any shape.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    first: int
+    last: int
+    is_mean: bool
+    in_place: tuple[tuple[int, int], ...] = ()
+    scratch_bytes: Bytes = NO_SCRATCH
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """In double precision, then rounded."""
+        axes = tuple(range(self.first, self.last))
+        wide = inputs[0].astype(np.float64)
+        reduced = wide.mean(axes) if self.is_mean else wide.max(axes)
+        return (np.asarray(reduced, np.float32).reshape(self.outputs[0].shape),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``float_reduce``."""
+        outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
+        shape = shape_literal(
+            "FloatReduceShape",
+            function="REDUCE_SUM" if self.is_mean else "REDUCE_MAX",
+            outer=outer,
+            length=length,
+            inner=inner,
+            factor=float(np.float32(1 / length)) if self.is_mean else 1.0,
+        )
+        return Call(_HEADER, "float_reduce", _pointers(self, bind), shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatSoftmax:
+    """exp(x) divided by its sum over the axes first <= axis < last."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    first: int
+    last: int
+    in_place: tuple[tuple[int, int], ...] = ((0, 0),)
+    scratch_bytes: Bytes = NO_SCRATCH
+
+    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """In double precision, then rounded."""
+        axes = tuple(range(self.first, self.last))
+        wide = inputs[0].astype(np.float64)
+        powers = np.exp(wide - wide.max(axes, keepdims=True))
+        return ((powers / powers.sum(axes, keepdims=True)).astype(np.float32),)
+
+    def call(self, bind: Binding) -> Call:
+        """One call of ``float_softmax``."""
+        outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
+        shape = shape_literal("FloatSoftmaxShape", outer=outer, length=length, inner=inner)
+        return Call(_HEADER, "float_softmax", _pointers(self, bind), shape)
+
+
+def _parts(shape: Sequence[int], first: int, last: int) -> tuple[int, int, int]:
+    return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+
+
+def _pointers(step: FloatReduce | FloatSoftmax, bind: Binding) -> tuple[Pointer, Pointer]:
+    x = Pointer("const float *", bind.tensor(step.inputs[0]))
+    return x, Pointer("float *", bind.tensor(step.outputs[0]))

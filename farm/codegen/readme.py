@@ -1,0 +1,100 @@
+"""The texts of a package that people and ``make`` read."""
+
+from __future__ import annotations
+
+from farm.codegen.compilers import Target
+from farm.codegen.manifest import Manifest, Port
+from farm.codegen.toolchain import runtime_sources
+from farm.units import format_bytes
+
+_HEXAGON_LINK = "-nostdlib -static"
+
+
+def makefile(manifest: Manifest) -> str:
+    """Builds the library, and tests it with the vectors. Needs a compiler, ``ar`` and ``cmp``."""
+    hexagon = manifest.target.is_hexagon
+    zig = manifest.compiler.startswith("zig")
+    compiler = "python3 -m ziglang cc" if zig else manifest.compiler.split()[0]
+    archiver = "python3 -m ziglang ar" if zig else "ar"
+    runtime = " ".join(f"runtime/{name}" for name in runtime_sources(manifest.target))
+    includes = "-I. -Iruntime" + (" -Iruntime/freestanding" if hexagon else "")
+    return f"""# Built for {manifest.target} by {manifest.compiler}. Other C11 compilers do, too,
+# and give the same results as long as they neither contract nor reorder floats.
+CC = {compiler}
+AR = {archiver}
+CFLAGS = {" ".join(manifest.flags)}
+LDFLAGS = {_HEXAGON_LINK if hexagon else ""}
+EMULATOR = {"qemu-hexagon" if hexagon else ""}
+KERNELS := $(wildcard kernels/*.h)
+
+libmodel.a: model.o weights.o
+\trm -f $@
+\t$(AR) rcsD $@ $^
+
+%.o: %.c model.h weights.h $(KERNELS)
+\t$(CC) $(CFLAGS) {includes} -c $< -o $@
+
+# Replays the test vectors: the answers must be the same bytes.
+test: model.elf
+\t$(EMULATOR) ./model.elf < test_vectors/requests.bin | cmp - test_vectors/replies.bin
+\t@echo "{manifest.vectors} test vectors agree"
+
+model.elf: model.o weights.o {runtime}
+\t$(CC) $(CFLAGS) $(LDFLAGS) {includes} model.o weights.o {runtime} -o $@
+
+clean:
+\trm -f *.o model.elf libmodel.a
+
+.PHONY: test clean
+"""
+
+
+def readme(manifest: Manifest) -> str:
+    """What the package is and how to call it."""
+    inputs = "\n".join(_described(port) for port in manifest.inputs)
+    outputs = "\n".join(_described(port) for port in manifest.outputs)
+    speed = "" if manifest.packets is None else f"| packets of one run | {manifest.packets:,} |\n"
+    return f"""# A compiled model
+
+C code of the model with SHA-256 `{manifest.model_sha256}`, {manifest.precision}, for
+`{manifest.target}`. It needs no library but `memcpy` and `memset`, allocates nothing, and keeps
+all its state in one block of memory that its caller provides.
+
+```c
+#include "model.h"
+
+static uint8_t memory[MODEL_MEMORY_BYTES] __attribute__((aligned(128)));
+
+model_run(memory, inputs..., outputs...);   /* see model.h */
+```
+
+Inputs:
+
+{inputs}
+
+Outputs:
+
+{outputs}
+
+| | |
+|---|---|
+| tensors in the arena | {format_bytes(manifest.arena_bytes)} |
+| scratch memory of kernels | {format_bytes(manifest.scratch_bytes)} |
+| memory to provide | {format_bytes(manifest.memory_bytes)} |
+| weights | {format_bytes(manifest.weight_bytes)} |
+| code | {format_bytes(manifest.code_bytes)} |
+| multiply-accumulates of one run | {manifest.macs:,} |
+{speed}
+`make` builds `libmodel.a`. `make test` builds the runner and replays the {manifest.vectors} test
+vectors, whose answers must be the same bytes{_emulated(manifest.target)}. `manifest.json` has all
+figures. `farm package verify DIR` does both.
+"""
+
+
+def _described(port: Port) -> str:
+    shape = ", ".join(map(str, port.shape))
+    return f"- `{port.name}`: {port.dtype} [{shape}], row-major"
+
+
+def _emulated(target: Target) -> str:
+    return "; it needs `qemu-hexagon`" if target.is_hexagon else ""

@@ -1,0 +1,134 @@
+"""Elementary functions: accurate, and the same bits on every target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from farm.codegen.compilers import Target, host_targets
+from farm.codegen.ops.float_elementwise import (
+    BinaryFunction,
+    FloatBinary,
+    FloatUnary,
+    UnaryFunction,
+)
+from farm.codegen.program import Element
+from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
+
+TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
+# Largest error in units of the last place, where the result is normal and not cancelled.
+ULP = {
+    UnaryFunction.ERF: 3,
+    UnaryFunction.EXP: 2,
+    UnaryFunction.SIGMOID: 3,
+    UnaryFunction.SQRT: 1,
+    UnaryFunction.TANH: 3,
+}
+EXACT = frozenset({UnaryFunction.RELU, UnaryFunction.CLIP, UnaryFunction.NEG, UnaryFunction.ABS})
+
+
+def arguments() -> np.ndarray:
+    """Usual numbers, all magnitudes, limits of the exponential, and what is special."""
+    rng = np.random.default_rng(5)
+    magnitudes = 10.0 ** rng.uniform(-45, 38, 3000) * rng.choice([-1, 1], 3000)
+    special = [0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45, 3.4e38, -3.4e38, 1.0, -1.0, 0.625, 4.0]
+    limits = [88.722, 88.723, 88.8, 89.5, -87.33, -103.9, -104.1]
+    parts = rng.normal(size=4000) * 3, rng.uniform(-110, 95, 4000), magnitudes, special, limits
+    return np.concatenate(parts).astype(np.float32)
+
+
+X = arguments()
+OTHER = np.roll(X, 1999)
+STEPS = [
+    *(
+        FloatUnary(
+            (tensor("x", X.shape, element=Element.F32),),
+            (tensor("y", X.shape, element=Element.F32),),
+            function,
+            0.25,
+            0.5,
+        )
+        for function in UnaryFunction
+    ),
+    *(
+        FloatBinary(
+            (
+                tensor("a", X.shape, element=Element.F32),
+                tensor("b", X.shape, element=Element.F32),
+            ),
+            (tensor("y", X.shape, element=Element.F32),),
+            function,
+        )
+        for function in BinaryFunction
+    ),
+]
+Results = dict[UnaryFunction | BinaryFunction, np.ndarray]
+
+
+def results_on(target: Target, folder: Path) -> Results:
+    cases = [Case(step, [X, OTHER][: len(step.inputs)]) for step in STEPS]
+    with closing(KernelProgram(cases, target, folder)) as program:
+        image = program.run()
+        program.check_fences(image)
+        return {
+            step.function: program.read(image, index, step.outputs[0])
+            for index, step in enumerate(STEPS)
+        }
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+    return results_on(Target.PORTABLE, tmp_path_factory.mktemp("portable"))
+
+
+def errors(got: np.ndarray, want: np.ndarray) -> np.ndarray:
+    """Errors in units of the last place, subnormal results taken as the smallest normal ones."""
+    finite = np.isfinite(want)
+    unit = np.spacing(np.maximum(np.abs(want[finite]), np.finfo(np.float32).tiny))
+    return np.abs(got[finite].astype(np.float64) - want[finite]) / unit
+
+
+@pytest.mark.parametrize("function", ULP)
+def test_error_in_units_of_the_last_place(portable, function):
+    step = next(step for step in STEPS if step.function is function)
+    (want,) = step.reference([X])
+    got = portable[function]
+    kept = X >= -87.0 if function is UnaryFunction.SIGMOID else np.ones(X.shape, bool)
+    assert errors(got[kept], want[kept]).max() <= ULP[function]
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_array_equal(np.isinf(got[kept]), np.isinf(want[kept]))
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.function not in ULP])
+def test_other_functions_are_near_their_references(portable, step):
+    (want,) = step.reference([X, OTHER][: len(step.inputs)])
+    got = portable[step.function]
+    if step.function in EXACT or isinstance(step.function, BinaryFunction):
+        np.testing.assert_array_equal(got, want)
+    else:
+        np.testing.assert_allclose(got, want, rtol=3e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", [t for t in TARGETS if t is not Target.PORTABLE])
+def test_the_same_bits_on_every_target(portable, target, tmp_path, request):
+    if target.is_hexagon:
+        request.getfixturevalue("emulator")
+    for function, got in results_on(target, tmp_path / "other").items():
+        want = portable[function]
+        same = (got.view(np.uint32) == want.view(np.uint32)) | (np.isnan(got) & np.isnan(want))
+        assert same.all(), (function, X[~same][:4], got[~same][:4], want[~same][:4])
+
+
+def test_what_is_not_a_number_stays_so(tmp_path):
+    x = np.array([np.nan, -np.nan], np.float32)
+    shape = tensor("x", x.shape, element=Element.F32)
+    result = tensor("y", x.shape, element=Element.F32)
+    steps = [FloatUnary((shape,), (result,), function) for function in ULP]
+    with closing(KernelProgram([Case(s, [x]) for s in steps], TARGETS[0], tmp_path)) as program:
+        image = program.run()
+        for index, step in enumerate(steps):
+            assert np.isnan(program.read(image, index, result)).all(), step.function
