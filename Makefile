@@ -19,12 +19,17 @@ demo: $(VENV)/.runtime ## Install, then tune the example model for the devices o
 	$(BIN)/farm tune examples/digits.onnx --data examples/digits.npz \
 		--devices cpu,gpu,dsp --budget $(BUDGET)
 
-test: $(VENV)/.dev ## Format check, lint, strict types, import layers, tests: what CI runs
+test: $(VENV)/.dev emulator ## Format check, lint, strict types, import layers, tests: what CI runs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# Tests that execute code for the Hexagon are skipped without its emulator.
+.PHONY: emulator
+emulator:
+	@.ci/install emulator || true
 
 format: $(VENV)/.dev ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format
@@ -44,7 +49,7 @@ clean: ## Remove what make, the build and the tools made; runs and the store sta
 $(VENV)/.runtime: pyproject.toml $(LOCK) | $(BIN)/pip
 	@echo "Installing the farm into $(VENV) ..." >&2
 	$(PIP) install --constraint $(LOCK) setuptools
-	$(PIP) install --constraint $(LOCK) --no-build-isolation --editable .
+	$(PIP) install --constraint $(LOCK) --no-build-isolation --editable '.[dsp]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from farm.errors import CandidateError
 
@@ -23,6 +24,9 @@ _STRICT = ConfigDict(extra="forbid")
 
 BlockSize = Literal[16, 32, 64, 128]
 """Weights that share one scale in block-wise quantisation."""
+HostTarget = Literal["portable", "avx2", "avx512-vnni"]
+HostCompiler = Literal["zig", "clang", "gcc"]
+HexagonTarget = Literal["hexagon-v67", "hexagon-v67-hvx"]
 
 
 class FloatType(StrEnum):
@@ -158,6 +162,32 @@ class OpenVino:
 
 
 @dataclass(frozen=True, slots=True)
+class CPackage:
+    """A compiled package of generated C, run on this machine's processor in one thread.
+
+    target: instruction set it is compiled for, a host's ``farm.codegen.compilers.Target``.
+    compiler: the kind that compiles it.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["cpackage"] = "cpackage"
+    target: HostTarget = "portable"
+    compiler: HostCompiler = "zig"
+
+
+@dataclass(frozen=True, slots=True)
+class CPackageEmulated:
+    """A compiled package of generated C for a Hexagon, executed by an instruction emulator.
+
+    target: instruction set it is compiled for, a Hexagon's ``farm.codegen.compilers.Target``.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["cpackage-emulated"] = "cpackage-emulated"
+    target: HexagonTarget = "hexagon-v67-hvx"
+
+
+@dataclass(frozen=True, slots=True)
 class Fake:
     """The fake engine, for tests of the farm's own logic. It runs nothing.
 
@@ -173,7 +203,10 @@ class Fake:
     serial: int = 0
 
 
-Engine = Annotated[OnnxRuntimeCpu | OpenVino | Fake, Discriminator("kind")]
+PackageEngine = CPackage | CPackageEmulated
+Engine = Annotated[
+    OnnxRuntimeCpu | OpenVino | CPackage | CPackageEmulated | Fake, Discriminator("kind")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +220,11 @@ class Candidate:
     engine: Engine = field(default_factory=OnnxRuntimeCpu)
     precision: Precision = field(default_factory=Precision)
     rewritten: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its latency comes from counted instructions: the same in every run."""
+        return isinstance(self.engine, CPackageEmulated)
 
     @property
     def id(self) -> str:
@@ -226,7 +264,7 @@ def from_json(text: str, source: str = "candidate") -> Candidate:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the top level"
         raise CandidateError(
-            f"{source} is not a candidate: at {where}: {first['msg']}. "
+            f"{source} is not a candidate: at {where}: {_described(first)}. "
             "`farm results --format json` shows candidates in the right form."
         ) from None
 
@@ -239,9 +277,13 @@ def read_candidate(path: Path) -> Candidate:
         raise CandidateError(f"Cannot read candidate file {path}: {error}") from None
 
 
-def engine_label(engine: OnnxRuntimeCpu | OpenVino | Fake) -> str:
+def engine_label(engine: Engine) -> str:
     """The engine with the options that differ from its defaults, for tables."""
     match engine:
+        case CPackage(target=target, compiler=compiler):
+            return f"cpackage {target} {compiler}"
+        case CPackageEmulated(target=target):
+            return f"cpackage {target}"
         case Fake(seconds=seconds):
             return f"fake {seconds:g} s"
         case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
@@ -255,6 +297,18 @@ def engine_label(engine: OnnxRuntimeCpu | OpenVino | Fake) -> str:
             parts += ["saved"] if ort.saved_graph else []
             parts += [f"-{name}" for name in ort.disabled_optimizers]
             return " ".join(parts)
+
+
+def _described(error: ErrorDetails) -> str:
+    """What is wrong at one place; in the farm's words where pydantic speaks of its own matters."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "union_tag_invalid":
+            return f"unknown kind '{context['tag']}'; known are {context['expected_tags']}"
+        case "union_tag_not_found":
+            return "it has no 'kind', which says what it is"
+        case _:
+            return error["msg"]
 
 
 def _threads(count: int) -> str:

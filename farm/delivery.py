@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -27,13 +27,23 @@ def write_delivery(
 
     Raises OSError: the place cannot be written, the disk is full.
     """
+    files = {
+        "model.onnx": model,
+        "session.json": session.to_json().encode(),
+        "run.py": _run_script(inputs).encode(),
+        "provenance.json": provenance.encode(),
+    }
+    write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, given by their paths in the folder, as :func:`write_delivery` does."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (draft / "model.onnx").write_bytes(model)
-        (draft / "session.json").write_text(session.to_json(), encoding="utf-8")
-        (draft / "run.py").write_text(_run_script(inputs), encoding="utf-8")
-        (draft / "provenance.json").write_text(provenance, encoding="utf-8")
+        for name, content in files.items():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).write_bytes(content)
         draft.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

@@ -12,11 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from farm.errors import DeviceError
+from farm.units import Seconds
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -36,6 +39,8 @@ class PowerFigures:
     joules_per_mac: by arithmetic type (``float32``, ``bfloat16``, ``float16``, ``int8``).
     joules_per_byte: of traffic between memory and the cores.
     source: where the figures come from.
+    joules_per_packet, joules_per_vector_instruction: of a processor whose packets are counted. Its
+    model is E = static_watts t + packets e_packet + vector_instructions e_vector_instruction.
     """
 
     __pydantic_config__ = _STRICT
@@ -43,6 +48,42 @@ class PowerFigures:
     joules_per_byte: float
     joules_per_mac: dict[str, float]
     source: str
+    joules_per_packet: float = 0.0
+    joules_per_vector_instruction: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFigures:
+    """What a device that runs compiled packages is, and what it has room for.
+
+    target: what packages are compiled for, a name of ``farm.codegen.compilers.Target``; or
+    ``host``, the best instruction set of the machine that is tuned on.
+    source: where the figures come from.
+    clock_hz: of one hardware thread, which runs the package; 0 on the host.
+    cycles_per_packet: at least 1, which means without stalls.
+    arena_bytes, weight_bytes, code_bytes: limits; 0 means none.
+    """
+
+    __pydantic_config__ = _STRICT
+    target: Literal["host", "hexagon-v67", "hexagon-v67-hvx"]
+    source: str
+    clock_hz: Annotated[float, Field(ge=0)] = 0.0
+    cycles_per_packet: Annotated[float, Field(ge=1)] = 1.0
+    arena_bytes: Annotated[int, Field(ge=0)] = 0
+    weight_bytes: Annotated[int, Field(ge=0)] = 0
+    code_bytes: Annotated[int, Field(ge=0)] = 0
+
+    def seconds(self, packets: int) -> Seconds:
+        """How long so many packets take, modelled from the clock.
+
+        Raises DeviceError when the profile gives no clock.
+        """
+        if not self.clock_hz:
+            raise DeviceError(
+                "The device profile gives no clock_hz in [package], so packets cannot be "
+                "converted to seconds; add it."
+            )
+        return Seconds(packets * self.cycles_per_packet / self.clock_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +93,7 @@ class DeviceProfile:
     engines: kinds of engine that may run here, the default one (the baseline's) first.
     interpreter: Python of the child processes; empty means the farm's own.
     memory_bytes: memory a trial may use; 0 means what the machine has.
+    package: of a device that runs compiled packages.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.
     """
 
@@ -63,6 +105,7 @@ class DeviceProfile:
     interpreter: str = ""
     memory_bytes: int = 0
     power: PowerFigures | None = None
+    package: PackageFigures | None = None
     ray_resources: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -105,7 +148,7 @@ def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
     """
     texts = [
         (entry.name, entry.read_text(encoding="utf-8"))
-        for entry in (resources.files("farm") / "profiles").iterdir()
+        for entry in sorted((resources.files("farm") / "profiles").iterdir(), key=_name)
         if entry.name.endswith(".toml")
     ]
     if folder is not None and folder.is_dir():
@@ -134,6 +177,10 @@ def select_profiles(
                 "`farm devices` shows what each one is."
             )
     return tuple(profiles[name] for name in wanted)
+
+
+def _name(entry: Traversable) -> str:
+    return entry.name
 
 
 def _read(path: Path) -> str:

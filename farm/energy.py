@@ -2,6 +2,7 @@
 
 E = P_static t + Σ macs e_mac + Σ bytes e_byte: the static term dominates on processors of the
 size of a laptop's, and arithmetic alone underestimates real devices by orders of magnitude.
+Where a processor's packets are counted, the sums are over packets and vector instructions.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ def modelled_energy(
     per_mac = power.joules_per_mac.get(arithmetic, power.joules_per_mac.get("float32", 0.0))
     traffic = work.weight_bytes * weight_share + work.activation_bytes * activation_share
     dynamic = work.macs * per_mac + traffic * power.joules_per_byte
+    return Joules(power.static_watts * seconds + dynamic)
+
+
+def counted_energy(
+    power: PowerFigures, packets: float, vector_instructions: float, seconds: Seconds
+) -> Joules:
+    """Joules of one run that executes so much and takes ``seconds``."""
+    dynamic = packets * power.joules_per_packet
+    dynamic += vector_instructions * power.joules_per_vector_instruction
     return Joules(power.static_watts * seconds + dynamic)
 
 

@@ -1,17 +1,27 @@
-"""From a candidate's engine and precision to the session that runs it."""
+"""Engines: those that a device has for packages, and the sessions of ONNX Runtime's."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import cast
 
 from farm.candidate import (
     Candidate,
+    CPackage,
+    CPackageEmulated,
     Fake,
     FloatType,
     GraphLevel,
+    HexagonTarget,
+    HostCompiler,
+    HostTarget,
     OnnxRuntimeCpu,
     OpenVino,
+    PackageEngine,
 )
+from farm.codegen.compilers import Target, find_compilers, host_targets
+from farm.device import DeviceProfile
 from farm.errors import CompileError
 from farm.session import SessionSpec
 
@@ -38,8 +48,35 @@ def session_spec(candidate: Candidate) -> SessionSpec:
             return _onnxruntime_cpu(engine)
         case OpenVino() as engine:
             return _openvino(engine, candidate.precision.float_type)
+        case CPackage() | CPackageEmulated():
+            raise CompileError("A compiled package has no ONNX Runtime session.")
         case Fake():
             raise CompileError("The fake engine has no ONNX Runtime session.")
+
+
+def package_engines(profile: DeviceProfile) -> tuple[PackageEngine, ...]:
+    """The engines of a device that run compiled packages here, the most promising first.
+
+    On the host these are the best instruction set by every compiler that is there, then the
+    others by the default one.
+    """
+    engines: list[PackageEngine] = []
+    if "cpackage" in profile.engines:
+        engines += _host_engines()
+    target = profile.package.target if profile.package else "host"
+    emulated = "cpackage-emulated" in profile.engines and target != "host"
+    if emulated and find_compilers(Target(target)):
+        engines.append(CPackageEmulated(target=cast("HexagonTarget", target)))
+    return tuple(engines)
+
+
+def _host_engines() -> Iterator[CPackage]:
+    best, *others = host_targets()
+    kinds = [cast("HostCompiler", str(compiler.kind)) for compiler in find_compilers(best)]
+    for kind in kinds:
+        yield CPackage(target=cast("HostTarget", str(best)), compiler=kind)
+    for target in others if kinds else ():
+        yield CPackage(target=cast("HostTarget", str(target)), compiler=kinds[0])
 
 
 def _onnxruntime_cpu(engine: OnnxRuntimeCpu) -> SessionSpec:

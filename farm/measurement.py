@@ -28,6 +28,9 @@ class Metric(StrEnum):
     ACCURACY = "accuracy"
     LOAD_TIME = "load_time"
     MODEL_SIZE = "model_size"
+    PACKETS = "packets"  # of one run: what is issued together, in one cycle at best
+    VECTOR_INSTRUCTIONS = "vector_instructions"  # of one run, on 128 bytes at a time
+    ARENA = "arena"  # static memory of a package: its tensors and the scratch of its kernels
 
 
 UNITS: dict[Metric, str] = {
@@ -41,6 +44,9 @@ UNITS: dict[Metric, str] = {
     Metric.ACCURACY: "1",
     Metric.LOAD_TIME: "s",
     Metric.MODEL_SIZE: "B",
+    Metric.PACKETS: "packet",
+    Metric.VECTOR_INSTRUCTIONS: "instruction",
+    Metric.ARENA: "B",
 }
 
 

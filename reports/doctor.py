@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from db.reader import StoreReader
+from farm.codegen.compilers import Target, emulator_version, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import FarmError
-from workers.discovery import device_availability, engine_availability
+from workers.discovery import (
+    device_availability,
+    emulator_availability,
+    engine_availability,
+)
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading
 from workers.meters.energy import find_rapl
@@ -38,6 +43,7 @@ def diagnose(profiles: Mapping[str, DeviceProfile], store: str | None) -> list[F
     return [
         *_machine(),
         *_software(),
+        *_toolchain(),
         *(finding for p in profiles.values() if not p.is_fake for finding in _device(p)),
         _store(store),
         _quiet(),
@@ -70,6 +76,21 @@ def _machine() -> Iterator[Finding]:
 def _software() -> Iterator[Finding]:
     for package, version in software_versions().items():
         yield Finding(package, version)
+
+
+def _toolchain() -> Iterator[Finding]:
+    """Compilers of packages, the default one first, and what executes Hexagon packages."""
+    for what, target in (("host", host_targets()[0]), ("Hexagon", Target.HEXAGON_HVX)):
+        found = ", ".join(compiler.label for compiler in find_compilers(target))
+        if found:
+            yield Finding(f"compiler for the {what}", found)
+        else:
+            yield Finding(f"compiler for the {what}", "none", "note", "pip install farm[dsp]")
+    emulator = emulator_availability()
+    if emulator.available:
+        yield Finding("Hexagon emulator", emulator_version())
+    else:
+        yield Finding("Hexagon emulator", emulator.reason, "note", emulator.remedy)
 
 
 def _device(profile: DeviceProfile) -> Iterator[Finding]:

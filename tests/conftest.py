@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from farm.codegen.compilers import find_emulator
 from tests.command import Command
 from tests.models import conv_net, save
 
@@ -16,6 +18,18 @@ def farm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command in an empty folder with ``model.onnx`` and ``data.npz``."""
     furnish(tmp_path)
     return Command(tmp_path, capsys)
+
+
+@pytest.fixture
+def emulator() -> str:
+    """The Hexagon's emulator. Without it the test is skipped, or fails where it is required."""
+    found = find_emulator()
+    if found is None:
+        message = "qemu-hexagon is not installed (apt-get install qemu-user)"
+        if os.environ.get("FARM_REQUIRE_EMULATOR"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
 
 
 def furnish(folder: Path, samples: int = 24) -> None:

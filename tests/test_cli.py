@@ -40,7 +40,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     """A small model, tuned for real with three trials, on two devices of which one is missing."""
     folder = tmp_path_factory.mktemp("tuned")
     furnish(folder)
-    options = ("--trials", "3", "--devices", "cpu,dsp", "--output", "out", "--json")
+    options = ("--trials", "3", "--devices", "cpu,gpu", "--output", "out", "--json")
     process = start(folder, *TUNE, *options)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -66,9 +66,9 @@ def test_only_the_object_is_on_standard_output(tuned: Tuned) -> None:
 
 
 def test_the_object_says_what_was_found(tuned: Tuned) -> None:
-    cpu, dsp = tuned.found["devices"]
-    assert (cpu["status"], dsp["status"]) == ("tuned", "unavailable")
-    assert "DSP" in dsp["remedy"]
+    cpu, gpu = tuned.found["devices"]
+    assert (cpu["status"], gpu["status"]) == ("tuned", "unavailable")
+    assert "GPU" in gpu["remedy"]
     for side in ("baseline", "winner"):
         latency = cpu[side]["latency"]
         assert latency["unit"] == "s"
@@ -220,9 +220,10 @@ def test_devices(farm: Command) -> None:
     assert "fake" not in table
     found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)}
     assert found["cpu"]["available"] is True
-    assert found["dsp"]["available"] is False
-    assert found["dsp"]["reason"]
-    assert found["dsp"]["remedy"]
+    assert found["dsp"]["available"] is True
+    assert found["gpu"]["available"] is False
+    assert found["gpu"]["reason"]
+    assert found["gpu"]["remedy"]
 
 
 def test_doctor(farm: Command) -> None:
@@ -245,10 +246,10 @@ def test_help_and_version(farm: Command) -> None:
 
 
 def test_devices_that_are_not_there(farm: Command) -> None:
-    ended = farm("tune", "model.onnx", "--devices", "dsp", "--local")
+    ended = farm("tune", "model.onnx", "--devices", "gpu", "--local")
     assert ended.code == 1, "nothing could be tuned"
     assert "unavailable" in ended.out
-    assert "dsp: to tune it, " in ended.out
+    assert "gpu: to tune it, " in ended.out
 
 
 def test_a_metric_of_the_user(farm: Command) -> None:

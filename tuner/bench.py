@@ -30,7 +30,7 @@ from tuner.objective import Scorer
 from tuner.racing import RaceTrack, latency_measurement
 from tuner.request import Objective, TuneRequest
 from tuner.runs import OpenRun, open_journal
-from tuner.space import Space
+from tuner.space import space_of
 from tuner.statistics import Comparison, compare
 from workers.discovery import device_availability
 from workers.executor import Executor
@@ -122,7 +122,7 @@ def _bench(
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
     journal = open_journal(store, executor, opened, profile, facts)
-    chosen = list(candidates) or [Space(facts.engines, facts.machine.cores).baseline()]
+    chosen = list(candidates) or [space_of(facts).baseline()]
     request = opened.request
     scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
     budget = Budget(request.budget_seconds)
@@ -194,4 +194,5 @@ def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Li
         if not entry.ok:
             raise InfrastructureError(f"{entry.candidate.label()} failed: {entry.message}")
         seconds = [row[entry.trial_id].seconds for row in rows]
-        journal.amend(entry, [latency_measurement(seconds)])
+        method = entry.measurements[Metric.LATENCY].method
+        journal.amend(entry, [latency_measurement(seconds, method)])

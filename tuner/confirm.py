@@ -21,6 +21,7 @@ from tuner.journal import Journal
 from tuner.objective import Scorer
 from tuner.racing import RaceTrack
 from tuner.results import Verdict
+from tuner.search import Found
 from tuner.statistics import FloatArray, compare, quantile
 from workers.executor import Executor
 from workers.jobs import DetailJob
@@ -29,6 +30,7 @@ from workers.trial import failure_of
 
 MIN_PAIRS = 11  # of fewer values a median has no interval
 MAX_PAIRS = 20
+_COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
 _DETAIL_SECONDS = 2.0
 _SIGNIFICANCE = 0.05
 _QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATENCY_P99, 0.99))
@@ -38,12 +40,14 @@ _QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATE
 class Confirmed:
     """The winner and the baseline as the confirmation measured them.
 
+    original: the model as the user gave it: the baseline, unless that does not fit the device.
     ratio, gain: baseline over winner, of latencies and of the objective; None when the winner is
     the baseline.
     """
 
     verdict: Verdict
     baseline: Entry
+    original: Entry
     winner: Entry
     ratio: Estimate | None = None
     gain: Estimate | None = None
@@ -68,22 +72,24 @@ class Confirmation:
         self._budget = budget
         self._listen = listen
 
-    def run(self, baseline: Entry, finalists: Sequence[Entry]) -> Confirmed:
+    def run(self, found: Found) -> Confirmed:
         """Confirm the first finalist that runs and holds the limits; see the module.
 
         Raises InfrastructureError when the baseline fails.
         """
         self._listen(StageStarted(self._journal.scope.device, "confirmation"))
-        reference = self._trial(baseline)
+        reference = self._trial(found.baseline)
         _require(reference)
-        within = not self._scorer.broken_limit(reference, reference)
-        for finalist in finalists:
+        fits = found.original is found.baseline
+        judge = reference if fits else self._trial(found.original)
+        within = not self._scorer.broken_limit(reference, judge)
+        for finalist in found.finalists:
             entry = self._trial(finalist)
-            if not entry.ok or self._breaks_limit(entry, reference):
+            if not entry.ok or self._breaks_limit(entry, judge):
                 continue
             pairs = self._pairs(reference, entry)
             _require(reference)
-            if pairs is None or self._breaks_limit(entry, reference):
+            if pairs is None or self._breaks_limit(entry, judge):
                 continue
             if within and not _is_better(pairs.objective):
                 break  # to test one after the other would find a gain where there is none
@@ -92,14 +98,15 @@ class Confirmation:
             self._detail(reference)
             _require(reference)
             verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
-            return Confirmed(verdict, reference, entry, pairs.latency, pairs.objective)
-        if reference.measurements[Metric.LATENCY].low is None:
+            return Confirmed(verdict, reference, judge, entry, pairs.latency, pairs.objective)
+        unpaired = reference.measurements[Metric.LATENCY].low is None
+        if unpaired and not reference.candidate.is_counted:
             self._blocks((reference,))  # nothing was paired with it
             _require(reference)
         self._detail(reference)
         _require(reference)
         verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
-        return Confirmed(verdict, reference, reference)
+        return Confirmed(verdict, reference, judge, reference)
 
     def _trial(self, entry: Entry) -> Entry:
         confirmed = next(iter(self._journal.run_trials([entry.candidate], Phase.CONFIRM)))
@@ -108,8 +115,8 @@ class Confirmation:
             self._listen(TrialFinished(device, label, confirmed.outcome, confirmed.message))
         return confirmed
 
-    def _breaks_limit(self, entry: Entry, reference: Entry) -> bool:
-        broken = self._scorer.broken_limit(entry, reference)
+    def _breaks_limit(self, entry: Entry, judge: Entry) -> bool:
+        broken = self._scorer.broken_limit(entry, judge)
         if broken and entry.ok:
             self._journal.reject(entry, f"on the confirmation data, {broken}")
         return bool(broken)
@@ -117,22 +124,24 @@ class Confirmation:
     def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
         """The two side by side; None if either failed."""
         pairs = self._blocks((reference, entry))
-        if not entry.ok or len(pairs) < MIN_PAIRS:
-            return None
         both, score = (entry, reference), self._scorer.of_sample
+        if not entry.ok or len(pairs) < _least_pairs(both):
+            return None
         seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
-        objective = [[score(e.candidate, pair[e.trial_id]) for e in both] for pair in pairs]
-        return _Pairs(_ratio(np.array(seconds)), _ratio(np.array(objective)))
+        objective = [[score(e, pair[e.trial_id]) for e in both] for pair in pairs]
+        ratio = _exact_ratio if _are_counted(both) else _ratio
+        return _Pairs(ratio(np.array(seconds)), ratio(np.array(objective)))
 
     def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
         """Blocks in fresh processes, more while there is time; fewer when one fails."""
         device = self._journal.scope.device
         jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in entries]
+        least = _least_pairs(entries)
 
         def wanted(done: int, seconds_each: float) -> bool:
             self._listen(Ticked(device, self._budget.used))
-            if done < MIN_PAIRS:
-                return True
+            if done < least or _are_counted(entries):
+                return done < least
             left = self._budget.left - 2 * _DETAIL_SECONDS
             # No seconds: this invocation ran nothing, so the blocks were enough before.
             return done < MAX_PAIRS and 0.0 < seconds_each < left
@@ -187,6 +196,20 @@ class _Pairs:
 def _ratio(values: FloatArray) -> Estimate:
     """Of pairs [pairs, 2] of candidate and baseline: baseline over candidate."""
     return compare(values[:, 0], values[:, 1], 1 - _SIGNIFICANCE).ratio
+
+
+def _exact_ratio(values: FloatArray) -> Estimate:
+    """The same where both were counted: every pair is alike, and nothing is uncertain."""
+    ratio = float(values[0, 1] / values[0, 0])
+    return Estimate(ratio, ratio, ratio)
+
+
+def _are_counted(entries: Sequence[Entry]) -> bool:
+    return all(entry.candidate.is_counted for entry in entries)
+
+
+def _least_pairs(entries: Sequence[Entry]) -> int:
+    return _COUNTED_PAIRS if _are_counted(entries) else MIN_PAIRS
 
 
 def _is_better(ratio: Estimate) -> bool:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from db.store import Store
 from farm.candidate import Candidate
-from farm.delivery import write_delivery
+from farm.codegen.compiled import PACKAGE_FILE, CompiledPackage, manifest_of, parse_compiled
+from farm.codegen.manifest import Manifest, PackageAccuracy
+from farm.codegen.package import FEWEST_VECTORS
+from farm.delivery import write_delivery, write_files
 from farm.engines import session_spec
-from farm.errors import OptionError
+from farm.errors import CompileError, InfrastructureError, OptionError
+from farm.measurement import Method, Metric
+from tuner.history import Entry
 from tuner.results import DeviceResult
 from tuner.runs import Checked, OpenRun
+from workers.executor import Executor
+from workers.jobs import TrialJob
+from workers.process import ChildError
 
 _MARK = "provenance.json"  # every delivery has it
 
@@ -50,35 +59,96 @@ def check_output(checked: Checked) -> None:
             )
 
 
-def deliver(
-    store: Store, opened: OpenRun, result: DeviceResult, winner: Candidate, model: bytes
-) -> Path:
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a winner comes from."""
+
+    store: Store
+    opened: OpenRun
+    result: DeviceResult
+    winner: Candidate
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes."""
+        return output_folder(self.opened) / self.result.device
+
+    def text(self) -> str:
+        """The content of ``provenance.json``."""
+        return json.dumps(_provenance(self), indent=2, sort_keys=True) + "\n"
+
+
+def deliver(provenance: Provenance, model: bytes) -> Path:
     """Write the winner of a device; its folder.
 
     model: the winner's ONNX bytes.
 
     Raises OptionError: the folder cannot be written, the disk is full.
     """
-    folder = output_folder(opened) / result.device
-    provenance = json.dumps(_provenance(store, opened, result, winner), indent=2, sort_keys=True)
-    inputs = opened.subject.model.inputs
+    inputs = provenance.opened.subject.model.inputs
+    session = session_spec(provenance.winner)
+    with _writing(provenance) as folder:
+        write_delivery(folder, model, session, inputs, provenance.text())
+    return folder
+
+
+def deliver_package(
+    provenance: Provenance, executor: Executor, job: TrialJob, winner: Entry
+) -> Path:
+    """Write the winner of a device that is a compiled package; its folder.
+
+    job: of the winner. Raises OptionError: the folder cannot be written, the disk is full.
+    Raises InfrastructureError: the package cannot be completed.
+    """
+    device = provenance.result.device
+    record = executor.artifact_files(device, winner.artifact_key)[PACKAGE_FILE]
+    manifest = _manifest(provenance, parse_compiled(record), winner)
     try:
-        write_delivery(folder, model, session_spec(winner), inputs, provenance + "\n")
+        files = executor.complete_package(device, job, manifest)
+    except (ChildError, CompileError) as error:
+        raise InfrastructureError(f"the winner cannot be packaged: {error}") from None
+    with _writing(provenance) as folder:
+        write_files(folder, {**files, _MARK: provenance.text().encode()})
+    return folder
+
+
+@contextmanager
+def _writing(provenance: Provenance) -> Iterator[Path]:
+    folder = provenance.folder
+    try:
+        yield folder
     except OSError as error:
         raise OptionError(
             f"The winner cannot be written to {folder}: {error.strerror}. Make room or choose "
-            f"another --output, and go on with: farm tune --resume {opened.name}"
+            f"another --output, and go on with: farm tune --resume {provenance.opened.name}"
         ) from None
-    return folder
+
+
+def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) -> Manifest:
+    subject, accuracy = provenance.opened.subject, provenance.result.accuracy
+    packets = winner.measurements.get(Metric.PACKETS)
+    counted = packets is not None and packets.method is Method.EMULATED
+    return manifest_of(
+        compiled,
+        model_sha256=subject.model.sha256,
+        profile=provenance.result.device,
+        precision=winner.candidate.precision.label(),
+        packets=int(packets.value) if packets is not None and counted else None,
+        accuracy=None
+        if accuracy is None or not accuracy.on_real_data
+        else PackageAccuracy(
+            accuracy.metric, accuracy.winner, accuracy.original, accuracy.samples
+        ),
+        vectors=min(FEWEST_VECTORS, len(subject.splits.confirmation)),
+    )
 
 
 def _is_empty(target: Path) -> bool:
     return target.is_dir() and not any(target.iterdir())
 
 
-def _provenance(
-    store: Store, opened: OpenRun, result: DeviceResult, winner: Candidate
-) -> Mapping[str, object]:
+def _provenance(provenance: Provenance) -> Mapping[str, object]:
+    store, opened, result = provenance.store, provenance.opened, provenance.result
     assert result.winner is not None
     trial = store.trial(result.winner.trial_id)
     return {
@@ -88,7 +158,7 @@ def _provenance(
         "request": json.loads(opened.run.request),
         "model_sha256": opened.subject.model.sha256,
         "device": result.device,
-        "candidate": json.loads(store.candidate(winner.id).json),
+        "candidate": json.loads(store.candidate(provenance.winner.id).json),
         "verdict": str(result.verdict),
         "ratio": asdict(result.ratio) if result.ratio else None,
         "trial_details": json.loads(trial.details),

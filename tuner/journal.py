@@ -22,7 +22,7 @@ from db.records import (
     content_id,
 )
 from db.store import Store
-from farm.candidate import Candidate
+from farm.candidate import Candidate, PackageEngine
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from tuner.history import Entry, of_trials
@@ -71,10 +71,11 @@ class Journal:
         open_jobs = [job for trial_id, job in jobs.items() if known[trial_id] is None]
         leased = self._leased(open_jobs, phase)
         for report in self._executor.run_trials(self.scope.device, leased):
-            self._commit(report)
+            candidate = jobs[report.trial_id].candidate
+            self._commit(report, candidate)
             yield Entry(
                 report.trial_id,
-                jobs[report.trial_id].candidate,
+                candidate,
                 report.outcome,
                 report.message,
                 report.artifact_key,
@@ -172,11 +173,12 @@ class Journal:
             )
             yield job
 
-    def _commit(self, report: TrialReport) -> None:
+    def _commit(self, report: TrialReport, candidate: Candidate) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
+            kind = "package" if isinstance(candidate.engine, PackageEngine) else "onnx"
             self._store.add_artifact(
-                Artifact(report.artifact_key, self.scope.model_sha256, "onnx", int(size))
+                Artifact(report.artifact_key, self.scope.model_sha256, kind, int(size))
             )
         details = {
             "assignment": report.assignment,

@@ -1,16 +1,18 @@
 """Proposes candidates in stages, each narrower than a grid and sound without a cost model.
 
 1. engines: the float model on every engine, with its main options;
-2. precision: every precision on the best setting of the best two engines, and their graphs with
+2. packages: generated C, in int8 by every compiler, then otherwise calibrated and in float32 by
+   the best one; for a large model, for which they rarely win, after the next stage;
+3. precision: every precision on the best setting of the best two engines, and their graphs with
    slow patterns rewritten;
-3. repair: operators that quantisation damages most go back to float, where a fast candidate was
+4. repair: operators that quantisation damages most go back to float, where a fast candidate was
    rejected for its accuracy, and in the fastest quantised ones;
-4. refine: what differs in one choice from the best two;
-5. sample: Optuna's tree-structured Parzen estimator over what is left.
+5. refine: what differs in one choice from the best two;
+6. sample: Optuna's tree-structured Parzen estimator over what is left.
 
 A proposer has no state but its space: what it proposes follows from the history alone, so that a
 resumed run proposes what the interrupted one would have. Learned cost models will take the place
-of stage 5 and the order within the others.
+of stage 6 and the order within the others.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 
-from farm.candidate import Candidate, Precision, StaticInt8
+from farm.candidate import Candidate, PackageEngine, Precision, StaticInt8
 from farm.measurement import Outcome
 from tuner.history import Entry, ranked
 from tuner.sampler import sample
@@ -30,12 +32,14 @@ Sensitivity = Callable[[Candidate], tuple[str, ...]]
 """Operators of a quantised candidate, the most damaged first."""
 
 _BEST = 2
+_COMPILING_FAILED = frozenset({Outcome.COMPILE_ERROR, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 
 
 class Stage(StrEnum):
     """Why candidates were proposed."""
 
     ENGINES = "engines"
+    PACKAGES = "packages"
     PRECISION = "precision"
     REPAIR = "repair"
     REFINE = "refine"
@@ -67,13 +71,16 @@ class Proposer:
         seen = {entry.candidate for entry in history}
         stages: tuple[tuple[Stage, Callable[[Sequence[Entry]], Iterable[Candidate]]], ...] = (
             (Stage.ENGINES, self._engines),
+            *((Stage.PACKAGES, self._packages) for _ in range(self._space.small)),
             (Stage.PRECISION, self._precisions),
+            (Stage.PACKAGES, self._packages),
             (Stage.REPAIR, self._repairs),
             (Stage.REFINE, self._neighbours),
             (Stage.SAMPLE, lambda h: sample(self._space, h, count, self._seed)),
         )
         for stage, candidates in stages:
             fresh = [c for c in dict.fromkeys(candidates(history)) if c not in seen]
+            fresh = [c for c in fresh if not self._is_doomed(c, history)]
             if fresh:
                 return Proposal(stage, tuple(fresh[:count]))
         return Proposal(Stage.EXHAUSTED, ())
@@ -90,15 +97,43 @@ class Proposer:
             and "did not take" in entry.message
         )
 
+    def _packages(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """Packages in their most promising precision, then the others on the best engine."""
+        if not self._space.packages:
+            return
+        first, *others = self._space.package_precisions()
+        engines = [e for e in self._space.packages if e.target == self._space.packages[0].target]
+        yield from (Candidate(engine, first) for engine in engines)
+        tried = (e.candidate.engine for e in ranked(history))
+        best = next((e for e in tried if isinstance(e, PackageEngine)), engines[0])
+        yield from (Candidate(best, precision) for precision in others)
+
+    @staticmethod
+    def _is_doomed(candidate: Candidate, history: Sequence[Entry]) -> bool:
+        """Whether a package is bound to fail for what another one failed for.
+
+        What the generator does not support it supports for no compiler; a compiler that failed
+        does so again; and weights are too many for one precision, not for all.
+        """
+        if not isinstance(candidate.engine, PackageEngine):
+            return False
+        failed = [
+            e
+            for e in history
+            if isinstance(e.candidate.engine, PackageEngine) and e.outcome in _COMPILING_FAILED
+        ]
+        return any(_fails_alike(candidate, entry) for entry in failed)
+
     def _precisions(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         """All precisions on the best float setting of each of the best two kinds of engine.
 
         A setting that this was begun with stays, though a later race may prefer another one.
         """
         best: dict[str, Candidate] = {}
-        for candidate in (e.candidate for e in history if not _is_plain_float(e.candidate)):
+        others = [e for e in history if not isinstance(e.candidate.engine, PackageEngine)]
+        for candidate in (e.candidate for e in others if not _is_plain_float(e.candidate)):
             best.setdefault(candidate.engine.kind, Candidate(candidate.engine))
-        for entry in ranked(e for e in history if _is_plain_float(e.candidate)):
+        for entry in ranked(e for e in others if _is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)
         settings = list(best.values())[:_BEST]
         lists = [self._variants(candidate) for candidate in settings]
@@ -144,6 +179,14 @@ class Proposer:
         best = ranked(history)[:_BEST]
         for entry in best:
             yield from self._space.neighbours(entry.candidate)
+
+
+def _fails_alike(candidate: Candidate, failed: Entry) -> bool:
+    if failed.message.startswith("The compiler"):
+        return candidate.engine == failed.candidate.engine
+    if failed.message.startswith("Its weights"):
+        return candidate.precision == failed.candidate.precision
+    return True
 
 
 def _is_plain_float(candidate: Candidate) -> bool:

@@ -158,7 +158,7 @@ class RaceTrack:
         self._count(block)
         if block.kept and set(measured) >= set(race.live) and race.finished is None:
             score = self._scorer.of_sample
-            race.record({i: score(by_id[i].candidate, measured[i]) for i in race.live})
+            race.record({i: score(by_id[i], measured[i]) for i in race.live})
 
     def _count(self, block: Block) -> None:
         if block.reason:
@@ -182,16 +182,17 @@ class RaceTrack:
                 s.seconds for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id
             ]
             if entry.ok and values:
-                self._journal.amend(entry, [latency_measurement(values)])
+                method = entry.measurements[Metric.LATENCY].method
+                self._journal.amend(entry, [latency_measurement(values, method)])
 
 
-def latency_measurement(seconds: Sequence[float]) -> Measurement:
+def latency_measurement(seconds: Sequence[float], method: Method = Method.MEASURED) -> Measurement:
     """Median latency over blocks, with its distribution-free interval where there are enough."""
     interval = median_interval(np.asarray(seconds))
     return Measurement(
         Metric.LATENCY,
         float(np.median(seconds)),
-        Method.MEASURED,
+        method,
         interval.low if interval else None,
         interval.high if interval else None,
         tuple(seconds),

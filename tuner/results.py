@@ -48,10 +48,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyComparison:
-    """Accuracy on the confirmation part. on_real_data: false where the inputs were made up."""
+    """Accuracy on the confirmation part.
+
+    original: of the model as the user gave it: the baseline, unless that does not fit the device.
+    on_real_data: false where the inputs were made up.
+    """
 
     metric: str
     baseline: float
+    original: float
     winner: float
     samples: int
     on_real_data: bool
@@ -65,6 +70,7 @@ class DeviceResult:
     ratio: baseline latency over winner latency; None when the winner is the baseline.
     gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
+    notes: sentences about what was not tried or does not fit.
     """
 
     device: str
@@ -81,6 +87,7 @@ class DeviceResult:
     disturbed: int = 0
     tolerated: int = 0
     output: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     return flat if decode(flat) == candidate else None
 
 
+_ENGINES = frozenset({"onnxruntime-cpu", "openvino"})  # packages have no options to sample
 _DEFAULTS: dict[str, Choice] = {
     "engine": "onnxruntime-cpu",
     "threads": 0,
@@ -147,7 +148,7 @@ def _decode_quantization(
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    engines = [e for e in space.engines if e != "fake"]
+    engines = [e for e in space.engines if e in _ENGINES]
     if not engines:
         return {}
     kinds = ["none", *(kind for kind, names in space.quantizable.items() if names)]

@@ -30,6 +30,8 @@ FINALISTS = 3
 COHORT_RULES = RaceRules(max_blocks=15)
 EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
+# Counts are the same in every block: the second one only shows that they are.
+COUNTED_RULES = RaceRules(max_blocks=2)
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
 _CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
 
@@ -39,9 +41,11 @@ class Found:
     """What the search found.
 
     finalists: within all limits as far as the search saw, best first; the baseline is not one.
+    original: the model as the user gave it: the baseline, unless that does not fit the device.
     """
 
     baseline: Entry
+    original: Entry
     entries: tuple[Entry, ...]
     finalists: tuple[Entry, ...]
 
@@ -72,18 +76,22 @@ class Search:
         self._entries: list[Entry] = []
         self._begun = journal.count_trials(Phase.SEARCH)
         self._confirm_seconds = 0.0
+        self._original: Entry | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Every trial so far, the baseline's first."""
         return tuple(self._entries)
 
-    def run(self, baseline: Candidate, max_trials: int) -> Found:
-        """Search. max_trials: 0 for no limit.
+    def run(self, baselines: Sequence[Candidate], max_trials: int) -> Found:
+        """Search.
+
+        baselines: the baseline, then what takes its place where it does not fit the device.
+        max_trials: 0 for no limit.
 
         Raises InfrastructureError when the baseline fails: there is nothing to compare with.
         """
-        first = self._run_baseline(baseline)
+        first = self._run_baselines(baselines)
         while self._goes_on() and not 0 < max_trials <= len(self._entries):
             count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
             proposal = self._proposer.propose(self._entries, count)
@@ -93,20 +101,29 @@ class Search:
             cohort = self._run_trials(proposal.candidates, first)
             self._race_cohort(cohort, first)
         finalists = self._final_race(first)
-        return Found(first, self.entries, tuple(finalists))
+        return Found(first, self._original or first, self.entries, tuple(finalists))
+
+    def _run_baselines(self, candidates: Sequence[Candidate]) -> Entry:
+        """The first candidate that runs; only one that is too large makes room for the next."""
+        self._tell_stage("baseline")
+        for candidate in candidates:
+            entry = self._run_baseline(candidate)
+            if entry.ok:
+                entry.ratio = 1.0
+                return entry
+            self._original = self._original or entry
+            if entry.outcome is not Outcome.REJECTED:
+                break
+        raise InfrastructureError(
+            f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
+        )
 
     def _run_baseline(self, baseline: Candidate) -> Entry:
-        self._tell_stage("baseline")
         started = self._budget.used
         entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
         self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0
         self._entries.append(entry)
         self._tell_trial(entry)
-        if not entry.ok:
-            raise InfrastructureError(
-                f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
-            )
-        entry.ratio = 1.0
         return entry
 
     def _run_trials(self, candidates: Sequence[Candidate], baseline: Entry) -> list[Entry]:
@@ -120,7 +137,8 @@ class Search:
         return done
 
     def _check_limits(self, entry: Entry, baseline: Entry) -> None:
-        if entry.ok and (broken := self._scorer.broken_limit(entry, baseline)):
+        original = self._original or baseline
+        if entry.ok and (broken := self._scorer.broken_limit(entry, original)):
             self._journal.reject(entry, broken)
 
     def _quick_ratio(self, entry: Entry, baseline: Entry) -> float | None:
@@ -153,7 +171,8 @@ class Search:
 
     def _best(self, baseline: Entry) -> list[Entry]:
         """The best few that gain anything; any, if the baseline itself breaks a limit."""
-        most = float("inf") if self._scorer.broken_limit(baseline, baseline) else 1.0
+        original = self._original or baseline
+        most = float("inf") if self._scorer.broken_limit(baseline, original) else 1.0
         better = (e for e in ranked(self._entries) if e.ratio is not None and e.ratio < most)
         return [e for e in better if e is not baseline][:FINALISTS]
 
@@ -163,6 +182,8 @@ class Search:
         Raises InfrastructureError when the baseline fails.
         """
         jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
+        if all(entry.candidate.is_counted for entry in entries):
+            rules = COUNTED_RULES
         race = self._track.race(entries, jobs, rules, baseline, self._may_block)
         if not baseline.ok:
             raise InfrastructureError(

@@ -11,6 +11,8 @@ from farm.candidate import (
     BlockSize,
     CalibrationMethod,
     Candidate,
+    CPackage,
+    CPackageEmulated,
     DynamicInt8,
     Engine,
     Fake,
@@ -18,13 +20,20 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    PackageEngine,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.units import Bytes, format_bytes
+from workers.jobs import DeviceFacts
 
 # Graph transformers of ONNX Runtime that change which kernels run, and are not always a gain.
 OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
+# Multiply-accumulates of one run, below which engines spend much of their time on themselves.
+SMALL_MACS = 50_000_000
+MOST_WEIGHTS = Bytes(8 << 20)
+"""Of a package that is worth its compiling in a search on the host, in int8."""
 _INT4_BLOCKS: tuple[BlockSize, ...] = (32, 128)
 
 
@@ -37,6 +46,8 @@ class Space:
     quantizable: names of operators by kind of quantisation, in graph order; empty where a kind
     applies to none.
     rewritable: whether the graph has slow patterns that can be rewritten.
+    packages: engines that run compiled packages, the most promising first.
+    small: whether the model is one for which packages often win, see ``SMALL_MACS``.
     """
 
     engines: tuple[str, ...]
@@ -44,10 +55,29 @@ class Space:
     openvino_float_types: tuple[FloatType, ...] = (FloatType.FLOAT32,)
     quantizable: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rewritable: bool = False
+    packages: tuple[PackageEngine, ...] = ()
+    small: bool = True
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options."""
+        if self.engines[0] in _PACKAGE_KINDS:
+            return Candidate(engine=self.packages[0])
         return Candidate(engine=_DEFAULTS[self.engines[0]])
+
+    def baselines(self) -> tuple[Candidate, ...]:
+        """The baseline, and what takes its place, in order, where it does not fit the device."""
+        first = self.baseline()
+        if not isinstance(first.engine, PackageEngine):
+            return (first,)
+        quantised = (Candidate(first.engine, p) for p in self.package_precisions())
+        return (first, *(c for c in quantised if c != first))
+
+    def package_precisions(self) -> tuple[Precision, ...]:
+        """Precisions of packages, the most promising first, float32 last."""
+        methods = list(CalibrationMethod) if self.quantizable.get("static-int8") else []
+        methods.sort(key=lambda method: method is not CalibrationMethod.MIN_MAX)
+        quantised = (Precision(quantization=StaticInt8(calibration=m)) for m in methods)
+        return (*quantised, Precision())
 
     def threads(self) -> tuple[int, ...]:
         """Thread counts worth trying: 1, the powers of two below the cores, all cores."""
@@ -56,7 +86,8 @@ class Space:
 
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
-        return tuple(e for kind in self.engines for e in _ENGINE_LISTS[kind](self))
+        kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
+        return tuple(e for kind in kinds for e in _ENGINE_LISTS[kind](self))
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, float32 first."""
@@ -68,6 +99,8 @@ class Space:
         """Precisions for an engine other than plain float32, the most promising first."""
         if isinstance(engine, Fake):
             return ()
+        if isinstance(engine, PackageEngine):
+            return self.package_precisions()
         floats = [Precision(t) for t in self.float_types(engine) if t is not FloatType.FLOAT32]
         choices: list[Precision] = []
         if self.quantizable.get("static-int8"):
@@ -95,11 +128,13 @@ class Space:
         graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
         near = dict.fromkeys((*graphs, *engines, *floats, *quantised))
         near.pop(candidate, None)
-        return tuple(near)
+        return tuple(c for c in near if self.offers(c))
 
     def offers(self, candidate: Candidate) -> bool:
         """Whether the engine offers the precision at all, whatever its options."""
         engine, precision = candidate.engine, candidate.precision
+        if isinstance(engine, PackageEngine):
+            return _packable(precision) and not candidate.rewritten
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
         return precision.float_type in self.float_types(engine)
@@ -108,6 +143,8 @@ class Space:
         match engine:
             case Fake():
                 return []
+            case CPackage() | CPackageEmulated():
+                return [other for other in self.packages if other.kind == engine.kind]
             case OpenVino():
                 threads: list[Engine] = [replace(engine, threads=t) for t in (0, *self.threads())]
                 return [*threads, replace(engine, pinning=not engine.pinning)]
@@ -126,12 +163,46 @@ class Space:
                 ]
 
 
+def space_of(facts: DeviceFacts) -> Space:
+    """The space of a device whose worker gave these facts; of the model it knows nothing yet."""
+    cores = facts.machine.cores
+    return Space(facts.engines, cores, facts.openvino_float_types, packages=facts.packages)
+
+
+def fitted(space: Space, macs: int, weight_bytes: Bytes) -> tuple[Space, tuple[str, ...]]:
+    """A space for a model of this size, and sentences about what is left out of it.
+
+    weight_bytes: in float32.
+    """
+    space = replace(space, small=macs <= SMALL_MACS)
+    int8_bytes = weight_bytes // 4
+    if not any(isinstance(e, CPackage) for e in space.packages) or int8_bytes <= MOST_WEIGHTS:
+        return space, ()
+    note = (
+        f"Compiled packages were not tried: the model has {format_bytes(int8_bytes)} of weights "
+        f"in int8, and C with more than {format_bytes(MOST_WEIGHTS)} takes minutes to compile."
+    )
+    kept = tuple(e for e in space.packages if not isinstance(e, CPackage))
+    return replace(space, packages=kept), (note,)
+
+
 def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
     """The same quantised candidate with these operators kept in float."""
     quantization = candidate.precision.quantization
     assert quantization is not None
     kept = replace(quantization, keep_float=tuple(sorted(names)))
     return replace(candidate, precision=replace(candidate.precision, quantization=kept))
+
+
+def _packable(precision: Precision) -> bool:
+    """Whether there are packages of this precision."""
+    match precision:
+        case Precision(float_type=FloatType.FLOAT32, quantization=None):
+            return True
+        case Precision(float_type=FloatType.FLOAT32, quantization=StaticInt8(per_channel=True)):
+            return True
+        case _:
+            return False
 
 
 def _static_choices() -> list[StaticInt8]:
@@ -184,6 +255,7 @@ def _fake_engines(space: Space) -> list[Engine]:
     ]
 
 
+_PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})
 _DEFAULTS: dict[str, Engine] = {
     "onnxruntime-cpu": OnnxRuntimeCpu(),
     "openvino": OpenVino(),

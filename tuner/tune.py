@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from db import records
 from db.records import RunStatus
 from db.store import Store
-from farm.candidate import Candidate
+from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from tuner.bench import metric_name
 from tuner.clock import Budget
 from tuner.confirm import Confirmation, Confirmed
-from tuner.deliver import deliver, output_folder
+from tuner.deliver import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.history import Entry
 from tuner.journal import Journal
@@ -32,8 +32,8 @@ from tuner.results import (
     Verdict,
 )
 from tuner.runs import Memory, OpenRun, open_journal
-from tuner.search import Search, count_outcomes
-from tuner.space import Space
+from tuner.search import Found, Search, count_outcomes
+from tuner.space import Space, fitted, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
@@ -117,13 +117,14 @@ class _Tuning:
             request, work = self._request, self._subject.work
             scorer = Scorer(request.objective, request.constraints, work, profile.power)
             track = RaceTrack(journal, scorer, budget, request.seed)
-            space = self._space(profile, executor, facts, journal)
+            space, notes = self._space(profile, executor, facts, journal)
             proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
             search = Search(journal, executor, proposer, scorer, budget, track, listen)
-            found = search.run(space.baseline(), request.max_trials)
+            found = search.run(space.baselines(), request.max_trials)
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
-            confirmed = confirmation.run(found.baseline, found.finalists)
-            return self._result(profile, executor, search, confirmed, track)
+            confirmed = confirmation.run(found)
+            result = self._result(profile, found, confirmed, track, notes)
+            return self._delivered(result, executor, journal, confirmed.winner)
         except InfrastructureError as error:
             trials = count_outcomes(search.entries) if search else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
@@ -139,28 +140,30 @@ class _Tuning:
 
     def _space(
         self, profile: DeviceProfile, executor: Executor, facts: DeviceFacts, journal: Journal
-    ) -> Space:
+    ) -> tuple[Space, tuple[str, ...]]:
+        """The space of the device and this model, and what is left out of it."""
         if not facts.engines:
             raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
-        space = Space(facts.engines, facts.machine.cores, facts.openvino_float_types)
+        space = space_of(facts)
         try:
             job = journal.job(space.baseline(), records.Phase.SEARCH)
             names = executor.quantizable(profile.name, job)
         except ChildError:
             names = {}  # the model cannot be prepared: quantised candidates will say why
         rewritable = bool(names.pop("rewritten", ()))
-        return replace(space, quantizable=names, rewritable=rewritable)
+        space = replace(space, quantizable=names, rewritable=rewritable)
+        return fitted(space, self._subject.graph.macs, self._subject.graph.weight_bytes)
 
     def _result(
         self,
         profile: DeviceProfile,
-        executor: Executor,
-        search: Search,
+        found: Found,
         confirmed: Confirmed,
         track: RaceTrack,
+        notes: tuple[str, ...],
     ) -> DeviceResult:
         nothing = confirmed.verdict is Verdict.NONE_WITHIN_LIMITS
-        result = DeviceResult(
+        return DeviceResult(
             profile.name,
             Status.FAILED if nothing else Status.TUNED,
             reason=str(confirmed.verdict) if nothing else "",
@@ -170,26 +173,37 @@ class _Tuning:
             ratio=confirmed.ratio,
             gain=confirmed.gain,
             accuracy=self._accuracy(confirmed),
-            trials=count_outcomes(search.entries),
+            trials=count_outcomes(found.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
+            notes=(*_does_not_fit(found), *notes),
         )
-        if nothing or profile.is_fake:  # the fake device has no model that could be delivered
-            return result
-        files = executor.artifact_files(profile.name, confirmed.winner.artifact_key)
-        winner = confirmed.winner.candidate
-        folder = deliver(self._store, self._opened, result, winner, files["model.onnx"])
+
+    def _delivered(
+        self, result: DeviceResult, executor: Executor, journal: Journal, winner: Entry
+    ) -> DeviceResult:
+        """The result with the folder of the winner, which is written here."""
+        if result.winner is None or winner.candidate.engine.kind == "fake":
+            return result  # the fake device has no model that could be delivered
+        provenance = Provenance(self._store, self._opened, result, winner.candidate)
+        if isinstance(winner.candidate.engine, PackageEngine):
+            job = journal.job(winner.candidate, records.Phase.CONFIRM)
+            folder = deliver_package(provenance, executor, job, winner)
+        else:
+            files = executor.artifact_files(result.device, winner.artifact_key)
+            folder = deliver(provenance, files["model.onnx"])
         return replace(result, output=str(folder))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
         ours = confirmed.winner.value(Metric.ACCURACY)
         theirs = confirmed.baseline.value(Metric.ACCURACY)
-        if ours is None or theirs is None:
+        original = confirmed.original.value(Metric.ACCURACY)
+        if ours is None or theirs is None or original is None:
             return None
         part = self._subject.splits.confirmation
         metric = metric_name(self._store, confirmed.baseline.trial_id)
         real = not self._subject.dataset.synthetic
-        return AccuracyComparison(metric, theirs, ours, len(part), real)
+        return AccuracyComparison(metric, theirs, original, ours, len(part), real)
 
 
 def _unavailable(profile: DeviceProfile) -> DeviceResult | None:
@@ -214,6 +228,15 @@ def _sensitivity(
         return known[candidate]
 
     return ask
+
+
+def _does_not_fit(found: Found) -> Iterator[str]:
+    """Why the baseline is not the model as it was given."""
+    if found.original is not found.baseline:
+        label, message = found.original.candidate.label(), found.original.message
+        reached = found.original.value(Metric.ACCURACY)
+        accuracy = "" if reached is None else f" Its accuracy would be {reached:.4f}."
+        yield f"{label}, the model as it was given, does not fit: {message}{accuracy}"
 
 
 def _measured(entry: Entry) -> Measured:

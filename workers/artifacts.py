@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.candidate import Fake, to_json
+from farm.candidate import Candidate, Fake, PackageEngine, to_json
+from farm.codegen.compiled import RUNNER_FILE, CompiledPackage, read_compiled
+from farm.codegen.manifest import Manifest
 from farm.compile.artifact import MODEL_FILE, artifact_key, read_manifest
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
-from farm.units import format_bytes
+from farm.units import Bytes, format_bytes
 from workers.cache import Cache
 from workers.children import Children
 from workers.fingerprint import software_versions
@@ -25,11 +27,17 @@ _COPIES = 3  # of the model: what a pass saves, what it loads again, and the art
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compiled candidate in the cache. notes: what the passes had to say."""
+    """A compiled candidate in the cache.
+
+    model: what its engine loads. size: see ``ArtifactManifest``. notes: what the passes had to
+    say. package: of candidates for package engines.
+    """
 
     key: str
     model: Path
+    size: Bytes
     notes: tuple[str, ...]
+    package: CompiledPackage | None = None
 
 
 class Artifacts:
@@ -48,7 +56,8 @@ class Artifacts:
         """
         if isinstance(job.candidate.engine, Fake):
             return None
-        session_spec(job.candidate)  # an engine without this arithmetic fails before the work
+        if not isinstance(job.candidate.engine, PackageEngine):
+            session_spec(job.candidate)  # an engine without this arithmetic fails before the work
         # The workload's key stands for the model, its shapes and the calibration data.
         versions = json.dumps(software_versions(), sort_keys=True)
         key = artifact_key(job.workload_key, "", job.candidate, job.workload_key, versions)
@@ -57,7 +66,7 @@ class Artifacts:
             if folder is not None:
                 self._check_room(job)
                 self._ask(job, "compile", folder=str(folder))
-        return Artifact(key, target / MODEL_FILE, read_manifest(target).notes)
+        return _read_artifact(key, target, job.candidate)
 
     def files(self, key: str) -> dict[str, bytes]:
         """The files of an artifact by name. Raises InfrastructureError."""
@@ -65,6 +74,24 @@ class Artifacts:
         if not folder.is_dir():
             raise InfrastructureError(f"Artifact {key} is not in the cache {folder}.")
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered by their paths in it; see ``compiling``.
+
+        Raises CompileError, ChildError, InfrastructureError.
+        """
+        artifact = self.of(job)
+        assert artifact is not None
+        with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
+            self._ask(
+                job,
+                "package",
+                artifact=str(artifact.model.parent),
+                manifest=manifest.to_json(),
+                folder=name,
+            )
+            paths = sorted(path for path in Path(name).rglob("*") if path.is_file())
+            return {path.relative_to(name).as_posix(): path.read_bytes() for path in paths}
 
     def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
         """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
@@ -108,3 +135,11 @@ class Artifacts:
                 candidate=to_json(job.candidate),
                 **arguments,
             )
+
+
+def _read_artifact(key: str, folder: Path, candidate: Candidate) -> Artifact:
+    manifest = read_manifest(folder)
+    if not isinstance(candidate.engine, PackageEngine):
+        return Artifact(key, folder / MODEL_FILE, manifest.size, manifest.notes)
+    package = read_compiled(folder)
+    return Artifact(key, folder / RUNNER_FILE, manifest.size, manifest.notes, package)

@@ -30,7 +30,13 @@ import numpy as np  # noqa: E402
 from farm.session import SessionSpec  # noqa: E402
 from workers.engines.session import EngineError, Feeds, SentinelSession, Session  # noqa: E402
 from workers.meters import energy, latency, memory  # noqa: E402
-from workers.protocol import Evaluated, FakeDescription, Loaded  # noqa: E402
+from workers.protocol import (  # noqa: E402
+    Counted,
+    Evaluated,
+    FakeDescription,
+    Loaded,
+    PackageDescription,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -44,6 +50,7 @@ class Runner:
     def __init__(self) -> None:
         self._session: Session | None = None
         self._feeds: list[Feeds] = []
+        self._resident_before = 0
 
     @property
     def session(self) -> Session:
@@ -56,7 +63,7 @@ class Runner:
         """Create the session and run it once on the first sample of ``inputs``."""
         self._feeds = list(read_feeds(Path(inputs))) if inputs else [{}]
         create = _session_factory(engine, spec, Path(model))
-        before = memory.resident()
+        self._resident_before = memory.resident()
         memory.reset_peak()
         start = time.perf_counter()
         self._session = create()
@@ -64,7 +71,7 @@ class Runner:
         created = time.perf_counter()
         self._session.run(self._feeds[0])
         run_seconds = time.perf_counter() - created
-        return Loaded(created - start, run_seconds, dict(self._session.assignment), before)
+        return Loaded(created - start, run_seconds, dict(self._session.assignment))
 
     def evaluate(self, outputs: str) -> Evaluated:
         """Run every sample and write the stacked outputs, one array ``o<i>`` per output."""
@@ -92,11 +99,25 @@ class Runner:
 
     def throughput(self, callers: int, seconds: float) -> float:
         """Runs per second with several callers."""
-        return latency.throughput(self.session, callers, seconds)
+        with self.session.callers(callers) as sessions:
+            return latency.throughput(sessions, seconds)
 
     def peak_memory(self) -> int:
-        """Peak resident set in bytes."""
-        return memory.peak()
+        """Peak resident bytes above what the process had before the artifact was loaded.
+
+        Processes that the session started count whole; planned memory is not measured.
+        """
+        if self.session.planned_bytes:
+            return self.session.planned_bytes
+        started = sum(memory.peak(process) for process in self.session.processes)
+        return max(0, memory.peak() - self._resident_before) + started
+
+    def counted(self) -> Counted | None:
+        """Packets of one run, None for engines that are timed."""
+        from workers.engines.cpackage import EmulatedPackageSession  # noqa: PLC0415
+
+        session = self.session
+        return session.counted() if isinstance(session, EmulatedPackageSession) else None
 
     def energy(self, seconds: float) -> float | None:
         """Joules per run by RAPL, or None where the machine has no such counter."""
@@ -125,6 +146,16 @@ class Runner:
 
         return compiling.quantizable_names(Path(workload))
 
+    def package(
+        self, workload: str, candidate: str, artifact: str, manifest: str, folder: str
+    ) -> DataclassInstance:
+        """Complete a compiled package; only in the farm's own interpreter."""
+        from workers import compiling  # noqa: PLC0415  (as above)
+
+        return compiling.complete_package(
+            Path(workload), candidate, Path(artifact), manifest, Path(folder)
+        )
+
     def sensitivity(self, workload: str, candidate: str) -> dict[str, float]:
         """Damage of quantisation per operator; only in the farm's own interpreter."""
         from workers import compiling  # noqa: PLC0415  (as above)
@@ -146,6 +177,16 @@ def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable
         from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
 
         return lambda: OnnxRuntimeSession(model, SessionSpec(**spec))
+    if engine == "cpackage":
+        from workers.engines.cpackage import (  # noqa: PLC0415
+            CPackageSession,
+            EmulatedPackageSession,
+        )
+
+        description = PackageDescription(**spec)
+        if description.seconds_per_packet:
+            return lambda: EmulatedPackageSession(model, description)
+        return lambda: CPackageSession(model)
     if engine == "fake":
         from workers.engines.fake import FakeSession  # noqa: PLC0415
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from workers.jobs import Limits
 from workers.process import Child
-from workers.protocol import Loaded, Sample, Warmup
+from workers.protocol import Counted, Loaded, Sample, Warmup
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
 _SLOWER = 4
@@ -110,8 +110,13 @@ class LoadedChild:
         return Sample(**reply)
 
     def peak_memory(self) -> int:
-        """Peak resident bytes above what the process had before the artifact was loaded."""
-        return max(0, int(self._measure("peak-memory", 0.0, runs=0)) - self.loaded.resident_before)
+        """Peak memory in bytes, see ``workers.child``."""
+        return int(self._measure("peak-memory", 0.0, runs=0))
+
+    def counted(self) -> Counted | None:
+        """Packets of one run, None for engines that are timed."""
+        reply = self._measure("counted", 0.0, runs=1)
+        return Counted(**reply) if reply else None
 
     def single_runs(self, count: int, seconds: float) -> list[float]:
         """Seconds of single runs: at most ``count``, for about ``seconds``."""

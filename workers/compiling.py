@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import onnx
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
+from farm.codegen.manifest import parse_manifest
 from farm.compile.artifact import Compiler
 from farm.compile.rewrite import rewrite
 from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child import read_feeds
 from workers.engines.session import EngineError
+from workers.packaging import complete
 
 _SENSITIVITY_SAMPLES = 4
 
@@ -42,6 +45,26 @@ def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
     except CompileError as error:
         raise EngineError(str(error)) from error
     return Compiled(notes=manifest.notes)
+
+
+def complete_package(
+    workload: Path, candidate: str, artifact: Path, manifest: str, folder: Path
+) -> Compiled:
+    """Write the package of a compiled candidate into an existing, empty folder.
+
+    artifact: its folder. manifest: what the package says of itself, JSON text; its test vectors
+    are made of the first samples of the confirmation data.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    chosen, description = from_json(candidate), parse_manifest(manifest)
+    samples = islice(read_feeds(workload / "confirmation.npz"), description.vectors)
+    try:
+        generation = _compiler(workload).generation(chosen)
+        complete(folder, artifact, generation, description, list(samples))
+    except CompileError as error:
+        raise EngineError(str(error)) from error
+    return Compiled(notes=())
 
 
 def quantizable_names(workload: Path) -> dict[str, list[str]]:

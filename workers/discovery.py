@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from farm.candidate import FloatType
+from farm.codegen.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.device import Availability, DeviceKind, DeviceProfile
 
 _HERE = Availability(available=True)
@@ -52,14 +53,32 @@ def device_availability(profile: DeviceProfile) -> Availability:
     return found[0] if found else Availability(available=False, reason="it names no engine")
 
 
-@cache
+def emulator_availability() -> Availability:
+    """Whether packages for the Hexagon can be executed here, not only compiled."""
+    if find_emulator():
+        return _HERE
+    return Availability(
+        available=False,
+        reason="qemu-hexagon is not installed: latencies of Hexagon packages are modelled",
+        remedy="apt-get install qemu-user, or your system's package of QEMU's user mode",
+    )
+
+
 def openvino_float_types() -> tuple[FloatType, ...]:
-    """Arithmetic types that OpenVINO's CPU device says it is good at on this machine.
+    """Arithmetic types that OpenVINO's CPU device says it is good at on this machine."""
+    if not _openvino().available:
+        return ()
+    offered = set((_openvino_capabilities() or "").split())
+    names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
+    return tuple(float_type for name, float_type in names.items() if name in offered)
+
+
+@cache
+def _openvino_capabilities() -> str | None:
+    """What OpenVINO's first device says of itself; None where the plugin offers no device.
 
     Asked of the plugin in this process: it loads a library but runs nothing.
     """
-    if not _openvino().available:
-        return ()
     import onnxruntime as ort  # noqa: PLC0415  (only where it is asked)
     import onnxruntime_ep_openvino as plugin  # noqa: PLC0415
 
@@ -67,12 +86,9 @@ def openvino_float_types() -> tuple[FloatType, ...]:
     ort.register_execution_provider_library(name, plugin.get_library_path())
     try:
         devices = [d for d in ort.get_ep_devices() if d.ep_name == "OpenVINOExecutionProvider"]
-        text = devices[0].ep_metadata.get("OPTIMIZATION_CAPABILITIES", "") if devices else ""
+        return devices[0].ep_metadata.get("OPTIMIZATION_CAPABILITIES", "") if devices else None
     finally:
         ort.unregister_execution_provider_library(name)
-    offered = set(text.split())
-    names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
-    return tuple(float_type for name, float_type in names.items() if name in offered)
 
 
 def _onnxruntime() -> Availability:
@@ -92,22 +108,48 @@ def _openvino() -> Availability:
             reason=f"the OpenVINO plugin exists for x86-64 only, this is {platform.machine()}",
             remedy="none; the other engines are used",
         )
-    if importlib.util.find_spec("onnxruntime_ep_openvino"):
+    if not importlib.util.find_spec("onnxruntime_ep_openvino"):
+        return Availability(
+            available=False,
+            reason="the Python package onnxruntime-ep-openvino is not installed",
+            remedy="pip install onnxruntime-ep-openvino",
+        )
+    if _openvino_capabilities() is None:  # it takes Intel's processors only
+        return Availability(
+            available=False,
+            reason="the OpenVINO plugin offers no device for this machine's processor",
+            remedy="none; the other engines are used",
+        )
+    return _HERE
+
+
+def _cpackage() -> Availability:
+    if find_compilers(host_targets()[0]):
         return _HERE
     return Availability(
         available=False,
-        reason="the Python package onnxruntime-ep-openvino is not installed",
-        remedy="pip install onnxruntime-ep-openvino",
+        reason="no C compiler was found (Zig's, clang or gcc)",
+        remedy="pip install farm[dsp]",
     )
 
 
-_LATER = {
-    "onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs",
-    "cpackage-emulated": "wait for a later version, which compiles packages for DSPs",
-}
+def _cpackage_emulated() -> Availability:
+    """Without the emulator packages can be compiled, and checked on the host: still available."""
+    if find_compilers(Target.HEXAGON_HVX):
+        return _HERE
+    return Availability(
+        available=False,
+        reason="no compiler for the Hexagon DSP was found (Zig's)",
+        remedy="pip install farm[dsp]",
+    )
+
+
+_LATER = {"onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs"}
 _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,
+    "cpackage": _cpackage,
+    "cpackage-emulated": _cpackage_emulated,
     "fake": lambda: _HERE,
 }
 

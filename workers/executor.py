@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from farm.codegen.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement
@@ -57,6 +58,12 @@ class Executor(Protocol):
     def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
         """The files of an artifact. Raises InfrastructureError."""
 
+    def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered, by their paths in it.
+
+        Raises ChildError, InfrastructureError.
+        """
+
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
 
@@ -75,7 +82,25 @@ class Executor(Protocol):
         """Close."""
 
 
-class LocalExecutor:
+class Closing:
+    """Closes at the end of a ``with``."""
+
+    def close(self) -> None:
+        """End everything that was started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LocalExecutor(Closing):
     """Workers in this very process: for tests and for a single ``farm bench``."""
 
     def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
@@ -113,6 +138,10 @@ class LocalExecutor:
         """Read them from the cache."""
         return self._worker(device).artifact_files(artifact)
 
+    def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """Complete it in the compile child."""
+        return self._worker(device).complete_package(job, manifest)
+
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End these trials' children."""
         self._worker(device).release(trial_ids)
@@ -121,17 +150,6 @@ class LocalExecutor:
         """End all children."""
         for worker in self._workers.values():
             worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _worker(self, device: str) -> Worker:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from farm.candidate import Candidate, FloatType
+from farm.candidate import Candidate, FloatType, PackageEngine
 from farm.measurement import Measurement, Outcome
 from workers.fingerprint import Fingerprint
 from workers.protocol import Sample, Warmup
@@ -60,12 +60,14 @@ class DeviceFacts:
     """What a worker says of its machine.
 
     engines: usable kinds in the profile's order. openvino_float_types: see ``discovery``.
+    packages: engines that run compiled packages, the most promising first.
     """
 
     machine: Fingerprint
     software: dict[str, str]
     engines: tuple[str, ...]
     openvino_float_types: tuple[FloatType, ...] = ()
+    packages: tuple[PackageEngine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

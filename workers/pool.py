@@ -11,16 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayTaskError
 
+from farm.codegen.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
 from workers.cluster import LOSSES, Cluster
+from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
     BlockReport,
@@ -48,7 +49,7 @@ class _Lease:
     reference: Any
 
 
-class RayExecutor:
+class RayExecutor(Closing):
     """Workers as Ray actors on a cluster that this process starts, or on one that runs.
 
     address: of a running cluster; None starts one on this machine, reachable from it alone.
@@ -133,6 +134,13 @@ class RayExecutor:
         )
         return files
 
+    def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered. Raises ChildError."""
+        files: dict[str, bytes] = self._call(
+            device, lambda actor: actor.complete_package.remote(job, manifest)
+        )
+        return files
+
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
         ids = list(trial_ids)
@@ -146,17 +154,6 @@ class RayExecutor:
             ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
         self._actors.clear()
         self._cluster.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Machinery
 

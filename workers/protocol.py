@@ -22,17 +22,36 @@ class FakeDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageDescription:
+    """How a compiled package is run.
+
+    seconds_per_packet: of the device whose packets an emulator counts; 0 on the host, where
+    runs are timed.
+    """
+
+    seconds_per_packet: float
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Reply to ``load``.
 
     seconds: of creating the session. run_seconds: of its first run, most often the slowest.
-    assignment: operators per execution provider. resident_before: bytes before loading.
+    assignment: operators per execution provider.
     """
 
     seconds: float
     run_seconds: float
     assignment: dict[str, int]
-    resident_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Reply to ``counted``: packets of one run, and how they were found."""
+
+    packets: int
+    vector_instructions: int
+    method: Literal["emulated", "modelled"]
 
 
 @dataclass(frozen=True, slots=True)

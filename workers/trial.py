@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from farm.accuracy import AccuracyResult
-from farm.candidate import Candidate, Fake
+from farm.candidate import Candidate, Fake, PackageEngine
+from farm.codegen.compiled import excess
+from farm.device import DeviceProfile
 from farm.engines import session_spec
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
@@ -20,6 +22,7 @@ from workers.checking import Checker
 from workers.children import Children, LoadedChild, Loading
 from workers.jobs import Failure, TrialJob, TrialReport
 from workers.process import ChildError
+from workers.protocol import Counted, PackageDescription
 
 _QUICK_SAMPLES = 3
 _QUICK_SAMPLE_SECONDS = 0.01
@@ -29,8 +32,14 @@ class TrialRunner:
     """Runs the trials of one worker."""
 
     def __init__(
-        self, cache: Cache, children: Children, artifacts: Artifacts, checker: Checker
+        self,
+        profile: DeviceProfile,
+        cache: Cache,
+        children: Children,
+        artifacts: Artifacts,
+        checker: Checker,
     ) -> None:
+        self._profile = profile
         self._cache = cache
         self._children = children
         self._artifacts = artifacts
@@ -73,24 +82,38 @@ class TrialRunner:
         warmup = child.warm_up()
         child.calibrate(_QUICK_SAMPLE_SECONDS)
         quick = tuple(child.sample().seconds for _ in range(_QUICK_SAMPLES))
-        peak = child.peak_memory()
-        latency = float(np.median(quick))
+        counted = child.counted()
+        how = Method.MEASURED if counted is None else Method.MODELLED
+        memory = Method.MEASURED if counted is None else Method.PLANNED
+        latency, peak = float(np.median(quick)), float(child.peak_memory())
         measurements = [
-            Measurement(Metric.LATENCY, latency, Method.MEASURED, samples=quick),
+            Measurement(Metric.LATENCY, latency, how, samples=quick),
             Measurement(Metric.LOAD_TIME, child.loaded.seconds, Method.MEASURED),
-            Measurement(Metric.PEAK_MEMORY, float(peak), Method.MEASURED),
+            Measurement(Metric.PEAK_MEMORY, peak, memory),
             *_of_accuracy(checked),
             *_of_artifact(artifact),
+            *_of_counters(counted),
         ]
+        broken = self._excess(artifact)
+        if broken:  # measured all the same: what the float model would reach is worth knowing
+            self._children.release([job.trial_id])
         return TrialReport(
             job.trial_id,
-            Outcome.OK,
+            Outcome.REJECTED if broken else Outcome.OK,
+            broken,
             artifact_key=artifact.key if artifact else "",
             measurements=tuple(measurements),
             assignment=child.loaded.assignment,
             warmup=warmup,
             notes=_notes(artifact, checked),
         )
+
+    def _excess(self, artifact: Artifact | None) -> str:
+        """Which of the device's limits a package breaks; empty if none."""
+        figures = self._profile.package
+        if figures is None or artifact is None or artifact.package is None:
+            return ""
+        return excess(figures, artifact.package)
 
     def _compiled(self, job: TrialJob) -> Artifact | None:
         """The artifact. Raises CompileError for what the compile child reported itself, too."""
@@ -102,12 +125,31 @@ class TrialRunner:
             raise
 
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
-        engine, spec = _engine_description(job.candidate)
+        engine, spec = self._engine_description(job.candidate)
         loading = Loading(engine, spec)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
             loading = Loading(engine, spec, str(artifact.model), str(inputs))
         return self._children.load_trial(job.trial_id, loading, job.limits)
+
+    def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:
+        if isinstance(candidate.engine, Fake):
+            fields = ("seconds", "noise", "fault", "serial")
+            return "fake", {name: getattr(candidate.engine, name) for name in fields}
+        if isinstance(candidate.engine, PackageEngine):
+            return "cpackage", asdict(PackageDescription(self._seconds_per_packet(candidate)))
+        return "onnxruntime", asdict(session_spec(candidate))
+
+    def _seconds_per_packet(self, candidate: Candidate) -> float:
+        """Of the device that is emulated; 0 where runs are timed. Raises CompileError."""
+        if not candidate.is_counted:
+            return 0.0
+        if self._profile.package is None:
+            raise CompileError(
+                f"The device profile {self._profile.name} has no [package] figures, and says "
+                "nothing of the speed of a processor that is emulated."
+            )
+        return self._profile.package.seconds(1)
 
 
 def failure_of(error: ChildError | CompileError) -> Failure:
@@ -115,13 +157,6 @@ def failure_of(error: ChildError | CompileError) -> Failure:
     if isinstance(error, ChildError):
         return Failure(error.outcome, error.message)
     return Failure(Outcome.COMPILE_ERROR, str(error))
-
-
-def _engine_description(candidate: Candidate) -> tuple[str, dict[str, Any]]:
-    if isinstance(candidate.engine, Fake):
-        fields = ("seconds", "noise", "fault", "serial")
-        return "fake", {name: getattr(candidate.engine, name) for name in fields}
-    return "onnxruntime", asdict(session_spec(candidate))
 
 
 def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:
@@ -132,8 +167,16 @@ def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:
 
 def _of_artifact(artifact: Artifact | None) -> Iterator[Measurement]:
     if artifact is not None:
-        size = artifact.model.stat().st_size
-        yield Measurement(Metric.MODEL_SIZE, float(size), Method.PLANNED)
+        yield Measurement(Metric.MODEL_SIZE, float(artifact.size), Method.PLANNED)
+        if package := artifact.package:
+            yield Measurement(Metric.ARENA, float(package.working_bytes), Method.PLANNED)
+
+
+def _of_counters(counted: Counted | None) -> Iterator[Measurement]:
+    if counted is not None:
+        method = Method(counted.method)
+        yield Measurement(Metric.PACKETS, float(counted.packets), method)
+        yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
 
 
 def _notes(artifact: Artifact | None, checked: AccuracyResult | None) -> tuple[str, ...]:

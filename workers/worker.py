@@ -13,7 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from farm.codegen.manifest import Manifest
 from farm.device import DeviceProfile
+from farm.engines import package_engines
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from workers.artifacts import Artifacts
@@ -55,7 +57,9 @@ class Worker:
         self._children = Children(profile.interpreter)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
-        self._trials = TrialRunner(self._cache, self._children, self._artifacts, self._checker)
+        self._trials = TrialRunner(
+            profile, self._cache, self._children, self._artifacts, self._checker
+        )
         self._sentinel = Sentinel(self._children)
 
     def prepare(self, workload: Workload) -> None:
@@ -100,6 +104,7 @@ class Worker:
             software_versions(),
             usable_engines(self.profile),
             openvino_float_types() if "openvino" in self.profile.engines else (),
+            package_engines(self.profile),
         )
 
     def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
@@ -113,6 +118,10 @@ class Worker:
     def artifact_files(self, artifact: str) -> dict[str, bytes]:
         """The files of an artifact by name, to be delivered. Raises InfrastructureError."""
         return self._artifacts.files(artifact)
+
+    def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered. Raises ChildError, InfrastructureError."""
+        return _tried_again(lambda: self._artifacts.complete_package(job, manifest))
 
     def release(self, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
@@ -132,13 +141,17 @@ class Worker:
         started_at, before = time.time(), MachineReading.now()
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
         samples = members.each(lambda m: live[m.trial_id].sample())
-        disturbed = MachineReading.now().disturbed_since(before)
+        counted = all(member.candidate.is_counted for member in job.members)
+        disturbed = "" if counted else MachineReading.now().disturbed_since(before)
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
         failures = members.failures
         return BlockReport(started_at, samples, peaks, failures, sentinel_seconds, disturbed)
 
     def _detail(self, job: DetailJob) -> tuple[Measurement, ...]:
         child = self._trials.ready(job.trial, 0.01)
+        if job.trial.candidate.is_counted:  # every run is like every other
+            per_second = 1.0 / child.sample().seconds
+            return (Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),)
         singles = child.single_runs(job.single_runs, job.seconds)
         median, per_second = float(np.median(singles)), child.throughput(_THROUGHPUT_SECONDS)
         joules = child.energy(_ENERGY_SECONDS)

@@ -2,12 +2,14 @@
 
 Without quantisation, float conversion or a saved graph the artifact is the user's model; only
 its shapes were fixed beforehand, and its IR version is lowered where no engine would read it.
+A candidate for a package engine becomes generated C and programs, see ``farm.codegen.compiled``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +20,21 @@ from pydantic import TypeAdapter
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
+    CPackage,
+    CPackageEmulated,
     DynamicInt8,
     FloatType,
     OnnxRuntimeCpu,
+    PackageEngine,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.codegen import generate
+from farm.codegen.annotate import has_qdq
+from farm.codegen.compiled import compile_package
+from farm.codegen.compilers import Compiler as CCompiler
+from farm.codegen.compilers import CompilerKind, Target, find_compilers
 from farm.compile.calibrate import Calibration, Feeds, calibrate
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -51,7 +61,8 @@ _PRECISION: TypeAdapter[Precision] = TypeAdapter(Precision)
 class ArtifactManifest:
     """What lies in an artifact's folder.
 
-    sha256: of model.onnx. size: of model.onnx. passes: those that changed the graph, in order.
+    sha256: of model.onnx, or of a package's sources. size: of model.onnx, or of a package's
+    weights and code. passes: those that changed the graph, in order.
     """
 
     sha256: str
@@ -72,12 +83,15 @@ class Compiler:
         self._feeds = calibration
         self._prepared: Compiled | None = None
         self._ranges: dict[CalibrationMethod, Calibration] = {}
+        self._package_ranges: dict[CalibrationMethod, Calibration] = {}
 
     def compile(self, candidate: Candidate, folder: Path) -> ArtifactManifest:
         """Write the artifact of a candidate into an existing, empty folder.
 
         Raises CompileError: the candidate does not fit the model.
         """
+        if isinstance(candidate.engine, PackageEngine):
+            return self._compile_package(candidate, candidate.engine, folder)
         return _write(self.graph(candidate), folder)
 
     def graph(self, candidate: Candidate) -> Compiled:
@@ -98,6 +112,28 @@ class Compiler:
                 onnx.checker.check_model(done.model)
         return done
 
+    def generation(self, candidate: Candidate) -> generate.Generation:
+        """The generated code of a candidate for a package engine. Raises CompileError."""
+        prepared = self.prepared().model
+        name = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
+        title = f"Model {name}, {candidate.precision.label()}"
+        match candidate.precision:
+            case Precision(quantization=None, float_type=FloatType.FLOAT32):
+                return generate.generate(prepared, title)
+            case Precision(quantization=StaticInt8(per_channel=True) as choice):
+                if has_qdq(prepared):
+                    raise CompileError(
+                        "The model came quantised, and a package keeps the integers that it came "
+                        "with: ask for no other precision."
+                    )
+                ranges = self._calibrated_package(choice.calibration)
+                return generate.generate(prepared, title, ranges.ranges, choice.keep_float)
+            case precision:
+                raise CompileError(
+                    "A package computes in float32 or in static int8 per channel, and not in "
+                    f"{precision.label()}."
+                )
+
     def prepared(self) -> Compiled:
         """The float graph that quantisation starts from. Raises CompileError."""
         if self._prepared is None:
@@ -107,6 +143,18 @@ class Compiler:
     def quantizable(self, kind: Quantization) -> tuple[Operator, ...]:
         """The operators a kind of quantisation applies to. Raises CompileError."""
         return quantizable(self.prepared().model, kind)
+
+    def _compile_package(
+        self, candidate: Candidate, engine: CPackage | CPackageEmulated, folder: Path
+    ) -> ArtifactManifest:
+        generation = self.generation(candidate)
+        target = Target(engine.target)
+        compiled = compile_package(folder, generation, target, c_compiler(engine))
+        notes = (*self.prepared().notes, *compiled.notes)
+        passes = (*self.prepared().passes, "generate")
+        manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, passes, notes)
+        _write_record(manifest, folder)
+        return manifest
 
     def _with_precision(self, precision: Precision) -> Compiled:
         match precision.quantization:
@@ -128,6 +176,25 @@ class Compiler:
             tensors = tensors_to_calibrate(model)
             self._ranges[method] = calibrate(model, tensors, self._feeds, method)
         return self._ranges[method]
+
+    def _calibrated_package(self, method: CalibrationMethod) -> Calibration:
+        if method not in self._package_ranges:
+            model = self.prepared().model
+            tensors = generate.tensors_to_calibrate(model)
+            self._package_ranges[method] = calibrate(model, tensors, self._feeds, method)
+        return self._package_ranges[method]
+
+
+def c_compiler(engine: CPackage | CPackageEmulated) -> CCompiler:
+    """The compiler of a package engine. Raises CompileError when this machine does not have it."""
+    target = Target(engine.target)
+    kind = CompilerKind(engine.compiler) if isinstance(engine, CPackage) else CompilerKind.ZIG
+    found = find_compilers(target)
+    for compiler in found:
+        if compiler.kind is kind:
+            return compiler
+    others = ", ".join(compiler.label for compiler in found) or "none"
+    raise CompileError(f"This machine has no compiler {kind} for {target}; it has {others}.")
 
 
 def compile_candidate(
@@ -154,7 +221,9 @@ def artifact_key(
 ) -> str:
     """The content address of an artifact: candidates that compile to the same one share it.
 
-    versions: of everything that takes part in compiling.
+    versions: of everything that takes part in compiling, but for C compilers.
+
+    Raises CompileError when the candidate's C compiler is not there.
     """
     parts = {
         "model": model_sha256,
@@ -165,6 +234,8 @@ def artifact_key(
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
         "versions": versions,
     }
+    if isinstance(candidate.engine, PackageEngine):
+        parts["package"] = [candidate.engine.target, c_compiler(candidate.engine).label]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -215,6 +286,10 @@ def _write(compiled: Compiled, folder: Path) -> ArtifactManifest:
     digest = hashlib.sha256(content).hexdigest()
     manifest = ArtifactManifest(digest, Bytes(len(content)), compiled.passes, compiled.notes)
     (folder / MODEL_FILE).write_bytes(content)
+    _write_record(manifest, folder)
+    return manifest
+
+
+def _write_record(manifest: ArtifactManifest, folder: Path) -> None:
     record = json.dumps(asdict(manifest), indent=2) + "\n"
     (folder / RECORD_FILE).write_text(record, encoding="utf-8")
-    return manifest

@@ -73,7 +73,7 @@ class TestText:
     [
         ("not json", "file.json is not a candidate: at the top level: Invalid JSON"),
         ("[]", "file.json is not a candidate: at the top level: "),
-        ('{"engine": {"kind": "warp"}}', "at engine: Input tag 'warp' found using 'kind'"),
+        ('{"engine": {"kind": "warp"}}', "at engine: unknown kind 'warp'; known are 'onnxruntime-cpu', "),
         ('{"engine": {"kind": "openvino", "speed": 1}}', "at engine.openvino.speed: Unexpected"),
         ('{"precision": {"float_type": "float8"}}', "at precision.float_type: Input should be"),
         ('{"engine": {"threads": "many", "kind": "openvino"}}', "at engine.openvino.threads: "),

@@ -17,6 +17,7 @@ from farm.engines import session_spec
 from farm.model import load_model
 from farm.session import SessionSpec
 from tests import models
+from tests.openvino import require_openvino
 
 
 def deliver(folder: Path, proto: ModelProto, session: SessionSpec, provenance: str = "{}") -> None:
@@ -58,7 +59,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 )
 def test_run_py_prints_the_outputs(tmp_path, candidate):
     if isinstance(candidate.engine, OpenVino):
-        pytest.importorskip("onnxruntime_ep_openvino")
+        require_openvino()
     folder = tmp_path / "out" / "cpu"
     folder.parent.mkdir()
     deliver(folder, models.conv_net(), session_spec(candidate))
@@ -76,7 +77,7 @@ def test_inputs_of_every_type(tmp_path):
 
 def test_it_does_not_run_on_another_engine(tmp_path):
     """What was measured is what runs, or nothing does."""
-    pytest.importorskip("onnxruntime_ep_openvino")
+    require_openvino()
     session = SessionSpec(
         "OpenVINOExecutionProvider",
         plugin="onnxruntime_ep_openvino",
@@ -90,7 +91,7 @@ def test_it_does_not_run_on_another_engine(tmp_path):
 
 
 def test_it_does_not_run_partly_on_another_engine(tmp_path):
-    pytest.importorskip("onnxruntime_ep_openvino")
+    require_openvino()
     node = make_node("Det", ["x"], ["y"])
     proto = models.build([node], [models.value("x", [1, 4, 4])], [models.value("y", [1])], {})
     deliver(tmp_path / "out", proto, session_spec(Candidate(OpenVino())))

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
-from farm.device import DeviceKind, load_profiles, parse_profile, select_profiles
+from farm.codegen.compilers import Target
+from farm.device import (
+    DeviceKind,
+    PackageFigures,
+    load_profiles,
+    parse_profile,
+    select_profiles,
+)
 from farm.errors import DeviceError
 
 PROFILE = """
@@ -13,12 +22,17 @@ kind = "cpu"
 description = "A board"
 engines = ["onnxruntime-cpu"]
 """
+PACKAGE = """
+[package]
+target = "host"
+source = "none"
+"""
 
 
 class TestLoad:
     def test_what_comes_with_the_farm(self):
         profiles = load_profiles()
-        assert {"cpu", "gpu", "dsp", "fake"} <= set(profiles)
+        assert {"cpu", "gpu", "dsp", "dsp-small", "fake"} <= set(profiles)
         assert all(name == profile.name for name, profile in profiles.items())
         assert profiles["cpu"].engines[0] == "onnxruntime-cpu", "the baseline's engine"
         assert profiles["fake"].is_fake
@@ -54,12 +68,44 @@ class TestLoad:
         (PROFILE.replace('"cpu"', '"toaster"'), "at kind: Input should be 'cpu', 'gpu' or 'dsp'."),
         (PROFILE.replace('["onnxruntime-cpu"]', "3"), "at engines: "),
         (PROFILE + "[power]\nstatic_watts = 'much'", "at power.static_watts: "),
+        (
+            PROFILE + PACKAGE + "arena_bytes = -1",
+            "at package.arena_bytes: Input should be greater",
+        ),
+        (PROFILE + PACKAGE + "cycles_per_packet = 0.5", "at package.cycles_per_packet: "),
+        (PROFILE + PACKAGE.replace("host", "z80"), "at package.target: Input should be 'host', "),
     ],
 )
 def test_a_malformed_profile_says_where(text, message):
     with pytest.raises(DeviceError) as caught:
         parse_profile(text, "here")
     assert message in str(caught.value)
+
+
+class TestPackage:
+    def test_what_comes_with_the_farm(self):
+        profiles = load_profiles()
+        large, small = profiles["dsp"].package, profiles["dsp-small"].package
+        assert large is not None
+        assert small is not None
+        assert (large.target, small.target) == ("hexagon-v67-hvx", "hexagon-v67")
+        assert (small.arena_bytes, small.weight_bytes) == (64 << 10, 256 << 10)
+        assert all(text in large.source for text in ("clock_hz: ", "arena_bytes: ", "target: "))
+
+    def test_its_targets_are_those_of_the_compilers(self):
+        offered = get_args(get_type_hints(PackageFigures)["target"])
+        assert set(offered) - {"host"} == {t.value for t in Target if t.is_hexagon}
+
+    def test_seconds_of_packets(self):
+        figures = PackageFigures("hexagon-v67", "here", clock_hz=1e6, cycles_per_packet=2.0)
+        assert figures.seconds(500) == pytest.approx(1e-3)
+
+    def test_seconds_without_a_clock(self):
+        package = parse_profile(PROFILE + PACKAGE, "here").package
+        assert package is not None
+        assert package.arena_bytes == 0
+        with pytest.raises(DeviceError, match=r"gives no clock_hz in \[package\]"):
+            package.seconds(1)
 
 
 class TestSelect:
@@ -71,7 +117,7 @@ class TestSelect:
         with pytest.raises(DeviceError) as caught:
             select_profiles(["gpus"], load_profiles())
         assert str(caught.value).startswith("Unknown device 'gpus'. Did you mean gpu")
-        assert "Known devices: cpu, dsp, gpu." in str(caught.value)
+        assert "Known devices: cpu, dsp, dsp-small, gpu." in str(caught.value)
 
     def test_one_that_is_like_nothing(self):
         with pytest.raises(DeviceError, match=r"^Unknown device 'quantum'\. Known devices: "):

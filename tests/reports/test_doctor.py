@@ -25,9 +25,27 @@ def test_looks_at_everything(tmp_path: Path) -> None:
     findings = {f.what: f for f in diagnose(load_profiles(), str(place))}
     assert {"machine", "energy counter", "onnxruntime", "quiet machine"} <= set(findings)
     assert findings["device cpu"].found == "available"
-    assert findings["device dsp"].remedy
+    assert findings["device gpu"].remedy
+    assert findings["device dsp"].found == "available"
+    assert findings["compiler for the host"].found.startswith("zig ")
+    assert findings["compiler for the Hexagon"].found.startswith("zig ")
     assert "device fake" not in findings
     assert findings["store"].found == f"{place}, 1 run"
+    assert not any(f.fatal for f in findings.values())
+
+
+def test_the_emulator(emulator: str) -> None:
+    findings = {f.what: f for f in diagnose({}, None)}
+    assert findings["Hexagon emulator"].found.startswith("qemu-hexagon version ")
+
+
+def test_what_a_machine_without_a_toolchain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_compilers", lambda target: ())
+    monkeypatch.setattr("workers.discovery.find_emulator", lambda: None)
+    findings = {f.what: f for f in diagnose({}, None)}
+    assert findings["compiler for the Hexagon"].remedy == "pip install farm[dsp]"
+    assert "latencies of Hexagon packages are modelled" in findings["Hexagon emulator"].found
+    assert findings["Hexagon emulator"].remedy.startswith("apt-get install qemu-user")
     assert not any(f.fatal for f in findings.values())
 
 

@@ -234,7 +234,7 @@ class Imagined:
             self.track,
             self.events.append,
         )
-        return search.run(BASELINE, self.max_trials)
+        return search.run([BASELINE], self.max_trials)
 
     def confirm(self, found: Found) -> Confirmed:
         confirmation = Confirmation(
@@ -245,7 +245,7 @@ class Imagined:
             self.budget,
             self.events.append,
         )
-        return confirmation.run(found.baseline, found.finalists)
+        return confirmation.run(found)
 
     def run(self) -> tuple[Found, Confirmed]:
         found = self.search()

@@ -112,5 +112,5 @@ def test_a_device_must_be_there_and_have_the_engine() -> None:
     check_device(PROFILES["fake"], [FAST])
     with pytest.raises(DeviceError, match="fake has no engine 'onnxruntime-cpu'"):
         check_device(PROFILES["fake"], [Candidate(OnnxRuntimeCpu())])
-    with pytest.raises(DeviceError, match=r"Device dsp cannot be measured here: .*Remedy: "):
-        check_device(PROFILES["dsp"], [])
+    with pytest.raises(DeviceError, match=r"Device gpu cannot be measured here: .*Remedy: "):
+        check_device(PROFILES["gpu"], [])

@@ -12,8 +12,11 @@ import pytest
 
 from farm.candidate import FloatType
 from farm.device import load_profiles
+from tests.openvino import require_openvino
+from workers import discovery
 from workers.discovery import (
     device_availability,
+    emulator_availability,
     engine_availability,
     openvino_float_types,
     usable_engines,
@@ -42,10 +45,25 @@ class TestDiscovery:
         assert usable_engines(profile) == ("fake", "onnxruntime-cpu")
 
     def test_a_device_whose_engines_are_missing_says_why(self):
-        found = device_availability(load_profiles()["dsp"])
+        profile = replace(load_profiles()["dsp"], engines=("warp-drive",))
+        found = device_availability(profile)
         assert not found.available
-        assert "cpackage-emulated" in found.reason
+        assert "warp-drive" in found.reason
         assert found.remedy
+
+    @pytest.mark.parametrize("name", ["dsp", "dsp-small"])
+    def test_packages_for_a_dsp_need_a_compiler_only(self, monkeypatch, name):
+        monkeypatch.setattr(discovery, "find_emulator", lambda: None)
+        assert device_availability(load_profiles()[name]).available
+        assert not emulator_availability().available
+
+    @pytest.mark.parametrize("engine", ["cpackage", "cpackage-emulated"])
+    def test_packages_without_a_compiler(self, monkeypatch, engine):
+        assert engine_availability(engine).available
+        monkeypatch.setattr(discovery, "find_compilers", lambda target: ())
+        found = engine_availability(engine)
+        assert found.reason.startswith("no ")
+        assert found.remedy == "pip install farm[dsp]"
 
     def test_a_gpu_that_is_not_there_says_why(self):
         found = device_availability(load_profiles()["gpu"])
@@ -63,7 +81,7 @@ class TestDiscovery:
         assert found.reason == "it names no engine"
 
     def test_float_types_of_openvino(self):
-        pytest.importorskip("onnxruntime_ep_openvino")
+        require_openvino()
         found = openvino_float_types()
         assert FloatType.FLOAT32 in found
         assert len(set(found)) == len(found)

@@ -17,6 +17,7 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino
 from farm.measurement import Metric, Outcome
 from farm.session import SessionSpec
 from tests import models
+from tests.openvino import require_openvino
 from tests.workers import samples
 from workers.children import Children, Loading
 from workers.jobs import TrialReport
@@ -40,6 +41,7 @@ def assert_failed(report: TrialReport, reason: str) -> None:
 
 class TestTrials:
     def test_operators_that_the_provider_refuses_are_named(self, worker):
+        require_openvino()
         report = trial(worker, samples.det_net(), OpenVino())
         assert_failed(
             report,
@@ -47,11 +49,13 @@ class TestTrials:
         )
 
     def test_a_mix_that_was_asked_for_is_recorded(self, worker):
+        require_openvino()
         report = trial(worker, samples.det_net(), OpenVino(cpu_operators=True))
         assert report.outcome is Outcome.OK, report.message
         assert report.assignment == {"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1}
 
     def test_even_a_mix_needs_the_provider_to_take_something(self, worker):
+        require_openvino()
         report = trial(worker, samples.only_det_net(), OpenVino(cpu_operators=True))
         assert_failed(
             report,
@@ -60,6 +64,7 @@ class TestTrials:
         )
 
     def test_the_assignment_of_an_honest_engine_is_whole(self, worker):
+        require_openvino()
         report = trial(worker, models.mlp(), OpenVino())
         assert report.outcome is Outcome.OK, report.message
         assert set(report.assignment) == {"OpenVINOExecutionProvider"}
@@ -89,6 +94,7 @@ class TestTrials:
         assert_failed(report, "the child ended by SIGSEGV in 'load'.")
 
     def test_the_next_trial_is_not_affected(self, worker, tmp_path, monkeypatch):
+        require_openvino()
         with monkeypatch.context() as patch:
             shadow(tmp_path, patch, "raise ImportError")
             trial(worker, models.mlp(), OpenVino())
@@ -141,6 +147,8 @@ class TestSessions:
         ids=["not-in-this-build", "not-registered", "no-device", "bad-option", "bad-value"],
     )
     def test_what_cannot_start_is_an_error_with_its_cause(self, tmp_path, spec, reason):
+        if spec.provider_options:
+            require_openvino()
         model = models.save(models.mlp(), tmp_path)
         inputs = tmp_path / "inputs.npz"
         inputs.write_bytes(next(iter(samples.workload(models.mlp()).parts.values())))

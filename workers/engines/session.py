@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,9 +27,13 @@ class Session(ABC):
     """One loaded artifact.
 
     assignment: number of operators per execution provider, as the engine reported it.
+    processes: ids of the processes that do the work in place of this one.
+    planned_bytes: peak memory where it is known by construction, else 0.
     """
 
     assignment: Mapping[str, int]
+    processes: tuple[int, ...] = ()
+    planned_bytes: int = 0
 
     @abstractmethod
     def run(self, feeds: Feeds) -> list[Array]:
@@ -41,6 +46,11 @@ class Session(ABC):
     @abstractmethod
     def timed(self, loops: int) -> int:
         """Run ``loops`` times on the chosen input; wall time in nanoseconds, of runs only."""
+
+    @contextmanager
+    def callers(self, count: int) -> Iterator[Sequence[Session]]:
+        """As many sessions with the chosen input as callers want to use at the same time."""
+        yield [self] * count
 
 
 class SentinelSession(Session):

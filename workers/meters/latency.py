@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import psutil
 
 from workers.engines.session import Session
 from workers.protocol import Sample, Warmup
@@ -19,6 +21,7 @@ _REWARM_NS = 2_000_000
 _SETTLE_CAP = 0.25
 _SETTLE_STEP = 0.004
 _IDLE_SHARE = 0.1
+_CALL_SECONDS = 1e-3  # of one call for the throughput: long against the asking
 
 
 def calibrate(session: Session, target_seconds: float) -> int:
@@ -73,13 +76,13 @@ def sample(session: Session, loops: int) -> Sample:
     started = time.perf_counter_ns()
     while time.perf_counter_ns() - started < _REWARM_NS:
         session.timed(1)
-    switches, cpu = _involuntary_switches(), time.process_time()
+    switches, cpu = _involuntary_switches(session), _cpu_seconds(session)
     wall_ns = session.timed(loops)
     measured = Sample(
         seconds=wall_ns / 1e9 / loops,
         loops=loops,
-        cpu_seconds=(time.process_time() - cpu) / loops,
-        involuntary_switches=_involuntary_switches() - switches,
+        cpu_seconds=(_cpu_seconds(session) - cpu) / loops,
+        involuntary_switches=_involuntary_switches(session) - switches,
     )
     settle()
     return measured
@@ -108,27 +111,43 @@ def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]
     return values
 
 
-def throughput(session: Session, callers: int, seconds: float) -> float:
-    """Runs per second with ``callers`` threads that each call the session without pause."""
+def throughput(sessions: Sequence[Session], seconds: float) -> float:
+    """Runs per second with one thread per session that calls it without pause.
+
+    sessions: one per caller, the same one where it takes concurrent calls.
+    """
+    loops = calibrate(sessions[0], _CALL_SECONDS)
     start = time.perf_counter()
     deadline = start + seconds
 
-    def call() -> int:
+    def call(session: Session) -> int:
         runs = 0
         while time.perf_counter() < deadline:
-            session.timed(1)
-            runs += 1
+            session.timed(loops)
+            runs += loops
         return runs
 
-    with ThreadPoolExecutor(callers) as pool:
-        runs = sum(pool.map(lambda _: call(), range(callers)))
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        runs = sum(pool.map(call, sessions))
     return runs / (time.perf_counter() - start)
 
 
-def _involuntary_switches() -> int:
-    """Of this whole process; 0 where the system does not count them."""
+def _cpu_seconds(session: Session) -> float:
+    """Processor time of this process and of those that the session started."""
+    return time.process_time() + sum(_scheduled_seconds(p) for p in session.processes)
+
+
+def _scheduled_seconds(process: int) -> float:
+    """Time that a process of one thread spent on a processor; 0 where it is not counted."""
+    path = Path(f"/proc/{process}/schedstat")
+    return int(path.read_text().split()[0]) / 1e9 if path.exists() else 0.0
+
+
+def _involuntary_switches(session: Session) -> int:
+    """Of this whole process and those that the session started; 0 where they are not counted."""
     if os.name != "posix":
         return 0
     import resource  # noqa: PLC0415  (does not exist elsewhere)
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return own + sum(psutil.Process(p).num_ctx_switches().involuntary for p in session.processes)

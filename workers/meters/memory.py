@@ -1,4 +1,4 @@
-"""Peak memory of this process above a starting point.
+"""Peak memory of this process above a starting point, and of processes that it started.
 
 The peak resident set is read from ``VmHWM`` and reset through ``clear_refs`` on Linux; elsewhere
 ``ru_maxrss`` serves, which cannot be reset, so that a peak before the start hides a lower one.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-_STATUS = Path("/proc/self/status")
+_PROC = Path("/proc")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -26,12 +26,18 @@ def reset_peak() -> None:
         _CLEAR_REFS.write_text("5")
 
 
-def peak() -> int:
-    """Highest resident set in bytes since :func:`reset_peak`, or since the process began."""
-    if _STATUS.exists():
-        for line in _STATUS.read_text().splitlines():
+def peak(process: int | None = None) -> int:
+    """Highest resident set in bytes since :func:`reset_peak`, or since the process began.
+
+    process: another process, its id; this one by default.
+    """
+    status = _PROC / ("self" if process is None else str(process)) / "status"
+    if status.exists():
+        for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if process is not None:
+        return int(psutil.Process(process).memory_info().rss)
     import resource  # noqa: PLC0415  (does not exist on Windows)
 
     scale = 1 if sys.platform == "darwin" else 1024

@@ -1,0 +1,172 @@
+"""Compiled packages: on this machine's processor, or on a Hexagon that is emulated.
+
+Only the standard library, numpy and what knows no compiler is imported, because a child may run
+in an interpreter that has no more than an engine installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.codegen.compilers import Target, find_emulator
+from workers.engines.runner import Counters, RunnerProcess
+from workers.engines.session import Array, EngineError, Feeds, Session
+from workers.protocol import Counted, PackageDescription
+
+_HOST_RUNNER = "runner"  # names as in ``farm.codegen.compiled``
+_EMULATED = "model.elf"
+_RECORD = "package.json"
+_COMPARED = 4  # first runs of an emulated package that are compared with the host's
+
+
+class Ports:
+    """The inputs and outputs of a package, as its record describes them."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self._inputs = [str(port["name"]) for port in record["inputs"]]
+        self._outputs = [(port["dtype"], tuple(port["shape"])) for port in record["outputs"]]
+
+    def arrays(self, feeds: Feeds) -> list[Array]:
+        """The inputs in the package's order."""
+        return [feeds[name] for name in self._inputs]
+
+    def outputs(self, contents: Sequence[NDArray[np.uint8]]) -> list[Array]:
+        """Outputs from their bytes."""
+        described = zip(contents, self._outputs, strict=True)
+        return [content.view(dtype).reshape(shape) for content, (dtype, shape) in described]
+
+
+class CPackageSession(Session):
+    """A package for this machine's processor, in a runner of its own that is timed from inside.
+
+    Raises EngineError when the runner does not start.
+    """
+
+    def __init__(self, program: Path, inputs: Sequence[Array] = ()) -> None:
+        self._program = program
+        record = _read_record(program.parent)
+        self._ports = Ports(record)
+        self._inputs = list(inputs)
+        self._runner = RunnerProcess(program, Target.PORTABLE)
+        if inputs:
+            self._runner.run(inputs)
+        self.assignment = {"cpackage": int(record["operators"])}
+        self.processes = (self._runner.pid,)
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        """Run once."""
+        return self._ports.outputs(self._runner.run(self._ports.arrays(feeds)))
+
+    def set_feeds(self, feeds: Feeds) -> None:
+        """Choose the input of the timed runs; the runner keeps its last one."""
+        self._inputs = self._ports.arrays(feeds)
+        self._runner.run(self._inputs)
+
+    def timed(self, loops: int) -> int:
+        """Call ``loops`` times; nanoseconds by the runner's own clock, its pipes not included."""
+        return self._runner.count(loops).nanoseconds
+
+    @contextmanager
+    def callers(self, count: int) -> Iterator[Sequence[Session]]:
+        """Runners with memory of their own: an instance of a package serves one caller."""
+        with ExitStack() as stack:
+            sessions = []
+            for _ in range(count):
+                session = CPackageSession(self._program, self._inputs)
+                stack.callback(session.close)
+                sessions.append(session)
+            yield sessions
+
+    def close(self) -> None:
+        """End the runner."""
+        self._runner.close()
+
+
+class EmulatedPackageSession(Session):
+    """A package for a Hexagon: its packets are counted, seconds follow from them.
+
+    Outputs come from the same code compiled for the host, which gives the same bits thousands of
+    times faster; the first runs are compared. Without the emulator nothing is counted here, and
+    packets are those that the record modelled.
+
+    Raises EngineError when a runner does not start.
+    """
+
+    def __init__(self, program: Path, description: PackageDescription) -> None:
+        folder = program.parent
+        record = _read_record(folder)
+        self._ports = Ports(record)
+        self._target = Target(record["target"])
+        self._description = description
+        self._modelled = record["modelled"]
+        self._host = RunnerProcess(folder / _HOST_RUNNER, Target.PORTABLE)
+        self._emulated = self._start_emulated(folder / _EMULATED)
+        self._inputs: list[Array] = []
+        self._compared = 0
+        self._counted: Counted | None = None
+        self.assignment = {"cpackage": int(record["operators"])}
+        self.planned_bytes = sum(
+            int(record[name]) for name in ("arena_bytes", "scratch_bytes", "weight_bytes")
+        )
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        """Run once on the host, the first times under the emulator, too.
+
+        Raises EngineError when the two differ in a single bit.
+        """
+        inputs = self._ports.arrays(feeds)
+        contents = self._host.run(inputs)
+        if self._emulated is not None and self._compared < _COMPARED:
+            self._compared += 1
+            for index, (ours, theirs) in enumerate(
+                zip(contents, self._emulated.run(inputs), strict=True)
+            ):
+                if not np.array_equal(ours, theirs):
+                    raise EngineError(
+                        f"The code compiled for {self._target} gives other bits in output {index} "
+                        "than the same code compiled for the host."
+                    )
+        return self._ports.outputs(contents)
+
+    def set_feeds(self, feeds: Feeds) -> None:
+        """Choose the input whose run is counted."""
+        self._inputs = self._ports.arrays(feeds)
+        self._counted = None
+
+    def timed(self, loops: int) -> int:
+        """Nanoseconds that ``loops`` runs take by the device's clock.
+
+        An emulator executes the same instructions every time: one run is counted and multiplied.
+        """
+        packets = loops * self.counted().packets
+        return max(1, math.ceil(packets * self._description.seconds_per_packet * 1e9))
+
+    def counted(self) -> Counted:
+        """Packets of one run on the chosen input."""
+        if self._counted is None:
+            self._counted = self._count()
+        return self._counted
+
+    def _count(self) -> Counted:
+        if self._emulated is None:
+            modelled = self._modelled
+            return Counted(modelled["all"], modelled["vector"], method="modelled")
+        self._emulated.run(self._inputs)
+        found: Counters = self._emulated.count(1)
+        return Counted(found.packets, found.vector_instructions, method="emulated")
+
+    def _start_emulated(self, program: Path) -> RunnerProcess | None:
+        return RunnerProcess(program, self._target) if find_emulator() else None
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return record
