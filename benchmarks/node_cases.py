@@ -59,13 +59,13 @@ _PARAMETERS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A node test whose graph was lowered. operator: of its first node.
+    """A node test whose graph was lowered. operators: of its nodes.
 
     inputs, expected: in the program's order. rtol, atol: ONNX's own tolerances.
     """
 
     name: str
-    operator: str
+    operators: tuple[str, ...]
     program: Program
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
@@ -87,16 +87,16 @@ class Excluded:
     """A node test of supported operators that generated code cannot run, and why."""
 
     name: str
-    operator: str
+    operators: tuple[str, ...]
     reason: str
 
 
 def load_cases() -> Iterator[Case | Excluded]:
     """Every node test that consists of supported operators alone."""
     for test in _node_tests():
-        operators = [node.op_type for node in test.model.graph.node]
+        operators = tuple(node.op_type for node in test.model.graph.node)
         if operators and SUPPORTED.issuperset(operators):
-            yield _case(test, operators[0])
+            yield _case(test, operators)
 
 
 def join(cases: Sequence[Case]) -> Program:
@@ -141,7 +141,7 @@ def _node_tests() -> list[Any]:
     return tests
 
 
-def _case(test: Any, operator: str) -> Case | Excluded:  # noqa: ANN401 (ONNX has no types)
+def _case(test: Any, operators: tuple[str, ...]) -> Case | Excluded:  # noqa: ANN401 (untyped)
     inputs, expected = test.data_sets[0]
     reason = _unsuitable(test.model)
     if not reason:
@@ -150,7 +150,7 @@ def _case(test: Any, operator: str) -> Case | Excluded:  # noqa: ANN401 (ONNX ha
             program = lower(Annotated(read_source(fixed)))
             return Case(
                 test.name,
-                operator,
+                operators,
                 program,
                 tuple(data),
                 tuple(expected),
@@ -159,7 +159,7 @@ def _case(test: Any, operator: str) -> Case | Excluded:  # noqa: ANN401 (ONNX ha
             )
         except CompileError as error:
             reason = str(error)
-    return Excluded(test.name, operator, reason)
+    return Excluded(test.name, operators, reason)
 
 
 def _unsuitable(model: onnx.ModelProto) -> str:

@@ -179,12 +179,14 @@ def _device(device: DeviceResult) -> Json:
         else {
             "metric": accuracy.metric,
             "baseline": accuracy.baseline,
+            "original": accuracy.original,
             "winner": accuracy.winner,
             "samples": accuracy.samples,
             "on_real_data": accuracy.on_real_data,
         },
         "trials": {str(outcome): count for outcome, count in device.trials.items()},
         "blocks": {"disturbed": device.disturbed, "tolerated": device.tolerated},
+        "notes": list(device.notes),
         "output": device.output,
     }
 

@@ -201,14 +201,34 @@ def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
     elif device.accuracy:
         samples = device.accuracy.samples
         lines.append(f"{name}: accuracy is {device.accuracy.metric} on {samples} samples.")
+    lines += [f"{name}: {note}" for note in device.notes]
+    if device.winner is not None and Metric.ARENA in device.winner.measurements:
+        lines.append(f"{name}: {_package(device.winner)}.")
     if device.tolerated:
         lines.append(
             f"{name}: the machine was not quiet: {device.disturbed} disturbed blocks were run "
             f"again and {device.tolerated} had to be kept."
         )
     if device.output:
-        lines.append(f"{name}: the winner lies in {device.output}")
+        package = device.winner is not None and Metric.ARENA in device.winner.measurements
+        what = "the package" if package else "the winner"
+        lines.append(f"{name}: {what} lies in {device.output}")
     return lines
+
+
+def _package(winner: Measured) -> str:
+    """What a compiled package needs: ``24,310 packets (emulated), arena 16.0 KiB (planned)``."""
+    found = winner.measurements
+    parts = []
+    if packets := found.get(Metric.PACKETS):
+        parts.append(f"{packets.value:,.0f} packets{_method(packets)}")
+    for metric, name in (
+        (Metric.ARENA, "arena and scratch"),
+        (Metric.MODEL_SIZE, "weights and code"),
+    ):
+        if metric in found:
+            parts.append(f"{name} {_bytes(found[metric])}")
+    return ", ".join(parts)
 
 
 def _sentence(device: DeviceResult, objective: Objective) -> str:
@@ -237,7 +257,9 @@ def _with_unit(measurement: Measurement, value: float) -> str:
     formats = {"s": format_seconds, "B": format_bytes, "J": format_joules}
     if measurement.unit in formats:
         return formats[measurement.unit](value)
-    return f"{value:,.0f} {measurement.unit}" if measurement.unit == "1/s" else f"{value:.4f}"
+    if measurement.unit in ("1/s", "packet", "instruction"):
+        return f"{value:,.0f} {measurement.unit}"
+    return f"{value:.4f}"
 
 
 def _latency(latency: Measurement | None) -> str:

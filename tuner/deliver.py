@@ -139,7 +139,7 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
         else PackageAccuracy(
             accuracy.metric, accuracy.winner, accuracy.original, accuracy.samples
         ),
-        vectors=min(FEWEST_VECTORS, len(subject.splits.confirmation)),
+        vectors=FEWEST_VECTORS,
     )
 
 

@@ -32,6 +32,7 @@ Sensitivity = Callable[[Candidate], tuple[str, ...]]
 """Operators of a quantised candidate, the most damaged first."""
 
 _BEST = 2
+_COMPILER_FAILURES = 2
 _COMPILING_FAILED = frozenset({Outcome.COMPILE_ERROR, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 
 
@@ -113,7 +114,7 @@ class Proposer:
         """Whether a package is bound to fail for what another one failed for.
 
         What the generator does not support it supports for no compiler; a compiler that failed
-        does so again; and weights are too many for one precision, not for all.
+        twice goes on failing; what was too large or too slow was so in int8, or in float.
         """
         if not isinstance(candidate.engine, PackageEngine):
             return False
@@ -122,7 +123,10 @@ class Proposer:
             for e in history
             if isinstance(e.candidate.engine, PackageEngine) and e.outcome in _COMPILING_FAILED
         ]
-        return any(_fails_alike(candidate, entry) for entry in failed)
+        crashes = [e for e in failed if e.message.startswith("The compiler")]
+        same = [e for e in crashes if e.candidate.engine == candidate.engine]
+        others = [e for e in failed if e not in crashes]
+        return len(same) >= _COMPILER_FAILURES or any(_stops(e, candidate) for e in others)
 
     def _precisions(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         """All precisions on the best float setting of each of the best two kinds of engine.
@@ -181,12 +185,13 @@ class Proposer:
             yield from self._space.neighbours(entry.candidate)
 
 
-def _fails_alike(candidate: Candidate, failed: Entry) -> bool:
-    if failed.message.startswith("The compiler"):
-        return candidate.engine == failed.candidate.engine
-    if failed.message.startswith("Its weights"):
-        return candidate.precision == failed.candidate.precision
-    return True
+def _stops(failed: Entry, candidate: Candidate) -> bool:
+    """Whether what a package failed for holds for another one."""
+    quantised = candidate.precision.quantization is not None
+    is_unsupported = (
+        failed.outcome is Outcome.COMPILE_ERROR and "weights need" not in failed.message
+    )
+    return is_unsupported or quantised == _quantised(failed)
 
 
 def _is_plain_float(candidate: Candidate) -> bool:

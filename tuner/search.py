@@ -32,6 +32,7 @@ EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
 # Counts are the same in every block: the second one only shows that they are.
 COUNTED_RULES = RaceRules(max_blocks=2)
+_MAKES_ROOM = frozenset({Outcome.REJECTED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
 _CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
 
@@ -104,7 +105,7 @@ class Search:
         return Found(first, self._original or first, self.entries, tuple(finalists))
 
     def _run_baselines(self, candidates: Sequence[Candidate]) -> Entry:
-        """The first candidate that runs; only one that is too large makes room for the next."""
+        """The first candidate that runs; one that is too large or too slow makes room."""
         self._tell_stage("baseline")
         for candidate in candidates:
             entry = self._run_baseline(candidate)
@@ -112,7 +113,7 @@ class Search:
                 entry.ratio = 1.0
                 return entry
             self._original = self._original or entry
-            if entry.outcome is not Outcome.REJECTED:
+            if entry.outcome not in _MAKES_ROOM:
                 break
         raise InfrastructureError(
             f"the baseline cannot be measured ({entry.outcome}): {entry.message}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import onnx
@@ -21,7 +21,8 @@ from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child import read_feeds
 from workers.engines.session import EngineError
-from workers.packaging import complete
+from workers.jobs import Part
+from workers.packaging import complete, vector_samples
 
 _SENSITIVITY_SAMPLES = 4
 
@@ -53,15 +54,17 @@ def complete_package(
     """Write the package of a compiled candidate into an existing, empty folder.
 
     artifact: its folder. manifest: what the package says of itself, JSON text; its test vectors
-    are made of the first samples of the confirmation data.
+    are made of the confirmation data first.
 
     Raises EngineError with the compile error's sentence.
     """
     chosen, description = from_json(candidate), parse_manifest(manifest)
-    samples = islice(read_feeds(workload / "confirmation.npz"), description.vectors)
+    parts = (Part.CONFIRMATION, Part.SEARCH, Part.CALIBRATION)
+    feeds = chain.from_iterable(read_feeds(workload / f"{part}.npz") for part in parts)
+    samples = vector_samples(feeds, description.vectors)
     try:
         generation = _compiler(workload).generation(chosen)
-        complete(folder, artifact, generation, description, list(samples))
+        complete(folder, artifact, generation, description, samples)
     except CompileError as error:
         raise EngineError(str(error)) from error
     return Compiled(notes=())

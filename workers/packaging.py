@@ -7,7 +7,8 @@ bit for bit: on this machine's processor, and under the emulator where it is ins
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def make_vectors(
         emulated = _answers(compiled / EMULATED_FILE, target, program, inputs)
         _require_equal(answers, emulated, f"The code compiled for the host and for {target}")
     return [Vector(given, told) for given, told in zip(inputs, answers, strict=True)]
+
+
+def vector_samples(samples: Iterable[Feeds], count: int) -> list[Feeds]:
+    """Inputs for so many test vectors: of the samples, then made up where those do not suffice."""
+    found = list(islice(samples, count))
+    random = np.random.default_rng(0)
+    shapes = {name: np.shape(array) for name, array in found[0].items()}
+    while len(found) < count:
+        found.append({n: random.standard_normal(s, dtype=np.float32) for n, s in shapes.items()})
+    return found
 
 
 def is_integer(program: Program) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from farm.codegen.annotate import Annotated
-from farm.codegen.forms import FLOAT, PLAIN, Forms, Moved
+from farm.codegen.forms import BLOCKED, FLOAT, PLAIN, Forms, Moved
 from farm.codegen.fuse import PRODUCTS, find_chains
 from farm.codegen.lower_float import FLOAT_OPERATORS, lower_float
 from farm.codegen.lower_integer import lower_integer
@@ -117,9 +117,20 @@ class _Lowering:
         found = {self._annotated.quantizations.get(v.name) for v in (*node.changing, *results)}
         integer = len(found) == 1 and None not in found
         form = PLAIN if integer and node.name not in self._annotated.keep_float else FLOAT
+        if form == PLAIN and self._joins_blocks(node):
+            form = BLOCKED
         inputs = tuple(self._forms.get(value, form) for value in node.changing)
         outputs = tuple(self._forms.new(value, form) for value in results)
         self._forms.add(*lower_movement(node, inputs, outputs))
+
+    def _joins_blocks(self, node: Node) -> bool:
+        """Whether a concatenation joins whole blocks of channels, none of which is constant."""
+        rank = len(node.changing[0].shape)
+        if node.op_type != "Concat" or rank < 3 or node.attributes["axis"] % rank != 1:
+            return False
+        whole = all(value.shape[1] % 4 == 0 for value in node.changing)
+        there = all(self._forms.has(value, BLOCKED) for value in node.changing)
+        return whole and there and len(node.changing) == len(node.inputs)
 
 
 _DOMAINS = frozenset({"ai.onnx", "com.microsoft"})

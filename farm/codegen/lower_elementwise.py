@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,7 @@ def prelu(site: Site) -> bool:
         return False
     form = site.form(value)
     x, y = site.forms.get(value, form), site.forms.new(result, form)
-    tables = [
-        unary_table(lambda reals, s=s: np.where(reals < 0, reals * s, reals), x.quant, y.quant)
-        for s in slope.flat
-    ]
+    tables = [unary_table(partial(_leaky, slope=s), x.quant, y.quant) for s in slope.flat]
     step = (
         Table((x,), (y,), tables[0])
         if slope.size == 1
@@ -59,6 +57,10 @@ def prelu(site: Site) -> bool:
     )
     site.forms.add(step)
     return True
+
+
+def _leaky(reals: Array, slope: np.float32) -> Array:
+    return np.where(reals < 0, reals * slope, reals)
 
 
 def addition(site: Site) -> bool:

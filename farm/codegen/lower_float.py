@@ -54,11 +54,11 @@ def _unary(function: UnaryFunction, *parameters: tuple[str, float]) -> Lowering:
 
 def _binary(function: BinaryFunction) -> Lowering:
     def lowering(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
+        if "axis" in node.attributes:
+            raise UnsupportedOperator(node, f"it broadcasts as in operator set {node.opset}")
         a, b = node.inputs
         assert a is not None
         assert b is not None
-        if node.attributes.get("broadcast", 0):
-            raise UnsupportedOperator(node, f"it broadcasts as in operator set {node.opset}")
         if len(broadcast_loops(outputs[0].shape, (a.shape, b.shape))[0]) > MOST_LOOPS:
             raise UnsupportedOperator(
                 node, f"it broadcasts over more than {MOST_LOOPS} groups of axes"
@@ -66,6 +66,16 @@ def _binary(function: BinaryFunction) -> Lowering:
         yield FloatBinary(inputs, outputs, function, (a.constant, b.constant))
 
     return lowering
+
+
+def _prelu(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
+    if node.opset >= 7:
+        yield from _binary(BinaryFunction.PRELU)(node, inputs, outputs)
+        return
+    slope = node.constant(1)  # one for all, or one for each channel
+    assert slope is not None
+    positions = (1,) * (len(outputs[0].shape) - 2)
+    yield FloatBinary(inputs, outputs, BinaryFunction.PRELU, (None, slope.reshape(-1, *positions)))
 
 
 def _clip(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
@@ -178,7 +188,7 @@ _LOWERINGS: Mapping[str, Lowering] = {
     "MaxPool": lower_pool,
     "Mul": _binary(BinaryFunction.MUL),
     "Neg": _unary(UnaryFunction.NEG),
-    "PRelu": _binary(BinaryFunction.PRELU),
+    "PRelu": _prelu,
     "ReduceMean": _reduce_mean,
     "Relu": _unary(UnaryFunction.RELU),
     "Resize": _resize,

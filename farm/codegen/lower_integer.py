@@ -54,6 +54,7 @@ LOWERINGS: Mapping[str, Callable[[Site], bool]] = {
     "Mul": elementwise.product,
     "PRelu": elementwise.prelu,
     "ReduceMean": windows.reduce_mean,
+    "Resize": windows.resize,
     "Softmax": windows.softmax,
     "Sub": elementwise.subtraction,
 }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from farm.codegen.forms import BLOCKED, FLOAT, PLAIN
 from farm.codegen.ops.pool import AveragePool, MaxPool, Mean, average_rules, mean_rule
+from farm.codegen.ops.resize import ResizeLinear, linear_taps
 from farm.codegen.ops.softmax import Softmax
+from farm.codegen.resize import resized_axes
 from farm.codegen.site import Site
 from farm.codegen.windows import window
 
@@ -90,4 +94,29 @@ def softmax(site: Site) -> bool:
     form = PLAIN if integer and result.name not in outputs else FLOAT
     x = site.forms.get(site.input, PLAIN)
     site.forms.add(Softmax((x,), (site.forms.new(result, form),), axis))
+    return True
+
+
+def resize(site: Site) -> bool:
+    """An image at another size by linear interpolation between two neighbours."""
+    node, result = site.node, site.result
+    plain = not node.attributes.get("antialias", 0) and not node.attributes.get("exclude_outside")
+    if node.attributes.get("mode") != "linear" or not plain or len(result.shape) < 3:
+        return False
+    axes = {axis.axis: axis for axis in resized_axes(node, site.input.shape, result.shape)}
+    rank = len(result.shape)
+    if any(axis < rank - 2 or found.extrapolated.any() for axis, found in axes.items()):
+        return False
+    if site.quantization(site.input) != site.quantization(result):
+        return False
+    rows, columns = (
+        linear_taps(
+            axes[axis].coordinates if axis in axes else np.arange(float(result.shape[axis])),
+            site.input.shape[axis],
+        )
+        for axis in (rank - 2, rank - 1)
+    )
+    form = BLOCKED if rank == 4 and site.forms.has(site.input, BLOCKED) else PLAIN
+    x, y = site.forms.get(site.input, form), site.forms.new(result, form)
+    site.forms.add(ResizeLinear((x,), (y,), rows, columns))
     return True

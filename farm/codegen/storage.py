@@ -1,8 +1,8 @@
 """Gives every tensor of a program its place: in the caller's arrays, or in the one static arena.
 
-Views have the bytes of what they show. A kernel that may work in place writes over an input that
-nothing reads any more. What is left are buffers with lifetimes, and the memory planner places
-them.
+Views have the bytes of what they show, and parts of a concatenation lie in its result. A kernel
+that may work in place writes over an input that nothing reads any more. What is left are buffers
+with lifetimes, and the memory planner places them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
+from farm.codegen.ops.movement import Concat
 from farm.codegen.program import Copy, Program, Step, Tensor, View
 from farm.plan import schedule_problem as schedule
 from farm.plan.memory import Solution, plan_memory
@@ -62,18 +64,32 @@ class Storage:
 
 
 def store(program: Program, seconds: float = 10.0) -> Storage:
-    """Place the tensors of a program. seconds: the memory planner's limit."""
-    return _Storing(program).storage(seconds)
+    """Place the tensors of a program. seconds: the memory planner's limit.
+
+    Concatenations whose parts can be computed in place are no steps any more, unless that would
+    make the arena higher: the whole result is then alive as early as its first part.
+    """
+    found = _Storing(program, join=True).storage(seconds)
+    if not any(isinstance(step, Concat) for step in program.steps):
+        return found
+    copied = _Storing(program, join=False).storage(seconds)
+    return copied if copied.arena_bytes < found.arena_bytes else found
 
 
 class _Storing:
-    def __init__(self, program: Program) -> None:
+    """Places of one program's tensors. join: compute the parts of concatenations in place."""
+
+    def __init__(self, program: Program, *, join: bool) -> None:
         self._program = program
-        self._roots: dict[str, str] = {}
+        self._shown: dict[str, str] = {}  # what a view shows
+        self._inside: dict[str, tuple[str, int]] = {}  # the result a part lies in, at which byte
+        self._parts: dict[str, tuple[str, ...]] = {}  # of results
         self._steps = list(zip(program.steps, program.operators, strict=True))
-        self._share_views()
         self._fixed = {t.name: Place(Area.INPUT, i) for i, t in enumerate(program.inputs)}
         self._fixed |= {t.name: Place(Area.OUTPUT, i) for i, t in enumerate(program.outputs)}
+        self._share_views()
+        if join:
+            self._join_parts()
 
     def storage(self, seconds: float) -> Storage:
         calls = self._ordered([(s, name) for s, name in self._steps if not isinstance(s, View)])
@@ -81,37 +97,81 @@ class _Storing:
         plan = plan_memory(problem, seconds=seconds)
         places = dict(self._fixed)
         for name in (t.name for step in self._program.steps for t in step.outputs):
-            root = self._root(name)
-            places[name] = self._fixed.get(root) or Place(Area.ARENA, plan.offsets[root])
+            root, offset = self._spot(name)
+            if root in self._fixed:
+                places[name] = self._fixed[root]
+            else:
+                places[name] = Place(Area.ARENA, plan.offsets[root] + offset)
         scratch = max((step.scratch_bytes for step, _ in calls), default=0)
         return Storage(places, problem, plan, Bytes(scratch), calls)
 
-    def _root(self, name: str) -> str:
-        while (parent := self._roots.get(name, name)) != name:
-            name = parent
+    def _own(self, name: str) -> str:
+        """The tensor whose bytes a tensor has."""
+        while name in self._shown:
+            name = self._shown[name]
         return name
+
+    def _root(self, name: str) -> str:
+        """The tensor in which a tensor lies."""
+        return self._spot(name)[0]
+
+    def _spot(self, name: str) -> tuple[str, int]:
+        """That tensor, and the byte in it where the tensor begins."""
+        name, offset = self._own(name), 0
+        while name in self._inside:
+            result, further = self._inside[name]
+            name, offset = self._own(result), offset + further
+        return name, offset
+
+    def _units(self, name: str) -> tuple[str, ...]:
+        """The tensors that steps write, of which a tensor is made."""
+        own = self._own(name)
+        if own not in self._parts:
+            return (own,)
+        return tuple(unit for part in self._parts[own] for unit in self._units(part))
 
     def _share_views(self) -> None:
         """Unite views with what they show; copy where two of the caller's arrays would meet."""
-        owned = {t.name for t in (*self._program.inputs, *self._program.outputs)}
         for index, (step, operator) in enumerate(self._steps):
             if not isinstance(step, View):
                 continue
-            shown, view = self._root(step.inputs[0].name), step.outputs[0].name
-            if shown in owned and view in owned:
+            shown, view = self._own(step.inputs[0].name), step.outputs[0].name
+            if shown in self._fixed and view in self._fixed:
                 self._steps[index] = (Copy(step.inputs, step.outputs), operator)
-            elif view in owned:
-                self._roots[shown] = view
+            elif view in self._fixed:
+                self._shown[shown] = view
             else:
-                self._roots[view] = shown
+                self._shown[view] = shown
+
+    def _join_parts(self) -> None:
+        """Let the inputs of concatenations lie in the result, where that is possible for all."""
+        kept = []
+        for step, operator in self._steps:
+            if isinstance(step, Concat) and self._can_join(step):
+                names = tuple(self._own(tensor.name) for tensor in step.inputs)
+                begins = accumulate((t.bytes for t in step.inputs), initial=0)
+                result = step.outputs[0].name
+                self._parts[result] = names
+                self._inside |= {n: (result, b) for n, b in zip(names, begins, strict=False)}
+            else:
+                kept.append((step, operator))
+        self._steps = kept
+
+    def _can_join(self, step: Concat) -> bool:
+        """Whether every part is a run of the result and a whole tensor of its own in the arena."""
+        names = [self._own(tensor.name) for tensor in step.inputs]
+        runs = step.is_contiguous and all(t.bytes % ALIGNMENT == 0 for t in step.inputs)
+        taken = self._fixed.keys() | self._inside.keys()
+        free = not taken & {self._own(step.outputs[0].name), *names}
+        return runs and free and len(set(names)) == len(names)
 
     def _ordered(self, calls: list[_Call]) -> tuple[_Call, ...]:
         """The calls in the order that needs least memory; the model's own where none is better."""
         sizes: dict[str, Bytes] = {}
         for tensor in (t for step, _ in calls for t in (*step.inputs, *step.outputs)):
-            root = self._root(tensor.name)
-            own = 0 if root in self._fixed else _padded(tensor)
-            sizes[root] = Bytes(max(sizes.get(root, 0), own))
+            own = self._own(tensor.name)
+            if own not in self._parts:
+                sizes[own] = Bytes(0 if own in self._fixed else _padded(tensor))
         problem = schedule.Problem(
             tuple(self._operator(str(i), step, sizes) for i, (step, _) in enumerate(calls)),
             sizes,
@@ -124,13 +184,13 @@ class _Storing:
         return tuple(calls[int(name)] for name in found.order)
 
     def _operator(self, name: str, step: Step, sizes: Mapping[str, Bytes]) -> schedule.Operator:
-        reads = tuple(dict.fromkeys(self._root(tensor.name) for tensor in step.inputs))
-        writes = tuple(self._root(tensor.name) for tensor in step.outputs)
+        reads = tuple(dict.fromkeys(u for tensor in step.inputs for u in self._units(tensor.name)))
+        writes = tuple(self._own(tensor.name) for tensor in step.outputs)
         pairs = [
-            (self._root(step.inputs[given].name), writes[output])
+            (self._own(step.inputs[given].name), writes[output])
             for output, given in self._pairs(step)
         ]
-        fitting = tuple((old, new) for old, new in pairs if sizes[new] <= sizes[old])
+        fitting = tuple((old, new) for old, new in pairs if sizes[new] <= sizes.get(old, 0))
         return schedule.Operator(name, reads, writes, fitting)
 
     def _problem(self, calls: tuple[_Call, ...]) -> Problem:
@@ -139,10 +199,10 @@ class _Storing:
         size: dict[str, int] = {}
         for index, (step, _) in enumerate(calls):
             for tensor in (*step.outputs, *step.inputs):
-                root = self._root(tensor.name)
+                root, offset = self._spot(tensor.name)
                 start.setdefault(root, index)
                 end[root] = index + 1
-                size[root] = max(size.get(root, 0), _padded(tensor))
+                size[root] = max(size.get(root, 0), offset + _padded(tensor))
         names = [name for name in start if name not in self._fixed]
         buffers = tuple(Buffer(name, start[name], end[name], Bytes(size[name])) for name in names)
         aliases = tuple(self._aliases(calls, end, size))
@@ -162,14 +222,16 @@ class _Storing:
         return found
 
     def _pairs(self, step: Step) -> list[tuple[int, int]]:
-        """The pairs (output, input) of a step that may share a place, each tensor in one."""
+        """The pairs (output, input) of a step that may share a place, each tensor in one.
+
+        Parts are in no pair: their place is the result's.
+        """
         pairs: list[tuple[int, int]] = []
-        taken: set[str] = set()
+        taken = set(self._fixed.keys() | self._inside.keys() | self._parts.keys())
         for output, given in step.in_place:
-            new = self._root(step.outputs[output].name)
-            old = self._root(step.inputs[given].name)
-            read_twice = sum(self._root(t.name) == old for t in step.inputs) > 1
-            if not ({old, new} & (taken | self._fixed.keys()) or read_twice):
+            new, old = self._own(step.outputs[output].name), self._own(step.inputs[given].name)
+            read_twice = sum(self._own(t.name) == old for t in step.inputs) > 1
+            if not ({old, new} & taken or read_twice):
                 pairs.append((output, given))
                 taken |= {old, new}
         return pairs

@@ -149,5 +149,7 @@ def _involuntary_switches(session: Session) -> int:
         return 0
     import resource  # noqa: PLC0415  (does not exist elsewhere)
 
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    return own + sum(psutil.Process(p).num_ctx_switches().involuntary for p in session.processes)
+    switches: int = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    for process in session.processes:
+        switches += psutil.Process(process).num_ctx_switches().involuntary
+    return switches

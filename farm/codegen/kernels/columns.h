@@ -166,12 +166,14 @@ FARM_INLINE void build_columns(const uint8_t *x, uint8_t *planes, int32_t rows, 
 
 /* One row of plain x for every word of the kernel's row: four taps, dilation_x apart. */
 FARM_INLINE void build_single_row(const uint8_t *padded, uint8_t *to, ConvShape shape) {
+    const int32_t step = shape.dilation_x;
     for (int32_t word = 0; word < shape.kernel_width; word++) {
-        const uint8_t *from = padded + word * 4 * shape.dilation_x;
+        const uint8_t *from = padded + word * 4 * step;
         for (int32_t i = 0; i < shape.out_width; i++) {
-            for (int32_t tap = 0; tap < 4; tap++) {
-                to[i * 4 + tap] = from[i * shape.stride_x + tap * shape.dilation_x];
-            }
+            uint32_t low = from[0] | (uint32_t)from[step] << 8;
+            uint32_t high = from[2 * step] | (uint32_t)from[3 * step] << 8;
+            word_store(to + i * 4, low | high << 16);
+            from += shape.stride_x;
         }
         to += plane_bytes(shape);
     }
@@ -192,11 +194,16 @@ FARM_INLINE void build_single(const uint8_t *x, uint8_t *planes, int32_t rows, i
         for (int32_t r = 0; r < plane_rows(rows, shape); r++) {
             int32_t row = (top + r) * shape.stride_y + ky * shape.dilation_y - shape.top;
             if (row >= 0 && row < shape.height) {
-                memcpy(padded + shape.left, x + row * shape.width, (size_t)inside);
+                for (int32_t i = 0; i < inside; i++) {
+                    padded[shape.left + i] = x[row * shape.width + i];
+                }
+                build_single_row(padded, to, shape);
             } else {
-                memset(padded + shape.left, shape.zero_point, (size_t)inside);
+                for (int32_t word = 0; word < shape.kernel_width; word++) {
+                    fill_words(to + word * plane_bytes(shape), shape.out_width,
+                               (uint32_t)shape.zero_point * 0x01010101u);
+                }
             }
-            build_single_row(padded, to, shape);
             to += shape.out_width * 4;
         }
     }

@@ -43,8 +43,8 @@ FARM_INLINE void store_output(Bytes result, const uint8_t *skip, uint8_t *y, int
 /* Four output channels of `vectors` vectors of positions, starting `offset` bytes into the
  * columns; the last vector may have less than LANES positions. */
 FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels channels,
-                              const uint8_t *skip, uint8_t *y, int32_t positions,
-                              const int32_t vectors, ConvOutput output) {
+                           const uint8_t *skip, uint8_t *y, int32_t positions,
+                           const int32_t vectors, ConvOutput output) {
     const int32_t *weights = channels.weights;
     Words sum[4][TILE];
     for (int32_t o = 0; o < 4; o++) {
@@ -80,13 +80,14 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
 
 /* All output channels of one group, for `positions` neighbouring positions. y, skip: the first of
  * them in the first block; y_bytes: distance of blocks. */
-FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const uint8_t *skip, uint8_t *y,
-                         int32_t y_bytes, int32_t positions, int32_t blocks, ConvOutput output) {
+FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const uint8_t *skip,
+                              uint8_t *y, int32_t y_bytes, int32_t positions, int32_t blocks,
+                              ConvOutput output) {
     for (int32_t block = 0; block < blocks; block++) {
         int32_t at = 0;
         for (; positions - at > (TILE - 1) * LANES; at += TILE * LANES) {
-            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at,
-                         TILE, output);
+            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, TILE,
+                      output);
         }
         if (TILE > 2 && positions - at > LANES) {
             conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 2,
@@ -95,7 +96,7 @@ FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const 
         }
         for (; at < positions; at += LANES) {
             conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 1,
-                         output);
+                      output);
         }
         channels.weights += columns.planes * columns.taps * 4;
         channels.bias += 4;
@@ -106,28 +107,30 @@ FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const 
 }
 
 /* 1 x 1, stride 1, no padding: the planes are the blocks of x. */
-FARM_INLINE void conv_pointwise(const uint8_t *x, const int32_t *weights, const int32_t *bias,
-                                const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
-                                ConvShape shape) {
+FARM_INLINE void conv_pointwise(const uint8_t *restrict x, const int32_t *restrict weights,
+                                const int32_t *restrict bias, const int16_t *restrict multiplier,
+                                const uint8_t *skip, uint8_t *y, ConvShape shape) {
     const int32_t positions = shape.height * shape.width;
     for (int32_t n = 0; n < shape.batch; n++) {
         for (int32_t g = 0; g < shape.groups; g++) {
             int32_t place = (n * shape.groups + g) * positions * 4;
             int32_t first = g * shape.out_blocks * 4;
-            ConvColumns columns = {x + place * shape.in_blocks, shape.in_blocks, positions * 4, 1, 0};
+            ConvColumns columns = {x + place * shape.in_blocks, shape.in_blocks, positions * 4, 1,
+                                   0};
             ConvChannels channels = {weights + first * shape.in_blocks, bias + first,
                                  multiplier + first};
             conv_product(columns, channels, skip + place * shape.out_blocks,
-                    y + place * shape.out_blocks, positions * 4, positions, shape.out_blocks,
-                    shape.output);
+                         y + place * shape.out_blocks, positions * 4, positions,
+                         shape.out_blocks, shape.output);
         }
     }
 }
 
 /* Any kernel, stride, dilation and padding, by columns built in scratch memory. */
-FARM_INLINE void conv_columns(const uint8_t *x, const int32_t *weights, const int32_t *bias,
-                              const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
-                              uint8_t *scratch, ConvShape shape) {
+FARM_INLINE void conv_columns(const uint8_t *restrict x, const int32_t *restrict weights,
+                              const int32_t *restrict bias, const int16_t *restrict multiplier,
+                              const uint8_t *skip, uint8_t *y, uint8_t *restrict scratch,
+                              ConvShape shape) {
     const int32_t x_bytes = shape.height * shape.width * 4;
     const int32_t y_bytes = shape.out_height * shape.out_width * 4;
     const int32_t planes = shape.in_blocks * shape.row_planes * shape.kernel_width;
@@ -142,17 +145,18 @@ FARM_INLINE void conv_columns(const uint8_t *x, const int32_t *weights, const in
             int32_t rows = band_rows(top, shape);
             build_columns(x + group * shape.in_blocks * x_bytes, scratch, rows, top, shape);
             int32_t start = place + top * shape.out_width * 4;
-            conv_product(columns, channels, skip + start, y + start, y_bytes, rows * shape.out_width,
-                    shape.out_blocks, shape.output);
+            conv_product(columns, channels, skip + start, y + start, y_bytes,
+                         rows * shape.out_width, shape.out_blocks, shape.output);
         }
     }
 }
 
 /* One input channel, whose x is plain [batch][height][width]: a word is four taps along the row.
  * kernel_width counts these words; the scratch memory ends with room for a row of x, padded. */
-FARM_INLINE void conv_single(const uint8_t *x, const int32_t *weights, const int32_t *bias,
-                             const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
-                             uint8_t *scratch, ConvShape shape) {
+FARM_INLINE void conv_single(const uint8_t *restrict x, const int32_t *restrict weights,
+                             const int32_t *restrict bias, const int16_t *restrict multiplier,
+                             const uint8_t *skip, uint8_t *y, uint8_t *restrict scratch,
+                             ConvShape shape) {
     const int32_t y_bytes = shape.out_height * shape.out_width * 4;
     const int32_t planes = shape.row_planes * shape.kernel_width;
     ConvColumns columns = {scratch, planes, plane_bytes(shape), shape.taps,
@@ -163,8 +167,8 @@ FARM_INLINE void conv_single(const uint8_t *x, const int32_t *weights, const int
             int32_t rows = band_rows(top, shape);
             build_single(x + n * shape.height * shape.width, scratch, rows, top, shape);
             int32_t start = n * shape.out_blocks * y_bytes + top * shape.out_width * 4;
-            conv_product(columns, channels, skip + start, y + start, y_bytes, rows * shape.out_width,
-                    shape.out_blocks, shape.output);
+            conv_product(columns, channels, skip + start, y + start, y_bytes,
+                         rows * shape.out_width, shape.out_blocks, shape.output);
         }
     }
 }

@@ -69,8 +69,9 @@ FARM_INLINE void dense_tile(const uint8_t *x, const int8_t *weights, const int32
     }
 }
 
-FARM_INLINE void dense(const uint8_t *x, const int8_t *weights, const int32_t *bias,
-                       const int16_t *multiplier, uint8_t *y, DenseShape shape) {
+FARM_INLINE void dense(const uint8_t *restrict x, const int8_t *restrict weights,
+                       const int32_t *restrict bias, const int16_t *restrict multiplier,
+                       uint8_t *y, DenseShape shape) {
     const int32_t block_bytes = (shape.inputs + 3) / 4 * 4 * DENSE_BLOCK;
     for (int32_t o = 0; o < shape.outputs; o += DENSE_BLOCK) {
         int32_t outputs = int_min(DENSE_BLOCK, shape.outputs - o), row = 0;

@@ -33,16 +33,19 @@ FARM_INLINE void build_turned(const uint8_t *x, uint8_t *turned, uint8_t *room, 
     for (int32_t ky = 0; ky < shape.row_planes; ky++) {
         int32_t first_row = top * shape.stride_y + ky * shape.dilation_y - shape.top;
         for (int32_t word = 0; word < shape.kernel_width; word++) {
-            for (int32_t tap = 0; tap < 4; tap++) {
+            const int32_t taps = int_min(4, shape.kernel_taps - word * 4);
+            for (int32_t tap = 0; tap < taps; tap++) {
                 int32_t column = (word * 4 + tap) * shape.dilation_x - shape.left;
                 build_plane(x, room + tap * plane_bytes(shape), plane_rows(rows, shape),
                             first_row, column, shape);
             }
             for (int32_t at = 0; at < words * 4; at += LANES * 4) {
-                const uint8_t *from = room + at;
-                Quad quad = interleave(bytes_load(from), bytes_load(from + plane_bytes(shape)),
-                                       bytes_load(from + 2 * plane_bytes(shape)),
-                                       bytes_load(from + 3 * plane_bytes(shape)));
+                Bytes columns[4];
+                for (int32_t tap = 0; tap < 4; tap++) {
+                    columns[tap] =
+                        bytes_load(room + int_min(tap, taps - 1) * plane_bytes(shape) + at);
+                }
+                Quad quad = interleave(columns[0], columns[1], columns[2], columns[3]);
                 store_turned(turned, at, quad, shape);
             }
             turned += 4 * turned_bytes(shape);
@@ -138,9 +141,10 @@ FARM_INLINE void depthwise_product(const uint8_t *turned, ConvChannels channels,
 
 /* groups = channels: in_blocks blocks of x and y. Behind the turned planes, the scratch memory has
  * room for two masks, or for four planes that are not turned yet and one vector. */
-FARM_INLINE void depthwise(const uint8_t *x, const int32_t *weights, const int32_t *bias,
-                           const int16_t *multiplier, const uint8_t *skip, uint8_t *y,
-                           uint8_t *scratch, ConvShape shape) {
+FARM_INLINE void depthwise(const uint8_t *restrict x, const int32_t *restrict weights,
+                           const int32_t *restrict bias, const int16_t *restrict multiplier,
+                           const uint8_t *skip, uint8_t *y, uint8_t *restrict scratch,
+                           ConvShape shape) {
     const int32_t planes = shape.row_planes * shape.kernel_width;
     const int32_t straight = shape.kernel_width == 1 && shape.dilation_x == 1 && shape.left == 1 &&
                              shape.stride_x == 1 && shape.stride_y == 1 &&

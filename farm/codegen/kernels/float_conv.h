@@ -50,7 +50,7 @@ FARM_INLINE void conv_column(const float *x, float *column, int32_t start, int32
 }
 
 /* The columns of one group for the positions of one tile: [inputs][kernel][TILE_COLUMNS]. */
-FARM_INLINE void conv_columns(const float *x, float *columns, int32_t start, int32_t count,
+FARM_INLINE void float_columns(const float *x, float *columns, int32_t start, int32_t count,
                               FloatConvShape s) {
     for (int32_t channel = 0; channel < s.inputs; channel++) {
         for (int32_t row = 0; row < s.window.kernel[1]; row++) {
@@ -64,7 +64,7 @@ FARM_INLINE void conv_columns(const float *x, float *columns, int32_t start, int
 }
 
 /* Some output channels at some positions. b: what they are computed from, see tile_product. */
-FARM_INLINE void conv_tile(const float *weights, const float *bias, const float *b,
+FARM_INLINE void float_tile(const float *weights, const float *bias, const float *b,
                            int32_t b_stride, int32_t readable, float *y, int32_t rows,
                            int32_t columns, FloatConvShape s) {
     FloatTile tile = {0};
@@ -86,11 +86,11 @@ FARM_INLINE void conv_channels(const float *weights, const float *bias, const fl
                                FloatConvShape s) {
     int32_t left = s.outputs % TILE_ROWS, o = 0, depth = s.inputs * conv_taps(s);
     for (; o < s.outputs - left; o += TILE_ROWS) {
-        conv_tile(weights + o * depth, bias + o, b, b_stride, readable,
+        float_tile(weights + o * depth, bias + o, b, b_stride, readable,
                   y + o * conv_output_positions(s), TILE_ROWS, columns, s);
     }
     if (left > 0) {
-        conv_tile(weights + o * depth, bias + o, b, b_stride, readable,
+        float_tile(weights + o * depth, bias + o, b, b_stride, readable,
                   y + o * conv_output_positions(s), left, columns, s);
     }
 }
@@ -109,7 +109,7 @@ FARM_INLINE void conv_positions(const float *x, const float *weights, const floa
         conv_channels(weights, bias, x + start, conv_input_positions(s), columns, y + start,
                       columns, s);
     } else {
-        conv_columns(x, scratch, start, columns, s);
+        float_columns(x, scratch, start, columns, s);
         conv_channels(weights, bias, scratch, TILE_COLUMNS, TILE_COLUMNS, y + start, columns, s);
     }
 }

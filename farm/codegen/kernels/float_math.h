@@ -36,9 +36,14 @@ FARM_INLINE float float_with_sign(float magnitude, float sign) {
     return from_bits((bits_of(magnitude) & 0x7fffffffu) | (bits_of(sign) & 0x80000000u));
 }
 
+/* Which zero the larger or smaller one of 0 and -0 is differs from target to target: where that
+ * may become a result, without_sign_of_zero follows. */
 FARM_INLINE float float_max(float a, float b) { return a > b ? a : b; }
 
 FARM_INLINE float float_min(float a, float b) { return a < b ? a : b; }
+
+/* -0 becomes 0, all others stay: no compiler may drop this addition. */
+FARM_INLINE float without_sign_of_zero(float x) { return x + 0.0f; }
 
 /* 2 to the power of an integer from -126 to 127. */
 FARM_INLINE float float_power_of_2(int32_t n) { return from_bits((uint32_t)(n + 127) << 23); }

@@ -41,8 +41,9 @@ FARM_INLINE void pool_channel(const float *x, const float *parts, float *y, Floa
                     pool_row(x + (depth * w.input[1] + height) * w.input[2], y, s);
                 }
             }
-            for (int32_t i = 0; s.is_average && i < w.output[2]; i++) {
-                y[i] *= parts[plane] * row_parts[row] * part[i];
+            for (int32_t i = 0; i < w.output[2]; i++) {
+                y[i] = s.is_average ? y[i] * (parts[plane] * row_parts[row] * part[i])
+                                    : without_sign_of_zero(y[i]);
             }
         }
     }

@@ -46,7 +46,7 @@ FARM_INLINE float reduce_row(const float *x, int32_t length, ReduceFunction func
 FARM_INLINE void float_reduce(const float *x, float *y, FloatReduceShape s) {
     for (int32_t i = 0; i < s.outer; i++, y += s.inner, x += s.length * s.inner) {
         if (s.inner == 1) {
-            y[0] = reduce_row(x, s.length, s.function) * s.factor;
+            y[0] = without_sign_of_zero(reduce_row(x, s.length, s.function) * s.factor);
             continue;
         }
         for (int32_t j = 0; j < s.inner; j++) {
@@ -60,7 +60,7 @@ FARM_INLINE void float_reduce(const float *x, float *y, FloatReduceShape s) {
         }
         EACH_ALONE
         for (int32_t j = 0; j < s.inner; j++) {
-            y[j] *= s.factor;
+            y[j] = without_sign_of_zero(y[j] * s.factor);
         }
     }
 }

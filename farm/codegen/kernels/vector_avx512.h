@@ -63,7 +63,8 @@ FARM_INLINE Bytes bytes_clamp(Bytes v, int32_t lowest, int32_t highest) {
 
 /* Transposes the 4 x 4 bytes of every 128 bits: four positions of four channels, or back. */
 FARM_INLINE Bytes turn(Bytes v) {
-    return _mm512_shuffle_epi8(v, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400));
+    const __m512i order = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
+    return _mm512_shuffle_epi8(v, order);
 }
 
 /* Two channels from accumulators to 16 bits. The rounding before the last shift saturates, which

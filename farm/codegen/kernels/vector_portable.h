@@ -45,7 +45,9 @@ FARM_INLINE Bytes bytes_fill(uint8_t value) { return (Bytes){0} + value * 0x0101
 FARM_INLINE Bytes bytes_fill_word(uint32_t four) { return (Bytes){0} + four; }
 
 /* Bytes of `yes` where the mask is 255, of `no` where it is 0. */
-FARM_INLINE Bytes bytes_select(Bytes mask, Bytes yes, Bytes no) { return (mask & yes) | (~mask & no); }
+FARM_INLINE Bytes bytes_select(Bytes mask, Bytes yes, Bytes no) {
+    return (mask & yes) | (~mask & no);
+}
 
 /* The lanes 0, 2, 4, ... of a, then those of b. */
 FARM_INLINE Bytes bytes_even(Bytes a, Bytes b) { return (Bytes){a[0], a[2], b[0], b[2]}; }
@@ -99,7 +101,8 @@ FARM_INLINE Bytes add_weighted_bytes(Bytes a, Bytes b, int32_t first, int32_t se
     Words sums[4];
     for (int32_t i = 0; i < 4; i++) {
         Words from_a = (Words)(a >> 8 * i & 255u), from_b = (Words)(b >> 8 * i & 255u);
-        sums[i] = words_clamp((from_a * first + from_b * second + offset) >> shift, lowest, highest);
+        Words sum = from_a * first + from_b * second + offset;
+        sums[i] = words_clamp(sum >> shift, lowest, highest);
     }
     return words_to_bytes(sums[0], sums[1], sums[2], sums[3]);
 }

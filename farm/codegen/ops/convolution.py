@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.ops.packing import (
-    LINE,
     KernelRows,
     band_rows,
     kernel_rows,
@@ -74,8 +73,9 @@ class Convolution:
 
     @property
     def in_place(self) -> tuple[tuple[int, int], ...]:
-        """The output may replace the skip input."""
-        return ((0, 1),) if self.skip else ()
+        """The output may replace the skip input, unless that is x, too."""
+        is_apart = self.skip is not None and self.inputs[0] is not self.inputs[1]
+        return ((0, 1),) if is_apart else ()
 
     @property
     def scratch_bytes(self) -> Bytes:
@@ -143,7 +143,7 @@ class Convolution:
     @property
     def _words(self) -> int:
         """32-bit words of columns along a row of the kernel."""
-        taps = self.weights.shape[3]
+        taps: int = self.weights.shape[3]
         return -(-taps // 4) if self._kernel in {_Kernel.SINGLE, _Kernel.DEPTHWISE} else taps
 
     @property
@@ -165,7 +165,7 @@ class Convolution:
         if self._kernel is _Kernel.SINGLE:
             return lines(planes * plane + self._padded_width)
         if self._kernel is _Kernel.DEPTHWISE:
-            turned = lines(plane - 1) if plane % LINE == 0 else lines(plane)
+            turned = lines(plane)
             return Bytes(planes * 4 * turned + lines(max(4 * plane, 2 * turned)))
         blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
         return lines(blocks * planes * plane)

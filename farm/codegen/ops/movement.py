@@ -104,6 +104,12 @@ class Concat:
             assert all(channels % 4 == 0 for channels in parts), parts
             assert all(constant is None for constant in self.constants)
 
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether every part is one run of bytes of the result, and none is constant."""
+        outer = math.prod(self.outputs[0].shape[: self.axis])
+        return outer == 1 and all(constant is None for constant in self.constants)
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
         following = iter(inputs)

@@ -20,6 +20,7 @@ LINE = 128
 _DENSE_BLOCK = 32  # outputs
 _SCRATCH = 20 * 1024  # bytes that columns should fit: they are read from the nearest cache
 _MORE_WORK = 1.05  # what may be lost for less scratch memory
+_LANES = 32  # positions in the longest vector
 _TILE = 128  # positions that no target has to split
 
 
@@ -50,14 +51,19 @@ def band_rows(rows: int, width: int, taps_reach: int, scratch: Callable[[int], i
 
     rows, width: of the output. taps_reach: rows of a plane beyond the band. scratch: bytes for
     that many rows. The fewest rows that leave about as little to compute twice, and to fill up
-    vectors with, as any number that fits the scratch memory; a single row may take more.
+    vectors with, as any number that fits the scratch memory; one row, or one vector of
+    positions, may take more.
     """
 
     def work(band: int) -> int:
         positions = -(-band * width // _TILE) * _TILE
         return -(-rows // band) * (8 * positions + (band + taps_reach) * width)
 
-    fitting = [band for band in range(1, rows + 1) if scratch(band) <= _SCRATCH] or [1]
+    fitting = [
+        band
+        for band in range(1, rows + 1)
+        if band == 1 or band * width <= _LANES or scratch(band) <= _SCRATCH
+    ]
     least = min(work(band) for band in fitting)
     return next(band for band in fitting if work(band) <= _MORE_WORK * least)
 

@@ -244,7 +244,10 @@ def mean_rule(x: Quantization, y: Quantization, count: int) -> Requantization:
 
 
 def average_rules(
-    x: Quantization, y: Quantization, count: int, count_include_pad: bool
+    x: Quantization,
+    y: Quantization,
+    count: int,
+    count_include_pad: bool,  # noqa: FBT001
 ) -> dict[int, Requantization]:
     """The rules for windows of ``count`` elements: of all numbers that can be counted.
 

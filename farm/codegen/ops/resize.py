@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +14,6 @@ from farm.units import Bytes
 
 _HEADER = "resize.h"
 _DIGITS = 11  # binary digits of weights: 8 + 2 * 11 are below 31
-
-
-class Coordinates(StrEnum):
-    """ONNX's ``coordinate_transformation_mode``: where an element of the result lies in x."""
-
-    HALF_PIXEL = "half_pixel"
-    PYTORCH_HALF_PIXEL = "pytorch_half_pixel"
-    ASYMMETRIC = "asymmetric"
-    ALIGN_CORNERS = "align_corners"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,26 +83,16 @@ class ResizeLinear:
         return 4 if self.inputs[0].layout is Layout.BLOCKED else 1
 
 
-def linear_taps(size: int, result: int, scale: float, coordinates: Coordinates) -> LinearTaps:
-    """Taps along an axis from ``size`` to ``result`` elements.
+def linear_taps(coordinates: NDArray[np.float64], size: int) -> LinearTaps:
+    """Taps of outputs that lie at these coordinates among ``size`` inputs, or at the nearest one.
 
-    scale: ONNX's, of the result to x; not used where corners are aligned.
+    coordinates: [outputs], by whatever ``coordinate_transformation_mode`` of ONNX.
 
-    Raises ValueError: a size is not positive, or neither is the scale.
+    Raises ValueError: a coordinate is not finite.
     """
-    if size < 1 or result < 1 or not scale > 0:
-        raise ValueError(f"an axis of {size} elements cannot become {result} at scale {scale:g}")
-    index = np.arange(result)
-    match coordinates:
-        case Coordinates.ASYMMETRIC:
-            place = index / scale
-        case Coordinates.ALIGN_CORNERS:
-            place = index * ((size - 1) / max(result - 1, 1))
-        case Coordinates.PYTORCH_HALF_PIXEL if result == 1:
-            place = np.zeros(1)
-        case _:
-            place = (index + 0.5) / scale - 0.5
-    place = np.clip(place, 0, size - 1)
+    if not np.isfinite(coordinates).all():
+        raise ValueError("a resized axis has coordinates that are not finite numbers")
+    place = np.clip(coordinates, 0, size - 1)
     low = np.floor(place).astype(np.int32)
     weight = np.rint((place - low) * 2.0**_DIGITS).astype(np.int32)
     return LinearTaps(low, np.minimum(low + 1, size - 1).astype(np.int32), weight)

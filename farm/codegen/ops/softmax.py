@@ -96,7 +96,8 @@ class Softmax:
 
     def _table(self) -> NDArray[np.uint32]:
         distances = np.arange(256) * self.inputs[0].quant.scale
-        return np.rint(np.exp(-distances) * 2.0**_ONE).astype(np.uint32)
+        table: NDArray[np.uint32] = np.rint(np.exp(-distances) * 2.0**_ONE).astype(np.uint32)
+        return table
 
     def _output_scale(self) -> tuple[int, int]:
         """Factor and shift from shares to units of y."""

@@ -196,8 +196,7 @@ class _Bind:
         numbers = [float(v).hex() if array.dtype == np.float32 else str(v) for v in array.ravel()]
         head = f"const {_CTYPES[array.dtype.name]} %s[] __attribute__((aligned(128)))"
         text = f"static {head} = {{{', '.join(numbers)}}};\n"
-        name = self._constants.setdefault(text, f"{hint}_{len(self._constants)}")
-        return name
+        return self._constants.setdefault(text, f"{hint}_{len(self._constants)}")
 
     def scratch(self) -> str:
         return f"(memory + {self._scratch})"

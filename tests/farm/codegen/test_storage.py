@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from farm.codegen.ops.movement import Concat
 from farm.codegen.program import Call, Copy, Element, Program, Tensor, View
 from farm.codegen.storage import Area, Place, store
 from farm.plan.memory import violations
@@ -121,3 +122,65 @@ def test_steps_are_ordered_for_the_lowest_peak():
 
     assert found.arena_bytes < 2 * 400
     assert [step for step, _ in found.steps][1] is narrow[widen.index(found.steps[0][0])]
+
+
+def concat(parts, result):
+    return Concat(tuple(parts), (result,), 0, (None,) * len(parts))
+
+
+def test_parts_of_a_concatenation_are_computed_in_their_place():
+    x, y = tensor("x", 8), tensor("y", 8)
+    a, b, joined = tensor("a", 8), tensor("b", 4), tensor("joined", 12)
+    steps = (Work((x,), (a,)), Work((x,), (b,)), concat((a, b), joined), Work((joined,), (y,)))
+
+    found = store(program((x,), (y,), *steps))
+
+    start = found.places["joined"].position
+    assert found.places["a"] == Place(Area.ARENA, start)
+    assert found.places["b"] == Place(Area.ARENA, start + 32)
+    assert (found.arena_bytes, len(found.steps)) == (48, 3)
+
+
+def test_a_part_that_is_read_later_stays_whole():
+    x, y = tensor("x", 8), tensor("y", 8)
+    a, b, joined, over = tensor("a", 8), tensor("b", 4), tensor("joined", 12), tensor("over", 12)
+    steps = (
+        Work((x,), (a,)),
+        Work((x,), (b,)),
+        concat((a, b), joined),
+        Work((joined,), (over,), ((0, 0),)),
+        Work((over, a), (y,)),
+    )
+
+    found = store(program((x,), (y,), *steps))
+
+    assert violations(found.problem, found.plan) == []
+    assert found.places["over"] != found.places["joined"]
+
+
+def test_a_tensor_twice_in_a_concatenation_is_copied():
+    x, y, a, joined = tensor("x", 8), tensor("y", 8), tensor("a", 8), tensor("joined", 16)
+    steps = (Work((x,), (a,)), concat((a, a), joined), Work((joined,), (y,)))
+
+    found = store(program((x,), (y,), *steps))
+
+    assert len(found.steps) == 3
+    assert found.arena_bytes == 96
+
+
+def test_concatenations_of_concatenations_lie_in_the_last():
+    x, y = tensor("x", 4), tensor("y", 4)
+    a, b, c = (tensor(name, 4) for name in "abc")
+    inner, outer = tensor("inner", 8), tensor("outer", 12)
+    steps = (
+        *(Work((x,), (each,)) for each in (a, b, c)),
+        concat((a, b), inner),
+        concat((c, inner), outer),
+        Work((outer,), (y,)),
+    )
+
+    found = store(program((x,), (y,), *steps))
+
+    start = found.places["outer"].position
+    assert [found.places[n].position - start for n in "cab"] == [0, 16, 32]
+    assert (found.arena_bytes, len(found.steps)) == (48, 4)

@@ -136,17 +136,18 @@ def nests(draw: st.DrawFn) -> list[np.ndarray]:
     """Loops over a row-major tensor: axes in any order, chosen, repeated, padded."""
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=7))
     offsets = [list(each) for each in axis_offsets(shape)]
-    nest = []
-    for each in draw(st.permutations(offsets)):
-        kind = draw(st.sampled_from(["whole", "chosen", "padded", "repeated"]))
-        if kind == "chosen":
-            each = draw(st.lists(st.sampled_from([*each, OUTSIDE]), min_size=1, max_size=6))
-        elif kind == "padded":
-            each = [OUTSIDE] * draw(st.integers(0, 2)) + each + [OUTSIDE] * draw(st.integers(0, 2))
-        elif kind == "repeated":
-            each = each * draw(st.integers(1, 3))
-        nest.append(np.array(each, np.int64))
-    return nest
+    return [np.array(draw(loops(each)), np.int64) for each in draw(st.permutations(offsets))]
+
+
+def loops(whole: list[int]) -> st.SearchStrategy[list[int]]:
+    """All of an axis, chosen parts of it, with padding around it, several times."""
+    padding = st.lists(st.just(OUTSIDE), max_size=2)
+    return st.one_of(
+        st.just(whole),
+        st.lists(st.sampled_from([*whole, OUTSIDE]), min_size=1, max_size=6),
+        st.builds(lambda before, after: before + whole + after, padding, padding),
+        st.integers(1, 3).map(lambda times: whole * times),
+    )
 
 
 def places(nest: list[np.ndarray]) -> np.ndarray:

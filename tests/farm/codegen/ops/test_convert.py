@@ -1,0 +1,106 @@
+"""Conversions: every order of elements, awkward floats, kernels against references."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from farm.codegen.arithmetic import quantize
+from farm.codegen.compilers import Target, host_targets
+from farm.codegen.ops.convert import Dequantize, Quantize, Relayout
+from farm.codegen.program import Element, Layout, Quantization
+from tests.farm.codegen.kernel_harness import Case, check_cases, tensor
+
+TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
+BLOCKED, PLAIN = Layout.BLOCKED, Layout.PLAIN
+SCALE, ZERO = 0.03, 101
+AWKWARD = [np.nan, np.inf, -np.inf, 3e38, -3e38, -0.0, 1e-40, 4.62, 4.65, -3.03, -3.06]
+
+
+def last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with its channels moved to the end."""
+    return (shape[0], *shape[2:], shape[1])
+
+
+def reals(shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers around u8's range, halves between two units, and those that trouble make."""
+    rng = np.random.default_rng(math.prod(shape))
+    flat = (rng.standard_normal(math.prod(shape)) * 3).astype(np.float32)
+    halves = (np.arange(-20, 20) + np.float32(0.5)) * np.float32(SCALE)
+    awkward = np.concatenate([np.array(AWKWARD, np.float32), halves])[: len(flat)]
+    flat[: len(awkward)] = awkward
+    return flat.reshape(shape)
+
+
+def elements(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(math.prod(shape)).integers(0, 256, shape, np.uint8)
+
+
+def quantized(name: str, shape: tuple[int, ...], layout: Layout):
+    return tensor(name, shape, layout, zero_point=ZERO, scale=SCALE)
+
+
+def quantize_case(shape: tuple[int, ...], layout: Layout, *, channels_last: bool = False) -> Case:
+    given = last(shape) if channels_last else shape
+    x = tensor("x", given, element=Element.F32)
+    return Case(Quantize((x,), (quantized("y", shape, layout),), channels_last), [reals(given)])
+
+
+def dequantize_case(shape: tuple[int, ...], layout: Layout, *, channels_last=False) -> Case:
+    y = tensor("y", last(shape) if channels_last else shape, element=Element.F32)
+    step = Dequantize((quantized("x", shape, layout),), (y,), channels_last)
+    return Case(step, [elements(shape)])
+
+
+def relayout_case(shape: tuple[int, ...], *, to_blocks: bool, channels_last: bool) -> Case:
+    plain = quantized("plain", last(shape) if channels_last else shape, PLAIN)
+    blocked = quantized("blocked", shape, BLOCKED)
+    x, y = (plain, blocked) if to_blocks else (blocked, plain)
+    return Case(Relayout((x,), (y,), channels_last), [elements(x.shape)])
+
+
+def all_cases() -> list[Case]:
+    float_cases = [
+        make(shape, layout, channels_last=channels_last)
+        for make in (quantize_case, dequantize_case)
+        for shape in ((1, 3, 16, 17), (2, 6, 5, 7), (2, 16, 9))
+        for layout in (PLAIN, BLOCKED)
+        for channels_last in (False, True)
+    ]
+    relayouts = [
+        relayout_case(shape, to_blocks=to_blocks, channels_last=channels_last)
+        for shape in ((2, 6, 5, 7), (2, 8, 5, 7), (1, 65, 3))
+        for to_blocks in (False, True)
+        for channels_last in (False, True)
+    ]
+    rows = [make(shape, PLAIN) for make in (quantize_case, dequantize_case) for shape in [(7,)]]
+    return [*float_cases, *relayouts, *rows]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kernels_agree_with_the_reference(target, tmp_path):
+    if target.is_hexagon and shutil.which("qemu-hexagon") is None:
+        pytest.skip("no emulator")
+    check_cases(all_cases(), target, tmp_path / "package")
+
+
+def test_awkward_numbers_saturate():
+    numbers = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, -0.0], np.float32)
+    result = quantize(numbers, Quantization(1e-3, 7))
+    assert result.tolist() == [0, 255, 0, 255, 0, 7]
+
+
+def test_halves_are_rounded_to_even():
+    numbers = np.array([0.5, 1.5, 2.5, -0.5, -1.5], np.float32)
+    assert quantize(numbers, Quantization(1.0, 10)).tolist() == [10, 12, 12, 10, 8]
+
+
+def test_there_and_back_gives_the_same():
+    case = relayout_case((2, 6, 5, 7), to_blocks=True, channels_last=True)
+    back = relayout_case((2, 6, 5, 7), to_blocks=False, channels_last=True)
+    (blocked,) = case.step.reference(case.inputs)
+    np.testing.assert_array_equal(back.step.reference([blocked])[0], case.inputs[0])
+    assert blocked[1, 2, 3, 4] == case.inputs[0][1, 3, 4, 2]

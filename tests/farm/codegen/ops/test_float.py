@@ -1,0 +1,244 @@
+"""Float steps: near their references, within their outputs, the same bits on every target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from farm.codegen.compilers import CompilerKind, Target, find_compilers, host_targets
+from farm.codegen.ops.float_convolution import FloatConvolution
+from farm.codegen.ops.float_elementwise import (
+    BinaryFunction,
+    FloatAffine,
+    FloatBinary,
+    FloatUnary,
+    UnaryFunction,
+    broadcast_loops,
+)
+from farm.codegen.ops.float_matmul import FloatMatMul
+from farm.codegen.ops.float_pool import FloatPool
+from farm.codegen.ops.float_reduce import FloatReduce, FloatSoftmax
+from farm.codegen.ops.float_resample import FloatResample, Taps
+from farm.codegen.ops.float_window import Window
+from farm.codegen.program import Element, Step, Tensor
+from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
+
+TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
+RNG = np.random.default_rng(11)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Random numbers, zeros of both signs among them."""
+    drawn = RNG.standard_normal(shape).astype(np.float32)
+    signs = RNG.choice([0.0, -0.0], shape).astype(np.float32)
+    return np.where(RNG.random(shape) < 0.1, signs, drawn)
+
+
+def floats(name: str, *shape: int) -> Tensor:
+    return tensor(name, shape, element=Element.F32)
+
+
+def window(
+    kernel: Sequence[int],
+    strides: Sequence[int] = (1, 1, 1),
+    pads: Sequence[int] = (0, 0, 0, 0, 0, 0),
+    dilations: Sequence[int] = (1, 1, 1),
+) -> Window:
+    rank = len(kernel)
+    return Window(
+        tuple(kernel),
+        tuple(strides[:rank]),
+        tuple(dilations[:rank]),
+        tuple(pads[:rank]),
+        tuple(pads[rank : 2 * rank]),
+    )
+
+
+def results(x: Sequence[int], span: Window) -> list[int]:
+    parts = zip(x, span.begin, span.end, span.kernel, span.strides, span.dilations, strict=True)
+    return [(n + b + e - (k - 1) * d - 1) // s + 1 for n, b, e, k, s, d in parts]
+
+
+def convolution(x: Sequence[int], outputs: int, span: Window, groups: int = 1) -> FloatConvolution:
+    y = floats("y", x[0], outputs, *results(x[2:], span))
+    weights = numbers(outputs, x[1] // groups, *span.kernel)
+    return FloatConvolution((floats("x", *x),), (y,), weights, numbers(outputs), span, groups)
+
+
+def pool(
+    x: Sequence[int],
+    span: Window,
+    *,
+    average: bool,
+    counts_padding: bool = False,
+    extra: int = 0,
+) -> FloatPool:
+    """extra: windows at the end that reach beyond the padding, as ceil_mode has them."""
+    y = floats("y", *x[:2], *(n + extra for n in results(x[2:], span)))
+    return FloatPool((floats("x", *x),), (y,), span, average, counts_padding)
+
+
+def binary(function: BinaryFunction, a: Sequence[int], b: Sequence[int]) -> FloatBinary:
+    y = floats("y", *np.broadcast_shapes(tuple(a), tuple(b)))
+    return FloatBinary((floats("a", *a), floats("b", *b)), (y,), function)
+
+
+def matmul(a: Sequence[int], b: Sequence[int], bias: bool = False) -> FloatMatMul:
+    product = np.zeros(a) @ np.zeros(b)
+    given = (floats("a", *a),)
+    added = numbers(b[-1]) if bias else None
+    return FloatMatMul(given, (floats("y", *product.shape),), (None, numbers(*b)), added)
+
+
+CONVOLUTIONS = [
+    convolution((2, 5, 9, 11), 7, window((3, 3), pads=(1, 1, 1, 1))),
+    convolution((1, 3, 13, 37), 9, window((3, 5), (2, 1), (0, 2, 1, 1))),
+    convolution((1, 4, 17, 9), 4, window((3, 3), (1, 2), (2, 2, 2, 2), (2, 3))),
+    convolution((1, 6, 8, 9), 4, window((2, 3), pads=(1, 0, 0, 2)), groups=2),
+    convolution((1, 6, 8, 40), 6, window((3, 3), pads=(1, 1, 1, 1)), groups=6),
+    convolution((2, 3, 11, 9), 6, window((5, 3), (2, 2), (2, 1, 2, 1), (1, 2)), groups=3),
+    convolution((1, 1, 49, 10), 5, window((10, 4), (2, 2), (4, 1, 5, 1))),
+    convolution((2, 5, 7, 9), 6, window((1, 1))),
+    convolution((1, 5, 7, 9), 6, window((1, 1), (2, 2))),
+    convolution((2, 3, 50), 5, window((5,), (2,), (2, 1))),
+    convolution((1, 2, 2, 2), 3, window((3, 3), pads=(3, 3, 3, 3))),
+]
+POOLS = [
+    *(
+        pool((2, 3, 9, 21), window((3, 2), (2, 1), (1, 0, 1, 1)), average=average)
+        for average in (False, True)
+    ),
+    pool((1, 2, 5, 6, 7), window((2, 3, 3), (1, 2, 2), (0, 1, 1, 1, 1, 0)), average=False),
+    pool((1, 2, 5, 6, 7), window((2, 3, 2), (2, 1, 1), dilations=(2, 1, 3)), average=True),
+    pool((1, 2, 7), window((3,), (2,), (1, 1)), average=True, counts_padding=True),
+    pool((1, 2, 8, 8), window((3, 3), (2, 2), (1, 1, 1, 1)), average=True, extra=1),
+    pool((1, 1, 2, 2), window((3, 3), (3, 3), (1, 1, 1, 1)), average=False),
+]
+OTHERS: list[Step] = [
+    matmul((5, 33), (33, 70), bias=True),
+    matmul((1, 100), (100, 10)),
+    matmul((2, 3, 4, 7), (3, 7, 5)),
+    matmul((4,), (3, 4, 6)),
+    matmul((3, 9, 4), (4,)),
+    matmul((9,), (9,)),
+    FloatMatMul((floats("b", 2, 6, 3),), (floats("y", 2, 5, 3),), (numbers(5, 6), None)),
+    *(binary(function, (2, 3, 4, 5), (3, 1, 5)) for function in BinaryFunction),
+    binary(BinaryFunction.SUB, (1, 4, 1, 6), (3, 1, 5, 1)),
+    binary(BinaryFunction.MUL, (7,), ()),
+    FloatBinary(
+        (floats("b", 3, 4),), (floats("y", 3, 4),), BinaryFunction.SUB, (numbers(4), None)
+    ),
+    *(
+        FloatUnary((floats("x", 99),), (floats("y", 99),), UnaryFunction.CLIP, lowest, highest)
+        for lowest, highest in ((0.0, 1.0), (-1.0, 0.0), (-np.inf, 0.5))
+    ),
+    FloatAffine((floats("x", 2, 3, 5),), (floats("y", 2, 3, 5),), numbers(3), numbers(3)),
+    *(
+        FloatReduce((floats("x", 3, 4, 37),), (floats("y", *y),), first, last, mean)
+        for first, last, y in ((2, 3, (3, 4)), (1, 2, (3, 37)), (0, 3, ()), (1, 3, (3, 1, 1)))
+        for mean in (False, True)
+    ),
+    *(
+        FloatSoftmax((floats("x", 3, 4, 37),), (floats("y", 3, 4, 37),), first, last)
+        for first, last in ((2, 3), (1, 2), (1, 3), (0, 1))
+    ),
+    FloatResample(
+        (floats("x", 2, 4, 3),),
+        (floats("y", 2, 5, 3),),
+        1,
+        Taps(RNG.integers(0, 4, (5, 3)).astype(np.int32), numbers(5, 3), numbers(5)),
+    ),
+]
+SHARED: list[Step] = [
+    FloatUnary((floats("x", 100),), (floats("y", 100),), UnaryFunction.TANH),
+    binary(BinaryFunction.SUB, (6, 50), (50,)),
+    binary(BinaryFunction.DIV, (50,), (6, 50)),
+    FloatAffine((floats("x", 2, 3, 50),), (floats("y", 2, 3, 50),), numbers(3), numbers(3)),
+    FloatSoftmax((floats("x", 3, 77),), (floats("y", 3, 77),), 1, 2),
+    FloatSoftmax((floats("x", 3, 7, 5),), (floats("y", 3, 7, 5),), 1, 2),
+]
+CASES = [
+    *(
+        Case(step, [numbers(*each.shape) for each in step.inputs])
+        for step in (*CONVOLUTIONS, *POOLS, *OTHERS)
+    ),
+    *(Case(step, [numbers(*each.shape) for each in step.inputs], shared=True) for step in SHARED),
+]
+
+
+def outputs_on(target: Target, folder: Path, kind: CompilerKind | None = None) -> list[np.ndarray]:
+    compilers = [each for each in find_compilers(target) if kind in (None, each.kind)]
+    if not compilers:
+        pytest.skip(f"{kind} is not installed")
+    with closing(KernelProgram(CASES, target, folder, compilers[0])) as program:
+        image = program.run()
+        program.check_fences(image)
+        return [program.read(image, i, case.step.outputs[0]) for i, case in enumerate(CASES)]
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    return outputs_on(Target.PORTABLE, tmp_path_factory.mktemp("portable"))
+
+
+def test_kernels_are_near_their_references(portable):
+    for case, got in zip(CASES, portable, strict=True):
+        (want,) = case.step.reference(case.inputs)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5, err_msg=str(case.step))
+
+
+@pytest.mark.parametrize("target", [t for t in TARGETS if t is not Target.PORTABLE])
+def test_the_same_bits_on_every_target(portable, target, tmp_path, request):
+    if target.is_hexagon:
+        request.getfixturevalue("emulator")
+    same_bits(portable, outputs_on(target, tmp_path / "kernels"))
+
+
+def test_the_same_bits_from_another_compiler(portable, tmp_path):
+    same_bits(portable, outputs_on(host_targets()[0], tmp_path / "kernels", CompilerKind.GCC))
+
+
+def same_bits(want: list[np.ndarray], got: list[np.ndarray]) -> None:
+    """What is not a number has no bits of its own."""
+    for case, one, other in zip(CASES, want, got, strict=True):
+        same = (one.view(np.uint32) == other.view(np.uint32)) | (np.isnan(one) & np.isnan(other))
+        assert same.all(), case.step
+
+
+class TestReferences:
+    def test_convolution_against_a_naive_loop(self):
+        step = CONVOLUTIONS[3]
+        x = numbers(*step.inputs[0].shape)
+        (y,) = step.reference([x])
+        padded = np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 2)])
+        want = np.zeros_like(y)
+        for o, i, j in np.ndindex(y.shape[1:]):
+            part = padded[0, o // 2 * 3 : o // 2 * 3 + 3, i : i + 2, j : j + 3]
+            want[0, o, i, j] = (part * step.weights[o]).sum() + step.bias[o]
+        np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-5)
+
+    def test_padding_counts_only_where_asked(self):
+        ones = np.ones((1, 2, 7), np.float32)
+        (y,) = POOLS[4].reference([ones])
+        np.testing.assert_allclose(y[0, 0], [2 / 3, 1, 1, 2 / 3])
+        (z,) = pool((1, 2, 7), window((3,), (2,), (1, 1)), average=True).reference([ones])
+        np.testing.assert_array_equal(z, np.ones_like(z))
+
+
+class TestBroadcastLoops:
+    def test_neighbouring_axes_become_one_loop(self):
+        assert broadcast_loops((2, 3, 4), [(2, 3, 4), (2, 3, 4)]) == ([24], [[1], [1]])
+        assert broadcast_loops((2, 3, 4), [(2, 3, 4), (4,)]) == ([6, 4], [[4, 1], [0, 1]])
+        assert broadcast_loops((2, 3, 4), [(2, 3, 4), (3, 1)]) == (
+            [2, 3, 4],
+            [[12, 4, 1], [0, 1, 0]],
+        )
+
+    def test_a_scalar_is_one_loop(self):
+        assert broadcast_loops((), [(), ()]) == ([1], [[0], [0]])
+        assert broadcast_loops((3,), [(3,), ()]) == ([3], [[1], [0]])

@@ -1,0 +1,253 @@
+"""``farm package``: a model as a compiled package for one device, without a search."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.accuracy import accuracy, choose_metric
+from farm.candidate import (
+    CalibrationMethod,
+    Candidate,
+    CPackage,
+    PackageEngine,
+    Precision,
+    StaticInt8,
+)
+from farm.codegen.annotate import has_qdq
+from farm.codegen.compiled import (
+    EMULATED_FILE,
+    RUNNER_FILE,
+    CompiledPackage,
+    excess,
+    manifest_of,
+    read_compiled,
+)
+from farm.codegen.compilers import CompilerKind, find_emulator
+from farm.codegen.manifest import Manifest, PackageAccuracy
+from farm.codegen.package import FEWEST_VECTORS, package_folder
+from farm.compile.artifact import Compiler
+from farm.compile.passes import cpu_session, reported_as
+from farm.dataset import (
+    Array,
+    Dataset,
+    Feed,
+    Part,
+    Splits,
+    load_dataset,
+    split,
+    synthetic_dataset,
+)
+from farm.device import DeviceProfile
+from farm.engines import package_engines
+from farm.errors import CompileError, DeviceError, OptionError
+from farm.model import Model, load_model
+from tuner.subject import SYNTHETIC_SAMPLES
+from workers.engines.cpackage import CPackageSession
+from workers.engines.runner import RunnerProcess
+from workers.engines.session import EngineError
+from workers.packaging import complete, vector_samples
+
+AS_GIVEN = "the quantisation that the model came with"
+
+
+class PackagePrecision(StrEnum):
+    """Number formats of a package."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """One invocation of ``farm package``.
+
+    data: None for made-up inputs. precision: None for int8, or what a QDQ model came with.
+    compiler: None for the default one. force: replaces an earlier package.
+    """
+
+    model: Path
+    output: Path
+    data: Path | None = None
+    shapes: Mapping[str, int] = field(default_factory=dict)
+    precision: PackagePrecision | None = None
+    calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
+    keep_float: tuple[str, ...] = ()
+    compiler: CompilerKind | None = None
+    force: bool = False
+    seed: int = 0
+
+
+def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
+    """Calibrate, generate, compile, check and write the package of a model; its manifest.
+
+    Raises InputError: the model, the data, the device or the options, or a limit of the device
+    that the package breaks. Raises CompileError: the model cannot be made into a package.
+    """
+    engine = _engine(profile, request.compiler)
+    with package_folder(request.output, replace=request.force) as folder:
+        model = load_model(request.model, request.shapes)
+        candidate = Candidate(engine, _precision(request, model))
+        packaging = _Packaging(model, _dataset(request, model), request.seed, candidate)
+        return packaging.write(folder, profile)
+
+
+class _Packaging:
+    """One model on its way into a package."""
+
+    def __init__(self, model: Model, dataset: Dataset, seed: int, candidate: Candidate) -> None:
+        self._model = model
+        self._candidate = candidate
+        self._real = not dataset.synthetic
+        self._splits: Splits = split(dataset, seed)
+        self._compiler = Compiler(model.proto, list(self._splits.calibration.samples()))
+
+    def write(self, folder: Path, profile: DeviceProfile) -> Manifest:
+        """Write the package into an existing, empty folder."""
+        with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
+            place = Path(name)
+            self._compiler.compile(self._candidate, place)
+            compiled = read_compiled(place)
+            if profile.package and (broken := excess(profile.package, compiled)):
+                raise OptionError(f"The package does not fit device {profile.name}. {broken}")
+            manifest = self._manifest(compiled, place, profile)
+            samples = vector_samples(self._samples(), manifest.vectors)
+            generation = self._compiler.generation(self._candidate)
+            complete(folder, place, generation, manifest, samples)
+        return manifest
+
+    def _manifest(
+        self, compiled: CompiledPackage, place: Path, profile: DeviceProfile
+    ) -> Manifest:
+        came_quantised = has_qdq(self._model.proto)
+        label = AS_GIVEN if came_quantised else self._candidate.precision.label()
+        return manifest_of(
+            replace(compiled, notes=(*compiled.notes, *self._notes(compiled))),
+            model_sha256=self._model.sha256,
+            profile=profile.name,
+            precision=label,
+            packets=self._packets(compiled, place),
+            accuracy=self._accuracy(place) if self._real else None,
+            vectors=FEWEST_VECTORS,
+        )
+
+    def _notes(self, compiled: CompiledPackage) -> Iterator[str]:
+        calibrated = isinstance(self._candidate.precision.quantization, StaticInt8)
+        if calibrated and not self._real:
+            yield "Calibrated on made-up inputs, so that its accuracy is unknown; give --data."
+        if compiled.target.is_hexagon and not find_emulator():
+            yield (
+                f"Not counted, because qemu-hexagon is not installed: about "
+                f"{compiled.modelled.all:,} packets (modelled)."
+            )
+
+    def _packets(self, compiled: CompiledPackage, place: Path) -> int | None:
+        """Packets of one run on the first sample, counted; None where nothing counts them."""
+        if not compiled.target.is_hexagon or not find_emulator():
+            return None
+        sample = next(self._samples())
+        inputs = [sample[port.name] for port in compiled.inputs]
+        try:
+            runner = RunnerProcess(place / EMULATED_FILE, compiled.target)
+            try:
+                runner.run(inputs)
+                return runner.count(1).packets
+            finally:
+                runner.close()
+        except EngineError as error:
+            raise CompileError(f"The compiled package cannot be run: {error}") from None
+
+    def _accuracy(self, place: Path) -> PackageAccuracy:
+        """Of the package and of the model itself, on all samples but those of the calibration."""
+        parts = (self._splits.search, self._splits.confirmation)
+        samples = [sample for part in parts for sample in part.samples()]
+        labels = _labels(parts)
+        reference = _model_outputs(self._model, samples)
+        outputs = _package_outputs(place / RUNNER_FILE, samples)
+        metric = choose_metric(reference, labels)
+        ours = accuracy(metric, outputs, reference, labels)
+        theirs = accuracy(metric, reference, reference, labels)
+        return PackageAccuracy(ours.metric, ours.value, theirs.value, len(samples))
+
+    def _samples(self) -> Iterator[Feed]:
+        """What test vectors are made of: data that nothing was calibrated on goes first."""
+        parts = (self._splits.confirmation, self._splits.search, self._splits.calibration)
+        return chain.from_iterable(part.samples() for part in parts)
+
+
+def _engine(profile: DeviceProfile, compiler: CompilerKind | None) -> PackageEngine:
+    """The device's engine for packages. Raises DeviceError, OptionError."""
+    engines = package_engines(profile)
+    if not engines:
+        raise DeviceError(
+            f"Device {profile.name} runs no compiled packages here: its engines are "
+            f"{', '.join(profile.engines)}. `farm devices` shows what each device lacks."
+        )
+    for engine in engines:
+        if compiler is None or _compiler_kind(engine) is compiler:
+            return engine
+    known = dict.fromkeys(str(_compiler_kind(engine)) for engine in engines)
+    raise OptionError(
+        f"Packages for {profile.name} cannot be compiled by {compiler} here, only by "
+        f"{' or '.join(known)}."
+    )
+
+
+def _compiler_kind(engine: PackageEngine) -> CompilerKind:
+    return CompilerKind(engine.compiler) if isinstance(engine, CPackage) else CompilerKind.ZIG
+
+
+def _precision(request: PackageRequest, model: Model) -> Precision:
+    """What is asked for. Raises OptionError where the model came quantised otherwise."""
+    quantised = has_qdq(model.proto)
+    if quantised and request.precision is not None:
+        raise OptionError(
+            f"{request.model} came quantised, and a package keeps the integers that it came "
+            "with; leave out --precision."
+        )
+    if quantised or request.precision is PackagePrecision.FLOAT32:
+        return Precision()
+    kept = tuple(sorted(request.keep_float))
+    return Precision(quantization=StaticInt8(calibration=request.calibration, keep_float=kept))
+
+
+def _dataset(request: PackageRequest, model: Model) -> Dataset:
+    if request.data is not None:
+        return load_dataset(request.data, model)
+    return synthetic_dataset(model, SYNTHETIC_SAMPLES, request.seed)
+
+
+def _labels(parts: Sequence[Part]) -> NDArray[np.int64] | None:
+    """Labels of all parts, in their order."""
+    found = [labels for part in parts if (labels := part.labels) is not None]
+    return np.concatenate(found) if found else None
+
+
+def _model_outputs(model: Model, samples: Sequence[Feed]) -> list[Array]:
+    with reported_as("run the model"):
+        session = cpu_session(model.proto)
+        rows = [session.run(None, dict(sample)) for sample in samples]
+    return _stacked(rows)
+
+
+def _package_outputs(program: Path, samples: Sequence[Feed]) -> list[Array]:
+    try:
+        session = CPackageSession(program)
+        try:
+            return _stacked([session.run(sample) for sample in samples])
+        finally:
+            session.close()
+    except EngineError as error:
+        raise CompileError(f"The compiled package cannot be run: {error}") from None
+
+
+def _stacked(rows: Sequence[Sequence[Array]]) -> list[Array]:
+    """Outputs, each [samples, ...], from the outputs of every sample."""
+    return [np.stack(column) for column in zip(*rows, strict=True)]
