@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from farm import __version__
 from farm.device import DeviceProfile, load_profiles, select_profiles
@@ -265,6 +266,171 @@ def bench(
         _print_tables(tables.benchmark_table(measured), [])
 
 
+class _WithDefault(TyperGroup):
+    """A group of commands of which one is meant where none is named: ``farm package MODEL``."""
+
+    default = "build"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command in front of arguments that are not the group's own."""
+        own = {*self.commands, "-h", "--help"}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["build", *args])
+
+
+package_app = typer.Typer(
+    cls=_WithDefault,
+    no_args_is_help=True,
+    help="Make MODEL into a compiled package for one device, or verify a package.\n\n"
+    "Example: farm package model.onnx --device dsp -o package --data samples.npz",
+    subcommand_metavar="MODEL [OPTIONS] | verify DIR",
+)
+app.add_typer(package_app, name="package")
+
+
+@package_app.command("build")
+def package_build(
+    model: ModelArgument,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
+    ],
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Device profile.")
+    ] = "dsp",
+    data: DataOption = None,
+    shape: ShapeOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="int8 or float32. Default: int8, or the integers of a quantised MODEL.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str, typer.Option(metavar="METHOD", help="min-max, entropy or percentile.")
+    ] = "min-max",
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPERATOR", help="Stays in float32. Repeatable."),
+    ] = None,
+    compiler: Annotated[
+        str | None, typer.Option(metavar="NAME", help="zig, clang or gcc.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
+    profiles: ProfilesOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Make MODEL into a compiled package for one device. The word `build` can be left out.
+
+    Example: farm package model.onnx --device dsp -o package --data samples.npz
+    """
+    from farm.candidate import CalibrationMethod
+    from farm.codegen.compilers import CompilerKind
+    from reports import tables
+    from tuner.package import PackagePrecision, PackageRequest, make_package
+
+    (profile,) = select_profiles((device,), _known(profiles))
+    request = PackageRequest(
+        model=model.absolute(),
+        output=output.absolute(),
+        data=data.absolute() if data else None,
+        shapes=_shapes(shape),
+        precision=_one_of(PackagePrecision, precision, "--precision"),
+        calibration=_one_of(CalibrationMethod, calibration, "--calibration")
+        or CalibrationMethod.MIN_MAX,
+        keep_float=tuple(keep_float or ()),
+        compiler=_one_of(CompilerKind, compiler, "--compiler"),
+        force=force,
+    )
+    manifest = make_package(request, profile)
+    if json_output:
+        typer.echo(manifest.to_json(), nl=False)
+    else:
+        _print_tables(tables.package_table(manifest), [f"The package lies in {output}."])
+
+
+@package_app.command("verify")
+def package_verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a package.")],
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Build a package and replay its test vectors: every answer must agree, bit for bit.
+
+    Example: farm package verify package
+    """
+    from reports import machine_readable, tables
+    from tuner.verify import verify_package
+
+    verified = verify_package(folder)
+    if json_output:
+        typer.echo(machine_readable.verified_json(verified))
+    else:
+        typer.echo("\n".join(tables.verified_lines(verified)))
+    if not verified.agrees:
+        raise typer.Exit(EXIT_FAILED)
+
+
+plan_app = typer.Typer(no_args_is_help=True, help="Plan the memory of a model.")
+app.add_typer(plan_app, name="plan")
+
+
+@plan_app.command("memory")
+def plan_memory(
+    problem: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL|PROBLEM.csv",
+            help="ONNX file, whose float32 tensors are placed; or columns id,lower,upper,size.",
+        ),
+    ],
+    *,
+    capacity: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="Most that may be used, as 64KiB.")
+    ] = None,
+    alignment: Annotated[
+        str, typer.Option(metavar="BYTES", help="Buffers begin at multiples of it.")
+    ] = "1",
+    mode: Annotated[
+        str, typer.Option(metavar="NAME", help="arena: one block. portions: few, shared in turn.")
+    ] = "arena",
+    seconds: Annotated[str, typer.Option("--time", metavar="TIME", help="At most.")] = "60s",
+    shape: ShapeOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="CSV", help="Solution to write.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="SVG", help="Picture of the memory over time.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Find where each buffer of a model or problem lies, in as little memory as possible.
+
+    Example: farm plan memory problem.csv --capacity 1MiB -o solution.csv --figure plan.svg
+    """
+    from reports import machine_readable, tables
+    from tuner.planning import PlanMode, PlanRequest, plan
+
+    planned = plan(
+        PlanRequest(
+            problem,
+            None if capacity is None else parse_bytes(capacity),
+            parse_bytes(alignment),
+            _one_of(PlanMode, mode, "--mode") or PlanMode.ARENA,
+            parse_seconds(seconds),
+            _shapes(shape),
+        )
+    )
+    if planned.fits:
+        _write_plan(planned, output, figure)
+    if json_output:
+        typer.echo(machine_readable.plan_json(planned))
+    else:
+        typer.echo("\n".join(tables.plan_lines(planned)))
+    if not planned.fits:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @app.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="Trial id, or its beginning.")],
@@ -329,6 +495,8 @@ def results(
     from reports import machine_readable, tables
 
     with StoreReader.open(store) as reader:
+        if run is not None:
+            reader.run(run)  # a name that does not exist is no empty answer
         rows = find(reader, model=model, device=device, run=run, outcome=outcome, limit=limit)
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
     if output_format is Format.TABLE:
@@ -425,6 +593,16 @@ def _bench(
         return measure(opened, executor, run, profile, candidates, progress)
 
 
+def _write_plan(planned: Any, output: Path | None, figure: Path | None) -> None:
+    from farm.plan.memory_csv import write_solution
+    from reports.figures import arena_svg
+
+    if output is not None:
+        write_solution(output, planned.problem, planned.solution.offsets)
+    if figure is not None:
+        figure.write_text(arena_svg(planned.problem, planned.solution), encoding="utf-8")
+
+
 def _print_rows(
     columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
 ) -> None:
@@ -443,6 +621,20 @@ def _known(folder: Path | None) -> dict[str, DeviceProfile]:
     if folder is not None and not folder.is_dir():
         raise DeviceError(f"There is no folder {folder} with device profiles.")
     return load_profiles(folder)
+
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def _one_of(kind: type[_E], name: str | None, option: str) -> _E | None:
+    """The choice of this name, None for none. Raises OptionError, which offers the choices."""
+    if name is None:
+        return None
+    try:
+        return kind(name)
+    except ValueError:
+        choices = ", ".join(str(choice) for choice in kind)
+        raise OptionError(f"{option} takes one of {choices}, got '{name}'.") from None
 
 
 def _split(names: str) -> tuple[str, ...]:

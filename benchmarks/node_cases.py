@@ -1,4 +1,4 @@
-"""ONNX's own backend node tests, as programs of the code generator.
+"""ONNX's own backend tests of single operators, as programs of the code generator.
 
 Operators take parameters such as axes, pads or scales as inputs; generated code wants them
 constant, so they become constants with the values of the test's own data.
@@ -35,6 +35,10 @@ from workers.engines.runner import RunnerProcess
 Array = NDArray[Any]
 
 SUPPORTED = FLOAT_OPERATORS | MOVEMENT_OPERATORS
+
+NODE = "node"
+STORED = ("pytorch-converted", "pytorch-operator", "simple")
+"""Kinds of tests beside the node tests; their models and data are files of the package onnx."""
 
 # First input that is a parameter rather than data.
 _PARAMETERS: Mapping[str, int] = {
@@ -91,10 +95,11 @@ class Excluded:
     reason: str
 
 
-def load_cases() -> Iterator[Case | Excluded]:
-    """Every node test that consists of supported operators alone."""
-    for test in _node_tests():
-        operators = tuple(node.op_type for node in test.model.graph.node)
+def load_cases(kind: str = NODE) -> Iterator[Case | Excluded]:
+    """Every test of a kind that consists of supported operators alone."""
+    for test in _tests(kind):
+        nodes = test.model.graph.node
+        operators = tuple(node.op_type for node in nodes if node.op_type != "Constant")
         if operators and SUPPORTED.issuperset(operators):
             yield _case(test, operators)
 
@@ -132,20 +137,43 @@ def run_cases(cases: Sequence[Case], target: Target, folder: Path) -> list[tuple
     return [tuple(next(following) for _ in case.expected) for case in cases]
 
 
-def _node_tests() -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class _Test:
+    name: str
+    model: onnx.ModelProto
+    inputs: Sequence[Array]
+    expected: Sequence[Array]
+    rtol: float
+    atol: float
+
+
+def _tests(kind: str) -> Iterator[_Test]:
     with warnings.catch_warnings():  # ONNX computes some of its tests with a division by 0
         warnings.simplefilter("ignore")
         from onnx.backend.test.loader import load_model_tests  # noqa: PLC0415 (seconds)
 
-        tests: list[Any] = load_model_tests(kind="node")
-    return tests
+        tests: list[Any] = load_model_tests(kind=kind)
+    for test in tests:
+        if kind == NODE:
+            model, (inputs, expected) = test.model, test.data_sets[0]
+        else:
+            folder = Path(test.model_dir)
+            model = onnx.load(folder / "model.onnx")
+            inputs, expected = _stored(folder, "input"), _stored(folder, "output")
+        yield _Test(test.name, model, inputs, expected, test.rtol, test.atol)
 
 
-def _case(test: Any, operators: tuple[str, ...]) -> Case | Excluded:  # noqa: ANN401 (untyped)
-    inputs, expected = test.data_sets[0]
+def _stored(folder: Path, what: str) -> list[Array]:
+    """Arrays of a test that ONNX keeps in files."""
+    paths = list((folder / "test_data_set_0").glob(f"{what}_*.pb"))
+    paths.sort(key=lambda path: int(path.stem.split("_")[-1]))
+    return [numpy_helper.to_array(onnx.load_tensor(path)) for path in paths]
+
+
+def _case(test: _Test, operators: tuple[str, ...]) -> Case | Excluded:
     reason = _unsuitable(test.model)
     if not reason:
-        fixed, data = _with_constants(test.model, inputs)
+        fixed, data = _with_constants(test.model, test.inputs)
         try:
             program = lower(Annotated(read_source(fixed)))
             return Case(
@@ -153,7 +181,7 @@ def _case(test: Any, operators: tuple[str, ...]) -> Case | Excluded:  # noqa: AN
                 operators,
                 program,
                 tuple(data),
-                tuple(expected),
+                tuple(test.expected),
                 test.rtol,
                 test.atol,
             )
@@ -175,13 +203,20 @@ def _unsuitable(model: onnx.ModelProto) -> str:
     return "" if _data_inputs(model) else "it has no inputs"
 
 
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs that have no value yet: old models name their weights among the inputs, too."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
 def _data_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs that are no parameters."""
     parameters = {
         name
         for node in model.graph.node
         for name in node.input[_PARAMETERS.get(node.op_type, len(node.input)) :]
     }
-    return [value for value in model.graph.input if value.name not in parameters]
+    return [value for value in _inputs(model) if value.name not in parameters]
 
 
 def _with_constants(
@@ -190,14 +225,15 @@ def _with_constants(
     """The model with its parameters as initialisers, and the inputs that are left."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    kept = {value.name for value in _data_inputs(model)}
-    named = dict(zip((value.name for value in model.graph.input), inputs, strict=True))
+    data = _data_inputs(model)
+    kept = {value.name for value in data}
+    named = dict(zip((value.name for value in _inputs(model)), inputs, strict=True))
     del fixed.graph.input[:]
-    fixed.graph.input.extend(value for value in model.graph.input if value.name in kept)
+    fixed.graph.input.extend(data)
     for name, array in named.items():
         if name not in kept:
             fixed.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
-    return fixed, [np.asarray(named[value.name]) for value in fixed.graph.input]
+    return fixed, [np.asarray(named[value.name]) for value in data]
 
 
 def _renamed(program: Program, prefix: str) -> Program:

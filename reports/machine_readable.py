@@ -13,9 +13,12 @@ from db.records import Result
 from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
+from farm.plan.memory_portions import PortionSolution
 from tuner.bench import Benchmark
+from tuner.planning import Planned
 from tuner.results import DeviceResult, Measured, TuneResult
 from tuner.statistics import Comparison
+from tuner.verify import Verified
 
 _RESULT_COLUMNS = (
     "trial",
@@ -71,6 +74,41 @@ def comparison_json(found: Comparison, labels: tuple[str, str]) -> str:
             "pairs": found.pairs,
         }
     )
+
+
+def verified_json(verified: Verified) -> str:
+    """The object that ``farm package verify --json`` prints."""
+    return dump(
+        {
+            "package": str(verified.folder),
+            "agrees": verified.agrees,
+            "vectors": verified.vectors,
+            "target": str(verified.target),
+            "compiler": verified.compiler,
+            "disagreement": verified.disagreement,
+            "notes": list(verified.notes),
+        }
+    )
+
+
+def plan_json(planned: Planned) -> str:
+    """The object that ``farm plan memory --json`` prints: bytes and seconds.
+
+    Without a solution within the capacity, height is that of the lowest one that was found.
+    """
+    solution = planned.solution
+    found: dict[str, Json] = {
+        "buffers": len(planned.problem.buffers),
+        "height": solution.height,
+        "lower_bound": solution.lower_bound,
+        "status": str(solution.status),
+        "seconds": solution.seconds,
+        "capacity": planned.problem.capacity,
+        "binding": solution.binding,
+    }
+    if isinstance(solution, PortionSolution):
+        found["portions"] = list(solution.sizes)
+    return dump(found)
 
 
 def devices_json(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from db.records import Result
+from farm.codegen.manifest import Manifest
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
+from farm.plan.memory_portions import PortionSolution
+from farm.plan.solution import Status as PlanStatus
 from farm.units import format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
 from tuner.bench import Benchmark
+from tuner.planning import Planned
 from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
 from tuner.statistics import Comparison
+from tuner.verify import Verified
 
 _MISSING = "-"
 
@@ -127,6 +132,42 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
+def package_table(manifest: Manifest) -> Table:
+    """What a package needs and reaches."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in _package_rows(manifest):
+        _add(table, name, value)
+    return table
+
+
+def verified_lines(verified: Verified) -> list[str]:
+    """What replaying the test vectors of a package showed."""
+    built = f"built for {verified.target} by {verified.compiler}"
+    if verified.agrees:
+        verdict = f"{verified.vectors} test vectors agree bit for bit ({built})."
+    else:
+        verdict = f"The package does not agree ({built}): {verified.disagreement}."
+    return [verdict, *verified.notes]
+
+
+def plan_lines(planned: Planned) -> list[str]:
+    """What a plan of memory found."""
+    solution = planned.solution
+    count = len(planned.problem.buffers)
+    if not planned.fits:
+        return [f"{count} buffers do not fit: {solution.binding}"]
+    bound = (
+        "which is proven to be the least"
+        if solution.status is PlanStatus.OPTIMAL
+        else f"the bound is {solution.lower_bound:,}, {solution.gap:.2%} below"
+    )
+    where = f"{len(solution.sizes)} portions" if isinstance(solution, PortionSolution) else "arena"
+    found = f"{count} buffers in {solution.height:,} bytes ({where}), {bound}"
+    return [f"{found}; planned in {format_seconds(solution.seconds)}."]
+
+
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """Any rows, for ``farm query``."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -214,6 +255,26 @@ def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
         what = "the package" if package else "the winner"
         lines.append(f"{name}: {what} lies in {device.output}")
     return lines
+
+
+def _package_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    yield "device", f"{manifest.profile} ({manifest.target})"
+    yield "precision", manifest.precision
+    if manifest.packets is not None:
+        yield "packets of one run", f"{manifest.packets:,} (emulated)"
+    for name, size in (
+        ("arena", manifest.arena_bytes),
+        ("scratch memory", manifest.scratch_bytes),
+        ("weights", manifest.weight_bytes),
+        ("code", manifest.code_bytes),
+    ):
+        yield name, f"{format_bytes(size)} ({size:,} B)"
+    if found := manifest.accuracy:
+        itself = f"of the model itself {found.float_value:.4f}, on {found.samples} samples"
+        yield f"accuracy ({found.metric})", f"{found.value:.4f}, {itself}"
+    yield "test vectors", f"{manifest.vectors}, agree bit for bit"
+    yield "compiler", manifest.compiler
+    yield from (("note", note) for note in manifest.notes)
 
 
 def _package(winner: Measured) -> str:

@@ -88,7 +88,8 @@ def _sum(site: Site, sign: int) -> bool:
         return False
     known = _constant_quantization(constant)
     rule = weighted_sum(site.quantization(site.input), known, output, sign)
-    x, y = site.forms.get(site.input, PLAIN), site.forms.new(result, PLAIN)
+    form = site.form(site.input) if site.input.shape == result.shape else PLAIN
+    x, y = site.forms.get(site.input, form), site.forms.new(result, form)
     site.forms.add(WeightedAdd((x,), (y,), rule, quantize(constant, known)))
     return True
 
@@ -113,7 +114,8 @@ def product(site: Site) -> bool:
     known, first = _constant_quantization(constant), site.quantization(site.input)
     factor = np.array([first.scale * known.scale / output.scale])
     rule = requantization(factor, output.zero_point)
-    x, y = site.forms.get(site.input, PLAIN), site.forms.new(result, PLAIN)
+    form = site.form(site.input) if site.input.shape == result.shape else PLAIN
+    x, y = site.forms.get(site.input, form), site.forms.new(result, form)
     step = Product((x,), (y,), rule, quantize(constant, known), known.zero_point)
     site.forms.add(step)
     return True

@@ -87,7 +87,7 @@ def package_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     """
     if target.exists() and not replace:
         raise OptionError(f"{target} exists already; give --force to replace it.")
-    if target.exists() and not is_package(target) and any(target.iterdir()):
+    if target.exists() and not (is_package(target) or _is_empty(target)):
         raise OptionError(f"{target} exists and is no package, so it is not replaced; move it.")
     draft: Path | None = None
     try:
@@ -105,6 +105,10 @@ def package_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     finally:
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_empty(target: Path) -> bool:
+    return target.is_dir() and not any(target.iterdir())
 
 
 def is_package(folder: Path) -> bool:

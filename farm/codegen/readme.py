@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farm.codegen.compilers import Target
+from farm.codegen.compilers import Compiler, CompilerKind, Target
 from farm.codegen.manifest import Manifest, Port
 from farm.codegen.toolchain import runtime_sources
 from farm.units import format_bytes
@@ -11,18 +11,22 @@ _HEXAGON_LINK = "-nostdlib -static"
 
 
 def makefile(manifest: Manifest) -> str:
-    """Builds the library, and tests it with the vectors. Needs a compiler, ``ar`` and ``cmp``."""
+    """Builds the library, and tests it with the vectors; needs no Python on the host.
+
+    For the host any C11 compiler does, and ``cc`` is the default, whichever one built the library
+    that is in the package: the results are the same bits.
+    """
     hexagon = manifest.target.is_hexagon
-    zig = manifest.compiler.startswith("zig")
-    compiler = "python3 -m ziglang cc" if zig else manifest.compiler.split()[0]
-    archiver = "python3 -m ziglang ar" if zig else "ar"
+    system = Compiler(CompilerKind.GCC, ("cc",), ("ar",), "")
+    flags = manifest.flags if hexagon else system.flags(manifest.target)
+    zig = "$(if $(shell command -v zig),zig,python3 -m ziglang)"
     runtime = " ".join(f"runtime/{name}" for name in runtime_sources(manifest.target))
     includes = "-I. -Iruntime" + (" -Iruntime/freestanding" if hexagon else "")
-    return f"""# Built for {manifest.target} by {manifest.compiler}. Other C11 compilers do, too,
-# and give the same results as long as they neither contract nor reorder floats.
-CC = {compiler}
-AR = {archiver}
-CFLAGS = {" ".join(manifest.flags)}
+    return f"""# The library in this folder was built for {manifest.target} by {manifest.compiler}.
+# Compilers may differ, results may not: flags that contract or reorder floats are forbidden.
+CC = {f"{zig} cc" if hexagon else "cc"}
+AR = {f"{zig} ar" if hexagon else "ar"}
+CFLAGS = {" ".join(flags)}
 LDFLAGS = {_HEXAGON_LINK if hexagon else ""}
 EMULATOR = {"qemu-hexagon" if hexagon else ""}
 KERNELS := $(wildcard kernels/*.h)

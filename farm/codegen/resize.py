@@ -17,6 +17,7 @@ from farm.codegen.ops.float_resample import Taps
 from farm.codegen.source import Node, UnsupportedOperator
 
 Floats = NDArray[np.float64]
+_HAIR = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +105,9 @@ class _Spot:
 
     @property
     def length(self) -> float:
-        """Outputs before they were rounded to an integer."""
-        return self.inputs * self.scale
+        """Outputs before they were rounded; a float32 scale may miss an integer by a hair."""
+        length = self.inputs * self.scale
+        return float(round(length)) if abs(length - round(length)) < _HAIR else length
 
 
 def _mode(node: Node) -> str:

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.candidate import (
+    CalibrationMethod,
     Candidate,
+    CPackage,
+    CPackageEmulated,
     DynamicInt8,
     Fake,
     FloatType,
@@ -73,7 +76,10 @@ class TestText:
     [
         ("not json", "file.json is not a candidate: at the top level: Invalid JSON"),
         ("[]", "file.json is not a candidate: at the top level: "),
-        ('{"engine": {"kind": "warp"}}', "at engine: unknown kind 'warp'; known are 'onnxruntime-cpu', "),
+        (
+            '{"engine": {"kind": "warp"}}',
+            "at engine: unknown kind 'warp'; known are 'onnxruntime-cpu', ",
+        ),
         ('{"engine": {"kind": "openvino", "speed": 1}}', "at engine.openvino.speed: Unexpected"),
         ('{"precision": {"float_type": "float8"}}', "at precision.float_type: Input should be"),
         ('{"engine": {"threads": "many", "kind": "openvino"}}', "at engine.openvino.threads: "),
@@ -84,6 +90,42 @@ def test_what_is_no_candidate_says_where(text, message):
         from_json(text, "file.json")
     assert message in str(caught.value)
     assert "`farm results --format json` shows candidates" in str(caught.value)
+
+
+class TestPackages:
+    INT8 = Precision(quantization=StaticInt8())
+
+    def test_labels(self):
+        host = Candidate(CPackage(target="avx512-vnni", compiler="gcc"), self.INT8)
+        assert host.label() == "cpackage avx512-vnni gcc int8 per-channel min-max"
+        hexagon = Candidate(CPackageEmulated(target="hexagon-v67"))
+        assert hexagon.label() == "cpackage hexagon-v67 float32"
+
+    def test_only_the_emulated_ones_are_counted(self):
+        assert Candidate(CPackageEmulated()).is_counted
+        assert not Candidate(CPackage()).is_counted
+        assert not Candidate().is_counted
+
+    def test_text_and_back(self):
+        for candidate in (
+            Candidate(CPackage(compiler="clang"), self.INT8),
+            Candidate(CPackageEmulated()),
+        ):
+            assert from_json(to_json(candidate)) == candidate
+
+    def test_a_compiler_that_is_none(self):
+        with pytest.raises(CandidateError, match=r"at engine\.cpackage\.compiler: Input"):
+            from_json('{"engine": {"kind": "cpackage", "compiler": "tcc"}}')
+
+
+def test_ids_that_stores_hold_stay_the_same():
+    entropy = StaticInt8(calibration=CalibrationMethod.ENTROPY, keep_float=("a",))
+    candidates = (
+        Candidate(),
+        Candidate(OpenVino(threads=2), Precision(FloatType.BFLOAT16)),
+        Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=entropy), rewritten=True),
+    )
+    assert [c.id for c in candidates] == ["317c6e9147c4", "a0b8e84f7e2b", "2faaaf3afbe6"]
 
 
 class TestFile:

@@ -15,7 +15,7 @@ from farm.candidate import (
     WeightOnlyInt4,
 )
 from farm.device import PowerFigures, load_profiles
-from farm.energy import Work, modelled_energy
+from farm.energy import Work, counted_energy, modelled_energy
 from farm.units import Bytes, Seconds
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -52,6 +52,13 @@ def test_arithmetic_without_a_figure_is_priced_as_float32():
     power = PowerFigures(0.0, 0.0, {"float32": 8.0}, "one figure")
     candidate = Candidate(precision=Precision(quantization=StaticInt8()))
     assert modelled_energy(power, WORK, candidate, Seconds(1.0)) == 800
+
+
+def test_counted_packets_are_priced_one_by_one():
+    power = PowerFigures(
+        2.0, 9.0, {"int8": 9.0}, "", joules_per_packet=3.0, joules_per_vector_instruction=5.0
+    )
+    assert counted_energy(power, 10, 4, Seconds(0.5)) == 2.0 * 0.5 + 10 * 3.0 + 4 * 5.0
 
 
 def test_a_profile_without_figures_has_static_energy_only():

@@ -39,6 +39,7 @@ def test_the_object_of_a_run() -> None:
     assert cpu["accuracy"] == {
         "metric": "top1",
         "baseline": 0.93,
+        "original": 0.93,
         "winner": 0.925,
         "samples": 240,
         "on_real_data": True,

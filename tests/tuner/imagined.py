@@ -48,6 +48,7 @@ from workers.protocol import Sample
 
 BASELINE = Candidate(Fake())
 DEVICE = "fake"
+SECONDS_PER_PACKET = 1e-9
 POWER = PowerFigures(static_watts=1.0, joules_per_byte=0.0, joules_per_mac={}, source="invented")
 
 
@@ -57,6 +58,7 @@ class Traits:
 
     accuracy, confirmed: on the search part and on the confirmation part.
     outcome: of its trials. fails_in_block, fails_in_detail: crashes there, blocks from 0.
+    message: what its trials say where they are not ok. A rejected one is measured all the same.
     """
 
     seconds: float = 1e-3
@@ -64,6 +66,7 @@ class Traits:
     accuracy: float | None = None
     confirmed: float | None = None
     outcome: Outcome = Outcome.OK
+    message: str = "as imagined."
     fails_in_block: int | None = None
     fails_in_detail: bool = False
 
@@ -100,7 +103,9 @@ class ImaginedExecutor:
             if traits.fails_in_block is not None and done >= traits.fails_in_block:
                 failures[member.trial_id] = Failure(Outcome.OUT_OF_MEMORY, "it leaked.")
                 continue
-            seconds = traits.seconds * self._noise(member.trial_id, done)
+            seconds = traits.seconds
+            if not member.candidate.is_counted:
+                seconds *= self._noise(member.trial_id, done)
             samples[member.trial_id] = Sample(seconds, 10, seconds, 0)
             peaks[member.trial_id] = traits.peak
         return BlockReport(1.7e9, samples, peaks, failures, 2e-3)
@@ -110,6 +115,8 @@ class ImaginedExecutor:
         traits = self._traits(job.trial.candidate)
         if traits.fails_in_detail:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
+        if job.trial.candidate.is_counted:
+            return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
         singles = tuple(traits.seconds * self._noise(job.trial.trial_id, i) for i in range(100))
         return (
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
@@ -146,18 +153,27 @@ class ImaginedExecutor:
 
     def _report(self, job: TrialJob) -> TrialReport:
         traits = self._traits(job.candidate)
-        if traits.outcome is not Outcome.OK:
-            return TrialReport(job.trial_id, traits.outcome, "as imagined.")
+        if traits.outcome not in (Outcome.OK, Outcome.REJECTED):
+            return TrialReport(job.trial_id, traits.outcome, traits.message)
+        ok, counted = traits.outcome is Outcome.OK, job.candidate.is_counted
+        method = Method.MODELLED if counted else Method.MEASURED
         self.alive.add(job.trial_id)
         accuracy = traits.confirmed if job.part is Part.CONFIRMATION else traits.accuracy
         measured = [
-            Measurement(Metric.LATENCY, traits.seconds, Method.MEASURED),
+            Measurement(Metric.LATENCY, traits.seconds, method),
             Measurement(Metric.PEAK_MEMORY, float(traits.peak), Method.MEASURED),
         ]
         if accuracy is not None:
             measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
+        if counted:
+            packets = traits.seconds / SECONDS_PER_PACKET
+            measured.append(Measurement(Metric.PACKETS, packets, Method.EMULATED))
         return TrialReport(
-            job.trial_id, Outcome.OK, measurements=tuple(measured), assignment={"fake": 1}
+            job.trial_id,
+            traits.outcome,
+            "" if ok else traits.message,
+            measurements=tuple(measured),
+            assignment={"fake": 1},
         )
 
     def _traits(self, candidate: Candidate) -> Traits:
@@ -215,6 +231,7 @@ class Imagined:
     constraints: Constraints = field(default_factory=Constraints)
     budget: Budget = field(default_factory=lambda: Budget(1e6))
     max_trials: int = 0
+    baselines: Sequence[Candidate] = (BASELINE,)
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -234,7 +251,7 @@ class Imagined:
             self.track,
             self.events.append,
         )
-        return search.run([BASELINE], self.max_trials)
+        return search.run(self.baselines, self.max_trials)
 
     def confirm(self, found: Found) -> Confirmed:
         confirmation = Confirmation(

@@ -30,22 +30,22 @@ def entry(candidate: Candidate = PLAIN, **values: float) -> Entry:
 
 
 def test_scores() -> None:
-    assert scorer().of_sample(Candidate(), SAMPLE) == 2e-3
-    assert scorer(Objective.MEMORY).of_sample(Candidate(), SAMPLE) == 3 << 20
+    assert scorer().of_sample(entry(), SAMPLE) == 2e-3
+    assert scorer(Objective.MEMORY).of_sample(entry(), SAMPLE) == 3 << 20
     joules = 10.0 * 2e-3 + 1e6 * 4e-12 + 1200 * 1e-9
-    assert scorer(Objective.ENERGY).of_sample(Candidate(), SAMPLE) == pytest.approx(joules)
+    assert scorer(Objective.ENERGY).of_sample(entry(), SAMPLE) == pytest.approx(joules)
 
 
 def test_quantised_arithmetic_costs_less() -> None:
     int8 = Candidate(precision=Precision(quantization=StaticInt8()))
     joules = 10.0 * 2e-3 + 1e6 * 1e-12 + 300 * 1e-9
-    assert scorer(Objective.ENERGY).of_sample(int8, SAMPLE) == pytest.approx(joules)
+    assert scorer(Objective.ENERGY).of_sample(entry(int8), SAMPLE) == pytest.approx(joules)
 
 
 def test_no_memory_at_all_is_one_page() -> None:
     """A ratio needs two positive numbers."""
     nothing = BlockSample("t", 1.0, 1.0, 1, 0, None)
-    assert scorer(Objective.MEMORY).of_sample(Candidate(), nothing) == 4096
+    assert scorer(Objective.MEMORY).of_sample(entry(), nothing) == 4096
 
 
 def test_the_first_look() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.candidate import (
+    CalibrationMethod,
     Candidate,
+    CPackage,
+    CPackageEmulated,
     DynamicInt8,
     FloatType,
     OpenVino,
@@ -17,7 +21,7 @@ from farm.candidate import (
 )
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tuner.history import Entry
-from tuner.propose import Proposer, Stage
+from tuner.propose import Proposal, Proposer, Stage
 from tuner.space import Space
 
 SPACE = Space(
@@ -202,3 +206,79 @@ def test_a_change_among_the_settings_does_not_start_all_precisions_again() -> No
 
 def _dynamic(tried: Entry) -> bool:
     return isinstance(tried.candidate.precision.quantization, DynamicInt8)
+
+
+class TestPackages:
+    ENGINES = (
+        CPackage(target="avx2", compiler="zig"),
+        CPackage(target="avx2", compiler="gcc"),
+        CPackage(target="portable", compiler="zig"),
+    )
+    SPACE = replace(SPACE, engines=(*SPACE.engines, "cpackage"), packages=ENGINES)
+    INT8 = Precision(quantization=StaticInt8())
+    FIRST = (Candidate(ENGINES[0], INT8), Candidate(ENGINES[1], INT8))
+
+    def propose(self, history: list[Entry], space: Space = SPACE) -> Proposal:
+        return proposer(space).propose(history, 50)
+
+    def after(self, **options: Any) -> Proposal:
+        """What is proposed when the first package ended like this."""
+        failed = entry(self.FIRST[0], None, **options)
+        return self.propose([*engines_tried(), failed])
+
+    def test_come_after_the_engines(self) -> None:
+        assert self.propose([entry(SPACE.baseline(), 1.0)]).stage is Stage.ENGINES
+        proposal = self.propose(engines_tried())
+        assert proposal.stage is Stage.PACKAGES
+        methods = (CalibrationMethod.ENTROPY, CalibrationMethod.PERCENTILE)
+        int8 = [Precision(quantization=StaticInt8(calibration=m)) for m in methods]
+        others = [Candidate(self.ENGINES[0], precision) for precision in (*int8, Precision())]
+        assert proposal.candidates == (*self.FIRST, *others)
+
+    def test_of_a_large_model_come_after_the_precisions(self) -> None:
+        space = replace(self.SPACE, small=False)
+        history = engines_tried()
+        assert self.propose(history, space).stage is Stage.PRECISION
+        history = precisions_tried(history, 0.8)
+        assert self.propose(history, space).stage is Stage.PACKAGES
+
+    def test_the_rest_is_by_the_better_compiler(self) -> None:
+        history = [*engines_tried(), entry(self.FIRST[0], 0.5), entry(self.FIRST[1], 0.4)]
+        assert {c.engine for c in self.propose(history).candidates} == {self.ENGINES[1]}
+
+    def test_what_the_generator_does_not_support_ends_them(self) -> None:
+        message = "The code generator does not support operator 'x' (LSTM) of this type."
+        failed = {"outcome": Outcome.COMPILE_ERROR, "message": message}
+        assert self.after(**failed).stage is Stage.PRECISION
+
+    def test_a_compiler_that_fails_twice_is_given_up(self) -> None:
+        failed = {"outcome": Outcome.COMPILE_ERROR, "message": "The compiler zig failed: x."}
+        proposal = self.after(**failed)
+        assert self.ENGINES[0] in {c.engine for c in proposal.candidates}
+        (entropy,) = (c for c in proposal.candidates if "entropy" in c.label())
+        entries = [entry(c, None, **failed) for c in (self.FIRST[0], entropy)]
+        again = self.propose([*engines_tried(), *entries])
+        assert {c.engine for c in again.candidates} == {self.ENGINES[1]}
+
+    def test_what_is_too_large_or_slow_in_one_precision_may_not_be_in_another(self) -> None:
+        for outcome in (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY):
+            (proposed,) = self.after(outcome=outcome, message="").candidates
+            assert proposed.precision == Precision()
+
+    def test_rejected_ones_do_not_stop_the_others(self) -> None:
+        proposal = self.after(outcome=Outcome.REJECTED, message="4 bytes more.")
+        assert self.FIRST[1] in proposal.candidates
+
+    def test_a_dsp_has_nothing_else(self) -> None:
+        engine = CPackageEmulated()
+        space = Space(("cpackage-emulated",), 2, quantizable=SPACE.quantizable, packages=(engine,))
+        first, *others = space.baselines()
+        assert first == space.baseline() == Candidate(engine)
+        proposal = self.propose([entry(first, 1.0)], space)
+        assert (proposal.stage, proposal.candidates) == (Stage.PACKAGES, tuple(others))
+        assert others[0] == Candidate(engine, self.INT8)
+        history = [entry(first, 1.0), *(entry(c, 0.1) for c in others)]
+        repairs = self.propose(history, space)
+        assert repairs.stage is Stage.REPAIR
+        history += [entry(c, 0.2) for c in repairs.candidates]
+        assert self.propose(history, space).stage is Stage.EXHAUSTED

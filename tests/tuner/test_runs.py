@@ -19,6 +19,7 @@ from tuner.request import TuneRequest
 from tuner.runs import Memory, check_request, new_run_name, resume_run, start_run
 
 PROFILES = load_profiles()
+PROFILES |= {"gone": replace(PROFILES["fake"], name="gone", interpreter="/nowhere/python")}
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_profile_that_went(empty: Store, request_: TuneRequest) -> None:
 
 
 def test_a_device_that_is_missing_is_no_error_unless_asked(request_: TuneRequest) -> None:
-    asked = replace(request_, devices=("fake", "dsp"))
+    asked = replace(request_, devices=("fake", "gone"))
     assert len(check_request(asked, PROFILES).profiles) == 2
-    with pytest.raises(OptionError, match=r"dsp: .*remedy"):
+    with pytest.raises(OptionError, match=r"gone: .*remedy"):
         check_request(asked, PROFILES, require_all=True)

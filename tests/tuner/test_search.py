@@ -8,13 +8,24 @@ import pytest
 
 from db.records import Phase
 from db.store import Store
-from farm.candidate import Candidate, DynamicInt8, Fake, FloatType, Precision, StaticInt8
+from farm.candidate import (
+    CalibrationMethod,
+    Candidate,
+    CPackageEmulated,
+    DynamicInt8,
+    Fake,
+    FloatType,
+    Precision,
+    StaticInt8,
+)
 from farm.errors import InfrastructureError
-from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.measurement import Estimate, Measurement, Method, Metric, Outcome
 from tests.db.samples import RUN
 from tests.tuner.imagined import (
     BASELINE,
     DEVICE,
+    POWER,
+    SECONDS_PER_PACKET,
     CountedBudget,
     Imagined,
     ImaginedExecutor,
@@ -264,3 +275,86 @@ def test_a_run_killed_in_the_final_race_may_search_on(store: Store) -> None:
     found, confirmed = Imagined(store, ImaginedExecutor(), many).run()
     assert confirmed.winner.candidate == many[7]
     assert count_outcomes(found.entries) == {Outcome.OK: 9}, "nobody is taken for failed"
+
+
+class TestCounted:
+    """Devices whose packets are counted: no noise at all, and limits that the baseline breaks."""
+
+    FLOAT, INT8, ENTROPY = (
+        Candidate(CPackageEmulated()),
+        Candidate(CPackageEmulated(), Precision(quantization=StaticInt8())),
+        Candidate(
+            CPackageEmulated(),
+            Precision(quantization=StaticInt8(calibration=CalibrationMethod.ENTROPY)),
+        ),
+    )
+    TOO_LARGE = Traits(
+        1e-2, accuracy=0.95, confirmed=0.94, outcome=Outcome.REJECTED, message="6656 bytes more."
+    )
+
+    def imagined(self, store: Store, traits: dict[Candidate, Traits], **options) -> Imagined:
+        executor = ImaginedExecutor(traits)
+        baselines = (self.FLOAT, self.INT8, self.ENTROPY)
+        return Imagined(store, executor, baselines, baselines=baselines, **options)
+
+    def test_two_blocks_without_noise_decide(self, store: Store) -> None:
+        traits = {self.FLOAT: Traits(1e-2), self.INT8: Traits(1e-4), self.ENTROPY: Traits(2e-4)}
+        imagined = self.imagined(store, traits)
+        found, confirmed = imagined.run()
+        assert [e.candidate for e in found.finalists] == [self.INT8, self.ENTROPY]
+        assert found.finalists[0].ratio == pytest.approx(0.01)
+        races = {b.race for b in store.blocks(RUN.name, DEVICE)}
+        assert imagined.executor.calls.count("block") == 2 * len(races)
+        assert confirmed.verdict is Verdict.IMPROVED
+        assert confirmed.ratio == Estimate(*[pytest.approx(100.0)] * 3)
+        assert confirmed.winner.measurements[Metric.LATENCY].method is Method.MODELLED
+        assert Metric.LATENCY_P99 not in confirmed.winner.measurements
+
+    def test_equals_are_no_gain(self, store: Store) -> None:
+        traits = {self.FLOAT: Traits(1e-3), self.INT8: Traits(1e-3), self.ENTROPY: Traits(1e-3)}
+        _, confirmed = self.imagined(store, traits).run()
+        assert confirmed.verdict is Verdict.NO_GAIN
+
+    def test_energy_is_that_of_the_packets(self, store: Store) -> None:
+        _, confirmed = self.imagined(store, {self.INT8: Traits(1e-4)}).run()
+        packets = 1e-4 / SECONDS_PER_PACKET
+        assert confirmed.winner.value(Metric.PACKETS) == pytest.approx(packets)
+        watts = POWER.static_watts
+        assert confirmed.winner.value(Metric.ENERGY) == pytest.approx(watts * 1e-4)
+
+    def test_the_first_that_fits_is_the_baseline(self, store: Store) -> None:
+        traits = {
+            self.FLOAT: self.TOO_LARGE,
+            self.INT8: Traits(2e-4, accuracy=0.948, confirmed=0.938),
+            self.ENTROPY: Traits(1e-4, accuracy=0.947, confirmed=0.937),
+        }
+        found, confirmed = self.imagined(store, traits).run()
+        assert (found.baseline.candidate, found.original.candidate) == (self.INT8, self.FLOAT)
+        assert found.original.message == "6656 bytes more."
+        assert confirmed.winner.candidate == self.ENTROPY
+        assert confirmed.original.value(Metric.ACCURACY) == 0.94
+        assert confirmed.ratio is not None
+        assert confirmed.ratio.value == pytest.approx(2.0)
+
+    def test_accuracy_is_held_against_what_does_not_fit(self, store: Store) -> None:
+        traits = {
+            self.FLOAT: self.TOO_LARGE,
+            self.INT8: Traits(1e-4, accuracy=0.90, confirmed=0.90),
+            self.ENTROPY: Traits(2e-4, accuracy=0.949, confirmed=0.939),
+        }
+        _, confirmed = self.imagined(store, traits).run()
+        assert confirmed.verdict is Verdict.WITHIN_LIMITS, "and the baseline is not"
+        assert confirmed.winner.candidate == self.ENTROPY
+
+    def test_where_nothing_fits_the_last_sentence_is_the_nearest(self, store: Store) -> None:
+        rejected = Traits(outcome=Outcome.REJECTED, message="3 bytes more.")
+        traits = {self.FLOAT: self.TOO_LARGE, self.INT8: rejected, self.ENTROPY: rejected}
+        with pytest.raises(InfrastructureError, match=r"measured \(rejected\): 3 bytes more\."):
+            self.imagined(store, traits).run()
+
+    def test_what_cannot_be_compiled_makes_no_room(self, store: Store) -> None:
+        failed = Traits(outcome=Outcome.COMPILE_ERROR, message="does not support LSTM.")
+        imagined = self.imagined(store, {self.FLOAT: failed})
+        with pytest.raises(InfrastructureError, match="does not support LSTM"):
+            imagined.run()
+        assert len(imagined.executor.trials) == 1

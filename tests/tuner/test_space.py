@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from farm.candidate import (
     Candidate,
+    CPackage,
     DynamicInt8,
     Fake,
     FloatType,
@@ -19,8 +20,9 @@ from farm.candidate import (
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.units import Bytes
 from tests.tuner.test_propose import SPACE
-from tuner.space import Space, with_keep_float
+from tuner.space import MOST_WEIGHTS, SMALL_MACS, Space, fitted, with_keep_float
 
 
 @pytest.mark.parametrize(
@@ -91,3 +93,58 @@ def test_kept_operators_are_sorted() -> None:
     candidate = Candidate(precision=Precision(quantization=StaticInt8()))
     kept = with_keep_float(candidate, ("b", "a")).precision.quantization
     assert kept == StaticInt8(keep_float=("a", "b"))
+
+
+class TestPackages:
+    ENGINES = (CPackage(target="avx2"), CPackage(target="avx2", compiler="gcc"))
+    SPACE = replace(SPACE, engines=(*SPACE.engines, "cpackage"), packages=ENGINES)
+
+    def test_are_no_float_engines(self) -> None:
+        assert self.SPACE.float_engines() == SPACE.float_engines()
+        assert self.SPACE.baselines() == (SPACE.baseline(),)
+
+    def test_precisions_are_per_channel_or_float(self) -> None:
+        *int8, last = self.SPACE.precisions(self.ENGINES[0])
+        assert last == Precision()
+        assert [p.label() for p in int8] == [
+            "int8 per-channel min-max",
+            "int8 per-channel entropy",
+            "int8 per-channel percentile",
+        ]
+
+    def test_of_a_quantised_model_there_is_one_precision(self) -> None:
+        space = replace(self.SPACE, quantizable={})
+        assert space.package_precisions() == (Precision(),)
+
+    def test_neighbours_have_another_compiler_or_calibration(self) -> None:
+        int8 = Candidate(self.ENGINES[0], Precision(quantization=StaticInt8()))
+        space = replace(self.SPACE, rewritable=True)
+        labels = {near.label() for near in space.neighbours(int8)}
+        assert labels == {
+            "cpackage avx2 gcc int8 per-channel min-max",
+            "cpackage avx2 zig int8 per-channel entropy",
+            "cpackage avx2 zig int8 per-channel percentile",
+        }
+
+    def test_what_packages_do_not_offer(self) -> None:
+        engine = self.ENGINES[0]
+        for precision in (
+            Precision(FloatType.BFLOAT16),
+            Precision(quantization=DynamicInt8()),
+            Precision(quantization=StaticInt8(per_channel=False)),
+        ):
+            assert not self.SPACE.offers(Candidate(engine, precision))
+        assert not self.SPACE.offers(Candidate(engine, rewritten=True))
+
+    def test_of_large_models_wait_or_are_left_out(self) -> None:
+        small, none = fitted(self.SPACE, SMALL_MACS, Bytes(4 * MOST_WEIGHTS))
+        assert small.small
+        assert none == ()
+        assert not fitted(self.SPACE, SMALL_MACS + 1, Bytes(0))[0].small
+        space, notes = fitted(self.SPACE, 1, Bytes(4 * MOST_WEIGHTS + 4))
+        assert space.packages == ()
+        (note,) = notes
+        assert note == (
+            "Compiled packages were not tried: the model has 8.00 MiB of weights in int8, and C "
+            "with more than 8.00 MiB takes minutes to compile."
+        )

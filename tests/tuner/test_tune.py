@@ -26,12 +26,13 @@ from tuner.tune import tune_run
 
 PROFILES = load_profiles()
 PROFILES |= {"other": replace(PROFILES["fake"], name="other")}
+PROFILES |= {"gone": replace(PROFILES["fake"], name="gone", interpreter="/nowhere/python")}
 
 
 @pytest.fixture
 def request_(tmp_path: Path) -> TuneRequest:
     furnish(tmp_path)
-    return TuneRequest(str(tmp_path / "model.onnx"), ("fake", "dsp", "other"))
+    return TuneRequest(str(tmp_path / "model.onnx"), ("fake", "gone", "other"))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_every_device_gets_a_result(empty: Store, request_: TuneRequest) -> None
     executor = ImaginedExecutor()
     events: list[Event] = []
     result = tune(empty, request_, executor, events)
-    assert [d.device for d in result.devices] == ["fake", "dsp", "other"]
+    assert [d.device for d in result.devices] == ["fake", "gone", "other"]
     assert [d.status for d in result.devices] == [
         Status.TUNED,
         Status.UNAVAILABLE,
@@ -77,7 +78,7 @@ def test_every_device_gets_a_result(empty: Store, request_: TuneRequest) -> None
 
 def test_nothing_there_starts_nothing(empty: Store, request_: TuneRequest) -> None:
     executor = ImaginedExecutor()
-    result = tune(empty, replace(request_, devices=("dsp",)), executor)
+    result = tune(empty, replace(request_, devices=("gone",)), executor)
     assert not result.any_tuned
     assert not executor.closed, "it was never opened"
     assert empty.run(result.run).status is RunStatus.FAILED
@@ -111,7 +112,7 @@ def test_an_interruption_keeps_the_devices_that_are_done(
     executor.interrupt_at = len(whole.calls) + 9
     result = tune(empty, request_, executor)
     assert result.interrupted
-    assert [d.device for d in result.devices] == ["fake", "dsp"]
+    assert [d.device for d in result.devices] == ["fake", "gone"]
     assert empty.run(result.run).status is RunStatus.INTERRUPTED
     again = ImaginedExecutor()
     opened = resume_run(empty, result.run, PROFILES)

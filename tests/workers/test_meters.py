@@ -137,11 +137,11 @@ class TestLatency:
     def test_throughput_counts_the_runs_of_all_callers(self):
         class Sleeping(ScriptedSession):
             def timed(self, loops: int) -> int:
-                time.sleep(0.01)
-                return 1
+                time.sleep(0.01 * loops)
+                return 10_000_000 * loops
 
-        one = latency.throughput(Sleeping([1.0]), 1, 0.2)
-        two = latency.throughput(Sleeping([1.0]), 2, 0.2)
+        one = latency.throughput([Sleeping([1.0])], 0.2)
+        two = latency.throughput([Sleeping([1.0])] * 2, 0.2)
         assert 20 < one <= 105
         assert two > 1.4 * one
 

@@ -27,6 +27,7 @@ from farm.candidate import (
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests import models
+from tests.openvino import require_openvino
 from tests.workers import samples
 from tests.workers.processes import children, small_disk, wait_until
 from tests.workers.samples import fake, job
@@ -70,6 +71,8 @@ class TestTrial:
         ids=lambda candidate: candidate.label(),
     )
     def test_of_a_convolutional_network(self, worker, candidate):
+        if isinstance(candidate.engine, OpenVino):
+            require_openvino()
         worker.prepare(samples.workload(samples.named_conv_net()))
         report = worker.run_trial(job(candidate))
         assert report.outcome is Outcome.OK, report.message
@@ -156,6 +159,7 @@ class TestTrial:
 
     def test_without_a_reference_the_message_says_whose_fault_it_is(self, worker):
         """A model that no engine runs: the index is out of range."""
+        require_openvino()
         indices = {"far": np.array([99])}
         node = onnx.helper.make_node("Gather", ["x", "far"], ["y"], name="pick", axis=1)
         proto = models.build(
@@ -172,6 +176,7 @@ class TestTrial:
 
 class TestArtifacts:
     def test_candidates_that_differ_in_run_time_options_share_one(self, worker):
+        require_openvino()
         worker.prepare(samples.workload(models.mlp()))
         engines = (
             OnnxRuntimeCpu(threads=1),

@@ -73,7 +73,8 @@ FARM_INLINE void copy_words(uint8_t *to, const uint8_t *from, int32_t words, int
     for (int32_t i = 0; i < words; i += LANES) {
         Bytes v = bytes_load_apart(from + i * stride * 4);
         if (stride == 2) {
-            v = bytes_even(v, bytes_load_apart(from + (i * 2 + LANES) * 4));
+            int32_t is_half = words - i <= LANES / 2;
+            v = bytes_even(v, is_half ? v : bytes_load_apart(from + (i * 2 + LANES) * 4));
         }
         bytes_store(to + i * 4, v);
     }

@@ -40,6 +40,36 @@ FARM_INLINE void store_output(Bytes result, const uint8_t *skip, uint8_t *y, int
     }
 }
 
+/* Where a tile's vector begins. One that would end outside begins earlier: some positions are then
+ * computed twice, which does not matter unless a skip was added to them already. */
+FARM_INLINE int32_t vector_start(int32_t v, int32_t positions, ConvOutput output) {
+    const int32_t at = v * LANES;
+    return output.has_skip || positions < LANES ? at : int_min(at, positions - LANES);
+}
+
+/* The sums of four output channels and `vectors` vectors of positions start with the bias. */
+FARM_INLINE void start_tile(Words sum[4][TILE], ConvChannels channels, const int32_t vectors) {
+    for (int32_t o = 0; o < 4; o++) {
+        for (int32_t v = 0; v < vectors; v++) {
+            sum[o][v] = words_fill(channels.bias[o]);
+        }
+    }
+}
+
+/* And end in y; the last vector may have less than LANES positions. */
+FARM_INLINE void store_tile(Words sum[4][TILE], ConvChannels channels, const uint8_t *skip,
+                            uint8_t *y, int32_t positions, const int32_t vectors,
+                            ConvOutput output) {
+    for (int32_t v = 0; v < vectors; v++) {
+        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
+                                   channels.multiplier, output.shift, output.post_shift,
+                                   output.lowest, output.highest);
+        int32_t at = vector_start(v, positions, output);
+        int32_t left = v + 1 < vectors ? LANES : positions - at;
+        store_output(result, skip + at * 4, y + at * 4, left, output);
+    }
+}
+
 /* Four output channels of `vectors` vectors of positions, starting `offset` bytes into the
  * columns; the last vector may have less than LANES positions. */
 FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels channels,
@@ -47,17 +77,13 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
                            const int32_t vectors, ConvOutput output) {
     const int32_t *weights = channels.weights;
     Words sum[4][TILE];
-    for (int32_t o = 0; o < 4; o++) {
-        for (int32_t v = 0; v < vectors; v++) {
-            sum[o][v] = words_fill(channels.bias[o]);
-        }
-    }
+    start_tile(sum, channels, vectors);
     for (int32_t plane = 0; plane < columns.planes; plane++) {
         const uint8_t *x = columns.start + plane * columns.plane_bytes + offset;
         for (int32_t tap = 0; tap < columns.taps; tap++) {
             Bytes words[TILE];
             for (int32_t v = 0; v < vectors; v++) {
-                words[v] = bytes_load_apart(x + v * LANES * 4);
+                words[v] = bytes_load_apart(x + vector_start(v, positions, output) * 4);
             }
             for (int32_t o = 0; o < 4; o++) {
                 for (int32_t v = 0; v < vectors; v++) {
@@ -68,14 +94,7 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
             weights += 4;
         }
     }
-    for (int32_t v = 0; v < vectors; v++) {
-        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
-                                   channels.multiplier, output.shift, output.post_shift,
-                                   output.lowest, output.highest);
-        int32_t at = v * LANES;
-        int32_t left = v + 1 < vectors ? LANES : positions - at;
-        store_output(result, skip + at * 4, y + at * 4, left, output);
-    }
+    store_tile(sum, channels, skip, y, positions, vectors, output);
 }
 
 /* All output channels of one group, for `positions` neighbouring positions. y, skip: the first of

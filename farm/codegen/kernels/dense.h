@@ -6,7 +6,7 @@
 #ifndef FARM_DENSE_H
 #define FARM_DENSE_H
 
-#include "common.h"
+#include "integer.h"
 #include "vector.h"
 
 enum { DENSE_BLOCK = 32, DENSE_VECTORS = DENSE_BLOCK / LANES, DENSE_ROWS = 2 };
@@ -29,13 +29,6 @@ FARM_INLINE uint32_t dense_word(const uint8_t *x, int32_t k, DenseShape shape) {
         }
     }
     return word;
-}
-
-FARM_INLINE uint8_t dense_requantize(int32_t sum, int32_t multiplier, DenseShape shape) {
-    int32_t narrow = int_min(int_max(sum >> shape.shift, -32768), 32767);
-    int32_t high = (narrow * multiplier + (1 << 14)) >> 15;
-    int32_t value = (high + (1 << shape.post_shift >> 1)) >> shape.post_shift;
-    return (uint8_t)int_min(int_max(value, shape.lowest), shape.highest);
 }
 
 /* One block of outputs of `rows` rows, at most DENSE_ROWS; `outputs` of the block exist. */
@@ -64,7 +57,9 @@ FARM_INLINE void dense_tile(const uint8_t *x, const int8_t *weights, const int32
             words_store(sums + v * LANES, sum[r][v]);
         }
         for (int32_t o = 0; o < outputs; o++) {
-            y[r * shape.outputs + o] = dense_requantize(sums[o] + bias[o], multiplier[o], shape);
+            const IntegerRule rule = {shape.shift, multiplier[o], shape.post_shift, shape.lowest,
+                                      shape.highest};
+            y[r * shape.outputs + o] = integer_requantize(sums[o] + bias[o], rule);
         }
     }
 }

@@ -13,7 +13,7 @@
 #include "columns.h"
 #include "conv.h"
 
-enum { DEPTHWISE_TILE = 2 }; /* vectors of positions at once */
+enum { DEPTHWISE_TILE = 2 }; /* vectors of positions at once, at most TILE */
 
 /* Distance of turned planes: whole vectors, with room for one that begins anywhere. */
 FARM_INLINE int32_t turned_bytes(ConvShape shape) {
@@ -80,10 +80,10 @@ FARM_INLINE void build_turned_3(const uint8_t *x, uint8_t *turned, const uint8_t
     const uint8_t *from = x + (top + first - shape.top) * row_bytes;
     fill_turned(turned, 0, first, shape);
     for (int32_t at = 0; at < (last - first) * row_bytes; at += LANES * 4) {
-        Bytes left = bytes_load(from + at - 4), right = bytes_load(from + at + 4);
-        left = bytes_select(bytes_load(masks + at), left, zeros);
-        right = bytes_select(bytes_load(masks + turned_bytes(shape) + at), right, zeros);
-        Quad quad = interleave(left, bytes_load(from + at), right, right);
+        Bytes left = bytes_load_apart(from + at - 4), right = bytes_load_apart(from + at + 4);
+        left = bytes_select(bytes_load_apart(masks + at), left, zeros);
+        right = bytes_select(bytes_load_apart(masks + turned_bytes(shape) + at), right, zeros);
+        Quad quad = interleave(left, bytes_load_apart(from + at), right, right);
         store_turned(turned, first * row_bytes + at, quad, shape);
     }
     fill_turned(turned, last, all - last, shape);
@@ -95,33 +95,22 @@ FARM_INLINE void depthwise_tile(const uint8_t *turned, ConvChannels channels, co
                                 ConvShape shape) {
     const int32_t planes = shape.row_planes * shape.kernel_width;
     const int32_t tap_bytes = shape.tap_rows * shape.out_width * 4;
-    const ConvOutput output = shape.output;
     const int32_t *weights = channels.weights;
-    Words sum[4][DEPTHWISE_TILE];
-    for (int32_t c = 0; c < 4; c++) {
-        for (int32_t v = 0; v < vectors; v++) {
-            sum[c][v] = words_fill(channels.bias[c]);
-        }
-    }
+    Words sum[4][TILE];
+    start_tile(sum, channels, vectors);
     for (int32_t plane = 0; plane < planes; plane++) {
         for (int32_t tap = 0; tap < shape.taps; tap++) {
             for (int32_t c = 0; c < 4; c++) {
                 const uint8_t *x = turned + (plane * 4 + c) * turned_bytes(shape) + tap * tap_bytes;
                 for (int32_t v = 0; v < vectors; v++) {
-                    sum[c][v] = dot(sum[c][v], bytes_load(x + v * LANES * 4), weights[c]);
+                    int32_t at = vector_start(v, positions, shape.output);
+                    sum[c][v] = dot(sum[c][v], bytes_load_apart(x + at * 4), weights[c]);
                 }
             }
             weights += 4;
         }
     }
-    for (int32_t v = 0; v < vectors; v++) {
-        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
-                                   channels.multiplier, output.shift, output.post_shift,
-                                   output.lowest, output.highest);
-        int32_t at = v * LANES;
-        int32_t left = v + 1 < vectors ? LANES : positions - at;
-        store_output(result, skip + at * 4, y + at * 4, left, output);
-    }
+    store_tile(sum, channels, skip, y, positions, vectors, shape.output);
 }
 
 /* Outputs of one block from its turned planes. */

@@ -28,36 +28,34 @@ FARM_INLINE uint8_t weighted_value(int32_t a, int32_t b, SumRule r) {
                                   r.highest);
 }
 
-FARM_INLINE Bytes weighted_vector(const uint8_t *a, const uint8_t *b, SumRule r) {
-    return add_weighted_bytes(bytes_load(a), bytes_load(b), r.first, r.second, r.offset, r.shift,
-                              r.lowest, r.highest);
+/* A vector of an operand that runs along, or of the same element again and again. */
+FARM_INLINE Bytes operand_vector(const uint8_t *x, int32_t i, int32_t stride) {
+    return stride == 0 ? bytes_fill(*x) : bytes_load(x + i);
 }
 
-/* Both operands run along; reads up to one vector past their ends. */
-FARM_INLINE void weighted_row(const uint8_t *a, const uint8_t *b, uint8_t *y, int32_t size,
-                              SumRule r) {
-    int32_t i = 0;
-    for (; i + VECTOR_BYTES <= size; i += VECTOR_BYTES) {
-        bytes_store(y + i, weighted_vector(a + i, b + i, r));
+/* Stores the words that are left of `size` bytes, at most a vector; returns how far that goes. */
+FARM_INLINE int32_t store_words(uint8_t *y, Bytes v, int32_t i, int32_t size) {
+    if (size - i >= VECTOR_BYTES) {
+        bytes_store(y + i, v);
+        return i + VECTOR_BYTES;
     }
-    if (size - i >= 4) {
-        bytes_store_part(y + i, weighted_vector(a + i, b + i, r), (size - i) / 4);
-        i = size & ~3;
+    bytes_store_part(y + i, v, (size - i) / 4);
+    return size & ~3;
+}
+
+/* One row; reads up to one vector past the operands' ends. */
+FARM_INLINE void weighted_row(const uint8_t *a, const uint8_t *b, uint8_t *y, BroadcastLoops n,
+                              SumRule r) {
+    const int32_t size = n.length[3], a_stride = n.a_stride[3], b_stride = n.b_stride[3];
+    int32_t i = 0;
+    while (size - i >= 4) {
+        Bytes first = operand_vector(a, i, a_stride), second = operand_vector(b, i, b_stride);
+        Bytes sums = add_weighted_bytes(first, second, r.first, r.second, r.offset, r.shift,
+                                        r.lowest, r.highest);
+        i = store_words(y, sums, i, size);
     }
     for (; i < size; i++) {
-        y[i] = weighted_value(a[i], b[i], r);
-    }
-}
-
-FARM_INLINE void weighted_loop(const uint8_t *a, const uint8_t *b, uint8_t *y, BroadcastLoops n,
-                               SumRule r) {
-    if (n.a_stride[3] == 1 && n.b_stride[3] == 1) {
-        weighted_row(a, b, y, n.length[3], r);
-        return;
-    }
-    EACH_ALONE
-    for (int32_t i = 0; i < n.length[3]; i++) {
-        y[i] = weighted_value(a[i * n.a_stride[3]], b[i * n.b_stride[3]], r);
+        y[i] = weighted_value(a[i * a_stride], b[i * b_stride], r);
     }
 }
 
@@ -67,9 +65,9 @@ FARM_INLINE void weighted_add(const uint8_t *a, const uint8_t *b, uint8_t *y, We
     for (int32_t i = 0; i < n.length[0]; i++) {
         for (int32_t j = 0; j < n.length[1]; j++) {
             for (int32_t k = 0; k < n.length[2]; k++) {
-                weighted_loop(a + i * n.a_stride[0] + j * n.a_stride[1] + k * n.a_stride[2],
-                              b + i * n.b_stride[0] + j * n.b_stride[1] + k * n.b_stride[2], y, n,
-                              s.rule);
+                weighted_row(a + i * n.a_stride[0] + j * n.a_stride[1] + k * n.a_stride[2],
+                             b + i * n.b_stride[0] + j * n.b_stride[1] + k * n.b_stride[2], y, n,
+                             s.rule);
                 y += n.length[3];
             }
         }
@@ -82,10 +80,52 @@ typedef struct {
     int32_t a_zero, b_zero, offset;
 } ProductShape;
 
-FARM_INLINE void product_loop(const uint8_t *a, const uint8_t *b, uint8_t *y, ProductShape s) {
+#ifdef __HVX__
+
+/* Products come apart by their places in a word, as accumulators of four channels would. */
+FARM_INLINE Bytes product_vector(Bytes a, Bytes b, ProductShape s) {
+    const int16_t m = (int16_t)s.rule.multiplier, multipliers[4] = {m, m, m, m};
+    const HVX_Vector a_zero = Q6_Vh_vsplat_R(s.a_zero), b_zero = Q6_Vh_vsplat_R(s.b_zero);
+    const HVX_VectorPair a_wide = Q6_Wuh_vzxt_Vub(a), b_wide = Q6_Wuh_vzxt_Vub(b);
+    const HVX_VectorPair even = Q6_Ww_vmpy_VhVh(Q6_Vh_vsub_VhVh(Q6_V_lo_W(a_wide), a_zero),
+                                                Q6_Vh_vsub_VhVh(Q6_V_lo_W(b_wide), b_zero));
+    const HVX_VectorPair odd = Q6_Ww_vmpy_VhVh(Q6_Vh_vsub_VhVh(Q6_V_hi_W(a_wide), a_zero),
+                                               Q6_Vh_vsub_VhVh(Q6_V_hi_W(b_wide), b_zero));
+    const HVX_Vector offset = words_fill(s.offset);
+    return requantize4(Q6_Vw_vadd_VwVw(Q6_V_lo_W(even), offset),
+                       Q6_Vw_vadd_VwVw(Q6_V_lo_W(odd), offset),
+                       Q6_Vw_vadd_VwVw(Q6_V_hi_W(even), offset),
+                       Q6_Vw_vadd_VwVw(Q6_V_hi_W(odd), offset), multipliers, s.rule.shift,
+                       s.rule.post_shift, s.rule.lowest, s.rule.highest);
+}
+
+/* The first products of a row, reading up to one vector past the operands; how many. */
+FARM_INLINE int32_t product_vectors(const uint8_t *a, const uint8_t *b, uint8_t *y,
+                                    ProductShape s) {
+    const int32_t size = s.loops.length[3];
+    int32_t i = 0;
+    while (size - i >= 4) {
+        Bytes first = operand_vector(a, i, s.loops.a_stride[3]);
+        Bytes second = operand_vector(b, i, s.loops.b_stride[3]);
+        i = store_words(y, product_vector(first, second, s), i, size);
+    }
+    return i;
+}
+
+#else
+
+FARM_INLINE int32_t product_vectors(const uint8_t *a, const uint8_t *b, uint8_t *y,
+                                    ProductShape s) {
+    (void)a, (void)b, (void)y, (void)s;
+    return 0; /* compilers turn the loop over single elements into vector code */
+}
+
+#endif
+
+FARM_INLINE void product_row(const uint8_t *a, const uint8_t *b, uint8_t *y, ProductShape s) {
     const int32_t a_stride = s.loops.a_stride[3], b_stride = s.loops.b_stride[3];
     EACH_ALONE
-    for (int32_t i = 0; i < s.loops.length[3]; i++) {
+    for (int32_t i = product_vectors(a, b, y, s); i < s.loops.length[3]; i++) {
         int32_t product = (a[i * a_stride] - s.a_zero) * (b[i * b_stride] - s.b_zero);
         y[i] = integer_requantize(product + s.offset, s.rule);
     }
@@ -97,8 +137,8 @@ FARM_INLINE void product(const uint8_t *a, const uint8_t *b, uint8_t *y, Product
     for (int32_t i = 0; i < n.length[0]; i++) {
         for (int32_t j = 0; j < n.length[1]; j++) {
             for (int32_t k = 0; k < n.length[2]; k++) {
-                product_loop(a + i * n.a_stride[0] + j * n.a_stride[1] + k * n.a_stride[2],
-                             b + i * n.b_stride[0] + j * n.b_stride[1] + k * n.b_stride[2], y, s);
+                product_row(a + i * n.a_stride[0] + j * n.a_stride[1] + k * n.a_stride[2],
+                            b + i * n.b_stride[0] + j * n.b_stride[1] + k * n.b_stride[2], y, s);
                 y += n.length[3];
             }
         }
@@ -127,12 +167,8 @@ FARM_INLINE int32_t table_vectors(const uint8_t *x, const uint8_t *table, uint8_
     const Bytes low = Q6_Vb_vshuff_Vb(bytes_load(table));
     const Bytes high = Q6_Vb_vshuff_Vb(bytes_load(table + 128));
     int32_t i = 0;
-    for (; i + VECTOR_BYTES <= size; i += VECTOR_BYTES) {
-        bytes_store(y + i, table_vector(bytes_load(x + i), low, high));
-    }
-    if (size - i >= 4) {
-        bytes_store_part(y + i, table_vector(bytes_load(x + i), low, high), (size - i) / 4);
-        i = size & ~3;
+    while (size - i >= 4) {
+        i = store_words(y, table_vector(bytes_load(x + i), low, high), i, size);
     }
     return i;
 }

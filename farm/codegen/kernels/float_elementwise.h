@@ -32,7 +32,7 @@ FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
     case UNARY_RELU:
         return float_max(x, 0.0f);
     case UNARY_CLIP:
-        return without_sign_of_zero(float_min(float_max(x, s.alpha), s.beta));
+        return without_sign_of_zero(float_min(s.beta, float_max(s.alpha, x)));
     case UNARY_LEAKY_RELU:
         return x < 0.0f ? x * s.alpha : x;
     case UNARY_SIGMOID:

@@ -42,7 +42,10 @@ FARM_INLINE float float_max(float a, float b) { return a > b ? a : b; }
 
 FARM_INLINE float float_min(float a, float b) { return a < b ? a : b; }
 
-/* -0 becomes 0, all others stay: no compiler may drop this addition. */
+/* -0 becomes 0, all others stay: no compiler may drop this addition. Where x is the larger or
+ * smaller one of a variable and the constant 0, the variable must come second: then the language
+ * allows it to be -0, and else the compiler for Hexagon drops the addition and takes an
+ * instruction that gives -0. */
 FARM_INLINE float without_sign_of_zero(float x) { return x + 0.0f; }
 
 /* 2 to the power of an integer from -126 to 127. */

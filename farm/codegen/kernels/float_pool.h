@@ -36,7 +36,8 @@ FARM_INLINE void pool_channel(const float *x, const float *parts, float *y, Floa
             for (int32_t tap = 0; tap < w.kernel[0] * w.kernel[1]; tap++) {
                 int32_t depth = window_place(w, 0, tap / w.kernel[1], plane);
                 int32_t height = window_place(w, 1, tap % w.kernel[1], row);
-                int is_inside = depth >= 0 && depth < w.input[0] && height >= 0 && height < w.input[1];
+                int is_inside = depth >= 0 && depth < w.input[0];
+                is_inside = is_inside && height >= 0 && height < w.input[1];
                 if (is_inside) {
                     pool_row(x + (depth * w.input[1] + height) * w.input[2], y, s);
                 }

@@ -63,7 +63,8 @@ FARM_INLINE FloatTile tile_product(FloatTile tile, const float *a, int32_t a_str
 #pragma GCC unroll 2
         for (int32_t i = 0; i < TILE_VECTORS; i++) {
             if (i * FLOAT_LANES < columns) {
-                Floats v = floats_load(b + k * b_stride + i * FLOAT_LANES, columns - i * FLOAT_LANES);
+                int32_t left = columns - i * FLOAT_LANES;
+                Floats v = floats_load(b + k * b_stride + i * FLOAT_LANES, left);
 #pragma GCC unroll 4
                 for (int32_t row = 0; row < rows; row++) {
                     tile.v[row][i] += v * a[row * a_stride + k];

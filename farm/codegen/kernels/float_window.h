@@ -18,9 +18,9 @@ typedef struct {
 FARM_INLINE Span window_span(FloatWindow w, int32_t axis, int32_t tap) {
     int32_t offset = tap * w.dilation[axis] - w.pad[axis], stride = w.stride[axis];
     int32_t room = w.input[axis] - 1 - offset;
-    Span span = {offset < 0 ? (stride - 1 - offset) / stride : 0, room < 0 ? 0 : room / stride + 1};
-    span.last = span.last < w.output[axis] ? span.last : w.output[axis];
-    return span;
+    int32_t first = offset < 0 ? (stride - 1 - offset) / stride : 0;
+    int32_t last = room < 0 ? 0 : room / stride + 1;
+    return (Span){first, int_min(last, w.output[axis])};
 }
 
 /* The element that output `at` reads by this tap, which lies inside only if it is in the span. */

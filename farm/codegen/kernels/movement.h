@@ -99,10 +99,11 @@ FARM_INLINE void move_rows(const void *x, const int32_t *table, void *y, int32_t
     uint8_t *bytes = y;
     float *floats = y;
     if (place >= 0 && move_is_transposition(s.e, s.f)) {
+        int32_t rows = s.e.length, columns = s.f.length, stride = s.f.stride;
         if (s.bytes == 1) {
-            move_transposed_bytes((const uint8_t *)x + place, y, s.e.length, s.f.length, s.f.stride);
+            move_transposed_bytes((const uint8_t *)x + place, bytes, rows, columns, stride);
         } else {
-            move_transposed_floats((const float *)x + place, y, s.e.length, s.f.length, s.f.stride);
+            move_transposed_floats((const float *)x + place, floats, rows, columns, stride);
         }
         return;
     }

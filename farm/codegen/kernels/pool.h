@@ -54,13 +54,14 @@ FARM_INLINE void max_rows(const uint8_t *x, uint8_t *row, PoolTaps taps, PoolSha
     const int32_t step = 4 * s.width * s.dilation_height, columns = pool_columns(s);
     const int32_t bytes = pool_row_bytes(columns), right = s.left + columns;
     uint8_t *const inside = row + 4 * s.left;
-    const uint8_t *from = x + taps.first * step;
-    larger_bytes(inside, from, taps.last - taps.first > 1 ? from + step : from, bytes);
-    for (int32_t tap = taps.first + 2; tap < taps.last; tap++) {
-        larger_bytes(inside, inside, x + tap * step, bytes);
-    }
     if (taps.first == taps.last) {
         memset(inside, 0, (size_t)(4 * columns));
+    } else {
+        const uint8_t *from = x + taps.first * step;
+        larger_bytes(inside, from, taps.last - taps.first > 1 ? from + step : from, bytes);
+    }
+    for (int32_t tap = taps.first + 2; tap < taps.last; tap++) {
+        larger_bytes(inside, inside, x + tap * step, bytes);
     }
     memset(row + 4 * right, 0, (size_t)(4 * (s.span - right)));
 }
@@ -319,24 +320,23 @@ FARM_INLINE void sum_block(const uint8_t *x, int32_t *to, int32_t positions) {
 
 #else
 
-/* The first four of to: sums of the channels of a block, sixteen positions at a time. */
+/* The first four of to: sums of the channels of a block, four positions at a time. */
 FARM_INLINE void sum_block(const uint8_t *x, int32_t *to, int32_t positions) {
-    int32_t lanes[64] = {0};
-    int32_t i = 0;
-    for (; i + 16 <= positions; i += 16) {
-        for (int32_t lane = 0; lane < 64; lane++) {
+    int32_t lanes[16] = {0};
+    const int32_t whole = positions & ~3;
+    for (int32_t i = 0; i < whole; i += 4) {
+        for (int32_t lane = 0; lane < 16; lane++) {
             lanes[lane] += x[4 * i + lane];
         }
     }
-    for (; i < positions; i++) {
-        for (int32_t channel = 0; channel < 4; channel++) {
-            lanes[channel] += x[4 * i + channel];
+    for (int32_t channel = 0; channel < 4; channel++) {
+        int32_t sum = lanes[channel] + lanes[4 + channel];
+        sum += lanes[8 + channel] + lanes[12 + channel];
+        for (int32_t i = whole; i < positions; i++) {
+            sum += x[4 * i + channel];
         }
+        to[channel] = sum;
     }
-    for (int32_t lane = 4; lane < 64; lane++) {
-        lanes[lane & 3] += lanes[lane];
-    }
-    memcpy(to, lanes, 16);
 }
 
 #endif

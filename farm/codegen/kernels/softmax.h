@@ -73,7 +73,8 @@ FARM_INLINE void softmax_integer(const uint8_t *x, const uint32_t *table, uint8_
     for (int32_t i = 0; i < s.outer; i++) {
         for (int32_t j = 0; j < s.inner; j++) {
             const uint32_t *from_largest = table + softmax_largest(x + j, s);
-            const uint32_t inverse = softmax_inverse((uint32_t)softmax_total(x + j, from_largest, s));
+            const int32_t total = softmax_total(x + j, from_largest, s);
+            const uint32_t inverse = softmax_inverse((uint32_t)total);
             for (int32_t k = 0; k < s.size * s.inner; k += s.inner) {
                 const uint64_t product = (uint64_t)from_largest[-x[j + k]] * inverse;
                 const uint32_t share = (uint32_t)(product >> 30);

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.float_window import Window
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
 from farm.units import Bytes
 
 _TILE_COLUMNS = 32  # the most that kernels/float_vector.h has on any target
@@ -33,9 +33,11 @@ class FloatConvolution:
 
     @property
     def scratch_bytes(self) -> Bytes:
-        """What one tile of positions reads, unless every output channel reads one channel."""
-        per_output = self.weights[0].size
-        return Bytes(0 if self.weights.shape[1] == 1 else per_output * _TILE_COLUMNS * 4)
+        """What one tile of positions reads, unless the kernel reads x itself."""
+        is_depthwise = self.weights.shape[1] == 1
+        if is_depthwise or self._is_pointwise:
+            return NO_SCRATCH
+        return Bytes(self.weights[0].size * _TILE_COLUMNS * 4)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
@@ -70,3 +72,14 @@ class FloatConvolution:
             window=self.window.literal(x.shape[2:], y.shape[2:]),
         )
         return Call("float_conv.h", "float_conv", pointers, shape)
+
+    @property
+    def _is_pointwise(self) -> bool:
+        """The same question as ``conv_is_pointwise`` of the kernel answers."""
+        ones = (1,) * len(self.window.kernel)
+        same = self.inputs[0].shape[2:] == self.outputs[0].shape[2:]
+        return (
+            self.window.kernel == self.window.strides == ones
+            and same
+            and not any(self.window.begin)
+        )

@@ -18,10 +18,10 @@ LINE = 128
 """Bytes of the longest vector of any target: what a kernel may write past its columns."""
 
 _DENSE_BLOCK = 32  # outputs
-_SCRATCH = 20 * 1024  # bytes that columns should fit: they are read from the nearest cache
+_SCRATCH = 10 * 1024  # bytes that columns should fit: they are read from the nearest cache
 _MORE_WORK = 1.05  # what may be lost for less scratch memory
 _LANES = 32  # positions in the longest vector
-_TILE = 128  # positions that no target has to split
+_TILE = 64  # positions that no target has to split
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxruntime import InferenceSession
 
 from farm.codegen.lower_float import lower_float
 from farm.codegen.lower_movement import is_movement, lower_movement
 from farm.codegen.program import Element, Step, Tensor
 from farm.codegen.source import Node, Source, UnsupportedOperator, read_source
 
+_IR_VERSION = 10  # which every supported ONNX Runtime reads
 Input = np.ndarray | np.generic | None
 
 
@@ -27,9 +29,10 @@ def compare(
     constants: Sequence[int] = (),
     changing: Sequence[int] = (),
     tolerance: float = 0.0,
+    by_runtime: bool = False,
     **attributes: Any,
 ) -> None:
-    """The lowered steps must compute what ONNX's reference does.
+    """The lowered steps must compute what ONNX's reference does, or ONNX Runtime if asked.
 
     inputs: the first one changes, as do those in ``changing`` and all others of float32 with more
     than one axis; those in ``constants`` do not.
@@ -38,7 +41,11 @@ def compare(
     source = read_source(model)
     feeds = {f"x{i}": np.asarray(each) for i, each in enumerate(inputs) if each is not None}
     arrays = {value.name: feeds[value.name] for value in source.inputs}
-    want = ReferenceEvaluator(model).run(None, arrays)
+    if by_runtime:
+        session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        want = session.run(None, arrays)
+    else:
+        want = ReferenceEvaluator(model).run(None, arrays)
     for step in steps_of(source):
         results = step.reference([arrays[tensor.name] for tensor in step.inputs])
         for tensor, result in zip(step.outputs, results, strict=True):
@@ -102,7 +109,8 @@ def model_of(
     node = helper.make_node(op_type, names, results, name="node", **attributes)
     made = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in results]
     graph = helper.make_graph([node], "graph", given, made, stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    version = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=version, ir_version=_IR_VERSION)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 

@@ -26,7 +26,9 @@ class TestPad:
         compare("Pad", X, np.array([0, 0, 4, 1, 0, 0, 3, 6]), mode="wrap", opset=19)
 
     def test_negative_pads_cut_off(self):
-        compare("Pad", X, np.array([0, 0, -1, 2, 0, 0, -2, -3]), opset=13)
+        (step,) = lowered("Pad", X, np.array([0, 0, -1, 2, 0, 0, -2, -3]), opset=13)
+        want = np.pad(X[:, :, 1:3, :3], [(0, 0), (0, 0), (0, 0), (2, 0)])
+        np.testing.assert_array_equal(step.reference([X])[0], want)
 
     def test_named_axes(self):
         parameters = np.array([1, 2, 0, 1]), np.float32(1), np.array([-1, 1])
@@ -127,13 +129,11 @@ class TestResizeNearest:
 
 class TestUnsupported:
     def test_parameters_that_change(self):
-        message = unsupported("Reshape", X, np.array([2, 90]), changing=(1,))
-        assert message == "" or "no constant" in message
-        assert "its input 'x1' is no constant" in unsupported(
-            "Gather", X, np.array([0, 1]), axis=1, changing=(1,)
-        )
+        message = unsupported("Gather", X, np.array([0, 1]), axis=1, changing=(1,))
+        assert "'node' (Gather)" in message
+        assert "its input 'x1' is no constant" in message
 
     def test_training(self):
         parameters = np.float32(0.5), np.array(True)
-        with pytest.raises(UnsupportedOperator, match="Dropout.*it is in training mode"):
+        with pytest.raises(UnsupportedOperator, match=r"Dropout.*it is in training mode"):
             lowered("Dropout", X, *parameters, opset=13)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from farm.codegen.ops.movement import Concat
-from farm.codegen.program import Call, Copy, Element, Program, Tensor, View
+from farm.codegen.program import NO_SCRATCH, Call, Copy, Element, Program, Tensor, View
 from farm.codegen.storage import Area, Place, store
 from farm.plan.memory import violations
 from farm.units import Bytes
@@ -20,7 +20,7 @@ class Work:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     in_place: tuple[tuple[int, int], ...] = ()
-    scratch_bytes: Bytes = Bytes(0)
+    scratch_bytes: Bytes = NO_SCRATCH
 
     def reference(self, inputs):
         total = sum(float(each.sum()) for each in inputs)

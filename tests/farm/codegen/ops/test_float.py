@@ -27,7 +27,7 @@ from farm.codegen.ops.float_window import Window
 from farm.codegen.program import Element, Step, Tensor
 from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
 
-TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
+TARGETS = [*host_targets(), Target.HEXAGON_HVX]
 RNG = np.random.default_rng(11)
 
 

@@ -56,7 +56,8 @@ def resize(shape, size, mode: str, layout: Layout) -> Case:
 
 
 def all_cases() -> list[Case]:
-    return [resize(*size, mode, layout) for size in SIZES for mode in MODES for layout in Layout]
+    sizes = zip(SIZES, MODES, strict=True)
+    return [resize(*size, mode, layout) for size, mode in sizes for layout in Layout]
 
 
 @pytest.mark.parametrize("target", TARGETS)

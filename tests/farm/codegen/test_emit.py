@@ -1,0 +1,112 @@
+"""What generated files look like, and what their names may be.
+
+``golden/`` holds the files of one small model. After a change that is meant to alter them:
+``FARM_WRITE_GOLDEN=1 pytest tests/farm/codegen/test_emit.py`` writes them anew, to be read in the
+diff.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from farm.codegen.annotate import annotate_ranges
+from farm.codegen.emit import emit, kernel_files
+from farm.codegen.lower import lower
+from farm.codegen.program import Copy, Element, Program, Tensor
+from farm.codegen.source import read_source
+from farm.codegen.storage import store
+from farm.compile.calibrate import Range
+from farm.compile.prepare import prepare
+from tests.models import build, value, weights
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def small_net():
+    """A convolution with Relu, and a mean."""
+    from onnx.helper import make_node
+
+    nodes = [
+        make_node("Conv", ["image", "w", "b"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        make_node("Relu", ["c"], ["r"], name="relu"),
+        make_node("GlobalAveragePool", ["r"], ["mean"], name="pool"),
+    ]
+    stored = weights(w=(4, 4, 3, 3), b=(4,))
+    inputs, outputs = [value("image", [1, 4, 6, 6])], [value("mean", [1, 4, 1, 1])]
+    return prepare(build(nodes, inputs, outputs, stored)).model
+
+
+@pytest.fixture(scope="module")
+def generated():
+    names = {"image": Range(-1.0, 1.0), "r": Range(0.0, 2.0), "c": Range(-2.0, 2.0)}
+    ranges = {**names, "mean": Range(0.0, 1.0)}
+    program = lower(annotate_ranges(read_source(small_net()), ranges))
+    return emit(program, store(program), "a small model")
+
+
+@pytest.mark.parametrize("name", ["model.h", "model.c", "weights.h", "weights.c"])
+def test_files_are_as_they_were(generated, name):
+    if os.environ.get("FARM_WRITE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        (GOLDEN / name).write_text(generated.files[name], encoding="utf-8")
+
+    assert generated.files[name] == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def copying(*names):
+    """A program that copies one input to each of its outputs."""
+    inputs = tuple(Tensor(name, (2,), Element.F32) for name in names)
+    outputs = tuple(Tensor(f"{name}_out", (2,), Element.F32) for name in names)
+    steps = tuple(Copy((x,), (y,)) for x, y in zip(inputs, outputs, strict=True))
+    return Program(inputs, outputs, steps, tuple("copy" for _ in steps), 0)
+
+
+def header(program):
+    return emit(program, store(program), "test").files["model.h"]
+
+
+def test_parameters_have_the_tensors_names():
+    assert "const float *x, float *x_out)" in header(copying("x"))
+    assert "const float *a_b_0, float *a_b_0_out)" in header(copying("a/b:0"))
+
+
+@pytest.mark.parametrize("names", [("float",), ("memory",), ("a/b", "a:b"), ("n" * 60,), ("in0",)])
+def test_names_that_would_not_do_are_numbers(names):
+    first = "const float *input_0"
+
+    assert f"void model_run(void *memory, {first}" in header(copying(*names))
+
+
+def test_a_name_cannot_end_a_comment():
+    text = header(copying("*/ int evil; /*"))
+
+    assert "*/ int evil" not in text
+
+
+def test_calls_of_one_shape_share_a_function():
+    text = emit(copying("x", "y"), store(copying("x", "y")), "test").files["model.c"]
+
+    assert text.count("static __attribute__((noinline))") == 1
+    assert text.count("copy_bytes_0((void *)") == 2
+
+
+def test_equal_constants_are_written_once():
+    class Twice(Copy):
+        def call(self, bind):
+            names = {bind.constant(np.ones(3, np.int8), hint) for hint in "ab"}
+            assert len(names) == 1
+            assert bind.constant(np.ones(3, np.uint8), "c") not in names
+            return super().call(bind)
+
+    x, y = Tensor("x", (2,), Element.F32), Tensor("y", (2,), Element.F32)
+    program = Program((x,), (y,), (Twice((x,), (y,)),), ("copy",), 0)
+
+    assert emit(program, store(program), "test").weight_bytes == 6
+
+
+def test_kernels_come_with_what_they_include():
+    found = kernel_files(("conv.h",))
+
+    assert {"common.h", "conv.h", "vector.h", "vector_hvx.h"} <= set(found)
