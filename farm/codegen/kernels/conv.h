@@ -70,14 +70,36 @@ FARM_INLINE void store_tile(Words sum[4][TILE], ConvChannels channels, const uin
     }
 }
 
-/* Four output channels of `vectors` vectors of positions, starting `offset` bytes into the
- * columns; the last vector may have less than LANES positions. */
+/* The channels `block` blocks further. */
+FARM_INLINE ConvChannels channels_from(ConvChannels channels, int32_t block, ConvColumns columns) {
+    return (ConvChannels){channels.weights + block * columns.planes * columns.taps * 4,
+                          channels.bias + block * 4, channels.multiplier + block * 4};
+}
+
+/* One word of the columns, of `vectors` vectors of positions, times weights of four channels. */
+FARM_INLINE void add_products(Words sum[4][TILE], const Bytes *words, const int32_t *weights,
+                              const int32_t vectors) {
+    int32_t four_weights[4];
+    weights_load(four_weights, weights);
+    for (int32_t o = 0; o < 4; o++) {
+        for (int32_t v = 0; v < vectors; v++) {
+            sum[o][v] = dot(sum[o][v], words[v], four_weights[o]);
+        }
+    }
+}
+
+/* `blocks` blocks of four output channels, and `vectors` vectors of positions that start `offset`
+ * bytes into the columns; the last vector may have less than LANES positions. y_bytes: distance of
+ * blocks. */
 FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels channels,
-                           const uint8_t *skip, uint8_t *y, int32_t positions,
-                           const int32_t vectors, ConvOutput output) {
+                           const uint8_t *skip, uint8_t *y, int32_t y_bytes, int32_t positions,
+                           const int32_t blocks, const int32_t vectors, ConvOutput output) {
+    const int32_t block_words = columns.planes * columns.taps * 4;
     const int32_t *weights = channels.weights;
-    Words sum[4][TILE];
-    start_tile(sum, channels, vectors);
+    Words sum[TILE][4][TILE];
+    for (int32_t b = 0; b < blocks; b++) {
+        start_tile(sum[b], channels_from(channels, b, columns), vectors);
+    }
     for (int32_t plane = 0; plane < columns.planes; plane++) {
         const uint8_t *x = columns.start + plane * columns.plane_bytes + offset;
         for (int32_t tap = 0; tap < columns.taps; tap++) {
@@ -85,16 +107,33 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
             for (int32_t v = 0; v < vectors; v++) {
                 words[v] = bytes_load_apart(x + vector_start(v, positions, output) * 4);
             }
-            for (int32_t o = 0; o < 4; o++) {
-                for (int32_t v = 0; v < vectors; v++) {
-                    sum[o][v] = dot(sum[o][v], words[v], weights[o]);
-                }
+            for (int32_t b = 0; b < blocks; b++) {
+                add_products(sum[b], words, weights + b * block_words, vectors);
             }
             x += columns.tap_bytes;
             weights += 4;
         }
     }
-    store_tile(sum, channels, skip, y, positions, vectors, output);
+    for (int32_t b = 0; b < blocks; b++) {
+        store_tile(sum[b], channels_from(channels, b, columns), skip + b * y_bytes,
+                   y + b * y_bytes, positions, vectors, output);
+    }
+}
+
+/* All blocks for `vectors` vectors of positions: so many blocks at once that there are as many
+ * sums as in a tile of TILE vectors. */
+FARM_INLINE void conv_rest(ConvColumns columns, int32_t offset, ConvChannels channels,
+                           const uint8_t *skip, uint8_t *y, int32_t y_bytes, int32_t positions,
+                           int32_t blocks, const int32_t vectors, ConvOutput output) {
+    int32_t block = 0;
+    for (; block + TILE / vectors <= blocks; block += TILE / vectors) {
+        conv_tile(columns, offset, channels_from(channels, block, columns), skip + block * y_bytes,
+                  y + block * y_bytes, y_bytes, positions, TILE / vectors, vectors, output);
+    }
+    for (; block < blocks; block++) {
+        conv_tile(columns, offset, channels_from(channels, block, columns), skip + block * y_bytes,
+                  y + block * y_bytes, y_bytes, positions, 1, vectors, output);
+    }
 }
 
 /* All output channels of one group, for `positions` neighbouring positions. y, skip: the first of
@@ -102,26 +141,23 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
 FARM_INLINE void conv_product(ConvColumns columns, ConvChannels channels, const uint8_t *skip,
                               uint8_t *y, int32_t y_bytes, int32_t positions, int32_t blocks,
                               ConvOutput output) {
+    const int32_t whole = (positions + LANES - 1) / (TILE * LANES) * (TILE * LANES);
+    int32_t at = int_min(whole, positions);
     for (int32_t block = 0; block < blocks; block++) {
-        int32_t at = 0;
-        for (; positions - at > (TILE - 1) * LANES; at += TILE * LANES) {
-            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, TILE,
-                      output);
+        for (int32_t start = 0; start < whole; start += TILE * LANES) {
+            int32_t place = block * y_bytes + start * 4;
+            conv_tile(columns, start * 4, channels_from(channels, block, columns), skip + place,
+                      y + place, y_bytes, positions - start, 1, TILE, output);
         }
-        if (TILE > 2 && positions - at > LANES) {
-            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 2,
-                      output);
-            at += 2 * LANES;
-        }
-        for (; at < positions; at += LANES) {
-            conv_tile(columns, at * 4, channels, skip + at * 4, y + at * 4, positions - at, 1,
-                      output);
-        }
-        channels.weights += columns.planes * columns.taps * 4;
-        channels.bias += 4;
-        channels.multiplier += 4;
-        skip += y_bytes;
-        y += y_bytes;
+    }
+    if (TILE > 2 && positions - at > LANES) {
+        conv_rest(columns, at * 4, channels, skip + at * 4, y + at * 4, y_bytes, positions - at,
+                  blocks, 2, output);
+        at += 2 * LANES;
+    }
+    for (; at < positions; at += LANES) {
+        conv_rest(columns, at * 4, channels, skip + at * 4, y + at * 4, y_bytes, positions - at,
+                  blocks, 1, output);
     }
 }
 

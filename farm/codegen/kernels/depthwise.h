@@ -101,10 +101,11 @@ FARM_INLINE void depthwise_tile(const uint8_t *turned, ConvChannels channels, co
     for (int32_t plane = 0; plane < planes; plane++) {
         for (int32_t tap = 0; tap < shape.taps; tap++) {
             for (int32_t c = 0; c < 4; c++) {
-                const uint8_t *x = turned + (plane * 4 + c) * turned_bytes(shape) + tap * tap_bytes;
+                int32_t place = (plane * 4 + c) * turned_bytes(shape) + tap * tap_bytes;
                 for (int32_t v = 0; v < vectors; v++) {
                     int32_t at = vector_start(v, positions, shape.output);
-                    sum[c][v] = dot(sum[c][v], bytes_load_apart(x + at * 4), weights[c]);
+                    Bytes four = bytes_load_apart(turned + place + at * 4);
+                    sum[c][v] = dot(sum[c][v], four, weights[c]);
                 }
             }
             weights += 4;

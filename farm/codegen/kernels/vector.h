@@ -10,6 +10,7 @@
  *   bytes_select  bytes of one vector where a mask is 255, of another where it is 0
  *   bytes_even    the lanes 0, 2, 4, ... of two vectors in a row
  *   interleave    four vectors of taps to four vectors of channels, whose lanes hold four taps
+ *   weights_load  four words of weights
  *   dot           lanes of four u8 times the same four s8 weights, added to the accumulators
  *   dot_vectors   the same with weights of its own for every lane
  *   requantize4   accumulators of four channels to the lanes of u8 of a blocked tensor

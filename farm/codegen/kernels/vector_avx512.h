@@ -26,6 +26,13 @@ FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     _mm512_mask_storeu_epi32(p, (__mmask16)((1u << positions) - 1), v);
 }
 
+/* The weights of four channels for one word: four words, at a multiple of 16 bytes. */
+FARM_INLINE void weights_load(int32_t four_weights[4], const int32_t *p) {
+    for (int32_t o = 0; o < 4; o++) {
+        four_weights[o] = p[o];
+    }
+}
+
 FARM_INLINE Words words_fill(int32_t value) { return _mm512_set1_epi32(value); }
 
 FARM_INLINE void words_store(int32_t *p, Words v) { _mm512_storeu_si512(p, v); }

@@ -27,8 +27,9 @@ typedef int32_t AnywhereVector __attribute__((vector_size(128), aligned(1), may_
 
 FARM_INLINE Bytes bytes_load(const uint8_t *p) { return (Bytes) * (const AnywhereVector *)p; }
 
-/* volatile: clang would rather load two lines of 128 bytes and shift them, for neighbours together,
- * which in loops of products takes more packets. */
+/* volatile: clang would rather load whole lines of 128 bytes, for neighbours together, and shift
+ * them, which takes more packets in loops of products.
+ */
 FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) {
     return (Bytes) * (const volatile AnywhereVector *)p;
 }
@@ -48,6 +49,18 @@ FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
         Q6_vmem_QRIV(Q6_Q_vsetq2_R(last - 128), line + 1, rotated);
     } else {
         Q6_vmem_QRIV(Q6_Q_and_QQn(Q6_Q_vsetq2_R(last), before), line, rotated);
+    }
+}
+
+/* The weights of four channels for one word: four words, at a multiple of 16 bytes.
+ * Two words in one load leave more room in the packets of products.
+ */
+FARM_INLINE void weights_load(int32_t four_weights[4], const int32_t *p) {
+    const int64_t *pairs = __builtin_assume_aligned(p, 8);
+    for (int32_t o = 0; o < 4; o += 2) {
+        int64_t pair = pairs[o / 2];
+        four_weights[o] = (int32_t)pair;
+        four_weights[o + 1] = (int32_t)(pair >> 32);
     }
 }
 

@@ -12,6 +12,8 @@ from onnx.helper import make_node
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
+    CPackage,
+    CPackageEmulated,
     DynamicInt8,
     FloatType,
     GraphLevel,
@@ -290,3 +292,78 @@ def test_constant_activations_do_not_break_the_scale():
     zeros = [{"x": np.zeros((1, 32), np.float32)}]
     done = Compiler(model, zeros).graph(STATIC).model
     assert np.isfinite(graphs.run(done, zeros[0])).all()
+
+
+class TestPackages:
+    INT8 = Candidate(CPackageEmulated(), Precision(quantization=StaticInt8()))
+
+    def test_a_package_is_generated_and_compiled(self, tmp_path):
+        model = graphs.residual_net()
+        manifest = compile_candidate(model, self.INT8, graphs.feeds(model), tmp_path)
+        assert {"model.c", "model.elf", "runner", "package.json"} <= {
+            path.name for path in tmp_path.iterdir()
+        }
+        assert read_manifest(tmp_path) == manifest
+        assert manifest.passes[-1] == "generate"
+        assert 1000 < manifest.size < 100_000
+        assert "int8 per-channel min-max" in (tmp_path / "model.c").read_text()
+
+    def test_sources_are_the_same_every_time(self):
+        model = graphs.residual_net()
+        once, again = (
+            Compiler(model, graphs.feeds(model)).generation(self.INT8).generated for _ in range(2)
+        )
+        assert once == again
+
+    def test_operators_stay_in_float(self):
+        model = graphs.residual_net()
+        compiler = Compiler(model, graphs.feeds(model))
+        kept = compiler.quantizable(StaticInt8())[0].name
+        choice = StaticInt8(keep_float=(kept,))
+        chosen = Candidate(CPackageEmulated(), Precision(quantization=choice))
+        weights = [compiler.generation(c).generated.weight_bytes for c in (self.INT8, chosen)]
+        assert weights[0] < weights[1]
+
+    @pytest.mark.parametrize(
+        "precision",
+        [
+            Precision(FloatType.FLOAT16),
+            Precision(quantization=DynamicInt8()),
+            Precision(quantization=StaticInt8(per_channel=False)),
+        ],
+        ids=lambda precision: precision.label(),
+    )
+    def test_other_precisions_are_refused(self, precision, tmp_path):
+        model = graphs.residual_net()
+        with pytest.raises(CompileError, match=r"A package computes in float32 or in static int8"):
+            compile_candidate(
+                model, Candidate(CPackage(), precision), graphs.feeds(model), tmp_path
+            )
+
+    def test_a_quantised_model_keeps_its_integers(self):
+        model = graphs.residual_net()
+        feeds = graphs.feeds(model)
+        quantised = Compiler(model, feeds).graph(STATIC).model
+        with pytest.raises(CompileError, match="The model came quantised"):
+            Compiler(quantised, feeds).generation(self.INT8)
+        as_given = Compiler(quantised, feeds).generation(Candidate(CPackageEmulated()))
+        floats = Compiler(model, feeds).generation(Candidate(CPackageEmulated()))
+        assert as_given.generated.weight_bytes < floats.generated.weight_bytes / 2
+
+    def test_keys_differ_by_target_and_compiler(self):
+        def key(engine):
+            chosen = Candidate(engine, Precision(quantization=StaticInt8()))
+            return artifact_key("m", "s", chosen, "c", "v")
+
+        engines = [CPackageEmulated(), CPackageEmulated(target="hexagon-v67"), CPackage()]
+        keys = {key(engine) for engine in (*engines, OnnxRuntimeCpu())}
+        assert len(keys) == 4
+        assert key(CPackage()) == key(CPackage())
+
+    def test_a_compiler_that_is_not_there(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("farm.compile.artifact.find_compilers", lambda _: ())
+        model = graphs.residual_net()
+        with pytest.raises(CompileError, match=r"has no compiler gcc for portable; it has none"):
+            compile_candidate(
+                model, Candidate(CPackage(compiler="gcc")), graphs.feeds(model), tmp_path
+            )
