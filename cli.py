@@ -267,12 +267,10 @@ def bench(
 
 
 class _WithDefault(TyperGroup):
-    """A group of commands of which one is meant where none is named: ``farm package MODEL``."""
-
-    default = "build"
+    """A group in which `build` is meant where no command is named: ``farm package MODEL``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command in front of arguments that are not the group's own."""
+        """Put `build` in front of arguments that are not the group's own."""
         own = {*self.commands, "-h", "--help"}
         return super().parse_args(ctx, args if not args or args[0] in own else ["build", *args])
 
@@ -282,7 +280,7 @@ package_app = typer.Typer(
     no_args_is_help=True,
     help="Make MODEL into a compiled package for one device, or verify a package.\n\n"
     "Example: farm package model.onnx --device dsp -o package --data samples.npz",
-    subcommand_metavar="MODEL [OPTIONS] | verify DIR",
+    subcommand_metavar="MODEL -o DIR [OPTIONS] | verify DIR",
 )
 app.add_typer(package_app, name="package")
 

@@ -124,7 +124,7 @@ class TestPackage:
             (("--compiler", "tcc"), "--compiler takes one of zig, clang, gcc, got 'tcc'."),
             (("--precision", "int4"), "--precision takes one of int8, float32, got 'int4'."),
             (("--calibration", "best"), "--calibration takes one of min-max, entropy, perc"),
-            (("--keep-float", "Nothing"), "'Nothing'"),
+            (("--keep-float", "Nothing"), "Cannot keep 'Nothing' in float: there is no"),
             (("--data", "no.npz"), "There is no data file"),
         ],
     )

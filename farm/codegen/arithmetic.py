@@ -49,11 +49,12 @@ class Requantization:
 
 
 def requantization(
-    factors: Array, zero_point: int, lowest: int = 0, highest: int = 255
+    factors: Array, zero_point: int | Array, lowest: int = 0, highest: int = 255
 ) -> Requantization:
     """Parameters for real factors: output - zero_point = accumulator * factor.
 
     factors: positive, [channels] or [1], below 1, no two further apart than MOST_SPREAD.
+    zero_point: of the output, one for all channels or [channels].
 
     Raises ValueError: a factor outside (0, 1), or factors too far apart.
     """

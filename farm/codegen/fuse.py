@@ -77,11 +77,13 @@ class _Finder:
     def _chain(self, node: Node) -> Chain:
         assert node.outputs[0] is not None
         chain = Chain(node.outputs[0], node.outputs[0])
-        if (following := self._next(chain)) and (
-            bias := _channel_bias(following, node)
-        ) is not None:
+        following = self._next(chain)
+        bias = None if following is None else _channel_bias(following, node)
+        if following is not None and bias is not None and self._may_take(chain, following):
             chain = self._extended(chain, following, bias=bias)
-        if (following := self._next(chain)) and (limits := _limits(following)):
+        following = self._next(chain)
+        limits = None if following is None else _limits(following)
+        if following is not None and limits is not None and self._may_take(chain, following):
             chain = self._extended(chain, following, limits=limits)
         following = self._next(chain) if node.op_type == "Conv" else None
         if following and (skip := self._skip(following, chain)):
@@ -89,6 +91,10 @@ class _Finder:
             sum_ = replace(sum_, absorbed=(*chain.absorbed, following.name))
             chain = self._with_sum_limits(sum_)
         return chain
+
+    def _may_take(self, chain: Chain, node: Node) -> bool:
+        """Whether a chain stays in integers: a float operator after it is not part of it."""
+        return _output(node).name in self._quantized or chain.product.name not in self._quantized
 
     def _extended(
         self,

@@ -11,6 +11,7 @@ from farm.codegen.annotate import Annotated, annotate_qdq, annotate_ranges, has_
 from farm.codegen.emit import Generated, emit
 from farm.codegen.lower import lower
 from farm.codegen.program import Program
+from farm.codegen.siblings import merge_siblings
 from farm.codegen.source import read_source
 from farm.codegen.storage import Storage, store
 from farm.compile.calibrate import Range
@@ -33,6 +34,8 @@ def generate(
 ) -> Generation:
     """Generate C for a model with fixed shapes.
 
+    Products that read one tensor in the same way are merged, unless that makes the arena higher.
+
     title: what the model is, for the first line of every file. ranges: of the activations that
     ``tensors_to_calibrate`` names; they become u8. Without ranges a QDQ model keeps the integers
     it came with, and any other model stays float32. keep_float: names of operators that compute
@@ -40,8 +43,11 @@ def generate(
 
     Raises UnsupportedOperator, CompileError.
     """
-    program = lower(_annotated(model, ranges, frozenset(keep_float)))
-    storage = store(program)
+    plain = lower(_annotated(model, ranges, frozenset(keep_float)))
+    program, storage = min(
+        ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
+        key=lambda pair: pair[1].arena_bytes,
+    )
     return Generation(program, storage, emit(program, storage, title))
 
 

@@ -43,12 +43,12 @@ class Cost:
 
 COSTS: Mapping[Target, Mapping[Element, Cost]] = {
     Target.HEXAGON_HVX: {
-        Element.U8: Cost(step=200.0, byte=0.1, mac=0.008, vector_share=0.5),
-        Element.F32: Cost(step=200.0, byte=1.0, mac=3.0, vector_share=0.0),
+        Element.U8: Cost(step=360.0, byte=0.134, mac=0.0039, vector_share=0.84),
+        Element.F32: Cost(step=27_000.0, byte=1.05, mac=1.1, vector_share=0.0),
     },
     Target.HEXAGON: {
-        Element.U8: Cost(step=200.0, byte=1.0, mac=0.5, vector_share=0.0),
-        Element.F32: Cost(step=200.0, byte=1.0, mac=3.0, vector_share=0.0),
+        Element.U8: Cost(step=1_950.0, byte=2.03, mac=0.109, vector_share=0.0),
+        Element.F32: Cost(step=27_000.0, byte=1.05, mac=1.1, vector_share=0.0),
     },
 }
 

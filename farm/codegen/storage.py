@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from farm.codegen.ops.movement import Concat
 from farm.codegen.program import Copy, Program, Step, Tensor, View
+from farm.codegen.siblings import Parts
 from farm.plan import schedule_problem as schedule
 from farm.plan.memory import Solution, plan_memory
 from farm.plan.memory_problem import Alias, Buffer, Problem
@@ -81,9 +82,10 @@ class _Storing:
 
     def __init__(self, program: Program, *, join: bool) -> None:
         self._program = program
-        self._shown: dict[str, str] = {}  # what a view shows
+        self._shown: dict[str, tuple[str, int]] = {}  # what a view shows, from which byte on
         self._inside: dict[str, tuple[str, int]] = {}  # the result a part lies in, at which byte
         self._parts: dict[str, tuple[str, ...]] = {}  # of results
+        self._divided: set[str] = set()  # tensors that others are runs of
         self._steps = list(zip(program.steps, program.operators, strict=True))
         self._fixed = {t.name: Place(Area.INPUT, i) for i, t in enumerate(program.inputs)}
         self._fixed |= {t.name: Place(Area.OUTPUT, i) for i, t in enumerate(program.outputs)}
@@ -92,7 +94,9 @@ class _Storing:
             self._join_parts()
 
     def storage(self, seconds: float) -> Storage:
-        calls = self._ordered([(s, name) for s, name in self._steps if not isinstance(s, View)])
+        calls = self._ordered(
+            [(s, name) for s, name in self._steps if not isinstance(s, View | Parts)]
+        )
         problem = self._problem(calls)
         plan = plan_memory(problem, seconds=seconds)
         places = dict(self._fixed)
@@ -108,7 +112,7 @@ class _Storing:
     def _own(self, name: str) -> str:
         """The tensor whose bytes a tensor has."""
         while name in self._shown:
-            name = self._shown[name]
+            name = self._shown[name][0]
         return name
 
     def _root(self, name: str) -> str:
@@ -117,10 +121,9 @@ class _Storing:
 
     def _spot(self, name: str) -> tuple[str, int]:
         """That tensor, and the byte in it where the tensor begins."""
-        name, offset = self._own(name), 0
-        while name in self._inside:
-            result, further = self._inside[name]
-            name, offset = self._own(result), offset + further
+        offset = 0
+        while (further := self._shown.get(name) or self._inside.get(name)) is not None:
+            name, offset = further[0], offset + further[1]
         return name, offset
 
     def _units(self, name: str) -> tuple[str, ...]:
@@ -133,15 +136,20 @@ class _Storing:
     def _share_views(self) -> None:
         """Unite views with what they show; copy where two of the caller's arrays would meet."""
         for index, (step, operator) in enumerate(self._steps):
+            if isinstance(step, Parts):
+                merged = step.inputs[0].name
+                self._divided.add(merged)
+                pairs = zip(step.outputs, step.offsets(), strict=True)
+                self._shown |= {tensor.name: (merged, offset) for tensor, offset in pairs}
             if not isinstance(step, View):
                 continue
             shown, view = self._own(step.inputs[0].name), step.outputs[0].name
             if shown in self._fixed and view in self._fixed:
                 self._steps[index] = (Copy(step.inputs, step.outputs), operator)
             elif view in self._fixed:
-                self._shown[shown] = view
+                self._shown[shown] = (view, 0)
             else:
-                self._shown[view] = shown
+                self._shown[view] = (step.inputs[0].name, 0)
 
     def _join_parts(self) -> None:
         """Let the inputs of concatenations lie in the result, where that is possible for all."""
@@ -161,7 +169,7 @@ class _Storing:
         """Whether every part is a run of the result and a whole tensor of its own in the arena."""
         names = [self._own(tensor.name) for tensor in step.inputs]
         runs = step.is_contiguous and all(t.bytes % ALIGNMENT == 0 for t in step.inputs)
-        taken = self._fixed.keys() | self._inside.keys()
+        taken = self._fixed.keys() | self._inside.keys() | self._divided
         free = not taken & {self._own(step.outputs[0].name), *names}
         return runs and free and len(set(names)) == len(names)
 
@@ -171,7 +179,8 @@ class _Storing:
         for tensor in (t for step, _ in calls for t in (*step.inputs, *step.outputs)):
             own = self._own(tensor.name)
             if own not in self._parts:
-                sizes[own] = Bytes(0 if own in self._fixed else _padded(tensor))
+                size = 0 if own in self._fixed else _padded(tensor)
+                sizes[own] = Bytes(max(size, sizes.get(own, 0)))
         problem = schedule.Problem(
             tuple(self._operator(str(i), step, sizes) for i, (step, _) in enumerate(calls)),
             sizes,
@@ -224,10 +233,10 @@ class _Storing:
     def _pairs(self, step: Step) -> list[tuple[int, int]]:
         """The pairs (output, input) of a step that may share a place, each tensor in one.
 
-        Parts are in no pair: their place is the result's.
+        Parts of others, and what others are parts of, are in no pair.
         """
         pairs: list[tuple[int, int]] = []
-        taken = set(self._fixed.keys() | self._inside.keys() | self._parts.keys())
+        taken = self._fixed.keys() | self._inside.keys() | self._parts.keys() | self._divided
         for output, given in step.in_place:
             new, old = self._own(step.outputs[output].name), self._own(step.inputs[given].name)
             read_twice = sum(self._own(t.name) == old for t in step.inputs) > 1

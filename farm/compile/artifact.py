@@ -126,6 +126,7 @@ class Compiler:
                         "The model came quantised, and a package keeps the integers that it came "
                         "with: ask for no other precision."
                     )
+                _check_names(prepared, choice.keep_float)
                 ranges = self._calibrated_package(choice.calibration)
                 return generate.generate(prepared, title, ranges.ranges, choice.keep_float)
             case precision:
@@ -183,6 +184,16 @@ class Compiler:
             tensors = generate.tensors_to_calibrate(model)
             self._package_ranges[method] = calibrate(model, tensors, self._feeds, method)
         return self._package_ranges[method]
+
+
+def _check_names(model: onnx.ModelProto, keep_float: Sequence[str]) -> None:
+    """Raise CompileError for operators that are to stay in float and do not exist."""
+    names = [node.name for node in model.graph.node]
+    if unknown := sorted(set(keep_float) - set(names)):
+        raise CompileError(
+            f"Cannot keep {', '.join(map(repr, unknown))} in float: there is no operator of that "
+            f"name. There are: {', '.join(names)}."
+        )
 
 
 def c_compiler(engine: CPackage | CPackageEmulated) -> CCompiler:

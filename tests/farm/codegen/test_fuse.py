@@ -97,3 +97,10 @@ def test_a_constant_of_another_shape_is_not():
     chains = find_chains(annotated(nodes, {"shift": np.zeros((6, 6), np.float32)}))
 
     assert chains["c"].absorbed == ()
+
+
+def test_a_float_operator_after_a_quantised_product_is_not_part_of_it():
+    nodes = [conv("c", "x", "a"), make_node("Relu", ["a"], ["y"], name="relu")]
+
+    assert find_chains(annotated(nodes, unquantized=["y"]))["c"].absorbed == ()
+    assert find_chains(annotated(nodes, unquantized=["a"]))["c"].absorbed == ("relu",)
