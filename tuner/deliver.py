@@ -11,7 +11,13 @@ from pathlib import Path
 
 from db.store import Store
 from farm.candidate import Candidate
-from farm.codegen.compiled import PACKAGE_FILE, CompiledPackage, manifest_of, parse_compiled
+from farm.codegen.compiled import (
+    PACKAGE_FILE,
+    CompiledPackage,
+    manifest_of,
+    parse_compiled,
+    precision_of,
+)
 from farm.codegen.manifest import Manifest, PackageAccuracy
 from farm.codegen.package import FEWEST_VECTORS
 from farm.delivery import write_delivery, write_files
@@ -132,7 +138,7 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
         compiled,
         model_sha256=subject.model.sha256,
         profile=provenance.result.device,
-        precision=winner.candidate.precision.label(),
+        precision=precision_of(subject.model.proto, winner.candidate.precision.label()),
         packets=int(packets.value) if packets is not None and counted else None,
         accuracy=None
         if accuracy is None or not accuracy.on_real_data

@@ -28,6 +28,7 @@ from farm.codegen.compiled import (
     CompiledPackage,
     excess,
     manifest_of,
+    precision_of,
     read_compiled,
 )
 from farm.codegen.compilers import CompilerKind, find_emulator
@@ -54,8 +55,6 @@ from workers.engines.cpackage import CPackageSession
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
 from workers.packaging import complete, vector_samples
-
-AS_GIVEN = "the quantisation that the model came with"
 
 
 class PackagePrecision(StrEnum):
@@ -126,13 +125,11 @@ class _Packaging:
     def _manifest(
         self, compiled: CompiledPackage, place: Path, profile: DeviceProfile
     ) -> Manifest:
-        came_quantised = has_qdq(self._model.proto)
-        label = AS_GIVEN if came_quantised else self._candidate.precision.label()
         return manifest_of(
             replace(compiled, notes=(*compiled.notes, *self._notes(compiled))),
             model_sha256=self._model.sha256,
             profile=profile.name,
-            precision=label,
+            precision=precision_of(self._model.proto, self._candidate.precision.label()),
             packets=self._packets(compiled, place),
             accuracy=self._accuracy(place) if self._real else None,
             vectors=FEWEST_VECTORS,

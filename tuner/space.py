@@ -48,6 +48,7 @@ class Space:
     rewritable: whether the graph has slow patterns that can be rewritten.
     packages: engines that run compiled packages, the most promising first.
     small: whether the model is one for which packages often win, see ``SMALL_MACS``.
+    quantised: whether the model came quantised, so that packages have no choice of precision.
     """
 
     engines: tuple[str, ...]
@@ -57,6 +58,7 @@ class Space:
     rewritable: bool = False
     packages: tuple[PackageEngine, ...] = ()
     small: bool = True
+    quantised: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options."""
@@ -74,7 +76,8 @@ class Space:
 
     def package_precisions(self) -> tuple[Precision, ...]:
         """Precisions of packages, the most promising first, float32 last."""
-        methods = list(CalibrationMethod) if self.quantizable.get("static-int8") else []
+        free = self.quantizable.get("static-int8") and not self.quantised
+        methods = list(CalibrationMethod) if free else []
         methods.sort(key=lambda method: method is not CalibrationMethod.MIN_MAX)
         quantised = (Precision(quantization=StaticInt8(calibration=m)) for m in methods)
         return (*quantised, Precision())
@@ -169,21 +172,30 @@ def space_of(facts: DeviceFacts) -> Space:
     return Space(facts.engines, cores, facts.openvino_float_types, packages=facts.packages)
 
 
-def fitted(space: Space, macs: int, weight_bytes: Bytes) -> tuple[Space, tuple[str, ...]]:
+def fitted(
+    space: Space, macs: int, weight_bytes: Bytes, *, quantised: bool = False
+) -> tuple[Space, tuple[str, ...]]:
     """A space for a model of this size, and sentences about what is left out of it.
 
-    weight_bytes: in float32.
+    weight_bytes: in float32. quantised: whether the model came with QuantizeLinear operators.
     """
-    space = replace(space, small=macs <= SMALL_MACS)
+    space = replace(space, small=macs <= SMALL_MACS, quantised=quantised)
+    notes: list[str] = []
+    if quantised and space.packages:
+        notes.append(
+            "The model came quantised, and packages keep its integers, though they are called "
+            "float32 here."
+        )
     int8_bytes = weight_bytes // 4
-    if not any(isinstance(e, CPackage) for e in space.packages) or int8_bytes <= MOST_WEIGHTS:
-        return space, ()
-    note = (
-        f"Compiled packages were not tried: the model has {format_bytes(int8_bytes)} of weights "
-        f"in int8, and C with more than {format_bytes(MOST_WEIGHTS)} takes minutes to compile."
-    )
-    kept = tuple(e for e in space.packages if not isinstance(e, CPackage))
-    return replace(space, packages=kept), (note,)
+    if int8_bytes > MOST_WEIGHTS and any(isinstance(e, CPackage) for e in space.packages):
+        notes.append(
+            f"Compiled packages were not tried: the model has {format_bytes(int8_bytes)} of "
+            f"weights in int8, and C with more than {format_bytes(MOST_WEIGHTS)} takes minutes to "
+            "compile."
+        )
+        kept = tuple(e for e in space.packages if not isinstance(e, CPackage))
+        space = replace(space, packages=kept)
+    return space, tuple(notes)
 
 
 def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:

@@ -152,7 +152,9 @@ class _Tuning:
             names = {}  # the model cannot be prepared: quantised candidates will say why
         rewritable = bool(names.pop("rewritten", ()))
         space = replace(space, quantizable=names, rewritable=rewritable)
-        return fitted(space, self._subject.graph.macs, self._subject.graph.weight_bytes)
+        graph = self._subject.graph
+        quantised = any(op.op_type == "QuantizeLinear" for op in graph.operators)
+        return fitted(space, graph.macs, graph.weight_bytes, quantised=quantised)
 
     def _result(
         self,

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import onnx
 from pydantic import ConfigDict, TypeAdapter
 
 import farm
+from farm.codegen.annotate import has_qdq
 from farm.codegen.compilers import Compiler, Target, default_compiler
 from farm.codegen.generate import Generation
 from farm.codegen.manifest import Manifest, PackageAccuracy, Port
@@ -188,6 +190,11 @@ def manifest_of(
         notes=compiled.notes,
         farm=farm.__version__,
     )
+
+
+def precision_of(model: onnx.ModelProto, label: str) -> str:
+    """A package's precision in words. model: as the user gave it. label: the candidate's."""
+    return "the quantisation that the model came with" if has_qdq(model) else label
 
 
 def excess(figures: PackageFigures, compiled: CompiledPackage) -> str:

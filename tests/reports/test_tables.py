@@ -35,6 +35,7 @@ from tests.reports.values import (
     IMPROVED,
     MISSING,
     NO_GAIN,
+    PACKAGED,
     ROWS,
     WINNER,
     tune_result,
@@ -65,6 +66,16 @@ def check(name: str, text: str) -> None:
 def test_a_run() -> None:
     result = tune_result(IMPROVED, MISSING, FAILED)
     check("run", rendered(run_table(result), *verdict_lines(result)))
+
+
+def test_a_packaged_winner() -> None:
+    note, package, folder = verdict_lines(tune_result(PACKAGED))[2:]
+    assert note == f"dsp: {PACKAGED.notes[0]}"
+    assert package == (
+        "dsp: 28,096 packets (emulated), arena and scratch 20.9 KiB (planned), weights and code "
+        "40.5 KiB (planned)."
+    )
+    assert folder == "dsp: the package lies in runs/kws/dsp"
 
 
 def test_a_run_without_gain() -> None:

@@ -53,6 +53,38 @@ IMPROVED = DeviceResult(
     disturbed=4,
     output="runs/kws/cpu",
 )
+PACKAGE = Measured(
+    "cpac0123456789ab",
+    "c0ffee",
+    "cpackage hexagon-v67-hvx int8 per-channel min-max",
+    "package-1",
+    {
+        m.metric: m
+        for m in (
+            measurement(Metric.LATENCY, 5.62e-5, 5.62e-5, 5.62e-5, Method.MODELLED),
+            measurement(Metric.PEAK_MEMORY, 49_992.0, method=Method.PLANNED),
+            measurement(Metric.ENERGY, 3.02e-5, method=Method.MODELLED),
+            measurement(Metric.PACKETS, 28_096.0, method=Method.EMULATED),
+            measurement(Metric.ARENA, 21_376.0, method=Method.PLANNED),
+            measurement(Metric.MODEL_SIZE, 41_440.0, method=Method.PLANNED),
+        )
+    },
+)
+PACKAGED = DeviceResult(
+    "dsp",
+    Status.TUNED,
+    verdict=Verdict.IMPROVED,
+    baseline=PACKAGE,
+    winner=PACKAGE,
+    ratio=Estimate(1.5, 1.5, 1.5),
+    gain=Estimate(1.5, 1.5, 1.5),
+    accuracy=AccuracyComparison("top1", 0.92, 0.93, 0.925, 240, on_real_data=True),
+    trials={Outcome.OK: 4, Outcome.REJECTED: 1},
+    notes=(
+        "cpackage hexagon-v67 float32, the model as it was given, does not fit: 5 bytes more.",
+    ),
+    output="runs/kws/dsp",
+)
 NO_GAIN = DeviceResult(
     "cpu",
     Status.TUNED,

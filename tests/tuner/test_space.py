@@ -148,3 +148,8 @@ class TestPackages:
             "Compiled packages were not tried: the model has 8.00 MiB of weights in int8, and C "
             "with more than 8.00 MiB takes minutes to compile."
         )
+
+    def test_of_a_model_that_came_quantised_have_no_choice(self) -> None:
+        space, (note,) = fitted(self.SPACE, 1, Bytes(0), quantised=True)
+        assert space.package_precisions() == (Precision(),)
+        assert note.startswith("The model came quantised, and packages keep its integers")

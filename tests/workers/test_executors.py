@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino, Precision, StaticInt8
+from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVino, Precision, StaticInt8
+from farm.codegen.compiled import manifest_of, parse_compiled
 from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tests import models
@@ -108,6 +109,26 @@ class TestContract:
         detail = executor.run_detail("cpu", DetailJob(int8, single_runs=20, seconds=0.2))
         assert {Metric.LATENCY_P50, Metric.THROUGHPUT} <= {m.metric for m in detail}
         executor.release("cpu", ["t"])
+
+    def test_a_package_from_trial_to_delivery(self, executor):
+        executor.prepare("cpu", samples.workload(models.mlp()))
+        package = job(Candidate(CPackage(), Precision(quantization=StaticInt8())), "p")
+        (report,) = executor.run_trials("cpu", [package])
+        assert report.outcome is Outcome.OK, report.message
+        record = executor.artifact_files("cpu", report.artifact_key)["package.json"]
+        manifest = manifest_of(
+            parse_compiled(record),
+            model_sha256="0" * 64,
+            profile="cpu",
+            precision="int8",
+            packets=None,
+            accuracy=None,
+            vectors=16,
+        )
+        files = executor.complete_package("cpu", package, manifest)
+        assert files["manifest.json"].decode() == manifest.to_json()
+        assert {"libmodel.a", "test_vectors/replies.bin", "runtime/runner.c"} <= files.keys()
+        executor.release("cpu", ["p"])
 
     def test_errors_of_the_worker_arrive_as_themselves(self, executor):
         with pytest.raises(InfrastructureError, match="Artifact no is not in the cache"):

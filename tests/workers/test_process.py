@@ -21,7 +21,7 @@ from farm.errors import FarmError, InfrastructureError
 from farm.measurement import Outcome
 from farm.session import SessionSpec
 from tests.workers.processes import runs, wait_until
-from workers.process import Child, ChildError
+from workers.process import Child, ChildError, _family
 
 START = Callable[..., Child]
 
@@ -228,3 +228,18 @@ print(child.pid, flush=True)
 spec = {{"seconds": 1.0, "noise": 0.0, "fault": "hang", "serial": 0}}
 child.request("load", 60.0, engine="fake", spec=spec, model="", inputs="")
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel lists children on Linux only")
+def test_what_a_child_started_is_watched_with_it() -> None:
+    script = "import subprocess; print(subprocess.Popen(['sleep', '30']).pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        started = int(parent.stdout.readline())
+        try:
+            assert _family(parent.pid) == [parent.pid, started]
+        finally:
+            os.kill(started, signal.SIGKILL)
+            parent.kill()

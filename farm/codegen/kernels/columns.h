@@ -98,6 +98,7 @@ FARM_INLINE void copy_rows(const uint8_t *row, uint8_t *to, int32_t rows, int32_
     }
     for (int32_t r = 0; r < rows; r++) {
         copy_words(to, row + column * 4, shape.out_width, shape.stride_x);
+        stores_in_order(); /* the next row begins where this one's last vector ends or before */
         to += shape.out_width * 4;
         row += shape.stride_y * shape.width * 4;
     }
@@ -138,14 +139,18 @@ FARM_INLINE void build_plane(const uint8_t *x, uint8_t *plane, int32_t rows, int
     const uint8_t *row = x + (first_row + top * shape.stride_y) * shape.width * 4;
     uint8_t *to = plane + top * to_bytes;
     fill_vectors(plane, top * shape.out_width, shape.zero_point);
+    stores_in_order();
     if (rows_are_near(shape)) {
         copy_rows(row, to, bottom - top, column, shape);
     } else {
         pick_rows(row, to, bottom - top, column, left, right, shape);
     }
+    stores_in_order();
     fill_columns(to, bottom - top, 0, left, shape);
     fill_columns(to, bottom - top, int_max(left, right), shape.out_width, shape);
+    stores_in_order();
     fill_vectors(plane + bottom * to_bytes, (rows - bottom) * shape.out_width, shape.zero_point);
+    stores_in_order();
 }
 
 /* All planes of all blocks of one group for output rows top, top + 1, ... of a band:

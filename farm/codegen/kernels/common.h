@@ -28,6 +28,10 @@ FARM_INLINE uint32_t word_load(const uint8_t *p) { return *(const Word *)p; }
 
 FARM_INLINE void word_store(uint8_t *p, uint32_t value) { *(Word *)p = value; }
 
+/* Between stores that overlap: LLVM 22 moves a word's store before a vector's to the same bytes when
+ * it schedules for the Hexagon. Costs nothing but the freedom to do that. */
+FARM_INLINE void stores_in_order(void) { __asm__ volatile("" ::: "memory"); }
+
 FARM_INLINE void copy_bytes(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 FARM_INLINE int32_t int_min(int32_t a, int32_t b) { return a < b ? a : b; }

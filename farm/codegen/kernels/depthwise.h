@@ -57,6 +57,7 @@ FARM_INLINE void build_turned(const uint8_t *x, uint8_t *turned, uint8_t *room, 
 FARM_INLINE void build_masks(uint8_t *masks, ConvShape shape) {
     const int32_t rows = plane_rows(shape.band, shape), row_bytes = shape.width * 4;
     memset(masks, 255, (size_t)(2 * turned_bytes(shape)));
+    stores_in_order();
     for (int32_t r = 0; r < rows; r++) {
         fill_words(masks + r * row_bytes, 1, 0);
         fill_words(masks + turned_bytes(shape) + (r + 1) * row_bytes - 4, 1, 0);
@@ -79,6 +80,7 @@ FARM_INLINE void build_turned_3(const uint8_t *x, uint8_t *turned, const uint8_t
     int32_t last = int_max(int_min(shape.height + shape.top - top, all), first);
     const uint8_t *from = x + (top + first - shape.top) * row_bytes;
     fill_turned(turned, 0, first, shape);
+    stores_in_order();
     for (int32_t at = 0; at < (last - first) * row_bytes; at += LANES * 4) {
         Bytes left = bytes_load_apart(from + at - 4), right = bytes_load_apart(from + at + 4);
         left = bytes_select(bytes_load_apart(masks + at), left, zeros);
@@ -86,7 +88,9 @@ FARM_INLINE void build_turned_3(const uint8_t *x, uint8_t *turned, const uint8_t
         Quad quad = interleave(left, bytes_load_apart(from + at), right, right);
         store_turned(turned, first * row_bytes + at, quad, shape);
     }
+    stores_in_order();
     fill_turned(turned, last, all - last, shape);
+    stores_in_order();
 }
 
 /* One block of channels of `vectors` vectors of positions. */

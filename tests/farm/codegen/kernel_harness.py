@@ -1,6 +1,7 @@
 """Runs the kernels of single steps on any target, and compares them with their references.
 
-Many cases go into one program, because compilers take longer than kernels. All tensors of all
+Many cases go into one program, because compilers take longer than kernels, and the programs for
+several targets are compiled at the same time. All tensors of all
 cases lie in one image of memory with fences between them, so that a kernel that writes a byte
 outside its outputs and its scratch memory is found out.
 """
@@ -8,15 +9,15 @@ outside its outputs and its scratch memory is found out.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from farm.codegen.compilers import Compiler, Target, host_targets
+from farm.codegen.compilers import Compiler, Target, find_emulator, host_targets
 from farm.codegen.program import Array, Element, Layout, Quantization, Step, Tensor
 from farm.codegen.toolchain import Library, build_runner
 from workers.engines.runner import Counters, RunnerProcess
@@ -84,20 +85,52 @@ def tensor(
     return Tensor(name, tuple(shape), element, layout, quantization)
 
 
-def check_cases(cases: Sequence[Case], target: Target, folder: Path) -> list[Counters]:
-    """Build and run all cases; every output must be its reference's, every other byte unharmed.
+class Programs:
+    """Programs of the same cases, compiled side by side for all targets that run here.
 
-    Returns what one call of each case's kernel counted.
+    pool: what compiles them. cases: given a target, because not all need be on every target.
+    compilers: others than the default one, for the host's best target.
     """
-    with closing(KernelProgram(cases, target, folder)) as program:
-        image = program.run()
-        for index, case in enumerate(cases):
-            expected = case.step.reference(case.inputs)
-            for each, want in zip(case.step.outputs, expected, strict=True):
-                got = program.read(image, index, each)
-                np.testing.assert_array_equal(got, want, f"case {index}: {case.step}", strict=True)
-        program.check_fences(image)
-        return [program.count(index) for index in range(len(cases))]
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        cases: Callable[[Target], Sequence[Case]],
+        targets: Sequence[Target],
+        folder: Path,
+        compilers: Sequence[Compiler] = (),
+    ) -> None:
+        can_emulate = find_emulator() is not None
+        wanted: list[tuple[Target, Compiler | None]] = [
+            (target, None) for target in targets if can_emulate or not target.is_hexagon
+        ]
+        wanted += [(HOST_TARGETS[0], compiler) for compiler in compilers]
+        self._programs: dict[tuple[Target, Compiler | None], Future[KernelProgram]] = {
+            (target, compiler): pool.submit(
+                KernelProgram, cases(target), target, folder / str(index), compiler
+            )
+            for index, (target, compiler) in enumerate(wanted)
+        }
+
+    def on(self, target: Target, compiler: Compiler | None = None) -> KernelProgram:
+        """The program for a target, as soon as it is built. Raises CompileError if it was not."""
+        return self._programs[target, compiler].result()
+
+    def close(self) -> None:
+        """End the processes; what is not yet built never is."""
+        for each in self._programs.values():
+            if not each.cancel() and each.exception() is None:
+                each.result().close()
+
+
+def divided(cases: Sequence[Case], target: Target) -> Sequence[Case]:
+    """All cases for the host's best target and the vector extension, half of them for others.
+
+    Together the others have all: the Hexagon's half is not the host's.
+    """
+    if target in {HOST_TARGETS[0], Target.HEXAGON_HVX}:
+        return cases
+    return cases[target.is_hexagon :: 2]
 
 
 class KernelProgram:
@@ -116,22 +149,21 @@ class KernelProgram:
         self._process = RunnerProcess(self.library.path, target, deadline=300.0)
         self._image = self._places.image()
 
-    def run(self) -> Array:
-        """Memory after all cases."""
+    def check(self) -> None:
+        """Every output of every case must be its reference's."""
+        for index, (case, results) in enumerate(zip(self._cases, self.outputs(), strict=True)):
+            expected = case.step.reference(case.inputs)
+            for got, want in zip(results, expected, strict=True):
+                np.testing.assert_array_equal(got, want, f"case {index}: {case.step}", strict=True)
+
+    def outputs(self) -> list[list[Array]]:
+        """Run all cases: outputs by case; every other byte must be unharmed."""
         (image,) = self._process.run([np.int32([ALL]), self._image])
-        return image
-
-    def read(self, image: Array, case: int, each: Tensor) -> Array:
-        """A tensor of a case, as it is in memory."""
-        place = self._places.places[case][each.name]
-        return _from_memory(each, image[place : place + each.bytes])
-
-    def check_fences(self, image: Array) -> None:
-        """Every byte that no case may write is what it was."""
-        same = image == self._image
-        for start, size in self._places.written:
-            same[start : start + size] = True
-        assert same.all(), f"written outside of the outputs: bytes {np.flatnonzero(~same)[:8]}"
+        self._check_fences(image)
+        return [
+            [self._read(image, index, each) for each in case.step.outputs]
+            for index, case in enumerate(self._cases)
+        ]
 
     def count(self, case: int, loops: int = 1) -> Counters:
         """What calls of one case's kernel take, with the inputs that are in memory."""
@@ -141,6 +173,18 @@ class KernelProgram:
     def close(self) -> None:
         """End the process."""
         self._process.close()
+
+    def _read(self, image: Array, case: int, each: Tensor) -> Array:
+        """A tensor of a case, as it is in memory."""
+        place = self._places.places[case][each.name]
+        return _from_memory(each, image[place : place + each.bytes])
+
+    def _check_fences(self, image: Array) -> None:
+        """Every byte that no case may write is what it was."""
+        same = image == self._image
+        for start, size in self._places.written:
+            same[start : start + size] = True
+        assert same.all(), f"written outside of the outputs: bytes {np.flatnonzero(~same)[:8]}"
 
 
 @dataclass(slots=True)

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from benchmarks.node_cases import SUPPORTED, Case, Excluded, load_cases, run_cases
-from farm.codegen.compilers import Target, host_targets
+from farm.codegen.compilers import Target, find_emulator, host_targets
+
+TARGETS = [host_targets()[0], Target.HEXAGON_HVX]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +27,18 @@ def cases(found: list[Case | Excluded]) -> list[Case]:
     return [case for case in found if isinstance(case, Case)]
 
 
+@pytest.fixture(scope="module")
+def outputs(
+    cases: list[Case], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Target, Future[list[tuple[np.ndarray, ...]]]]]:
+    """What generated code computes, by target; compiled side by side."""
+    folder = tmp_path_factory.mktemp("packages")
+    targets = [target for target in TARGETS if find_emulator() or not target.is_hexagon]
+    with ThreadPoolExecutor() as pool:
+        yield {each: pool.submit(run_cases, cases, each, folder / each) for each in targets}
+
+
+@pytest.mark.usefixtures("outputs")  # which are computed meanwhile
 def test_the_references_pass(cases):
     for case in cases:
         inputs = (tensor.name for tensor in case.program.inputs)
@@ -30,14 +47,13 @@ def test_the_references_pass(cases):
         assert not case.failure(outputs), case.name
 
 
-@pytest.mark.parametrize("target", [host_targets()[0], Target.HEXAGON_HVX])
-def test_generated_code_passes(cases, target, tmp_path, request):
+@pytest.mark.parametrize("target", TARGETS)
+def test_generated_code_passes(cases, outputs, target, request):
     if target.is_hexagon:
         request.getfixturevalue("emulator")
-    outputs = run_cases(cases, target, tmp_path / "package")
     failures = {
         case.name: failure
-        for case, results in zip(cases, outputs, strict=True)
+        for case, results in zip(cases, outputs[target].result(), strict=True)
         if (failure := case.failure(results))
     }
     assert not failures

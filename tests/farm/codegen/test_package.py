@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 
 import numpy as np
@@ -71,6 +72,19 @@ def write(folder, generation, target):
     return manifest
 
 
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory, generation):
+    folder = tmp_path_factory.mktemp("portable")
+    return folder, write(folder, generation, Target.PORTABLE)
+
+
+@pytest.fixture(scope="module")
+def hexagon(tmp_path_factory, generation):
+    folder = tmp_path_factory.mktemp("hexagon")
+    write(folder, generation, Target.HEXAGON_HVX)
+    return folder
+
+
 def make(folder, *arguments):
     return subprocess.run(
         ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False
@@ -78,10 +92,10 @@ def make(folder, *arguments):
 
 
 class TestMake:
-    def test_builds_and_tests_without_the_farm(self, tmp_path, generation):
+    def test_builds_and_tests_without_the_farm(self, tmp_path, portable):
         if not any(c.kind is CompilerKind.GCC for c in find_compilers(Target.PORTABLE)):
             pytest.skip("no gcc is installed, which is what the Makefile calls cc")
-        write(tmp_path, generation, Target.PORTABLE)
+        shutil.copytree(portable[0], tmp_path, dirs_exist_ok=True)
 
         done = make(tmp_path, "clean", "test")
         assert done.returncode == 0, done.stderr
@@ -94,8 +108,8 @@ class TestMake:
         assert make(tmp_path, "test").returncode != 0
 
     @pytest.mark.usefixtures("emulator")
-    def test_builds_and_tests_for_the_hexagon(self, tmp_path, generation):
-        write(tmp_path, generation, Target.HEXAGON_HVX)
+    def test_builds_and_tests_for_the_hexagon(self, tmp_path, hexagon):
+        shutil.copytree(hexagon, tmp_path, dirs_exist_ok=True)
 
         done = make(tmp_path, "test", "CC=" + " ".join(default_compiler(Target.HEXAGON).command))
 
@@ -103,24 +117,22 @@ class TestMake:
         assert "2 test vectors agree" in done.stdout
 
 
-def test_every_byte_is_the_same_when_repeated(tmp_path, generation):
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        write(tmp_path / name, generation, Target.HEXAGON_HVX)
+def test_every_byte_is_the_same_when_repeated(tmp_path, generation, hexagon):
+    write(tmp_path, generation, Target.HEXAGON_HVX)
 
     first, second = (
-        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")}
-        for n in ("first", "second")
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (hexagon, tmp_path)
     )
     assert first == second
     assert {"model.c", "libmodel.a", "model.elf", "manifest.json"} <= {str(p) for p in first}
 
 
 class TestManifest:
-    def test_comes_back(self, tmp_path, generation):
-        written = write(tmp_path, generation, Target.PORTABLE)
+    def test_comes_back(self, portable):
+        folder, written = portable
 
-        assert read_manifest(tmp_path) == written
+        assert read_manifest(folder) == written
 
     def test_a_folder_that_is_no_package(self, tmp_path):
         with pytest.raises(InputError, match=r"is no package: manifest.json cannot be read"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +18,71 @@ from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
 
 HEXAGON = (Target.HEXAGON, Target.HEXAGON_HVX)
+PROMISES = {
+    "((uint8_t *)memory)[1100]": 0xA5,
+    "(uintptr_t)memory % 128": 0,
+    "(uintptr_t)inputs[1] % 16": 8,
+    "(uintptr_t)outputs[0] % 16": 8,
+}
+OUTSIDE = (
+    (Target.PORTABLE, "((uint8_t *)memory)[1152] = 1;"),
+    (Target.PORTABLE, "((uint8_t *)memory)[-1] = 1;"),
+    (Target.PORTABLE, "((uint8_t *)outputs[0])[1024] = 1;"),
+    (Target.PORTABLE, "((uint8_t *)outputs[1])[-1] = 1;"),
+    (Target.PORTABLE, "((uint8_t *)outputs[1])[4] = 1;"),
+    (Target.HEXAGON_HVX, "((uint8_t *)memory)[1152 + 127] = 1;"),
+    (Target.HEXAGON_HVX, "((uint8_t *)outputs[1])[4] = 1;"),
+)
+CRASH = "__builtin_trap();"
+HANG = "for (volatile int i = 0;;) { (void)i; }"
+MISDEEDS = (*dict.fromkeys(statement for _, statement in OUTSIDE), CRASH, HANG)
 Start = Callable[..., RunnerProcess]
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target, str], Path]:
+    """Builds the small package, with what is put into it, when it is first asked for."""
+
+    @cache
+    def build(target: Target, extra: str) -> Path:
+        folder = tmp_path_factory.mktemp("package")
+        write_package(folder / "sources", extra)
+        return build_runner(folder / "sources", target, folder / "runner").path
+
+    return build
+
+
 @pytest.fixture
-def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Builds and starts the small package, with what is put into it; ended afterwards."""
+def start(built: Callable[[Target, str], Path], request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Starts the small package, with what is put into it; ended afterwards."""
     started: list[RunnerProcess] = []
 
-    def build(
-        target: Target, extra: str = "", before: str = "", **options: float
-    ) -> RunnerProcess:
+    def launch(target: Target, extra: str = "", **options: float) -> RunnerProcess:
         if target.is_hexagon:
             request.getfixturevalue("emulator")
-        folder = tmp_path / f"{target}-{len(started)}"
-        built = build_runner(write_package(folder, extra, before), target, folder / "runner")
-        started.append(RunnerProcess(built.path, target, **options))
+        started.append(RunnerProcess(built(target, extra), target, **options))
         return started[-1]
 
-    yield build
+    yield launch
     for each in started:
         each.close()
 
 
 def arrays(seed: int = 0) -> list[np.ndarray]:
     return list(np.random.default_rng(seed).standard_normal((2, 256)).astype(np.float32))
+
+
+def choice(statements: Sequence[str]) -> str:
+    """One of several statements, by the first number of the first input."""
+    cases = (f"case {i}: {{ {statement} }} break;" for i, statement in enumerate(statements))
+    return f"switch ((int)a[0]) {{ {' '.join(cases)} }}"
+
+
+def choosing(index: int) -> list[np.ndarray]:
+    """Inputs that choose a statement."""
+    a, b = arrays()
+    a[0] = index
+    return [a, b]
 
 
 @pytest.mark.parametrize("target", [*host_targets(), *HEXAGON])
@@ -94,11 +135,10 @@ class TestCounting:
         assert counts.pop().vector_instructions == 0, "it has no vector unit"
 
     def test_exactly_the_package(self, start):
-        """One more packet in the package is one more in the count."""
+        """Four more packets in the package are four more in the count."""
         nop = '__asm__ volatile("{ nop }");'
-        counts = [start(Target.HEXAGON, nop * n).count(1) for n in (1, 2, 5)]
-        assert counts[1].packets - counts[0].packets == 1
-        assert counts[2].packets - counts[0].packets == 4
+        one, five = (start(Target.HEXAGON, nop * n).count(1) for n in (1, 5))
+        assert five.packets - one.packets == 4
 
     def test_loops_that_cannot_be(self, start):
         with pytest.raises(EngineError, match="Loops must be from 1 to 4294967295, not 0"):
@@ -106,18 +146,11 @@ class TestCounting:
 
 
 class TestWhatThePackageGets:
-    @pytest.mark.parametrize(
-        ("expression", "value"),
-        [
-            ("((uint8_t *)memory)[1100]", 0xA5),
-            ("(uintptr_t)memory % 128", 0),
-            ("(uintptr_t)inputs[1] % 16", 8),
-            ("(uintptr_t)outputs[0] % 16", 8),
-        ],
-    )
-    def test_no_more_than_promised(self, start, expression, value):
-        process = start(Target.PORTABLE, f"total = {expression};")
-        assert process.run(arrays())[1].view(np.float32)[0] == value
+    @pytest.mark.parametrize("expression", PROMISES)
+    def test_no_more_than_promised(self, start, expression):
+        process = start(Target.PORTABLE, choice([f"total = {each};" for each in PROMISES]))
+        _, total = process.run(choosing([*PROMISES].index(expression)))
+        assert total.view(np.float32)[0] == PROMISES[expression]
 
     def test_its_memory_keeps_what_it_wrote(self, start):
         process = start(Target.PORTABLE, "total = ((uint8_t *)memory)[1100]--;")
@@ -126,32 +159,22 @@ class TestWhatThePackageGets:
 
 
 class TestMisbehaviour:
-    @pytest.mark.parametrize(
-        ("target", "extra"),
-        [
-            (Target.PORTABLE, "((uint8_t *)memory)[1152] = 1;"),
-            (Target.PORTABLE, "((uint8_t *)memory)[-1] = 1;"),
-            (Target.PORTABLE, "((uint8_t *)outputs[0])[1024] = 1;"),
-            (Target.PORTABLE, "((uint8_t *)outputs[1])[-1] = 1;"),
-            (Target.PORTABLE, "((uint8_t *)outputs[1])[4] = 1;"),
-            (Target.HEXAGON_HVX, "((uint8_t *)memory)[1152 + 127] = 1;"),
-            (Target.HEXAGON_HVX, "((uint8_t *)outputs[1])[4] = 1;"),
-        ],
-    )
-    def test_writing_outside(self, start, target, extra):
-        process = start(target, extra)
+    @pytest.mark.parametrize(("target", "statement"), OUTSIDE)
+    def test_writing_outside(self, start, target, statement):
+        process = start(target, choice(MISDEEDS))
+        process.run(choosing(len(MISDEEDS)))  # none of them
         with pytest.raises(EngineError, match="wrote outside its memory or its outputs in 'run'"):
-            process.run(arrays())
+            process.run(choosing(MISDEEDS.index(statement)))
 
     def test_a_crash(self, start):
-        process = start(Target.PORTABLE, "__builtin_trap();")
+        process = start(Target.PORTABLE, choice(MISDEEDS))
         with pytest.raises(EngineError, match=r"The package ended by SIG(ILL|TRAP) in 'run'\."):
-            process.run(arrays())
+            process.run(choosing(MISDEEDS.index(CRASH)))
 
     def test_a_hang(self, start):
-        process = start(Target.PORTABLE, "for (volatile int i = 0;;) { (void)i; }", deadline=0.3)
+        process = start(Target.PORTABLE, choice(MISDEEDS), deadline=0.3)
         with pytest.raises(EngineError, match=r"did not answer 'run' within 0\.3 s; ended\."):
-            process.run(arrays())
+            process.run(choosing(MISDEEDS.index(HANG)))
 
     def test_inputs_of_another_size(self, start):
         process = start(Target.PORTABLE)

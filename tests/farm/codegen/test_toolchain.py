@@ -39,33 +39,41 @@ def failure(folder: Path, output: Path, compiler: Compiler | None = None) -> str
     return str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[Target, Library]:
+    """The small package's archive for every target."""
+    folder = tmp_path_factory.mktemp("libraries")
+    return {
+        target: build_library(
+            write_package(folder / target / "package"), target, folder / target / "libmodel.a"
+        )
+        for target in TARGETS
+    }
+
+
 class TestLibrary:
     @pytest.mark.parametrize("target", TARGETS)
-    def test_needs_two_functions_at_most(self, tmp_path, target):
-        folder = write_package(tmp_path / "package")
-        built = build_library(folder, target, tmp_path / "libmodel.a")
+    def test_needs_two_functions_at_most(self, libraries, target):
+        built = libraries[target]
         assert built.undefined <= {"memcpy", "memset"}
         assert undefined_symbols(built.path) == built.undefined
         assert built.compiler == default_compiler(target)
 
     @pytest.mark.parametrize("target", TARGETS)
-    def test_sizes_by_file(self, tmp_path, target):
-        built = build_library(write_package(tmp_path / "p"), target, tmp_path / "libmodel.a")
+    def test_sizes_by_file(self, libraries, target):
+        built = libraries[target]
         assert set(built.sizes) == {"model.c", "weights.c"}
         assert built.weight_bytes == 1024
         assert 100 < built.code_bytes < 2000
         assert all(size.variables == 0 for size in built.sizes.values())
 
-    def test_the_same_bytes_from_another_folder(self, tmp_path):
-        for target in TARGETS:
-            one, two = (
-                build_library(
-                    write_package(tmp_path / name / target / "p"), target, tmp_path / name / "a"
-                )
-                for name in ("here", "there")
-            )
-            assert one.path.read_bytes() == two.path.read_bytes(), target
-            assert str(tmp_path).encode() not in one.path.read_bytes()
+    @pytest.mark.parametrize("target", TARGETS)
+    def test_the_same_bytes_from_another_folder(self, libraries, target, tmp_path):
+        one = libraries[target]
+        two = build_library(write_package(tmp_path / "there"), target, tmp_path / "a")
+        assert one.path.read_bytes() == two.path.read_bytes()
+        for folder in (one.path.parent, tmp_path):
+            assert str(folder).encode() not in one.path.read_bytes()
 
     def test_the_sources_are_left_as_they_are(self, tmp_path):
         folder = write_package(tmp_path / "package")
@@ -165,17 +173,26 @@ class TestCompilers:
             assert "/" not in default_compiler(target).label
 
 
-def test_a_runner_for_the_hexagon_stands_alone(tmp_path):
-    built = build_runner(write_package(tmp_path / "p"), Target.HEXAGON_HVX, tmp_path / "model.elf")
-    assert isinstance(built, Library)
-    assert undefined_symbols(built.path) == frozenset()
-    assert object_sizes(built.path).code > built.sizes["model.c"].code
-
-
-def test_the_same_runner_again(tmp_path):
-    for target in (host_targets()[0], Target.HEXAGON_HVX):
-        one, two = (
-            build_runner(write_package(tmp_path / name / target), target, tmp_path / f"{name}.elf")
-            for name in ("here", "there")
+@pytest.fixture(scope="module")
+def runners(tmp_path_factory: pytest.TempPathFactory) -> dict[Target, Library]:
+    """The small package's program for the host and for the Hexagon."""
+    folder = tmp_path_factory.mktemp("runners")
+    return {
+        target: build_runner(
+            write_package(folder / target / "package"), target, folder / f"{target}.elf"
         )
-        assert one.path.read_bytes() == two.path.read_bytes(), target
+        for target in (host_targets()[0], Target.HEXAGON_HVX)
+    }
+
+
+class TestRunner:
+    def test_for_the_hexagon_it_stands_alone(self, runners):
+        built = runners[Target.HEXAGON_HVX]
+        assert isinstance(built, Library)
+        assert undefined_symbols(built.path) == frozenset()
+        assert object_sizes(built.path).code > built.sizes["model.c"].code
+
+    def test_the_same_again(self, runners, tmp_path):
+        for target, one in runners.items():
+            two = build_runner(write_package(tmp_path / target), target, tmp_path / "there.elf")
+            assert one.path.read_bytes() == two.path.read_bytes(), target

@@ -175,7 +175,7 @@ def test_larger_graphs_against_plain_dynamic_programming(seed):
         assert (solution.peak, solution.status) == (lowest, Status.OPTIMAL)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(problem=problems(most=6))
 def test_the_search_needs_no_known_order(problem):
     dag = dag_of(problem, [(index,) for index in range(len(problem.operators))])

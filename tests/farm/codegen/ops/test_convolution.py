@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from farm.codegen.arithmetic import (
 from farm.codegen.compilers import Target, host_targets
 from farm.codegen.ops.convolution import Convolution, Dense
 from farm.codegen.program import Layout
-from tests.farm.codegen.kernel_harness import Case, check_cases, tensor
+from tests.farm.codegen.kernel_harness import Case, divided, tensor
 
 TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
 SAME = (1, 1, 1, 1)
@@ -157,12 +158,18 @@ def dense_cases() -> list[Case]:
     return [dense(*each) for each in shapes]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_kernels_agree_with_the_references(target, tmp_path, request):
-    if target.is_hexagon:
-        request.getfixturevalue("emulator")
+def all_cases() -> list[Case]:
     convolutions = [*pointwise_cases(), *column_cases(), *single_cases(), *depthwise_cases()]
-    check_cases([*convolutions, *dense_cases()], target, tmp_path / "package")
+    return [*convolutions, *dense_cases()]
+
+
+def cases_for(target: Target) -> Sequence[Case]:
+    return divided(all_cases(), target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kernels_agree_with_the_references(program):
+    program.check()
 
 
 def naive_convolution(step: Convolution, x: np.ndarray) -> np.ndarray:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +26,7 @@ from farm.codegen.program import Element, Step, Tensor
 from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
 
 TARGETS = [*host_targets(), Target.HEXAGON_HVX]
+COMPILERS = [each for each in find_compilers(TARGETS[0]) if each.kind is CompilerKind.GCC]
 RNG = np.random.default_rng(11)
 
 
@@ -170,19 +169,13 @@ CASES = [
 ]
 
 
-def outputs_on(target: Target, folder: Path, kind: CompilerKind | None = None) -> list[np.ndarray]:
-    compilers = [each for each in find_compilers(target) if kind in (None, each.kind)]
-    if not compilers:
-        pytest.skip(f"{kind} is not installed")
-    with closing(KernelProgram(CASES, target, folder, compilers[0])) as program:
-        image = program.run()
-        program.check_fences(image)
-        return [program.read(image, i, case.step.outputs[0]) for i, case in enumerate(CASES)]
+def all_cases() -> list[Case]:
+    return CASES
 
 
 @pytest.fixture(scope="module")
-def portable(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
-    return outputs_on(Target.PORTABLE, tmp_path_factory.mktemp("portable"))
+def portable(programs) -> list[np.ndarray]:
+    return outputs_of(programs.on(Target.PORTABLE))
 
 
 def test_kernels_are_near_their_references(portable):
@@ -193,14 +186,17 @@ def test_kernels_are_near_their_references(portable):
 
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t is not Target.PORTABLE])
-def test_the_same_bits_on_every_target(portable, target, tmp_path, request):
-    if target.is_hexagon:
-        request.getfixturevalue("emulator")
-    same_bits(portable, outputs_on(target, tmp_path / "kernels"))
+def test_the_same_bits_on_every_target(portable, program):
+    same_bits(portable, outputs_of(program))
 
 
-def test_the_same_bits_from_another_compiler(portable, tmp_path):
-    same_bits(portable, outputs_on(host_targets()[0], tmp_path / "kernels", CompilerKind.GCC))
+@pytest.mark.skipif(not COMPILERS, reason="gcc is not installed")
+def test_the_same_bits_from_another_compiler(portable, programs):
+    same_bits(portable, outputs_of(programs.on(TARGETS[0], *COMPILERS)))
+
+
+def outputs_of(program: KernelProgram) -> list[np.ndarray]:
+    return [output for (output,) in program.outputs()]
 
 
 def same_bits(want: list[np.ndarray], got: list[np.ndarray]) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -66,23 +62,31 @@ STEPS = [
         for function in BinaryFunction
     ),
 ]
+NAN = np.array([np.nan, -np.nan], np.float32)
+NAN_STEPS = [
+    FloatUnary(
+        (tensor("x", NAN.shape, element=Element.F32),),
+        (tensor("y", NAN.shape, element=Element.F32),),
+        function,
+    )
+    for function in ULP
+]
 Results = dict[UnaryFunction | BinaryFunction, np.ndarray]
 
 
-def results_on(target: Target, folder: Path) -> Results:
-    cases = [Case(step, [X, OTHER][: len(step.inputs)]) for step in STEPS]
-    with closing(KernelProgram(cases, target, folder)) as program:
-        image = program.run()
-        program.check_fences(image)
-        return {
-            step.function: program.read(image, index, step.outputs[0])
-            for index, step in enumerate(STEPS)
-        }
+def all_cases() -> list[Case]:
+    numbers = [Case(step, [X, OTHER][: len(step.inputs)]) for step in STEPS]
+    return [*numbers, *(Case(step, [NAN]) for step in NAN_STEPS)]
+
+
+def results_of(program: KernelProgram) -> Results:
+    outputs = program.outputs()[: len(STEPS)]
+    return {step.function: output for step, (output,) in zip(STEPS, outputs, strict=True)}
 
 
 @pytest.fixture(scope="module")
-def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
-    return results_on(Target.PORTABLE, tmp_path_factory.mktemp("portable"))
+def portable(programs) -> Results:
+    return results_of(programs.on(Target.PORTABLE))
 
 
 def errors(got: np.ndarray, want: np.ndarray) -> np.ndarray:
@@ -114,21 +118,15 @@ def test_other_functions_are_near_their_references(portable, step):
 
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t is not Target.PORTABLE])
-def test_the_same_bits_on_every_target(portable, target, tmp_path, request):
-    if target.is_hexagon:
-        request.getfixturevalue("emulator")
-    for function, got in results_on(target, tmp_path / "other").items():
+def test_the_same_bits_on_every_target(portable, program):
+    for function, got in results_of(program).items():
         want = portable[function]
         same = (got.view(np.uint32) == want.view(np.uint32)) | (np.isnan(got) & np.isnan(want))
         assert same.all(), (function, X[~same][:4], got[~same][:4], want[~same][:4])
 
 
-def test_what_is_not_a_number_stays_so(tmp_path):
-    x = np.array([np.nan, -np.nan], np.float32)
-    shape = tensor("x", x.shape, element=Element.F32)
-    result = tensor("y", x.shape, element=Element.F32)
-    steps = [FloatUnary((shape,), (result,), function) for function in ULP]
-    with closing(KernelProgram([Case(s, [x]) for s in steps], TARGETS[0], tmp_path)) as program:
-        image = program.run()
-        for index, step in enumerate(steps):
-            assert np.isnan(program.read(image, index, result)).all(), step.function
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_not_a_number_stays_so(program):
+    outputs = program.outputs()[len(STEPS) :]
+    for step, (output,) in zip(NAN_STEPS, outputs, strict=True):
+        assert np.isnan(output).all(), step.function

@@ -20,7 +20,7 @@ from farm.codegen.ops.movement import (
     transposition,
 )
 from farm.codegen.program import Element, Layout, Step
-from tests.farm.codegen.kernel_harness import Case, check_cases, tensor
+from tests.farm.codegen.kernel_harness import Case, tensor
 
 TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
 ELEMENTS = [Element.U8, Element.F32]
@@ -92,15 +92,14 @@ def concats() -> list[Concat]:
     ]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_kernels_agree_with_their_references(target, tmp_path, request):
-    if target.is_hexagon:
-        request.getfixturevalue("emulator")
+def all_cases() -> list[Case]:
     steps: list[Step] = [*moves(Element.U8), *moves(Element.F32), *concats()]
-    cases = [
-        Case(step, [data(each.shape, each.element) for each in step.inputs]) for step in steps
-    ]
-    check_cases(cases, target, tmp_path / "kernels")
+    return [Case(step, [data(each.shape, each.element) for each in step.inputs]) for step in steps]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kernels_agree_with_their_references(program):
+    program.check()
 
 
 class TestReferences:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 
 import numpy as np
 import onnxruntime as ort
@@ -15,7 +14,7 @@ from farm.codegen.ops.resize import ResizeLinear, linear_taps
 from farm.codegen.program import Layout
 from farm.codegen.resize import resized_axes
 from farm.codegen.source import read_source
-from tests.farm.codegen.kernel_harness import Case, check_cases, tensor
+from tests.farm.codegen.kernel_harness import Case, tensor
 
 TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]
 SIZES = [  # x, and the result's height and width
@@ -61,10 +60,8 @@ def all_cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_kernels_agree_with_the_reference(target, tmp_path):
-    if target.is_hexagon and shutil.which("qemu-hexagon") is None:
-        pytest.skip("no emulator")
-    check_cases(all_cases(), target, tmp_path / "package")
+def test_kernels_agree_with_the_reference(program):
+    program.check()
 
 
 @pytest.mark.parametrize("mode", MODES)
