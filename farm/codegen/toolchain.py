@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -88,10 +89,11 @@ def build_runner(
     chosen = compiler or default_compiler(target)
     with _workshop(folder) as place:
         objects = _package_objects(place, target, chosen)
-        runtime = [
-            _compiled(place, f"{_RUNTIME}/{name}", target, chosen)
-            for name in runtime_sources(target)
-        ]
+        runner, *system = runtime_sources(target)
+        runtime = [_compiled(place, f"{_RUNTIME}/{runner}", target, chosen)]
+        for name in system:
+            runtime.append(f"{name}.o")
+            (place / runtime[-1]).write_bytes(_system_object(name, target, chosen))
         program = place / "runner"
         command = [*chosen.command, *_link_flags(chosen, target)]
         command += [*objects.values(), *runtime, "-o", program.name]
@@ -128,6 +130,16 @@ def _workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
         raise
     shutil.rmtree(place, ignore_errors=True)
+
+
+@cache
+def _system_object(name: str, target: Target, compiler: Compiler) -> bytes:
+    """A part of the runner that knows nothing of the package, compiled once in a process."""
+    place = Path(tempfile.mkdtemp(prefix="farm-compile-"))
+    copy_runtime(place)
+    content = (place / _compiled(place, f"{_RUNTIME}/{name}", target, compiler)).read_bytes()
+    shutil.rmtree(place, ignore_errors=True)
+    return content
 
 
 def _package_objects(place: Path, target: Target, compiler: Compiler) -> dict[str, str]:

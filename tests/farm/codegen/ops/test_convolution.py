@@ -117,6 +117,9 @@ def column_cases() -> list[Case]:
         convolution((1, 4, 3, 3), 4, (1, 3), pads=(2, 5, 3, 6)),
         convolution((1, 1, 9, 9), 4, (3, 3), pads=SAME),
         convolution((1, 32, 9, 41), 8, (3, 3), pads=SAME, skip=True, shared=True),
+        # Planes smaller than a vector, many of them: stores that overlap must keep their order.
+        convolution((1, 64, 3, 3), 64, (3, 3), pads=SAME),
+        convolution((1, 32, 4, 5), 12, (3, 3), pads=SAME),
         convolution((1, 64, 31, 33), 4, (3, 3), pads=SAME),
         convolution((1, 4, 6, 5), 4, (6, 5)),
         convolution((1, 5, 2, 50), 3, (1, 40), pads=(0, 20, 0, 19)),
