@@ -1,10 +1,10 @@
-"""What ``farm tune`` finds on real models, in two minutes each.
+"""What ``farm tune`` finds on real models, in two or three minutes each.
 
 Each model is tuned by ``farm tune --json`` in a process of its own. Targets, baseline latency over
 the winner's as the confirmation measured it:
 
-- ``kws``: MLPerf Tiny keyword spotting on real data, at least 2.8 (the stretch is 3.2), accuracy
-  drop at most 0.01 on the confirmation part;
+- ``kws``: MLPerf Tiny keyword spotting on real data, for ``cpu,dsp`` with 3 minutes each: at
+  least 6 on cpu, on dsp a package with its packets and arena; accuracy drop at most 0.01 on both;
 - ``ultraface``: face detector, synthetic data, at least 1.2;
 - ``resnet50``: from the onnx package's own test data, at least 3.5;
 - ``transformer``: four-layer encoder of ``models.py``, at least 2.5;
@@ -39,16 +39,18 @@ QUICK_BUDGET = "20s"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One model to tune. target: least ratio; 1.0 where it only must not be slower.
+    """One model to tune. target: least ratio on cpu; 1.0 where it only must not be slower.
 
-    model, data: file names in the folders that the user gave, or absolute paths.
+    model, data: file names in the folders that the user gave, or absolute paths. budget: empty
+    for the script's.
     """
 
     name: str
     model: Path
     target: float
     data: Path | None = None
-    stretch: float | None = None
+    budget: str = ""
+    devices: tuple[str, ...] = ("cpu",)
     shapes: tuple[str, ...] = ()
 
     def missing(self) -> list[Path]:
@@ -72,22 +74,25 @@ class Accuracy(BaseModel):
     samples: int
 
 
-class Latency(BaseModel):
-    """Seconds."""
+class Value(BaseModel):
+    """A metric, in its unit."""
 
     value: float
 
 
 class Measured(BaseModel):
-    """A candidate as the confirmation measured it."""
+    """A candidate as the confirmation measured it. packets, arena: of packages."""
 
     label: str
-    latency: Latency
+    latency: Value
+    packets: Value | None = None
+    arena: Value | None = None
 
 
 class Device(BaseModel):
     """What ``farm tune --json`` says of one device; what this script does not use is ignored."""
 
+    device: str
     status: str
     reason: str
     verdict: str | None
@@ -122,14 +127,14 @@ def main() -> int:
             parser.error(f"unknown model {', '.join(unknown)}; known are {', '.join(known)}")
         report = Report(__file__, arguments.json)
         for each in wanted:
-            examine(report, known[each], Path(name), budget)
+            examine(report, known[each], Path(name), budget, quick=arguments.quick)
     return report.close()
 
 
 def cases(models: Path, data: Path, folder: Path) -> Iterator[Case]:
     """All models; those that are made here are written to ``folder``."""
     kws = models / "mlperf_tiny_kws_dscnn.onnx"
-    yield Case("kws", kws, 2.8, data / "kws_600.npz", stretch=3.2)
+    yield Case("kws", kws, 6.0, data / "kws_600.npz", "3m", ("cpu", "dsp"))
     yield Case("ultraface", models / "ultraface_rfb320.onnx", 1.2)
     yield Case("resnet50", resnet50_path(), 3.5)
     encoder = folder / "transformer_encoder.onnx"
@@ -138,26 +143,28 @@ def cases(models: Path, data: Path, folder: Path) -> Iterator[Case]:
     yield Case("silero", models / "silero_vad_16k.onnx", 1.0, shapes=("sequence=512",))
 
 
-def examine(report: Report, case: Case, folder: Path, budget: str) -> None:
+def examine(report: Report, case: Case, folder: Path, budget: str, *, quick: bool) -> None:
     """Tune one model and judge what came out."""
     if missing := case.missing():
         report.say(f"{case.name}: skipped, there is no {missing[0]}")
         return
     store = folder / f"{case.name}.db"
-    done = tune(case, store, folder / case.name, budget)
+    time = budget if quick else case.budget or budget
+    done = tune(case, store, folder / case.name, time)
     report.at_most(f"{case.name}: exit code", abs(done.returncode), 0, Unit.COUNT)
     if done.returncode != 0:
         report.say(done.stderr.strip()[-1000:])
         return
     tuned = Tuned.model_validate_json(done.stdout)
-    (device,) = tuned.devices
-    judge(report, case, device)
+    for device in tuned.devices:
+        judge(report, case, device)
     explain(report, case, store)
 
 
 def tune(case: Case, store: Path, output: Path, budget: str) -> subprocess.CompletedProcess[str]:
     """Run ``farm tune`` like a user would."""
     command: list[str | Path] = [sys.executable, "-m", "cli", "tune", case.model, "--json"]
+    command += ["--devices", ",".join(case.devices)]
     command += ["--budget", budget, "--store", store, "--output", output]
     command += ["--data", case.data] if case.data else []
     for shape in case.shapes:
@@ -167,7 +174,8 @@ def tune(case: Case, store: Path, output: Path, budget: str) -> subprocess.Compl
 
 def judge(report: Report, case: Case, device: Device) -> None:
     """Ratio, accuracy and outcomes."""
-    name = case.name
+    name = case.name if len(case.devices) == 1 else f"{case.name} on {device.device}"
+    target = case.target if device.device == "cpu" else 1.0
     if device.baseline is None or device.winner is None:
         report.at_least(f"{name}: tuned", 0, 1, Unit.COUNT, f"{device.status}: {device.reason}")
         return
@@ -175,14 +183,14 @@ def judge(report: Report, case: Case, device: Device) -> None:
     interval = ""
     if device.ratio and device.ratio.ci:
         interval = "95 % interval {:.3f} to {:.3f}".format(*device.ratio.ci)
-    report.at_least(f"{name}: baseline over winner", ratio, case.target, Unit.TIMES, interval)
-    if case.target > 1.0:
+    report.at_least(f"{name}: baseline over winner", ratio, target, Unit.TIMES, interval)
+    if target > 1.0:
         report.at_least(f"{name}: not slower than the baseline", ratio, 1.0, Unit.TIMES)
-    if case.stretch:
-        reached = "reached" if ratio >= case.stretch else "not reached"
-        report.say(f"{name}: stretch of {case.stretch} {reached}")
     report.show(f"{name}: baseline", device.baseline.latency.value, Unit.SECONDS)
     report.show(f"{name}: winner", device.winner.latency.value, Unit.SECONDS, device.winner.label)
+    for metric, found in (("packets", device.winner.packets), ("arena", device.winner.arena)):
+        if found is not None:
+            report.show(f"{name}: {metric}", found.value, Unit.COUNT)
     if device.accuracy:
         judge_accuracy(report, name, device.accuracy)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
