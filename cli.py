@@ -162,6 +162,7 @@ def tune(
     known, folder = _known(profiles), str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:
+        resume = Path(resume).name  # winners lie in runs/RUN, which is easily given instead
         _refuse_with_resume(context)
         with StoreReader.open(store) as reader:
             earlier = resume_run(reader, resume, known, output=folder, require_all=require_all)

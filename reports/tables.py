@@ -161,7 +161,7 @@ def plan_lines(planned: Planned) -> list[str]:
     bound = (
         "which is proven to be the least"
         if solution.status is PlanStatus.OPTIMAL
-        else f"the bound is {solution.lower_bound:,}, {solution.gap:.2%} below"
+        else f"{solution.gap:.2%} above the bound of {solution.lower_bound:,}"
     )
     where = f"{len(solution.sizes)} portions" if isinstance(solution, PortionSolution) else "arena"
     found = f"{count} buffers in {solution.height:,} bytes ({where}), {bound}"
@@ -220,7 +220,7 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         "winner",
         Text(device.winner.label, style="bold"),
         _latency(device.winner.measurements.get(Metric.LATENCY)),
-        Text(format_ratio(device.ratio), style="bold green"),
+        Text(_speed_up(device), style="bold green"),
         f"{accuracy.winner:.4f}" if accuracy else _MISSING,
         *_resources(device.winner),
     )
@@ -295,13 +295,28 @@ def _package(winner: Measured) -> str:
 def _sentence(device: DeviceResult, objective: Objective) -> str:
     if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
         return f"{device.verdict}."
-    confirmed = "confirmed in fresh processes on data the search never saw"
     speed = f"{device.ratio.value:.2f} times as fast as the baseline"
+    if _is_modelled(device):
+        return f"{speed} by modelled time; accuracy is that of data the search never saw."
+    confirmed = "confirmed in fresh processes on data the search never saw"
     if objective is Objective.LATENCY:
         return f"{speed} {_interval(device.ratio)}, {confirmed}."
     saved = "peak memory" if objective is Objective.MEMORY else "energy"
     gain = f"{device.gain.value:.2f} times less {saved} than the baseline"
     return f"{gain} {_interval(device.gain)}, {speed}, {confirmed}."
+
+
+def _speed_up(device: DeviceResult) -> str:
+    assert device.ratio is not None
+    if _is_modelled(device):
+        return f"{device.ratio.value:.2f}x (modelled)"
+    return format_ratio(device.ratio)
+
+
+def _is_modelled(device: DeviceResult) -> bool:
+    """Whether seconds were computed from counts, which are the same every time."""
+    latency = device.winner.measurements.get(Metric.LATENCY) if device.winner else None
+    return latency is not None and latency.method is not Method.MEASURED
 
 
 def _interval(ratio: Estimate) -> str:

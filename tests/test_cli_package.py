@@ -180,6 +180,16 @@ class TestVerify:
         assert ended.code == 1
         assert "output 'scores'" in json.loads(ended.out)["disagreement"]
 
+    def test_a_manifest_that_tells_something_else_is_found(self, farm, package):
+        manifest = package / "manifest.json"
+        told = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(told | {"arena_bytes": told["arena_bytes"] + 1}))
+        ended = farm("package", "verify", "out")
+        assert ended.code == 1
+        assert "the manifest says arena_bytes" in ended.out
+        manifest.write_text(json.dumps(told | {"code_bytes": 7}))
+        assert "the manifest says code_bytes 7, and" in farm("package", "verify", "out").out
+
     def test_what_is_no_package(self, farm, package):
         (package / "test_vectors" / "requests.bin").write_bytes(b"r")
         assert "is damaged" in farm.refused("package", "verify", "out")

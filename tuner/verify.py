@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from farm.codegen.compilers import (
 )
 from farm.codegen.manifest import Manifest, Port, read_manifest
 from farm.codegen.package import REPLIES, REQUESTS, VECTORS, Vector
-from farm.codegen.toolchain import build_runner
+from farm.codegen.toolchain import Library, build_runner
 from farm.errors import InputError
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
@@ -66,9 +67,11 @@ def verify_package(folder: Path) -> Verified:
         sources = Path(name) / "package"
         shutil.copytree(folder, sources, ignore=shutil.ignore_patterns(VECTORS, "*.o"))
         program = Path(name) / "runner"
-        build_runner(sources, target, program, compiler)
+        library = build_runner(sources, target, program, compiler)
         try:
-            disagreement = _disagreement(program, target, manifest, vectors)
+            disagreement = _wrong_figure(sources, manifest, library) or _disagreement(
+                program, target, manifest, vectors
+            )
         except EngineError as error:
             disagreement = str(error)
     return Verified(folder, len(vectors), target, compiler.label, disagreement, notes)
@@ -104,6 +107,27 @@ def _compiler(manifest: Manifest, target: Target) -> Compiler:
     kind = manifest.compiler.split()[0]
     found = (c for c in find_compilers(target) if c.kind == kind)
     return next(found, None) or default_compiler(target)
+
+
+def _wrong_figure(sources: Path, manifest: Manifest, library: Library) -> str:
+    """The first size in the manifest that is not what the sources say; empty if there is none."""
+    header = (sources / "model.h").read_text(encoding="utf-8", errors="replace")
+    found = dict(re.findall(r"^#define MODEL_(\w+)_BYTES (\d+)u", header, flags=re.MULTILINE))
+    told = {
+        "ARENA": manifest.arena_bytes,
+        "SCRATCH": manifest.scratch_bytes,
+        "MEMORY": manifest.memory_bytes,
+    }
+    for name, size in told.items():
+        if found.get(name) != str(size):
+            return f"the manifest says {name.lower()}_bytes {size}, model.h {found.get(name)}"
+    same = (library.target, library.compiler.label) == (manifest.target, manifest.compiler)
+    if same and library.code_bytes != manifest.code_bytes:
+        return (
+            f"the manifest says code_bytes {manifest.code_bytes}, and the compiled code has "
+            f"{library.code_bytes}"
+        )
+    return ""
 
 
 def _disagreement(

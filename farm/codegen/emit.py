@@ -140,8 +140,10 @@ class _Emitter:
             'extern "C" {',
             "#endif",
             "",
+            *_renaming(("model_run", "model_call")),
             "/* One block of memory for all that is computed, aligned to 128 bytes. It needs no",
-            "   initialisation; every instance that runs at the same time needs its own. */",
+            "   initialisation; every instance that runs at the same time needs its own. At both",
+            f"   ends {GUARD_BYTES} bytes are left free, which vector kernels may read. */",
             f"#define MODEL_MEMORY_BYTES {self._memory_bytes}u",
             f"#define MODEL_ARENA_BYTES {self._storage.arena_bytes}u   /* of it: tensors */",
             f"#define MODEL_SCRATCH_BYTES {self._storage.scratch_bytes}u /* of it: kernels */",
@@ -200,6 +202,7 @@ class _Emitter:
 
     def _weights_header(self) -> str:
         lines = [f"/* {self._title}: constants. */", "#include <stdint.h>", ""]
+        lines += _renaming(tuple(self._arrays))
         lines += [f"extern {_declaration(n, a)};" for n, a in self._arrays.items()]
         return "\n".join(lines) + "\n"
 
@@ -212,6 +215,20 @@ class _Emitter:
             lines += _values(array)
             lines.append("};")
         return "\n".join(lines) + "\n"
+
+
+def _renaming(names: Sequence[str]) -> Iterator[str]:
+    """Lines that give global names a prefix where the compiler is told one."""
+    yield "/* Several models in one program: compile each with its own -DMODEL_PREFIX=name_ */"
+    yield "#ifdef MODEL_PREFIX"
+    yield "#ifndef MODEL_NAME"
+    yield "#define MODEL_JOIN(prefix, name) prefix##name"
+    yield "#define MODEL_EXPAND(prefix, name) MODEL_JOIN(prefix, name)"
+    yield "#define MODEL_NAME(name) MODEL_EXPAND(MODEL_PREFIX, name)"
+    yield "#endif"
+    yield from (f"#define {name} MODEL_NAME({name})" for name in names)
+    yield "#endif"
+    yield ""
 
 
 def kernel_files(names: Sequence[str]) -> tuple[str, ...]:

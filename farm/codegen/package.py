@@ -99,12 +99,17 @@ def package_folder(target: Path, *, replace: bool) -> Iterator[Path]:
             shutil.rmtree(target)
         draft.rename(target)
     except OSError as error:
-        raise OptionError(
-            f"The package cannot be written to {target}: {error.strerror or error}."
-        ) from None
+        raise OptionError(f"The package cannot be written to {target}: {_cause(error)}.") from None
     finally:
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _cause(error: OSError) -> str:
+    """Why writing failed; of copying many files, why the first of them could not be copied."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
 
 
 def _is_empty(target: Path) -> bool:

@@ -8,23 +8,27 @@ from farm.codegen.toolchain import runtime_sources
 from farm.units import format_bytes
 
 _HEXAGON_LINK = "-nostdlib -static"
+_ZIG = """\
+ZIG := $(or $(shell command -v zig),$(shell python3 -c 'import ziglang' 2>/dev/null && \
+\techo python3 -m ziglang))
+"""
 
 
 def makefile(manifest: Manifest) -> str:
-    """Builds the library, and tests it with the vectors; needs no Python on the host.
+    """Builds the library, and tests it with the vectors.
 
     For the host any C11 compiler does, and ``cc`` is the default, whichever one built the library
-    that is in the package: the results are the same bits.
+    that is in the package: the results are the same bits. The Hexagon needs Zig's.
     """
     hexagon = manifest.target.is_hexagon
     system = Compiler(CompilerKind.GCC, ("cc",), ("ar",), "")
     flags = manifest.flags if hexagon else system.flags(manifest.target)
-    zig = "$(if $(shell command -v zig),zig,python3 -m ziglang)"
+    zig = "$(or $(ZIG),$(error No zig was found: pip install ziglang, or say where: make ZIG=...))"
     runtime = " ".join(f"runtime/{name}" for name in runtime_sources(manifest.target))
     includes = "-I. -Iruntime" + (" -Iruntime/freestanding" if hexagon else "")
     return f"""# The library in this folder was built for {manifest.target} by {manifest.compiler}.
 # Compilers may differ, results may not: flags that contract or reorder floats are forbidden.
-CC = {f"{zig} cc" if hexagon else "cc"}
+{_ZIG if hexagon else ""}CC = {f"{zig} cc" if hexagon else "cc"}
 AR = {f"{zig} ar" if hexagon else "ar"}
 CFLAGS = {" ".join(flags)}
 LDFLAGS = {_HEXAGON_LINK if hexagon else ""}
@@ -72,6 +76,9 @@ static uint8_t memory[MODEL_MEMORY_BYTES] __attribute__((aligned(128)));
 model_run(memory, inputs..., outputs...);   /* see model.h */
 ```
 
+Several models in one program: compile each with its own `-DMODEL_PREFIX=name_`, which goes before
+all its global names.
+
 Inputs:
 
 {inputs}
@@ -84,7 +91,7 @@ Outputs:
 |---|---|
 | tensors in the arena | {format_bytes(manifest.arena_bytes)} |
 | scratch memory of kernels | {format_bytes(manifest.scratch_bytes)} |
-| memory to provide | {format_bytes(manifest.memory_bytes)} |
+| memory to provide, with free bytes at both ends | {format_bytes(manifest.memory_bytes)} |
 | weights | {format_bytes(manifest.weight_bytes)} |
 | code | {format_bytes(manifest.code_bytes)} |
 | multiply-accumulates of one run | {manifest.macs:,} |
@@ -101,4 +108,9 @@ def _described(port: Port) -> str:
 
 
 def _emulated(target: Target) -> str:
-    return "; it needs `qemu-hexagon`" if target.is_hexagon else ""
+    if not target.is_hexagon:
+        return ""
+    return (
+        "; it needs `qemu-hexagon`, and Zig's compiler\n(`zig`, or `pip install ziglang`), which "
+        "knows the Hexagon"
+    )

@@ -20,10 +20,9 @@ class UnsupportedOperator(CompileError):
     """The code generator has no code for an operator as the model uses it."""
 
     def __init__(self, node: Node, reason: str = "") -> None:
-        detail = f": {reason}" if reason else " of this type"
-        super().__init__(
-            f"The code generator does not support operator {node.name!r} ({node.op_type}){detail}."
-        )
+        detail = reason or f"it has no code for {node.op_type}"
+        where = f"{node.name!r} ({node.op_type})"
+        super().__init__(f"The code generator does not support operator {where}: {detail}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -247,7 +247,9 @@ class TestPackages:
         assert {c.engine for c in self.propose(history).candidates} == {self.ENGINES[1]}
 
     def test_what_the_generator_does_not_support_ends_them(self) -> None:
-        message = "The code generator does not support operator 'x' (LSTM) of this type."
+        message = (
+            "The code generator does not support operator 'x' (LSTM): it has no code for LSTM."
+        )
         failed = {"outcome": Outcome.COMPILE_ERROR, "message": message}
         assert self.after(**failed).stage is Stage.PRECISION
 

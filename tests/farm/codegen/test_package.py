@@ -128,6 +128,26 @@ def test_every_byte_is_the_same_when_repeated(tmp_path, generation, hexagon):
     assert {"model.c", "libmodel.a", "model.elf", "manifest.json"} <= {str(p) for p in first}
 
 
+def test_two_models_live_in_one_program(tmp_path, generation):
+    compiler = default_compiler(Target.PORTABLE)
+    write_sources(tmp_path, generation)
+    (tmp_path / "main.c").write_text(
+        "void a_model_run(void *, const float *, float *);\n"
+        "void b_model_run(void *, const float *, float *);\n"
+        "int main(void) { return a_model_run == b_model_run; }\n"
+    )
+    objects = []
+    for prefix in ("a_", "b_"):
+        for source in ("model.c", "weights.c"):
+            objects.append(f"{prefix}{source}.o")
+            command = [*compiler.command, f"-DMODEL_PREFIX={prefix}", "-c", source]
+            subprocess.run([*command, "-o", objects[-1]], cwd=tmp_path, check=True)
+    link = [*compiler.command, "main.c", *objects, "-o", "both"]
+    subprocess.run(link, cwd=tmp_path, check=True)
+
+    assert subprocess.run([tmp_path / "both"], check=False).returncode == 0
+
+
 class TestManifest:
     def test_comes_back(self, portable):
         folder, written = portable
