@@ -176,9 +176,13 @@ FARM_INLINE void build_single_row(const uint8_t *padded, uint8_t *to, ConvShape 
     for (int32_t word = 0; word < shape.kernel_width; word++) {
         const uint8_t *from = padded + word * 4 * step;
         for (int32_t i = 0; i < shape.out_width; i++) {
-            uint32_t low = from[0] | (uint32_t)from[step] << 8;
-            uint32_t high = from[2 * step] | (uint32_t)from[3 * step] << 8;
-            word_store(to + i * 4, low | high << 16);
+            if (step == 1) {
+                word_store(to + i * 4, word_load_anywhere(from));
+            } else {
+                uint32_t low = from[0] | (uint32_t)from[step] << 8;
+                uint32_t high = from[2 * step] | (uint32_t)from[3 * step] << 8;
+                word_store(to + i * 4, low | high << 16);
+            }
             from += shape.stride_x;
         }
         to += plane_bytes(shape);

@@ -26,6 +26,11 @@ typedef uint32_t Word __attribute__((may_alias));
 
 FARM_INLINE uint32_t word_load(const uint8_t *p) { return *(const Word *)p; }
 
+/* A word at any address: one load where processors allow that, four bytes put together elsewhere. */
+typedef uint32_t WordAnywhere __attribute__((may_alias, aligned(1)));
+
+FARM_INLINE uint32_t word_load_anywhere(const uint8_t *p) { return *(const WordAnywhere *)p; }
+
 FARM_INLINE void word_store(uint8_t *p, uint32_t value) { *(Word *)p = value; }
 
 /* Between stores that overlap: LLVM 22 moves a word's store before a vector's to the same bytes when
