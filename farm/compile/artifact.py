@@ -35,6 +35,7 @@ from farm.codegen.annotate import has_qdq
 from farm.codegen.compiled import compile_package
 from farm.codegen.compilers import Compiler as CCompiler
 from farm.codegen.compilers import CompilerKind, Target, find_compilers
+from farm.codegen.digest import generator_digest
 from farm.compile.calibrate import Calibration, Feeds, calibrate
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -246,7 +247,8 @@ def artifact_key(
         "versions": versions,
     }
     if isinstance(candidate.engine, PackageEngine):
-        parts["package"] = [candidate.engine.target, c_compiler(candidate.engine).label]
+        label = c_compiler(candidate.engine).label
+        parts["package"] = [candidate.engine.target, label, generator_digest()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
