@@ -131,7 +131,7 @@ class Forms:
 
     def _transpose(self, moved: Moved) -> None:
         """Move the channels in memory, in a form that is there."""
-        integer = not self.has(moved.of, FLOAT)
+        integer = moved.of.name in self._quantizations and not self.has(moved.of, FLOAT)
         source = self.get(moved.of, PLAIN if integer else FLOAT)
         rank = len(moved.value.shape)
         last_to_first = (0, rank - 1, *range(1, rank - 1))

@@ -135,11 +135,10 @@ def _workshop(folder: Path) -> Iterator[Path]:
 @cache
 def _system_object(name: str, target: Target, compiler: Compiler) -> bytes:
     """A part of the runner that knows nothing of the package, compiled once in a process."""
-    place = Path(tempfile.mkdtemp(prefix="farm-compile-"))
-    copy_runtime(place)
-    content = (place / _compiled(place, f"{_RUNTIME}/{name}", target, compiler)).read_bytes()
-    shutil.rmtree(place, ignore_errors=True)
-    return content
+    with tempfile.TemporaryDirectory(prefix="farm-compile-") as temporary:
+        place = Path(temporary)
+        copy_runtime(place)
+        return (place / _compiled(place, f"{_RUNTIME}/{name}", target, compiler)).read_bytes()
 
 
 def _package_objects(place: Path, target: Target, compiler: Compiler) -> dict[str, str]:

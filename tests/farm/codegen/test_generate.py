@@ -107,6 +107,27 @@ def test_without_ranges_everything_is_float(model):
     assert not any(isinstance(step, Convolution) for step in program.steps)
 
 
+@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("second", [[0, 3, 1, 2], [0, 2, 3, 1]])
+def test_channels_that_are_moved_twice(second, quantised):
+    nodes = [
+        make_node("Transpose", ["x"], ["a"], name="first", perm=[0, 2, 3, 1]),
+        make_node("Transpose", ["a"], ["b"], name="second", perm=second),
+        make_node("Relu", ["b"], ["y"], name="relu"),
+    ]
+    x = np.random.default_rng(1).standard_normal((1, 4, 5, 6)).astype(np.float32)
+    wanted = np.maximum(x.transpose(0, 2, 3, 1).transpose(second), 0)
+    model = build(nodes, [value("x", x.shape)], [value("y", wanted.shape)], {})
+    ranges = None
+    if quantised:
+        names = tensors_to_calibrate(model)
+        ranges = calibrate(model, names, [{"x": x}], CalibrationMethod.MIN_MAX).ranges
+
+    found = generate(model, "test", ranges).program.run({"x": x})["y"]
+
+    np.testing.assert_allclose(found, wanted, atol=0.02 if quantised else 0)
+
+
 def test_generated_c_has_the_reference_s_bits(model, tmp_path):
     feeds = samples(model, 4)
     generation = integer(model, feeds)
