@@ -28,7 +28,13 @@ if _ROOT not in sys.path:  # another interpreter: its own packages go first
 import numpy as np  # noqa: E402
 
 from farm.session import SessionSpec  # noqa: E402
-from workers.engines.session import EngineError, Feeds, SentinelSession, Session  # noqa: E402
+from workers.engines.session import (  # noqa: E402
+    EngineError,
+    Feeds,
+    KilledError,
+    SentinelSession,
+    Session,
+)
 from workers.meters import energy, latency, memory  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
@@ -203,6 +209,9 @@ def answer(runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
         reply = getattr(runner, command.replace("-", "_"))(**request)
     except MemoryError:
         return _error("out-of-memory", "the process reached its memory limit.")
+    except KilledError:
+        os.kill(os.getpid(), signal.SIGKILL)  # share the fate: whoever waits knows that ending
+        raise
     except Exception as error:  # noqa: BLE001  (a child reports every failure, and lives on)
         known = isinstance(error, EngineError)
         return _error(_outcome(error), str(error) if known else f"{type(error).__name__}: {error}")

@@ -42,6 +42,13 @@ def with_limits(**limits: int) -> DeviceProfile:
     return replace(DSP, package=replace(DSP.package, **limits))
 
 
+def the_runner() -> int:
+    """The process that runs the only package."""
+    found = [each for child in children() for each in psutil.Process(child).children()]
+    (runner,) = (each.pid for each in found if each.name() == "runner")
+    return runner
+
+
 @pytest.fixture
 def dsp(make_worker) -> Worker:
     """A worker of the DSP that knows the convolutional network."""
@@ -99,17 +106,19 @@ class TestHost:
     def test_a_runner_that_dies_ends_its_trial_only(self, worker):
         worker.prepare(samples.workload(samples.named_conv_net()))
         worker.run_trial(job(HOST))
-        (runner,) = (
-            started
-            for child in children()
-            for started in psutil.Process(child).children()
-            if started.name() == "runner"
-        )
-        os.kill(runner.pid, signal.SIGSEGV)
+        os.kill(the_runner(), signal.SIGSEGV)
         report = worker.run_block(BlockJob((job(HOST), job(Candidate(), "other"))))
         assert report.failures["t"].outcome is Outcome.RUN_ERROR
         assert "SIGSEGV" in report.failures["t"].message
         assert "other" in report.samples
+
+    def test_a_runner_that_is_killed_from_outside_is_no_fault_of_its_trial(self, worker):
+        worker.prepare(samples.workload(samples.named_conv_net()))
+        worker.run_trial(job(HOST))
+        os.kill(the_runner(), signal.SIGKILL)
+        report = worker.run_block(BlockJob((job(HOST),)))
+        assert report.failures == {}
+        assert "t" in report.samples
 
     def test_what_the_generator_does_not_support_is_a_compile_error(self, worker):
         worker.prepare(samples.workload(models.lstm_net()))

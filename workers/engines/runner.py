@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.compilers import Target, find_emulator
-from workers.engines.session import Array, EngineError
+from workers.engines.session import Array, EngineError, KilledError
 
 _START_SECONDS = 60.0
 _CHUNK = 1 << 16
@@ -199,7 +199,9 @@ class RunnerProcess:
         self.close()
         code = self._process.returncode
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return EngineError(f"The package ended {how} in '{what}'.")
+        # No package sends itself this signal: somebody else did, or the system was out of memory.
+        kind = KilledError if code == -signal.SIGKILL else EngineError
+        return kind(f"The package ended {how} in '{what}'.")
 
 
 def _started(command: tuple[str, ...]) -> subprocess.Popen[bytes]:

@@ -19,6 +19,10 @@ class EngineError(Exception):
     """The engine cannot load or run this artifact; the message is the trial's message."""
 
 
+class KilledError(EngineError):
+    """A process of the engine was killed from outside, which says nothing about the artifact."""
+
+
 class NotAsPlannedError(EngineError):
     """Another engine than the one asked for would have run (part of) the model."""
 
