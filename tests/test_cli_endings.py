@@ -19,7 +19,7 @@ from tests.command import Command, start
 from tests.conftest import furnish
 from tests.workers.processes import small_disk
 
-FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "30s")
+FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "60s", "--trials", "4")
 LOCAL = (*FAKE, "--local")
 
 

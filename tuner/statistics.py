@@ -14,8 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
-from scipy.stats import binom, rankdata
+from scipy.special import bdtr, ndtr, ndtri
 
 from farm.measurement import Estimate
 
@@ -97,8 +96,7 @@ def signed_rank_p(d: FloatArray, alternative: Alternative = "two-sided") -> floa
     d = d[d != 0]
     if d.size == 0:
         return 1.0
-    # Mean ranks are multiples of one half: doubled, they are integers that can be counted.
-    ranks = np.rint(2 * rankdata(np.abs(d))).astype(np.int64)
+    ranks = _doubled_ranks(np.abs(d))
     above = int(ranks[d > 0].sum())
     below = int(ranks.sum()) - above
     match alternative:
@@ -133,13 +131,12 @@ def quantile(samples: FloatArray, q: float, confidence: float = 0.95) -> Estimat
     if n < quantile_samples(q):
         return None
     tail = (1 - confidence) / 2
-    low, high = int(binom.ppf(tail, n, q)), int(binom.ppf(1 - tail, n, q)) + 1
-    if low < 1 or high > n:
+    at_most = bdtr(np.arange(n + 1), n, q)  # P(so many samples lie below the quantile)
+    low, high = np.searchsorted(at_most, [tail, 1 - tail])
+    if low < 1 or high >= n:
         return None
     ordered = np.sort(samples)
-    return Estimate(
-        float(np.quantile(ordered, q)), float(ordered[low - 1]), float(ordered[high - 1])
-    )
+    return Estimate(float(np.quantile(ordered, q)), float(ordered[low - 1]), float(ordered[high]))
 
 
 def quantile_samples(q: float) -> int:
@@ -166,6 +163,13 @@ def _log_seconds(seconds: FloatArray, whose: str) -> FloatArray:
     if not np.all((seconds > 0) & np.isfinite(seconds)):
         raise ValueError(f"the times of the {whose} must be positive and finite")
     return np.log(seconds)
+
+
+def _doubled_ranks(values: FloatArray) -> NDArray[np.int64]:
+    """Twice the ranks of ``values`` [n]: ties share a mean rank, which doubled is an integer."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    doubled: NDArray[np.int64] = (2 * np.cumsum(counts) - counts + 1)[inverse]
+    return doubled
 
 
 def _walsh_averages(d: FloatArray) -> FloatArray:
