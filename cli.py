@@ -6,6 +6,7 @@ farm raises on purpose becomes one sentence and exit code 2.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +75,9 @@ DataOption = Annotated[
         help="Samples named like the model's inputs, and `label` if there are labels.",
     ),
 ]
+MetricOption = Annotated[
+    str, typer.Option("--metric", metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -98,9 +102,7 @@ def tune(
     ] = "cpu",
     data: DataOption = None,
     shape: ShapeOption = None,
-    metric: Annotated[
-        str, typer.Option(metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
-    ] = "",
+    metric: MetricOption = "",
     objective: Annotated[
         Objective, typer.Option(metavar="NAME", help="latency, memory or energy.")
     ] = Objective.LATENCY,
@@ -297,6 +299,7 @@ def package_build(
         str, typer.Option("--device", metavar="NAME", help="Device profile.")
     ] = "dsp",
     data: DataOption = None,
+    metric: MetricOption = "",
     shape: ShapeOption = None,
     precision: Annotated[
         str | None,
@@ -306,8 +309,9 @@ def package_build(
         ),
     ] = None,
     calibration: Annotated[
-        str, typer.Option(metavar="METHOD", help="min-max, entropy or percentile.")
-    ] = "min-max",
+        str | None,
+        typer.Option(metavar="METHOD", help="min-max (default), entropy or percentile."),
+    ] = None,
     keep_float: Annotated[
         list[str] | None,
         typer.Option(metavar="OPERATOR", help="Stays in float32. Repeatable."),
@@ -315,6 +319,10 @@ def package_build(
     compiler: Annotated[
         str | None, typer.Option(metavar="NAME", help="zig, clang or gcc.")
     ] = None,
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What its functions and macros begin with: NAME_run."),
+    ] = "model",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
     profiles: ProfilesOption = None,
     json_output: JsonOption = False,
@@ -333,12 +341,13 @@ def package_build(
         model=model.absolute(),
         output=output.absolute(),
         data=data.absolute() if data else None,
+        metric=metric,
         shapes=_shapes(shape),
         precision=_one_of(PackagePrecision, precision, "--precision"),
-        calibration=_one_of(CalibrationMethod, calibration, "--calibration")
-        or CalibrationMethod.MIN_MAX,
+        calibration=_one_of(CalibrationMethod, calibration, "--calibration"),
         keep_float=tuple(keep_float or ()),
         compiler=_one_of(CompilerKind, compiler, "--compiler"),
+        name=name,
         force=force,
     )
     manifest = make_package(request, profile)
@@ -354,7 +363,7 @@ def package_verify(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Build a package and replay its test vectors: every answer must agree, bit for bit.
+    """Build a package anew: what it ships must be the same, and every test vector's answer.
 
     Example: farm package verify package
     """
@@ -410,6 +419,7 @@ def plan_memory(
     from reports import machine_readable, tables
     from tuner.planning import PlanMode, PlanRequest, plan
 
+    _check_plan_files(problem, output, figure)
     planned = plan(
         PlanRequest(
             problem,
@@ -592,14 +602,39 @@ def _bench(
         return measure(opened, executor, run, profile, candidates, progress)
 
 
+def _check_plan_files(problem: Path, output: Path | None, figure: Path | None) -> None:
+    """Find before anything is planned what could not be written. Raises OptionError."""
+    taken = {os.path.realpath(problem): "the problem"}
+    for option, path in (("--output", output), ("--figure", figure)):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise OptionError(f"{option} {path} cannot be written: {path.parent} is no folder.")
+        if not os.access(path.parent, os.W_OK):
+            raise OptionError(f"{option} {path} cannot be written: {path.parent} is not writable.")
+        if path.exists() and not path.is_file():
+            raise OptionError(f"{option} {path} is no file that can be replaced; give another.")
+        place = os.path.realpath(path)
+        if place in taken:
+            raise OptionError(f"{option} {path} is {taken[place]} as well; give another.")
+        taken[place] = option
+
+
 def _write_plan(planned: Any, output: Path | None, figure: Path | None) -> None:
-    from farm.plan.memory_csv import write_solution
+    from farm.delivery import write_file
+    from farm.plan.memory_csv import solution_csv
     from reports.figures import arena_svg
 
+    files = {}
     if output is not None:
-        write_solution(output, planned.problem, planned.solution.offsets)
+        files[output] = solution_csv(planned.problem, planned.solution.offsets)
     if figure is not None:
-        figure.write_text(arena_svg(planned.problem, planned.solution), encoding="utf-8")
+        files[figure] = arena_svg(planned.problem, planned.solution)
+    for path, text in files.items():
+        try:
+            write_file(path, text.encode())
+        except OSError as error:
+            raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _print_rows(

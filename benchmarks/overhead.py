@@ -1,12 +1,14 @@
 """What the farm costs: per trial, and per measured latency.
 
-Two figures, both of the example model on the CPU with one thread:
+Three figures on the CPU with one thread, the first two of the example model:
 
 - overhead per trial: 60 trials whose artifacts are in the cache already, one after the other
   through journal, store and Ray, from handing the trial over until it is committed, minus what
   its child process took. Targets: p50 at most 20 ms, p95 at most 50 ms.
 - latency: samples by the farm's meter and by a bare loop around ``InferenceSession.run``, in one
   interpreter, in turn. Target: the Hodges-Lehmann estimate of their ratio within 1 %.
+- what a call costs that computes next to nothing: a Relu of one element, by ONNX Runtime as the
+  farm calls it, and as a compiled package. No target; it is in every latency that is compared.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnxruntime as ort
 from common import ONE_THREAD, Report, Unit, digits_request, options
 from numpy.typing import NDArray
 
 from db.records import Phase
 from db.store import Store
-from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu
+from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
+from farm.codegen.compiled import RUNNER_FILE
+from farm.compile.artifact import compile_candidate
 from farm.device import load_profiles
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
@@ -36,8 +42,9 @@ from tuner.space import OPTIONAL_OPTIMIZERS
 from tuner.statistics import compare
 from tuner.subject import Subject, load_subject
 from workers.child import read_feeds
+from workers.engines.cpackage import CPackageSession
 from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.session import Feeds
+from workers.engines.session import Feeds, Session
 from workers.jobs import Part
 from workers.meters.latency import calibrate, sample, warm_up
 from workers.pool import RayExecutor
@@ -52,7 +59,7 @@ FloatArray = NDArray[np.float64]
 
 
 def main() -> int:
-    """Print both figures; 1 when a target is missed."""
+    """Print all figures; 1 when a target is missed."""
     parser = options(__doc__)
     quick = f"{QUICK_TRIALS} trials, {QUICK_SESSIONS * PAIRS_EACH} pairs"
     parser.add_argument("--quick", action="store_true", help=quick)
@@ -61,6 +68,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="farm-overhead-") as name:
         per_trial(report, Path(name), QUICK_TRIALS if arguments.quick else TRIALS)
         per_latency(report, Path(name), QUICK_SESSIONS if arguments.quick else SESSIONS)
+        per_call(report, Path(name))
     return report.close()
 
 
@@ -153,6 +161,30 @@ def _alternate(model: Path, feeds: Feeds, number: int) -> Sequence[tuple[float, 
             by_farm, by_bare = sample(farm, loops).seconds, _bare_loop(bare, feeds, loops)
         pairs.append((by_farm, by_bare))
     return pairs
+
+
+def per_call(report: Report, folder: Path) -> None:
+    """The latency of a model that computes next to nothing."""
+    proto = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> nothing (float[1] x) => (float[1] y) '
+        "{ y = Relu(x) }"
+    )
+    feeds = {"x": np.ones(1, np.float32)}
+    package, model = folder / "nothing", folder / "nothing.onnx"
+    package.mkdir()
+    compile_candidate(proto, Candidate(CPackage()), [feeds], package)
+    onnx.save(proto, model)
+    sessions: dict[str, Session] = {
+        "by ONNX Runtime": OnnxRuntimeSession(model, session_spec(ONE_THREAD)),
+        "as a package": CPackageSession(package / RUNNER_FILE),
+    }
+    for name, session in sessions.items():
+        session.set_feeds(feeds)
+        loops = calibrate(session, SAMPLE_SECONDS)
+        seconds = [sample(session, loops).seconds for _ in range(PAIRS_EACH)]
+        report.show(
+            f"a call that computes nothing, {name}", float(np.median(seconds)), Unit.SECONDS
+        )
 
 
 def _bare_session(model: Path) -> ort.InferenceSession:

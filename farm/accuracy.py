@@ -217,7 +217,7 @@ def _answers(output: Array) -> Labels:
 
 
 def _cosine(outputs: Outputs, reference: Outputs) -> float:
-    """Of each output the mean over samples, of these the lowest.
+    """Of each output the mean over samples, of these the lowest; 1 where all are empty.
 
     An output of one number per sample has no direction; it is one vector over all samples.
     """
@@ -226,7 +226,7 @@ def _cosine(outputs: Outputs, reference: Outputs) -> float:
         one_number = truth.shape[1] == 1
         similar = _similarity(output.T, truth.T) if one_number else _similarity(output, truth)
         means.append(float(similar.mean()))
-    return min(means)
+    return min(means, default=1.0)
 
 
 def _similarity(output: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
-"""The folder that leaves the farm: a model, its session, how to run it, where it comes from."""
+"""What leaves the farm: a folder with a model, its session and how to run it; single files."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,21 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file beside its place and rename it: it is whole or it is not there.
+
+    Raises OSError: the place cannot be written, the disk is full.
+    """
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(draft).chmod(0o644)
+        Path(draft).replace(path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
 
 
 def _run_script(inputs: Sequence[TensorSpec]) -> str:

@@ -14,6 +14,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 
 from farm.errors import ModelError
 from farm.model_file import PROTOBUF_LIMIT, read_model_file
+from farm.model_inference import forget_negative_dimensions, infer_shapes
 from farm.model_shapes import fix_shapes
 from farm.units import Bytes
 from farm.walk import all_graphs, all_nodes, all_tensors
@@ -83,8 +84,8 @@ def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
     shapes: sizes of dynamic dimensions by name; see ``farm.model_shapes.fix_shapes``.
 
     Raises ModelError: what ``read_model_file`` and ``fix_shapes`` raise, custom operators, an
-    operator set that is too old or too new, an invalid graph, inputs or outputs that are not
-    tensors of numbers.
+    operator set that is too old or too new, an invalid graph, no inputs, outputs or operators,
+    inputs or outputs that are not tensors of numbers, what ``infer_shapes`` raises.
     """
     file = read_model_file(path)
     proto = file.proto
@@ -92,8 +93,10 @@ def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
     _refuse_custom_operators(proto, path)
     _check_graph(proto, path)
     values = _graph_inputs(proto)
+    _check_ends(proto, values, path)
     for value in (*values, *proto.graph.output):
         _check_tensor_type(value, path)
+    forget_negative_dimensions(proto)
     sizes = fix_shapes(proto, values, shapes, str(path))
     _name_nodes(proto)
     _infer_shapes(proto, path)
@@ -182,7 +185,7 @@ def _infer_shapes(proto: ModelProto, path: Path) -> None:
     """Add the inferred shapes in place; what inference does not know stays unknown."""
     light = _without_large_weights(proto)
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        inferred = infer_shapes(light, str(path))
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"The shapes in model {path} do not fit: {_compact(error)}.") from None
     graphs = zip(all_graphs(proto.graph), all_graphs(inferred.graph), strict=True)
@@ -246,6 +249,17 @@ def _graph_inputs(proto: ModelProto) -> tuple[ValueInfoProto, ...]:
     weights = {tensor.name for tensor in proto.graph.initializer}
     weights |= {sparse.values.name for sparse in proto.graph.sparse_initializer}
     return tuple(value for value in proto.graph.input if value.name not in weights)
+
+
+def _check_ends(proto: ModelProto, inputs: tuple[ValueInfoProto, ...], path: Path) -> None:
+    """Refuse what runs, if at all, without computing anything from anything."""
+    for what, found in (
+        ("outputs", proto.graph.output),
+        ("operators", proto.graph.node),
+        ("inputs", inputs),
+    ):
+        if not found:
+            raise ModelError(f"Model {path} has no {what}, so that there is nothing to compute.")
 
 
 def _check_tensor_type(value: ValueInfoProto, path: Path) -> None:

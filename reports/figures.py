@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
+from itertools import cycle
+from xml.sax import saxutils
 
 from farm.plan.memory import Solution
 from farm.plan.memory_portions import PortionSolution
 from farm.plan.memory_problem import Buffer, Problem, merge
-from farm.units import format_bytes
+from farm.units import counted, format_bytes
 
 _WIDTH, _HEIGHT = 960, 540
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 150, 16, 44  # margins around the plot
 _CHARACTER, _LINE = 6.3, 12.0  # width and height of the text in pixels
 _FILLS = ("#8ecae6", "#ffd166", "#a8dadc", "#f4a261", "#b5e48c", "#cdb4db", "#ffafcc", "#e9c46a")
-_INK, _AXIS, _CAPACITY, _BOUND = "#1d1d1f", "#808080", "#d1495b", "#2a9d8f"
-_TICKS = 4
+_INK, _AXIS, _CAPACITY, _BOUND, _PORTION = "#1d1d1f", "#808080", "#d1495b", "#2a9d8f", "#7353ba"
+_TICKS = 4  # parts of the axis of bytes
+_MOST_STEPS = 10  # that are numbered
+_GROWTH = (4, 5, 4)  # halves: from 1 to 2, 5 and 10, and so on
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FEWEST_CHARACTERS = 6  # of a shortened name
 
 
 def arena_svg(problem: Problem, solution: Solution | PortionSolution) -> str:
     """The arena over time: steps to the right, offsets upwards, a rectangle per buffer.
 
-    Lines show the capacity and the bound below which no arena is possible. Buffers that lie in
-    others are drawn over these, with a dashed border. Raises ValueError: there are no offsets.
+    Lines show the capacity and the bound below which no arena is possible; portions are named
+    where an arena has its offsets, with lines between them. Buffers that lie in others are drawn
+    over these, with a dashed border. Raises ValueError: there are no offsets.
     """
     if not solution.offsets:
         raise ValueError("a solution without offsets has no picture")
     plot = _Plot(problem, solution)
+    title = f"{counted(len(problem.buffers), 'buffer')} in {format_bytes(solution.height)}"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"',
             ' font-family="system-ui, sans-serif" font-size="11" role="img">',
-            f"<title>{len(problem.buffers)} buffers in {format_bytes(solution.height)}</title>",
-            *plot.axes(),
+            f"<title>{title}</title>",
+            *plot.steps(),
+            *([] if isinstance(solution, PortionSolution) else plot.offsets()),
             *plot.rectangles(),
+            *(plot.portions(solution) if isinstance(solution, PortionSolution) else []),
             *plot.lines(),
             "</svg>\n",
         ]
@@ -51,15 +60,33 @@ class _Plot:
         self._end = max(buffer.end for buffer in problem.buffers)
         self._bytes = max(solution.height, self._visible_capacity() or 0, 1)
 
-    def axes(self) -> Iterator[str]:
-        """Ticks with their values, and what the axes mean."""
-        for tick in range(_TICKS + 1):
-            step = self._begin + round(tick * (self._end - self._begin) / _TICKS)
-            size = round(tick * self._bytes / _TICKS)
+    def steps(self) -> Iterator[str]:
+        """The axis of steps, with numbers at round ones."""
+        distance = _round_distance(self._begin, self._end)
+        for step in range(-(-self._begin // distance) * distance, self._end + 1, distance):
             yield _text(self._x(step), _HEIGHT - _BOTTOM + 16, str(step), _AXIS, "middle")
+        yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, "step", _AXIS, "middle")
+
+    def offsets(self) -> Iterator[str]:
+        """The axis of bytes."""
+        for tick in range(_TICKS + 1):
+            size = tick * self._bytes // _TICKS
             yield _text(_LEFT - 8, self._y(size) + 4, format_bytes(size), _AXIS, "end")
             yield _line(_LEFT, self._y(size), self._x(self._end), _AXIS, "0.25")
-        yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, "step", _AXIS, "middle")
+
+    def portions(self, solution: PortionSolution) -> Iterator[str]:
+        """Where each portion begins and ends, and its number and size where there is room."""
+        begin = 0
+        yield _line(_LEFT, self._y(begin), self._x(self._end), _PORTION, "1")
+        for number, size in enumerate(solution.sizes):
+            middle, end = self._y(begin + size / 2), self._y(begin + size)
+            room = self._y(begin) - end
+            yield _line(_LEFT, end, self._x(self._end), _PORTION, "1")
+            lines = [f"portion {number}", format_bytes(size)][: int(room // _LINE)]
+            for row, text in enumerate(lines):
+                y = middle + 4 + (row - (len(lines) - 1) / 2) * _LINE
+                yield _text(_LEFT - 8, y, text, _PORTION, "end")
+            begin += size
 
     def rectangles(self) -> Iterator[str]:
         """A rectangle per buffer, those that lie in others last and in the colour of these."""
@@ -94,13 +121,15 @@ class _Plot:
         offset = self._solution.offsets[buffer.id]
         x, y = self._x(buffer.start), self._y(offset + buffer.size)
         width, height = self._x(buffer.end) - x, self._y(offset) - y
-        name = escape(buffer.id)
+        name, portion = _escaped(buffer.id), ""
+        if isinstance(self._solution, PortionSolution):
+            portion = f" in portion {self._solution.portions[buffer.id]}"
         visible = min([buffer.end, *(step for step in covered if step > buffer.start)])
         room = self._x(visible) - x
         shown = _shortened(buffer.id, int(room / _CHARACTER) - 1) if height >= _LINE else ""
         label = _text(x + room / 2, y + height / 2 + 4, shown, _INK, "middle") if shown else ""
         return (
-            f"<g><title>{name}: {buffer.size} bytes at {offset}, steps {buffer.start} to "
+            f"<g><title>{name}: {buffer.size} bytes at {offset}{portion}, steps {buffer.start} to "
             f'{buffer.end}</title><rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" '
             f'height="{height:.2f}" fill="{fill}" stroke="{_INK}" stroke-width="0.5"{border}/>'
             f"{label}</g>"
@@ -115,20 +144,35 @@ class _Plot:
         share = (step - self._begin) / (self._end - self._begin)
         return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
 
-    def _y(self, size: int) -> float:
+    def _y(self, size: float) -> float:
         return _HEIGHT - _BOTTOM - size / self._bytes * (_HEIGHT - _TOP - _BOTTOM)
 
 
+def _round_distance(begin: int, end: int) -> int:
+    """Steps from one number to the next: round, and so that the numbers stay apart."""
+    longest = max(len(str(begin)), len(str(end))) + 2
+    most = min(_MOST_STEPS, int((_WIDTH - _LEFT - _RIGHT) / (_CHARACTER * longest))) or 1
+    distance, factors = 1, cycle(_GROWTH)
+    while distance * most < end - begin:
+        distance = distance * next(factors) // 2
+    return distance
+
+
 def _shortened(name: str, most: int) -> str:
-    """As much of a name as there is room for; nothing where that would not tell it apart."""
+    """The end of a name, which tells it apart; nothing where there is too little room for it."""
     if len(name) <= most:
         return name
-    return f"{name[: most - 1]}…" if most >= _FEWEST_CHARACTERS else ""
+    return f"…{name[1 - most :]}" if most >= _FEWEST_CHARACTERS else ""
+
+
+def _escaped(text: str) -> str:
+    """Text for XML, which has no place for most control characters."""
+    return saxutils.escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def _text(x: float, y: float, text: str, color: str, anchor: str) -> str:
     place = f'x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}"'
-    return f'<text {place} fill="{color}">{escape(text)}</text>'
+    return f'<text {place} fill="{color}">{_escaped(text)}</text>'
 
 
 def _line(x: float, y: float, end: float, color: str, width: str, dashes: str = "") -> str:

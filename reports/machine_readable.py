@@ -85,7 +85,7 @@ def verified_json(verified: Verified) -> str:
             "vectors": verified.vectors,
             "target": str(verified.target),
             "compiler": verified.compiler,
-            "disagreement": verified.disagreement,
+            "disagreements": list(verified.disagreements),
             "notes": list(verified.notes),
         }
     )
@@ -160,11 +160,16 @@ def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, J
 
 
 def estimate_json(ratio: Estimate | None) -> Json:
-    """``{"estimate": ..., "ci": [low, high]}``; an unbounded interval is null."""
+    """``{"estimate": ..., "ci": [low, high]}``.
+
+    The interval is null where it has no bounds, and where it has no width: that is the ratio of
+    counts, which are the same every time.
+    """
     if ratio is None:
         return None
-    bounded = math.isfinite(ratio.low) and math.isfinite(ratio.high)
-    return {"estimate": ratio.value, "ci": [ratio.low, ratio.high] if bounded else None}
+    width = ratio.high - ratio.low
+    exists = math.isfinite(width) and width > 0
+    return {"estimate": ratio.value, "ci": [ratio.low, ratio.high] if exists else None}
 
 
 def dump(value: Json | Sequence[Json]) -> str:

@@ -14,7 +14,7 @@ from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
 from farm.plan.memory_portions import PortionSolution
 from farm.plan.solution import Status as PlanStatus
-from farm.units import format_bytes, format_joules, format_seconds
+from farm.units import counted, format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
 from tuner.bench import Benchmark
 from tuner.planning import Planned
@@ -143,28 +143,32 @@ def package_table(manifest: Manifest) -> Table:
 
 
 def verified_lines(verified: Verified) -> list[str]:
-    """What replaying the test vectors of a package showed."""
+    """What building a package and replaying its test vectors showed."""
     built = f"built for {verified.target} by {verified.compiler}"
     if verified.agrees:
-        verdict = f"{verified.vectors} test vectors agree bit for bit ({built})."
+        verdict = [f"{verified.vectors} test vectors agree bit for bit ({built})."]
     else:
-        verdict = f"The package does not agree ({built}): {verified.disagreement}."
-    return [verdict, *verified.notes]
+        verdict = [f"The package does not agree ({built}):"]
+        verdict += [f"- {disagreement}." for disagreement in verified.disagreements]
+    return [*verdict, *verified.notes]
 
 
 def plan_lines(planned: Planned) -> list[str]:
     """What a plan of memory found."""
     solution = planned.solution
     count = len(planned.problem.buffers)
+    buffers = counted(count, "buffer")
     if not planned.fits:
-        return [f"{count} buffers do not fit: {solution.binding}"]
+        return [f"{buffers} {'does' if count == 1 else 'do'} not fit: {solution.binding}"]
     bound = (
         "which is proven to be the least"
         if solution.status is PlanStatus.OPTIMAL
         else f"{solution.gap:.2%} above the bound of {solution.lower_bound:,}"
     )
-    where = f"{len(solution.sizes)} portions" if isinstance(solution, PortionSolution) else "arena"
-    found = f"{count} buffers in {solution.height:,} bytes ({where}), {bound}"
+    where = "arena"
+    if isinstance(solution, PortionSolution):
+        where = counted(len(solution.sizes), "portion")
+    found = f"{buffers} in {counted(solution.height, 'byte')} ({where}), {bound}"
     return [f"{found}; planned in {format_seconds(solution.seconds)}."]
 
 
@@ -326,7 +330,7 @@ def _interval(ratio: Estimate) -> str:
 def _trial_counts(device: DeviceResult) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
     total = sum(device.trials.values())
-    return f"{total} trial{'s' if total != 1 else ''}: {counts}."
+    return f"{counted(total, 'trial')}: {counts}."
 
 
 def _with_unit(measurement: Measurement, value: float) -> str:

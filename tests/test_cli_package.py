@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from farm.codegen.compilers import Target, host_targets
+from farm.codegen.compilers import Target, default_compiler, host_targets
 from tests.command import Command
-from tests.models import custom_net, lstm_net, save
+from tests.models import conv_net, custom_net, lstm_net, save, value
 
+ZIG = default_compiler(Target.HEXAGON_HVX).label
 MAKE = ("package", "model.onnx", "--device", "dsp", "-o", "out")
 
 
@@ -48,6 +50,14 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(bytes(content))
 
 
+def disagreements(farm: Command) -> list[str]:
+    """What `farm package verify` finds wrong with the package in the current folder."""
+    ended = farm("package", "verify", "out", "--json")
+    assert ended.code == 1, ended
+    found: list[str] = json.loads(ended.out)["disagreements"]
+    return found
+
+
 class TestPackage:
     def test_the_manifest_is_printed_and_written(self, farm, emulator):
         ended = farm(*MAKE, "--data", "data.npz", "--json")
@@ -70,13 +80,21 @@ class TestPackage:
         assert ended.code == 0, ended.err
         assert contents(farm.folder / "again") == first
 
-    def test_for_the_host_in_float(self, farm):
-        ended = farm(
-            "package", "model.onnx", "--device", "cpu", "-o", "out", "--precision", "float32"
-        )
+    def test_for_the_host_in_float_with_a_name_of_its_own(self, farm):
+        make = ("package", "model.onnx", "--device", "cpu", "-o", "out", "--name", "kws")
+        ended = farm(*make, "--precision", "float32")
         assert ended.code == 0, ended.err
         assert "float32" in ended.out
         assert str(host_targets()[0]) in ended.out
+        package = farm.folder / "out"
+        assert json.loads((package / "manifest.json").read_text())["name"] == "kws"
+        assert (
+            "kws_run(memory, input_image, output_scores);" in (package / "README.md").read_text()
+        )
+        sources = "".join(path.read_text() for path in package.glob("*.[ch]"))
+        assert "#define KWS_MEMORY_BYTES" in sources
+        assert "model_" not in sources
+        assert "MODEL_" not in sources
         assert farm("package", "verify", "out").code == 0
 
     def test_without_data_it_says_so(self, farm):
@@ -85,13 +103,16 @@ class TestPackage:
         assert "Calibrated on made-up inputs" in ended.out
         assert json.loads((farm.folder / "out" / "manifest.json").read_text())["accuracy"] is None
 
-    def test_an_operator_stays_in_float(self, farm, package):
+    def test_an_operator_stays_in_float_and_the_metric_is_the_users(self, farm, package):
         before = json.loads((package / "manifest.json").read_text())
-        ended = farm(*MAKE, "--data", "data.npz", "--keep-float", "Conv_0", "--force", "--json")
+        (farm.folder / "mine.py").write_text("def half(outputs, labels):\n    return 0.5\n")
+        options = ("--keep-float", "Conv_0", "--metric", "mine:half", "--force", "--json")
+        ended = farm(*MAKE, "--data", "data.npz", *options)
         assert ended.code == 0, ended.err
         after = json.loads(ended.out)
         assert after["precision"] == "int8 per-channel min-max (1 float)"
         assert after["weight_bytes"] > before["weight_bytes"]
+        assert (after["accuracy"]["metric"], after["accuracy"]["value"]) == ("mine:half", 0.5)
 
     def test_an_output_folder_that_exists_is_refused(self, farm, package):
         before = contents(package)
@@ -102,6 +123,10 @@ class TestPackage:
         (farm.folder / "mine" / "letter.txt").write_text("dear")
         sentence = farm.refused(*MAKE[:-1], "mine", "--force")
         assert "is no package, so it is not replaced" in sentence
+        (package / "letter.txt").write_text("dear")
+        assert "out holds letter.txt, which is no part of a package" in farm.refused(
+            *MAKE, "--force"
+        )
 
     def test_what_does_not_fit_says_what_binds(self, farm):
         profile = (Path(__file__).parent.parent / "farm/profiles/dsp-small.toml").read_text()
@@ -120,17 +145,28 @@ class TestPackage:
         ("options", "sentence"),
         [
             (("--device", "fake"), "Device fake runs no compiled packages here"),
+            (("--name", "new"), "A package's name is a C identifier like kws, which begins with"),
             (("--compiler", "gcc"), "cannot be compiled by gcc here, only by zig"),
             (("--compiler", "tcc"), "--compiler takes one of zig, clang, gcc, got 'tcc'."),
             (("--precision", "int4"), "--precision takes one of int8, float32, got 'int4'."),
             (("--calibration", "best"), "--calibration takes one of min-max, entropy, perc"),
             (("--keep-float", "Nothing"), "Cannot keep 'Nothing' in float: there is no"),
             (("--data", "no.npz"), "There is no data file"),
+            (("--metric", "mine:f"), "--metric compares outputs on real data; give --data"),
+            (("--metric", "top1", "--data", "data.npz"), "must have the form module:function"),
         ],
     )
     def test_bad_options(self, farm, options, sentence):
         assert sentence in farm.refused(*MAKE, *options)
         assert not (farm.folder / "out").exists()
+
+    def test_a_constant_output_is_named(self, farm):
+        proto = conv_net()
+        proto.graph.output.append(value("b3", [4]))
+        save(proto, farm.folder, "constant.onnx")
+        sentence = farm.refused("package", "constant.onnx", "-o", "out")
+        assert sentence.startswith("Output 'b3' of model ")
+        assert "does not depend on the inputs" in sentence
 
     def test_operators_that_are_not_supported_are_named(self, farm):
         save(lstm_net(), farm.folder, "lstm.onnx")
@@ -152,7 +188,8 @@ class TestVerify:
         ended = farm("package", "verify", "out", "--json")
         assert ended.code == 0, ended.err
         found = json.loads(ended.out)
-        assert (found["agrees"], found["vectors"], found["disagreement"]) == (True, 16, "")
+        assert (found["agrees"], found["vectors"], found["disagreements"]) == (True, 16, [])
+        assert found["notes"] == []
         assert "16 test vectors agree bit for bit" in farm("package", "verify", "out").out
 
     def test_on_the_host_where_there_is_no_emulator(self, farm, package, monkeypatch):
@@ -176,30 +213,72 @@ class TestVerify:
         text = weights.read_text()
         begin = text.index("{\n") + 2
         weights.write_text(text[:begin] + "97, " + text[begin:].split(", ", 1)[1])
-        ended = farm("package", "verify", "out", "--json")
-        assert ended.code == 1
-        assert "output 'scores'" in json.loads(ended.out)["disagreement"]
+        found = disagreements(farm)
+        assert found[0] == f"libmodel.a is not what {ZIG} makes of the sources"
+        assert found[1] == f"model.elf is not what {ZIG} makes of the sources"
+        assert found[2].startswith("output 'scores' of test vector 0: element ")
 
-    def test_a_manifest_that_tells_something_else_is_found(self, farm, package):
-        manifest = package / "manifest.json"
-        told = json.loads(manifest.read_text())
-        manifest.write_text(json.dumps(told | {"arena_bytes": told["arena_bytes"] + 1}))
+    def test_shipped_files_that_are_others_are_found(self, farm, package):
+        for name in ("libmodel.a", "Makefile", "runtime/runner.c"):
+            (package / name).write_text("boo\n")
+        assert disagreements(farm) == [
+            "Makefile is not what the farm writes",
+            "runtime/runner.c is not what the farm writes",
+            f"libmodel.a is not what {ZIG} makes of the sources",
+        ]
+
+    def test_a_manifest_that_tells_something_else_is_found(self, farm, package, emulator):
+        told = json.loads((package / "manifest.json").read_text())
+        names = ("arena_bytes", "memory_bytes", "weight_bytes", "code_bytes", "packets")
+        other = {name: told[name] + 1 for name in names} | {"flags": []}
+        (package / "manifest.json").write_text(json.dumps(told | other))
+        found = disagreements(farm)
+        assert "the manifest's flags are not those that the farm compiles with" in found
+        for name in names:
+            assert f"the manifest says {name} {told[name] + 1}, and it is {told[name]}" in found
+
+    def test_without_its_compiler_the_shipped_library_is_replayed(self, farm, package, emulator):
+        told = json.loads((package / "manifest.json").read_text())
+        other = {"compiler": "zig 0.1.0", "farm": "0.0.1"}
+        (package / "manifest.json").write_text(json.dumps(told | other))
         ended = farm("package", "verify", "out")
-        assert ended.code == 1
-        assert "the manifest says arena_bytes" in ended.out
-        manifest.write_text(json.dumps(told | {"code_bytes": 7}))
-        assert "the manifest says code_bytes 7, and" in farm("package", "verify", "out").out
+        assert ended.code == 0, ended.out
+        assert "What built it (zig 0.1.0, farm 0.0.1) is not on this machine" in ended.out
+        assert "its Makefile and runner were not compared" in ended.out
+
+        (package / "libmodel.a").write_text("boo\n")
+        assert disagreements(farm)[0] == "libmodel.a holds no code for hexagon-v67-hvx"
 
     def test_what_is_no_package(self, farm, package):
         (package / "test_vectors" / "requests.bin").write_bytes(b"r")
         assert "is damaged" in farm.refused("package", "verify", "out")
         (package / "test_vectors" / "requests.bin").unlink()
-        assert "The package is not whole" in farm.refused("package", "verify", "out")
+        sentence = farm.refused("package", "verify", "out")
+        assert sentence == "out is not whole: test_vectors/requests.bin is missing."
+        (package / "kernels" / "common.h").unlink()
+        sentence = farm.refused("package", "verify", "out")
+        assert sentence == "out is not whole: kernels/common.h is missing."
         (package / "manifest.json").write_text("{}")
         assert "is no manifest of a package" in farm.refused("package", "verify", "out")
         (package / "manifest.json").unlink()
         assert "is no package" in farm.refused("package", "verify", "out")
         assert "is no package" in farm.refused("package", "verify", "nowhere")
+
+    def test_what_may_have_no_end_is_refused(self, farm, package):
+        for name, make in (
+            ("zz.h", lambda path: path.symlink_to("/dev/zero")),
+            ("f.h", os.mkfifo),
+        ):
+            path = package / "kernels" / name
+            make(path)
+            sentence = farm.refused("package", "verify", "out")
+            assert (
+                sentence == f"out/kernels/{name} is no regular file, and a package has no other."
+            )
+            path.unlink()
+        os.truncate(package / "model.c", 1 << 30)
+        sentence = farm.refused("package", "verify", "out")
+        assert sentence.startswith("out/model.c has 1.00 GiB, and no file of a package has more")
 
     def test_sources_that_do_not_compile(self, farm, package):
         (package / "model.c").write_text("int model_run = ;")
@@ -245,11 +324,39 @@ class TestPlanMemory:
         assert "3 buffers do not fit: In step 1" in ended.out
         assert not (farm.folder / "s.csv").exists()
 
+    def test_one_buffer(self, farm):
+        (farm.folder / "one.csv").write_text("id,lower,upper,size\na,0,2,1\n")
+        plan = ("plan", "memory", "one.csv")
+        assert farm(*plan).out.startswith("1 buffer in 1 byte (arena), which is")
+        assert "1 buffer in 1 byte (1 portion), " in farm(*plan, "--mode", "portions").out
+        assert "1 buffer does not fit: " in farm(*plan, "--alignment", "8", "--capacity", "4").out
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            (("-o", "no/s.csv"), "--output no/s.csv cannot be written: no is no folder."),
+            (("-o", "s.csv", "--figure", "no/s.svg"), "--figure no/s.svg cannot be written: no"),
+            (("-o", "s.csv", "--figure", "./s.csv"), "--figure s.csv is --output as well; give"),
+            (("-o", "problem.csv"), "--output problem.csv is the problem as well; give another."),
+            (("--figure", "link.csv"), "--figure link.csv is the problem as well; give another."),
+            (("-o", "."), "--output . is no file that can be replaced; give another."),
+            (("-o", "/dev/null"), "--output /dev/null is no file that can be replaced; give an"),
+            (("-o", "x" * 250), f"{'x' * 250} cannot be written: File name too long."),
+        ],
+    )
+    def test_files_that_cannot_be_written(self, farm, problem, options, sentence):
+        (farm.folder / "link.csv").symlink_to("problem.csv")
+        assert farm.refused("plan", "memory", "problem.csv", *options).startswith(sentence)
+        assert (farm.folder / "problem.csv").read_text() == self.PROBLEM
+        assert not (farm.folder / "s.csv").exists()
+
     def test_bad_input(self, farm, problem):
         (farm.folder / "bad.csv").write_text("id,lower,upper,size\na,2,2,4\n")
         assert "row 2" in farm.refused("plan", "memory", "bad.csv")
         plan = ("plan", "memory", "problem.csv")
         assert "row 2" in farm.refused(*plan, "--capacity", "3")
+        assert "'7.5' is not a whole number of bytes" in farm.refused(*plan, "--capacity", "7.5")
+        assert "'1e400' is too large a size" in farm.refused(*plan, "--capacity", "1e400")
         assert "--mode takes one of arena, portions" in farm.refused(*plan, "--mode", "stack")
         assert "--shape is for models" in farm.refused(*plan, "--shape", "n=1")
 
@@ -269,7 +376,7 @@ def test_a_dsp_is_tuned_and_its_package_verifies(farm: Command, emulator: str) -
     assert winner["latency"]["method"] == "modelled"
     assert winner["energy"]["method"] == "modelled"
     assert winner["arena"]["method"] == winner["peak_memory"]["method"] == "planned"
-    assert dsp["ratio"]["ci"] == [dsp["ratio"]["estimate"]] * 2, "nothing is uncertain"
+    assert dsp["ratio"]["ci"] is None, "nothing is uncertain"
     manifest = json.loads((farm.folder / "tuned/dsp/manifest.json").read_text())
     assert manifest["packets"] == winner["packets"]["value"]
     assert manifest["accuracy"]["value"] == dsp["accuracy"]["winner"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.accuracy import accuracy, choose_metric
+from farm.accuracy import AccuracyMetric, accuracy, choose_metric, load_metric
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -32,6 +32,7 @@ from farm.codegen.compiled import (
     read_compiled,
 )
 from farm.codegen.compilers import CompilerKind, find_emulator
+from farm.codegen.emit import DEFAULT_NAME, check_name
 from farm.codegen.manifest import Manifest, PackageAccuracy
 from farm.codegen.package import FEWEST_VECTORS, package_folder
 from farm.compile.artifact import Compiler
@@ -49,12 +50,12 @@ from farm.dataset import (
 from farm.device import DeviceProfile
 from farm.engines import package_engines
 from farm.errors import CompileError, DeviceError, OptionError
+from farm.graph import TensorKind, build_graph
 from farm.model import Model, load_model
 from tuner.subject import SYNTHETIC_SAMPLES
 from workers.engines.cpackage import CPackageSession
-from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
-from workers.packaging import complete, vector_samples
+from workers.packaging import complete, running, vector_samples
 
 
 class PackagePrecision(StrEnum):
@@ -68,18 +69,22 @@ class PackagePrecision(StrEnum):
 class PackageRequest:
     """One invocation of ``farm package``.
 
-    data: None for made-up inputs. precision: None for int8, or what a QDQ model came with.
-    compiler: None for the default one. force: replaces an earlier package.
+    data: None for made-up inputs. metric: ``module:function``, "" for one that suits the model.
+    precision: None for int8, or what a QDQ model came with. calibration: None for min-max.
+    calibration, keep_float: for int8 that the farm chooses only. compiler: None for the default
+    one. name: what all names in the package's C begin with. force: replaces an earlier package.
     """
 
     model: Path
     output: Path
     data: Path | None = None
+    metric: str = ""
     shapes: Mapping[str, int] = field(default_factory=dict)
     precision: PackagePrecision | None = None
-    calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
+    calibration: CalibrationMethod | None = None
     keep_float: tuple[str, ...] = ()
     compiler: CompilerKind | None = None
+    name: str = DEFAULT_NAME
     force: bool = False
     seed: int = 0
 
@@ -90,23 +95,35 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
     Raises InputError: the model, the data, the device or the options, or a limit of the device
     that the package breaks. Raises CompileError: the model cannot be made into a package.
     """
+    check_name(request.name)
     engine = _engine(profile, request.compiler)
+    metric = _metric(request)
     with package_folder(request.output, replace=request.force) as folder:
         model = load_model(request.model, request.shapes)
+        _refuse_constant_outputs(model)
         candidate = Candidate(engine, _precision(request, model))
-        packaging = _Packaging(model, _dataset(request, model), request.seed, candidate)
+        packaging = _Packaging(model, _dataset(request, model), request, candidate, metric)
         return packaging.write(folder, profile)
 
 
 class _Packaging:
     """One model on its way into a package."""
 
-    def __init__(self, model: Model, dataset: Dataset, seed: int, candidate: Candidate) -> None:
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        request: PackageRequest,
+        candidate: Candidate,
+        metric: AccuracyMetric | None,
+    ) -> None:
         self._model = model
         self._candidate = candidate
+        self._metric = metric
         self._real = not dataset.synthetic
-        self._splits: Splits = split(dataset, seed)
-        self._compiler = Compiler(model.proto, list(self._splits.calibration.samples()))
+        self._splits: Splits = split(dataset, request.seed)
+        feeds = list(self._splits.calibration.samples())
+        self._compiler = Compiler(model.proto, feeds, request.name)
 
     def write(self, folder: Path, profile: DeviceProfile) -> Manifest:
         """Write the package into an existing, empty folder."""
@@ -151,15 +168,9 @@ class _Packaging:
             return None
         sample = next(self._samples())
         inputs = [sample[port.name] for port in compiled.inputs]
-        try:
-            runner = RunnerProcess(place / EMULATED_FILE, compiled.target)
-            try:
-                runner.run(inputs)
-                return runner.count(1).packets
-            finally:
-                runner.close()
-        except EngineError as error:
-            raise CompileError(f"The compiled package cannot be run: {error}") from None
+        with running(place / EMULATED_FILE, compiled.target) as runner:
+            runner.run(inputs)
+            return runner.count(1).packets
 
     def _accuracy(self, place: Path) -> PackageAccuracy:
         """Of the package and of the model itself, on all samples but those of the calibration."""
@@ -168,7 +179,7 @@ class _Packaging:
         labels = _labels(parts)
         reference = _model_outputs(self._model, samples)
         outputs = _package_outputs(place / RUNNER_FILE, samples)
-        metric = choose_metric(reference, labels)
+        metric = self._metric or choose_metric(reference, labels)
         ours = accuracy(metric, outputs, reference, labels)
         theirs = accuracy(metric, reference, reference, labels)
         return PackageAccuracy(ours.metric, ours.value, theirs.value, len(samples))
@@ -201,18 +212,48 @@ def _compiler_kind(engine: PackageEngine) -> CompilerKind:
     return CompilerKind(engine.compiler) if isinstance(engine, CPackage) else CompilerKind.ZIG
 
 
+def _metric(request: PackageRequest) -> AccuracyMetric | None:
+    """The user's own metric, None for one that suits the model. Raises OptionError."""
+    if not request.metric:
+        return None
+    if request.data is None:
+        raise OptionError("--metric compares outputs on real data; give --data as well.")
+    return load_metric(request.metric)
+
+
+def _refuse_constant_outputs(model: Model) -> None:
+    """Raise CompileError for outputs that are the same for all inputs."""
+    graph = build_graph(model)
+    for name in graph.outputs:
+        if graph.tensors[name].kind is TensorKind.WEIGHT:
+            raise CompileError(
+                f"Output '{name}' of model {model.path} does not depend on the inputs, and a "
+                "package has no constant outputs; take it out of the model."
+            )
+
+
 def _precision(request: PackageRequest, model: Model) -> Precision:
-    """What is asked for. Raises OptionError where the model came quantised otherwise."""
-    quantised = has_qdq(model.proto)
-    if quantised and request.precision is not None:
-        raise OptionError(
-            f"{request.model} came quantised, and a package keeps the integers that it came "
-            "with; leave out --precision."
-        )
-    if quantised or request.precision is PackagePrecision.FLOAT32:
+    """What is asked for. Raises OptionError where options do not go with the model's precision."""
+    given = {
+        "--precision": request.precision is not None,
+        "--calibration": request.calibration is not None,
+        "--keep-float": bool(request.keep_float),
+    }
+    if has_qdq(model.proto):
+        _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
         return Precision()
+    if request.precision is PackagePrecision.FLOAT32:
+        _refuse(given | {"--precision": False}, "With --precision float32 nothing is quantised")
+        return Precision()
+    method = request.calibration or CalibrationMethod.MIN_MAX
     kept = tuple(sorted(request.keep_float))
-    return Precision(quantization=StaticInt8(calibration=request.calibration, keep_float=kept))
+    return Precision(quantization=StaticInt8(calibration=method, keep_float=kept))
+
+
+def _refuse(given: Mapping[str, bool], why: str) -> None:
+    """Raise OptionError for options that would change nothing."""
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise OptionError(f"{why}; leave out {' and '.join(names)}.")
 
 
 def _dataset(request: PackageRequest, model: Model) -> Dataset:

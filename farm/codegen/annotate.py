@@ -51,15 +51,19 @@ class Annotated:
     """A float graph with the quantisation of its tensors.
 
     quantizations: of float32 activations, by name; a tensor that is not in it stays float.
-    weight_scales: of weights that came quantised, by name: float64, one per channel of the first
-    axis of a convolution's and the last axis of a matrix product's weights, or a single one.
+    weight_scales: of weights that came quantised, by name: float64, of a shape that broadcasts to
+    that of the weights.
     keep_float: names of operators that compute in float whatever their tensors are.
+    rounded: names of activations that the model itself quantises: where one is computed in float,
+    it is brought to its 256 values all the same, because their range may be what remains of a
+    Relu or Clip.
     """
 
     source: Source
     quantizations: Mapping[str, Quantization] = field(default_factory=dict)
     weight_scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     keep_float: frozenset[str] = frozenset()
+    rounded: frozenset[str] = frozenset()
 
 
 def annotate_ranges(
@@ -134,7 +138,11 @@ def _weight_scales(model: onnx.ModelProto) -> dict[str, NDArray[np.float64]]:
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and {node.input[0], node.input[1]} <= set(constants):
             scale = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
-            scales[node.output[0]] = np.atleast_1d(scale)
+            if scale.ndim == 1:  # one per channel
+                rank = len(constants[node.input[0]].dims)
+                axis = next((a.i for a in node.attribute if a.name == "axis"), 1) % rank
+                scale = scale.reshape(-1, *[1] * (rank - axis - 1))
+            scales[node.output[0]] = scale
     return scales
 
 
@@ -155,12 +163,15 @@ class _QdqReader:
                     self._quantize(node)
                 case "DequantizeLinear":
                     self._dequantize(node)
+                case _ if any(value.name in self._quantized for value in node.changing):
+                    self._move_integers(node)
                 case _:
                     inputs = tuple(self._behind(v) for v in node.inputs)
                     self._nodes.append(replace(node, inputs=inputs))
         self._keep_outputs()
         source = Source(tuple(self._nodes), self._source.inputs, self._source.outputs)
-        return Annotated(source, self._quantizations, weight_scales)
+        rounded = frozenset(self._quantizations)
+        return Annotated(source, self._quantizations, weight_scales, rounded=rounded)
 
     def _behind(self, value: Value | None) -> Value | None:
         return None if value is None else self._alias.get(value.name, value)
@@ -194,6 +205,28 @@ class _QdqReader:
             raise UnsupportedOperator(node, "its scale or zero point is not the quantiser's")
         self._alias[real.name] = value
 
+    def _move_integers(self, node: Node) -> None:
+        """An operator between a pair, as optimisers leave them: the same one on float tensors."""
+        given = [self._quantized.get(value.name) for value in node.changing]
+        found = {pair[1] for pair in given if pair is not None}
+        filled = any(v and v.constant is not None and v.dtype in _BYTES for v in node.inputs)
+        only_moves = node.op_type in SAME_QUANTIZATION - {"Pad"} and not filled
+        if not only_moves or None in given or len(found) != 1:
+            raise UnsupportedOperator(node, "it computes on integers")
+        (quantization,) = found
+        outputs = []
+        for value in node.outputs:
+            real = value and Value(f"{value.name}.float", value.shape, "float32")
+            outputs.append(real)
+            if value is not None and real is not None:
+                self._quantizations[real.name] = quantization
+                self._quantized[value.name] = (real, quantization)
+        inputs = tuple(
+            self._quantized[v.name][0] if v is not None and v.name in self._quantized else v
+            for v in node.inputs
+        )
+        self._nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs)))
+
     def _keep_outputs(self) -> None:
         """Model outputs keep their names: where one was a pair's, a copy gets the name."""
         for value in self._source.outputs:
@@ -202,6 +235,9 @@ class _QdqReader:
                 name = f"{value.name}.copy"
                 copy = Node(name, "Identity", "ai.onnx", 13, (behind,), (value,), {})
                 self._nodes.append(copy)
+
+
+_BYTES = frozenset({"int8", "uint8"})
 
 
 def _quantization(node: Node) -> Quantization:

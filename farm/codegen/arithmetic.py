@@ -87,11 +87,10 @@ def requantize(accumulator: Array, rule: Requantization, channel_axis: int | Non
 
     channel_axis: axis of the accumulators that the multipliers belong to; None for one multiplier.
     """
-    multiplier = rule.multiplier.astype(np.int32)
+    shape = [1] * accumulator.ndim
     if channel_axis is not None:
-        shape = [1] * accumulator.ndim
         shape[channel_axis] = -1
-        multiplier = multiplier.reshape(shape)
+    multiplier = rule.multiplier.astype(np.int32).reshape(shape)
     narrow = np.clip(accumulator.astype(np.int32) >> rule.shift, -32768, 32767)
     high = (narrow * multiplier + (1 << 14)) >> 15
     half = (1 << rule.post_shift) >> 1

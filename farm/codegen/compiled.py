@@ -28,6 +28,7 @@ from farm.codegen.program import Array, Tensor
 from farm.codegen.toolchain import build_runner
 from farm.device import PackageFigures
 from farm.errors import CompileError
+from farm.plan.memory_problem import merge
 from farm.units import Bytes, format_bytes
 
 PACKAGE_FILE = "package.json"
@@ -39,10 +40,17 @@ PROGRAMS = frozenset({RUNNER_FILE, EMULATED_FILE})
 MOST_WEIGHTS = Bytes(32 << 20)
 
 
+_ROUNDED = (
+    "Test vectors are what the compiled code answers; the reference agrees within rounding, "
+    "because not all is computed in integers."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledPackage:
     """What is known of a package before it runs.
 
+    name: what all its names in C begin with.
     compiler: kind and version. flags: that the code was compiled with.
     macs: multiply-accumulates of one run. operators: kernel calls.
     arena_bytes: of tensors, planned. arena_lower_bound: no placement is lower. scratch_bytes: of
@@ -54,6 +62,7 @@ class CompiledPackage:
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
+    name: str
     target: Target
     compiler: str
     flags: tuple[str, ...]
@@ -110,6 +119,7 @@ def compile_package(
         library = build_runner(folder, target, folder / RUNNER_FILE, compiler)
     program, storage = generation.program, generation.storage
     compiled = CompiledPackage(
+        name=generation.generated.name,
         target=target,
         compiler=compiler.label,
         flags=compiler.flags(target),
@@ -126,7 +136,7 @@ def compile_package(
         modelled=modelled_packets(generation, target),
         inputs=_ports(program.inputs),
         outputs=_ports(program.outputs),
-        notes=program.notes,
+        notes=program.notes if program.is_integer else (*program.notes, _ROUNDED),
         sha256=digest,
     )
     text = json.dumps(asdict(compiled), indent=2, sort_keys=True) + "\n"
@@ -168,6 +178,7 @@ def manifest_of(
     packets: counted by the emulator. vectors: number of test vectors.
     """
     return Manifest(
+        name=compiled.name,
         model_sha256=model_sha256,
         profile=profile,
         target=compiled.target,
@@ -231,9 +242,9 @@ def _binding_operator(generation: Generation) -> str:
     """The operator in whose step most bytes are alive, its own scratch memory included."""
     storage = generation.storage
     live = [int(step.scratch_bytes) for step, _ in storage.steps]
-    for buffer in storage.problem.buffers:
-        for step in range(buffer.start, buffer.end):
-            live[step] += buffer.size
+    for block in merge(storage.problem):  # tensors that share their bytes count once
+        for step in range(block.start, block.end):
+            live[step] += block.size
     worst = max(range(len(live)), key=live.__getitem__, default=None)
     return "" if worst is None else storage.steps[worst][1]
 

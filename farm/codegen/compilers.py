@@ -145,6 +145,8 @@ def find_compilers(target: Target) -> tuple[Compiler, ...]:
     The Hexagon is compiled for by Zig only: its wheel brings clang, the linker and the headers of
     the vector extension, and works alike on every machine.
     """
+    if target in _NEEDED and platform.machine().lower() not in _X86_64:
+        return ()
     candidates = [_zig()]
     if not target.is_hexagon:
         candidates += [_system(CompilerKind.CLANG), _system(CompilerKind.GCC)]
@@ -210,9 +212,11 @@ def _zig() -> Compiler | None:
 
 def _system(kind: CompilerKind) -> Compiler | None:
     program, archiver = shutil.which(kind), shutil.which("ar")
-    version = _first_line((program, "-dumpversion")) if program else None
-    if program is None or archiver is None or version is None:
+    line = _first_line((program, "--version")) if program else None
+    if program is None or archiver is None or line is None:
         return None
+    # With who built it: distributions patch their compilers, which then write other code.
+    version = " ".join(word for word in line.split() if word not in {str(kind), "version"})
     return Compiler(kind, (program,), (archiver,), version)
 
 

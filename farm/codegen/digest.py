@@ -1,4 +1,4 @@
-"""The code generator's identity: the same model gives other code when the generator changes."""
+"""The identity of what makes packages: the same model gives other code when that changes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-_SOURCES = (".py", ".h", ".c")
+_SOURCES = (".py", ".h", ".c", ".toml")
 
 
 @cache
 def generator_digest() -> str:
-    """SHA-256 of the generator's own files, kernels included.
+    """SHA-256 of all files that take part: generator, kernels, planners, calibration and passes.
 
     A version number is not enough: whoever works on a kernel would be shown the packets of the
     one before, from the cache of artifacts.
     """
     digest = hashlib.sha256()
-    _add(resources.files("farm.codegen"), digest)
+    for package in ("farm.codegen", "farm.compile", "farm.plan"):
+        _add(resources.files(package), digest)
     return digest.hexdigest()
 
 

@@ -100,6 +100,23 @@ def undefined_symbols(*paths: Path) -> frozenset[str]:
     return frozenset(used - defined - _PSEUDO)
 
 
+def machines(path: Path) -> frozenset[int]:
+    """The processors that an object file, or those in an archive, are for: ELF's ``e_machine``.
+
+    Empty where it is neither, so that a file of unknown origin can be asked.
+    """
+    try:
+        found = {_machine(content, path) for content in _objects(path.read_bytes())}
+    except (CompileError, ValueError):
+        return frozenset()
+    return frozenset(found)
+
+
+def _machine(content: bytes, path: Path) -> int:
+    _layout(content, path)
+    return int.from_bytes(content[18:20], "little")
+
+
 def _objects(content: bytes) -> Iterator[bytes]:
     """The object files in a file: itself, or an archive's without its tables of names."""
     if not content.startswith(_ARCHIVE):

@@ -1,4 +1,9 @@
-"""Writes a program as C: ``model.h``, ``model.c``, ``weights.h`` and ``weights.c``."""
+"""Writes a program as C: ``model.h``, ``model.c``, ``weights.h``, ``weights.c``.
+
+Everything that other files see begins with the package's name, in capitals if it is a macro, so
+that packages of several names can be called from one file. ``runtime/package.h`` says to the
+runner, which is the same for all, what its package is called.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,17 @@ import numpy as np
 
 from farm.codegen.program import Array, Call, Program, Step, Tensor
 from farm.codegen.storage import Area, Storage
+from farm.errors import OptionError
 from farm.units import Bytes
 
-GUARD_BYTES = 256
-"""Before and after the arena and scratch: vector kernels read, but never write, that far."""
+DEFAULT_NAME = "model"
+
+GUARD_BYTES = 384
+"""Before and after the arena and scratch: vector kernels read, but never write, that far.
+
+Two vectors of HVX, as a kernel that takes every other position reads past its last one; and a
+third, because clang loads neighbours that are not aligned by whole lines, one more than needed.
+"""
 
 _ALIGNMENT = 128  # of constants and of the memory block: one HVX vector
 _CTYPES = {
@@ -25,45 +37,102 @@ _CTYPES = {
     np.dtype(np.uint32): "uint32_t",
     np.dtype(np.float32): "float",
 }
+# Of C23 and C++23, and C++'s other spellings of operators.
 _KEYWORDS = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
-     "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
-     "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch",
-     "typedef", "union", "unsigned", "void", "volatile", "while", "class", "namespace",
-     "template", "this"]
+    ["alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break",
+     "case", "catch", "char", "char8_t", "char16_t", "char32_t", "class", "co_await", "co_return",
+     "co_yield", "compl", "concept", "const", "const_cast", "consteval", "constexpr", "constinit",
+     "continue", "decltype", "default", "delete", "do", "double", "dynamic_cast", "else", "enum",
+     "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
+     "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr",
+     "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast",
+     "requires", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert",
+     "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true",
+     "try", "typedef", "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned",
+     "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq"]
 )  # fmt: skip
+# First words of what is named otherwise: the kernels' and the runner's headers, and parameters.
+_TAKEN = ("farm", "input", "output")
+_BY_POINTERS = "(void *memory, const void *const *inputs, void *const *outputs)"
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
     """Generated files by name, and what the manifest says about them.
 
+    name: what all names of the package begin with.
     kernels: names of the kernel headers that the model uses, those that they include, too.
     memory_bytes: of the block that the caller provides: guards, arena, scratch.
     weight_bytes: of all constants.
     """
 
+    name: str
     files: Mapping[str, str]
     kernels: tuple[str, ...]
     memory_bytes: Bytes
     weight_bytes: Bytes
 
 
-def emit(program: Program, storage: Storage, title: str) -> Generated:
-    """Generate C for a placed program. title: first line of the files, what the model is."""
-    return _Emitter(program, storage, title).generated()
+def emit(program: Program, storage: Storage, title: str, name: str = DEFAULT_NAME) -> Generated:
+    """Generate C for a placed program.
+
+    title: first line of the files, what the model is. name: one that ``check_name`` accepts.
+    """
+    return _Emitter(program, storage, title, name).generated()
+
+
+def check_name(name: str) -> None:
+    """Raise OptionError for a name that a package cannot have."""
+    plain = re.fullmatch(r"[A-Za-z]\w*", name, flags=re.ASCII) and name not in _KEYWORDS
+    if not plain or name.lower().split("_")[0] in _TAKEN:
+        raise OptionError(
+            "A package's name is a C identifier like kws, which begins with a letter, is no "
+            "keyword of C or C++, and whose first word is not "
+            f"{', '.join(_TAKEN[:-1])} or {_TAKEN[-1]}; got {name!r}."
+        )
+
+
+def parameter_names(kind: str, tensors: Sequence[str]) -> list[str]:
+    """Parameters of the model's function: of the inputs or of the outputs.
+
+    Identifiers that begin with the kind are nothing else in the generated code. What follows is
+    the tensor's name where these are different and short, else its number.
+
+    kind: input or output. tensors: names of all tensors of that kind, in their order.
+    """
+    names = [f"{kind}_{_identifier(tensor)}" for tensor in tensors]
+    plain = len(set(names)) == len(names) and all(len(kind) + 1 < len(n) <= 40 for n in names)
+    return names if plain else [f"{kind}_{i}" for i in range(len(names))]
+
+
+def runner_header(name: str) -> str:
+    """``runtime/package.h``: the names by which the runner knows the package."""
+    prefix = name.upper()
+    sizes = ("MEMORY_BYTES", "INPUTS", "OUTPUTS", "INPUT_BYTES", "OUTPUT_BYTES")
+    lines = [
+        "/* What the runner calls the model by. */",
+        '#include "model.h"',
+        "",
+        *(f"#define PACKAGE_{size} {prefix}_{size}" for size in sizes),
+        f"#define PACKAGE_CALL {name}_call",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 class _Emitter:
     """Collects calls and constants; it is the binding that steps write their calls with."""
 
-    def __init__(self, program: Program, storage: Storage, title: str) -> None:
+    def __init__(self, program: Program, storage: Storage, title: str, name: str) -> None:
         self._program = program
         self._storage = storage
         self._title = title
+        self._name = name
+        self._inputs = parameter_names("input", [each.name for each in program.inputs])
+        self._outputs = parameter_names("output", [each.name for each in program.outputs])
         self._constants: dict[tuple[str, bytes], str] = {}
         self._arrays: dict[str, Array] = {}
         self._functions: dict[tuple[str, str], str] = {}
+        self._read: set[str] = set()
         self._definitions: list[str] = []
         self._headers: dict[str, None] = {}
         arena = -(-storage.arena_bytes // _ALIGNMENT) * _ALIGNMENT
@@ -79,9 +148,10 @@ class _Emitter:
             "model.c": self._source(calls),
             "weights.h": self._weights_header(),
             "weights.c": self._weights(),
+            "runtime/package.h": runner_header(self._name),
         }
         weight_bytes = Bytes(sum(array.nbytes for array in self._arrays.values()))
-        return Generated(files, kernels, self._memory_bytes, weight_bytes)
+        return Generated(self._name, files, kernels, self._memory_bytes, weight_bytes)
 
     # The binding
 
@@ -89,9 +159,10 @@ class _Emitter:
         place = self._storage.places[tensor.name]
         match place.area:
             case Area.INPUT:
-                return f"in{place.position}"
+                self._read.add(self._inputs[place.position])
+                return self._inputs[place.position]
             case Area.OUTPUT:
-                return f"out{place.position}"
+                return self._outputs[place.position]
             case Area.ARENA:
                 return f"arena + {place.position}"
 
@@ -99,7 +170,7 @@ class _Emitter:
         array = np.ascontiguousarray(array)
         key = (_CTYPES[array.dtype], array.tobytes())
         if key not in self._constants:
-            name = f"data{len(self._constants)}_{_identifier(hint)}"
+            name = f"{self._name}_data{len(self._constants)}_{hint}"
             self._constants[key] = name
             self._arrays[name] = array
         return self._constants[key]
@@ -128,11 +199,15 @@ class _Emitter:
 
     def _header(self) -> str:
         inputs, outputs = self._program.inputs, self._program.outputs
-        described = [*_described("input", inputs), *_described("output", outputs)]
+        name, prefix = self._name, self._name.upper()
+        described = (
+            *zip(self._inputs, inputs, strict=True),
+            *zip(self._outputs, outputs, strict=True),
+        )
         lines = [
             f"/* {self._title}. */",
-            "#ifndef MODEL_H",
-            "#define MODEL_H",
+            f"#ifndef {prefix}_H",
+            f"#define {prefix}_H",
             "",
             "#include <stdint.h>",
             "",
@@ -140,23 +215,22 @@ class _Emitter:
             'extern "C" {',
             "#endif",
             "",
-            *_renaming(("model_run", "model_call")),
             "/* One block of memory for all that is computed, aligned to 128 bytes. It needs no",
             "   initialisation; every instance that runs at the same time needs its own. At both",
             f"   ends {GUARD_BYTES} bytes are left free, which vector kernels may read. */",
-            f"#define MODEL_MEMORY_BYTES {self._memory_bytes}u",
-            f"#define MODEL_ARENA_BYTES {self._storage.arena_bytes}u   /* of it: tensors */",
-            f"#define MODEL_SCRATCH_BYTES {self._storage.scratch_bytes}u /* of it: kernels */",
-            f"#define MODEL_INPUTS {len(inputs)}",
-            f"#define MODEL_OUTPUTS {len(outputs)}",
-            f"#define MODEL_INPUT_BYTES {{ {_sizes(inputs)} }}",
-            f"#define MODEL_OUTPUT_BYTES {{ {_sizes(outputs)} }}",
+            f"#define {prefix}_MEMORY_BYTES {self._memory_bytes}u",
+            f"#define {prefix}_ARENA_BYTES {self._storage.arena_bytes}u   /* of it: tensors */",
+            f"#define {prefix}_SCRATCH_BYTES {self._storage.scratch_bytes}u /* of it: kernels */",
+            f"#define {prefix}_INPUTS {len(inputs)}",
+            f"#define {prefix}_OUTPUTS {len(outputs)}",
+            f"#define {prefix}_INPUT_BYTES {{ {_sizes(inputs)} }}",
+            f"#define {prefix}_OUTPUT_BYTES {{ {_sizes(outputs)} }}",
             "",
-            *described,
-            f"void model_run(void *memory, {self._parameters()});",
+            *(_described(parameter, tensor) for parameter, tensor in described),
+            f"void {name}_run(void *memory, {self._parameters()});",
             "",
             "/* The same by pointers, in the order of the inputs and outputs. */",
-            "void model_call(void *memory, const void *const *inputs, void *const *outputs);",
+            f"void {name}_call{_BY_POINTERS};",
             "",
             "#ifdef __cplusplus",
             "}",
@@ -166,15 +240,13 @@ class _Emitter:
         return "\n".join(lines) + "\n"
 
     def _parameters(self) -> str:
-        inputs = [f"const float *{name}" for name in _names(self._program.inputs, "input")]
-        outputs = [f"float *{name}" for name in _names(self._program.outputs, "output")]
+        inputs = (f"const float *{parameter}" for parameter in self._inputs)
+        outputs = (f"float *{parameter}" for parameter in self._outputs)
         return ", ".join((*inputs, *outputs))
 
     def _source(self, calls: Sequence[str]) -> str:
-        names_in = _names(self._program.inputs, "input")
-        names_out = _names(self._program.outputs, "output")
-        passed = [f"inputs[{i}]" for i in range(len(names_in))]
-        passed += [f"outputs[{i}]" for i in range(len(names_out))]
+        passed = [f"inputs[{i}]" for i in range(len(self._inputs))]
+        passed += [f"outputs[{i}]" for i in range(len(self._outputs))]
         lines = [
             f"/* {self._title}. */",
             '#include "model.h"',
@@ -182,27 +254,25 @@ class _Emitter:
             *(f'#include "kernels/{name}"' for name in self._headers),
             "",
             *self._definitions,
-            f"void model_run(void *memory, {self._parameters()})",
+            f"void {self._name}_run(void *memory, {self._parameters()})",
             "{",
             f"    uint8_t *const arena = (uint8_t *)memory + {GUARD_BYTES};",
             f"    uint8_t *const scratch = (uint8_t *)memory + {self._scratch_offset};",
-            *(f"    const float *const in{i} = {name};" for i, name in enumerate(names_in)),
-            *(f"    float *const out{i} = {name};" for i, name in enumerate(names_out)),
             "    (void)arena;",
             "    (void)scratch;",
+            *(f"    (void){name};" for name in self._inputs if name not in self._read),
             *calls,
             "}",
             "",
-            "void model_call(void *memory, const void *const *inputs, void *const *outputs)",
+            f"void {self._name}_call{_BY_POINTERS}",
             "{",
-            f"    model_run(memory, {', '.join(passed)});",
+            f"    {self._name}_run(memory, {', '.join(passed)});",
             "}",
         ]
         return "\n".join(lines) + "\n"
 
     def _weights_header(self) -> str:
         lines = [f"/* {self._title}: constants. */", "#include <stdint.h>", ""]
-        lines += _renaming(tuple(self._arrays))
         lines += [f"extern {_declaration(n, a)};" for n, a in self._arrays.items()]
         return "\n".join(lines) + "\n"
 
@@ -215,20 +285,6 @@ class _Emitter:
             lines += _values(array)
             lines.append("};")
         return "\n".join(lines) + "\n"
-
-
-def _renaming(names: Sequence[str]) -> Iterator[str]:
-    """Lines that give global names a prefix where the compiler is told one."""
-    yield "/* Several models in one program: compile each with its own -DMODEL_PREFIX=name_ */"
-    yield "#ifdef MODEL_PREFIX"
-    yield "#ifndef MODEL_NAME"
-    yield "#define MODEL_JOIN(prefix, name) prefix##name"
-    yield "#define MODEL_EXPAND(prefix, name) MODEL_JOIN(prefix, name)"
-    yield "#define MODEL_NAME(name) MODEL_EXPAND(MODEL_PREFIX, name)"
-    yield "#endif"
-    yield from (f"#define {name} MODEL_NAME({name})" for name in names)
-    yield "#endif"
-    yield ""
 
 
 def kernel_files(names: Sequence[str]) -> tuple[str, ...]:
@@ -255,28 +311,18 @@ def _definition(name: str, call: Call) -> str:
     )
 
 
-def _described(kind: str, tensors: Sequence[Tensor]) -> Iterator[str]:
-    for name, tensor in zip(_names(tensors, kind), tensors, strict=True):
-        shape = ", ".join(map(str, tensor.shape))
-        yield f"/* {kind} {name}: {tensor.element}[{shape}], {_comment(tensor.name)} */"
+def _described(parameter: str, tensor: Tensor) -> str:
+    shape = ", ".join(map(str, tensor.shape))
+    return f"/* {parameter}: {tensor.element}[{shape}], {_comment(tensor.name)} */"
 
 
 def _sizes(tensors: Sequence[Tensor]) -> str:
     return ", ".join(f"{tensor.bytes}u" for tensor in tensors)
 
 
-def _names(tensors: Sequence[Tensor], kind: str) -> list[str]:
-    """Parameter names: the tensors' own as C identifiers, numbered where they would not do."""
-    names = [_identifier(tensor.name) for tensor in tensors]
-    reserved = {"memory", "arena", "scratch", *(f"in{i}" for i in range(len(names)))}
-    plain = len(set(names)) == len(names) and not (reserved | _KEYWORDS).intersection(names)
-    short = all(len(name) <= 40 for name in names)
-    return names if plain and short else [f"{kind}_{i}" for i in range(len(names))]
-
-
 def _identifier(text: str) -> str:
-    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
-    return name if name and not name[0].isdigit() else f"t_{name}"
+    """Text as the end of a C identifier; empty where nothing of it can stand in one."""
+    return re.sub(r"[\W_]+", "_", text, flags=re.ASCII).strip("_")
 
 
 def _comment(text: str) -> str:

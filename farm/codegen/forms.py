@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.codegen.ops.convert import Dequantize, Quantize, Relayout
 from farm.codegen.ops.movement import transposition
@@ -37,13 +37,22 @@ class Moved:
 
 
 class Forms:
-    """Forms of all values, and the steps that made them so far."""
+    """Forms of all values, and the steps that made them so far.
 
-    def __init__(self, quantizations: Mapping[str, Quantization]) -> None:
+    quantizations: of values that can exist as u8. rounded: names of values that the model itself
+    quantises, so that their float32 form, too, has 256 values at most.
+    """
+
+    def __init__(
+        self, quantizations: Mapping[str, Quantization], rounded: frozenset[str] = frozenset()
+    ) -> None:
         self.steps: list[Step] = []
         self.operators: list[str] = []
         self.operator = ""  # that the steps now belong to
+        self.images: set[str] = set()  # names of tensors that exist as images over two axes, too
         self._quantizations = quantizations
+        self._rounded = rounded
+        self._exact: dict[str, Tensor] = {}  # rounded values as they were before
         self._forms: dict[str, dict[Form, Tensor]] = {}
         self._moved: dict[str, Moved] = {}
 
@@ -61,6 +70,21 @@ class Forms:
         self._forms.setdefault(value.name, {})[form] = tensor
         return tensor
 
+    def computed(self, value: Value) -> Tensor:
+        """The float32 tensor of a value for an operator to write; it is known from now on."""
+        if value.name not in self._rounded:
+            return self.new(value, FLOAT)
+        tensor = replace(self.draft(value, FLOAT), name=f"{value.name}.exact")
+        self._exact[value.name] = tensor
+        return tensor
+
+    def given(self, value: Value) -> Tensor:
+        """The float32 tensor of an input of the model."""
+        if value.name not in self._rounded:
+            return self.new(value, FLOAT)
+        tensor = self._exact[value.name] = self.draft(value, FLOAT)
+        return tensor
+
     def draft(self, value: Value, form: Form, quantization: Quantization | None = None) -> Tensor:
         """The tensor that ``new`` would give, without knowing it yet."""
         element, layout = form
@@ -69,9 +93,14 @@ class Forms:
             found = quantization or self._quantizations[value.name]
         return Tensor(value.name + _SUFFIX[form], value.shape, element, layout, found)
 
+    def forget(self, value: Value) -> None:
+        """Know a value no more, because the steps that were to compute it are not appended."""
+        self._forms.pop(value.name, None)
+        self._exact.pop(value.name, None)
+
     def exists(self, value: Value) -> bool:
         """Whether the value was computed already, in whatever form."""
-        return value.name in self._forms or value.name in self._moved
+        return any(value.name in known for known in (self._forms, self._exact, self._moved))
 
     def move_later(self, moved: Moved) -> None:
         """Know a value as another one's with its channels moved."""
@@ -97,19 +126,36 @@ class Forms:
         return self._forms[value.name][form]
 
     def _convert(self, value: Value, form: Form) -> None:
-        forms = self._forms[value.name]
+        forms = self._forms.get(value.name, {})
         source = forms.get(BLOCKED if form == PLAIN else PLAIN) or forms.get(BLOCKED)
         if form == FLOAT:
-            assert source is not None
-            self.add(Dequantize((source,), (self.new(value, form),), channels_last=False))
+            source = source or self.get(value, PLAIN)
+            result = self._dequantized(value)
+            self.add(Dequantize((source,), (result,), channels_last=False))
         elif source is None:
-            given = self.get(value, FLOAT)
+            given = self._real(value)
             self.add(Quantize((given,), (self.new(value, form),), channels_last=False))
         elif _same_bytes(value.shape):
             self.add(View((source,), (self.new(value, form, source.quantization),)))
         else:
             target = self.new(value, form, source.quantization)
             self.add(Relayout((source,), (target,), channels_last=False))
+
+    def _is_real(self, value: Value) -> bool:
+        return value.name in self._exact or self.has(value, FLOAT)
+
+    def _real(self, value: Value) -> Tensor:
+        """The float32 tensor from which a value is quantised."""
+        return self._exact.get(value.name) or self.get(value, FLOAT)
+
+    def _dequantized(self, value: Value) -> Tensor:
+        """The float32 tensor of a value that exists as u8; an input's own name is taken."""
+        tensor = self.draft(value, FLOAT)
+        taken = self._exact.get(value.name)
+        if taken is not None and taken.name == tensor.name:
+            tensor = replace(tensor, name=f"{tensor.name}.rounded")
+        self._forms[value.name][FLOAT] = tensor
+        return tensor
 
     def _move(self, moved: Moved, form: Form) -> None:
         """Make a moved value in the wanted form, fused with a conversion where there is one."""
@@ -119,8 +165,8 @@ class Forms:
             source = self.get(moved.of, near)
             target = self.new(moved.value, form, source.quantization)
             self.add(Relayout((source,), (target,), channels_last=True))
-        elif first and form == BLOCKED and self.has(moved.of, FLOAT):
-            given = self.get(moved.of, FLOAT)
+        elif first and form == BLOCKED and self._is_real(moved.of):
+            given = self._real(moved.of)
             self.add(Quantize((given,), (self.new(moved.value, form),), channels_last=True))
         elif not first and form == FLOAT and self.has(moved.of, BLOCKED):
             source = self.get(moved.of, BLOCKED)

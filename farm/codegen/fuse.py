@@ -55,6 +55,7 @@ class _Finder:
     def __init__(self, annotated: Annotated) -> None:
         self._nodes = annotated.source.nodes
         self._quantized = annotated.quantizations
+        self._rounded = annotated.rounded
         self._keep = annotated.keep_float
         self._readers = annotated.source.readers()
         self._results = {value.name for value in annotated.source.outputs}
@@ -79,12 +80,13 @@ class _Finder:
         chain = Chain(node.outputs[0], node.outputs[0])
         following = self._next(chain)
         bias = None if following is None else _channel_bias(following, node)
-        if following is not None and bias is not None and self._may_take(chain, following):
+        takes_bias = bias is not None and not self._may_limit(chain.output)
+        if following is not None and takes_bias and self._may_take(chain, following):
             chain = self._extended(chain, following, bias=bias)
         following = self._next(chain)
         limits = None if following is None else _limits(following)
         if following is not None and limits is not None and self._may_take(chain, following):
-            chain = self._extended(chain, following, limits=limits)
+            chain = self._extended(chain, following, limits=self._both(chain.output, limits))
         following = self._next(chain) if node.op_type == "Conv" else None
         if following and (skip := self._skip(following, chain)):
             sum_ = replace(chain, skip=skip, output=_output(following))
@@ -119,7 +121,20 @@ class _Finder:
         if following is None or (limits := _limits(following)) is None:
             return chain
         absorbed = (*chain.absorbed, following.name)
+        limits = self._both(chain.output, limits)
         return replace(chain, output=_output(following), sum_limits=limits, absorbed=absorbed)
+
+    def _may_limit(self, value: Value) -> bool:
+        """Whether the pair that the model has after a value may be what remains of a Relu."""
+        return value.name in self._rounded and self._quantized[value.name].zero_point in (0, 255)
+
+    def _both(self, value: Value, limits: Limits) -> Limits:
+        """Limits that follow those of a value's own quantisation, if the model rounds it."""
+        if value.name not in self._rounded:
+            return limits
+        found = self._quantized[value.name]
+        ends = ((end - found.zero_point) * found.scale for end in (0, 255))
+        return Limits(*(min(max(end, limits.lowest), limits.highest) for end in ends))
 
     def _next(self, chain: Chain) -> Node | None:
         """The only reader of a chain's end, where its result may replace that end."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import onnx
 
 from farm.codegen.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
-from farm.codegen.emit import Generated, emit
+from farm.codegen.emit import DEFAULT_NAME, Generated, emit
 from farm.codegen.lower import lower
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
@@ -31,6 +31,7 @@ def generate(
     title: str,
     ranges: Mapping[str, Range] | None = None,
     keep_float: Iterable[str] = (),
+    name: str = DEFAULT_NAME,
 ) -> Generation:
     """Generate C for a model with fixed shapes.
 
@@ -39,7 +40,7 @@ def generate(
     title: what the model is, for the first line of every file. ranges: of the activations that
     ``tensors_to_calibrate`` names; they become u8. Without ranges a QDQ model keeps the integers
     it came with, and any other model stays float32. keep_float: names of operators that compute
-    in float.
+    in float. name: what all names in the code that others see begin with.
 
     Raises UnsupportedOperator, CompileError.
     """
@@ -48,7 +49,7 @@ def generate(
         ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
         key=lambda pair: pair[1].arena_bytes,
     )
-    return Generation(program, storage, emit(program, storage, title))
+    return Generation(program, storage, emit(program, storage, title, name))
 
 
 def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:

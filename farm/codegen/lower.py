@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from farm.codegen.annotate import Annotated
-from farm.codegen.forms import BLOCKED, FLOAT, PLAIN, Forms, Moved
+from farm.codegen.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved
 from farm.codegen.fuse import PRODUCTS, find_chains
 from farm.codegen.lower_float import FLOAT_OPERATORS, lower_float
-from farm.codegen.lower_integer import lower_integer
+from farm.codegen.lower_integer import is_quantized, lower_integer
 from farm.codegen.lower_movement import is_movement, lower_movement
 from farm.codegen.program import Copy, Program, Step, Tensor
+from farm.codegen.site import Site
 from farm.codegen.source import Node, UnsupportedOperator, Value
 from farm.errors import CompileError
 
@@ -29,7 +30,7 @@ class _Lowering:
     def __init__(self, annotated: Annotated) -> None:
         self._annotated = annotated
         self._chains = find_chains(annotated)
-        self._forms = Forms(annotated.quantizations)
+        self._forms = Forms(annotated.quantizations, annotated.rounded)
         self._done: set[str] = set()  # operators that were computed with an earlier one
         self._notes: list[str] = []
 
@@ -50,7 +51,7 @@ class _Lowering:
             raise CompileError(
                 f"The code generator takes float32 inputs, and {value.name!r} is {value.dtype}."
             )
-        return self._forms.new(value, FLOAT)
+        return self._forms.given(value)
 
     def _output(self, value: Value, inputs: Sequence[Tensor]) -> Tensor:
         if value.dtype != "float32" or value.constant is not None:
@@ -73,30 +74,46 @@ class _Lowering:
                 raise UnsupportedOperator(node, f"{value.name!r} is of type {value.dtype}")
         if node.domain not in _DOMAINS:
             raise UnsupportedOperator(node, f"its domain is {node.domain}")
-        if self._move_channels(node) or self._lower_integer(node):
+        if self._move_channels(node):
             return
+        obstacle = self._lower_integer(node)
+        if obstacle is None:
+            return
+        if is_movement(node) and self._moves_integers(node):
+            self._lower_movement(node, PLAIN)
+            return
+        if obstacle:
+            reason = "its tensors have different scales" if is_movement(node) else obstacle
+            self._notes.append(f"Operator {node.name} is computed in float: {reason}.")
         if is_movement(node):
-            self._lower_movement(node)
+            self._lower_movement(node, FLOAT)
         elif node.op_type in FLOAT_OPERATORS:
             inputs = tuple(self._forms.get(value, FLOAT) for value in node.changing)
-            outputs = tuple(self._forms.new(v, FLOAT) for v in node.outputs if v is not None)
+            outputs = tuple(self._forms.computed(v) for v in node.outputs if v is not None)
             self._forms.add(*lower_float(node, inputs, outputs))
         else:
             raise UnsupportedOperator(node)
 
-    def _lower_integer(self, node: Node) -> bool:
-        """Lower a node, with what follows it in its chain, to integers; whether that worked."""
-        if node.name in self._annotated.keep_float:
-            return False
+    def _lower_integer(self, node: Node) -> str | None:
+        """Lower a node, with what follows it in its chain, to integers.
+
+        None if that was done, else the reason why not; "" if the node is to be float.
+        """
         chain = self._chains.get(node.name)
+        if node.name in self._annotated.keep_float or not is_quantized(
+            node, chain, self._annotated
+        ):
+            return ""
         try:
-            done = lower_integer(node, chain, self._annotated, self._forms)
+            lower_integer(Site(node, chain, self._annotated, self._forms, self._notes))
         except ValueError as error:
-            self._notes.append(f"Operator {node.name} is computed in float: {error}.")
-            return False
-        if done and chain is not None:
+            for value in (*node.outputs, chain.output if chain else None):
+                if value is not None:
+                    self._forms.forget(value)
+            return str(error)
+        if chain is not None:
             self._done.update(chain.absorbed)
-        return done
+        return None
 
     def _move_channels(self, node: Node) -> bool:
         """Put off a transposition between channels first and last until its result is needed."""
@@ -106,21 +123,32 @@ class _Lowering:
         permutation = tuple(node.attributes.get("perm", reversed(range(rank))))
         to_first = permutation == (0, rank - 1, *range(1, rank - 1))
         to_last = permutation == (0, *range(2, rank), 1)
-        if rank < 3 or not (to_first or to_last):
+        quantizations = self._annotated.quantizations
+        before, after = (quantizations.get(v.name) for v in (value, node.outputs[0]))
+        differs = before is not None and after is not None and before != after
+        if rank < 3 or not (to_first or to_last) or differs:
             return False
         self._forms.move_later(Moved(value, node.outputs[0], to_first))
         return True
 
-    def _lower_movement(self, node: Node) -> None:
-        """Data movement, in u8 where all its tensors share one quantisation."""
+    def _moves_integers(self, node: Node) -> bool:
+        """Whether all tensors of a node that only moves elements share one quantisation."""
+        values = (*node.changing, *(value for value in node.outputs if value is not None))
+        found = {self._annotated.quantizations.get(value.name) for value in values}
+        return (
+            len(found) == 1 and None not in found and node.name not in self._annotated.keep_float
+        )
+
+    def _lower_movement(self, node: Node, form: Form) -> None:
+        """Data movement."""
         results = [value for value in node.outputs if value is not None]
-        found = {self._annotated.quantizations.get(v.name) for v in (*node.changing, *results)}
-        integer = len(found) == 1 and None not in found
-        form = PLAIN if integer and node.name not in self._annotated.keep_float else FLOAT
         if form == PLAIN and self._joins_blocks(node):
             form = BLOCKED
         inputs = tuple(self._forms.get(value, form) for value in node.changing)
-        outputs = tuple(self._forms.new(value, form) for value in results)
+        outputs = tuple(
+            self._forms.computed(value) if form == FLOAT else self._forms.new(value, form)
+            for value in results
+        )
         self._forms.add(*lower_movement(node, inputs, outputs))
 
     def _joins_blocks(self, node: Node) -> bool:

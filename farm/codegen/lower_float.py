@@ -87,8 +87,8 @@ def _clip(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
         inputs,
         outputs,
         UnaryFunction.CLIP,
-        -np.inf if lowest is None else float(lowest),
-        np.inf if highest is None else float(highest),
+        -np.inf if lowest is None else float(np.asarray(lowest).item()),
+        np.inf if highest is None else float(np.asarray(highest).item()),
     )
 
 

@@ -48,7 +48,7 @@ def lower_gemm(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
     c = gemm.scaled(operands[2], beta) if len(operands) > 2 else None
     if isinstance(b, np.ndarray):
         b, alpha = b * alpha, np.float32(1.0)
-    if isinstance(c, np.ndarray) and c.size in (1, c.shape[-1]) and alpha == 1:
+    if isinstance(c, np.ndarray) and c.size in (1, *c.shape[-1:]) and alpha == 1:
         gemm.multiply(a, b, np.resize(c, y.shape[1]).astype(np.float32))
     else:
         product = gemm.scaled(gemm.multiply(a, b), alpha)

@@ -8,9 +8,8 @@ from farm.codegen import lower_elementwise as elementwise
 from farm.codegen import lower_products as products
 from farm.codegen import lower_windows as windows
 from farm.codegen.annotate import Annotated
-from farm.codegen.forms import Forms
 from farm.codegen.fuse import Chain
-from farm.codegen.site import Site
+from farm.codegen.site import NoIntegerKernel, Site
 from farm.codegen.source import Node
 
 UNARY = frozenset(
@@ -40,7 +39,7 @@ UNARY = frozenset(
 """Functions of one value: in u8 they are tables of 256 results."""
 
 
-LOWERINGS: Mapping[str, Callable[[Site], bool]] = {
+LOWERINGS: Mapping[str, Callable[[Site], None]] = {
     **dict.fromkeys(UNARY, elementwise.table),
     "Add": elementwise.addition,
     "AveragePool": windows.average_pool,
@@ -61,20 +60,22 @@ LOWERINGS: Mapping[str, Callable[[Site], bool]] = {
 """How each operator is lowered to integers."""
 
 
-def lower_integer(node: Node, chain: Chain | None, annotated: Annotated, forms: Forms) -> bool:
-    """Append the integer steps of a node; False if there is no integer kernel for it.
-
-    chain: what is computed together with a product.
-
-    Raises ValueError: there is a kernel, but its numbers do not fit the rules of arithmetic; no
-    step that matters was appended.
-    """
-    lowering = LOWERINGS.get(node.op_type)
-    if lowering is None or len(node.changing) == 0:
-        return False
+def is_quantized(node: Node, chain: Chain | None, annotated: Annotated) -> bool:
+    """Whether all that a node reads and writes is kept as integers."""
     results = [chain.product, chain.output] if chain else [v for v in node.outputs if v]
     if node.op_type == "Softmax":
         results = []  # its result may be float
-    if not all(v.name in annotated.quantizations for v in (*node.changing, *results)):
-        return False
-    return lowering(Site(node, chain, annotated, forms))
+    tensors = (*node.changing, *results)
+    return bool(node.changing) and all(v.name in annotated.quantizations for v in tensors)
+
+
+def lower_integer(site: Site) -> None:
+    """Append the integer steps of a node whose tensors are quantised.
+
+    Raises ValueError: there is no integer kernel for it, or its numbers do not fit the rules of
+    arithmetic; no step that matters was appended.
+    """
+    lowering = LOWERINGS.get(site.node.op_type)
+    if lowering is None:
+        raise NoIntegerKernel(f"{site.node.op_type} has no integer kernel")
+    lowering(site)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from farm.codegen.compilers import Target
 from farm.errors import InputError
@@ -22,8 +23,8 @@ class Port:
 
     __pydantic_config__ = _STRICT
     name: str
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: Annotated[str, Field(pattern="^float32$")]
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class PackageAccuracy:
 class Manifest:
     """Facts about a package.
 
+    name: what all its names in C begin with, in capitals those of macros.
     packets: of one run, counted by the emulator; None on the host, and where there is none.
     arena_bytes: of tensors, planned. scratch_bytes: of kernels. memory_bytes: what the caller
     provides, both and guards. weight_bytes: constants. code_bytes: instructions and tables of
@@ -53,6 +55,7 @@ class Manifest:
     """
 
     __pydantic_config__ = _STRICT
+    name: str
     model_sha256: str
     profile: str
     target: Target
@@ -71,7 +74,7 @@ class Manifest:
     flags: tuple[str, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    vectors: int
+    vectors: Annotated[int, Field(ge=1)]
     notes: tuple[str, ...]
     farm: str
 

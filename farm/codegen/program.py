@@ -117,6 +117,33 @@ class Call:
     shape: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop of a kernel: begun ``times`` times, each over ``length`` elements.
+
+    name: what it does, and how; loops of one name in one kernel cost the same.
+    """
+
+    name: str
+    times: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a kernel call repeats: all that models of its cost look at.
+
+    kernel: name of the function in C. loops: those that decide what it costs; loops of one name
+    add up. A step without loops calls nothing.
+    """
+
+    kernel: str = ""
+    loops: tuple[Loop, ...] = ()
+
+
+NO_WORK = Work()
+
+
 class Binding(Protocol):
     """What a step asks for when it writes its call: C expressions for its data."""
 
@@ -154,6 +181,10 @@ class Step(Protocol):
     def scratch_bytes(self) -> Bytes:
         """Scratch memory of the kernel, the same on every target."""
 
+    @property
+    def work(self) -> Work:
+        """What the kernel repeats, in the terms of its loops in C."""
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Outputs from inputs, as logical arrays (``shape`` of the tensors, uint8 or float32)."""
 
@@ -169,6 +200,7 @@ class View:
     outputs: tuple[Tensor, ...]
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
+    work: Work = NO_WORK
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The input under the output's shape."""
@@ -187,6 +219,11 @@ class Copy:
     outputs: tuple[Tensor, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """One copy."""
+        return Work("copy_bytes", (Loop("copy", 1, self.outputs[0].bytes),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The input under the output's shape."""
@@ -216,6 +253,14 @@ class Program:
     operators: tuple[str, ...]
     macs: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether every step reads or writes integers: the reference then promises every bit."""
+        return all(
+            any(tensor.element is Element.U8 for tensor in (*step.inputs, *step.outputs))
+            for step in self.steps
+        )
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The reference: outputs by name from inputs by name, all with their tensors' shapes."""

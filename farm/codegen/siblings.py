@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import requantization
 from farm.codegen.ops.convolution import Convolution
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Program, Step, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    NO_WORK,
+    Array,
+    Binding,
+    Call,
+    Program,
+    Step,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 
@@ -31,6 +41,7 @@ class Parts:
     outputs: tuple[Tensor, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+    work: Work = NO_WORK
 
     def offsets(self) -> tuple[int, ...]:
         """The byte of the input where each output begins."""

@@ -14,17 +14,23 @@ from farm.codegen.program import Quantization, Tensor, View
 from farm.codegen.source import Node, Value
 
 
+class NoIntegerKernel(ValueError):
+    """Why an operator on quantised tensors is computed in float all the same."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """A node that is being lowered to integers.
 
-    chain: what is computed together with a product; None for every other node.
+    chain: what is computed together with a product; None for every other node. notes: takes what
+    the user should know.
     """
 
     node: Node
     chain: Chain | None
     annotated: Annotated
     forms: Forms
+    notes: list[str]
 
     @property
     def input(self) -> Value:
@@ -46,6 +52,17 @@ class Site:
             return None
         return value.constant
 
+    def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """The constant second input, and the scales in its shape if it came quantised.
+
+        Raises NoIntegerKernel: it is not constant.
+        """
+        value, weights = self.node.inputs[1], self.constant(1)
+        if value is None or weights is None:
+            raise NoIntegerKernel("its second input is not constant")
+        scales = self.annotated.weight_scales.get(value.name)
+        return weights, None if scales is None else np.broadcast_to(scales, weights.shape)
+
     def quantization(self, value: Value) -> Quantization:
         """The quantisation of an activation that has one."""
         return self.annotated.quantizations[value.name]
@@ -58,8 +75,9 @@ class Site:
         """A value as [N, C, height, width]."""
         tensor = self.forms.get(value, form)
         image = _as_image(tensor)
-        if image is not tensor:
+        if image is not tensor and tensor.name not in self.forms.images:
             self.forms.add(View((tensor,), (image,)))
+            self.forms.images.add(tensor.name)
         return image
 
     def new_image(self, value: Value) -> Tensor:
@@ -71,6 +89,7 @@ class Site:
         tensor = self.forms.new(value, BLOCKED)
         if image.name != tensor.name:
             self.forms.add(View((image,), (tensor,)))
+            self.forms.images.add(tensor.name)
 
 
 def _as_image(tensor: Tensor) -> Tensor:

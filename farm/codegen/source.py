@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from farm.ceil_mode import without_empty_windows
 from farm.compile.passes import reported_as
 from farm.errors import CompileError
 
@@ -94,6 +95,7 @@ def read_source(model: onnx.ModelProto) -> Source:
     """
     with reported_as("read the graph"):
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = without_empty_windows(inferred)
     reader = _Reader(inferred)
     nodes = tuple(reader.nodes())
     graph = inferred.graph
@@ -158,8 +160,8 @@ class _Reader:
 
     def _fold(self, proto: onnx.NodeProto, node: Node) -> bool:
         """Compute a node that depends on constants alone, or on shapes; whether it was done."""
-        if node.op_type in {"Shape", "Size"} and not node.changing[0].constant:
-            shape = node.changing[0].shape
+        if node.op_type in {"Shape", "Size"} and (given := node.inputs[0]) is not None:
+            shape = given.shape
             span = slice(node.attributes.get("start"), node.attributes.get("end"))
             result = np.array(shape[span] if node.op_type == "Shape" else np.prod(shape), np.int64)
             self._hold(proto.output[0], result)

@@ -22,6 +22,7 @@ from farm.plan.schedule import plan_schedule
 from farm.units import Bytes
 
 ALIGNMENT = Bytes(4)
+_MOST_NODES = 2_048_000  # of one exact search for places, a second or two
 """Of tensors in the arena: a block of four channels, or one float."""
 
 
@@ -64,16 +65,16 @@ class Storage:
         return self.plan.height
 
 
-def store(program: Program, seconds: float = 10.0) -> Storage:
-    """Place the tensors of a program. seconds: the memory planner's limit.
+def store(program: Program) -> Storage:
+    """Place the tensors of a program: the same program gets the same places on every machine.
 
     Concatenations whose parts can be computed in place are no steps any more, unless that would
     make the arena higher: the whole result is then alive as early as its first part.
     """
-    found = _Storing(program, join=True).storage(seconds)
+    found = _Storing(program, join=True).storage()
     if not any(isinstance(step, Concat) for step in program.steps):
         return found
-    copied = _Storing(program, join=False).storage(seconds)
+    copied = _Storing(program, join=False).storage()
     return copied if copied.arena_bytes < found.arena_bytes else found
 
 
@@ -93,12 +94,12 @@ class _Storing:
         if join:
             self._join_parts()
 
-    def storage(self, seconds: float) -> Storage:
+    def storage(self) -> Storage:
         calls = self._ordered(
             [(s, name) for s, name in self._steps if not isinstance(s, View | Parts)]
         )
         problem = self._problem(calls)
-        plan = plan_memory(problem, seconds=seconds)
+        plan = plan_memory(problem, nodes=_MOST_NODES)
         places = dict(self._fixed)
         for name in (t.name for step in self._program.steps for t in step.outputs):
             root, offset = self._spot(name)

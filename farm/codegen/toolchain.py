@@ -1,17 +1,19 @@
 """From a folder of generated C to an archive, and to a program that runs it.
 
-The folder has ``model.c``, ``model.h``, ``weights.c`` and what they include; every ``.c`` file
-directly in it is compiled. Sources are compiled in a copy, by relative names and without dates,
-so that the same folder gives the same bytes wherever it is.
+The folder has ``model.c``, ``model.h``, ``weights.c`` and what they include, and for programs
+``runtime/package.h``; every ``.c`` file directly in it is compiled. Sources are compiled in a
+copy, by relative names and without dates, so that the same folder gives the same bytes wherever
+it is.
 """
 
 from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,7 @@ from farm.units import Bytes
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 
 _RUNTIME = "runtime"
+_ARCHIVE = "package.a"
 _SECONDS = 600.0  # for one file
 _LINK = ("-s", "-Wl,--build-id=none")
 
@@ -71,9 +74,7 @@ def build_library(
     chosen = compiler or default_compiler(target)
     with _workshop(folder) as place:
         objects = _package_objects(place, target, chosen)
-        archive = place / "package.a"
-        _invoke(chosen, (*chosen.archiver, "rcsD", archive.name, *objects.values()), place)
-        return _delivered(archive, output, objects, target, chosen)
+        return _delivered(_archived(place, objects, chosen), output, objects, target, chosen)
 
 
 def build_runner(
@@ -89,16 +90,40 @@ def build_runner(
     chosen = compiler or default_compiler(target)
     with _workshop(folder) as place:
         objects = _package_objects(place, target, chosen)
-        runner, *system = runtime_sources(target)
-        runtime = [_compiled(place, f"{_RUNTIME}/{runner}", target, chosen)]
-        for name in system:
-            runtime.append(f"{name}.o")
-            (place / runtime[-1]).write_bytes(_system_object(name, target, chosen))
-        program = place / "runner"
-        command = [*chosen.command, *_link_flags(chosen, target)]
-        command += [*objects.values(), *runtime, "-o", program.name]
-        _invoke(chosen, command, place)
+        program = _linked(place, objects.values(), target, chosen)
         return _delivered(program, output, objects, target, chosen)
+
+
+def build_both(
+    folder: Path, target: Target, archive: Path, program: Path, compiler: Compiler
+) -> Library:
+    """Compile a package's folder once, into its archive and into the program that runs it.
+
+    The bytes are those that :func:`build_library` and :func:`build_runner` give. Returns the
+    archive.
+
+    Raises CompileError as :func:`build_library` does.
+    """
+    with _workshop(folder) as place:
+        objects = _package_objects(place, target, compiler)
+        runner = _linked(place, objects.values(), target, compiler)
+        _delivered(runner, program, objects, target, compiler)
+        return _delivered(_archived(place, objects, compiler), archive, objects, target, compiler)
+
+
+def link_runner(
+    folder: Path, archive: Path, target: Target, output: Path, compiler: Compiler
+) -> None:
+    """Link an archive that is there already with the runner into the program ``output``.
+
+    folder: with the headers of the package.
+
+    Raises CompileError: the runner does not compile, or the archive cannot be linked with it.
+    """
+    with _workshop(folder) as place:
+        shutil.copyfile(archive, place / _ARCHIVE)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_linked(place, [_ARCHIVE], target, compiler), output)
 
 
 def runtime_sources(target: Target) -> tuple[str, ...]:
@@ -106,6 +131,14 @@ def runtime_sources(target: Target) -> tuple[str, ...]:
     if target.is_hexagon:
         return "runner.c", "system_hexagon.c", "memory_hexagon.c"
     return "runner.c", "system_host.c"
+
+
+@cache
+def runtime_files() -> tuple[str, ...]:
+    """Names of the runner's sources, relative to their folder."""
+    with resources.as_file(resources.files("farm.codegen") / _RUNTIME) as source:
+        found = [path.relative_to(source).as_posix() for path in source.rglob("*.[ch]")]
+    return tuple(sorted(found))
 
 
 def copy_runtime(folder: Path) -> None:
@@ -119,9 +152,13 @@ def _workshop(folder: Path) -> Iterator[Path]:
     """A copy of the sources to work in, which is kept, and named, when they do not compile."""
     if not any(folder.glob("*.c")):
         raise CompileError(f"There is nothing to compile in {folder}: it has no .c file.")
+    sources = _sources(folder)
     place = Path(tempfile.mkdtemp(prefix="farm-compile-"))
     try:
-        shutil.copytree(folder, place, dirs_exist_ok=True)
+        for path in sources:
+            copy = place / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
         copy_runtime(place)
         yield place
     except CompileError as error:
@@ -130,6 +167,18 @@ def _workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
         raise
     shutil.rmtree(place, ignore_errors=True)
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The C in a folder and the folders in it: files only, as a link may lead to what has no end.
+
+    Raises CompileError.
+    """
+    found = sorted(folder.rglob("*.[ch]"))
+    for path in found:
+        if path.is_symlink() or not path.is_file():
+            raise CompileError(f"{path} is no regular file, and is not compiled.")
+    return found
 
 
 @cache
@@ -174,8 +223,26 @@ def _compiled(place: Path, source: str, target: Target, compiler: Compiler) -> s
     if target.is_hexagon:
         includes.append(f"-I{_RUNTIME}/freestanding")
     command = [*compiler.command, *compiler.flags(target), *extra, *includes]
-    _invoke(compiler, [*command, "-c", source, "-o", built], place)
+    _invoke(compiler, [*command, "-c", source, "-o", built], place, built)
     return built
+
+
+def _archived(place: Path, objects: Mapping[str, str], compiler: Compiler) -> Path:
+    _invoke(compiler, (*compiler.archiver, "rcsD", _ARCHIVE, *objects.values()), place, _ARCHIVE)
+    return place / _ARCHIVE
+
+
+def _linked(place: Path, package: Iterable[str], target: Target, compiler: Compiler) -> Path:
+    """A program of the runner and a package: its object files, or its archive."""
+    runner, *system = runtime_sources(target)
+    runtime = [_compiled(place, f"{_RUNTIME}/{runner}", target, compiler)]
+    for name in system:
+        runtime.append(f"{name}.o")
+        (place / runtime[-1]).write_bytes(_system_object(name, target, compiler))
+    objects = [*runtime, *package]  # linkers look into an archive for what those before it need
+    command = [*compiler.command, *_link_flags(compiler, target), *objects, "-o", "runner"]
+    _invoke(compiler, command, place, "runner")
+    return place / "runner"
 
 
 def _link_flags(compiler: Compiler, target: Target) -> tuple[str, ...]:
@@ -201,8 +268,11 @@ def _delivered(
     return library
 
 
-def _invoke(compiler: Compiler, command: Sequence[str], place: Path) -> None:
-    """Run one command in ``place``. Raises CompileError with the first error it printed."""
+def _invoke(compiler: Compiler, command: Sequence[str], place: Path, built: str) -> None:
+    """Run one command in ``place``, which makes the file ``built`` there.
+
+    Raises CompileError with the first error that it printed.
+    """
     environment = compiler_environment() | {"ZIG_LOCAL_CACHE_DIR": str(place / ".zig")}
     try:
         done = subprocess.run(
@@ -219,14 +289,23 @@ def _invoke(compiler: Compiler, command: Sequence[str], place: Path) -> None:
         raise _failure(compiler, f"did not end within {_SECONDS:.0f} s", command) from None
     except OSError as error:
         raise _failure(compiler, f"cannot be started: {error}", command) from None
+    if done.returncode < 0:
+        raise _failure(compiler, f"was killed by {_signal_name(-done.returncode)}", command)
     if done.returncode != 0:
         raise _failure(compiler, f"failed: {_first_error(done.stderr)}", command)
+    if not (place / built).is_file():
+        raise _failure(compiler, f"reported no error, and did not write {built}", command)
 
 
 def _failure(compiler: Compiler, what: str, command: Sequence[str]) -> CompileError:
     return CompileError(
         f"The compiler {compiler.label} {what}. The command was `{shlex.join(command)}`."
     )
+
+
+def _signal_name(number: int) -> str:
+    known = number in set(signal.Signals)
+    return f"signal {number}" + (f" ({signal.Signals(number).name})" if known else "")
 
 
 def _first_error(output: str) -> str:

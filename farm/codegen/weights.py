@@ -18,12 +18,14 @@ class IntegerProduct:
     """Constants of a product in integers.
 
     weights: int8, first axis the output channels. bias: int32 [channels], complete: the model's
-    bias, the input's zero point, and the rule's offset.
+    bias, the input's zero point, and the rule's offset. is_given: whether the weights are the
+    very integers that they came with.
     """
 
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
     rule: Requantization
+    is_given: bool
 
 
 def integer_product(
@@ -37,31 +39,47 @@ def integer_product(
     """Quantise a product y = Σ x w + bias.
 
     weights: float [channels, ...]. bias: float [channels]. scales: of weights that came
-    quantised, [channels] or [1]. limits: lowest and highest value of y, quantised.
+    quantised, like the weights; used if they are one per output channel and the integers fit 8
+    bits with a sign. limits: lowest and highest value of y, quantised.
+
+    Channels with tiny weights are given a larger scale, so that one shift serves all channels:
+    their weights keep the precision that the largest channel's would have in 32 times its scale.
 
     Raises ValueError: the output's scale is too small for the rule of requantisation.
     """
     channels = len(weights)
     flat = weights.reshape(channels, -1).astype(np.float64)
-    steps = _scales(flat, scales)
-    # Channels with tiny weights are given a larger scale, so that one shift serves all channels:
-    # their weights keep the precision that the largest channel's would have in 32 times its scale.
-    steps = np.maximum(steps, steps.max() / MOST_SPREAD)
-    integers = np.clip(np.rint(flat / steps[:, None]), -_LARGEST, _LARGEST).astype(np.int64)
+    given = _given_scales(flat, scales)
+    nothing = y.scale / (2 * x.scale)  # a scale for weights that are all zero
+    found = _own_scales(flat, nothing) if given is None else given
+    steps = np.maximum(found, found.max() / MOST_SPREAD)
+    integers = np.clip(np.rint(flat / steps[:, None]), -128, _LARGEST).astype(np.int64)
     rule = requantization(x.scale * steps / y.scale, y.zero_point, *limits)
     whole = np.rint(bias.astype(np.float64) / (x.scale * steps)).astype(np.int64)
     complete = whole - x.zero_point * integers.sum(axis=1) + rule.offset
     if np.abs(complete).max() >= 2**31:
         raise ValueError("its bias does not fit 32 bits")
     return IntegerProduct(
-        integers.astype(np.int8).reshape(weights.shape), complete.astype(np.int32), rule
+        integers.astype(np.int8).reshape(weights.shape),
+        complete.astype(np.int32),
+        rule,
+        given is not None and np.array_equal(steps, given),
     )
 
 
-def _scales(flat: Array, given: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    if given is not None:
-        return np.broadcast_to(given, (len(flat),)).astype(np.float64)
-    largest = np.abs(flat).max(axis=1) / _LARGEST
-    least = max(float(largest.max()), 1e-12) * 1e-6  # channels of zeros have a scale, too
-    scales: NDArray[np.float64] = np.maximum(largest, least)
-    return scales
+def _given_scales(flat: Array, scales: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """The scales that weights [channels, ...] came with, [channels], if they can be used."""
+    if scales is None:
+        return None
+    rows = scales.reshape(flat.shape)
+    steps: NDArray[np.float64] = rows[:, 0]
+    if not (np.all(rows == steps[:, None]) and np.all(steps > 0)):
+        return None
+    integers = np.rint(flat / rows)
+    return steps if integers.min() >= -128 and integers.max() <= _LARGEST else None
+
+
+def _own_scales(flat: Array, nothing: float) -> NDArray[np.float64]:
+    """Scales with which the largest weight of every channel is 127."""
+    largest: NDArray[np.float64] = np.abs(flat).max(axis=1) / _LARGEST
+    return largest if largest.any() else np.full(len(flat), nothing)

@@ -21,6 +21,19 @@ class Window:
     pads: tuple[int, int, int, int]
     exact: bool = True
 
+    def counts(self, sizes: Sequence[int], results: Sequence[int]) -> set[int]:
+        """How many elements of a window lie in the image, of windows that have any.
+
+        sizes, results: height and width of the image and of the result.
+        """
+        inside: list[set[int]] = []
+        axes = zip(sizes, results, self.kernel, self.strides, self.pads[:2], strict=True)
+        for size, count, kernel, stride, begin in axes:
+            starts = [i * stride - begin for i in range(count)]
+            inside.append({min(start + kernel, size) - max(start, 0) for start in starts})
+        heights, widths = inside
+        return {height * width for height in heights for width in widths if min(height, width) > 0}
+
 
 def window(node: Node, kernel: tuple[int, ...]) -> Window | None:
     """The window of a convolution or pool over one or two axes; None for more axes.

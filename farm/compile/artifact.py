@@ -36,6 +36,7 @@ from farm.codegen.compiled import compile_package
 from farm.codegen.compilers import Compiler as CCompiler
 from farm.codegen.compilers import CompilerKind, Target, find_compilers
 from farm.codegen.digest import generator_digest
+from farm.codegen.emit import DEFAULT_NAME
 from farm.compile.calibrate import Calibration, Feeds, calibrate
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -77,11 +78,18 @@ class Compiler:
 
     model: the user's graph with fixed shapes and a name for every operator.
     calibration: samples for static int8, one inference each.
+    package_name: of packages; see ``farm.codegen.emit``.
     """
 
-    def __init__(self, model: onnx.ModelProto, calibration: Sequence[Feeds]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        calibration: Sequence[Feeds],
+        package_name: str = DEFAULT_NAME,
+    ) -> None:
         self._model = model
         self._feeds = calibration
+        self._package_name = package_name
         self._prepared: Compiled | None = None
         self._ranges: dict[CalibrationMethod, Calibration] = {}
         self._package_ranges: dict[CalibrationMethod, Calibration] = {}
@@ -116,11 +124,11 @@ class Compiler:
     def generation(self, candidate: Candidate) -> generate.Generation:
         """The generated code of a candidate for a package engine. Raises CompileError."""
         prepared = self.prepared().model
-        name = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
-        title = f"Model {name}, {candidate.precision.label()}"
+        graph = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
+        title, name = f"Model {graph}, {candidate.precision.label()}", self._package_name
         match candidate.precision:
             case Precision(quantization=None, float_type=FloatType.FLOAT32):
-                return generate.generate(prepared, title)
+                return generate.generate(prepared, title, name=name)
             case Precision(quantization=StaticInt8(per_channel=True) as choice):
                 if has_qdq(prepared):
                     raise CompileError(
@@ -129,7 +137,7 @@ class Compiler:
                     )
                 _check_names(prepared, choice.keep_float)
                 ranges = self._calibrated_package(choice.calibration)
-                return generate.generate(prepared, title, ranges.ranges, choice.keep_float)
+                return generate.generate(prepared, title, ranges.ranges, choice.keep_float, name)
             case precision:
                 raise CompileError(
                     "A package computes in float32 or in static int8 per channel, and not in "

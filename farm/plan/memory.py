@@ -41,8 +41,10 @@ class Solution:
         return (self.height - self.lower_bound) / self.lower_bound if self.lower_bound else 0.0
 
 
-def plan_memory(problem: Problem, *, seconds: float = 60.0) -> Solution:
+def plan_memory(problem: Problem, *, seconds: float = 60.0, nodes: int | None = None) -> Solution:
     """The lowest arena that can be found in a time, the first low one within a capacity.
+
+    nodes: placements that one exact search may try, None for no limit but the time.
 
     The same problem gets the same answer, unless the time runs out. There is always an answer
     without a capacity: of 0 seconds the first that comes.
@@ -53,10 +55,10 @@ def plan_memory(problem: Problem, *, seconds: float = 60.0) -> Solution:
     capacity = problem.capacity
     if capacity is not None and capacity < highest.size:
         # Nothing to search for, but how high it would be is worth a moment.
-        placement = _place(blocks, highest.size, None, seconds=0.0)
+        placement = _place(blocks, highest.size, None, 0.0)
         binding = _overload(highest, capacity)
     else:
-        placement = _place(blocks, highest.size, capacity, seconds)
+        placement = _place(blocks, highest.size, capacity, seconds, nodes)
         binding = _unplaced(placement, highest, capacity)
     fits = capacity is None or placement.height <= capacity
     return Solution(
@@ -108,7 +110,13 @@ def violations(problem: Problem, solution: Solution | PortionSolution) -> list[s
     return found
 
 
-def _place(blocks: Sequence[Block], load: int, capacity: int | None, seconds: float) -> Placement:
+def _place(
+    blocks: Sequence[Block],
+    load: int,
+    capacity: int | None,
+    seconds: float,
+    nodes: int | None = None,
+) -> Placement:
     """Place all blocks, those that share no step with others apart from these; in bytes."""
     sized = [number for number, block in enumerate(blocks) if block.size > 0]
     unit = gcd(*(blocks[number].size for number in sized)) or 1
@@ -116,12 +124,13 @@ def _place(blocks: Sequence[Block], load: int, capacity: int | None, seconds: fl
         Item(blocks[number].start, blocks[number].end, blocks[number].size // unit)
         for number in sized
     ]
-    aim = Aim(load // unit, None if capacity is None else capacity // unit)
+    limit = None if capacity is None else capacity // unit
     offsets = [0] * len(blocks)
     height = lower = load // unit
     with Alarm(seconds) as alarm:
         for group in split(items):
-            placement = place_items([items[i] for i in group], Aim(height, aim.capacity), alarm)
+            members = [items[i] for i in group]
+            placement = place_items(members, Aim(height, limit), alarm, nodes)
             height, lower = max(height, placement.height), max(lower, placement.lower)
             for item, offset in zip(group, placement.offsets, strict=True):
                 offsets[sized[item]] = offset * unit

@@ -7,8 +7,8 @@ Columns: ``id``, ``lower``, ``upper``, ``size``; a buffer is alive in the steps
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from farm.plan.memory_problem import UNALIGNED, Buffer, Problem
 from farm.units import Bytes
 
 _COLUMNS = ("id", "lower", "upper", "size")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 def read_problem(
@@ -25,7 +26,8 @@ def read_problem(
     """The problem in a CSV file.
 
     Raises PlanError, which names the row: a column or value that is missing, is not an integer or
-    makes no sense, an id that is there twice, a buffer that is larger than the capacity.
+    makes no sense, more cells than columns, an id that is empty or there twice, a buffer that is
+    larger than the capacity.
     """
     rows: dict[str, int] = {}
     buffers = []
@@ -48,22 +50,14 @@ def read_problem(
     return Problem(tuple(buffers), alignment=alignment, capacity=capacity)
 
 
-def write_solution(path: Path, problem: Problem, offsets: Mapping[str, Bytes]) -> None:
-    """Write a problem with an ``offset`` column: the whole file is there or none.
-
-    offsets: of every buffer. Raises OSError: the place cannot be written.
-    """
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*_COLUMNS, "offset"])
-            for b in problem.buffers:
-                writer.writerow([b.id, b.start, b.end, b.size, offsets[b.id]])
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+def solution_csv(problem: Problem, offsets: Mapping[str, Bytes]) -> str:
+    """A problem with an ``offset`` column as CSV. offsets: of every buffer."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, "offset"])
+    for b in problem.buffers:
+        writer.writerow([b.id, b.start, b.end, b.size, offsets[b.id]])
+    return text.getvalue()
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -71,13 +65,22 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True, skipinitialspace=True)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
+            columns = list(reader.fieldnames or ())
+            if missing := [name for name in _COLUMNS if name not in columns]:
                 raise PlanError(
                     f"{path} has no column '{missing[0]}' in its first line; expected "
                     f"{', '.join(_COLUMNS)}."
                 )
+            if twice := [name for name in _COLUMNS if columns.count(name) > 1]:
+                raise PlanError(
+                    f"{path} has the column '{twice[0]}' twice in its first line; keep one."
+                )
             for values in reader:
+                if None in values:
+                    raise PlanError(
+                        f"{path}, row {reader.line_num}: there are more cells than the first "
+                        f"line has columns, which are {len(columns)}."
+                    )
                 yield reader.line_num, values
     except OSError as error:
         raise PlanError(f"{path} cannot be read: {error.strerror}.") from error
@@ -88,10 +91,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _buffer(place: str, values: Mapping[str, str]) -> Buffer:
     numbers = {}
     for name in _COLUMNS[1:]:
-        try:
-            numbers[name] = int(values[name])
-        except ValueError:
-            raise PlanError(f"{place}: {name} is '{values[name]}'; expected an integer.") from None
+        if not _INTEGER.fullmatch(values[name].strip()):
+            raise PlanError(f"{place}: {name} is '{values[name]}'; expected an integer.")
+        numbers[name] = int(values[name])
+    if not values["id"].strip() or "\0" in values["id"]:
+        raise PlanError(f"{place}: the id is {values['id']!r}; expected a name.")
     try:
         return Buffer(values["id"], numbers["lower"], numbers["upper"], Bytes(numbers["size"]))
     except PlanError as error:

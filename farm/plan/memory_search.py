@@ -97,11 +97,14 @@ class Alarm:
             flag[0] = 1
 
 
-def place_items(items: Sequence[Item], aim: Aim, alarm: Alarm) -> Placement:
+def place_items(
+    items: Sequence[Item], aim: Aim, alarm: Alarm, most_nodes: int | None = None
+) -> Placement:
     """A low placement of items that are connected in time; at least one of them.
 
-    Ends when it is as low as possible or as the aim asks for, or when the alarm rings, but not
-    before there is some placement. With a capacity, it soon ends once that is kept.
+    Ends when it is as low as possible or as the aim asks for, when a search would need more
+    nodes than it may, or when the alarm rings, but not before there is some placement. With a
+    capacity, it soon ends once that is kept.
     """
     layout = spans(items)
     lower = max(sum(items[item].size for item in section) for section in layout.sections)
@@ -118,7 +121,8 @@ def place_items(items: Sequence[Item], aim: Aim, alarm: Alarm) -> Placement:
         for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count()):
             if aim.is_settled(best) or alarm.over:
                 break
-            if aim.is_within(best) and nodes > _NODES_BELOW_CAPACITY:
+            most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
+            if most is not None and nodes > most:
                 break
             best = _exact_round(items, layout, best, aim, alarm, nodes)
     return best

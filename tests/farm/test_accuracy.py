@@ -129,6 +129,12 @@ def test_zero_outputs():
     assert accuracy(COSINE, [zero], [one], None).value == 0
 
 
+def test_outputs_that_are_empty_are_equal():
+    empty = [normal(20, 0, 4)]
+    metric = choose_metric(empty, None)
+    assert (metric.kind, accuracy(metric, empty, empty, None).value) == (MetricKind.COSINE, 1.0)
+
+
 def test_exact_match_of_integers():
     reference = [np.arange(10).reshape(10, 1), np.zeros((10, 2), np.int64)]
     other = [reference[0].copy(), reference[1].copy()]

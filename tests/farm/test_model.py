@@ -364,6 +364,140 @@ def test_text_inputs_are_refused(tmp_path):
     assert "is text" in refusal(models.save(proto, tmp_path))
 
 
+def test_a_model_without_inputs_outputs_or_operators(tmp_path):
+    for part, what in (("output", "outputs"), ("node", "operators"), ("input", "inputs")):
+        proto = models.build(
+            [onnx.helper.make_node("Relu", ["w"], ["y"])],
+            [models.value("x", [4])],
+            [models.value("x" if part == "node" else "y", [4])],
+            {"w": np.ones(4, np.float32)},
+        )
+        proto.graph.ClearField(part)
+        path = models.save(proto, tmp_path)
+        assert refusal(path) == f"Model {path} has no {what}, so that there is nothing to compute."
+
+
+# --- shapes that do not fit
+
+
+def conv(
+    name: str = "conv", image: models.Dims = (1, 1, 8, 8), output: models.Dims = (1, 2, 6, 6)
+) -> onnx.ModelProto:
+    """A convolution of 3 x 3, and its ReLU."""
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["c"], name=name),
+        onnx.helper.make_node("Relu", ["c"], ["y"], name="relu"),
+    ]
+    stored = models.weights(w=(2, 1, 3, 3))
+    return models.build(nodes, [models.value("x", image)], [models.value("y", output)], stored)
+
+
+def test_a_declared_output_that_the_operators_contradict(tmp_path):
+    path = models.save(conv(output=(1, 2, 5, 5)), tmp_path)
+    assert refusal(path) == (
+        f"Model {path} declares 'y' as [1, 2, 5, 5], and operator 'relu' (Relu) makes it "
+        "[1, 2, 6, 6]; export the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        (models.value("c", [1, 2, 5, "w"]), "[1, 2, 5, w]"),
+        (models.value("c", [1, 2, 6]), "[1, 2, 6]"),
+        (models.value("c", [1, 2, 6, 6], TensorProto.INT32), "int32"),
+    ],
+)
+def test_a_declared_tensor_that_its_operator_contradicts(tmp_path, declared, shown):
+    proto = conv()
+    proto.graph.value_info.append(declared)
+    made = "float32" if shown == "int32" else "[1, 2, 6, 6]"
+    expected = f"declares 'c' as {shown}, and operator 'conv' (Conv) makes it {made}; export"
+    assert expected in refusal(models.save(proto, tmp_path))
+
+
+def test_declared_shapes_that_say_less_or_as_much_are_fine(tmp_path):
+    proto = conv(output=(1, "channels", 6, None))
+    proto.graph.value_info.append(models.value("c", [1, 2, "h", 6]))
+    assert load_model(models.save(proto, tmp_path)).outputs[0].shape == (1, 2, 6, 6)
+
+
+def test_what_cannot_be_inferred_is_declared(tmp_path):
+    proto = models.custom_net("com.microsoft", "FastGelu")
+    assert load_model(models.save(proto, tmp_path)).outputs[0].shape == (1, 8)
+
+
+@pytest.mark.parametrize("opset", [12, 22])
+def test_a_pool_without_empty_windows_is_no_contradiction(tmp_path, opset):
+    """ONNX Runtime makes it 2 x 2, and so do exporters; older operator sets infer 3 x 3."""
+    pool = onnx.helper.make_node(
+        *("MaxPool", ["x"], ["y"]),
+        kernel_shape=[2, 2],
+        strides=[3, 3],
+        pads=[1, 1, 1, 1],
+        ceil_mode=1,
+    )
+    image, output = models.value("x", [1, 1, 4, 4]), models.value("y", [1, 1, 2, 2])
+    path = models.save(models.build([pool], [image], [output], {}, opset=opset), tmp_path)
+    assert load_model(path).outputs[0].shape == (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("height", [0, 2])
+def test_an_input_that_is_smaller_than_a_kernel(tmp_path, height):
+    path = models.save(conv(image=(1, 1, height, 8), output=(1, 2, "h", "w")), tmp_path)
+    assert refusal(path) == (
+        f"Operator 'conv' (Conv) of model {path} moves a kernel of 3 along axis 2, for which its "
+        f"input 'x' of shape [1, 1, {height}, 8] is too small; give the model larger inputs."
+    )
+
+
+def test_a_size_that_is_too_small_for_a_kernel(tmp_path):
+    path = models.save(conv(image=(1, 1, "h", 8), output=(1, 2, "rows", 6)), tmp_path)
+    assert "'x' of shape [1, 1, 2, 8] is too small" in refusal(path, h=2)
+    assert load_model(path, {"h": 3}).outputs[0].shape == (1, 2, 1, 6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fits"),
+    [
+        ({"kernel_shape": [3, 3], "strides": [2, 2]}, False),
+        ({"kernel_shape": [3, 3], "pads": [1, 0, 0, 1]}, True),
+        ({"kernel_shape": [2, 2], "dilations": [2, 1]}, False),
+        ({"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"}, True),
+        ({"kernel_shape": [3, 3], "auto_pad": "VALID"}, False),
+        ({"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, True),
+        ({"kernel_shape": [3, 3], "ceil_mode": 1}, False),
+    ],
+)
+def test_windows_with_padding_and_distances(tmp_path, attributes, fits):
+    pool = onnx.helper.make_node("MaxPool", ["x"], ["y"], **attributes)
+    image, output = models.value("x", [1, 1, 2, 2]), models.value("y", [1, 1, "h", "w"])
+    path = models.save(models.build([pool], [image], [output], {}), tmp_path)
+    if fits:
+        assert load_model(path).outputs[0].name == "y"
+    else:
+        assert "is too small" in refusal(path)
+
+
+def test_a_size_that_would_be_negative(tmp_path):
+    crop = onnx.helper.make_node("Pad", ["x", "pads"], ["y"], name="crop")
+    stored = {"pads": np.array([0, -3, 0, -3])}
+    image, output = models.value("x", [1, 4]), models.value("y", [1, "rest"])
+    path = models.save(models.build([crop], [image], [output], stored), tmp_path)
+    assert refusal(path) == (
+        f"Operator 'crop' (Pad) of model {path} would give 'y' the shape [1, -2]; its input is "
+        "too small."
+    )
+
+
+def test_negative_dimensions_are_unknown_ones(tmp_path):
+    model = load_model(models.save(models.dynamic_net((-1, 8), (-1, 4)), tmp_path))
+    assert (model.inputs[0].shape, model.outputs[0].shape) == ((1, 8), (1, 4))
+    path = models.save(models.dynamic_net((1, -7, 8), (1, -7, 4)), tmp_path)
+    assert "a dynamic dimension without a size: 'tokens.1'" in refusal(path)
+    assert load_model(path, {"tokens.1": 5}).outputs[0].shape == (1, 5, 4)
+
+
 # --- saving
 
 

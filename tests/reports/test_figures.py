@@ -46,7 +46,7 @@ def test_a_rectangle_per_buffer(plan):
 def test_names_and_lines():
     labels = texts(arena_svg(PROBLEM, plan_memory(PROBLEM)))
     assert "x<1>" in labels
-    assert "a name wi…" in labels
+    assert "…hout room" in labels, "names differ in their ends"
     assert {"capacity 4.00 KiB", "bound 3.00 KiB", "height 3.00 KiB"} <= set(labels)
 
 
@@ -54,7 +54,38 @@ def test_every_rectangle_tells_about_its_buffer():
     svg = arena_svg(PROBLEM, plan_memory(PROBLEM))
     titles = [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}title")]
     assert titles[0] == "3 buffers in 3.00 KiB"
+    one = Problem(PROBLEM.buffers[:1])
+    assert "<title>1 buffer in 1.00 KiB</title>" in arena_svg(one, plan_memory(one))
     assert any(t.startswith("a name without room: 2048 bytes at ") for t in titles)
+
+
+def test_portions_have_names_and_borders():
+    solution = plan_portions(PROBLEM)
+    svg = arena_svg(PROBLEM, solution)
+    assert len(solution.sizes) == 2
+    labels = texts(svg)
+    assert labels[labels.index("portion 0") + 1] == "2.00 KiB"
+    assert labels[labels.index("portion 1") + 1] == "1.00 KiB"
+    assert "0 B" not in labels, "offsets mean nothing between portions"
+    heights = {line.get("y1") for line in ET.fromstring(svg).iter(f"{SVG}line")}
+    assert len(heights) == 4, "below, between and above the portions, and the capacity"
+    assert ": 2048 bytes at 0 in portion 0, steps 4 to 5" in svg
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "numbers"),
+    [
+        (0, 10, [str(step) for step in range(11)]),
+        (0, 25, ["0", "5", "10", "15", "20", "25"]),
+        (3, 4, ["3", "4"]),
+        (7, 130, ["20", "40", "60", "80", "100", "120"]),
+        (0, 3 * 10**30, ["0", f"{10**30}", f"{2 * 10**30}", f"{3 * 10**30}"]),
+    ],
+)
+def test_steps_have_round_numbers_that_stay_apart(begin, end, numbers):
+    problem = Problem((Buffer("x", begin, end, Bytes(1)),))
+    labels = texts(arena_svg(problem, plan_memory(problem)))
+    assert labels[: labels.index("step")] == numbers
 
 
 def test_a_capacity_far_above_the_plan_is_not_drawn():

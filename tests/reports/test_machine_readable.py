@@ -69,6 +69,7 @@ def test_a_failed_device_keeps_its_counts() -> None:
 
 def test_an_unbounded_interval_is_null() -> None:
     assert estimate_json(Estimate(2.0, 0.0, math.inf)) == {"estimate": 2.0, "ci": None}
+    assert estimate_json(Estimate(2.0, 2.0, 2.0)) == {"estimate": 2.0, "ci": None}, "of counts"
     assert estimate_json(None) is None
 
 

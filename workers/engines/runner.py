@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,14 @@ class RunnerProcess:
         except EngineError:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        """The runner itself; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     @property
     def pid(self) -> int:

@@ -84,7 +84,7 @@ FARM_INLINE __m512i requantize2(Words a, Words b, const int16_t *multiplier2, in
     __m512i narrow = _mm512_packs_epi32(_mm512_srai_epi32(a, (uint32_t)shift),
                                         _mm512_srai_epi32(b, (uint32_t)shift));
     __m512i high = _mm512_mulhrs_epi16(narrow, both);
-    return _mm512_srai_epi16(_mm512_adds_epi16(high, half), (uint32_t)post_shift);
+    return _mm512_srai_epi16(_mm512_adds_epi16(high, half), (uint8_t)post_shift);
 }
 
 /* Lane i of the result holds channels 0..3 of position i, from their accumulators. */

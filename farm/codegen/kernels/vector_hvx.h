@@ -68,7 +68,7 @@ FARM_INLINE Words words_fill(int32_t value) { return Q6_V_vsplat_R(value); }
 
 FARM_INLINE void words_store(int32_t *p, Words v) { bytes_store((uint8_t *)p, v); }
 
-FARM_INLINE Bytes bytes_fill(uint8_t value) { return Q6_V_vsplat_R(value * 0x01010101); }
+FARM_INLINE Bytes bytes_fill(uint8_t value) { return Q6_V_vsplat_R((int32_t)(value * 0x01010101u)); }
 
 FARM_INLINE Bytes bytes_fill_word(uint32_t four) { return Q6_V_vsplat_R((int32_t)four); }
 

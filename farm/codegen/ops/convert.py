@@ -10,7 +10,17 @@ import numpy as np
 
 from farm.codegen.arithmetic import dequantize, quantize
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Layout, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Layout,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 _HEADER = "convert.h"
@@ -36,6 +46,12 @@ class Quantize:
         if not self._to_blocks():
             return NO_SCRATCH
         return Bytes(math.prod(self.outputs[0].shape[1:]) + _SPARE)
+
+    @property
+    def work(self) -> Work:
+        """Every element; a Hexagon quantises into blocks without scratch memory."""
+        y = self.outputs[0]
+        return Work("quantize", (_walk(y, _plain(self.channels_last), _layout(y)),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The rule, after moving the channels."""
@@ -78,6 +94,12 @@ class Dequantize:
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
 
+    @property
+    def work(self) -> Work:
+        """Every element."""
+        x = self.inputs[0]
+        return Work("dequantize", (_walk(x, _layout(x), _plain(self.channels_last)),))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The rule, then moving the channels."""
         y = dequantize(inputs[0], self.inputs[0].quant)
@@ -112,6 +134,16 @@ class Relayout:
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
 
+    @property
+    def work(self) -> Work:
+        """Every element, or every word where the words stay as they are."""
+        blocked, source, target = self._orders
+        batch, channels, *positions = blocked.shape
+        if self.channels_last and channels % 4 == 0:
+            words = Loop("words", batch * channels // 4, math.prod(positions))
+            return Work("relayout", (words,))
+        return Work("relayout", (_walk(blocked, source, target),))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """At most a transposition."""
         if not self.channels_last:
@@ -122,15 +154,18 @@ class Relayout:
 
     def call(self, bind: Binding) -> Call:
         """One call of ``relayout``."""
+        pointers = (
+            Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
+            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
+        )
+        return Call(_HEADER, "relayout", pointers, _order(*self._orders))
+
+    @property
+    def _orders(self) -> tuple[Tensor, str, str]:
+        """The tensor in blocks, and the orders of x and y."""
         x, y = self.inputs[0], self.outputs[0]
         plain = _plain(self.channels_last)
-        blocked = x if x.layout is Layout.BLOCKED else y
-        orders = (_BLOCKED, plain) if blocked is x else (plain, _BLOCKED)
-        pointers = (
-            Pointer("const uint8_t *", bind.tensor(x)),
-            Pointer("uint8_t *", bind.tensor(y)),
-        )
-        return Call(_HEADER, "relayout", pointers, _order(blocked, *orders))
+        return (x, _BLOCKED, plain) if x.layout is Layout.BLOCKED else (y, plain, _BLOCKED)
 
 
 _BLOCKED = "CHANNELS_BLOCKED"
@@ -142,6 +177,13 @@ def _plain(channels_last: bool) -> str:  # noqa: FBT001
 
 def _layout(tensor: Tensor) -> str:
     return _BLOCKED if tensor.layout is Layout.BLOCKED else "CHANNELS_FIRST"
+
+
+def _walk(tensor: Tensor, source: str, target: str) -> Loop:
+    """The loop over all elements: in one row, or by the positions of every channel."""
+    if source == target:
+        return Loop("row", 1, tensor.size)
+    return Loop("channels", math.prod(tensor.shape[:2]), math.prod(tensor.shape[2:]))
 
 
 def _order(tensor: Tensor, source: str, target: str) -> str:

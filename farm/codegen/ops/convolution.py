@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.ops.packing import (
+    DENSE_BLOCK,
+    LANES,
     KernelRows,
     band_rows,
     kernel_rows,
@@ -35,8 +37,10 @@ from farm.codegen.program import (
     Binding,
     Call,
     Layout,
+    Loop,
     Pointer,
     Tensor,
+    Work,
 )
 from farm.units import Bytes
 
@@ -81,6 +85,14 @@ class Convolution:
     def scratch_bytes(self) -> Bytes:
         """For the columns of one band of output rows."""
         return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
+
+    @property
+    def work(self) -> Work:
+        """What is repeated for every band of output rows."""
+        whole, rest = divmod(self.outputs[0].shape[2], self._band)
+        loops = self._band_loops(whole, self._band) if whole else ()
+        rest_loops = self._band_loops(1, rest) if rest else ()
+        return Work(self._kernel.value, (*loops, *rest_loops))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Windows of the padded input times the kernel, group by group."""
@@ -194,6 +206,76 @@ class Convolution:
         merged = merge_groups(self.weights, self.groups, self.groups // self._kernel_groups)
         return pack_columns(merged, self._rows)
 
+    def _band_loops(self, bands: int, rows: int) -> tuple[Loop, ...]:
+        """For so many bands of so many rows. A depthwise one takes its blocks one by one."""
+        depthwise = self._kernel is _Kernel.DEPTHWISE
+        batch, channels = self.inputs[0].shape[:2]
+        groups = -(-channels // 4) if depthwise else self._kernel_groups
+        blocks = 1 if depthwise else -(-channels // groups // 4)
+        out_blocks = 1 if depthwise else -(-self.outputs[0].shape[1] // groups // 4)
+        products = blocks * self._rows.planes * self._rows.taps * self._words
+        positions = rows * self.outputs[0].shape[3]
+        calls, plane = bands * batch * groups, 4 * positions
+        loops = [
+            Loop("bands", calls, plane),
+            Loop("products", calls * out_blocks * products, plane),
+            Loop("outputs", calls * out_blocks, plane),
+        ]
+        if self.skip is not None:
+            loops.append(Loop("sums", calls * out_blocks, plane))
+        if positions < LANES or (self.skip is not None and positions % LANES):
+            loops.append(Loop("parts", calls * out_blocks))
+        return (*loops, *self._column_loops(calls, blocks, rows + self._reach))
+
+    def _column_loops(self, calls: int, blocks: int, rows: int) -> tuple[Loop, ...]:
+        """What builds the columns of ``blocks`` blocks, planes of so many rows, in every call."""
+        kernel, width = self._kernel, self.outputs[0].shape[3]
+        planes = calls * blocks * self._rows.planes
+        if kernel is _Kernel.POINTWISE:
+            return ()
+        if kernel is _Kernel.SINGLE:
+            inside = min(self.inputs[0].shape[3], self._padded_width)
+            name = "words" if self.dilations[1] == 1 else "gathered_words"
+            built = Loop(name, planes * rows * self._words, width)
+            return Loop("padded_rows", planes * rows, inside), built
+        if kernel is _Kernel.DEPTHWISE and self._is_straight:
+            return (Loop("turned_straight", planes, 4 * rows * width),)
+        copies = planes * self.weights.shape[3]
+        loops = [
+            Loop("planes", copies, 4 * rows * width),
+            Loop("padding", planes * self._outside, rows),
+        ]
+        if not self._is_near:
+            loops.append(Loop("picked_rows", copies * rows, width))
+        elif self.strides != (1, 1) or width != self.inputs[0].shape[3]:
+            name = "halved_rows" if self.strides[1] == 2 else "copied_rows"
+            loops.append(Loop(name, copies * rows, 4 * width))
+        if kernel is _Kernel.DEPTHWISE:
+            loops.append(Loop("turned", planes * self._words, 4 * rows * width))
+        return tuple(loops)
+
+    @property
+    def _is_straight(self) -> bool:
+        """Whether depthwise planes are made straight from x, as ``depthwise`` of the kernels."""
+        same = self.outputs[0].shape[3] == self.inputs[0].shape[3] and self.strides == (1, 1)
+        return same and (self.weights.shape[3], self.dilations[1], self.pads[1]) == (3, 1, 1)
+
+    @property
+    def _is_near(self) -> bool:
+        """The same question as ``rows_are_near`` of the kernels answers."""
+        left, stride = self.pads[1], self.strides[1]
+        last = -(-self.weights.shape[3] // 4) * 4 * self.dilations[1] - left
+        words = -(-self.outputs[0].shape[3] // LANES) * LANES
+        reach = last + words * stride - self.inputs[0].shape[3]
+        return stride <= 2 and left < 64 and last < 32 and reach < 64
+
+    @property
+    def _outside(self) -> int:
+        """Columns of the planes of one row of the kernel that lie outside of x."""
+        taps = np.arange(self.weights.shape[3])[:, None] * self.dilations[1] - self.pads[1]
+        columns = taps + np.arange(self.outputs[0].shape[3]) * self.strides[1]
+        return int(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum())
+
     def _shape_literal(self) -> str:
         batch, channels, height, width = self.inputs[0].shape
         outputs, out_height, out_width = self.outputs[0].shape[1:]
@@ -239,6 +321,19 @@ class Dense:
     rule: Requantization
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Words of x times a block of outputs, for two rows at once; then the outputs."""
+        outputs, depth = self.weights.shape
+        rows, blocks = math.prod(self.inputs[0].shape[:-1]), -(-outputs // DENSE_BLOCK)
+        words, kind = -(-depth // 4), "" if depth % 4 == 0 else "_unaligned"
+        loops = (
+            Loop(f"row_pairs{kind}", rows // 2 * blocks, words),
+            Loop(f"last_row{kind}", rows % 2 * blocks, words),
+            Loop("outputs", rows, outputs),
+        )
+        return Work("dense", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """One matrix product."""

@@ -25,9 +25,11 @@ from farm.codegen.program import (
     Binding,
     Call,
     Layout,
+    Loop,
     Pointer,
     Quantization,
     Tensor,
+    Work,
 )
 from farm.units import Bytes
 
@@ -59,6 +61,11 @@ class WeightedAdd:
     def in_place(self) -> tuple[tuple[int, int], ...]:
         """Operands that are not broadcast can be overwritten."""
         return _whole_operands(self)
+
+    @property
+    def work(self) -> Work:
+        """Rows of the result."""
+        return Work("weighted_add", _row_loops(*_rows(self)))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The rule on arrays that broadcast."""
@@ -105,6 +112,11 @@ class Product:
         """Operands that are not broadcast can be overwritten."""
         return _whole_operands(self)
 
+    @property
+    def work(self) -> Work:
+        """Rows of the result."""
+        return Work("product", _row_loops(*_rows(self)))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The rule on arrays that broadcast."""
         a, b = _operands(self, inputs)
@@ -141,6 +153,11 @@ class Table:
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
 
+    @property
+    def work(self) -> Work:
+        """One row of bytes."""
+        return Work("table_lookup", _row_loops(1, self.outputs[0].bytes))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Every element looked up."""
         return (self.table[inputs[0]],)
@@ -160,6 +177,15 @@ class ChannelTable:
     table: NDArray[np.uint8]
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """A row for every channel, or all elements of a block together."""
+        y = self.outputs[0]
+        rows, positions = math.prod(y.shape[:2]), math.prod(y.shape[2:])
+        if y.layout is Layout.BLOCKED:
+            return Work("channel_table_blocked", (Loop("elements", 1, y.bytes),))
+        return Work("channel_table", _row_loops(rows, positions))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Every element looked up in its channel's table."""
@@ -229,19 +255,34 @@ def _whole_operands(step: WeightedAdd | Product) -> tuple[tuple[int, int], ...]:
     return tuple((0, i) for i, tensor in enumerate(step.inputs) if tensor.size == size)
 
 
-def _loops(step: WeightedAdd | Product) -> str:
-    """The nest of loops as a literal; BLOCKED tensors are one row of bytes."""
+def _nest(step: WeightedAdd | Product) -> tuple[list[int], list[list[int]]]:
+    """Lengths and both operands' strides of the loops; BLOCKED tensors are one row of bytes."""
     y = step.outputs[0]
     if _is_blocked(step):
-        lengths, strides = [int(y.bytes)], [[1], [1]]
-    else:
-        second = step.inputs[1].shape if step.constant is None else step.constant.shape
-        lengths, strides = broadcast_loops(y.shape, (step.inputs[0].shape, second))
+        return [int(y.bytes)], [[1], [1]]
+    second = step.inputs[1].shape if step.constant is None else step.constant.shape
+    return broadcast_loops(y.shape, (step.inputs[0].shape, second))
+
+
+def _rows(step: WeightedAdd | Product) -> tuple[int, int]:
+    """Number and length of the innermost loops."""
+    *outer, length = _nest(step)[0]
+    return math.prod(outer), length
+
+
+def _row_loops(rows: int, length: int) -> tuple[Loop, ...]:
+    """Rows of bytes: in vectors of words, then what is left one by one."""
+    return Loop("rows", rows, length & ~3), Loop("bytes_left", rows, length & 3)
+
+
+def _loops(step: WeightedAdd | Product) -> str:
+    """The nest of loops as a literal."""
+    lengths, strides = _nest(step)
     missing = MOST_LOOPS - len(lengths)
     if missing < 0:
         raise ValueError(
-            f"its broadcast to {list(y.shape)} takes {len(lengths)} nested loops, and the kernel "
-            f"has {MOST_LOOPS}"
+            f"its broadcast to {list(step.outputs[0].shape)} takes {len(lengths)} nested loops, "
+            f"and the kernel has {MOST_LOOPS}"
         )
     return shape_literal(
         "BroadcastLoops",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,21 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.float_window import Window
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 _TILE_COLUMNS = 32  # the most that kernels/float_vector.h has on any target
+_TILE = 4  # rows and columns that it has on a Hexagon
+_UNROLLED = range(3, 6)  # lengths of padded rows that clang unrolls, into twice the packets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +50,12 @@ class FloatConvolution:
         if is_depthwise or self._is_pointwise:
             return NO_SCRATCH
         return Bytes(self.weights[0].size * _TILE_COLUMNS * 4)
+
+    @property
+    def work(self) -> Work:
+        """Tiles of a matrix product and their columns; rows and taps of a depthwise one."""
+        loops = self._depthwise_loops() if self.weights.shape[1] == 1 else self._tile_loops()
+        return Work("float_conv", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
@@ -72,6 +90,37 @@ class FloatConvolution:
             window=self.window.literal(x.shape[2:], y.shape[2:]),
         )
         return Call("float_conv.h", "float_conv", pointers, shape)
+
+    def _depthwise_loops(self) -> tuple[Loop, ...]:
+        x, y = self.inputs[0], self.outputs[0]
+        *outer, inner = self.window.taps(x.shape[2:], y.shape[2:])
+        planes, length = math.prod(y.shape[:2]), y.shape[-1]
+        is_unrolled = length in _UNROLLED and any(self.window.begin)
+        name = "unrolled_taps" if is_unrolled else "taps"
+        rows = planes * math.prod(outer)
+        return (
+            Loop("rows", y.size // length, length),
+            Loop("tap_rows", rows, self.window.kernel[-1]),
+            Loop(name, rows, inner),
+        )
+
+    def _tile_loops(self) -> tuple[Loop, ...]:
+        """Tiles at the edges have fewer rows, or columns that are not neighbours in y."""
+        y, depth = self.outputs[0], self.weights[0].size
+        positions, channels = math.prod(y.shape[2:]), len(self.weights) // self.groups
+        calls = y.shape[0] * self.groups
+        columns = calls * -(-positions // _TILE)
+        loops = [
+            Loop("tiles", columns * (channels // _TILE), depth),
+            Loop(f"tiles_of_{channels % _TILE}", columns if channels % _TILE else 0, depth),
+        ]
+        if self._is_pointwise:
+            edges = calls * -(-channels // _TILE)
+            loops.append(Loop("edges", edges if positions % _TILE else 0, depth))
+        else:
+            loops.append(Loop("columns", columns * depth, min(_TILE, positions)))
+            loops.append(Loop("rows", calls * depth * math.prod(y.shape[2:-1])))
+        return tuple(loops)
 
     @property
     def _is_pointwise(self) -> bool:

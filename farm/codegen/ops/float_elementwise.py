@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 Floats = NDArray[np.float64]
@@ -67,6 +76,11 @@ class FloatUnary:
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
 
+    @property
+    def work(self) -> Work:
+        """One loop, which is as expensive as the function."""
+        return Work("float_unary", (Loop(self.function.lower(), 1, self.outputs[0].size),))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -104,6 +118,17 @@ class FloatBinary:
         size = self.outputs[0].size
         return tuple((0, i) for i, tensor in enumerate(self.inputs) if tensor.size == size)
 
+    @property
+    def work(self) -> Work:
+        """Rows of the result."""
+        *outer, length = broadcast_loops(self.outputs[0].shape, self._shapes())[0]
+        loop = Loop(self.function.lower(), math.prod(outer), length)
+        return Work("float_binary", (loop,))
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        following = iter(self.inputs)
+        return [next(following).shape if c is None else c.shape for c in self.constants]
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
         following = iter(inputs)
@@ -115,16 +140,13 @@ class FloatBinary:
     def call(self, bind: Binding) -> Call:
         """One call of ``float_binary``."""
         following = iter(self.inputs)
-        shapes, names = [], []
+        names = []
         for constant in self.constants:
             if constant is None:
-                tensor = next(following)
-                names.append(bind.tensor(tensor))
-                shapes.append(tensor.shape)
+                names.append(bind.tensor(next(following)))
             else:
                 names.append(bind.constant(np.ascontiguousarray(constant, np.float32), "operand"))
-                shapes.append(constant.shape)
-        lengths, strides = broadcast_loops(self.outputs[0].shape, shapes)
+        lengths, strides = broadcast_loops(self.outputs[0].shape, self._shapes())
         missing = MOST_LOOPS - len(lengths)
         shape = shape_literal(
             "FloatBinaryShape",
@@ -152,6 +174,13 @@ class FloatAffine:
     offset: NDArray[np.float32]
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """The positions of every channel."""
+        shape = self.inputs[0].shape
+        rows = Loop("rows", math.prod(shape[:2]), math.prod(shape[2:]))
+        return Work("float_affine", (rows,))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Broadcast over the channels."""

@@ -11,10 +11,21 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.float_elementwise import broadcast_loops
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 MOST_BATCH_LOOPS = 3
+
+_TILE = 4  # rows and columns that kernels/float_vector.h has on a Hexagon
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +43,19 @@ class FloatMatMul:
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
 
+    @property
+    def work(self) -> Work:
+        """Tiles; those at the edges have fewer rows, and perhaps fewer columns."""
+        a, b = self._shapes()
+        depth, matrices = a[-1], self.outputs[0].size // (a[-2] * b[-1])
+        edges = int(b[-1] % _TILE > 0)
+        loops = []
+        for tiles, rows in ((a[-2] // _TILE, _TILE), (1, a[-2] % _TILE)):
+            if rows:
+                whole = Loop(f"tiles_of_{rows}", matrices * tiles * (b[-1] // _TILE), depth)
+                loops += [whole, Loop(f"edges_of_{rows}", matrices * tiles * edges, depth)]
+        return Work("float_matmul", tuple(loops))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
         following = iter(inputs)
@@ -44,23 +68,25 @@ class FloatMatMul:
     def call(self, bind: Binding) -> Call:
         """One call of ``float_matmul``."""
         following = iter(self.inputs)
-        names, shapes = [], []
+        names = []
         for constant in self.constants:
             if constant is None:
-                tensor = next(following)
-                names.append(bind.tensor(tensor))
-                shapes.append(tensor.shape)
+                names.append(bind.tensor(next(following)))
             else:
                 names.append(bind.constant(np.ascontiguousarray(constant, np.float32), "matrix"))
-                shapes.append(constant.shape)
         names.append("0" if self.bias is None else bind.constant(self.bias, "bias"))
         reads = tuple(Pointer("const float *", name) for name in names)
         y = Pointer("float *", bind.tensor(self.outputs[0]))
-        return Call("float_matmul.h", "float_matmul", (*reads, y), self._shape(*shapes))
+        return Call("float_matmul.h", "float_matmul", (*reads, y), self._shape())
 
-    def _shape(self, a: tuple[int, ...], b: tuple[int, ...]) -> str:
-        a = (1, *a) if len(a) == 1 else a
-        b = (*b, 1) if len(b) == 1 else b
+    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of a and b, vectors as matrices."""
+        following = iter(self.inputs)
+        a, b = (next(following).shape if c is None else c.shape for c in self.constants)
+        return (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
+
+    def _shape(self) -> str:
+        a, b = self._shapes()
         batch = np.broadcast_shapes(a[:-2], b[:-2])
         lengths, (a_steps, b_steps) = broadcast_loops(batch, (a[:-2], b[:-2]))
         missing = MOST_BATCH_LOOPS - len(lengths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,16 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.float_window import AXES, Window
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 
@@ -28,6 +38,18 @@ class FloatPool:
     counts_padding: bool = False
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """For every row of results its own loops, and those of the taps."""
+        x, y = self.inputs[0], self.outputs[0]
+        *outer, inner = self.window.taps(x.shape[2:], y.shape[2:])
+        planes, kind = math.prod(y.shape[:2]), "mean" if self.is_average else "max"
+        loops = (
+            Loop(f"{kind}_rows", y.size // y.shape[-1], y.shape[-1]),
+            Loop(f"{kind}_taps", planes * math.prod(outer), inner),
+        )
+        return Work("float_pool", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """From a view of all windows."""

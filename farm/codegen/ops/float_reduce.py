@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 _HEADER = "float_reduce.h"
@@ -29,6 +38,14 @@ class FloatReduce:
     is_mean: bool
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Every row in one, or rows added to one another."""
+        outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
+        if inner == 1:
+            return Work("float_reduce", (Loop("rows", outer, length),))
+        return Work("float_reduce", (Loop("columns", outer * length, inner),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
@@ -61,6 +78,13 @@ class FloatSoftmax:
     last: int
     in_place: tuple[tuple[int, int], ...] = ((0, 0),)
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Rows along the axis, of neighbours or of elements that are apart."""
+        outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
+        name = "rows" if inner == 1 else "columns"
+        return Work("float_softmax", (Loop(name, outer * inner, length),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 
@@ -37,6 +46,15 @@ class FloatResample:
     taps: Taps
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Every output along the axis, and its taps."""
+        inner = math.prod(self.outputs[0].shape[self.axis + 1 :])
+        rows, taps = self.outputs[0].size // inner, self.taps.places.shape[1]
+        return Work(
+            "float_resample", (Loop("rows", rows, inner), Loop("taps", rows * taps, inner))
+        )
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """A product with the matrix of all weights, in double precision, then rounded."""

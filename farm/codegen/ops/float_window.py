@@ -76,6 +76,11 @@ class Window:
             counts.append(((taps >= low) & (taps < high)).sum(1))
         return tuple(counts)
 
+    def taps(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """For each axis, the taps inside of the input of all outputs together."""
+        counts = self.counts(inputs, outputs, with_padding=False)
+        return tuple(int(each.sum()) for each in counts)
+
     def _reach(self, outputs: tuple[int, ...]) -> list[int]:
         """Elements from the begin of the padding to the end of the last window."""
         parts = zip(outputs, self.kernel, self.strides, self.dilations, strict=True)

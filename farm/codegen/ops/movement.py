@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import Field, shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Layout, Pointer, Tensor
+from farm.codegen.ops.packing import LINE
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Layout,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 Offsets = NDArray[np.int64]
@@ -42,6 +53,22 @@ class Move:
     fill: float = 0.0
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Rows of the innermost loop."""
+        nest = simplified(self.offsets)
+        *outer, length = map(len, nest)
+        stride = _whole_stride(nest[-1])
+        if _window(nest[-1]) is None:
+            name = "table_rows"
+        elif stride is None:
+            name = "padded_rows"
+        elif stride > 1 and _whole_stride(nest[-2]) == 1:
+            name = "transposed_rows"
+        else:
+            name = "rows" if stride else "repeated_elements"
+        return Work("move", (Loop(name, math.prod(outer), length),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Every element looked up."""
@@ -109,6 +136,19 @@ class Concat:
         """Whether every part is one run of bytes of the result, and none is constant."""
         outer = math.prod(self.outputs[0].shape[: self.axis])
         return outer == 1 and all(constant is None for constant in self.constants)
+
+    @property
+    def work(self) -> Work:
+        """Copies of all pieces: in vectors, then byte by byte."""
+        y = self.outputs[0]
+        outer = max(1, math.prod(y.shape[: self.axis]))
+        following = iter(self.inputs)
+        sizes = [next(following).size if c is None else c.size for c in self.constants]
+        lengths = [size * y.element.bytes // outer for size in sizes]
+        names = ["pieces" if length % 8 == 0 else "unaligned_pieces" for length in lengths]
+        pieces = (Loop(name, outer, length) for name, length in zip(names, lengths, strict=True))
+        left = (Loop("bytes_left", outer, length % LINE) for length in lengths)
+        return Work("concat", (*pieces, *left))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
@@ -236,6 +276,13 @@ def _window(offsets: Offsets) -> tuple[int, int] | None:
         return 0, 0
     first, last = int(inside[0]), int(inside[-1]) + 1
     return (first, last) if _is_run(offsets[first:last]) else None
+
+
+def _whole_stride(offsets: Offsets) -> int | None:
+    """The stride of a loop that has one, and lies inside the input."""
+    if not _is_run(offsets):
+        return None
+    return int(offsets[1] - offsets[0]) if len(offsets) > 1 else 1
 
 
 def _loop(offsets: Offsets, table: int) -> tuple[int, dict[str, Field]]:

@@ -17,10 +17,14 @@ from farm.units import Bytes
 LINE = 128
 """Bytes of the longest vector of any target: what a kernel may write past its columns."""
 
-_DENSE_BLOCK = 32  # outputs
+LANES = 32
+"""Positions in that vector."""
+
+DENSE_BLOCK = 32
+"""Outputs that ``dense`` computes together."""
+
 _SCRATCH = 10 * 1024  # bytes that columns should fit: they are read from the nearest cache
 _MORE_WORK = 1.05  # what may be lost for less scratch memory
-_LANES = 32  # positions in the longest vector
 _TILE = 64  # positions that no target has to split
 
 
@@ -62,7 +66,7 @@ def band_rows(rows: int, width: int, taps_reach: int, scratch: Callable[[int], i
     fitting = [
         band
         for band in range(1, rows + 1)
-        if band == 1 or band * width <= _LANES or scratch(band) <= _SCRATCH
+        if band == 1 or band * width <= LANES or scratch(band) <= _SCRATCH
     ]
     least = min(work(band) for band in fitting)
     return next(band for band in fitting if work(band) <= _MORE_WORK * least)
@@ -112,8 +116,8 @@ def pack_depthwise(weights: NDArray[np.int8], rows: KernelRows) -> Array:
 
 def pack_dense(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     """[O, K] in the order of ``dense.h``; int8, one-dimensional."""
-    padded = _padded(_padded(weights, 0, _DENSE_BLOCK), 1, 4)
-    split = padded.reshape(padded.shape[0] // _DENSE_BLOCK, _DENSE_BLOCK, -1, 4)
+    padded = _padded(_padded(weights, 0, DENSE_BLOCK), 1, 4)
+    split = padded.reshape(padded.shape[0] // DENSE_BLOCK, DENSE_BLOCK, -1, 4)
     return np.ascontiguousarray(split.transpose(0, 2, 1, 3)).ravel()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,11 @@ from farm.codegen.program import (
     Binding,
     Call,
     Layout,
+    Loop,
     Pointer,
     Quantization,
     Tensor,
+    Work,
 )
 from farm.units import Bytes
 
@@ -52,6 +54,24 @@ class MaxPool:
         """The joined rows of a window, and the largest of every window that begins in them."""
         span = _span(self.outputs[0], self.kernel, self.strides, self.dilations)
         return Bytes(2 * (_whole_vectors(4 * span) + _VECTOR))
+
+    @property
+    def work(self) -> Work:
+        """For every row of results: rows joined, columns joined, positions taken."""
+        _, _, _, width = self.inputs[0].shape
+        y = self.outputs[0]
+        rows = y.bytes // (4 * y.shape[3])
+        first = (y.shape[3] - 1) * self.strides[1] + 1
+        inside = min(width, first + (self.kernel[1] - 1) * self.dilations[1] - self.pads[1])
+        taps = _inside(self, 0, self.dilations[0])
+        joined = rows // y.shape[2] * sum(max(1, count - 1) for count in taps)
+        loops = (
+            Loop("rows", joined, _whole_vectors(4 * inside)),
+            Loop("columns", rows * max(1, self.kernel[1] - 1), _whole_vectors(4 * first)),
+            Loop("taken" if self.strides[1] <= 2 else "picked", rows, 4 * y.shape[3]),
+            Loop("padded_rows", rows if any(self.pads) else 0),
+        )
+        return Work("max_pool", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The taps of all windows, the largest of them."""
@@ -90,6 +110,24 @@ class AveragePool:
     count_include_pad: bool = False
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
+
+    @property
+    def work(self) -> Work:
+        """Rows of windows that lie in the image with all their elements, and all the others."""
+        y = self.outputs[0]
+        outer = y.bytes // (4 * y.shape[2] * y.shape[3])
+        high, wide = _inside(self, 0, 1), _inside(self, 1, 1)
+        rows = high.count(self.kernel[0]) if self.strides[1] <= 2 else 0
+        whole, taps = wide.count(self.kernel[1]), math.prod(self.kernel)
+        alone, alone_taps = len(high) * len(wide) - rows * whole, sum(high) * sum(wide)
+        name = "window" if alone_taps == len(high) * len(wide) * taps else "edge"
+        loops = (
+            Loop("rows", outer * rows, 4 * whole),
+            Loop("taps", outer * rows * taps, 4 * whole),
+            Loop(f"{name}s", outer * alone, 4),
+            Loop(f"{name}_taps", outer * (alone_taps - rows * whole * taps), 4),
+        )
+        return Work("average_pool", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The taps of all windows, their sum, and the rule of every position."""
@@ -177,6 +215,18 @@ class Mean:
         sums = -(-x.shape[1] // 4) * 4 if x.layout is Layout.BLOCKED else y.size
         return Bytes(4 * sums + _VECTOR)
 
+    @property
+    def work(self) -> Work:
+        """Sums, then outputs."""
+        x, y = self.inputs[0], self.outputs[0]
+        if x.layout is Layout.BLOCKED:
+            batch, channels, *positions = x.shape
+            blocks = Loop("blocks", batch * -(-channels // 4), 4 * math.prod(positions))
+            return Work("global_mean", (blocks, Loop("outputs", batch, channels)))
+        (*outer, length), strides = self._loops()
+        name = "summed" if strides[-1] == 0 else "added"
+        return Work("mean", (Loop(name, math.prod(outer), length), Loop("outputs", 1, y.size)))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The sum over the axes, by the rule."""
         difference = inputs[0].astype(np.int32) - self.inputs[0].quant.zero_point
@@ -244,17 +294,21 @@ def mean_rule(x: Quantization, y: Quantization, count: int) -> Requantization:
 
 
 def average_rules(
-    x: Quantization,
-    y: Quantization,
-    count: int,
-    count_include_pad: bool,  # noqa: FBT001
+    x: Quantization, y: Quantization, counts: Iterable[int]
 ) -> dict[int, Requantization]:
-    """The rules for windows of ``count`` elements: of all numbers that can be counted.
+    """The rules for windows of which so many elements are counted.
 
     Raises ValueError: as :func:`mean_rule`.
     """
-    counted = (count,) if count_include_pad else range(1, count + 1)
-    return {n: mean_rule(x, y, n) for n in counted}
+    return {count: mean_rule(x, y, count) for count in counts}
+
+
+def _inside(step: MaxPool | AveragePool, axis: int, dilation: int) -> list[int]:
+    """How many taps lie in the image, for each row (axis 0) or column (axis 1) of results."""
+    starts = np.arange(step.outputs[0].shape[2 + axis]) * step.strides[axis] - step.pads[axis]
+    taps = starts[:, None] + np.arange(step.kernel[axis]) * dilation
+    counts: list[int] = ((taps >= 0) & (taps < step.inputs[0].shape[2 + axis])).sum(1).tolist()
+    return counts
 
 
 def _whole_vectors(count: int) -> int:

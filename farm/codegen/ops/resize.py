@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import Array, Binding, Call, Layout, Pointer, Tensor
+from farm.codegen.program import Array, Binding, Call, Layout, Loop, Pointer, Tensor, Work
 from farm.units import Bytes
 
 _HEADER = "resize.h"
@@ -47,6 +47,15 @@ class ResizeLinear:
     def scratch_bytes(self) -> Bytes:
         """One row of x in 32 bits."""
         return Bytes(4 * self.inputs[0].shape[-1] * self._channels())
+
+    @property
+    def work(self) -> Work:
+        """For every row of the result: a row of x, then the outputs."""
+        x, y, channels = self.inputs[0], self.outputs[0], self._channels()
+        rows = y.bytes // (y.shape[-1] * channels)
+        name = "columns" if channels == 1 else "blocked_columns"
+        loops = Loop("rows", rows, x.shape[-1] * channels), Loop(name, rows, y.shape[-1])
+        return Work("resize_linear", loops)
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Rows first, then columns; rounded at the end."""

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Element, Pointer, Tensor
+from farm.codegen.program import (
+    NO_SCRATCH,
+    Array,
+    Binding,
+    Call,
+    Element,
+    Loop,
+    Pointer,
+    Tensor,
+    Work,
+)
 from farm.units import Bytes
 
 MOST_ELEMENTS = 65535
@@ -58,6 +68,12 @@ class Softmax:
         """u8 can be overwritten."""
         return ((0, 0),) if self._is_integer() else ()
 
+    @property
+    def work(self) -> Work:
+        """Rows along the axis."""
+        size = self.inputs[0].shape[self.axis]
+        return Work(self._function(), (Loop("rows", self.inputs[0].size // size, size),))
+
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The same integers; float32 operations in the same order."""
         x = np.moveaxis(inputs[0], self.axis, -1).astype(np.int32)
@@ -89,7 +105,10 @@ class Softmax:
             Pointer("const uint32_t *", bind.constant(self._table(), "exponentials")),
             Pointer(f"{y.element.ctype} *", bind.tensor(y)),
         )
-        return Call(_HEADER, "softmax_integer" if integer else "softmax_float", pointers, shape)
+        return Call(_HEADER, self._function(), pointers, shape)
+
+    def _function(self) -> str:
+        return "softmax_integer" if self._is_integer() else "softmax_float"
 
     def _is_integer(self) -> bool:
         return self.outputs[0].element is Element.U8

@@ -10,12 +10,13 @@
  * Instead of a reply comes e, and the runner ends, when the package wrote outside its memory.
  *
  * The package gets what it may rely on and no more: memory aligned to 128 bytes that is full of
- * rubbish before the first run; inputs and outputs aligned to 8 bytes and never to 16.
+ * poison before the first run; inputs and outputs aligned to 8 bytes and never to 16. Its names,
+ * which are another's in every package, are in package.h.
  */
-#include "model.h"
+#include "package.h"
 #include "system.h"
 
-enum { FENCE = 128, FENCE_BYTE = 0x5a, RUBBISH = 0xa5 };
+enum { FENCE = 384, FENCE_BYTE = 0x5a, POISON = 0xa5 };
 enum { DONE = 0, SYSTEM_FAILED = 2, WROTE_OUTSIDE = 3, NOT_UNDERSTOOD = 4 };
 
 struct block {
@@ -23,11 +24,12 @@ struct block {
     uint32_t bytes;
 };
 
-static const uint32_t input_bytes[MODEL_INPUTS] = MODEL_INPUT_BYTES;
-static const uint32_t output_bytes[MODEL_OUTPUTS] = MODEL_OUTPUT_BYTES;
-static struct block memory = {0, MODEL_MEMORY_BYTES}, inputs[MODEL_INPUTS], outputs[MODEL_OUTPUTS];
-static const void *input_pointers[MODEL_INPUTS];
-static void *output_pointers[MODEL_OUTPUTS];
+static const uint32_t input_bytes[PACKAGE_INPUTS] = PACKAGE_INPUT_BYTES;
+static const uint32_t output_bytes[PACKAGE_OUTPUTS] = PACKAGE_OUTPUT_BYTES;
+static struct block memory = {0, PACKAGE_MEMORY_BYTES};
+static struct block inputs[PACKAGE_INPUTS], outputs[PACKAGE_OUTPUTS];
+static const void *input_pointers[PACKAGE_INPUTS];
+static void *output_pointers[PACKAGE_OUTPUTS];
 
 static void fill(unsigned char *start, unsigned char value, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
@@ -47,11 +49,11 @@ static unsigned char *place(struct block *block, unsigned char *at, uintptr_t of
 
 static void place_all(void) {
     size_t room = 4 * FENCE + memory.bytes;
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_INPUTS; i++) {
         inputs[i].bytes = input_bytes[i];
         room += 4 * FENCE + input_bytes[i];
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_OUTPUTS; i++) {
         outputs[i].bytes = output_bytes[i];
         room += 4 * FENCE + output_bytes[i];
     }
@@ -60,12 +62,12 @@ static void place_all(void) {
         system_exit(SYSTEM_FAILED);
     }
     at = place(&memory, at, 0);
-    fill(memory.start, RUBBISH, memory.bytes);
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
+    fill(memory.start, POISON, memory.bytes);
+    for (uint32_t i = 0; i < PACKAGE_INPUTS; i++) {
         at = place(&inputs[i], at, 8);
         input_pointers[i] = inputs[i].start;
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_OUTPUTS; i++) {
         at = place(&outputs[i], at, 8);
         output_pointers[i] = outputs[i].start;
     }
@@ -83,10 +85,10 @@ static int is_fenced(const struct block *block) {
 
 static int all_are_fenced(void) {
     int whole = is_fenced(&memory);
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_INPUTS; i++) {
         whole &= is_fenced(&inputs[i]);
     }
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_OUTPUTS; i++) {
         whole &= is_fenced(&outputs[i]);
     }
     return whole;
@@ -118,7 +120,7 @@ static void send(const void *from, size_t bytes) {
 }
 
 static void send_sizes(void) {
-    const uint32_t counts[2] = {MODEL_INPUTS, MODEL_OUTPUTS};
+    const uint32_t counts[2] = {PACKAGE_INPUTS, PACKAGE_OUTPUTS};
     send("i", 1);
     send(&counts[0], sizeof counts[0]);
     send(input_bytes, sizeof input_bytes);
@@ -134,13 +136,13 @@ static void check_fences(void) {
 }
 
 static void run(void) {
-    for (uint32_t i = 0; i < MODEL_INPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_INPUTS; i++) {
         receive(inputs[i].start, inputs[i].bytes);
     }
-    model_call(memory.start, input_pointers, output_pointers);
+    PACKAGE_CALL(memory.start, input_pointers, output_pointers);
     check_fences();
     send("r", 1);
-    for (uint32_t i = 0; i < MODEL_OUTPUTS; i++) {
+    for (uint32_t i = 0; i < PACKAGE_OUTPUTS; i++) {
         send(outputs[i].start, outputs[i].bytes);
     }
 }
@@ -149,7 +151,7 @@ static void count(void) {
     uint32_t loops;
     receive(&loops, sizeof loops);
     struct counters total =
-        system_count(model_call, loops, memory.start, input_pointers, output_pointers);
+        system_count(PACKAGE_CALL, loops, memory.start, input_pointers, output_pointers);
     check_fences();
     send("t", 1);
     send(total.value, sizeof total.value);

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from farm.codegen.compilers import Compiler, Target, find_emulator, host_targets
+from farm.codegen.emit import GUARD_BYTES, runner_header
 from farm.codegen.program import Array, Element, Layout, Quantization, Step, Tensor
 from farm.codegen.toolchain import Library, build_runner
 from workers.engines.runner import Counters, RunnerProcess
 
-FENCE = 384  # bytes before and behind every tensor; kernels may read there
-RUBBISH = 0xA5
+FENCE = GUARD_BYTES  # before and behind every tensor; kernels may read there
+POISON = 0xA5
 ALL = -1
 
 HOST_TARGETS = host_targets()
@@ -214,7 +215,7 @@ class _Places:
 
     def image(self) -> Array:
         """Memory before all cases."""
-        image = np.full(self.size, RUBBISH, np.uint8)
+        image = np.full(self.size, POISON, np.uint8)
         for case, places in zip(self.cases, self.places, strict=True):
             for each, array in zip(case.step.inputs, case.inputs, strict=True):
                 content = _to_memory(each, array)
@@ -275,16 +276,18 @@ def _build(
         shutil.copytree(kernels, folder / "kernels", dirs_exist_ok=True)
     (folder / "model.c").write_text("".join(source))
     (folder / "model.h").write_text(_HEADER.format(bytes=places.size))
+    (folder / "runtime").mkdir(exist_ok=True)
+    (folder / "runtime" / "package.h").write_text(runner_header("model"))
     return build_runner(folder, target, folder.parent / f"{folder.name}-runner", compiler)
 
 
 def _to_memory(each: Tensor, array: Array) -> Array:
-    """An array's bytes in its tensor's layout; channels beyond the last one are rubbish."""
+    """An array's bytes in its tensor's layout; channels beyond the last one are poison."""
     array = np.ascontiguousarray(array.reshape(each.shape))
     if each.layout is Layout.BLOCKED:
         batch, channels, *positions = each.shape
         missing = -channels % 4
-        filler = np.full((batch, missing, *positions), RUBBISH, array.dtype)
+        filler = np.full((batch, missing, *positions), POISON, array.dtype)
         padded = np.concatenate([array, filler], 1)
         blocks = padded.reshape(batch, (channels + missing) // 4, 4, -1)
         array = np.ascontiguousarray(blocks.swapaxes(2, 3))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from farm.codegen.emit import runner_header
+
 MODEL_H = """
 #ifndef MODEL_H
 #define MODEL_H
@@ -52,6 +54,8 @@ def write_package(folder: Path, extra: str = "", before: str = "") -> Path:
     """
     (folder / "kernels").mkdir(parents=True)
     (folder / "kernels" / "scale.h").write_text(SCALE_H)
+    (folder / "runtime").mkdir()
+    (folder / "runtime" / "package.h").write_text(runner_header("model"))
     (folder / "model.h").write_text(MODEL_H)
     (folder / "model.c").write_text(before + MODEL_C % {"extra": extra})
     values = ", ".join(f"{float(value).hex()}f" for value in WEIGHTS)

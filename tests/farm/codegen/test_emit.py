@@ -6,19 +6,22 @@ diff.
 """
 
 import os
+import re
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from farm.codegen.annotate import annotate_ranges
-from farm.codegen.emit import emit, kernel_files
+from farm.codegen.emit import check_name, emit, kernel_files
 from farm.codegen.lower import lower
 from farm.codegen.program import Copy, Element, Program, Tensor
 from farm.codegen.source import read_source
 from farm.codegen.storage import store
 from farm.compile.calibrate import Range
 from farm.compile.prepare import prepare
+from farm.errors import OptionError
 from tests.models import build, value, weights
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,10 +49,12 @@ def generated():
     return emit(program, store(program), "a small model")
 
 
-@pytest.mark.parametrize("name", ["model.h", "model.c", "weights.h", "weights.c"])
+@pytest.mark.parametrize(
+    "name", ["model.h", "model.c", "weights.h", "weights.c", "runtime/package.h"]
+)
 def test_files_are_as_they_were(generated, name):
     if os.environ.get("FARM_WRITE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
+        (GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
         (GOLDEN / name).write_text(generated.files[name], encoding="utf-8")
 
     assert generated.files[name] == (GOLDEN / name).read_text(encoding="utf-8")
@@ -68,21 +73,58 @@ def header(program):
 
 
 def test_parameters_have_the_tensors_names():
-    assert "const float *x, float *x_out)" in header(copying("x"))
-    assert "const float *a_b_0, float *a_b_0_out)" in header(copying("a/b:0"))
+    assert "const float *input_x, float *output_x_out)" in header(copying("x"))
+    assert "const float *input_a_b_0, float *output_a_b_0_out)" in header(copying("/a/b:0"))
 
 
-@pytest.mark.parametrize("names", [("float",), ("memory",), ("a/b", "a:b"), ("n" * 60,), ("in0",)])
+@pytest.mark.parametrize("names", [("a/b", "a:b"), ("n" * 60,), ("...",)])
 def test_names_that_would_not_do_are_numbers(names):
     first = "const float *input_0"
 
     assert f"void model_run(void *memory, {first}" in header(copying(*names))
 
 
+def test_kernels_have_no_name_that_generated_code_may_have():
+    folder = resources.files("farm.codegen") / "kernels"
+    text = "".join(kernel.read_text() for kernel in folder.iterdir())
+    names = set(re.findall(r"\b[A-Za-z]\w*", text))
+    parameter = r"(in|out)put_\w*"
+    of_the_package = (
+        r"(?!FARM_)\w+_(run|call|data\d+_\w*|H|(ARENA|SCRATCH|MEMORY|INPUT|OUTPUT)_BYTES)"
+    )
+
+    assert not [n for n in names if re.fullmatch(f"{parameter}|{of_the_package}", n)]
+
+
+@pytest.mark.parametrize("name", ["model", "kws", "KWS_2", "inputs", "a"])
+def test_names_of_packages(name):
+    check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "1st", "_a", "a-b", "ä", "kws\n", "int", "new", "and_eq", "farm_conv", "Input"]
+)
+def test_names_that_packages_cannot_have(name):
+    with pytest.raises(
+        OptionError, match=r"A package's name is a C identifier like kws, .*; got "
+    ):
+        check_name(name)
+
+
 def test_a_name_cannot_end_a_comment():
     text = header(copying("*/ int evil; /*"))
 
     assert "*/ int evil" not in text
+
+
+def test_an_input_that_nothing_reads_gives_no_warning():
+    x, unused, y = (Tensor(name, (2,), Element.F32) for name in ("x", "unused", "y"))
+    program = Program((x, unused), (y,), (Copy((x,), (y,)),), ("copy",), 0)
+
+    text = emit(program, store(program), "test").files["model.c"]
+
+    assert "(void)input_unused;" in text
+    assert "(void)input_x;" not in text
 
 
 def test_calls_of_one_shape_share_a_function():

@@ -135,6 +135,28 @@ class TestFailures:
         message = failure(folder, tmp_path / "out.a", strange)
         assert message.startswith("model.o is not a little-endian ELF object file; ")
 
+    @pytest.mark.parametrize(
+        ("does", "message"),
+        [
+            ("kill -KILL $$", "was killed by signal 9 (SIGKILL). The command was"),
+            ("exit 0", "reported no error, and did not write model.o. The command was"),
+            ("exit 3", "failed: it printed nothing. The command was"),
+        ],
+    )
+    def test_a_compiler_that_says_nothing(self, tmp_path, does, message):
+        script = tmp_path / "cc"
+        script.write_text(f"#!/bin/sh\n{does}\n")
+        script.chmod(0o755)
+        strange = Compiler(CompilerKind.GCC, (str(script),), ("ar",), "0")
+        folder = write_package(tmp_path / "package")
+        assert f"The compiler gcc 0 {message}" in failure(folder, tmp_path / "out.a", strange)
+
+    def test_a_source_that_is_no_file(self, tmp_path):
+        folder = write_package(tmp_path / "package")
+        (folder / "kernels" / "endless.h").symlink_to("/dev/zero")
+        with pytest.raises(CompileError, match=r"endless\.h is no regular file, and is not comp"):
+            build_library(folder, Target.PORTABLE, tmp_path / "out.a")
+
     def test_an_empty_folder(self, tmp_path):
         with pytest.raises(CompileError, match=r"nothing to compile in .*: it has no \.c file"):
             build_library(tmp_path, Target.PORTABLE, tmp_path / "out.a")

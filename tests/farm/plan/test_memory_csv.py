@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import PlanError
 from farm.plan.memory import plan_memory
-from farm.plan.memory_csv import read_problem, write_solution
+from farm.plan.memory_csv import read_problem, solution_csv
 from farm.plan.memory_problem import Buffer
 from farm.units import Bytes
 
@@ -34,21 +34,11 @@ def test_columns_in_another_order_and_more_of_them(file):
     assert problem.buffers == (Buffer("a", 0, 3, Bytes(16)),)
 
 
-def test_a_solution_is_a_problem_with_offsets(file, tmp_path):
+def test_a_solution_is_a_problem_with_offsets(file):
     problem = read_problem(file(HEADER + "a,0,2,16\nb,2,4,16\n"))
-    target = tmp_path / "solution.csv"
-    target.write_text("an older one")
-    write_solution(target, problem, plan_memory(problem).offsets)
-    assert target.read_text() == "id,lower,upper,size,offset\na,0,2,16,0\nb,2,4,16,0\n"
-    assert read_problem(target) == problem
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["problem.csv", "solution.csv"]
-
-
-def test_a_solution_that_cannot_be_written_whole_is_not_written(file, tmp_path):
-    problem = read_problem(file(HEADER + "a,0,2,16\n"))
-    with pytest.raises(KeyError):
-        write_solution(tmp_path / "solution.csv", problem, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["problem.csv"]
+    text = solution_csv(problem, plan_memory(problem).offsets)
+    assert text == "id,lower,upper,size,offset\na,0,2,16,0\nb,2,4,16,0\n"
+    assert read_problem(file(text)) == problem
 
 
 @pytest.mark.parametrize(
@@ -63,6 +53,12 @@ def test_a_solution_that_cannot_be_written_whole_is_not_written(file, tmp_path):
         (HEADER + "a,0,1,65\n", "row 2: buffer 'a' alone has 65 bytes, 1 more than the capacity"),
         (HEADER + "a,0,x,2\n", "row 2: upper is 'x'; expected an integer."),
         (HEADER + "a,0\n", "row 2: upper is ''; expected an integer."),
+        (HEADER + "a,0,1,1_000\n", "row 2: size is '1_000'; expected an integer."),
+        (HEADER + "a,0,1,\u0661\n", "row 2: size is '\u0661'; expected an integer."),
+        (HEADER + "a,0,1,2\nb,0,1,2,9\n", "row 3: there are more cells than the first line has"),
+        ("id,size,lower,upper,size\n", "has the column 'size' twice in its first line; keep one."),
+        (HEADER + ",0,1,2\n", "row 2: the id is ''; expected a name."),
+        (HEADER + "a\0,0,1,2\n", "row 2: the id is 'a\\x00'; expected a name."),
         (HEADER + 'a,0,1,"2\n', "is not a CSV file: unexpected end of data."),
         (b"\xff\xfe\x00", "is not a CSV file: 'utf-8' codec can't decode"),
     ],

@@ -25,18 +25,16 @@ static __attribute__((noinline)) void dequantize_0(const uint8_t *p0, float *p1)
     dequantize(p0, p1, (DequantizeShape){.order = (ConvertOrder){.outer = 1, .channels = 1, .positions = 4, .from = CHANNELS_FIRST, .to = CHANNELS_FIRST}, .scale = 0x1.0101020000000p-8f, .zero_point = 0});
 }
 
-void model_run(void *memory, const float *image, float *mean)
+void model_run(void *memory, const float *input_image, float *output_mean)
 {
-    uint8_t *const arena = (uint8_t *)memory + 256;
-    uint8_t *const scratch = (uint8_t *)memory + 640;
-    const float *const in0 = image;
-    float *const out0 = mean;
+    uint8_t *const arena = (uint8_t *)memory + 384;
+    uint8_t *const scratch = (uint8_t *)memory + 768;
     (void)arena;
     (void)scratch;
-    quantize_0((const float *)(in0), (uint8_t *)(arena + 0)); /* conv */
-    conv_columns_0((const uint8_t *)(arena + 0), (const int32_t *)(data0_weights), (const int32_t *)(data1_bias), (const int16_t *)(data2_multiplier), (const uint8_t *)(arena + 144), (uint8_t *)(arena + 144), (uint8_t *)(scratch)); /* conv */
+    quantize_0((const float *)(input_image), (uint8_t *)(arena + 0)); /* conv */
+    conv_columns_0((const uint8_t *)(arena + 0), (const int32_t *)(model_data0_weights), (const int32_t *)(model_data1_bias), (const int16_t *)(model_data2_multiplier), (const uint8_t *)(arena + 144), (uint8_t *)(arena + 144), (uint8_t *)(scratch)); /* conv */
     global_mean_0((const uint8_t *)(arena + 144), (uint8_t *)(arena + 0), (uint8_t *)(scratch)); /* pool */
-    dequantize_0((const uint8_t *)(arena + 0), (float *)(out0)); /* mean */
+    dequantize_0((const uint8_t *)(arena + 0), (float *)(output_mean)); /* mean */
 }
 
 void model_call(void *memory, const void *const *inputs, void *const *outputs)

@@ -1,14 +1,14 @@
 /* a small model: constants. */
 #include "weights.h"
 
-const int32_t data0_weights[36] __attribute__((aligned(128))) = {
+const int32_t model_data0_weights[36] __attribute__((aligned(128))) = {
 -442441472, -1242259714, -1912606746, 1451347445, -1275853357, 959109113, 154989863, -164821729, -687332605, -837962574, -575150094, -536311550,
 -21030641, -617924808, -282716934, -63751436, -390016535, 1230733063, 2130756077, -959521342, 922205252, 702743813, 202654294, -39535423,
 111350514, -184809253, -840042169, -258470870, -821100594, -1395314684, -786300949, 1110374907, -679351833, -2113395370, 480257512, -783608304,
 };
-const int32_t data1_bias[4] __attribute__((aligned(128))) = {
+const int32_t model_data1_bias[4] __attribute__((aligned(128))) = {
 78618, -61414, 59785, 45577,
 };
-const int16_t data2_multiplier[4] __attribute__((aligned(128))) = {
+const int16_t model_data2_multiplier[4] __attribute__((aligned(128))) = {
 27706, 22022, 24712, 23433,
 };

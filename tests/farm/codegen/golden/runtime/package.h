@@ -1,0 +1,9 @@
+/* What the runner calls the model by. */
+#include "model.h"
+
+#define PACKAGE_MEMORY_BYTES MODEL_MEMORY_BYTES
+#define PACKAGE_INPUTS MODEL_INPUTS
+#define PACKAGE_OUTPUTS MODEL_OUTPUTS
+#define PACKAGE_INPUT_BYTES MODEL_INPUT_BYTES
+#define PACKAGE_OUTPUT_BYTES MODEL_OUTPUT_BYTES
+#define PACKAGE_CALL model_call
