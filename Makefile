@@ -24,7 +24,7 @@ test: $(VENV)/.dev emulator ## Format check, lint, strict types, import layers, 
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Tests that execute code for the Hexagon are skipped without its emulator.
 .PHONY: emulator

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,17 @@ import pytest
 from farm.codegen.compilers import find_emulator
 from tests.command import Command
 from tests.models import conv_net, save
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that run at the same time have folders for temporary files of their own.
+
+    Some look whether anything was left there.
+    """
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = tempfile.mkdtemp(prefix=f"{worker}-")
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture
