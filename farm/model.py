@@ -260,6 +260,9 @@ def _check_ends(proto: ModelProto, inputs: tuple[ValueInfoProto, ...], path: Pat
     ):
         if not found:
             raise ModelError(f"Model {path} has no {what}, so that there is nothing to compute.")
+    names = [value.name for value in proto.graph.output]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ModelError(f"Model {path} lists its output '{twice}' twice.")
 
 
 def _check_tensor_type(value: ValueInfoProto, path: Path) -> None:

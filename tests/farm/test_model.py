@@ -377,6 +377,13 @@ def test_a_model_without_inputs_outputs_or_operators(tmp_path):
         assert refusal(path) == f"Model {path} has no {what}, so that there is nothing to compute."
 
 
+def test_an_output_that_is_listed_twice(tmp_path):
+    proto = models.mlp()
+    proto.graph.output.append(proto.graph.output[0])
+    name = proto.graph.output[0].name
+    assert f"lists its output '{name}' twice" in refusal(models.save(proto, tmp_path))
+
+
 # --- shapes that do not fit
 
 
