@@ -203,7 +203,7 @@ def price_lines(target: Target, found: Sequence[Count]) -> str:
     for kernel, steps in sorted(by_kernel.items()):
         text += f"\n[{target}.{kernel}]\n"
         for name, (packets, vector) in fit(steps, target).items():
-            text += f'"{name}" = [{packets:.4g}, {vector:.4g}]\n'
+            text += f'"{name}" = [{round(packets, 4):.4g}, {round(vector, 4):.4g}]\n'
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -82,7 +83,13 @@ def start(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts into the background deaf to Ctrl-C, and that is inherited.
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 (it only sets a signal)
     )
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(folder: Path) -> Mapping[str, str]:

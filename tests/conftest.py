@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         folder = tempfile.mkdtemp(prefix=f"{worker}-")
+        Path(folder).chmod(0o755)  # PostgreSQL's server is another user
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 

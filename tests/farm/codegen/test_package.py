@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -104,7 +105,12 @@ def hexagon(tmp_path_factory, generation):
 
 def make(folder, *arguments):
     return subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env={name: each for name, each in os.environ.items() if not name.startswith("MAKE")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
