@@ -68,11 +68,13 @@ class OpenRun:
 class Memory:
     """What a run remembers from one invocation to the next; the store's ``summary``.
 
-    data_sha256: of its data. seconds: spent on each device so far.
+    data_sha256: of its data. seconds: spent on each device so far. confirmed: devices whose
+    confirmation is complete, so that nothing more is measured there.
     """
 
     data_sha256: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    confirmed: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The text that the store keeps."""

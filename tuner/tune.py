@@ -99,14 +99,16 @@ class _Tuning:
 
     def device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
         """Search, confirm and deliver on one device."""
-        used = Memory.of(self._store.run(self._opened.name)).seconds.get(profile.name, 0.0)
-        budget = Budget(self._request.budget_seconds, used)
+        memory = Memory.of(self._store.run(self._opened.name))
+        ended, total = profile.name in memory.confirmed, self._request.budget_seconds
+        # Without any time left, what was measured is gone through again, and nothing more is.
+        budget = Budget(total, total if ended else memory.seconds.get(profile.name, 0.0))
         search: Search | None = None
 
         def listen(event: Event) -> None:
             # Now and then, so that a run that is killed has used its time, too.
-            if isinstance(event, StageStarted | BestChanged):
-                self._note_seconds(profile.name, budget.used)
+            if isinstance(event, StageStarted | BestChanged) and not ended:
+                self._note(profile.name, budget.used)
             self._listen(event)
 
         listen(DeviceStarted(profile.name, budget.left))
@@ -123,18 +125,24 @@ class _Tuning:
             found = search.run(space.baselines(), request.max_trials)
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found)
+            if not ended:
+                self._note(profile.name, budget.used, confirmed=True)
+                ended = True
             result = self._result(profile, found, confirmed, track, notes)
             return self._delivered(result, executor, journal, confirmed.winner)
         except InfrastructureError as error:
             trials = count_outcomes(search.entries) if search else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
         finally:
-            self._note_seconds(profile.name, budget.used)
+            if not ended:
+                self._note(profile.name, budget.used)
 
-    def _note_seconds(self, device: str, used: float) -> None:
+    def _note(self, device: str, used: float, *, confirmed: bool = False) -> None:
         name = self._opened.name
         memory = Memory.of(self._store.run(name))
         memory = replace(memory, seconds={**memory.seconds, device: used})
+        if confirmed:
+            memory = replace(memory, confirmed=(*memory.confirmed, device))
         spent = sum(memory.seconds.values())
         self._store.update_run(name, active_seconds=spent, summary=memory.to_json())
 

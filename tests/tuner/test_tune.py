@@ -123,11 +123,26 @@ def test_an_interruption_keeps_the_devices_that_are_done(
     assert empty.run(result.run).status is RunStatus.FINISHED
 
 
+def test_nothing_more_is_measured_where_the_confirmation_is_complete(
+    empty: Store, request_: TuneRequest
+) -> None:
+    """However much time is left by the clock of the invocation that goes through it again."""
+    first = tune(
+        empty, replace(request_, devices=("fake",), budget_seconds=1e-9), ImaginedExecutor()
+    )
+    opened = resume_run(empty, first.run, PROFILES)
+    longer = replace(opened.checked, request=replace(opened.request, budget_seconds=120.0))
+    again = ImaginedExecutor()
+    result = tune_run(empty, replace(opened, checked=longer), given(again), lambda _: None)  # type: ignore[arg-type]
+    assert again.calls == []
+    assert result == first
+
+
 def test_time_goes_on_counting(empty: Store, request_: TuneRequest) -> None:
     events: list[Event] = []
     result = tune(empty, request_, ImaginedExecutor())
     memory = Memory.of(empty.run(result.run))
-    spent = replace(memory, seconds={"fake": 100.0, "other": 0.0})
+    spent = replace(memory, seconds={"fake": 100.0, "other": 0.0}, confirmed=())
     empty.update_run(result.run, summary=spent.to_json())
     opened = resume_run(empty, result.run, PROFILES)
     tune_run(empty, opened, given(ImaginedExecutor()), events.append)  # type: ignore[arg-type]
