@@ -131,6 +131,16 @@ def test_many_buffers_need_the_compiled_search(capacity):
     assert solution.status is (Status.INFEASIBLE if capacity == 66 else Status.OPTIMAL)
 
 
+def test_a_search_ends_by_counting():
+    """What is found then is the same on every machine; only the proof is missing."""
+    bricks = buffers(*((f"brick{number}", 0, 7, 1) for number in range(60)))
+    problem = Problem(GAP.buffers + bricks)
+    solution = plan_memory(problem, nodes=0)
+    assert violations(problem, solution) == []
+    assert solution.status is Status.FEASIBLE
+    assert solution.lower_bound == load_bound(problem)
+
+
 def test_a_capacity_that_only_the_search_can_refute():
     load = load_bound(GAP)
     solution = plan_memory(replace(GAP, capacity=load))
