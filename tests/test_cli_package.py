@@ -261,6 +261,7 @@ class TestVerify:
         (package / "manifest.json").write_text("{}")
         assert "is no manifest of a package" in farm.refused("package", "verify", "out")
         (package / "manifest.json").unlink()
+        (package / "link").symlink_to("/dev/zero")
         assert "is no package" in farm.refused("package", "verify", "out")
         assert "is no package" in farm.refused("package", "verify", "nowhere")
 

@@ -33,7 +33,7 @@ from farm.codegen.compilers import (
     host_targets,
 )
 from farm.codegen.elf import machines
-from farm.codegen.manifest import Manifest, Port, read_manifest
+from farm.codegen.manifest import MANIFEST_FILE, Manifest, Port, read_manifest
 from farm.codegen.package import (
     LIBRARY_FILE,
     MAKEFILE,
@@ -97,7 +97,8 @@ def verify_package(folder: Path) -> Verified:
     Raises InputError: it is no package, or not a whole one. Raises CompileError: it does not
     compile.
     """
-    _require_plain(folder)
+    if (folder / MANIFEST_FILE).exists():  # else it is no package, whatever lies there
+        _require_plain(folder)
     manifest = read_manifest(folder)
     _require_whole(folder, manifest)
     vectors = list(read_vectors(folder, manifest))
