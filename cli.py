@@ -157,8 +157,8 @@ def tune(
     from db.store import Store
     from reports import machine_readable, tables
     from reports.progress import TuneProgress
-    from tuner.deliver import check_output
-    from tuner.runs import check_request, resume_run, start_run
+    from tuner.delivery.winners import check_output
+    from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
     known, folder = _known(profiles), str(output.absolute()) if output else ""
@@ -332,7 +332,7 @@ def package_build(
     Example: farm package model.onnx --device dsp -o package --data samples.npz
     """
     from farm.candidate import CalibrationMethod
-    from farm.codegen.compilers import CompilerKind
+    from farm.codegen.build.compilers import CompilerKind
     from reports import tables
     from tuner.package import PackagePrecision, PackageRequest, make_package
 
@@ -368,7 +368,7 @@ def package_verify(
     Example: farm package verify package
     """
     from reports import machine_readable, tables
-    from tuner.verify import verify_package
+    from tuner.delivery.verify import verify_package
 
     verified = verify_package(folder)
     if json_output:
@@ -417,7 +417,7 @@ def plan_memory(
     Example: farm plan memory problem.csv --capacity 1MiB -o solution.csv --figure plan.svg
     """
     from reports import machine_readable, tables
-    from tuner.planning import PlanMode, PlanRequest, plan
+    from tuner.plan import PlanMode, PlanRequest, plan
 
     _check_plan_files(problem, output, figure)
     planned = plan(
@@ -582,9 +582,9 @@ def _bench(
     from reports.progress import TuneProgress
     from tuner.bench import bench as measure
     from tuner.bench import check_device
-    from tuner.runs import check_model, check_request, start_run
-    from workers.cache import default_folder
+    from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
+    from workers.trials.cache import default_folder
 
     known = _known(folder)
     (profile,) = select_profiles((device,), known)
@@ -622,7 +622,7 @@ def _check_plan_files(problem: Path, output: Path | None, figure: Path | None) -
 
 def _write_plan(planned: Any, output: Path | None, figure: Path | None) -> None:
     from farm.delivery import write_file
-    from farm.plan.memory_csv import solution_csv
+    from farm.plan.memory.csv_files import solution_csv
     from reports.figures import arena_svg
 
     files = {}
@@ -725,14 +725,14 @@ def _trial_count(trials: int | None) -> int:
 
 def _executors(*, local: bool) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
     """How executors are made; Ray is imported only where it is used."""
-    from workers.cache import default_folder
+    from workers.trials.cache import default_folder
 
     def make(profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
         if local:
             from workers.executor import LocalExecutor
 
             return LocalExecutor(profiles, default_folder())
-        from workers.pool import RayExecutor
+        from workers.cluster.pool import RayExecutor
 
         return RayExecutor(profiles, default_folder())
 

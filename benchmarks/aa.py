@@ -34,17 +34,17 @@ from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu, Precision, StaticInt8
 from farm.device import load_profiles
 from farm.errors import InfrastructureError
-from tuner.clock import Budget
-from tuner.confirm import MIN_PAIRS
-from tuner.history import Entry
-from tuner.journal import Journal
-from tuner.objective import Scorer
-from tuner.race import RaceRules
-from tuner.racing import RaceTrack
+from tuner.racing.objective import Scorer
+from tuner.racing.race import RaceRules
+from tuner.racing.statistics import FloatArray, compare
+from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
-from tuner.runs import check_request, open_journal, start_run
-from tuner.space import Space
-from tuner.statistics import FloatArray, compare
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal
+from tuner.runs.start import check_request, open_journal, start_run
+from tuner.search.confirm import MIN_PAIRS
+from tuner.search.space import Space
 from workers.executor import LocalExecutor
 from workers.jobs import DeviceFacts
 

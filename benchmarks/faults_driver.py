@@ -22,10 +22,10 @@ from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.device import load_profiles
 from farm.measurement import Outcome
-from tuner.journal import Journal
-from tuner.runs import OpenRun, check_request, open_journal, resume_run, start_run
+from tuner.runs.journal import Journal
+from tuner.runs.start import OpenRun, check_request, open_journal, resume_run, start_run
+from workers.cluster.pool import RayExecutor
 from workers.jobs import Limits
-from workers.pool import RayExecutor
 
 Fault = Literal["none", "crash", "hang", "out-of-memory"]
 

@@ -23,10 +23,10 @@ from memory_problems import (
     random_problem,
 )
 
-from farm.plan.memory import Solution, plan_memory, violations
-from farm.plan.memory_csv import read_problem
-from farm.plan.memory_portions import plan_portions, portion_violations
-from farm.plan.memory_problem import Problem
+from farm.plan.memory.arena import Solution, plan_memory, violations
+from farm.plan.memory.csv_files import read_problem
+from farm.plan.memory.portions import plan_portions, portion_violations
+from farm.plan.memory.problem import Problem
 from farm.units import Bytes
 
 SEED = 20261

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from farm.plan.memory_problem import Buffer, Problem
+from farm.plan.memory.problem import Buffer, Problem
 from farm.units import Bytes
 
 

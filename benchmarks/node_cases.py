@@ -17,18 +17,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from farm.codegen.annotate import Annotated
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
+from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import emit
+from farm.codegen.front.annotate import Annotated
+from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation
-from farm.codegen.lower import lower
-from farm.codegen.lower_float import FLOAT_OPERATORS
-from farm.codegen.lower_movement import MOVEMENT_OPERATORS
-from farm.codegen.package import write_sources
+from farm.codegen.lower.float_operators import FLOAT_OPERATORS
+from farm.codegen.lower.graph import lower
+from farm.codegen.lower.movement import MOVEMENT_OPERATORS
+from farm.codegen.package.write import write_sources
 from farm.codegen.program import Program, Step, Tensor
-from farm.codegen.source import read_source
 from farm.codegen.storage import store
-from farm.codegen.toolchain import build_runner
 from farm.errors import CompileError
 from workers.engines.runner import RunnerProcess
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from common import Report, Unit, options
 from node_cases import NODE, STORED, Case, Excluded, load_cases, run_cases
 
-from farm.codegen.compilers import Target, default_compiler, host_targets
+from farm.codegen.build.compilers import Target, default_compiler, host_targets
 
 
 def main() -> int:

@@ -30,24 +30,24 @@ from numpy.typing import NDArray
 
 from db.records import Phase
 from db.store import Store
+from farm.artifact import compile_candidate
 from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
-from farm.codegen.compiled import RUNNER_FILE
-from farm.compile.artifact import compile_candidate
+from farm.codegen.package.compiled import RUNNER_FILE
 from farm.device import load_profiles
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
-from tuner.journal import Journal
-from tuner.runs import check_request, open_journal, start_run
-from tuner.space import OPTIONAL_OPTIMIZERS
-from tuner.statistics import compare
-from tuner.subject import Subject, load_subject
-from workers.child import read_feeds
+from tuner.racing.statistics import compare
+from tuner.runs.journal import Journal
+from tuner.runs.start import check_request, open_journal, start_run
+from tuner.runs.subject import Subject, load_subject
+from tuner.search.space import OPTIONAL_OPTIMIZERS
+from workers.child.feeds import read_feeds
+from workers.cluster.pool import RayExecutor
 from workers.engines.cpackage import CPackageSession
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import Feeds, Session
 from workers.jobs import Part
 from workers.meters.latency import calibrate, sample, warm_up
-from workers.pool import RayExecutor
 
 TRIALS, QUICK_TRIALS = 60, 8
 SESSIONS, PAIRS_EACH = 16, 16

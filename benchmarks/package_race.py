@@ -30,9 +30,9 @@ from farm.candidate import (
 from farm.device import load_profiles
 from farm.engines import package_engines
 from farm.units import format_seconds
+from tuner.racing.statistics import FloatArray, compare
 from tuner.request import TuneRequest
-from tuner.space import Space
-from tuner.statistics import FloatArray, compare
+from tuner.search.space import Space
 
 _TARGETS = {"kws": 2.0, "ic": 1.3}
 _BLOCKS, _QUICK_BLOCKS = 40, 6

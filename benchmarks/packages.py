@@ -21,15 +21,15 @@ from common import Report, Unit, options
 
 from farm.accuracy import accuracy, choose_metric
 from farm.candidate import CalibrationMethod
-from farm.codegen.compilers import Target, default_compiler, find_emulator, host_targets
+from farm.codegen.build.compilers import Target, default_compiler, find_emulator, host_targets
+from farm.codegen.build.toolchain import ALLOWED_SYMBOLS, Library, build_runner
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
-from farm.codegen.package import write_sources
+from farm.codegen.package.write import write_sources
 from farm.codegen.program import Array
-from farm.codegen.toolchain import ALLOWED_SYMBOLS, Library, build_runner
 from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
 from farm.dataset import Dataset, Part, load_dataset, split, synthetic_dataset
-from farm.model import Model, load_model
+from farm.model.model import Model, load_model
 from workers.engines.runner import RunnerProcess
 
 _CODE_BYTES = 32 * 1024

@@ -4,9 +4,9 @@
 single operators in ``packet_operators.py``, in int8 and in float32, for both Hexagon targets,
 counts the packets of every step under qemu-hexagon, and fits the prices of each kernel to them:
 least squares of the relative error, no price below zero, as few prices as do almost as well as
-all. ``--write`` replaces ``farm/codegen/packets.toml`` by what was fitted. The ratios are of
-counts and of what the farm's prices say, the larger over the smaller: for single operators, and
-for whole models, which are the example and those of the folder. Nothing was fitted to them.
+all. ``--write`` replaces ``farm/codegen/package/packets.toml`` by what was fitted. The ratios are
+of counts and of what the farm's prices say, the larger over the smaller: for single operators,
+and for whole models, which are the example and those of the folder. Nothing was fitted to them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 from packet_operators import operator_models
 from scipy.optimize import nnls
 
+from farm.artifact import Compiler
 from farm.candidate import Candidate, CPackageEmulated, HexagonTarget, Precision, StaticInt8
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
+from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import emit
 from farm.codegen.generate import Generation
-from farm.codegen.package import write_sources
-from farm.codegen.packets import PRICES, counts, step_packets
+from farm.codegen.package.packets import PRICES, counts, step_packets
+from farm.codegen.package.write import write_sources
 from farm.codegen.program import (
     NO_SCRATCH,
     NO_WORK,
@@ -44,11 +46,9 @@ from farm.codegen.program import (
     Work,
 )
 from farm.codegen.storage import Area, Place
-from farm.codegen.toolchain import build_runner
-from farm.compile.artifact import Compiler
 from farm.dataset import Feed, split, synthetic_dataset
 from farm.errors import FarmError
-from farm.model import load_model
+from farm.model.model import load_model
 from farm.units import Bytes
 from workers.engines.runner import RunnerProcess
 

@@ -22,21 +22,21 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quantize import quantize_static
 
 from farm.candidate import CalibrationMethod, StaticInt8
-from farm.codegen.annotate import annotate_ranges
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
+from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import GUARD_BYTES, emit, runner_header
-from farm.codegen.fuse import PRODUCTS
+from farm.codegen.front.annotate import annotate_ranges
+from farm.codegen.front.fuse import PRODUCTS
+from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
-from farm.codegen.package import write_sources
+from farm.codegen.package.write import write_sources
 from farm.codegen.program import Quantization
-from farm.codegen.source import read_source
-from farm.codegen.toolchain import build_runner
 from farm.compile.calibrate import calibrate
 from farm.compile.passes import quiet, reported_as
 from farm.compile.prepare import prepare
 from farm.compile.quantize import QuantizeStatic
 from farm.compile.quantize import tensors_to_calibrate as tensors_of_static_int8
-from farm.plan.memory import violations
+from farm.plan.memory.arena import violations
 from workers.engines.runner import RunnerProcess
 
 Array = NDArray[Any]

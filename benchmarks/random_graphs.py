@@ -40,7 +40,7 @@ from random_cases import (
 )
 from random_models import random_feeds, random_model
 
-from farm.codegen.compilers import Target, find_emulator, host_targets
+from farm.codegen.build.compilers import Target, find_emulator, host_targets
 from farm.errors import FarmError
 from workers.engines.session import EngineError
 

@@ -40,9 +40,9 @@ from pathlib import Path
 from common import Report, Unit, options
 
 from farm.errors import FarmError
-from farm.graph import build_graph
-from farm.model import load_model
-from farm.plan.schedule import (
+from farm.model.graph import build_graph
+from farm.model.model import load_model
+from farm.plan.schedule.order import (
     Operator,
     Problem,
     Solution,

@@ -19,8 +19,8 @@ from common import Report, options
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tuner.race import RaceRules, Replay, relative_latencies, replay
-from tuner.statistics import compare
+from tuner.racing.race import RaceRules, Replay, relative_latencies, replay
+from tuner.racing.statistics import compare
 
 FloatArray = NDArray[np.float64]
 

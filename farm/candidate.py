@@ -165,7 +165,7 @@ class OpenVino:
 class CPackage:
     """A compiled package of generated C, run on this machine's processor in one thread.
 
-    target: instruction set it is compiled for, a host's ``farm.codegen.compilers.Target``.
+    target: instruction set it is compiled for, a host's ``farm.codegen.build.compilers.Target``.
     compiler: the kind that compiles it.
     """
 
@@ -179,7 +179,8 @@ class CPackage:
 class CPackageEmulated:
     """A compiled package of generated C for a Hexagon, executed by an instruction emulator.
 
-    target: instruction set it is compiled for, a Hexagon's ``farm.codegen.compilers.Target``.
+    target: instruction set it is compiled for, a Hexagon's
+        ``farm.codegen.build.compilers.Target``.
     """
 
     __pydantic_config__ = _STRICT

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.errors import DataError
-from farm.model import Model, TensorSpec
+from farm.model.model import Model, TensorSpec
 
 Array = NDArray[np.generic]
 Feed = dict[str, Array]  # what one run of the model is given, by input name

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-from farm.model import TensorSpec
+from farm.model.model import TensorSpec
 from farm.session import SessionSpec
 
 _TEMPLATE = resources.files("farm") / "templates" / "run.py"

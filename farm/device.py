@@ -56,7 +56,7 @@ class PowerFigures:
 class PackageFigures:
     """What a device that runs compiled packages is, and what it has room for.
 
-    target: what packages are compiled for, a name of ``farm.codegen.compilers.Target``; or
+    target: what packages are compiled for, a name of ``farm.codegen.build.compilers.Target``; or
     ``host``, the best instruction set of the machine that is tuned on.
     source: where the figures come from.
     clock_hz: of one hardware thread, which runs the package; 0 on the host.

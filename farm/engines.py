@@ -20,7 +20,7 @@ from farm.candidate import (
     OpenVino,
     PackageEngine,
 )
-from farm.codegen.compilers import Target, find_compilers, host_targets
+from farm.codegen.build.compilers import Target, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import CompileError
 from farm.session import SessionSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from db.reader import StoreReader
-from farm.codegen.compilers import Target, emulator_version, find_compilers, host_targets
+from farm.codegen.build.compilers import Target, emulator_version, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import FarmError
 from workers.discovery import (

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from xml.sax import saxutils
 
-from farm.plan.memory import Solution
-from farm.plan.memory_portions import PortionSolution
-from farm.plan.memory_problem import Buffer, Problem, merge
+from farm.plan.memory.arena import Solution
+from farm.plan.memory.portions import PortionSolution
+from farm.plan.memory.problem import Buffer, Problem, merge
 from farm.units import counted, format_bytes
 
 _WIDTH, _HEIGHT = 960, 540

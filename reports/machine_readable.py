@@ -13,12 +13,12 @@ from db.records import Result
 from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
-from farm.plan.memory_portions import PortionSolution
+from farm.plan.memory.portions import PortionSolution
 from tuner.bench import Benchmark
-from tuner.planning import Planned
+from tuner.delivery.verify import Verified
+from tuner.plan import Planned
+from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
-from tuner.statistics import Comparison
-from tuner.verify import Verified
 
 _RESULT_COLUMNS = (
     "trial",

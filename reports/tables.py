@@ -9,19 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from db.records import Result
-from farm.codegen.manifest import Manifest
+from farm.codegen.package.manifest import Manifest
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
-from farm.plan.memory_portions import PortionSolution
+from farm.plan.memory.portions import PortionSolution
 from farm.plan.solution import Status as PlanStatus
 from farm.units import counted, format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
 from tuner.bench import Benchmark
-from tuner.planning import Planned
+from tuner.delivery.verify import Verified
+from tuner.plan import Planned
+from tuner.racing.statistics import Comparison
 from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
-from tuner.statistics import Comparison
-from tuner.verify import Verified
 
 _MISSING = "-"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm.codegen.compilers import find_emulator
+from farm.codegen.build.compilers import find_emulator
 from tests.command import Command
 from tests.models import conv_net, save
 

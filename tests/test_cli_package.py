@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.codegen.compilers import Target, default_compiler, host_targets
+from farm.codegen.build.compilers import Target, default_compiler, host_targets
 from tests.command import Command
 from tests.models import conv_net, custom_net, lstm_net, save, value
 

@@ -21,20 +21,20 @@ from farm.errors import (
     OptionError,
 )
 from farm.measurement import Measurement, Metric
-from tuner.clock import Budget
-from tuner.confirm import measure_detail
 from tuner.events import DeviceStarted, Listener, StageStarted
-from tuner.history import Entry
-from tuner.journal import Journal
-from tuner.objective import Scorer
-from tuner.racing import RaceTrack, latency_measurement
+from tuner.racing.objective import Scorer
+from tuner.racing.statistics import Comparison, compare
+from tuner.racing.track import RaceTrack, latency_measurement
 from tuner.request import Objective, TuneRequest
-from tuner.runs import OpenRun, open_journal
-from tuner.space import space_of
-from tuner.statistics import Comparison, compare
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal
+from tuner.runs.start import OpenRun, open_journal
+from tuner.search.confirm import measure_detail
+from tuner.search.space import space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
-from workers.process import ChildError
+from workers.trials.process import ChildError
 
 BLOCKS = 15
 MIN_COMMON_BLOCKS = 8

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.accuracy import AccuracyMetric, accuracy, choose_metric, load_metric
+from farm.artifact import Compiler
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -21,8 +22,10 @@ from farm.candidate import (
     Precision,
     StaticInt8,
 )
-from farm.codegen.annotate import has_qdq
-from farm.codegen.compiled import (
+from farm.codegen.build.compilers import CompilerKind, find_emulator
+from farm.codegen.emit import DEFAULT_NAME, check_name
+from farm.codegen.front.annotate import has_qdq
+from farm.codegen.package.compiled import (
     EMULATED_FILE,
     RUNNER_FILE,
     CompiledPackage,
@@ -31,11 +34,8 @@ from farm.codegen.compiled import (
     precision_of,
     read_compiled,
 )
-from farm.codegen.compilers import CompilerKind, find_emulator
-from farm.codegen.emit import DEFAULT_NAME, check_name
-from farm.codegen.manifest import Manifest, PackageAccuracy
-from farm.codegen.package import FEWEST_VECTORS, package_folder
-from farm.compile.artifact import Compiler
+from farm.codegen.package.manifest import Manifest, PackageAccuracy
+from farm.codegen.package.write import FEWEST_VECTORS, package_folder
 from farm.compile.passes import cpu_session, reported_as
 from farm.dataset import (
     Array,
@@ -50,12 +50,12 @@ from farm.dataset import (
 from farm.device import DeviceProfile
 from farm.engines import package_engines
 from farm.errors import CompileError, DeviceError, OptionError
-from farm.graph import TensorKind, build_graph
-from farm.model import Model, load_model
-from tuner.subject import SYNTHETIC_SAMPLES
+from farm.model.graph import TensorKind, build_graph
+from farm.model.model import Model, load_model
+from tuner.runs.subject import SYNTHETIC_SAMPLES
+from workers.child.packages import complete, running, vector_samples
 from workers.engines.cpackage import CPackageSession
 from workers.engines.session import EngineError
-from workers.packaging import complete, running, vector_samples
 
 
 class PackagePrecision(StrEnum):

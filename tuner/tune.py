@@ -14,15 +14,10 @@ from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from tuner.bench import metric_name
-from tuner.clock import Budget
-from tuner.confirm import Confirmation, Confirmed
-from tuner.deliver import Provenance, deliver, deliver_package, output_folder
+from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
-from tuner.history import Entry
-from tuner.journal import Journal
-from tuner.objective import Scorer
-from tuner.propose import Proposer
-from tuner.racing import RaceTrack
+from tuner.racing.objective import Scorer
+from tuner.racing.track import RaceTrack
 from tuner.results import (
     AccuracyComparison,
     DeviceResult,
@@ -31,13 +26,18 @@ from tuner.results import (
     TuneResult,
     Verdict,
 )
-from tuner.runs import Memory, OpenRun, open_journal
-from tuner.search import Found, Search, count_outcomes
-from tuner.space import Space, fitted, space_of
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal
+from tuner.runs.start import Memory, OpenRun, open_journal
+from tuner.search.confirm import Confirmation, Confirmed
+from tuner.search.propose import Proposer
+from tuner.search.search import Found, Search, count_outcomes
+from tuner.search.space import Space, fitted, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
-from workers.process import ChildError
+from workers.trials.process import ChildError
 
 ExecutorFactory = Callable[[Sequence[DeviceProfile]], AbstractContextManager[Executor]]
 

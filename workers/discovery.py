@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from farm.candidate import FloatType
-from farm.codegen.compilers import Target, find_compilers, find_emulator, host_targets
+from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.device import Availability, DeviceKind, DeviceProfile
 
 _HERE = Availability(available=True)

@@ -1,7 +1,7 @@
 """How a driver reaches workers: the contract, and the executor without Ray.
 
-The Ray executor is in ``workers.pool``. Both give the same promise: a job that was submitted is
-answered by exactly one report, whatever happens to actors and children on the way.
+The Ray executor is in ``workers.cluster.pool``. Both give the same promise: a job that was
+submitted is answered by exactly one report, whatever happens to actors and children on the way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from farm.codegen.manifest import Manifest
+from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement
@@ -24,7 +24,7 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
-from workers.worker import Worker
+from workers.trials.worker import Worker
 
 
 class Executor(Protocol):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from farm.codegen.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
 from farm.codegen.emit import DEFAULT_NAME, Generated, emit
-from farm.codegen.lower import lower
+from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
+from farm.codegen.front.source import read_source
+from farm.codegen.lower.graph import lower
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
-from farm.codegen.source import read_source
 from farm.codegen.storage import Storage, store
 from farm.compile.calibrate import Range
 

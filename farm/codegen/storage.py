@@ -15,10 +15,10 @@ from itertools import accumulate
 from farm.codegen.ops.movement import Concat
 from farm.codegen.program import Copy, Program, Step, Tensor, View
 from farm.codegen.siblings import Parts
-from farm.plan import schedule_problem as schedule
-from farm.plan.memory import Solution, plan_memory
-from farm.plan.memory_problem import Alias, Buffer, Problem
-from farm.plan.schedule import plan_schedule
+from farm.plan.memory.arena import Solution, plan_memory
+from farm.plan.memory.problem import Alias, Buffer, Problem
+from farm.plan.schedule import problem as schedule
+from farm.plan.schedule.order import plan_schedule
 from farm.units import Bytes
 
 ALIGNMENT = Bytes(4)

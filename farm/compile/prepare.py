@@ -22,7 +22,7 @@ from farm.compile.passes import (
     reported_as,
     session_options,
 )
-from farm.walk import all_nodes
+from farm.model.walk import all_nodes
 
 _OLDEST_OPSET = 13  # QuantizeLinear and DequantizeLinear per channel
 _RAISED_OPSET = 17  # LayerNormalization, and widely supported

@@ -11,7 +11,7 @@ from onnx.helper import make_node
 
 from farm.dataset import Dataset, Part, load_dataset, split, synthetic_dataset
 from farm.errors import DataError
-from farm.model import Model, load_model
+from farm.model.model import Model, load_model
 from tests import models
 
 

@@ -14,7 +14,7 @@ from onnx.helper import make_node
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino
 from farm.delivery import write_delivery
 from farm.engines import session_spec
-from farm.model import load_model
+from farm.model.model import load_model
 from farm.session import SessionSpec
 from tests import models
 from tests.openvino import require_openvino

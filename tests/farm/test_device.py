@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
 from farm.device import (
     DeviceKind,
     PackageFigures,

@@ -18,7 +18,7 @@ from farm.candidate import (
     OpenVino,
     Precision,
 )
-from farm.codegen.compilers import find_compilers, host_targets
+from farm.codegen.build.compilers import find_compilers, host_targets
 from farm.device import load_profiles
 from farm.engines import package_engines, session_spec
 from farm.errors import CompileError

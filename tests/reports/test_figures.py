@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from farm.plan.memory import plan_memory
-from farm.plan.memory_portions import plan_portions
-from farm.plan.memory_problem import Alias, Buffer, Problem
+from farm.plan.memory.arena import plan_memory
+from farm.plan.memory.portions import plan_portions
+from farm.plan.memory.problem import Alias, Buffer, Problem
 from farm.units import Bytes
 from reports.figures import arena_svg
 

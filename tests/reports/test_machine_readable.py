@@ -25,7 +25,7 @@ from reports.machine_readable import (
 )
 from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
 from tuner.bench import Benchmark
-from tuner.statistics import Comparison
+from tuner.racing.statistics import Comparison
 
 
 def test_the_object_of_a_run() -> None:

@@ -41,9 +41,9 @@ from tests.reports.values import (
     tune_result,
 )
 from tuner.bench import Benchmark
+from tuner.racing.statistics import Comparison
 from tuner.request import Objective
 from tuner.results import Verdict
-from tuner.statistics import Comparison
 
 GOLDEN = Path(__file__).with_name("golden")
 

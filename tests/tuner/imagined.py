@@ -20,16 +20,16 @@ from farm.energy import Work
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.units import Bytes
 from tests.db.samples import MACHINE, MODEL, RUN, SOFTWARE
-from tuner.clock import Budget
-from tuner.confirm import Confirmation, Confirmed
 from tuner.events import Event
-from tuner.history import Entry
-from tuner.journal import Journal, Scope
-from tuner.objective import Scorer
-from tuner.propose import Proposal, Stage
-from tuner.racing import RaceTrack
+from tuner.racing.objective import Scorer
+from tuner.racing.track import RaceTrack
 from tuner.request import Constraints, Objective
-from tuner.search import Found, Search
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal, Scope
+from tuner.search.confirm import Confirmation, Confirmed
+from tuner.search.propose import Proposal, Stage
+from tuner.search.search import Found, Search
 from workers.fingerprint import Fingerprint
 from workers.jobs import (
     BlockJob,
@@ -43,8 +43,8 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
-from workers.process import ChildError
 from workers.protocol import Sample
+from workers.trials.process import ChildError
 
 BASELINE = Candidate(Fake())
 DEVICE = "fake"

@@ -25,8 +25,8 @@ from tuner.bench import (
     recall,
 )
 from tuner.request import TuneRequest
-from tuner.runs import check_model, check_request, start_run
-from workers.process import ChildError
+from tuner.runs.start import check_model, check_request, start_run
+from workers.trials.process import ChildError
 
 PROFILES = load_profiles()
 FAST, SLOW = fakes(0.5, 1.5)

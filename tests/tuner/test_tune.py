@@ -17,11 +17,11 @@ from farm.errors import OptionError
 from farm.measurement import Outcome
 from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor, Traits
-from tuner.deliver import check_output
+from tuner.delivery.winners import check_output
 from tuner.events import DeviceStarted, Event
 from tuner.request import TuneRequest
 from tuner.results import Status, TuneResult, Verdict
-from tuner.runs import Memory, check_request, resume_run, start_run
+from tuner.runs.start import Memory, check_request, resume_run, start_run
 from tuner.tune import tune_run
 
 PROFILES = load_profiles()

@@ -9,7 +9,7 @@ import pytest
 
 from farm.device import DeviceProfile
 from tests.workers import samples
-from workers.worker import Worker
+from workers.trials.worker import Worker
 
 MakeWorker = Callable[..., Worker]
 

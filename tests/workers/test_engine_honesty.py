@@ -19,10 +19,10 @@ from farm.session import SessionSpec
 from tests import models
 from tests.openvino import require_openvino
 from tests.workers import samples
-from workers.children import Children, Loading
 from workers.jobs import TrialReport
-from workers.process import ChildError
-from workers.worker import Worker
+from workers.trials.children import Children, Loading
+from workers.trials.process import ChildError
+from workers.trials.worker import Worker
 
 pytest.importorskip("onnxruntime_ep_openvino")
 

@@ -14,17 +14,17 @@ import psutil
 import pytest
 
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVino, Precision, StaticInt8
-from farm.codegen.compiled import manifest_of, parse_compiled
+from farm.codegen.package.compiled import manifest_of, parse_compiled
 from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tests import models
 from tests.workers import samples
 from tests.workers.processes import children, runs, wait_until
 from tests.workers.samples import fake, job
+from workers.cluster.pool import MAX_ATTEMPTS, MAX_IN_FLIGHT, RayExecutor
 from workers.executor import Executor, LocalExecutor
 from workers.jobs import BlockJob, DetailJob, Limits, TrialJob
-from workers.pool import MAX_ATTEMPTS, MAX_IN_FLIGHT, RayExecutor
-from workers.process import ChildError
+from workers.trials.process import ChildError
 
 PROFILES = (
     samples.fake_profile(),

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from farm.candidate import Candidate, CPackage, CPackageEmulated, Precision, StaticInt8
-from farm.codegen.compiled import manifest_of, read_compiled
-from farm.codegen.compilers import host_targets
-from farm.codegen.manifest import Manifest
+from farm.codegen.build.compilers import host_targets
+from farm.codegen.package.compiled import manifest_of, read_compiled
+from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile, load_profiles
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests import models
@@ -25,7 +25,7 @@ from tests.workers import samples
 from tests.workers.processes import children
 from tests.workers.samples import job
 from workers.jobs import BlockJob, DetailJob, TrialReport
-from workers.worker import Worker
+from workers.trials.worker import Worker
 
 INT8 = Precision(quantization=StaticInt8())
 HOST = Candidate(CPackage(), INT8)

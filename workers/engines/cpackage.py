@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.compilers import Target, find_emulator
+from farm.codegen.build.compilers import Target, find_emulator
 from workers.engines.runner import Counters, RunnerProcess
 from workers.engines.session import Array, EngineError, Feeds, Session
 from workers.protocol import Counted, PackageDescription
 
-_HOST_RUNNER = "runner"  # names as in ``farm.codegen.compiled``
+_HOST_RUNNER = "runner"  # names as in ``farm.codegen.package.compiled``
 _EMULATED = "model.elf"
 _RECORD = "package.json"
 _COMPARED = 4  # first runs of an emulated package that are compared with the host's

@@ -20,7 +20,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.compilers import Target, find_emulator
+from farm.codegen.build.compilers import Target, find_emulator
 from workers.engines.session import Array, EngineError, KilledError
 
 _START_SECONDS = 60.0
@@ -63,7 +63,7 @@ def runner_command(program: Path, target: Target) -> tuple[str, ...]:
 class RunnerProcess:
     """One running package.
 
-    program: a runner that ``farm.codegen.toolchain.build_runner`` made, for ``target``.
+    program: a runner that ``farm.codegen.build.toolchain.build_runner`` made, for ``target``.
     deadline: seconds that one request may take.
 
     Its process is in the group of the process that starts it, and ends with it.

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from farm.codegen.compilers import Compiler, Target, find_emulator, host_targets
+from farm.codegen.build.compilers import Compiler, Target, find_emulator, host_targets
+from farm.codegen.build.toolchain import Library, build_runner
 from farm.codegen.emit import GUARD_BYTES, runner_header
 from farm.codegen.program import Array, Element, Layout, Quantization, Step, Tensor
-from farm.codegen.toolchain import Library, build_runner
 from workers.engines.runner import Counters, RunnerProcess
 
 FENCE = GUARD_BYTES  # before and behind every tensor; kernels may read there

@@ -12,10 +12,10 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime import InferenceSession
 
-from farm.codegen.lower_float import lower_float
-from farm.codegen.lower_movement import is_movement, lower_movement
+from farm.codegen.front.source import Node, Source, UnsupportedOperator, read_source
+from farm.codegen.lower.float_operators import lower_float
+from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.program import Element, Step, Tensor
-from farm.codegen.source import Node, Source, UnsupportedOperator, read_source
 
 _IR_VERSION = 10  # which every supported ONNX Runtime reads
 Input = np.ndarray | np.generic | None

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm.codegen.annotate import annotate_ranges
 from farm.codegen.emit import check_name, emit, kernel_files
-from farm.codegen.lower import lower
+from farm.codegen.front.annotate import annotate_ranges
+from farm.codegen.front.source import read_source
+from farm.codegen.lower.graph import lower
 from farm.codegen.program import Copy, Element, Program, Tensor
-from farm.codegen.source import read_source
 from farm.codegen.storage import store
 from farm.compile.calibrate import Range
 from farm.compile.prepare import prepare

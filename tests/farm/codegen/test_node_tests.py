@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.node_cases import SUPPORTED, Case, Excluded, load_cases, run_cases
-from farm.codegen.compilers import Target, find_emulator, host_targets
+from farm.codegen.build.compilers import Target, find_emulator, host_targets
 
 TARGETS = [host_targets()[0], Target.HEXAGON_HVX]
 

@@ -14,7 +14,7 @@ from benchmarks.random_cases import (
     unlike_reference,
 )
 from benchmarks.random_models import random_feeds, random_model
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
 
 SEEDS = {
     Kind.FLOAT: (70,),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm.codegen.compilers import Target, host_targets
-from farm.codegen.toolchain import build_runner
+from farm.codegen.build.compilers import Target, host_targets
+from farm.codegen.build.toolchain import build_runner
 from tests.farm.codegen.packages import expected, write_package
 from workers.engines import runner
 from workers.engines.runner import RunnerProcess

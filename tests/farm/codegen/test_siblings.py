@@ -4,17 +4,17 @@ import numpy as np
 from onnx.helper import make_node
 
 from farm.candidate import CalibrationMethod
-from farm.codegen.annotate import annotate_ranges
-from farm.codegen.compilers import host_targets
+from farm.codegen.build.compilers import host_targets
+from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import emit
+from farm.codegen.front.annotate import annotate_ranges
+from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
-from farm.codegen.lower import lower
+from farm.codegen.lower.graph import lower
 from farm.codegen.ops.convolution import Convolution
-from farm.codegen.package import write_sources
+from farm.codegen.package.write import write_sources
 from farm.codegen.siblings import Parts, merge_siblings
-from farm.codegen.source import read_source
 from farm.codegen.storage import store
-from farm.codegen.toolchain import build_runner
 from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
 from tests.models import build, value, weights

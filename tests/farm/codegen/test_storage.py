@@ -5,7 +5,7 @@ import numpy as np
 from farm.codegen.ops.movement import Concat
 from farm.codegen.program import NO_SCRATCH, Call, Copy, Element, Program, Tensor, View
 from farm.codegen.storage import Area, Place, store
-from farm.plan.memory import violations
+from farm.plan.memory.arena import violations
 from farm.units import Bytes
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from farm.codegen.compilers import Target
+from farm.codegen.build.compilers import Target
 from tests.farm.codegen.kernel_harness import KernelProgram, Programs
 
 

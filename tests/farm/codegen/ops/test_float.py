@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from farm.codegen.compilers import CompilerKind, Target, find_compilers, host_targets
+from farm.codegen.build.compilers import CompilerKind, Target, find_compilers, host_targets
 from farm.codegen.ops.float_convolution import FloatConvolution
 from farm.codegen.ops.float_elementwise import (
     BinaryFunction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from farm.codegen.compilers import Target, host_targets
+from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.ops.float_elementwise import (
     BinaryFunction,
     FloatBinary,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.codegen.compilers import Target, host_targets
+from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.ops.movement import (
     OUTSIDE,
     Concat,

@@ -9,11 +9,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from farm.codegen.compilers import Target, host_targets
+from farm.codegen.build.compilers import Target, host_targets
+from farm.codegen.front.source import read_source
+from farm.codegen.lower.resize import resized_axes
 from farm.codegen.ops.resize import ResizeLinear, linear_taps
 from farm.codegen.program import Layout
-from farm.codegen.resize import resized_axes
-from farm.codegen.source import read_source
 from tests.farm.codegen.kernel_harness import Case, tensor
 
 TARGETS = [*host_targets(), Target.HEXAGON, Target.HEXAGON_HVX]

@@ -1,0 +1,317 @@
+"""Compiles a candidate into an artifact: a folder with ``model.onnx`` and its record.
+
+Without quantisation, float conversion or a saved graph the artifact is the user's model; only
+its shapes were fixed beforehand, and its IR version is lowered where no engine would read it.
+A candidate for a package engine becomes generated C and programs, see
+``farm.codegen.package.compiled``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+from pydantic import TypeAdapter
+
+from farm.candidate import (
+    CalibrationMethod,
+    Candidate,
+    CPackage,
+    CPackageEmulated,
+    DynamicInt8,
+    FloatType,
+    OnnxRuntimeCpu,
+    PackageEngine,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+)
+from farm.codegen import generate
+from farm.codegen.build.compilers import Compiler as CCompiler
+from farm.codegen.build.compilers import CompilerKind, Target, find_compilers
+from farm.codegen.digest import generator_digest
+from farm.codegen.emit import DEFAULT_NAME
+from farm.codegen.front.annotate import has_qdq
+from farm.codegen.package.compiled import compile_package
+from farm.compile.calibrate import Calibration, Feeds, calibrate
+from farm.compile.convert_float import ConvertToFloat16
+from farm.compile.operators import Operator, Quantization, quantizable
+from farm.compile.optimize import SaveOptimised
+from farm.compile.passes import Compiled, reported_as
+from farm.compile.prepare import SupportedIr, prepare
+from farm.compile.quantize import (
+    GemmToMatMul,
+    QuantizeDynamic,
+    QuantizeStatic,
+    QuantizeWeightsInt4,
+    tensors_to_calibrate,
+)
+from farm.compile.rewrite import rewrite
+from farm.errors import CompileError
+from farm.units import Bytes
+
+MODEL_FILE = "model.onnx"
+RECORD_FILE = "artifact.json"
+_PRECISION: TypeAdapter[Precision] = TypeAdapter(Precision)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactManifest:
+    """What lies in an artifact's folder.
+
+    sha256: of model.onnx, or of a package's sources. size: of model.onnx, or of a package's
+    weights and code. passes: those that changed the graph, in order.
+    """
+
+    sha256: str
+    size: Bytes
+    passes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class Compiler:
+    """Compiles many candidates of one model; what they have in common is done once.
+
+    model: the user's graph with fixed shapes and a name for every operator.
+    calibration: samples for static int8, one inference each.
+    package_name: of packages; see ``farm.codegen.emit``.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        calibration: Sequence[Feeds],
+        package_name: str = DEFAULT_NAME,
+    ) -> None:
+        self._model = model
+        self._feeds = calibration
+        self._package_name = package_name
+        self._prepared: Compiled | None = None
+        self._ranges: dict[CalibrationMethod, Calibration] = {}
+        self._package_ranges: dict[CalibrationMethod, Calibration] = {}
+
+    def compile(self, candidate: Candidate, folder: Path) -> ArtifactManifest:
+        """Write the artifact of a candidate into an existing, empty folder.
+
+        Raises CompileError: the candidate does not fit the model.
+        """
+        if isinstance(candidate.engine, PackageEngine):
+            return self._compile_package(candidate, candidate.engine, folder)
+        return _write(self.graph(candidate), folder)
+
+    def graph(self, candidate: Candidate) -> Compiled:
+        """The graph of a candidate, checked. Raises CompileError."""
+        precision = _graph_precision(candidate)
+        saved = isinstance(candidate.engine, OnnxRuntimeCpu) and candidate.engine.saved_graph
+        if precision == Precision() and not candidate.rewritten and not saved:
+            done = Compiled(self._model).then(SupportedIr())
+        else:
+            done = self._with_precision(precision)
+        if candidate.rewritten:
+            done = rewrite(done)
+        match candidate.engine:
+            case OnnxRuntimeCpu(saved_graph=True) as engine:
+                done = done.then(SaveOptimised(engine.graph_level, engine.disabled_optimizers))
+        if done.passes:
+            with reported_as("check"):
+                onnx.checker.check_model(done.model)
+        return done
+
+    def generation(self, candidate: Candidate) -> generate.Generation:
+        """The generated code of a candidate for a package engine. Raises CompileError."""
+        prepared = self.prepared().model
+        graph = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
+        title, name = f"Model {graph}, {candidate.precision.label()}", self._package_name
+        match candidate.precision:
+            case Precision(quantization=None, float_type=FloatType.FLOAT32):
+                return generate.generate(prepared, title, name=name)
+            case Precision(quantization=StaticInt8(per_channel=True) as choice):
+                if has_qdq(prepared):
+                    raise CompileError(
+                        "The model came quantised, and a package keeps the integers that it came "
+                        "with: ask for no other precision."
+                    )
+                _check_names(prepared, choice.keep_float)
+                ranges = self._calibrated_package(choice.calibration)
+                return generate.generate(prepared, title, ranges.ranges, choice.keep_float, name)
+            case precision:
+                raise CompileError(
+                    "A package computes in float32 or in static int8 per channel, and not in "
+                    f"{precision.label()}."
+                )
+
+    def prepared(self) -> Compiled:
+        """The float graph that quantisation starts from. Raises CompileError."""
+        if self._prepared is None:
+            self._prepared = prepare(self._model)
+        return self._prepared
+
+    def quantizable(self, kind: Quantization) -> tuple[Operator, ...]:
+        """The operators a kind of quantisation applies to. Raises CompileError."""
+        return quantizable(self.prepared().model, kind)
+
+    def _compile_package(
+        self, candidate: Candidate, engine: CPackage | CPackageEmulated, folder: Path
+    ) -> ArtifactManifest:
+        generation = self.generation(candidate)
+        target = Target(engine.target)
+        compiled = compile_package(folder, generation, target, c_compiler(engine))
+        notes = (*self.prepared().notes, *compiled.notes)
+        passes = (*self.prepared().passes, "generate")
+        manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, passes, notes)
+        _write_record(manifest, folder)
+        return manifest
+
+    def _with_precision(self, precision: Precision) -> Compiled:
+        match precision.quantization:
+            case None if precision.float_type is FloatType.FLOAT16:
+                return self.prepared().then(ConvertToFloat16())
+            case None:
+                return self.prepared()
+            case StaticInt8() as choice:
+                ranges = self._calibrated(choice.calibration)
+                return self.prepared().then(QuantizeStatic(choice, ranges))
+            case DynamicInt8() as choice:
+                return self.prepared().then(GemmToMatMul(), QuantizeDynamic(choice))
+            case WeightOnlyInt4() as choice:
+                return self.prepared().then(GemmToMatMul(), QuantizeWeightsInt4(choice))
+
+    def _calibrated(self, method: CalibrationMethod) -> Calibration:
+        if method not in self._ranges:
+            model = self.prepared().model
+            tensors = tensors_to_calibrate(model)
+            self._ranges[method] = calibrate(model, tensors, self._feeds, method)
+        return self._ranges[method]
+
+    def _calibrated_package(self, method: CalibrationMethod) -> Calibration:
+        if method not in self._package_ranges:
+            model = self.prepared().model
+            tensors = generate.tensors_to_calibrate(model)
+            self._package_ranges[method] = calibrate(model, tensors, self._feeds, method)
+        return self._package_ranges[method]
+
+
+def _check_names(model: onnx.ModelProto, keep_float: Sequence[str]) -> None:
+    """Raise CompileError for operators that are to stay in float and do not exist."""
+    names = [node.name for node in model.graph.node]
+    if unknown := sorted(set(keep_float) - set(names)):
+        raise CompileError(
+            f"Cannot keep {', '.join(map(repr, unknown))} in float: there is no operator of that "
+            f"name. There are: {', '.join(names)}."
+        )
+
+
+def c_compiler(engine: CPackage | CPackageEmulated) -> CCompiler:
+    """The compiler of a package engine. Raises CompileError when this machine does not have it."""
+    target = Target(engine.target)
+    kind = CompilerKind(engine.compiler) if isinstance(engine, CPackage) else CompilerKind.ZIG
+    found = find_compilers(target)
+    for compiler in found:
+        if compiler.kind is kind:
+            return compiler
+    others = ", ".join(compiler.label for compiler in found) or "none"
+    raise CompileError(f"This machine has no compiler {kind} for {target}; it has {others}.")
+
+
+def compile_candidate(
+    model: onnx.ModelProto, candidate: Candidate, calibration: Sequence[Feeds], folder: Path
+) -> ArtifactManifest:
+    """Compile one candidate; see ``Compiler``. Raises CompileError."""
+    return Compiler(model, calibration).compile(candidate, folder)
+
+
+def quantizable_operators(model: onnx.ModelProto, kind: Quantization) -> tuple[Operator, ...]:
+    """The operators of the user's graph that a kind of quantisation applies to, in graph order.
+
+    Their names are what ``keep_float`` takes. Raises CompileError.
+    """
+    return quantizable(prepare(model).model, kind)
+
+
+def artifact_key(
+    model_sha256: str,
+    shapes_digest: str,
+    candidate: Candidate,
+    calibration_digest: str,
+    versions: str,
+) -> str:
+    """The content address of an artifact: candidates that compile to the same one share it.
+
+    versions: of everything that takes part in compiling, but for C compilers.
+
+    Raises CompileError when the candidate's C compiler is not there.
+    """
+    parts = {
+        "model": model_sha256,
+        "shapes": shapes_digest,
+        "precision": _PRECISION.dump_python(_float_of(candidate), mode="json"),
+        "rewritten": candidate.rewritten,
+        "saved": _saved_graph(candidate),
+        "calibration": calibration_digest if _is_calibrated(candidate) else None,
+        "versions": versions,
+    }
+    if isinstance(candidate.engine, PackageEngine):
+        label = c_compiler(candidate.engine).label
+        parts["package"] = [candidate.engine.target, label, generator_digest()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> ArtifactManifest:
+    """Read an artifact's record. Raises OSError, pydantic.ValidationError."""
+    adapter = TypeAdapter(ArtifactManifest)
+    return adapter.validate_json((folder / RECORD_FILE).read_bytes())
+
+
+def _graph_precision(candidate: Candidate) -> Precision:
+    """What of the precision is written into the graph. Raises CompileError."""
+    precision = _float_of(candidate)
+    if precision.float_type is FloatType.BFLOAT16:
+        raise CompileError(
+            "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
+            "bfloat16 with the openvino engine."
+        )
+    if precision.float_type is FloatType.FLOAT16 and precision.quantization is not None:
+        raise CompileError(
+            f"float16 cannot be combined with {precision.quantization.kind} on the "
+            "onnxruntime-cpu engine: its integer kernels read and write float32."
+        )
+    return precision
+
+
+def _float_of(candidate: Candidate) -> Precision:
+    """The precision without arithmetic that the engine has an option for."""
+    if isinstance(candidate.engine, OnnxRuntimeCpu):
+        return candidate.precision
+    return Precision(quantization=candidate.precision.quantization)
+
+
+def _saved_graph(candidate: Candidate) -> list[str] | None:
+    match candidate.engine:
+        case OnnxRuntimeCpu(saved_graph=True) as engine:
+            return [str(engine.graph_level), *engine.disabled_optimizers]
+        case _:
+            return None
+
+
+def _is_calibrated(candidate: Candidate) -> bool:
+    return isinstance(candidate.precision.quantization, StaticInt8)
+
+
+def _write(compiled: Compiled, folder: Path) -> ArtifactManifest:
+    with reported_as("write"):
+        content = compiled.model.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()
+    manifest = ArtifactManifest(digest, Bytes(len(content)), compiled.passes, compiled.notes)
+    (folder / MODEL_FILE).write_bytes(content)
+    _write_record(manifest, folder)
+    return manifest
+
+
+def _write_record(manifest: ArtifactManifest, folder: Path) -> None:
+    record = json.dumps(asdict(manifest), indent=2) + "\n"
+    (folder / RECORD_FILE).write_text(record, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Building: compilers, archives and runners of generated C."""

@@ -1,0 +1,251 @@
+"""Says which tensors of a graph are kept as integers, and with which scale and zero point.
+
+Two ways lead to the same annotated float graph: calibrated ranges of a float model, and the
+QuantizeLinear / DequantizeLinear pairs of a model that is quantised already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from farm.codegen.front.source import Node, Source, UnsupportedOperator, Value, read_source
+from farm.codegen.program import Quantization
+from farm.compile.calibrate import Range
+
+SAME_QUANTIZATION = frozenset(
+    {
+        "Concat",
+        "DepthToSpace",
+        "Dropout",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GlobalMaxPool",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Resize",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Upsample",
+    }
+)
+"""Operators whose results have values of their inputs, so that all share one quantisation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotated:
+    """A float graph with the quantisation of its tensors.
+
+    quantizations: of float32 activations, by name; a tensor that is not in it stays float.
+    weight_scales: of weights that came quantised, by name: float64, of a shape that broadcasts to
+    that of the weights.
+    keep_float: names of operators that compute in float whatever their tensors are.
+    rounded: names of activations that the model itself quantises: where one is computed in float,
+    it is brought to its 256 values all the same, because their range may be what remains of a
+    Relu or Clip.
+    """
+
+    source: Source
+    quantizations: Mapping[str, Quantization] = field(default_factory=dict)
+    weight_scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    keep_float: frozenset[str] = frozenset()
+    rounded: frozenset[str] = frozenset()
+
+
+def annotate_ranges(
+    source: Source, ranges: Mapping[str, Range], keep_float: Iterable[str] = ()
+) -> Annotated:
+    """Annotate a float graph with calibrated ranges (each contains zero)."""
+    known = {
+        node.outputs[0].name: Range(0.0, 255 / 256)
+        for node in source.nodes
+        if node.op_type == "Softmax" and node.outputs[0] is not None
+    }
+    merged = _shared_ranges(source, {**ranges, **known})
+    quantizations = {name: quantization_of(found) for name, found in merged.items()}
+    return Annotated(source, quantizations, {}, frozenset(keep_float))
+
+
+def quantization_of(found: Range) -> Quantization:
+    """Scale and zero point of a range that contains zero: zero is exact, 255 steps."""
+    scale = (found.highest - found.lowest) / 255
+    if not scale > 0:
+        return Quantization(1.0, 0)
+    return Quantization(scale, int(np.clip(np.rint(-found.lowest / scale), 0, 255)))
+
+
+def _shared_ranges(source: Source, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges in which tensors that an operator only passes on have one in common."""
+    groups = _Groups()
+    for node in source.nodes:
+        if node.op_type in SAME_QUANTIZATION:
+            names = [v.name for v in (*node.changing, *node.outputs) if v is not None]
+            groups.join([name for name in names if name in ranges])
+    merged: dict[str, Range] = {}
+    for name, found in ranges.items():
+        root = groups.root(name)
+        merged[root] = merged.get(root, found) | found
+    return {name: merged[groups.root(name)] for name in ranges}
+
+
+class _Groups:
+    """Disjoint sets of names."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def root(self, name: str) -> str:
+        while (parent := self._parents.get(name, name)) != name:
+            name = parent
+        return name
+
+    def join(self, names: list[str]) -> None:
+        for name in names[1:]:
+            self._parents[self.root(name)] = self.root(names[0])
+
+
+def annotate_qdq(model: onnx.ModelProto) -> Annotated:
+    """Read a QDQ model: the pairs become annotations, and the graph is float again.
+
+    Raises UnsupportedOperator: a quantisation other than 8-bit, or one per channel, of an
+    activation. CompileError: as ``read_source``.
+    """
+    return _QdqReader(read_source(model)).annotated(_weight_scales(model))
+
+
+def has_qdq(model: onnx.ModelProto) -> bool:
+    """Whether a model came quantised."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
+def _weight_scales(model: onnx.ModelProto) -> dict[str, NDArray[np.float64]]:
+    constants = {t.name: t for t in model.graph.initializer}
+    scales = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and {node.input[0], node.input[1]} <= set(constants):
+            scale = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
+            if scale.ndim == 1:  # one per channel
+                rank = len(constants[node.input[0]].dims)
+                axis = next((a.i for a in node.attribute if a.name == "axis"), 1) % rank
+                scale = scale.reshape(-1, *[1] * (rank - axis - 1))
+            scales[node.output[0]] = scale
+    return scales
+
+
+class _QdqReader:
+    """Takes the pairs out of a graph; ``_alias`` gives the float tensor behind each name."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._alias: dict[str, Value] = {}
+        self._quantizations: dict[str, Quantization] = {}
+        self._quantized: dict[str, tuple[Value, Quantization]] = {}
+        self._nodes: list[Node] = []
+
+    def annotated(self, weight_scales: Mapping[str, NDArray[np.float64]]) -> Annotated:
+        for node in self._source.nodes:
+            match node.op_type:
+                case "QuantizeLinear":
+                    self._quantize(node)
+                case "DequantizeLinear":
+                    self._dequantize(node)
+                case _ if any(value.name in self._quantized for value in node.changing):
+                    self._move_integers(node)
+                case _:
+                    inputs = tuple(self._behind(v) for v in node.inputs)
+                    self._nodes.append(replace(node, inputs=inputs))
+        self._keep_outputs()
+        source = Source(tuple(self._nodes), self._source.inputs, self._source.outputs)
+        rounded = frozenset(self._quantizations)
+        return Annotated(source, self._quantizations, weight_scales, rounded=rounded)
+
+    def _behind(self, value: Value | None) -> Value | None:
+        return None if value is None else self._alias.get(value.name, value)
+
+    def _quantize(self, node: Node) -> None:
+        value = self._behind(node.inputs[0])
+        assert value is not None
+        assert node.outputs[0] is not None
+        found = _quantization(node)
+        if self._quantizations.setdefault(value.name, found) != found:
+            value = self._second(node, value, found)
+        self._quantized[node.outputs[0].name] = (value, found)
+
+    def _second(self, node: Node, value: Value, found: Quantization) -> Value:
+        """A tensor that is quantised in a second way: it becomes a tensor of its own."""
+        assert node.outputs[0] is not None
+        again = Value(f"{node.outputs[0].name}.float", value.shape, value.dtype)
+        self._quantizations[again.name] = found
+        copy = Node(f"{node.name}.copy", "Identity", "ai.onnx", 13, (value,), (again,), {})
+        self._nodes.append(copy)
+        return again
+
+    def _dequantize(self, node: Node) -> None:
+        integers, real = node.inputs[0], node.outputs[0]
+        assert integers is not None
+        assert real is not None
+        if integers.name not in self._quantized:
+            raise UnsupportedOperator(node, f"its input {integers.name!r} is not quantised here")
+        value, found = self._quantized[integers.name]
+        if _quantization(node) != found:
+            raise UnsupportedOperator(node, "its scale or zero point is not the quantiser's")
+        self._alias[real.name] = value
+
+    def _move_integers(self, node: Node) -> None:
+        """An operator between a pair, as optimisers leave them: the same one on float tensors."""
+        given = [self._quantized.get(value.name) for value in node.changing]
+        found = {pair[1] for pair in given if pair is not None}
+        filled = any(v and v.constant is not None and v.dtype in _BYTES for v in node.inputs)
+        only_moves = node.op_type in SAME_QUANTIZATION - {"Pad"} and not filled
+        if not only_moves or None in given or len(found) != 1:
+            raise UnsupportedOperator(node, "it computes on integers")
+        (quantization,) = found
+        outputs = []
+        for value in node.outputs:
+            real = value and Value(f"{value.name}.float", value.shape, "float32")
+            outputs.append(real)
+            if value is not None and real is not None:
+                self._quantizations[real.name] = quantization
+                self._quantized[value.name] = (real, quantization)
+        inputs = tuple(
+            self._quantized[v.name][0] if v is not None and v.name in self._quantized else v
+            for v in node.inputs
+        )
+        self._nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs)))
+
+    def _keep_outputs(self) -> None:
+        """Model outputs keep their names: where one was a pair's, a copy gets the name."""
+        for value in self._source.outputs:
+            if value.name in self._alias:
+                behind = self._alias[value.name]
+                name = f"{value.name}.copy"
+                copy = Node(name, "Identity", "ai.onnx", 13, (behind,), (value,), {})
+                self._nodes.append(copy)
+
+
+_BYTES = frozenset({"int8", "uint8"})
+
+
+def _quantization(node: Node) -> Quantization:
+    scale, zero = node.constant(1), node.constant(2)
+    if scale is None or scale.size != 1:
+        raise UnsupportedOperator(node, "activations are quantised with one scale per tensor")
+    dtype: Any = np.dtype(np.uint8) if zero is None else zero.dtype
+    if dtype not in (np.uint8, np.int8):
+        raise UnsupportedOperator(node, f"activations of type {dtype} (uint8 or int8 are known)")
+    offset = 128 if dtype == np.int8 else 0  # s8 activations are the same numbers, moved by 128
+    return Quantization(float(scale.item()), offset + (0 if zero is None else int(zero.item())))

@@ -1,0 +1,1 @@
+"""Lowering: from nodes of a graph to steps of a program, one module per family."""

@@ -1,0 +1,1 @@
+"""The model: its file, read and checked; its shapes; the graph view with its arithmetic work."""

@@ -1,0 +1,316 @@
+"""A model: an ONNX file that was read, checked, hashed, and given fixed input shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from farm.errors import ModelError
+from farm.model.file import PROTOBUF_LIMIT, read_model_file
+from farm.model.inference import forget_negative_dimensions, infer_shapes
+from farm.model.shapes import fix_shapes
+from farm.model.walk import all_graphs, all_nodes, all_tensors
+from farm.units import Bytes
+
+OLDEST_OPSET = 7  # ONNX Runtime's guarantee: models stamped with opset 7 or higher
+_NO_SHAPES: Mapping[str, int] = MappingProxyType({})
+_ONNX_DOMAINS = frozenset({"", "ai.onnx"})
+BUILT_IN_DOMAINS = _ONNX_DOMAINS | {
+    "ai.onnx.ml",
+    "ai.onnx.training",
+    "ai.onnx.preview",
+    "ai.onnx.preview.training",
+    "com.microsoft",
+    "com.microsoft.experimental",
+    "com.microsoft.nchwc",
+    "com.ms.internal.nhwc",
+}
+_SMALL = 1 << 16  # weights below it stay in the copy that is checked: shapes depend on some
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input of a model. shape: every dimension fixed; ``()`` for a scalar."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One output of a model. shape: None where it is known only after running."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is ready to be tuned.
+
+    name: the file's stem. sha256: of the file and its external data as they lie on the disk
+    (``farm.model.file.content_hash``); the fixed shapes are not part of it.
+    shapes: the size given to each dynamic dimension, by name.
+    proto: weights in memory, input shapes fixed, other shapes inferred as far as possible, and a
+    unique name for every node. It is shared: copy it before changing it.
+    opset: version of the default operator set, 0 where the model does not use it.
+    domains: operator domains in use, sorted. size: of the files on the disk.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    shapes: Mapping[str, int]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    opset: int
+    domains: tuple[str, ...]
+    size: Bytes
+    proto: ModelProto = field(repr=False, compare=False)
+
+
+def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
+    """Read a model, check it, fix its dynamic dimensions and infer the shapes in it.
+
+    shapes: sizes of dynamic dimensions by name; see ``farm.model.shapes.fix_shapes``.
+
+    Raises ModelError: what ``read_model_file`` and ``fix_shapes`` raise, custom operators, an
+    operator set that is too old or too new, an invalid graph, no inputs, outputs or operators,
+    inputs or outputs that are not tensors of numbers, what ``infer_shapes`` raises.
+    """
+    file = read_model_file(path)
+    proto = file.proto
+    _check_versions(proto, path)
+    _refuse_custom_operators(proto, path)
+    _check_graph(proto, path)
+    values = _graph_inputs(proto)
+    _check_ends(proto, values, path)
+    for value in (*values, *proto.graph.output):
+        _check_tensor_type(value, path)
+    forget_negative_dimensions(proto)
+    sizes = fix_shapes(proto, values, shapes, str(path))
+    _name_nodes(proto)
+    _infer_shapes(proto, path)
+    return Model(
+        path=path,
+        name=path.stem,
+        sha256=file.sha256,
+        shapes=sizes,
+        inputs=tuple(_input_spec(value) for value in values),
+        outputs=tuple(_output_spec(value) for value in proto.graph.output),
+        opset=_opset(proto),
+        domains=tuple(sorted({node.domain for node in all_nodes(proto)})),
+        size=file.size,
+        proto=proto,
+    )
+
+
+def save_model(proto: ModelProto, path: Path, limit: int = PROTOBUF_LIMIT) -> None:
+    """Write a model file, with its weights in ``NAME.onnx.data`` beside it if need be.
+
+    limit: largest size in bytes of a file without external data.
+
+    Raises OSError.
+    """
+    if _weight_bytes(proto) + _proto_bytes(proto) <= limit:
+        onnx.save_model(proto, path)
+        return
+    data = path.with_name(path.name + ".data")
+    data.unlink(missing_ok=True)
+    copy = ModelProto()
+    copy.CopyFrom(proto)  # saving moves the weights out of the message it is given
+    onnx.save_model(copy, path, save_as_external_data=True, location=data.name)
+
+
+def _check_versions(proto: ModelProto, path: Path) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    opset = _opset(proto)
+    if opset > newest:
+        raise ModelError(
+            f"Model {path} uses operator set {opset}, and the installed onnx {onnx.__version__} "
+            f"knows up to {newest}; export it with an older one or upgrade onnx and onnxruntime."
+        )
+    if 0 < opset < OLDEST_OPSET:
+        raise ModelError(
+            f"Model {path} uses operator set {opset}, and ONNX Runtime runs {OLDEST_OPSET} and "
+            "newer; convert it with onnx.version_converter.convert_version or export it again."
+        )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise ModelError(
+            f"Model {path} has IR version {proto.ir_version}, and the installed onnx "
+            f"{onnx.__version__} knows up to {onnx.IR_VERSION}; upgrade onnx and onnxruntime."
+        )
+
+
+def _opset(proto: ModelProto) -> int:
+    return max((o.version for o in proto.opset_import if o.domain in _ONNX_DOMAINS), default=0)
+
+
+def _refuse_custom_operators(proto: ModelProto, path: Path) -> None:
+    functions = {(function.domain, function.name) for function in proto.functions}
+    custom = {
+        f"{node.domain}::{node.op_type}"
+        for node in all_nodes(proto)
+        if node.domain not in BUILT_IN_DOMAINS and (node.domain, node.op_type) not in functions
+    }
+    if custom:
+        what = "the custom operator" if len(custom) == 1 else "the custom operators"
+        raise ModelError(
+            f"Model {path} uses {what} {', '.join(sorted(custom))}, which no engine of the farm "
+            "has; export it with standard ONNX operators only."
+        )
+
+
+def _check_graph(proto: ModelProto, path: Path) -> None:
+    light = _without_large_weights(proto)
+    large = [t for t in proto.graph.initializer if _SMALL <= _tensor_bytes(t) < PROTOBUF_LIMIT]
+    try:
+        onnx.checker.check_model(light)
+        for tensor in large:
+            onnx.checker.check_tensor(tensor)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"Model {path} is not valid ONNX: {_compact(error)}.") from None
+
+
+def _infer_shapes(proto: ModelProto, path: Path) -> None:
+    """Add the inferred shapes in place; what inference does not know stays unknown."""
+    light = _without_large_weights(proto)
+    try:
+        inferred = infer_shapes(light, str(path))
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(f"The shapes in model {path} do not fit: {_compact(error)}.") from None
+    graphs = zip(all_graphs(proto.graph), all_graphs(inferred.graph), strict=True)
+    for graph, known in graphs:
+        for field_name in ("value_info", "output"):
+            graph.ClearField(field_name)
+        graph.value_info.extend(known.value_info)
+        graph.output.extend(known.output)
+
+
+def _without_large_weights(proto: ModelProto) -> ModelProto:
+    """A copy for checking and inference, with large weights as inputs instead.
+
+    It keeps the message under 2 GiB, and inference from copying weights it does not need.
+    """
+    light = ModelProto()
+    weights = proto.graph.initializer
+    inputs = {value.name for value in proto.graph.input}
+    for part in ("ir_version", "domain", "model_version"):
+        setattr(light, part, getattr(proto, part))
+    light.opset_import.extend(proto.opset_import)
+    light.functions.extend(proto.functions)
+    light.metadata_props.extend(proto.metadata_props)
+    graph = light.graph
+    graph.name = proto.graph.name
+    graph.node.extend(proto.graph.node)
+    graph.input.extend(proto.graph.input)
+    graph.output.extend(proto.graph.output)
+    graph.value_info.extend(proto.graph.value_info)
+    graph.sparse_initializer.extend(proto.graph.sparse_initializer)
+    for tensor in weights:
+        if _tensor_bytes(tensor) < _SMALL:
+            graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    return light
+
+
+def _name_nodes(proto: ModelProto) -> None:
+    """Give nodes that have no name, or another node's, a name of their own, in place.
+
+    The name is the operator and its position in the model, so it is the same in every run.
+    """
+    nodes = list(all_nodes(proto))
+    taken = {node.name for node in nodes}
+    seen = {""}
+    for index, node in enumerate(nodes):
+        if node.name in seen:
+            name = f"{node.name or node.op_type}_{index}"
+            while name in taken:
+                name += "_"
+            node.name = name
+            taken.add(name)
+        seen.add(node.name)
+
+
+def _graph_inputs(proto: ModelProto) -> tuple[ValueInfoProto, ...]:
+    """The inputs that the user feeds: up to IR version 3 the weights are listed as well."""
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    weights |= {sparse.values.name for sparse in proto.graph.sparse_initializer}
+    return tuple(value for value in proto.graph.input if value.name not in weights)
+
+
+def _check_ends(proto: ModelProto, inputs: tuple[ValueInfoProto, ...], path: Path) -> None:
+    """Refuse what runs, if at all, without computing anything from anything."""
+    for what, found in (
+        ("outputs", proto.graph.output),
+        ("operators", proto.graph.node),
+        ("inputs", inputs),
+    ):
+        if not found:
+            raise ModelError(f"Model {path} has no {what}, so that there is nothing to compute.")
+    names = [value.name for value in proto.graph.output]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ModelError(f"Model {path} lists its output '{twice}' twice.")
+
+
+def _check_tensor_type(value: ValueInfoProto, path: Path) -> None:
+    kind = value.type.WhichOneof("value")
+    numbers = kind == "tensor_type" and value.type.tensor_type.elem_type != TensorProto.STRING
+    if not numbers:
+        what = "text" if kind == "tensor_type" else f"a {str(kind).removesuffix('_type')}"
+        raise ModelError(
+            f"'{value.name}' of model {path} is {what}; the farm runs models whose inputs and "
+            "outputs are tensors of numbers."
+        )
+
+
+def _input_spec(value: ValueInfoProto) -> TensorSpec:
+    shape = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+    return TensorSpec(value.name, shape, _dtype(value.type))
+
+
+def _output_spec(value: ValueInfoProto) -> OutputSpec:
+    return OutputSpec(value.name, known_shape(value.type), _dtype(value.type))
+
+
+def known_shape(kind: TypeProto) -> tuple[int, ...] | None:
+    """The shape of a tensor type, None unless every dimension of it is known."""
+    if not kind.tensor_type.HasField("shape"):
+        return None
+    dims = kind.tensor_type.shape.dim
+    return tuple(d.dim_value for d in dims) if all(d.HasField("dim_value") for d in dims) else None
+
+
+def _dtype(kind: TypeProto) -> np.dtype[np.generic]:
+    return np.dtype(tensor_dtype_to_np_dtype(kind.tensor_type.elem_type))
+
+
+def _tensor_bytes(tensor: TensorProto) -> int:
+    return len(tensor.raw_data) or 8 * int(np.prod(tensor.dims, dtype=np.int64))
+
+
+def _weight_bytes(proto: ModelProto) -> int:
+    return sum(_tensor_bytes(tensor) for tensor in all_tensors(proto))
+
+
+def _proto_bytes(proto: ModelProto) -> int:
+    """A bound for what is not weights: names, attributes, shapes."""
+    return int(_without_large_weights(proto).ByteSize())
+
+
+def _compact(error: Exception) -> str:
+    """A checker's message in one line of at most 300 characters."""
+    text = " ".join(str(error).partition("==> Context")[0].split()).rstrip(" .")
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,141 @@
+"""Prepares blocks for the kernels: sections, ranks, and the board that a search works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import NamedTuple
+
+from farm.plan.memory.kernels import FRAME_FIELDS, Board, Kernels
+
+
+class Item(NamedTuple):
+    """A block in whole units: alive in the steps ``start <= t < end``, size above 0."""
+
+    start: int
+    end: int
+    size: int
+
+
+class Spans(NamedTuple):
+    """Items over sections instead of steps.
+
+    sections: the largest sets of items that are alive together, in the order of time. first,
+    end: per item, the sections ``first <= s < end`` that it is in.
+    """
+
+    sections: list[list[int]]
+    first: list[int]
+    end: list[int]
+
+
+def split(items: Sequence[Item]) -> list[list[int]]:
+    """Groups of items that share no step with each other, as positions, in the order of time."""
+    groups: list[list[int]] = []
+    border = 0
+    for position in sorted(range(len(items)), key=lambda position: items[position]):
+        item = items[position]
+        if not groups or item.start >= border:
+            groups.append([])
+            border = item.end
+        groups[-1].append(position)
+        border = max(border, item.end)
+    return groups
+
+
+def spans(items: Sequence[Item]) -> Spans:
+    """The sections of items. Two items share a step exactly where they share a section."""
+    sections = list(_sections(items))
+    first, end = [0] * len(items), [0] * len(items)
+    for number, section in enumerate(sections):
+        for item in section:
+            first[item] = first[item] if end[item] else number
+            end[item] = number + 1
+    return Spans(sections, first, end)
+
+
+def rankings(items: Sequence[Item], layout: Spans) -> list[list[int]]:
+    """Orders in which a search tries equally low items; what one is slow on, another one is not.
+
+    Each sorts by three of: the largest load in which the item takes part (T), sections it is in
+    (W), size times lifetime (A), items it shares a section with (C); all largest first.
+    """
+    loads = [sum(items[item].size for item in section) for section in layout.sections]
+    positions = range(len(items))
+    within = [range(layout.first[item], layout.end[item]) for item in positions]
+    keys: dict[str, list[int]] = {
+        "T": [max(loads[section] for section in within[item]) for item in positions],
+        "W": [len(within[item]) for item in positions],
+        "A": [(item.end - item.start) * item.size for item in items],
+        "C": [len(set(chain(*(layout.sections[s] for s in within[item])))) for item in positions],
+    }
+    return [sorted(positions, key=_descending(keys, order)) for order in _RANKINGS]
+
+
+def make_board(items: Sequence[Item], layout: Spans, ranking: Sequence[int], k: Kernels) -> Board:
+    """A board in the state before the first placement. ranking: items, the first one rank 0."""
+    count, sections = len(items), len(layout.sections)
+    rank = {item: position for position, item in enumerate(ranking)}
+    first = [layout.first[item] for item in ranking]
+    end = [layout.end[item] for item in ranking]
+    members = [sorted(rank[item] for item in section) for section in layout.sections]
+    overlaps = [
+        sorted(set(chain(*members[first[buffer] : end[buffer]])) - {buffer})
+        for buffer in range(count)
+    ]
+    totals = [sum(items[item].size for item in section) for section in layout.sections]
+    pairs = count * (count + 1) // 2 + 2 * count  # the sum over all depths of what is open there
+    pool, frames = k.zeros(pairs), k.zeros((count + 2) * FRAME_FIELDS)
+    for position, buffer in enumerate(sorted(range(count), key=lambda buffer: first[buffer])):
+        pool[position] = buffer
+    frames[1] = frames[2] = count
+    return Board(
+        sizes=k.ints([items[item].size for item in ranking]),
+        first=k.ints(first),
+        end=k.ints(end),
+        twin=k.ints(_twins(items, ranking, layout)),
+        members=k.ints(list(chain(*members))),
+        members_at=k.ints([0, *accumulate(map(len, members))]),
+        overlaps=k.ints(list(chain(*overlaps)) or [0]),
+        overlaps_at=k.ints([0, *accumulate(map(len, overlaps))]),
+        state=k.ints([0] * (count + sections) + totals + [0] * count),
+        trail=k.zeros(2 * count * (2 * count + 2 * sections + 1) + 1),
+        pool=pool,
+        candidates=k.zeros(pairs),
+        frames=frames,
+        stop=k.zeros(1),
+    )
+
+
+_RANKINGS = ("TWA", "AWT", "WTA", "CAT")
+
+
+def _sections(items: Sequence[Item]) -> Iterator[list[int]]:
+    """What lives whenever something ends after something has begun."""
+    events = [(item.start, 1, position) for position, item in enumerate(items)]
+    events += [(item.end, 0, position) for position, item in enumerate(items)]
+    live: set[int] = set()
+    has_grown = False
+    for _, begins, position in sorted(events):
+        if begins:
+            live.add(position)
+        else:
+            if has_grown:
+                yield sorted(live)
+            live.remove(position)
+        has_grown = bool(begins)
+
+
+def _descending(keys: dict[str, list[int]], order: str) -> Callable[[int], tuple[int, ...]]:
+    return lambda item: (*(-keys[name][item] for name in order), item)
+
+
+def _twins(items: Sequence[Item], ranking: Sequence[int], layout: Spans) -> list[int]:
+    """Per rank the next lower one with equal size and sections, -1 where there is none."""
+    latest: dict[tuple[int, int, int], int] = {}
+    twins = []
+    for rank, item in enumerate(ranking):
+        kind = (items[item].size, layout.first[item], layout.end[item])
+        twins.append(latest.get(kind, -1))
+        latest[kind] = rank
+    return twins

@@ -1,0 +1,269 @@
+"""Finds low placements of items that share an arena: greedy, then reordered, then exact.
+
+What the answer is does not depend on how fast the machine is or on how many processors it has,
+except through the time running out: work is limited by counting, and where several searches run
+at once, the first one in their order that succeeded counts, not the first one in time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
+from threading import TIMEOUT_MAX, Timer
+from types import TracebackType
+from typing import Self
+
+from farm.plan.memory.board import Item, Spans, make_board, rankings, spans
+from farm.plan.memory.kernels import FAILED, PLAIN, SOLVED, Board, Ints, Kernels, Shelf, compiled
+
+_PLAIN_ITEMS = 64  # up to here the kernels are first tried without compiling them
+_PLAIN_NODES = 2_000  # placements that a search tries without being compiled
+_FIRST_NODES = 32_000  # placements that a compiled search tries in its first round
+_GROWTH = 8  # how many times more in each further round
+_NODES_BELOW_CAPACITY = 32_000  # of the last round that lowers what is within the capacity
+_SEARCH_ITEMS = 1_000  # beyond, an exact search neither ends nor helps
+_REORDERS = 1_000
+_REORDER_PAIRS = 20_000_000_000  # pairs of items that may be looked at while reordering
+_LONG = 20  # one item in so many is placed before the others, for its long life
+_NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Offsets of items, in units. lower: no placement is lower than this."""
+
+    offsets: tuple[int, ...]
+    height: int
+    lower: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is asked for, in units.
+
+    goal: lower than this is of no use. capacity: it must not be higher, None for no limit.
+    """
+
+    goal: int
+    capacity: int | None
+
+    def is_within(self, placement: Placement) -> bool:
+        """Whether a placement keeps the capacity; without one, none has done enough."""
+        return self.capacity is not None and placement.height <= self.capacity
+
+    def is_settled(self, placement: Placement) -> bool:
+        """Whether nothing better is possible or of use."""
+        impossible = self.capacity is not None and placement.lower > self.capacity
+        return placement.height <= max(self.goal, placement.lower) or impossible
+
+
+@dataclass(slots=True)
+class Alarm:
+    """Ends searches after some seconds. over: whether that has happened."""
+
+    seconds: float
+    over: bool = False
+    _flags: list[Ints] = field(default_factory=list)
+    _timer: Timer | None = None
+
+    def __enter__(self) -> Self:
+        self.over = self.seconds <= 0
+        self._timer = Timer(min(self.seconds, TIMEOUT_MAX), self._ring)
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def watch(self, flags: Sequence[Ints]) -> None:
+        """Set these flags, instead of those before, when the time has run out."""
+        self._flags = list(flags)
+        if self.over:
+            self._ring()
+
+    def _ring(self) -> None:
+        self.over = True
+        for flag in self._flags:
+            flag[0] = 1
+
+
+def place_items(
+    items: Sequence[Item], aim: Aim, alarm: Alarm, most_nodes: int | None = None
+) -> Placement:
+    """A low placement of items that are connected in time; at least one of them.
+
+    Ends when it is as low as possible or as the aim asks for, when a search would need more
+    nodes than it may, or when the alarm rings, but not before there is some placement. With a
+    capacity, it soon ends once that is kept.
+    """
+    layout = spans(items)
+    lower = max(sum(items[item].size for item in section) for section in layout.sections)
+    small = len(items) <= _PLAIN_ITEMS
+    best = _greedy(items, layout, lower, aim, alarm, PLAIN if small else compiled())
+    if small:
+        best = _exact_round(items, layout, best, aim, alarm, _PLAIN_NODES)
+        if aim.is_within(best):
+            return best
+    if aim.is_settled(best) or alarm.over:
+        return best
+    best = _reorder(items, layout, best, aim, alarm)
+    if len(items) <= _SEARCH_ITEMS:
+        for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count()):
+            if aim.is_settled(best) or alarm.over:
+                break
+            most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
+            if most is not None and nodes > most:
+                break
+            best = _exact_round(items, layout, best, aim, alarm, nodes)
+    return best
+
+
+def _greedy(
+    items: Sequence[Item], layout: Spans, lower: int, aim: Aim, alarm: Alarm, kernels: Kernels
+) -> Placement:
+    """The lowest placement of several orders."""
+    shelf = _shelf(items, kernels)
+    best = Placement((), sum(item.size for item in items) + 1, lower)
+    for order in _orders(items, layout):
+        height = kernels.first_fit(shelf, kernels.ints(order), best.height)
+        if height < best.height:
+            best = Placement(_offsets(shelf), height, lower)
+        if aim.is_settled(best) or alarm.over:
+            break
+    return best
+
+
+def _orders(items: Sequence[Item], layout: Spans) -> Iterator[list[int]]:
+    """Orders in which placing one item after the other often ends low."""
+    loads = [sum(items[item].size for item in section) for section in layout.sections]
+    load = [max(loads[layout.first[i] : layout.end[i]]) for i in range(len(items))]
+    length = [item.end - item.start for item in items]
+    size = [item.size for item in items]
+    positions = range(len(items))
+    short = sorted(length)[-(len(items) // _LONG) - 1]
+    yield sorted(positions, key=lambda i: (length[i] <= short, -load[i], -size[i], i))
+    yield sorted(positions, key=lambda i: (-load[i], -length[i], -size[i], i))
+    yield sorted(positions, key=lambda i: (-size[i], -length[i], i))
+    yield sorted(positions, key=lambda i: (-size[i] * length[i], i))
+    yield sorted(positions, key=lambda i: (-length[i], -size[i], i))
+
+
+def _reorder(
+    items: Sequence[Item], layout: Spans, best: Placement, aim: Aim, alarm: Alarm
+) -> Placement:
+    """Place all items again and again, those that ended up too high earlier than before.
+
+    Squeaky wheel optimisation (Joslin and Clements 1999), from two orders in turn.
+    """
+    kernels = compiled()
+    shelf = _shelf(items, kernels)
+    goal = max(aim.goal, best.lower)
+    orders = list(islice(_orders(items, layout), 2))
+    for attempt in range(min(_REORDERS, _REORDER_PAIRS // len(items) ** 2)):
+        if aim.is_settled(best) or alarm.over:
+            break
+        order = orders[attempt % len(orders)]
+        height = kernels.first_fit(shelf, kernels.ints(order), _NO_LIMIT)
+        offsets = _offsets(shelf)
+        if height < best.height:
+            best = Placement(offsets, height, best.lower)
+        late = [offsets[item] + items[item].size > goal for item in order]
+        ranks = sorted(range(len(order)), key=lambda rank: rank if late[rank] else 2 * rank)
+        orders[attempt % len(orders)] = [order[rank] for rank in ranks]
+    return best
+
+
+def _exact_round(
+    items: Sequence[Item], layout: Spans, best: Placement, aim: Aim, alarm: Alarm, nodes: int
+) -> Placement:
+    """Ask for ever lower heights, each time with as many nodes, first of all for the goal."""
+    begin = probe = max(aim.goal, best.lower)
+    while probe < best.height and not aim.is_settled(best) and not alarm.over:
+        asks_capacity = aim.capacity is not None and best.height > aim.capacity
+        height = probe if probe == begin else (probe + best.height - 1) // 2
+        if asks_capacity and aim.capacity is not None:
+            height = aim.capacity
+        result, offsets = _race(items, layout, height, nodes, alarm)
+        if result == SOLVED:
+            top = max(offset + item.size for offset, item in zip(offsets, items, strict=True))
+            best = replace(best, offsets=offsets, height=top)
+            continue
+        if result == FAILED:
+            best = replace(best, lower=height + 1)
+        elif asks_capacity:
+            break
+        probe = height + 1
+    return best
+
+
+def _race(
+    items: Sequence[Item], layout: Spans, height: int, nodes: int, alarm: Alarm
+) -> tuple[int, tuple[int, ...]]:
+    """Search with every ranking; the result and, if it is SOLVED, the offsets."""
+    plain = nodes <= _PLAIN_NODES
+    kernels = PLAIN if plain else compiled()
+    orders = rankings(items, layout)
+    boards = [make_board(items, layout, order, kernels) for order in orders]
+    alarm.watch([board.stop for board in boards])
+    if plain:
+        results = [_run(boards, number, height, nodes, kernels) for number in range(len(boards))]
+    else:
+        with ThreadPoolExecutor(min(len(boards), _processors())) as pool:
+            runs = [
+                pool.submit(_run, boards, number, height, nodes, kernels)
+                for number in range(len(boards))
+            ]
+            try:
+                results = [run.result() for run in runs]
+            finally:  # an interrupted program need not wait for what is still running
+                for board in boards:
+                    board.stop[0] = 1
+    if SOLVED in results:
+        winner = results.index(SOLVED)
+        return SOLVED, _ranked_offsets(boards[winner], orders[winner])
+    return (FAILED, ()) if FAILED in results else (results[0], ())
+
+
+def _ranked_offsets(board: Board, ranking: Sequence[int]) -> tuple[int, ...]:
+    offsets = {item: int(board.state[rank]) for rank, item in enumerate(ranking)}
+    return tuple(offsets[item] for item in range(len(ranking)))
+
+
+def _run(boards: Sequence[Board], number: int, height: int, nodes: int, kernels: Kernels) -> int:
+    """One search; a success ends those that come later in the order, a proof ends all others."""
+    result = kernels.search(boards[number], height, nodes)
+    later = boards if result == FAILED else boards[number + 1 :]
+    if result in {SOLVED, FAILED}:
+        for board in later:
+            board.stop[0] = 1
+    return int(result)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _shelf(items: Sequence[Item], kernels: Kernels) -> Shelf:
+    return Shelf(
+        sizes=kernels.ints([item.size for item in items]),
+        start=kernels.ints([item.start for item in items]),
+        end=kernels.ints([item.end for item in items]),
+        offsets=kernels.zeros(len(items)),
+        stack=kernels.zeros(len(items)),
+    )
+
+
+def _offsets(shelf: Shelf) -> tuple[int, ...]:
+    return tuple(int(shelf.offsets[item]) for item in range(len(shelf.offsets)))

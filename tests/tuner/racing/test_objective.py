@@ -1,0 +1,75 @@
+"""One number per candidate and block, and the limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from db.records import BlockSample
+from farm.candidate import Candidate, Precision, StaticInt8
+from farm.device import PowerFigures
+from farm.energy import Work
+from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.units import Bytes
+from tuner.racing.objective import Scorer
+from tuner.request import Constraints, Objective
+from tuner.runs.history import Entry
+
+POWER = PowerFigures(10.0, 1e-9, {"float32": 4e-12, "int8": 1e-12}, "for this test")
+WORK = Work(1_000_000, Bytes(1000), Bytes(200))
+PLAIN = Candidate()
+SAMPLE = BlockSample("t", 2e-3, 2e-3, 5, 0, 3 << 20)
+
+
+def scorer(objective: Objective = Objective.LATENCY, power: PowerFigures | None = POWER) -> Scorer:
+    return Scorer(objective, Constraints(), WORK, power)
+
+
+def entry(candidate: Candidate = PLAIN, **values: float) -> Entry:
+    measured = {Metric(k): Measurement(Metric(k), v, Method.MEASURED) for k, v in values.items()}
+    return Entry("t", candidate, Outcome.OK, measurements=measured)
+
+
+def test_scores() -> None:
+    assert scorer().of_sample(entry(), SAMPLE) == 2e-3
+    assert scorer(Objective.MEMORY).of_sample(entry(), SAMPLE) == 3 << 20
+    joules = 10.0 * 2e-3 + 1e6 * 4e-12 + 1200 * 1e-9
+    assert scorer(Objective.ENERGY).of_sample(entry(), SAMPLE) == pytest.approx(joules)
+
+
+def test_quantised_arithmetic_costs_less() -> None:
+    int8 = Candidate(precision=Precision(quantization=StaticInt8()))
+    joules = 10.0 * 2e-3 + 1e6 * 1e-12 + 300 * 1e-9
+    assert scorer(Objective.ENERGY).of_sample(entry(int8), SAMPLE) == pytest.approx(joules)
+
+
+def test_no_memory_at_all_is_one_page() -> None:
+    """A ratio needs two positive numbers."""
+    nothing = BlockSample("t", 1.0, 1.0, 1, 0, None)
+    assert scorer(Objective.MEMORY).of_sample(entry(), nothing) == 4096
+
+
+def test_the_first_look() -> None:
+    assert scorer().quick(entry(latency=3e-3)) == 3e-3
+    assert scorer(Objective.MEMORY).quick(entry(latency=3e-3, peak_memory=8192.0)) == 8192
+    assert scorer().quick(entry()) is None, "it never ran"
+
+
+def test_energy_is_marked_as_modelled_or_unknown() -> None:
+    found = scorer().energy_measurement(entry(), 1e-3)
+    assert found is not None
+    assert found.method is Method.MODELLED
+    assert scorer(power=None).energy_measurement(entry(), 1e-3) is None
+
+
+def test_a_better_accuracy_breaks_nothing() -> None:
+    assert scorer().broken_limit(entry(accuracy=0.99), entry(accuracy=0.9)) == ""
+
+
+def test_an_unknown_accuracy_breaks_nothing() -> None:
+    assert scorer().broken_limit(entry(), entry(accuracy=0.9)) == ""
+
+
+def test_limits_are_inclusive() -> None:
+    limits = Constraints(0.01, max_memory=4096, max_latency=1e-3)
+    at_limits = entry(latency=1e-3, peak_memory=4096.0)
+    assert Scorer(Objective.LATENCY, limits, WORK, POWER).broken_limit(at_limits, entry()) == ""

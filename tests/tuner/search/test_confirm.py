@@ -1,0 +1,137 @@
+"""The confirmation: what it accepts, what it rejects, and that nothing beats the truth."""
+
+from __future__ import annotations
+
+import pytest
+
+from db.records import Phase
+from db.store import Store
+from farm.errors import InfrastructureError
+from farm.measurement import Method, Metric, Outcome
+from tests.db.samples import RUN
+from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
+from tuner.request import Constraints
+from tuner.results import Verdict
+from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS
+from workers.jobs import Part
+
+
+def test_a_faster_candidate_is_confirmed(store: Store) -> None:
+    imagined = Imagined(store, ImaginedExecutor(), fakes(0.5))
+    _, confirmed = imagined.run()
+    assert confirmed.verdict is Verdict.IMPROVED
+    assert confirmed.ratio is not None
+    assert confirmed.ratio.value == pytest.approx(2.0, rel=0.01)
+    assert confirmed.ratio.low < 2.0 < confirmed.ratio.high
+    assert confirmed.gain == confirmed.ratio, "the objective is latency"
+    parts = [part for _, part in imagined.executor.trials]
+    assert parts == [Part.SEARCH, Part.SEARCH, Part.CONFIRMATION, Part.CONFIRMATION]
+
+
+def test_the_winner_has_its_distribution_and_modelled_energy(store: Store) -> None:
+    _, confirmed = Imagined(store, ImaginedExecutor(), fakes(0.5)).run()
+    stored = {m.metric: m for m in store.measurements(confirmed.winner.trial_id)}
+    assert Metric.LATENCY_P50 in stored
+    assert Metric.LATENCY_P90 in stored, "100 runs are enough for it"
+    assert Metric.LATENCY_P99 not in stored, "and too few for this"
+    assert stored[Metric.ENERGY].method is Method.MODELLED
+    assert stored[Metric.ENERGY].value == pytest.approx(5e-4, rel=0.02)
+    assert MIN_PAIRS <= len(stored[Metric.LATENCY].samples) <= MAX_PAIRS
+
+
+@pytest.mark.parametrize("milliseconds", [1.0, 1.1, 3.0])
+def test_the_baseline_wins_when_nothing_is_faster(store: Store, milliseconds: float) -> None:
+    _, confirmed = Imagined(store, ImaginedExecutor(), fakes(milliseconds)).run()
+    assert confirmed.verdict is Verdict.NO_GAIN
+    assert confirmed.winner is confirmed.baseline
+    assert confirmed.winner.candidate == BASELINE
+    assert confirmed.ratio is None
+    assert confirmed.winner.measurements[Metric.LATENCY].low is not None, "with its interval"
+
+
+def test_without_candidates_the_baseline_wins(store: Store) -> None:
+    _, confirmed = Imagined(store, ImaginedExecutor(), []).run()
+    assert confirmed.verdict is Verdict.NO_GAIN
+
+
+def test_what_breaks_the_limit_on_new_data_makes_way_for_the_next(store: Store) -> None:
+    fast, next_best = candidates = fakes(0.5, 0.7)
+    traits = {
+        BASELINE: Traits(1e-3, accuracy=0.95, confirmed=0.95),
+        fast: Traits(5e-4, accuracy=0.95, confirmed=0.90),
+        next_best: Traits(7e-4, accuracy=0.95, confirmed=0.94),
+    }
+    _, confirmed = Imagined(store, ImaginedExecutor(traits), candidates).run()
+    assert confirmed.winner.candidate == next_best
+    (rejected,) = store.trials(run=RUN.name, outcome=Outcome.REJECTED, phase=Phase.CONFIRM)
+    assert rejected.candidate_id == fast.id
+    assert rejected.message == (
+        "on the confirmation data, accuracy 0.9000 is 0.0500 below the baseline's 0.9500; "
+        "the limit is 0.01"
+    )
+
+
+def test_a_drop_of_exactly_the_limit_is_allowed(store: Store) -> None:
+    (candidate,) = fakes(0.5)
+    traits = {
+        BASELINE: Traits(accuracy=0.95, confirmed=0.95),
+        candidate: Traits(5e-4, accuracy=0.94, confirmed=0.94),
+    }
+    _, confirmed = Imagined(store, ImaginedExecutor(traits), [candidate]).run()
+    assert confirmed.verdict is Verdict.IMPROVED
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"fails_in_block": 15}, {"fails_in_block": 18}, {"fails_in_detail": True}]
+)
+def test_what_fails_in_the_confirmation_makes_way(store: Store, trouble: dict[str, int]) -> None:
+    fast, next_best = candidates = fakes(0.5, 0.7)
+    imagined = Imagined(store, ImaginedExecutor(), candidates)
+    found = imagined.search()
+    begun = imagined.executor.calls.count("block")
+    if "fails_in_block" in trouble:  # in the first block of the confirmation, or in its tenth
+        trouble = {"fails_in_block": begun + (trouble["fails_in_block"] - 15) * 3}
+    imagined.executor.traits[fast] = Traits(5e-4, **trouble)  # type: ignore[arg-type]
+    confirmed = imagined.confirm(found)
+    assert confirmed.winner.candidate == next_best
+    failed = imagined.journal.job(fast, Phase.CONFIRM).trial_id
+    assert store.trial(failed).outcome in (Outcome.OUT_OF_MEMORY, Outcome.RUN_ERROR)
+
+
+@pytest.mark.parametrize("trouble", [{"fails_in_block": 0}, {"fails_in_detail": True}])
+def test_a_baseline_that_fails_ends_it(store: Store, trouble: dict[str, int]) -> None:
+    imagined = Imagined(store, ImaginedExecutor(), fakes(0.5))
+    found = imagined.search()
+    imagined.executor.traits[BASELINE] = Traits(**trouble)  # type: ignore[arg-type]
+    with pytest.raises(InfrastructureError, match="baseline failed in the confirmation"):
+        imagined.confirm(found)
+
+
+def test_a_limit_that_the_baseline_breaks_is_a_reason_of_its_own(store: Store) -> None:
+    candidates = fakes(0.5, 1.2)
+    traits = {candidates[0]: Traits(5e-4, peak=90 << 20), candidates[1]: Traits(1.2e-3, 5 << 20)}
+    limits = Constraints(max_memory=8 << 20)
+    executor = ImaginedExecutor(traits)
+    _, confirmed = Imagined(store, executor, candidates, constraints=limits).run()
+    assert confirmed.verdict is Verdict.WITHIN_LIMITS
+    assert confirmed.winner.candidate == candidates[1], "slower, but it fits"
+    assert confirmed.ratio is not None
+    assert confirmed.ratio.value < 1
+
+
+def test_nothing_may_be_within_the_limits(store: Store) -> None:
+    limits = Constraints(max_latency=1e-4)
+    _, confirmed = Imagined(store, ImaginedExecutor(), fakes(0.5), constraints=limits).run()
+    assert confirmed.verdict is Verdict.NONE_WITHIN_LIMITS
+    assert confirmed.winner.candidate == BASELINE
+
+
+def test_every_pair_is_in_the_store(store: Store) -> None:
+    imagined = Imagined(store, ImaginedExecutor(), fakes(0.5))
+    _, confirmed = imagined.run()
+    ids = {confirmed.baseline.trial_id, confirmed.winner.trial_id}
+    blocks = store.blocks(RUN.name, DEVICE)
+    pairs = [b for b in blocks if {s.trial_id for s in b.samples} == ids]
+    assert len(pairs) == MAX_PAIRS
+    orders = {s.order for b in pairs for s in b.samples if s.trial_id == confirmed.winner.trial_id}
+    assert orders == {0, 1}, "in random order"

@@ -1,0 +1,107 @@
+"""The sampler: its flat encoding loses nothing, and it proposes what is new and possible."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.candidate import (
+    CalibrationMethod,
+    Candidate,
+    DynamicInt8,
+    Fake,
+    FloatType,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+)
+from farm.measurement import Outcome
+from tests.tuner.search.test_propose import SPACE, entry
+from tuner.search.sampler import decode, encode, sample
+from tuner.search.space import OPTIONAL_OPTIMIZERS, Space
+
+ENGINES = st.one_of(
+    st.builds(OpenVino, threads=st.integers(0, 8), pinning=st.booleans()),
+    st.builds(
+        OnnxRuntimeCpu,
+        threads=st.integers(0, 8),
+        spinning=st.booleans(),
+        memory_pattern=st.booleans(),
+        graph_level=st.sampled_from(GraphLevel),
+        saved_graph=st.booleans(),
+        disabled_optimizers=st.sampled_from([(), *((name,) for name in OPTIONAL_OPTIMIZERS)]),
+    ),
+)
+QUANTIZATIONS = st.one_of(
+    st.none(),
+    st.builds(
+        StaticInt8, per_channel=st.booleans(), calibration=st.sampled_from(CalibrationMethod)
+    ),
+    st.builds(DynamicInt8, per_channel=st.booleans()),
+    st.builds(
+        WeightOnlyInt4, block_size=st.sampled_from([16, 32, 64, 128]), accuracy_level=st.just(4)
+    ),
+)
+
+
+@st.composite
+def candidates(draw: st.DrawFn) -> Candidate:
+    engine = draw(ENGINES)
+    offered = list(FloatType) if isinstance(engine, OpenVino) else [FloatType.FLOAT32]
+    precision = Precision(draw(st.sampled_from(offered)), draw(QUANTIZATIONS))
+    return Candidate(engine, precision)
+
+
+@given(candidates())
+def test_decoding_undoes_encoding(candidate: Candidate) -> None:
+    flat = encode(candidate)
+    assert flat is not None
+    assert decode(flat) == candidate
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Candidate(Fake()),
+        Candidate(OpenVino(cpu_operators=True)),
+        Candidate(OnnxRuntimeCpu(disabled_optimizers=("A", "B"))),
+        Candidate(precision=Precision(quantization=StaticInt8(keep_float=("a",)))),
+        Candidate(precision=Precision(quantization=WeightOnlyInt4(accuracy_level=0))),
+        Candidate(precision=Precision(quantization=DynamicInt8(convolutions=True))),
+    ],
+)
+def test_what_lies_outside_is_not_encoded(candidate: Candidate) -> None:
+    assert encode(candidate) is None
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.integers(0, 12))
+def test_samples_are_new_possible_and_repeatable(seed: int, known: int) -> None:
+    history = [entry(SPACE.baseline(), 1.0)]
+    for i, candidate in enumerate(sample(SPACE, history, known, seed) if known else []):
+        history.append(entry(candidate, 0.5 + 0.01 * i, list(Outcome)[i % 3]))
+    found = sample(SPACE, history, 6, seed)
+    assert found == sample(SPACE, history, 6, seed)
+    assert len(set(found)) == len(found) == 6
+    assert not {e.candidate for e in history} & set(found)
+    assert all(SPACE.offers(c) for c in found)
+    assert {c.engine.kind for c in found} <= set(SPACE.engines)
+    assert all(c.engine.threads in (0, *SPACE.threads()) for c in found)
+
+
+def test_quantises_only_what_can_be_quantised() -> None:
+    space = Space(("onnxruntime-cpu",), 2, quantizable={"static-int8": (), "dynamic-int8": ("a",)})
+    kinds = {type(c.precision.quantization) for c in sample(space, [], 30, 1)}
+    assert kinds == {type(None), DynamicInt8}
+
+
+def test_other_seeds_sample_otherwise() -> None:
+    assert sample(SPACE, [], 6, 1) != sample(SPACE, [], 6, 2)
+
+
+def test_the_fake_engine_is_not_sampled() -> None:
+    assert sample(Space(("fake",), 2), [], 6, 0) == []

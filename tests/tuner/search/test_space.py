@@ -1,0 +1,155 @@
+"""Which choices exist."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    DynamicInt8,
+    Fake,
+    FloatType,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+)
+from farm.units import Bytes
+from tests.tuner.search.test_propose import SPACE
+from tuner.search.space import MOST_WEIGHTS, SMALL_MACS, Space, fitted, with_keep_float
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))]
+)
+def test_thread_counts(cores: int, threads: tuple[int, ...]) -> None:
+    assert Space(("onnxruntime-cpu",), cores).threads() == threads
+
+
+@given(st.integers(1, 300))
+def test_thread_counts_are_within_the_cores(cores: int) -> None:
+    threads = Space(("onnxruntime-cpu",), cores).threads()
+    assert threads == tuple(sorted(set(threads)))
+    assert threads[0] == 1
+    assert threads[-1] == cores
+
+
+def test_the_baseline_is_the_first_engine_with_its_defaults() -> None:
+    assert SPACE.baseline() == Candidate(OnnxRuntimeCpu())
+    assert Space(("openvino",), 2).baseline() == Candidate(OpenVino())
+
+
+def test_precisions_follow_what_can_be_quantised() -> None:
+    nothing = Space(("onnxruntime-cpu",), 2, quantizable={"static-int8": ()})
+    assert nothing.precisions(OnnxRuntimeCpu()) == ()
+    kinds = {type(p.quantization) for p in SPACE.precisions(OnnxRuntimeCpu())}
+    assert kinds == {StaticInt8, DynamicInt8, WeightOnlyInt4}
+    assert Precision(FloatType.BFLOAT16) in SPACE.precisions(OpenVino())
+    assert Precision(FloatType.BFLOAT16) not in SPACE.precisions(OnnxRuntimeCpu())
+
+
+@pytest.mark.parametrize("engine", SPACE.float_engines())
+def test_precisions_are_offered_and_not_plain(engine: OnnxRuntimeCpu | OpenVino) -> None:
+    for precision in SPACE.precisions(engine):
+        assert precision != Precision()
+        assert SPACE.offers(Candidate(engine, precision))
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntimeCpu(threads=1), OpenVino(threads=2)])
+@pytest.mark.parametrize("precision", [Precision(), *SPACE.precisions(OnnxRuntimeCpu())[:9]])
+def test_neighbours_differ_in_one_choice(
+    engine: OnnxRuntimeCpu | OpenVino, precision: Precision
+) -> None:
+    candidate = Candidate(engine, precision)
+    neighbours = SPACE.neighbours(candidate)
+    assert candidate not in neighbours
+    assert len(set(neighbours)) == len(neighbours)
+    for neighbour in neighbours:
+        changed = [
+            (part, f.name)
+            for part, ours, theirs in (
+                ("engine", candidate.engine, neighbour.engine),
+                ("quantisation", precision.quantization, neighbour.precision.quantization),
+            )
+            if ours is not None
+            for f in fields(ours)
+            if getattr(ours, f.name) != getattr(theirs, f.name)
+        ]
+        changed += ["float"] * (precision.float_type != neighbour.precision.float_type)
+        assert len(changed) == 1
+
+
+def test_a_fake_engine_has_no_neighbours() -> None:
+    assert SPACE.neighbours(Candidate(Fake())) == ()
+
+
+def test_kept_operators_are_sorted() -> None:
+    candidate = Candidate(precision=Precision(quantization=StaticInt8()))
+    kept = with_keep_float(candidate, ("b", "a")).precision.quantization
+    assert kept == StaticInt8(keep_float=("a", "b"))
+
+
+class TestPackages:
+    ENGINES = (CPackage(target="avx2"), CPackage(target="avx2", compiler="gcc"))
+    SPACE = replace(SPACE, engines=(*SPACE.engines, "cpackage"), packages=ENGINES)
+
+    def test_are_no_float_engines(self) -> None:
+        assert self.SPACE.float_engines() == SPACE.float_engines()
+        assert self.SPACE.baselines() == (SPACE.baseline(),)
+
+    def test_precisions_are_per_channel_or_float(self) -> None:
+        *int8, last = self.SPACE.precisions(self.ENGINES[0])
+        assert last == Precision()
+        assert [p.label() for p in int8] == [
+            "int8 per-channel min-max",
+            "int8 per-channel entropy",
+            "int8 per-channel percentile",
+        ]
+
+    def test_of_a_quantised_model_there_is_one_precision(self) -> None:
+        space = replace(self.SPACE, quantizable={})
+        assert space.package_precisions() == (Precision(),)
+
+    def test_neighbours_have_another_compiler_or_calibration(self) -> None:
+        int8 = Candidate(self.ENGINES[0], Precision(quantization=StaticInt8()))
+        space = replace(self.SPACE, rewritable=True)
+        labels = {near.label() for near in space.neighbours(int8)}
+        assert labels == {
+            "cpackage avx2 gcc int8 per-channel min-max",
+            "cpackage avx2 zig int8 per-channel entropy",
+            "cpackage avx2 zig int8 per-channel percentile",
+        }
+
+    def test_what_packages_do_not_offer(self) -> None:
+        engine = self.ENGINES[0]
+        for precision in (
+            Precision(FloatType.BFLOAT16),
+            Precision(quantization=DynamicInt8()),
+            Precision(quantization=StaticInt8(per_channel=False)),
+        ):
+            assert not self.SPACE.offers(Candidate(engine, precision))
+        assert not self.SPACE.offers(Candidate(engine, rewritten=True))
+
+    def test_of_large_models_wait_or_are_left_out(self) -> None:
+        small, none = fitted(self.SPACE, SMALL_MACS, Bytes(4 * MOST_WEIGHTS))
+        assert small.small
+        assert none == ()
+        assert not fitted(self.SPACE, SMALL_MACS + 1, Bytes(0))[0].small
+        space, notes = fitted(self.SPACE, 1, Bytes(4 * MOST_WEIGHTS + 4))
+        assert space.packages == ()
+        (note,) = notes
+        assert note == (
+            "Compiled packages were not tried: the model has 8.00 MiB of weights in int8, and C "
+            "with more than 8.00 MiB takes minutes to compile."
+        )
+
+    def test_of_a_model_that_came_quantised_have_no_choice(self) -> None:
+        space, (note,) = fitted(self.SPACE, 1, Bytes(0), quantised=True)
+        assert space.package_precisions() == (Precision(),)
+        assert note.startswith("The model came quantised, and packages keep its integers")

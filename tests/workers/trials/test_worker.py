@@ -1,0 +1,377 @@
+"""A worker with real models and engines: trials, blocks, details, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    FloatType,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+)
+from farm.errors import InfrastructureError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from tests import models
+from tests.openvino import require_openvino
+from tests.workers import samples
+from tests.workers.processes import children, small_disk, wait_until
+from tests.workers.samples import fake, job
+from workers.jobs import BlockJob, DetailJob, Limits, TrialReport
+from workers.trials.worker import Worker
+
+BASELINE = Candidate(OnnxRuntimeCpu())
+INT8 = Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=StaticInt8()))
+
+
+def by_metric(report: TrialReport) -> dict[Metric, Measurement]:
+    return {m.metric: m for m in report.measurements}
+
+
+class TestTrial:
+    def test_of_the_baseline(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        report = worker.run_trial(job(BASELINE))
+        assert report.outcome is Outcome.OK, report.message
+        found = by_metric(report)
+        assert found[Metric.ACCURACY].value == pytest.approx(1.0), "it is its own reference"
+        assert 0 < found[Metric.LATENCY].value < 0.1
+        assert len(found[Metric.LATENCY].samples) == 3
+        assert found[Metric.LOAD_TIME].value > 0
+        assert 0 < found[Metric.PEAK_MEMORY].value < 500e6
+        assert found[Metric.MODEL_SIZE].method is Method.PLANNED
+        assert report.assignment.keys() == {"CPUExecutionProvider"}
+        assert report.warmup is not None
+        assert report.warmup.values >= 3
+        assert report.worker_seconds >= report.child_seconds > 0
+
+    @pytest.mark.parametrize(
+        "candidate",
+        [
+            Candidate(OpenVino(threads=1)),
+            Candidate(OnnxRuntimeCpu(threads=1, spinning=False, memory_pattern=False)),
+            Candidate(OnnxRuntimeCpu(saved_graph=True, graph_level=GraphLevel.EXTENDED)),
+            INT8,
+            Candidate(OnnxRuntimeCpu(), Precision(quantization=DynamicInt8())),
+        ],
+        ids=lambda candidate: candidate.label(),
+    )
+    def test_of_a_convolutional_network(self, worker, candidate):
+        if isinstance(candidate.engine, OpenVino):
+            require_openvino()
+        worker.prepare(samples.workload(samples.named_conv_net()))
+        report = worker.run_trial(job(candidate))
+        assert report.outcome is Outcome.OK, report.message
+        assert by_metric(report)[Metric.ACCURACY].value > 0.5
+        assert report.artifact_key
+
+    def test_accuracy_is_against_labels_where_there_are_some(self, worker):
+        proto = samples.named_conv_net()
+        classes = samples.classes(proto)
+        labels = np.r_[(classes[:2] + 1) % 4, classes[2:]]
+        worker.prepare(samples.workload(proto, labels=labels))
+        report = worker.run_trial(job(BASELINE))
+        assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(4 / 6)
+        assert "accuracy metric: top1" in report.notes
+
+    def test_a_metric_of_the_users_that_fails_is_the_trials_message(
+        self, worker, tmp_path, monkeypatch
+    ):
+        (tmp_path / "picky.py").write_text("def score(*_):\n    raise ValueError('no way')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        given = samples.workload(models.mlp())
+        worker.prepare(replace(given, metric="picky:score"))
+        report = worker.run_trial(job(BASELINE))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert "picky:score" in report.message
+        assert "no way" in report.message
+
+    def test_a_compile_error_keeps_its_sentence(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        precision = Precision(FloatType.BFLOAT16)
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(), precision)))
+        assert report.outcome is Outcome.COMPILE_ERROR
+        assert report.message == (
+            "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use bfloat16 "
+            "with the openvino engine."
+        )
+        assert report.measurements == ()
+
+    def test_a_compile_error_does_not_end_the_compiler(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        worker.run_trial(job(Candidate(OnnxRuntimeCpu(), Precision(FloatType.BFLOAT16))))
+        (compiler,) = children()
+        worker.run_trial(job(INT8))
+        assert compiler in children()
+
+    @pytest.mark.parametrize(
+        ("fault", "outcome"),
+        [
+            ("crash", Outcome.RUN_ERROR),
+            ("error", Outcome.RUN_ERROR),
+            ("hang", Outcome.TIMEOUT),
+            ("out-of-memory", Outcome.OUT_OF_MEMORY),
+        ],
+    )
+    def test_a_fault_is_an_outcome_and_leaves_no_process(self, fake_worker, fault, outcome):
+        limits = Limits(load_seconds=0.5, memory_bytes=200 << 20)
+        report = fake_worker.run_trial(fake(limits=limits, fault=fault))
+        assert report.outcome is outcome
+        assert report.message
+        assert report.measurements == ()
+        assert not children()
+
+    def test_a_child_killed_from_outside_is_tried_again(self, fake_worker):
+        """The first child is killed while it hangs; so are the others."""
+        stop = threading.Event()
+
+        def kill_children() -> None:
+            while not stop.wait(0.2):
+                for pid in children():
+                    os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_children)
+        killer.start()
+        report = fake_worker.run_trial(fake(fault="hang"))
+        stop.set()
+        killer.join()
+        assert report.outcome is Outcome.INFRASTRUCTURE_ERROR
+        assert "killed from outside" in report.message
+
+    def test_a_trial_that_is_run_again_replaces_its_child(self, fake_worker):
+        fake_worker.run_trial(fake())
+        fake_worker.run_trial(fake())
+        assert len(children()) == 1
+
+    def test_without_a_reference_the_message_says_whose_fault_it_is(self, worker):
+        """A model that no engine runs: the index is out of range."""
+        require_openvino()
+        indices = {"far": np.array([99])}
+        node = onnx.helper.make_node("Gather", ["x", "far"], ["y"], name="pick", axis=1)
+        proto = models.build(
+            [node], [models.value("x", [1, 4])], [models.value("y", [1, 1])], indices
+        )
+        worker.prepare(samples.workload(proto))
+        report = worker.run_trial(job(Candidate(OpenVino())))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.message.startswith(
+            "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
+            "outputs: Non-zero status code returned while running Gather node."
+        )
+
+
+class TestArtifacts:
+    def test_candidates_that_differ_in_run_time_options_share_one(self, worker):
+        require_openvino()
+        worker.prepare(samples.workload(models.mlp()))
+        engines = (
+            OnnxRuntimeCpu(threads=1),
+            OnnxRuntimeCpu(threads=2, spinning=False),
+            OpenVino(),
+        )
+        keys = {
+            worker.run_trial(job(Candidate(e), f"t{i}")).artifact_key
+            for i, e in enumerate(engines)
+        }
+        assert len(keys) == 1
+
+    def test_it_is_compiled_once(self, make_worker):
+        first, second = make_worker(), make_worker()
+        first.prepare(samples.workload(models.mlp()))
+        second.prepare(samples.workload(models.mlp()))
+        report = first.run_trial(job(INT8))
+        first.close()
+        assert second.run_trial(job(INT8)).artifact_key == report.artifact_key
+        assert len(children()) == 1, "no compile child was needed"
+
+    def test_its_files_are_the_model_and_its_record(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        report = worker.run_trial(job(INT8))
+        files = worker.artifact_files(report.artifact_key)
+        assert len(files) == 2
+        graph = onnx.load_from_string(files["model.onnx"]).graph
+        assert any(node.op_type == "DequantizeLinear" for node in graph.node)
+
+    def test_one_that_is_not_there(self, worker):
+        with pytest.raises(InfrastructureError, match="Artifact abc is not in the cache"):
+            worker.artifact_files("abc")
+
+    def test_a_full_disk_is_no_fault_of_the_candidate(self, tmp_path):
+        large = models.mlp(width=4096)
+        with small_disk(tmp_path) as folder:
+            worker = Worker(samples.cpu_profile(), folder)
+            try:
+                worker.prepare(samples.workload(large))
+                with pytest.raises(InfrastructureError) as caught:
+                    worker.run_trial(job(BASELINE))
+                message = str(caught.value)
+                assert message.startswith("Compiling needs 2.0")
+                assert f" in {folder}, and its disk has " in message
+                assert message.endswith(" KiB left; make room there.")
+                with pytest.raises(InfrastructureError, match=r"cannot be written.*Make room"):
+                    worker.prepare(samples.workload(large, key="other"))
+            finally:
+                worker.close()
+            assert not list(folder.glob("*/.draft-*"))
+
+
+class TestOperators:
+    def test_quantizable_by_kind(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        found = worker.quantizable(job(BASELINE))
+        assert set(found["static-int8"]) >= {"first", "second"}
+        assert found["weight-only-int4"] == ("first", "second")
+
+    def test_the_fake_engine_has_none(self, fake_worker):
+        assert fake_worker.quantizable(fake()) == {}
+
+    def test_sensitivity_ranks_what_is_quantised(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        assert {"first", "second"} <= set(worker.rank_sensitivity(job(INT8)))
+
+    def test_a_compiler_that_was_killed_is_started_anew(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        found = worker.quantizable(job(BASELINE))
+        (compiler,) = children()
+        os.kill(compiler, signal.SIGKILL)
+        assert wait_until(lambda: not children())
+        assert worker.quantizable(job(BASELINE)) == found
+
+    def test_a_compiler_that_is_killed_at_work_is_asked_again(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        worker.quantizable(job(BASELINE))
+        (compiler,) = children()
+        os.kill(compiler, signal.SIGSTOP)
+        threading.Timer(0.3, os.kill, (compiler, signal.SIGKILL)).start()
+        assert worker.quantizable(job(BASELINE))["static-int8"]
+
+
+class TestBlock:
+    def test_every_member_has_a_sample_in_the_order_of_the_job(self, fake_worker):
+        jobs = [fake(f"t{i}", seconds=(i + 1) * 1e-3) for i in range(3)]
+        for member in jobs:
+            fake_worker.run_trial(member)
+        report = fake_worker.run_block(BlockJob((jobs[2], jobs[0], jobs[1])))
+        assert list(report.samples) == ["t2", "t0", "t1"]
+        assert not report.failures
+        assert report.samples["t2"].seconds == pytest.approx(3e-3, rel=0.1)
+        assert report.samples["t2"].loops * report.samples["t2"].seconds >= 0.009
+        assert set(report.peaks) == set(report.samples)
+        assert report.sentinel_seconds > 0
+
+    def test_members_that_have_no_child_are_loaded(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        report = worker.run_block(BlockJob((job(BASELINE, "a"), job(INT8, "b"))))
+        assert report.samples.keys() == {"a", "b"}
+
+    def test_a_restart_begins_with_fresh_processes(self, fake_worker):
+        member = fake()
+        fake_worker.run_block(BlockJob((member,)))
+        before = children()
+        fake_worker.run_block(BlockJob((member,)))
+        assert children() == before
+        fake_worker.run_block(BlockJob((member,), restart=True))
+        after = children()
+        assert len(after) == len(before)
+        assert len(after & before) == 1, "the sentinel stays, the member is new"
+
+    @pytest.mark.parametrize("fault", ["crash", "wrong-engine"])
+    def test_a_member_that_fails_does_not_take_the_others_with_it(self, fake_worker, fault):
+        bad = fake("bad", fault=fault)
+        report = fake_worker.run_block(BlockJob((fake("a"), bad, fake("b"))))
+        assert report.samples.keys() == report.peaks.keys() == {"a", "b"}
+        assert report.failures["bad"].outcome is Outcome.RUN_ERROR
+        assert report.failures["bad"].message
+
+    def test_a_candidate_that_does_not_compile_fails_as_such(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        bfloat = job(Candidate(OnnxRuntimeCpu(), Precision(FloatType.BFLOAT16)), "bad")
+        report = worker.run_block(BlockJob((bfloat, job(BASELINE, "good"))))
+        assert report.failures["bad"].outcome is Outcome.COMPILE_ERROR
+        assert report.samples.keys() == {"good"}
+
+    def test_a_member_killed_between_blocks_is_loaded_again(self, fake_worker):
+        jobs = (fake("a"), fake("b"))
+        fake_worker.run_block(BlockJob(jobs))
+        for pid in children():  # the sentinel as well
+            os.kill(pid, signal.SIGKILL)
+        report = fake_worker.run_block(BlockJob(jobs))
+        assert report.samples.keys() == {"a", "b"}
+        assert not report.failures
+
+
+class TestDetail:
+    def test_distribution_and_throughput(self, worker):
+        worker.prepare(samples.workload(models.mlp()))
+        measured = worker.run_detail(DetailJob(job(BASELINE), single_runs=50, seconds=0.5))
+        found = {m.metric: m for m in measured}
+        singles = found[Metric.LATENCY_P50].samples
+        assert 0 < len(singles) <= 50
+        assert found[Metric.LATENCY_P50].value == pytest.approx(np.median(singles))
+        assert found[Metric.THROUGHPUT].value > 1
+        has_rapl = Path("/sys/class/powercap/intel-rapl:0/energy_uj").exists()
+        assert (Metric.ENERGY in found) <= has_rapl
+
+
+class TestSlowModels:
+    """Deadlines come from the limits and from how slow the artifact itself is."""
+
+    def test_runs_longer_than_a_sample_are_measured(self, worker):
+        limits = Limits(evaluate_seconds=60, measure_seconds=0.2)
+        worker.prepare(samples.workload(samples.slow_net(), count=1))
+        slow = job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits)
+        report = worker.run_trial(slow)
+        assert report.outcome is Outcome.OK, report.message
+        assert by_metric(report)[Metric.LATENCY].value > 0.01, "else this test shows nothing"
+        assert worker.run_block(BlockJob((slow,))).samples["t"].loops == 1
+
+    def test_what_is_too_slow_to_be_checked_is_a_timeout(self, worker):
+        worker.prepare(samples.workload(samples.slow_net()))
+        limits = Limits(evaluate_seconds=0.1)
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits))
+        assert report.outcome is Outcome.TIMEOUT
+        assert "'evaluate' within 0.1 s" in report.message
+
+    def test_a_loaded_child_that_stops_answering_ends_soon(self, fake_worker):
+        member = fake(limits=Limits(measure_seconds=0.5))
+        fake_worker.run_trial(member)
+        (pid,) = children()
+        os.kill(pid, signal.SIGSTOP)
+        report = fake_worker.run_block(BlockJob((member,)))
+        assert report.failures["t"].outcome is Outcome.TIMEOUT
+        assert not psutil.pid_exists(pid)
+
+
+class TestEnd:
+    def test_release_ends_the_children_of_these_trials_only(self, fake_worker):
+        for name in ("a", "b"):
+            fake_worker.run_trial(fake(name))
+        assert len(children()) == 2
+        fake_worker.release(["a", "unknown"])
+        assert len(children()) == 1
+        fake_worker.release(["b"])
+        assert not children()
+
+    def test_close_leaves_no_process_and_no_file(self, worker, tmp_path, monkeypatch):
+        worker.prepare(samples.workload(models.mlp()))
+        worker.run_trial(job(INT8))
+        worker.run_block(BlockJob((job(INT8),)))
+        assert len(children()) == 3, "trial, compiler and sentinel"
+        scratch = set(Path(tempfile.gettempdir()).glob("farm-worker-*"))
+        worker.close()
+        assert not children()
+        assert len(scratch - set(Path(tempfile.gettempdir()).glob("farm-worker-*"))) == 1

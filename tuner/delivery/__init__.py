@@ -1,0 +1,1 @@
+"""What leaves the farm: winners written to their folders, and delivered packages verified."""

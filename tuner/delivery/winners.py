@@ -1,0 +1,173 @@
+"""Where winners go: checked before a run begins, written when it has found one."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from db.store import Store
+from farm.candidate import Candidate
+from farm.codegen.package.compiled import (
+    PACKAGE_FILE,
+    CompiledPackage,
+    manifest_of,
+    parse_compiled,
+    precision_of,
+)
+from farm.codegen.package.manifest import Manifest, PackageAccuracy
+from farm.codegen.package.write import FEWEST_VECTORS
+from farm.delivery import write_delivery, write_files
+from farm.engines import session_spec
+from farm.errors import CompileError, InfrastructureError, OptionError
+from farm.measurement import Method, Metric
+from tuner.results import DeviceResult
+from tuner.runs.history import Entry
+from tuner.runs.start import Checked, OpenRun
+from workers.executor import Executor
+from workers.jobs import TrialJob
+from workers.trials.process import ChildError
+
+_MARK = "provenance.json"  # every delivery has it
+
+
+def output_folder(opened: OpenRun) -> Path:
+    """The folder of a run's winners, one subfolder per device."""
+    return Path(opened.request.output or Path("runs") / opened.name)
+
+
+def check_output(checked: Checked) -> None:
+    """Raise OptionError where winners could not be written or would replace something else."""
+    folder = Path(checked.request.output or "runs")
+    devices = [p.name for p in checked.profiles if checked.request.output and not p.is_fake]
+    absolute = folder.absolute()
+    place = next(p for p in (absolute, *absolute.parents) if p.exists())
+    if not place.is_dir():
+        raise OptionError(
+            f"The winners cannot be written to {folder}, because {place} is a file. Give another "
+            "--output."
+        )
+    try:
+        tempfile.TemporaryDirectory(prefix=".farm-", dir=place).cleanup()
+    except OSError as error:
+        raise OptionError(
+            f"The winners cannot be written to {folder}, because {place} is not writable "
+            f"({error.strerror}). Give another --output."
+        ) from None
+    for target in (absolute / device for device in devices):
+        if target.exists() and not ((target / _MARK).is_file() or _is_empty(target)):
+            raise OptionError(
+                f"{target} is in the way of a winner, and no earlier winner: it would be "
+                "replaced. Move it, or give another --output."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a winner comes from."""
+
+    store: Store
+    opened: OpenRun
+    result: DeviceResult
+    winner: Candidate
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes."""
+        return output_folder(self.opened) / self.result.device
+
+    def text(self) -> str:
+        """The content of ``provenance.json``."""
+        return json.dumps(_provenance(self), indent=2, sort_keys=True) + "\n"
+
+
+def deliver(provenance: Provenance, model: bytes) -> Path:
+    """Write the winner of a device; its folder.
+
+    model: the winner's ONNX bytes.
+
+    Raises OptionError: the folder cannot be written, the disk is full.
+    """
+    inputs = provenance.opened.subject.model.inputs
+    session = session_spec(provenance.winner)
+    with _writing(provenance) as folder:
+        write_delivery(folder, model, session, inputs, provenance.text())
+    return folder
+
+
+def deliver_package(
+    provenance: Provenance, executor: Executor, job: TrialJob, winner: Entry
+) -> Path:
+    """Write the winner of a device that is a compiled package; its folder.
+
+    job: of the winner. Raises OptionError: the folder cannot be written, the disk is full.
+    Raises InfrastructureError: the package cannot be completed.
+    """
+    device = provenance.result.device
+    record = executor.artifact_files(device, winner.artifact_key)[PACKAGE_FILE]
+    manifest = _manifest(provenance, parse_compiled(record), winner)
+    try:
+        files = executor.complete_package(device, job, manifest)
+    except (ChildError, CompileError) as error:
+        raise InfrastructureError(f"the winner cannot be packaged: {error}") from None
+    with _writing(provenance) as folder:
+        write_files(folder, {**files, _MARK: provenance.text().encode()})
+    return folder
+
+
+@contextmanager
+def _writing(provenance: Provenance) -> Iterator[Path]:
+    folder = provenance.folder
+    try:
+        yield folder
+    except OSError as error:
+        raise OptionError(
+            f"The winner cannot be written to {folder}: {error.strerror}. Make room or choose "
+            f"another --output, and go on with: farm tune --resume {provenance.opened.name}"
+        ) from None
+
+
+def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) -> Manifest:
+    subject, accuracy = provenance.opened.subject, provenance.result.accuracy
+    packets = winner.measurements.get(Metric.PACKETS)
+    counted = packets is not None and packets.method is Method.EMULATED
+    return manifest_of(
+        compiled,
+        model_sha256=subject.model.sha256,
+        profile=provenance.result.device,
+        precision=precision_of(subject.model.proto, winner.candidate.precision.label()),
+        packets=int(packets.value) if packets is not None and counted else None,
+        accuracy=None
+        if accuracy is None or not accuracy.on_real_data
+        else PackageAccuracy(
+            accuracy.metric, accuracy.winner, accuracy.original, accuracy.samples
+        ),
+        vectors=FEWEST_VECTORS,
+    )
+
+
+def _is_empty(target: Path) -> bool:
+    return target.is_dir() and not any(target.iterdir())
+
+
+def _provenance(provenance: Provenance) -> Mapping[str, object]:
+    store, opened, result = provenance.store, provenance.opened, provenance.result
+    assert result.winner is not None
+    trial = store.trial(result.winner.trial_id)
+    return {
+        "run": opened.name,
+        "trial": trial.id,
+        "seed": opened.run.seed,
+        "request": json.loads(opened.run.request),
+        "model_sha256": opened.subject.model.sha256,
+        "device": result.device,
+        "candidate": json.loads(store.candidate(provenance.winner.id).json),
+        "verdict": str(result.verdict),
+        "ratio": asdict(result.ratio) if result.ratio else None,
+        "trial_details": json.loads(trial.details),
+        "machine": asdict(store.machine(trial.machine_id)),
+        "software": json.loads(store.software(trial.software_id).versions),
+    }

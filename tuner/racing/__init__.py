@@ -1,0 +1,1 @@
+"""Races: candidates measured in interleaved blocks, compared by paired statistics."""

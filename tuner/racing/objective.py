@@ -1,0 +1,94 @@
+"""What is minimised, as one number per candidate and block; and the limits a winner must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.records import BlockSample
+from farm.device import PowerFigures
+from farm.energy import Work, counted_energy, modelled_energy
+from farm.measurement import Measurement, Method, Metric
+from farm.units import Seconds, format_bytes, format_joules, format_seconds
+from tuner.request import Constraints, Objective
+from tuner.runs.history import Entry
+
+_ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """Scores candidates on one device.
+
+    power: the profile's figures; without them energy is unknown and cannot be the objective.
+    """
+
+    objective: Objective
+    constraints: Constraints
+    work: Work
+    power: PowerFigures | None
+
+    def energy(self, entry: Entry, seconds: float) -> float | None:
+        """Modelled joules of one run."""
+        if self.power is None:
+            return None
+        packets = entry.value(Metric.PACKETS)
+        if packets is not None:
+            vector = entry.value(Metric.VECTOR_INSTRUCTIONS) or 0.0
+            return counted_energy(self.power, packets, vector, Seconds(seconds))
+        return modelled_energy(self.power, self.work, entry.candidate, Seconds(seconds))
+
+    def of_sample(self, entry: Entry, sample: BlockSample) -> float:
+        """The objective in one block: seconds, bytes (at least one page) or joules."""
+        match self.objective:
+            case Objective.LATENCY:
+                return sample.seconds
+            case Objective.MEMORY:
+                return max(4096.0, float(sample.peak_bytes or 0))
+            case Objective.ENERGY:
+                return self.energy(entry, sample.seconds) or sample.seconds
+
+    def quick(self, entry: Entry) -> float | None:
+        """The objective by the trial's first, quick measurements."""
+        seconds, peak = entry.value(Metric.LATENCY), entry.value(Metric.PEAK_MEMORY)
+        if seconds is None:
+            return None
+        sample = BlockSample(entry.trial_id, seconds, 0.0, 1, 0, int(peak or 0))
+        return self.of_sample(entry, sample)
+
+    def energy_measurement(self, entry: Entry, seconds: float) -> Measurement | None:
+        """Modelled energy as a measurement, marked as such."""
+        joules = self.energy(entry, seconds)
+        return None if joules is None else Measurement(Metric.ENERGY, joules, Method.MODELLED)
+
+    def broken_limit(self, entry: Entry, original: Entry) -> str:
+        """Which limit an entry breaks, as a sentence; empty if it holds them all.
+
+        original: the model as the user gave it: the baseline, or what does not fit the device.
+        """
+        limits = self.constraints
+        accuracy, reference = entry.value(Metric.ACCURACY), original.value(Metric.ACCURACY)
+        if accuracy is not None and reference is not None:
+            drop = reference - accuracy
+            if drop > limits.max_accuracy_drop + _ROUNDING:
+                return (
+                    f"accuracy {accuracy:.4f} is {drop:.4f} below the baseline's "
+                    f"{reference:.4f}; the limit is {limits.max_accuracy_drop:g}"
+                )
+        return self._broken_resource(entry)
+
+    def _broken_resource(self, entry: Entry) -> str:
+        limits = self.constraints
+        peak, seconds = entry.value(Metric.PEAK_MEMORY), entry.value(Metric.LATENCY)
+        if limits.max_memory is not None and peak is not None and peak > limits.max_memory:
+            limit = format_bytes(limits.max_memory)
+            return f"peak memory {format_bytes(peak)} is above the limit of {limit}"
+        if seconds is None:
+            return ""
+        if limits.max_latency is not None and seconds > limits.max_latency:
+            limit = format_seconds(limits.max_latency)
+            return f"latency {format_seconds(seconds)} is above the limit of {limit}"
+        joules = self.energy(entry, seconds)
+        if limits.max_energy is not None and joules is not None and joules > limits.max_energy:
+            limit = format_joules(limits.max_energy)
+            return f"modelled energy {format_joules(joules)} is above the limit of {limit}"
+        return ""

@@ -1,0 +1,199 @@
+"""Runs a race between entries, block by block, through the journal."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from db.records import Block
+from db.records import BlockSample as Sample
+from farm.measurement import Measurement, Method, Metric
+from tuner.racing.objective import Scorer
+from tuner.racing.race import Race, RaceRules
+from tuner.racing.statistics import median_interval
+from tuner.request import Objective
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal
+from workers.jobs import BlockJob, TrialJob
+
+RESTART_EVERY = 4
+"""Blocks that share child processes, at least: one process is one sample of memory layout."""
+_RESTART_AT_MOST_EVERY = 12
+_DISTURBED_AT_LEAST = 8
+
+
+class RaceTrack:
+    """Runs the races of one device.
+
+    A resumed run goes on with the races that were begun: each is found again by who took part,
+    because what it does besides may differ from the first time.
+    """
+
+    def __init__(self, journal: Journal, scorer: Scorer, budget: Budget, seed: int) -> None:
+        self._journal = journal
+        self._scorer = scorer
+        self._budget = budget
+        self._seed = seed
+        self._begun = journal.begun_races()
+        self._next = max(self._begun, default=-1) + 1
+        self._seconds: dict[bool, list[float]] = {True: [], False: []}
+        self.disturbed = 0
+        self.tolerated = 0
+
+    def has_begun(self, entries: Sequence[Entry]) -> bool:
+        """Whether an earlier invocation of the run began the race of these entries."""
+        return self._find({entry.trial_id for entry in entries}) is not None
+
+    def race(
+        self,
+        entries: Sequence[Entry],
+        jobs: Sequence[TrialJob],
+        rules: RaceRules,
+        protect: Entry,
+        may_continue: Callable[[], bool],
+    ) -> Race:
+        """Race until it is decided or may not continue. Members that fail lose their ok."""
+        by_id = {entry.trial_id: entry for entry in entries}
+        number = self._claim(by_id)
+        job_of = {job.trial_id: job for job in jobs}
+        race = Race(list(by_id), rules, frozenset({protect.trial_id}))
+        blocks = self._replayed(race, number, by_id)
+        while race.finished is None and may_continue():
+            order = self._order(race.live, number, len(blocks))
+            restart = len(blocks) > 0 and len(blocks) % self._restart_every() == 0
+            job = BlockJob(tuple(job_of[i] for i in order), restart)
+            blocks.append(self._run_block(number, blocks, job))
+            self._take(race, blocks[-1], by_id)
+        self._note_latencies(by_id, blocks)
+        return race
+
+    def rounds(
+        self,
+        entries: Sequence[Entry],
+        jobs: Sequence[TrialJob],
+        wanted: Callable[[int, float], bool],
+    ) -> Iterator[Mapping[str, Sample]]:
+        """Kept blocks of all entries, each block in fresh processes, while more are ``wanted``.
+
+        wanted: asked with the number of blocks so far and the seconds that the last one took.
+        Yields samples by trial id. Ends early when an entry fails; that entry loses its ok.
+        """
+        by_id = {entry.trial_id: entry for entry in entries}
+        number = self._claim(by_id)
+        job_of = {job.trial_id: job for job in jobs}
+        recorded = deque(self._journal.recorded_blocks(number))
+        blocks: list[Block] = []
+        kept = 0
+        while recorded or wanted(kept, self._last_restart_seconds()):
+            if recorded:
+                block = recorded.popleft()
+            else:
+                order = self._order(list(by_id), number, len(blocks))
+                job = BlockJob(tuple(job_of[i] for i in order), restart=True)
+                block = self._run_block(number, blocks, job)
+            blocks.append(block)
+            self._count(block)
+            measured = {sample.trial_id: sample for sample in block.samples}
+            if len(measured) < len(by_id):
+                for trial_id in by_id.keys() - measured.keys():
+                    self._journal.refresh(by_id[trial_id])
+                break
+            if block.kept:
+                kept += 1
+                yield measured
+        self._note_latencies(by_id, blocks)
+
+    def _claim(self, entrants: Collection[str]) -> int:
+        """The number of a race: the one that was begun, which is used once, or a new one."""
+        number = self._find(entrants)
+        if number is not None:
+            del self._begun[number]
+            return number
+        self._next += 1
+        return self._next - 1
+
+    def _find(self, entrants: Collection[str]) -> int | None:
+        """The first race begun in which all of them ran; some that ran too may have failed."""
+        return next((n for n, ids in self._begun.items() if ids.issuperset(entrants)), None)
+
+    def _run_block(self, number: int, blocks: Sequence[Block], job: BlockJob) -> Block:
+        tolerant, started = self._must_keep(blocks), time.monotonic()
+        block = self._journal.run_block(number, len(blocks), job, tolerant=tolerant)
+        self._seconds[job.restart].append(time.monotonic() - started)
+        return block
+
+    def _last_restart_seconds(self) -> float:
+        return self._seconds[True][-1] if self._seconds[True] else 0.0
+
+    def _restart_every(self) -> int:
+        """Blocks between restarts: so many that restarting takes at most half of the time.
+
+        Peak memory is one value per process, so there every block needs new ones.
+        """
+        if self._scorer.objective is Objective.MEMORY:
+            return 1
+        if not (self._seconds[True] and self._seconds[False]):
+            return RESTART_EVERY
+        block = float(np.median(self._seconds[False]))
+        blocks = int(self._seconds[True][-1] / block)
+        return min(max(RESTART_EVERY, blocks), _RESTART_AT_MOST_EVERY)
+
+    def _replayed(self, race: Race, number: int, by_id: dict[str, Entry]) -> list[Block]:
+        """Feed the race what an interrupted invocation of this run measured."""
+        blocks = list(self._journal.recorded_blocks(number))
+        for block in blocks:
+            if race.finished is None:
+                self._take(race, block, by_id)
+        return blocks
+
+    def _take(self, race: Race, block: Block, by_id: dict[str, Entry]) -> None:
+        measured = {sample.trial_id: sample for sample in block.samples}
+        for trial_id in [i for i in race.live if i not in measured]:
+            self._journal.refresh(by_id[trial_id])
+            race.withdraw(trial_id)
+        self._count(block)
+        if block.kept and set(measured) >= set(race.live) and race.finished is None:
+            score = self._scorer.of_sample
+            race.record({i: score(by_id[i], measured[i]) for i in race.live})
+
+    def _count(self, block: Block) -> None:
+        if block.reason:
+            self.tolerated += block.kept
+            self.disturbed += not block.kept
+
+    def _order(self, live: Sequence[str], number: int, index: int) -> list[str]:
+        rng = np.random.default_rng([self._seed, number, index])
+        return [str(name) for name in rng.permutation(list(live))]
+
+    def _must_keep(self, blocks: Sequence[Block]) -> bool:
+        """A machine that is never quiet would stop the run: from then on all blocks are kept."""
+        discarded = sum(not block.kept for block in blocks)
+        too_often = discarded >= max(_DISTURBED_AT_LEAST, len(blocks) - discarded)
+        return too_often or self._budget.left == 0.0
+
+    def _note_latencies(self, by_id: dict[str, Entry], blocks: Sequence[Block]) -> None:
+        """Replace the quick latency of each entry by the median over its blocks."""
+        for trial_id, entry in by_id.items():
+            values = [
+                s.seconds for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id
+            ]
+            if entry.ok and values:
+                method = entry.measurements[Metric.LATENCY].method
+                self._journal.amend(entry, [latency_measurement(values, method)])
+
+
+def latency_measurement(seconds: Sequence[float], method: Method = Method.MEASURED) -> Measurement:
+    """Median latency over blocks, with its distribution-free interval where there are enough."""
+    interval = median_interval(np.asarray(seconds))
+    return Measurement(
+        Metric.LATENCY,
+        float(np.median(seconds)),
+        method,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        tuple(seconds),
+    )

@@ -1,0 +1,225 @@
+"""Between the executor and the store: nothing is run twice, and nothing that ran is lost.
+
+One journal belongs to one device in one run. It hands jobs to the executor and commits what comes
+back, trial by trial and block by block; what the store already has from an earlier invocation of
+the run is returned from there instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from db.records import (
+    Artifact,
+    Block,
+    BlockSample,
+    CandidateRecord,
+    Phase,
+    Trial,
+    content_id,
+)
+from db.store import Store
+from farm.candidate import Candidate, PackageEngine
+from farm.errors import NotInStore
+from farm.measurement import Measurement, Metric, Outcome
+from tuner.runs.history import Entry, of_trials
+from workers.executor import Executor
+from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
+
+_PARTS = {
+    Phase.SEARCH: Part.SEARCH,
+    Phase.CONFIRM: Part.CONFIRMATION,
+    Phase.BENCH: Part.CONFIRMATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose trials these are. machine_id, software_id: of the worker, in the store already."""
+
+    run: str
+    device: str
+    model_sha256: str
+    workload_key: str
+    machine_id: str
+    software_id: str
+    limits: Limits
+
+
+class Journal:
+    """Runs trials and blocks of one device in one run, each at most once."""
+
+    def __init__(self, store: Store, executor: Executor, scope: Scope) -> None:
+        self._store = store
+        self._executor = executor
+        self.scope = scope
+
+    def job(self, candidate: Candidate, phase: Phase) -> TrialJob:
+        """The trial of a candidate in a phase; its id is the same whenever the run is resumed."""
+        scope = self.scope
+        trial_id = content_id(scope.run, scope.device, candidate.id, str(phase))
+        return TrialJob(trial_id, scope.workload_key, candidate, _PARTS[phase], scope.limits)
+
+    def run_trials(self, candidates: Sequence[Candidate], phase: Phase) -> Iterator[Entry]:
+        """What became of each candidate: from the store if it has it, else by running it."""
+        jobs = {job.trial_id: job for job in (self.job(c, phase) for c in candidates)}
+        known = {trial_id: self._known(job) for trial_id, job in jobs.items()}
+        yield from (entry for entry in known.values() if entry is not None)
+        open_jobs = [job for trial_id, job in jobs.items() if known[trial_id] is None]
+        leased = self._leased(open_jobs, phase)
+        for report in self._executor.run_trials(self.scope.device, leased):
+            candidate = jobs[report.trial_id].candidate
+            self._commit(report, candidate)
+            yield Entry(
+                report.trial_id,
+                candidate,
+                report.outcome,
+                report.message,
+                report.artifact_key,
+                of_trials(report.measurements),
+            )
+
+    def count_trials(self, phase: Phase) -> int:
+        """How many trials of a phase were ever begun."""
+        scope = self.scope
+        return len(self._store.trials(run=scope.run, device=scope.device, phase=phase))
+
+    def phase_of(self, entry: Entry) -> Phase:
+        """The phase that an entry's trial belongs to."""
+        return self._store.trial(entry.trial_id).phase
+
+    def begun_races(self) -> dict[int, frozenset[str]]:
+        """Numbers of the races that were ever begun, with the trials of their first blocks."""
+        scope = self.scope
+        return {
+            block.race: frozenset(sample.trial_id for sample in block.samples)
+            for block in self._store.blocks(scope.run, scope.device)
+            if block.index == 0
+        }
+
+    def recorded_blocks(self, race: int) -> Iterator[Block]:
+        """The blocks of a race that an earlier invocation of the run measured, in order."""
+        scope = self.scope
+        yield from self._store.blocks(scope.run, scope.device, race)
+
+    def run_block(self, race: int, index: int, job: BlockJob, *, tolerant: bool) -> Block:
+        """Run one block and commit it, with the failures of its members.
+
+        tolerant: keep the block even if the machine was disturbed, because it always is.
+        """
+        report = self._executor.run_block(self.scope.device, job)
+        block = self._block(race, index, job, report, tolerant=tolerant)
+        # Failures first: a killed run never has a block whose missing members look healthy.
+        for trial_id, failure in report.failures.items():
+            self._store.amend_trial(trial_id, outcome=failure.outcome, message=failure.message)
+        self._store.add_block(block)
+        return block
+
+    def refresh(self, entry: Entry) -> None:
+        """Take over the outcome that the store has for an entry's trial."""
+        trial = self._store.trial(entry.trial_id)
+        entry.outcome, entry.message = trial.outcome or Outcome.INFRASTRUCTURE_ERROR, trial.message
+
+    def fail(self, entry: Entry, outcome: Outcome, message: str) -> None:
+        """Note that an ok trial failed later, outside a block."""
+        self._store.amend_trial(entry.trial_id, outcome=outcome, message=message)
+        entry.outcome, entry.message = outcome, message
+
+    def reject(self, entry: Entry, message: str) -> None:
+        """Note that an ok trial broke a limit."""
+        self.fail(entry, Outcome.REJECTED, message)
+
+    def amend(self, entry: Entry, measurements: Iterable[Measurement]) -> None:
+        """Add measurements to a trial, in the store and in the entry."""
+        new = of_trials(measurements)
+        self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()))
+        entry.measurements = {**entry.measurements, **new}
+
+    def _known(self, job: TrialJob) -> Entry | None:
+        """A trial that has a final outcome in the store."""
+        try:
+            found = self._store.trial(job.trial_id)
+        except NotInStore:
+            return None
+        if found.outcome is None or found.outcome is Outcome.INFRASTRUCTURE_ERROR:
+            return None
+        return Entry(
+            found.id,
+            job.candidate,
+            found.outcome,
+            found.message,
+            found.artifact_key or "",
+            of_trials(self._store.measurements(found.id)),
+        )
+
+    def _leased(self, jobs: Iterable[TrialJob], phase: Phase) -> Iterator[TrialJob]:
+        """Note each job as pending just before it goes to a worker."""
+        scope = self.scope
+        for job in jobs:
+            self._store.add_candidate(CandidateRecord.of(job.candidate))
+            self._store.lease_trial(
+                Trial(
+                    job.trial_id,
+                    scope.run,
+                    scope.device,
+                    job.candidate.id,
+                    phase,
+                    scope.machine_id,
+                    scope.software_id,
+                )
+            )
+            yield job
+
+    def _commit(self, report: TrialReport, candidate: Candidate) -> None:
+        if report.artifact_key:
+            size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
+            kind = "package" if isinstance(candidate.engine, PackageEngine) else "onnx"
+            self._store.add_artifact(
+                Artifact(report.artifact_key, self.scope.model_sha256, kind, int(size))
+            )
+        details = {
+            "assignment": report.assignment,
+            "warmup": asdict(report.warmup) if report.warmup else None,
+            "notes": report.notes,
+            "worker_seconds": report.worker_seconds,
+            "child_seconds": report.child_seconds,
+        }
+        self._store.commit_trial(
+            report.trial_id,
+            report.outcome,
+            report.message,
+            report.measurements,
+            report.artifact_key or None,
+            json.dumps(details, sort_keys=True),
+        )
+
+    def _block(
+        self, race: int, index: int, job: BlockJob, report: BlockReport, *, tolerant: bool
+    ) -> Block:
+        order = {member.trial_id: i for i, member in enumerate(job.members)}
+        samples = tuple(
+            BlockSample(
+                trial_id,
+                s.seconds,
+                s.cpu_seconds,
+                s.loops,
+                order[trial_id],
+                report.peaks.get(trial_id),
+            )
+            for trial_id, s in report.samples.items()
+        )
+        failures = "; ".join(sorted(f.message for f in report.failures.values()))
+        return Block(
+            self.scope.run,
+            self.scope.device,
+            race,
+            index,
+            datetime.fromtimestamp(report.started_at, UTC),
+            kept=not failures and (tolerant or not report.disturbed),
+            samples=samples,
+            reason=failures or report.disturbed,
+            sentinel_seconds=report.sentinel_seconds,
+        )

@@ -1,0 +1,266 @@
+"""Runs in the store: checking what is asked for, starting a run or going on with one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import TypeAdapter
+
+from db import records
+from db.reader import StoreReader
+from db.records import Run, RunKind, Software, utc_now
+from db.store import Store
+from farm.device import Availability, DeviceProfile, select_profiles
+from farm.errors import NotInStore, OptionError
+from tuner.request import Objective, TuneRequest
+from tuner.runs.journal import Journal, Scope
+from tuner.runs.subject import Subject, load_subject
+from workers.discovery import device_availability
+from workers.executor import Executor
+from workers.fingerprint import fingerprint, software_versions
+from workers.jobs import DeviceFacts, Limits
+
+_LEAST_DEADLINE = 30.0
+_MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request in which nothing is wrong, with its model and data loaded; nothing is written."""
+
+    request: TuneRequest
+    subject: Subject
+    profiles: tuple[DeviceProfile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is in the store, with what it is about."""
+
+    run: Run
+    checked: Checked
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+    @property
+    def request(self) -> TuneRequest:
+        """What was asked for."""
+        return self.checked.request
+
+    @property
+    def subject(self) -> Subject:
+        """The model with its data."""
+        return self.checked.subject
+
+    @property
+    def profiles(self) -> tuple[DeviceProfile, ...]:
+        """The devices, those that are not there included."""
+        return self.checked.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a run remembers from one invocation to the next; the store's ``summary``.
+
+    data_sha256: of its data. seconds: spent on each device so far. confirmed: devices whose
+    confirmation is complete, so that nothing more is measured there.
+    """
+
+    data_sha256: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    confirmed: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The text that the store keeps."""
+        return _MEMORY.dump_json(self).decode()
+
+    @classmethod
+    def of(cls, run: Run) -> Memory:
+        """What a run remembers."""
+        return _MEMORY.validate_json(run.summary or "{}")
+
+
+_MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+
+
+def check_request(
+    request: TuneRequest, profiles: Mapping[str, DeviceProfile], *, require_all: bool = False
+) -> Checked:
+    """Find everything that can be wrong with a request, before anything is written.
+
+    require_all: a device that is not there is an error.
+
+    Raises InputError.
+    """
+    request.check()
+    chosen = select_profiles(request.devices, dict(profiles))
+    found = {profile.name: device_availability(profile) for profile in chosen}
+    if require_all:
+        _require_all(found)
+    _require_power(request, [p for p in chosen if found[p.name].available])
+    return Checked(request, load_subject(request), chosen)
+
+
+def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> OpenRun:
+    """Enter a new run into the store, with what it is about. Raises StoreError."""
+    subject = checked.subject
+    here = DeviceFacts(fingerprint(), software_versions(), ())
+    machine_id, software_id = _add_machine(store, here)
+    store.add_model(_model_record(subject))
+    run = Run(
+        _free_name(store, new_run_name(subject.model.name)),
+        kind,
+        subject.model.sha256,
+        machine_id,
+        software_id,
+        checked.request.seed,
+        checked.request.to_json(),
+        summary=Memory(subject.dataset.sha256).to_json(),
+    )
+    store.create_run(run)
+    return OpenRun(run, checked)
+
+
+def resume_run(
+    store: StoreReader,
+    name: str,
+    profiles: Mapping[str, DeviceProfile],
+    *,
+    output: str = "",
+    require_all: bool = False,
+) -> OpenRun:
+    """The run of this name, with its model and data loaded anew; nothing is written.
+
+    output: a folder for the winners in place of the run's own.
+
+    Raises NotInStore, and InputError when it cannot go on: what it is about has changed.
+    """
+    run = store.run(name)
+    if run.kind is not RunKind.TUNE:
+        raise OptionError(f"Run {name} is of `farm {run.kind}`; only `farm tune` can be resumed.")
+    request = TuneRequest.from_json(run.request)
+    if output:
+        request = replace(request, output=output)
+    checked = check_request(request, profiles, require_all=require_all)
+    check_model(checked, run.model_sha256, f"Run {name} cannot be resumed")
+    if Memory.of(run).data_sha256 not in ("", checked.subject.dataset.sha256):
+        raise OptionError(
+            f"Run {name} cannot be resumed: {request.data or 'the made-up data'} is not the data "
+            "it was started with. Restore the file, or start a new run."
+        )
+    return OpenRun(run, checked)
+
+
+def check_model(checked: Checked, sha256: str, what: str) -> None:
+    """Raise OptionError, which begins with ``what``, when the model is another one by now."""
+    found = checked.subject.model.sha256
+    if found != sha256:
+        raise OptionError(
+            f"{what}: {checked.request.model} is not the model it was started with (SHA-256 "
+            f"{found[:12]}, was {sha256[:12]}). Restore the file, or start a new run."
+        )
+
+
+def new_run_name(model: str) -> str:
+    """``kws-20261121-065312``: the model's name, fit for a folder, and the time (UTC)."""
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "-", model).strip("-.") or "model"
+    return f"{stem}-{utc_now():%Y%m%d-%H%M%S}"
+
+
+def open_journal(
+    store: Store, executor: Executor, opened: OpenRun, profile: DeviceProfile, facts: DeviceFacts
+) -> Journal:
+    """The journal of one device in a run. A trial may use half the budget for any one step."""
+    machine_id, software_id = _add_machine(store, facts)
+    seconds = max(_LEAST_DEADLINE, opened.request.budget_seconds / 2)
+    memory = profile.memory_bytes or int(_MEMORY_SHARE * facts.machine.memory_bytes)
+    scope = Scope(
+        opened.name,
+        profile.name,
+        opened.subject.model.sha256,
+        opened.subject.workload.key,
+        machine_id,
+        software_id,
+        Limits(seconds, seconds, seconds, memory),
+    )
+    return Journal(store, executor, scope)
+
+
+def _model_record(subject: Subject) -> records.Model:
+    model = subject.model
+    shapes = {spec.name: list(spec.shape) for spec in model.inputs}
+    return records.Model(
+        model.sha256,
+        model.name,
+        model.opset,
+        len(subject.graph.operators),
+        subject.graph.weight_bytes // 4,
+        subject.graph.macs,
+        json.dumps({"shapes": shapes}),
+    )
+
+
+def _free_name(store: Store, name: str) -> str:
+    """The name, with a number behind it where a run of the same second has it."""
+    free, number = name, 1
+    while _has_run(store, free):
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _has_run(store: Store, name: str) -> bool:
+    try:
+        store.run(name)
+    except NotInStore:
+        return False
+    return True
+
+
+def _add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
+    """Enter a worker's machine and software; their ids."""
+    print_ = facts.machine
+    details = {
+        "isa": print_.isa,
+        "caches": print_.caches,
+        "system": print_.system,
+        "governor": print_.governor,
+    }
+    machine = records.Machine.identify(
+        print_.hostname,
+        print_.cpu,
+        print_.cores,
+        print_.memory_bytes,
+        json.dumps(details, sort_keys=True),
+    )
+    software = Software.identify(json.dumps(facts.software, sort_keys=True))
+    store.add_machine(machine)
+    store.add_software(software)
+    return machine.id, software.id
+
+
+def _require_all(found: Mapping[str, Availability]) -> None:
+    """Raise OptionError when a device is not there (``--require-all``)."""
+    missing = [
+        f"{name}: {a.reason} (remedy: {a.remedy})" for name, a in found.items() if not a.available
+    ]
+    if missing:
+        listed = "; ".join(missing)
+        raise OptionError(f"--require-all was given, but not all devices are there: {listed}.")
+
+
+def _require_power(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> None:
+    """Raise OptionError when energy decides and a device's cannot be computed."""
+    asked = request.objective is Objective.ENERGY or request.constraints.max_energy is not None
+    unknown = [profile.name for profile in profiles if profile.power is None]
+    if asked and unknown:
+        raise OptionError(
+            f"The energy of {', '.join(unknown)} is unknown, because its device profile has no "
+            "[power] figures. Add them, or leave out --objective energy and --max-energy."
+        )

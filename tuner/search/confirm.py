@@ -1,0 +1,233 @@
+"""Confirmation: fresh processes, data that the search never saw, pairs side by side.
+
+The search's best is confirmed against the baseline. If it breaks a limit on the new data the next
+one is tried; if none is significantly better, the baseline is the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.records import BlockSample, Phase
+from farm.errors import CompileError, InfrastructureError
+from farm.measurement import Estimate, Measurement, Method, Metric
+from tuner.events import Listener, StageStarted, Ticked, TrialFinished
+from tuner.racing.objective import Scorer
+from tuner.racing.statistics import FloatArray, compare, quantile
+from tuner.racing.track import RaceTrack
+from tuner.results import Verdict
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry
+from tuner.runs.journal import Journal
+from tuner.search.search import Found
+from workers.executor import Executor
+from workers.jobs import DetailJob
+from workers.trials.process import ChildError
+from workers.trials.trial import failure_of
+
+MIN_PAIRS = 11  # of fewer values a median has no interval
+MAX_PAIRS = 20
+_COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
+_DETAIL_SECONDS = 2.0
+_SIGNIFICANCE = 0.05
+_QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATENCY_P99, 0.99))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The winner and the baseline as the confirmation measured them.
+
+    original: the model as the user gave it: the baseline, unless that does not fit the device.
+    ratio, gain: baseline over winner, of latencies and of the objective; None when the winner is
+    the baseline.
+    """
+
+    verdict: Verdict
+    baseline: Entry
+    original: Entry
+    winner: Entry
+    ratio: Estimate | None = None
+    gain: Estimate | None = None
+
+
+class Confirmation:
+    """Confirms the finalists of one device."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: Executor,
+        scorer: Scorer,
+        track: RaceTrack,
+        budget: Budget,
+        listen: Listener,
+    ) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._scorer = scorer
+        self._track = track
+        self._budget = budget
+        self._listen = listen
+
+    def run(self, found: Found) -> Confirmed:
+        """Confirm the first finalist that runs and holds the limits; see the module.
+
+        Raises InfrastructureError when the baseline fails.
+        """
+        self._listen(StageStarted(self._journal.scope.device, "confirmation"))
+        reference = self._trial(found.baseline)
+        _require(reference)
+        fits = found.original is found.baseline
+        judge = reference if fits else self._trial(found.original)
+        within = not self._scorer.broken_limit(reference, judge)
+        for finalist in found.finalists:
+            entry = self._trial(finalist)
+            if not entry.ok or self._breaks_limit(entry, judge):
+                continue
+            pairs = self._pairs(reference, entry)
+            _require(reference)
+            if pairs is None or self._breaks_limit(entry, judge):
+                continue
+            if within and not _is_better(pairs.objective):
+                break  # to test one after the other would find a gain where there is none
+            if not self._detail(entry):
+                continue
+            self._detail(reference)
+            _require(reference)
+            verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
+            return Confirmed(verdict, reference, judge, entry, pairs.latency, pairs.objective)
+        unpaired = reference.measurements[Metric.LATENCY].low is None
+        if unpaired and not reference.candidate.is_counted:
+            self._blocks((reference,))  # nothing was paired with it
+            _require(reference)
+        self._detail(reference)
+        _require(reference)
+        verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
+        return Confirmed(verdict, reference, judge, reference)
+
+    def _trial(self, entry: Entry) -> Entry:
+        confirmed = next(iter(self._journal.run_trials([entry.candidate], Phase.CONFIRM)))
+        if not confirmed.ok:  # the count of trials is that of the search
+            device, label = self._journal.scope.device, entry.candidate.label()
+            self._listen(TrialFinished(device, label, confirmed.outcome, confirmed.message))
+        return confirmed
+
+    def _breaks_limit(self, entry: Entry, judge: Entry) -> bool:
+        broken = self._scorer.broken_limit(entry, judge)
+        if broken and entry.ok:
+            self._journal.reject(entry, f"on the confirmation data, {broken}")
+        return bool(broken)
+
+    def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
+        """The two side by side; None if either failed."""
+        pairs = self._blocks((reference, entry))
+        both, score = (entry, reference), self._scorer.of_sample
+        if not entry.ok or len(pairs) < _least_pairs(both):
+            return None
+        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
+        objective = [[score(e, pair[e.trial_id]) for e in both] for pair in pairs]
+        ratio = _exact_ratio if _are_counted(both) else _ratio
+        return _Pairs(ratio(np.array(seconds)), ratio(np.array(objective)))
+
+    def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
+        """Blocks in fresh processes, more while there is time; fewer when one fails."""
+        device = self._journal.scope.device
+        jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in entries]
+        least = _least_pairs(entries)
+
+        def wanted(done: int, seconds_each: float) -> bool:
+            self._listen(Ticked(device, self._budget.used))
+            if done < least or _are_counted(entries):
+                return done < least
+            left = self._budget.left - 2 * _DETAIL_SECONDS
+            # No seconds: this invocation ran nothing, so the blocks were enough before.
+            return done < MAX_PAIRS and 0.0 < seconds_each < left
+
+        blocks = list(self._track.rounds(entries, jobs, wanted))
+        self._executor.release(device, [job.trial_id for job in jobs])
+        return blocks
+
+    def _detail(self, entry: Entry) -> bool:
+        """Measure in detail; False if that failed, which takes the entry's ok."""
+        try:
+            measure_detail(self._journal, self._executor, self._scorer, entry)
+        except (ChildError, CompileError) as error:
+            failure = failure_of(error)
+            self._journal.fail(entry, failure.outcome, failure.message)
+        return entry.ok
+
+
+def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: Entry) -> None:
+    """Add distribution of single runs, throughput and energy to a trial, unless it has them.
+
+    Raises ChildError, CompileError.
+    """
+    if entry.value(Metric.THROUGHPUT) is not None:
+        return
+    phase = journal.phase_of(entry)
+    job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
+    measured = executor.run_detail(journal.scope.device, job)
+    executor.release(journal.scope.device, [entry.trial_id])
+    modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
+    has_counter = any(m.metric is Metric.ENERGY for m in measured)
+    extra = [] if has_counter or modelled is None else [modelled]
+    journal.amend(entry, [*_with_quantiles(measured), *extra])
+
+
+def _require(baseline: Entry) -> None:
+    """Raise InfrastructureError where there is nothing to compare with."""
+    if not baseline.ok:
+        raise InfrastructureError(
+            f"the baseline failed in the confirmation ({baseline.outcome}): {baseline.message}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Ratios of baseline over candidate: of latencies, and of the objective."""
+
+    latency: Estimate
+    objective: Estimate
+
+
+def _ratio(values: FloatArray) -> Estimate:
+    """Of pairs [pairs, 2] of candidate and baseline: baseline over candidate."""
+    return compare(values[:, 0], values[:, 1], 1 - _SIGNIFICANCE).ratio
+
+
+def _exact_ratio(values: FloatArray) -> Estimate:
+    """The same where both were counted: every pair is alike, and nothing is uncertain."""
+    ratio = float(values[0, 1] / values[0, 0])
+    return Estimate(ratio, ratio, ratio)
+
+
+def _are_counted(entries: Sequence[Entry]) -> bool:
+    return all(entry.candidate.is_counted for entry in entries)
+
+
+def _least_pairs(entries: Sequence[Entry]) -> int:
+    return _COUNTED_PAIRS if _are_counted(entries) else MIN_PAIRS
+
+
+def _is_better(ratio: Estimate) -> bool:
+    """The interval and the signed-rank test say the same: better at 5 %, two-sided."""
+    return ratio.low > 1.0
+
+
+def _with_quantiles(measured: Sequence[Measurement]) -> list[Measurement]:
+    """Quantiles of single runs, those that there are enough samples for."""
+    found = [m for m in measured if m.metric is not Metric.LATENCY_P50]
+    singles = next((m.samples for m in measured if m.metric is Metric.LATENCY_P50), ())
+    for metric, q in _QUANTILES:
+        interval = quantile(np.asarray(singles), q) if singles else None
+        if interval is not None:
+            samples = singles if metric is Metric.LATENCY_P50 else ()
+            found.append(
+                Measurement(
+                    metric, interval.value, Method.MEASURED, interval.low, interval.high, samples
+                )
+            )
+    return found

@@ -1,0 +1,202 @@
+"""Proposes candidates in stages, each narrower than a grid and sound without a cost model.
+
+1. engines: the float model on every engine, with its main options;
+2. packages: generated C, in int8 by every compiler, then otherwise calibrated and in float32 by
+   the best one; for a large model, for which they rarely win, after the next stage;
+3. precision: every precision on the best setting of the best two engines, and their graphs with
+   slow patterns rewritten;
+4. repair: operators that quantisation damages most go back to float, where a fast candidate was
+   rejected for its accuracy, and in the fastest quantised ones;
+5. refine: what differs in one choice from the best two;
+6. sample: Optuna's tree-structured Parzen estimator over what is left.
+
+A proposer has no state but its space: what it proposes follows from the history alone, so that a
+resumed run proposes what the interrupted one would have. Learned cost models will take the place
+of stage 6 and the order within the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import zip_longest
+
+from farm.candidate import Candidate, PackageEngine, Precision, StaticInt8
+from farm.measurement import Outcome
+from tuner.runs.history import Entry, ranked
+from tuner.search.sampler import sample
+from tuner.search.space import Space, with_keep_float
+
+Sensitivity = Callable[[Candidate], tuple[str, ...]]
+"""Operators of a quantised candidate, the most damaged first."""
+
+_BEST = 2
+_COMPILER_FAILURES = 2
+_COMPILING_FAILED = frozenset({Outcome.COMPILE_ERROR, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
+
+
+class Stage(StrEnum):
+    """Why candidates were proposed."""
+
+    ENGINES = "engines"
+    PACKAGES = "packages"
+    PRECISION = "precision"
+    REPAIR = "repair"
+    REFINE = "refine"
+    SAMPLE = "sample"
+    EXHAUSTED = "exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """New candidates, none of which was tried before."""
+
+    stage: Stage
+    candidates: tuple[Candidate, ...]
+
+
+class Proposer:
+    """Proposes for one device and model.
+
+    sensitivity: asked only for candidates that were measured.
+    """
+
+    def __init__(self, space: Space, sensitivity: Sensitivity, seed: int) -> None:
+        self._space = space
+        self._sensitivity = sensitivity
+        self._seed = seed
+
+    def propose(self, history: Sequence[Entry], count: int) -> Proposal:
+        """At most ``count`` new candidates of the first stage that has any left."""
+        seen = {entry.candidate for entry in history}
+        stages: tuple[tuple[Stage, Callable[[Sequence[Entry]], Iterable[Candidate]]], ...] = (
+            (Stage.ENGINES, self._engines),
+            *((Stage.PACKAGES, self._packages) for _ in range(self._space.small)),
+            (Stage.PRECISION, self._precisions),
+            (Stage.PACKAGES, self._packages),
+            (Stage.REPAIR, self._repairs),
+            (Stage.REFINE, self._neighbours),
+            (Stage.SAMPLE, lambda h: sample(self._space, h, count, self._seed)),
+        )
+        for stage, candidates in stages:
+            fresh = [c for c in dict.fromkeys(candidates(history)) if c not in seen]
+            fresh = [c for c in fresh if not self._is_doomed(c, history)]
+            if fresh:
+                return Proposal(stage, tuple(fresh[:count]))
+        return Proposal(Stage.EXHAUSTED, ())
+
+    def _engines(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        yield from (Candidate(engine) for engine in self._space.float_engines())
+        # A provider that refused some operators may still be worth its part of the graph.
+        yield from (
+            replace(entry.candidate, engine=replace(entry.candidate.engine, cpu_operators=True))
+            for entry in history
+            if entry.candidate.engine.kind == "openvino"
+            and not entry.candidate.engine.cpu_operators
+            and _is_plain_float(entry.candidate)
+            and "did not take" in entry.message
+        )
+
+    def _packages(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """Packages in their most promising precision, then the others on the best engine."""
+        if not self._space.packages:
+            return
+        first, *others = self._space.package_precisions()
+        engines = [e for e in self._space.packages if e.target == self._space.packages[0].target]
+        yield from (Candidate(engine, first) for engine in engines)
+        tried = (e.candidate.engine for e in ranked(history))
+        best = next((e for e in tried if isinstance(e, PackageEngine)), engines[0])
+        yield from (Candidate(best, precision) for precision in others)
+
+    @staticmethod
+    def _is_doomed(candidate: Candidate, history: Sequence[Entry]) -> bool:
+        """Whether a package is bound to fail for what another one failed for.
+
+        What the generator does not support it supports for no compiler; a compiler that failed
+        twice goes on failing; what was too large or too slow was so in int8, or in float.
+        """
+        if not isinstance(candidate.engine, PackageEngine):
+            return False
+        failed = [
+            e
+            for e in history
+            if isinstance(e.candidate.engine, PackageEngine) and e.outcome in _COMPILING_FAILED
+        ]
+        crashes = [e for e in failed if e.message.startswith("The compiler")]
+        same = [e for e in crashes if e.candidate.engine == candidate.engine]
+        others = [e for e in failed if e not in crashes]
+        return len(same) >= _COMPILER_FAILURES or any(_stops(e, candidate) for e in others)
+
+    def _precisions(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """All precisions on the best float setting of each of the best two kinds of engine.
+
+        A setting that this was begun with stays, though a later race may prefer another one.
+        """
+        best: dict[str, Candidate] = {}
+        others = [e for e in history if not isinstance(e.candidate.engine, PackageEngine)]
+        for candidate in (e.candidate for e in others if not _is_plain_float(e.candidate)):
+            best.setdefault(candidate.engine.kind, Candidate(candidate.engine))
+        for entry in ranked(e for e in others if _is_plain_float(e.candidate)):
+            best.setdefault(entry.candidate.engine.kind, entry.candidate)
+        settings = list(best.values())[:_BEST]
+        lists = [self._variants(candidate) for candidate in settings]
+        for row in zip_longest(*lists):
+            yield from (candidate for candidate in row if candidate is not None)
+
+    def _variants(self, candidate: Candidate) -> list[Candidate]:
+        """Every precision of a float candidate; floats go first, with their graphs rewritten."""
+        precisions = self._space.precisions(candidate.engine)
+        others = [replace(candidate, precision=precision) for precision in precisions]
+        floats = [c for c in others if c.precision.quantization is None][:1]
+        graphs = (candidate, *floats) if self._space.rewritable else ()
+        rewritten = [replace(c, rewritten=True) for c in graphs]
+        return [*floats, *rewritten, *others]
+
+    def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept.
+
+        A rejected one is worth it only while it is faster than all that were not rejected.
+        """
+        best = min((e.ratio for e in ranked(history) if e.ratio is not None), default=1.0)
+        rejected = [
+            (e.ratio, i, e)
+            for i, e in enumerate(history)
+            if e.outcome is Outcome.REJECTED and _quantised(e) and e.ratio and e.ratio < best
+        ]
+        inaccurate = [entry for _, _, entry in sorted(rejected, key=lambda row: row[:2])]
+        accurate = [e for e in ranked(history)[:_BEST] if _quantised(e)]
+        for entry in (*inaccurate[:_BEST], *accurate[:1]):
+            yield from self._with_kept(entry.candidate)
+
+    def _with_kept(self, candidate: Candidate) -> Iterator[Candidate]:
+        quantization = candidate.precision.quantization
+        if not isinstance(quantization, StaticInt8) or quantization.keep_float:
+            return
+        names = self._sensitivity(candidate)
+        kept = 1
+        while kept < len(names):
+            yield with_keep_float(candidate, names[:kept])
+            kept *= 2
+
+    def _neighbours(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        best = ranked(history)[:_BEST]
+        for entry in best:
+            yield from self._space.neighbours(entry.candidate)
+
+
+def _stops(failed: Entry, candidate: Candidate) -> bool:
+    """Whether what a package failed for holds for another one."""
+    quantised = candidate.precision.quantization is not None
+    is_unsupported = (
+        failed.outcome is Outcome.COMPILE_ERROR and "weights need" not in failed.message
+    )
+    return is_unsupported or quantised == _quantised(failed)
+
+
+def _is_plain_float(candidate: Candidate) -> bool:
+    return candidate.precision == Precision() and not candidate.rewritten
+
+
+def _quantised(entry: Entry) -> bool:
+    return entry.candidate.precision.quantization is not None

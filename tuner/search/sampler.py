@@ -1,0 +1,194 @@
+"""Samples the rest of the space with Optuna's tree-structured Parzen estimator.
+
+The space is conditional (an engine has its own options), the estimator's is flat: a candidate is
+encoded as categorical parameters, of which those that do not apply are left at their defaults.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import get_args
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from farm.candidate import (
+    BlockSize,
+    CalibrationMethod,
+    Candidate,
+    DynamicInt8,
+    Engine,
+    FloatType,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+    StaticInt8,
+    WeightOnlyInt4,
+)
+from tuner.runs.history import Entry
+from tuner.search.space import OPTIONAL_OPTIMIZERS, Space
+
+Choice = str | int | bool
+_BLOCK_SIZES: dict[int, BlockSize] = {size: size for size in get_args(BlockSize)}
+_TRIES_PER_CANDIDATE = 20
+_FAILED_RATIO = 10.0  # what the estimator is told of a candidate that failed
+
+
+def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> list[Candidate]:
+    """Up to ``count`` candidates that are not in the history, by what the history shows.
+
+    Empty when the estimator finds nothing new in 20 tries per candidate. Deterministic.
+    """
+    distributions = _distributions(space)
+    if not distributions:
+        return []
+    study = _study(history, distributions, seed + len(history))
+    seen = {entry.candidate for entry in history}
+    found: list[Candidate] = []
+    for _ in range(_TRIES_PER_CANDIDATE * count):
+        trial = study.ask(distributions)
+        candidate = decode(trial.params)
+        if candidate in seen or not space.offers(candidate):
+            # Nothing to learn from it; telling the study so keeps the sampler moving.
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        seen.add(candidate)
+        found.append(candidate)
+        if len(found) == count:
+            break
+    return found
+
+
+def decode(parameters: dict[str, Choice]) -> Candidate:
+    """The candidate that flat parameters stand for."""
+    threads = int(parameters["threads"])
+    float_type = FloatType.FLOAT32
+    engine: Engine
+    if parameters["engine"] == "openvino":
+        engine = OpenVino(threads=threads, pinning=bool(parameters["pinning"]))
+        float_type = FloatType(str(parameters["float_type"]))
+    else:
+        optimizer = str(parameters["disabled"])
+        saved = bool(parameters["saved_graph"])
+        engine = OnnxRuntimeCpu(
+            threads=threads,
+            spinning=bool(parameters["spinning"]),
+            memory_pattern=bool(parameters["memory_pattern"]),
+            graph_level=GraphLevel(str(parameters["graph_level"])),
+            saved_graph=saved,
+            disabled_optimizers=(optimizer,) if optimizer else (),
+        )
+    precision = Precision(float_type, _decode_quantization(parameters))
+    return Candidate(engine, precision, rewritten=bool(parameters["rewritten"]))
+
+
+def encode(candidate: Candidate) -> dict[str, Choice] | None:
+    """The flat parameters of a candidate; None where it lies outside the flat space."""
+    flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
+    match candidate.engine:
+        case OpenVino() as engine:
+            flat |= {"engine": "openvino", "threads": engine.threads, "pinning": engine.pinning}
+            flat["float_type"] = str(candidate.precision.float_type)
+        case OnnxRuntimeCpu() as engine:
+            flat |= {"threads": engine.threads, "spinning": engine.spinning}
+            flat |= {"memory_pattern": engine.memory_pattern, "saved_graph": engine.saved_graph}
+            flat["graph_level"] = str(engine.graph_level)
+            flat["disabled"] = "".join(engine.disabled_optimizers)
+        case _:
+            return None
+    match candidate.precision.quantization:
+        case StaticInt8() as q:
+            flat |= {"quantization": q.kind, "per_channel": q.per_channel}
+            flat["calibration"] = str(q.calibration)
+        case DynamicInt8() as q:
+            flat |= {"quantization": q.kind, "per_channel": q.per_channel}
+        case WeightOnlyInt4() as q:
+            flat |= {"quantization": q.kind, "block_size": q.block_size}
+        case None:
+            pass
+    return flat if decode(flat) == candidate else None
+
+
+_ENGINES = frozenset({"onnxruntime-cpu", "openvino"})  # packages have no options to sample
+_DEFAULTS: dict[str, Choice] = {
+    "engine": "onnxruntime-cpu",
+    "threads": 0,
+    "spinning": True,
+    "memory_pattern": True,
+    "graph_level": "all",
+    "saved_graph": False,
+    "disabled": "",
+    "pinning": False,
+    "float_type": "float32",
+    "quantization": "none",
+    "per_channel": True,
+    "calibration": "min-max",
+    "block_size": 32,
+    "rewritten": False,
+}
+
+
+def _decode_quantization(
+    parameters: dict[str, Choice],
+) -> StaticInt8 | DynamicInt8 | WeightOnlyInt4 | None:
+    per_channel = bool(parameters["per_channel"])
+    match parameters["quantization"]:
+        case "static-int8":
+            method = CalibrationMethod(str(parameters["calibration"]))
+            return StaticInt8(per_channel=per_channel, calibration=method)
+        case "dynamic-int8":
+            return DynamicInt8(per_channel=per_channel)
+        case "weight-only-int4":
+            block_size = _BLOCK_SIZES[int(parameters["block_size"])]
+            return WeightOnlyInt4(block_size=block_size, accuracy_level=4)
+        case _:
+            return None
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    engines = [e for e in space.engines if e in _ENGINES]
+    if not engines:
+        return {}
+    kinds = ["none", *(kind for kind, names in space.quantizable.items() if names)]
+    choices: dict[str, Sequence[Choice]] = {
+        "engine": engines,
+        "threads": (0, *space.threads()),
+        "spinning": (True, False),
+        "memory_pattern": (True, False),
+        "graph_level": [str(level) for level in GraphLevel],
+        "saved_graph": (False, True),
+        "disabled": ("", *OPTIONAL_OPTIMIZERS),
+        "pinning": (False, True),
+        "float_type": [str(t) for t in space.openvino_float_types] or ["float32"],
+        "quantization": kinds,
+        "per_channel": (True, False),
+        "calibration": [str(method) for method in CalibrationMethod],
+        "block_size": tuple(_BLOCK_SIZES),
+        "rewritten": (False, True) if space.rewritable else (False,),
+    }
+    return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
+
+
+def _study(
+    history: Sequence[Entry], distributions: dict[str, BaseDistribution], seed: int
+) -> optuna.Study:
+    """A study that was told the history."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=4)
+    study = optuna.create_study(sampler=sampler)
+    for entry in history:
+        flat = encode(entry.candidate)
+        if flat is not None and all(
+            flat[name] in distribution.choices
+            for name, distribution in distributions.items()
+            if isinstance(distribution, CategoricalDistribution)
+        ):
+            value = entry.ratio if entry.ok and entry.ratio is not None else _FAILED_RATIO
+            study.add_trial(
+                optuna.trial.create_trial(params=flat, distributions=distributions, value=value)
+            )
+    return study

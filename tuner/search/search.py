@@ -1,0 +1,269 @@
+"""The search on one device: baseline, proposals in cohorts, a race for each, finalists.
+
+Every cohort races together with the baseline and the best candidate so far, so that all that is
+ever ranked was measured side by side with the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.records import Phase
+from farm.candidate import Candidate, FloatType
+from farm.errors import InfrastructureError
+from farm.measurement import Metric, Outcome
+from tuner.events import BestChanged, Listener, StageStarted, Ticked, TrialFinished
+from tuner.racing.objective import Scorer
+from tuner.racing.race import Race, RaceRules
+from tuner.racing.track import RaceTrack
+from tuner.runs.clock import Budget
+from tuner.runs.history import Entry, ranked
+from tuner.runs.journal import Journal
+from tuner.search.propose import Proposer, Stage
+from workers.executor import Executor
+
+COHORT = 6
+FINALISTS = 3
+COHORT_RULES = RaceRules(max_blocks=15)
+EQUIVALENCE = 0.01
+FINAL_RULES = RaceRules(max_blocks=48)
+# Counts are the same in every block: the second one only shows that they are.
+COUNTED_RULES = RaceRules(max_blocks=2)
+_MAKES_ROOM = frozenset({Outcome.REJECTED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
+_TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
+_CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search found.
+
+    finalists: within all limits as far as the search saw, best first; the baseline is not one.
+    original: the model as the user gave it: the baseline, unless that does not fit the device.
+    """
+
+    baseline: Entry
+    original: Entry
+    entries: tuple[Entry, ...]
+    finalists: tuple[Entry, ...]
+
+
+class Search:
+    """Searches on one device until the budget, the trials or the candidates run out.
+
+    reserve: seconds to keep for the confirmation, estimated anew from what trials take.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: Executor,
+        proposer: Proposer,
+        scorer: Scorer,
+        budget: Budget,
+        track: RaceTrack,
+        listen: Listener,
+    ) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._proposer = proposer
+        self._scorer = scorer
+        self._budget = budget
+        self._track = track
+        self._listen = listen
+        self._entries: list[Entry] = []
+        self._begun = journal.count_trials(Phase.SEARCH)
+        self._confirm_seconds = 0.0
+        self._original: Entry | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every trial so far, the baseline's first."""
+        return tuple(self._entries)
+
+    def run(self, baselines: Sequence[Candidate], max_trials: int) -> Found:
+        """Search.
+
+        baselines: the baseline, then what takes its place where it does not fit the device.
+        max_trials: 0 for no limit.
+
+        Raises InfrastructureError when the baseline fails: there is nothing to compare with.
+        """
+        first = self._run_baselines(baselines)
+        while self._goes_on() and not 0 < max_trials <= len(self._entries):
+            count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
+            proposal = self._proposer.propose(self._entries, count)
+            if proposal.stage is Stage.EXHAUSTED:
+                break
+            self._tell_stage(str(proposal.stage))
+            cohort = self._run_trials(proposal.candidates, first)
+            self._race_cohort(cohort, first)
+        finalists = self._final_race(first)
+        return Found(first, self._original or first, self.entries, tuple(finalists))
+
+    def _run_baselines(self, candidates: Sequence[Candidate]) -> Entry:
+        """The first candidate that runs; one that is too large or too slow makes room."""
+        self._tell_stage("baseline")
+        for candidate in candidates:
+            entry = self._run_baseline(candidate)
+            if entry.ok:
+                entry.ratio = 1.0
+                return entry
+            self._original = self._original or entry
+            if entry.outcome not in _MAKES_ROOM:
+                break
+        raise InfrastructureError(
+            f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
+        )
+
+    def _run_baseline(self, baseline: Candidate) -> Entry:
+        started = self._budget.used
+        entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
+        self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0
+        self._entries.append(entry)
+        self._tell_trial(entry)
+        return entry
+
+    def _run_trials(self, candidates: Sequence[Candidate], baseline: Entry) -> list[Entry]:
+        done = []
+        for entry in self._journal.run_trials(candidates, Phase.SEARCH):
+            self._check_limits(entry, baseline)
+            entry.ratio = self._quick_ratio(entry, baseline)
+            self._entries.append(entry)
+            done.append(entry)
+            self._tell_trial(entry)
+        return done
+
+    def _check_limits(self, entry: Entry, baseline: Entry) -> None:
+        original = self._original or baseline
+        if entry.ok and (broken := self._scorer.broken_limit(entry, original)):
+            self._journal.reject(entry, broken)
+
+    def _quick_ratio(self, entry: Entry, baseline: Entry) -> float | None:
+        own, other = self._scorer.quick(entry), self._scorer.quick(baseline)
+        return None if own is None or other is None else own / other
+
+    def _race_cohort(self, cohort: Sequence[Entry], baseline: Entry) -> None:
+        """Race what is promising in a cohort against the best so far; release the rest."""
+        champions = [e for e in ranked(self._entries) if e not in cohort and e is not baseline][:1]
+        best = min((e.ratio for e in ranked(self._entries) if e.ratio), default=1.0)
+        promising = [
+            e for e in ranked(cohort) if e.ratio is not None and e.ratio < _TOO_SLOW * best
+        ]
+        self._release([e for e in cohort if e not in promising])
+        entrants = [baseline, *champions, *promising]
+        if promising and self._may_race(entrants):
+            self._race(entrants, baseline, COHORT_RULES)
+        keep = {baseline.trial_id, *(e.trial_id for e in ranked(self._entries)[:1])}
+        self._release([e for e in (*cohort, *champions) if e.trial_id not in keep])
+
+    def _final_race(self, baseline: Entry) -> list[Entry]:
+        """The best few once more, with more blocks: ratios of different races are not alike."""
+        finalists = self._best(baseline)
+        entrants = [baseline, *finalists]
+        if len(finalists) > 1 and self._may_race(entrants):
+            self._tell_stage("final race")
+            self._race(entrants, baseline, FINAL_RULES)
+        self._release(entrants)
+        return prefer_plain(ranked(finalists))
+
+    def _best(self, baseline: Entry) -> list[Entry]:
+        """The best few that gain anything; any, if the baseline itself breaks a limit."""
+        original = self._original or baseline
+        most = float("inf") if self._scorer.broken_limit(baseline, original) else 1.0
+        better = (e for e in ranked(self._entries) if e.ratio is not None and e.ratio < most)
+        return [e for e in better if e is not baseline][:FINALISTS]
+
+    def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
+        """Race, take over the ratios and check the limits again, on better latencies.
+
+        Raises InfrastructureError when the baseline fails.
+        """
+        jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
+        if all(entry.candidate.is_counted for entry in entries):
+            rules = COUNTED_RULES
+        race = self._track.race(entries, jobs, rules, baseline, self._may_block)
+        if not baseline.ok:
+            raise InfrastructureError(
+                f"the baseline failed in a race ({baseline.outcome}): {baseline.message}"
+            )
+        self._take_ratios(race, {e.trial_id: e for e in entries}, baseline)
+        for entry in entries:
+            if entry is not baseline:
+                self._check_limits(entry, baseline)
+        leader = ranked(entries)[0]
+        label = "baseline" if leader is baseline else leader.candidate.label()
+        speedup = 1.0 / (leader.ratio or 1.0)
+        self._listen(BestChanged(self._journal.scope.device, label, speedup))
+
+    @staticmethod
+    def _take_ratios(race: Race, by_id: dict[str, Entry], baseline: Entry) -> None:
+        """Ratios to the baseline from ratios to the leader."""
+        to_leader = {s.entrant: s.ratio.value for s in race.standings() if s.ratio.value > 0}
+        reference = to_leader.get(baseline.trial_id)
+        for trial_id, ratio in to_leader.items():
+            if reference and np.isfinite(ratio):
+                by_id[trial_id].ratio = ratio / reference
+
+    def _goes_on(self) -> bool:
+        """Whether another cohort is to be tried. What was begun before is gone through again."""
+        return len(self._entries) < self._begun or self._may_search()
+
+    def _may_race(self, entries: Sequence[Entry]) -> bool:
+        return self._track.has_begun(entries) or self._may_search()
+
+    def _may_search(self) -> bool:
+        """Whether time is left beside what the confirmation needs."""
+        reserve = min(self._confirm_seconds, _CONFIRM_SHARE * self._budget.total)
+        return self._budget.left > reserve
+
+    def _may_block(self) -> bool:
+        self._listen(Ticked(self._journal.scope.device, self._budget.used))
+        return self._may_search()
+
+    def _release(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            ids = [entry.trial_id for entry in entries]
+            self._executor.release(self._journal.scope.device, ids)
+
+    def _tell_stage(self, stage: str) -> None:
+        self._listen(StageStarted(self._journal.scope.device, stage))
+
+    def _tell_trial(self, entry: Entry) -> None:
+        device = self._journal.scope.device
+        label = entry.candidate.label()
+        self._listen(TrialFinished(device, label, entry.outcome, entry.message))
+        self._listen(Ticked(device, self._budget.used))
+
+
+def prefer_plain(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries, best first, where a difference of up to 1 % does not count.
+
+    Among those that are as good as the best, the more accurate goes first, then the one that
+    changes the model less, then the one that needs less memory.
+    """
+    if not entries:
+        return []
+    limit = (1.0 + EQUIVALENCE) * (entries[0].ratio or 1.0)
+    alike = [e for e in entries if (e.ratio or 1.0) <= limit]
+    alike.sort(key=_plainness)
+    return [*alike, *entries[len(alike) :]]
+
+
+def _plainness(entry: Entry) -> tuple[float, bool, bool, float]:
+    precision = entry.candidate.precision
+    return (
+        -(entry.value(Metric.ACCURACY) or 0.0),
+        precision.quantization is not None,
+        precision.float_type is not FloatType.FLOAT32,
+        entry.value(Metric.PEAK_MEMORY) or 0.0,
+    )
+
+
+def count_outcomes(entries: Sequence[Entry]) -> dict[Outcome, int]:
+    """How many trials ended in each way; outcomes that did not occur are left out."""
+    outcomes = [entry.outcome for entry in entries]
+    return {outcome: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}

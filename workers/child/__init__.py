@@ -1,0 +1,1 @@
+"""The child process: one artifact, loaded, run, measured or compiled."""

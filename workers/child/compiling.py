@@ -1,0 +1,116 @@
+"""The compile commands of a child: run the compile passes on a workload and a candidate.
+
+Compiling happens in a child like running does: a pass that crashes, hangs or leaks ends its
+trial only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+
+import onnx
+
+from farm.artifact import Compiler
+from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
+from farm.codegen.package.manifest import parse_manifest
+from farm.compile.rewrite import rewrite
+from farm.compile.sensitivity import sensitivity
+from farm.errors import CompileError
+from workers.child.feeds import read_feeds
+from workers.child.packages import complete, vector_samples
+from workers.engines.session import EngineError
+from workers.jobs import Part
+
+_SENSITIVITY_SAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the passes had to say."""
+
+    notes: tuple[str, ...]
+
+
+def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
+    """Compile a candidate, given as JSON text, into an existing, empty folder.
+
+    workload: folder with ``model.onnx`` and ``calibration.npz``.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    try:
+        manifest = _compiler(workload).compile(from_json(candidate), folder)
+    except CompileError as error:
+        raise EngineError(str(error)) from error
+    return Compiled(notes=manifest.notes)
+
+
+def complete_package(
+    workload: Path, candidate: str, artifact: Path, manifest: str, folder: Path
+) -> Compiled:
+    """Write the package of a compiled candidate into an existing, empty folder.
+
+    artifact: its folder. manifest: what the package says of itself, JSON text; its test vectors
+    are made of the confirmation data first.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    chosen, description = from_json(candidate), parse_manifest(manifest)
+    parts = (Part.CONFIRMATION, Part.SEARCH, Part.CALIBRATION)
+    feeds = chain.from_iterable(read_feeds(workload / f"{part}.npz") for part in parts)
+    samples = vector_samples(feeds, description.vectors)
+    try:
+        generation = _compiler(workload).generation(chosen)
+        complete(folder, artifact, generation, description, samples)
+    except CompileError as error:
+        raise EngineError(str(error)) from error
+    return Compiled(notes=())
+
+
+def quantizable_names(workload: Path) -> dict[str, list[str]]:
+    """Names of the operators that each kind of quantisation applies to, in graph order.
+
+    Under ``rewritten``: names of the passes that can rewrite the graph, empty if none can.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    kinds = (StaticInt8(), DynamicInt8(), WeightOnlyInt4())
+    try:
+        compiler = _compiler(workload)
+        names = {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
+        return names | {"rewritten": _rewriting_passes(compiler)}
+    except CompileError as error:
+        raise EngineError(str(error)) from error
+
+
+def _rewriting_passes(compiler: Compiler) -> list[str]:
+    """Names of the passes that would rewrite something in this graph."""
+    prepared = compiler.prepared()
+    try:
+        return list(rewrite(prepared).passes[len(prepared.passes) :])
+    except CompileError:
+        return []
+
+
+def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
+    """Damage that quantising does at each operator, most damaged first; see the pass.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    compiler = _compiler(workload)
+    feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
+    try:
+        quantised = compiler.graph(from_json(candidate)).model
+        return dict(sensitivity(compiler.prepared().model, quantised, feeds))
+    except CompileError as error:
+        raise EngineError(str(error)) from error
+
+
+@lru_cache(maxsize=2)
+def _compiler(workload: Path) -> Compiler:
+    """The compiler of a workload, kept for its next candidate: it remembers common work."""
+    feeds = list(read_feeds(workload / "calibration.npz"))
+    return Compiler(onnx.load(str(workload / "model.onnx")), feeds)

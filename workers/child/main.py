@@ -1,0 +1,272 @@
+"""The child process: loads one artifact, runs it and measures it, and nothing else.
+
+Run as a script by the device profile's interpreter. It answers one request at a time (see
+``workers.protocol``) on the pipe that was its standard output; whatever a library prints goes to
+standard error. It ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_ROOT = str(Path(__file__).resolve().parents[2])
+if _ROOT not in sys.path:  # another interpreter: its own packages go first
+    sys.path.append(_ROOT)
+
+import numpy as np  # noqa: E402
+
+from farm.session import SessionSpec  # noqa: E402
+from workers.child.feeds import read_feeds  # noqa: E402
+from workers.engines.session import (  # noqa: E402
+    EngineError,
+    Feeds,
+    KilledError,
+    SentinelSession,
+    Session,
+)
+from workers.meters import energy, latency, memory  # noqa: E402
+from workers.protocol import (  # noqa: E402
+    Counted,
+    Evaluated,
+    FakeDescription,
+    Loaded,
+    PackageDescription,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Runner:
+    """The commands of a child; each returns a reply value of ``workers.protocol``."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._feeds: list[Feeds] = []
+        self._resident_before = 0
+
+    @property
+    def session(self) -> Session:
+        """The loaded artifact."""
+        if self._session is None:
+            raise EngineError("no artifact is loaded.")
+        return self._session
+
+    def load(self, engine: str, spec: dict[str, Any], model: str, inputs: str) -> Loaded:
+        """Create the session and run it once on the first sample of ``inputs``."""
+        self._feeds = list(read_feeds(Path(inputs))) if inputs else [{}]
+        create = _session_factory(engine, spec, Path(model))
+        self._resident_before = memory.resident()
+        memory.reset_peak()
+        start = time.perf_counter()
+        self._session = create()
+        self._session.set_feeds(self._feeds[0])
+        created = time.perf_counter()
+        self._session.run(self._feeds[0])
+        run_seconds = time.perf_counter() - created
+        return Loaded(created - start, run_seconds, dict(self._session.assignment))
+
+    def evaluate(self, outputs: str) -> Evaluated:
+        """Run every sample and write the stacked outputs, one array ``o<i>`` per output."""
+        rows = [self.session.run(feeds) for feeds in self._feeds]
+        stacked = {f"o{i}": np.stack(column) for i, column in enumerate(zip(*rows, strict=True))}
+        with Path(outputs).open("wb") as file:
+            np.savez(file, **stacked)  # type: ignore[arg-type]  # keywords are array names
+        return Evaluated(samples=len(rows))
+
+    def warm_up(self, target: float, cap: float) -> DataclassInstance:
+        """Warm up with loops of about ``target`` seconds, at most ``cap`` seconds."""
+        return latency.warm_up(self.session, latency.calibrate(self.session, target), cap)
+
+    def calibrate(self, target: float) -> int:
+        """Runs per sample of at least ``target`` seconds."""
+        return latency.calibrate(self.session, target)
+
+    def sample(self, loops: int) -> DataclassInstance:
+        """One latency sample."""
+        return latency.sample(self.session, loops)
+
+    def single_runs(self, count: int, cap: float) -> list[float]:
+        """Seconds of single runs."""
+        return latency.single_runs(self.session, count, cap)
+
+    def throughput(self, callers: int, seconds: float) -> float:
+        """Runs per second with several callers."""
+        with self.session.callers(callers) as sessions:
+            return latency.throughput(sessions, seconds)
+
+    def peak_memory(self) -> int:
+        """Peak resident bytes above what the process had before the artifact was loaded.
+
+        Processes that the session started count whole; planned memory is not measured.
+        """
+        if self.session.planned_bytes:
+            return self.session.planned_bytes
+        started = sum(memory.peak(process) for process in self.session.processes)
+        return max(0, memory.peak() - self._resident_before) + started
+
+    def counted(self) -> Counted | None:
+        """Packets of one run, None for engines that are timed."""
+        from workers.engines.cpackage import EmulatedPackageSession  # noqa: PLC0415
+
+        session = self.session
+        return session.counted() if isinstance(session, EmulatedPackageSession) else None
+
+    def energy(self, seconds: float) -> float | None:
+        """Joules per run by RAPL, or None where the machine has no such counter."""
+        counter = energy.find_rapl()
+        if counter is None:
+            return None
+        return energy.joules_per_run(counter, self._run_for, seconds)
+
+    def _run_for(self, seconds: float) -> int:
+        loops = latency.calibrate(self.session, min(0.05, seconds))
+        deadline, runs = time.perf_counter() + seconds, 0
+        while time.perf_counter() < deadline:
+            self.session.timed(loops)
+            runs += loops
+        return runs
+
+    def compile(self, workload: str, candidate: str, folder: str) -> DataclassInstance:
+        """Compile a candidate; only in the farm's own interpreter."""
+        from workers.child import compiling  # noqa: PLC0415  (loads the compile passes)
+
+        return compiling.compile_candidate(Path(workload), candidate, Path(folder))
+
+    def quantizable(self, workload: str, candidate: str) -> dict[str, list[str]]:  # noqa: ARG002
+        """Operators that each kind of quantisation applies to; in the farm's own interpreter."""
+        from workers.child import compiling  # noqa: PLC0415  (as above)
+
+        return compiling.quantizable_names(Path(workload))
+
+    def package(
+        self, workload: str, candidate: str, artifact: str, manifest: str, folder: str
+    ) -> DataclassInstance:
+        """Complete a compiled package; only in the farm's own interpreter."""
+        from workers.child import compiling  # noqa: PLC0415  (as above)
+
+        return compiling.complete_package(
+            Path(workload), candidate, Path(artifact), manifest, Path(folder)
+        )
+
+    def sensitivity(self, workload: str, candidate: str) -> dict[str, float]:
+        """Damage of quantisation per operator; only in the farm's own interpreter."""
+        from workers.child import compiling  # noqa: PLC0415  (as above)
+
+        return compiling.rank_sensitivity(Path(workload), candidate)
+
+
+def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[[], Session]:
+    """Import the engine, so that the import is not counted as the artifact's memory or time."""
+    if engine == "onnxruntime":
+        from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
+
+        return lambda: OnnxRuntimeSession(model, SessionSpec(**spec))
+    if engine == "cpackage":
+        from workers.engines.cpackage import (  # noqa: PLC0415
+            CPackageSession,
+            EmulatedPackageSession,
+        )
+
+        description = PackageDescription(**spec)
+        if description.seconds_per_packet:
+            return lambda: EmulatedPackageSession(model, description)
+        return lambda: CPackageSession(model)
+    if engine == "fake":
+        from workers.engines.fake import FakeSession  # noqa: PLC0415
+
+        return lambda: FakeSession(FakeDescription(**spec))
+    if engine == "sentinel":
+        return SentinelSession
+    raise EngineError(f"this child knows no engine '{engine}'.")
+
+
+def answer(runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one request."""
+    command = str(request.pop("command"))
+    try:
+        reply = getattr(runner, command.replace("-", "_"))(**request)
+    except MemoryError:
+        return _error("out-of-memory", "the process reached its memory limit.")
+    except KilledError:
+        os.kill(os.getpid(), signal.SIGKILL)  # share the fate: whoever waits knows that ending
+        raise
+    except Exception as error:  # noqa: BLE001  (a child reports every failure, and lives on)
+        known = isinstance(error, EngineError)
+        return _error(_outcome(error), str(error) if known else f"{type(error).__name__}: {error}")
+    is_record = hasattr(reply, "__dataclass_fields__")
+    return {"ok": asdict(reply) if is_record else reply}
+
+
+def _outcome(error: Exception) -> str:
+    """A full disk says nothing about the candidate, and engines word a lack of memory freely."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return "infrastructure-error"
+        cause = cause.__cause__
+    memory_ran_out = "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
+    return "out-of-memory" if memory_ran_out else "run-error"
+
+
+def _error(outcome: str, message: str) -> dict[str, Any]:
+    return {"error": {"outcome": outcome, "message": message}}
+
+
+def _die_with_parent(parent: int) -> None:
+    """End with the parent, even when the parent was killed.
+
+    The kernel sends SIGKILL when the parent's thread ends (Linux); elsewhere, and when the parent
+    was gone before that was asked for, a thread notices that the process was adopted.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _limit_data_segment(limit: int) -> None:
+    """A hard stop for one huge allocation between two looks of the parent's watchdog."""
+    if limit and sys.platform == "linux":
+        import resource  # noqa: PLC0415
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def main() -> None:
+    """Answer requests until the parent closes the pipe."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--data-limit", type=int, default=0)
+    arguments = parser.parse_args()
+    _die_with_parent(arguments.parent)
+    _limit_data_segment(arguments.data_limit)
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # libraries that print must not break the protocol
+    runner = Runner()
+    print(json.dumps({"ok": os.getpid()}), file=replies)
+    for line in sys.stdin:
+        print(json.dumps(answer(runner, json.loads(line))), file=replies)
+
+
+if __name__ == "__main__":
+    main()

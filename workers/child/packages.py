@@ -1,0 +1,167 @@
+"""Completes a compiled package to the folder that leaves the farm.
+
+Its test vectors are what the compiled code answers. The program's numpy reference must agree: bit
+for bit where all is computed in integers, otherwise within what rounding explains. On the host
+and under the emulator, where it is installed, the bits must be the same in any case.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from farm.artifact import RECORD_FILE
+from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
+from farm.codegen.build.toolchain import build_library
+from farm.codegen.generate import Generation
+from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE
+from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
+from farm.codegen.package.manifest import Manifest
+from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
+from farm.codegen.program import Array, Program
+from farm.errors import CompileError
+from workers.engines.runner import RunnerProcess
+from workers.engines.session import EngineError, Feeds
+
+_NOT_SHIPPED = (RECORD_FILE, COMPILED_FILE, RUNNER_FILE)
+
+# Where floats become integers again, one that is rounded the other way is a whole step off.
+_MOST_NOISE = 0.05
+_SILENCE = 1e-12
+
+
+def complete(
+    folder: Path,
+    compiled: Path,
+    generation: Generation,
+    manifest: Manifest,
+    samples: Sequence[Feeds],
+) -> None:
+    """Write a package into an existing, empty folder.
+
+    compiled: folder that ``compile_package`` wrote. generation: what it was compiled from.
+    samples: inputs of the test vectors, as many as the manifest says.
+
+    Raises CompileError: the sources are of another generation, the compiler is not there any
+    more, or what was compiled does not agree with the reference.
+    """
+    _require_same_sources(compiled, generation)
+    shutil.copytree(
+        compiled, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_SHIPPED)
+    )
+    vectors = make_vectors(generation.program, compiled, manifest.target, samples)
+    build_library(folder, manifest.target, folder / LIBRARY_FILE, _compiler_of(manifest))
+    finish_package(folder, manifest, vectors)
+
+
+def make_vectors(
+    program: Program, compiled: Path, target: Target, samples: Sequence[Feeds]
+) -> list[Vector]:
+    """One test vector per sample, on which reference and programs agree.
+
+    compiled: folder with the programs.
+
+    Raises CompileError where they do not agree.
+    """
+    names = [tensor.name for tensor in program.inputs]
+    inputs = [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
+    answers = _answers(compiled / RUNNER_FILE, Target.PORTABLE, program, inputs)
+    references = [_reference(program, sample) for sample in samples]
+    between = "The compiled code and the numpy reference"
+    if program.is_integer:
+        _require_equal(answers, references, between)
+    else:
+        _require_near(answers, references, between)
+    if target.is_hexagon and find_emulator():
+        emulated = _answers(compiled / EMULATED_FILE, target, program, inputs)
+        _require_equal(answers, emulated, f"The code compiled for the host and for {target}")
+    return [Vector(given, told) for given, told in zip(inputs, answers, strict=True)]
+
+
+def vector_samples(samples: Iterable[Feeds], count: int) -> list[Feeds]:
+    """Inputs for so many test vectors: of the samples, then made up where those do not suffice."""
+    found = list(islice(samples, count))
+    random = np.random.default_rng(0)
+    shapes = {name: np.shape(array) for name, array in found[0].items()}
+    while len(found) < count:
+        found.append({n: random.standard_normal(s, dtype=np.float32) for n, s in shapes.items()})
+    return found
+
+
+@contextmanager
+def running(path: Path, target: Target) -> Iterator[RunnerProcess]:
+    """A package's program, running. Raises CompileError when it does not start, or fails."""
+    try:
+        with RunnerProcess(path, target) as runner:
+            yield runner
+    except EngineError as error:
+        raise CompileError(f"The compiled package cannot be run: {error}") from None
+
+
+_Arrays = tuple[Array, ...]
+
+
+def _answers(
+    path: Path, target: Target, program: Program, inputs: Sequence[_Arrays]
+) -> list[_Arrays]:
+    """What a program answers to each input. Raises CompileError when it fails."""
+    with running(path, target) as runner:
+        found = [runner.run(arrays) for arrays in inputs]
+    return [
+        tuple(
+            content.view(np.dtype(str(tensor.element))).reshape(tensor.shape)
+            for content, tensor in zip(contents, program.outputs, strict=True)
+        )
+        for contents in found
+    ]
+
+
+def _reference(program: Program, sample: Feeds) -> _Arrays:
+    found = program.run(sample)
+    return tuple(np.ascontiguousarray(found[tensor.name]) for tensor in program.outputs)
+
+
+def _require_equal(ours: Sequence[_Arrays], theirs: Sequence[_Arrays], what: str) -> None:
+    for number, (one, two) in enumerate(zip(ours, theirs, strict=True)):
+        for output, (left, right) in enumerate(zip(one, two, strict=True)):
+            if left.tobytes() != right.tobytes():
+                raise _fault(f"{what} differ in output {output} of test vector {number}")
+
+
+def _require_near(ours: Sequence[_Arrays], theirs: Sequence[_Arrays], what: str) -> None:
+    """Of each output, over all vectors: the noise must be small beside the signal."""
+    for output in range(len(theirs[0])):
+        told, wanted = (
+            np.concatenate([row[output].ravel() for row in rows]).astype(np.float64)
+            for rows in (ours, theirs)
+        )
+        noise = float(np.linalg.norm(told - wanted))
+        share = noise / max(float(np.linalg.norm(wanted)), _SILENCE)
+        if not share <= _MOST_NOISE:
+            raise _fault(f"{what} differ in output {output} by {share:.1%} of its size")
+
+
+def _fault(what: str) -> CompileError:
+    return CompileError(f"{what}; this is a fault of the code generator or of the compiler.")
+
+
+def _require_same_sources(compiled: Path, generation: Generation) -> None:
+    """Raise CompileError when other sources were compiled than are generated now."""
+    for name, text in generation.generated.files.items():
+        if (compiled / name).read_text(encoding="utf-8") != text:
+            raise CompileError(
+                f"{name} was generated otherwise than the compiled package's; this is a fault of "
+                "the code generator, which must always give the same code."
+            )
+
+
+def _compiler_of(manifest: Manifest) -> Compiler:
+    for compiler in find_compilers(manifest.target):
+        if compiler.label == manifest.compiler:
+            return compiler
+    raise CompileError(f"The compiler {manifest.compiler} is not there any more.")

@@ -1,0 +1,1 @@
+"""Ray: the cluster, one actor per device profile, and what ends with it."""

@@ -1,0 +1,254 @@
+"""The Ray executor: one actor per device profile, leases, and recovery from any loss.
+
+Ray is given no retries of its own: a job that was running when its actor was lost may be the
+reason for the loss, so the pool counts attempts and gives up on a job, never on the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayTaskError
+
+from farm.codegen.package.manifest import Manifest
+from farm.device import DeviceProfile
+from farm.errors import InfrastructureError
+from farm.measurement import Measurement, Outcome
+from workers.cluster.lifecycle import LOSSES, Cluster
+from workers.executor import Closing
+from workers.jobs import (
+    BlockJob,
+    BlockReport,
+    DetailJob,
+    DeviceFacts,
+    TrialJob,
+    TrialReport,
+    Workload,
+)
+from workers.trials.worker import Worker
+
+MAX_ATTEMPTS = 3
+MAX_IN_FLIGHT = 2
+_POLL_SECONDS = 0.5
+_START_SECONDS = 60.0
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Lease:
+    """A job that an actor is working on."""
+
+    job: TrialJob
+    attempt: int
+    reference: Any
+
+
+class RayExecutor(Closing):
+    """Workers as Ray actors on a cluster that this process starts, or on one that runs.
+
+    address: of a running cluster; None starts one on this machine, reachable from it alone.
+    """
+
+    def __init__(
+        self, profiles: Iterable[DeviceProfile], cache: Path, address: str | None = None
+    ) -> None:
+        self._profiles = {profile.name: profile for profile in profiles}
+        self._cache = cache
+        self._cluster = Cluster(self._profiles, address)
+        self._workloads: dict[str, list[Workload]] = {}
+        self._actors: dict[str, Any] = {}
+        self._cluster.start()
+
+    def prepare(self, device: str, workload: Workload) -> None:
+        """Send a workload to the device's actor, and to every later one."""
+        self._workloads.setdefault(device, []).append(workload)
+        self._call(device, lambda actor: actor.prepare.remote(ray.put(workload)))
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        """Keep at most two jobs with the actor, so that it never waits for the driver."""
+        source = iter(jobs)
+        waiting: deque[tuple[TrialJob, int]] = deque()
+        leases: deque[_Lease] = deque()
+        while True:
+            while len(leases) < MAX_IN_FLIGHT:
+                if not waiting:
+                    job = next(source, None)
+                    if job is None:
+                        break
+                    waiting.append((job, 1))
+                leases.append(self._lease(device, *waiting.popleft()))
+            if not leases:
+                return
+            try:
+                report: TrialReport = self._result(leases[0].reference)
+            except LOSSES as loss:
+                waiting.extendleft(self._lost(device, leases))
+                leases.clear()
+                if waiting[0][1] > MAX_ATTEMPTS:
+                    yield _given_up(waiting.popleft()[0], loss)
+                continue
+            leases.popleft()
+            yield report
+
+    def run_block(self, device: str, job: BlockJob) -> BlockReport:
+        """Run one block, again if its worker is lost: the children are started anew."""
+        report: BlockReport = self._call(device, lambda actor: actor.run_block.remote(job))
+        return report
+
+    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+        """Measure one candidate in detail."""
+        found: tuple[Measurement, ...] = self._call(
+            device, lambda actor: actor.run_detail.remote(job)
+        )
+        return found
+
+    def describe(self, device: str) -> DeviceFacts:
+        """What the device's machine is and offers."""
+        facts: DeviceFacts = self._call(device, lambda actor: actor.describe.remote())
+        return facts
+
+    def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Operators by kind of quantisation. Raises ChildError."""
+        found: dict[str, tuple[str, ...]] = self._call(
+            device, lambda actor: actor.quantizable.remote(job)
+        )
+        return found
+
+    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
+        """Operators that quantisation damages, most damaged first. Raises ChildError."""
+        names: tuple[str, ...] = self._call(
+            device, lambda actor: actor.rank_sensitivity.remote(job)
+        )
+        return names
+
+    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """The files of an artifact in the worker's cache."""
+        files: dict[str, bytes] = self._call(
+            device, lambda actor: actor.artifact_files.remote(artifact)
+        )
+        return files
+
+    def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered. Raises ChildError."""
+        files: dict[str, bytes] = self._call(
+            device, lambda actor: actor.complete_package.remote(job, manifest)
+        )
+        return files
+
+    def release(self, device: str, trial_ids: Iterable[str]) -> None:
+        """End the children of these trials."""
+        ids = list(trial_ids)
+        self._call(device, lambda actor: actor.release.remote(ids))
+
+    def close(self) -> None:
+        """End the actors' children, the actors, and the cluster if it was started here."""
+        if not ray.is_initialized():  # any other call would start it
+            return
+        with contextlib.suppress(*LOSSES):
+            ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
+        self._actors.clear()
+        self._cluster.stop()
+
+    # Machinery
+
+    def _actor(self, device: str) -> Any:  # noqa: ANN401  (a Ray actor handle)
+        if device not in self._actors:
+            profile = self._profiles[device]
+            remote: Any = ray.remote(**_ray_options(profile))(Worker)
+            options = remote.options(max_restarts=0, max_task_retries=0)
+            actor = options.remote(profile, self._cache)
+            for workload in self._workloads.get(device, []):
+                _send(actor, workload)
+            self._actors[device] = actor
+        return self._actors[device]
+
+    def _lease(self, device: str, job: TrialJob, attempt: int) -> _Lease:
+        return _Lease(job, attempt, self._call(device, _submit(job), fetch=False))
+
+    def _lost(self, device: str, leases: Iterable[_Lease]) -> list[tuple[TrialJob, int]]:
+        """Jobs to run again, the last one first, with the first one's attempts counted.
+
+        The first lease was running; those behind it only waited and are not blamed.
+        """
+        self._recover(device)
+        again = [(lease.job, lease.attempt + (i == 0)) for i, lease in enumerate(leases)]
+        return again[::-1]
+
+    def _call(self, device: str, submit: Callable[[Any], Any], *, fetch: bool = True) -> Any:  # noqa: ANN401
+        """Call the device's actor; after a loss, recover and call again."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                reference = submit(self._actor(device))
+                return self._result(reference) if fetch else reference
+            except LOSSES as loss:
+                if attempt == MAX_ATTEMPTS:
+                    raise InfrastructureError(
+                        f"The worker of device {device} was lost {attempt} times in a row: "
+                        f"{_first_line(loss)}"
+                    ) from None
+                self._recover(device)
+        raise AssertionError
+
+    def _result(self, reference: Any) -> Any:  # noqa: ANN401  (what the actor returned)
+        while True:
+            ready, _ = ray.wait([reference], timeout=_POLL_SECONDS)
+            if ready:
+                return _raise_cause(lambda: ray.get(reference))
+
+    def _recover(self, device: str) -> None:
+        """Drop the actor; start the cluster anew if it does not answer any more."""
+        actor = self._actors.pop(device, None)
+        if actor is not None:
+            with contextlib.suppress(*LOSSES):
+                ray.kill(actor)
+        if self._cluster.answers():
+            return
+        self._actors.clear()
+        self._cluster.stop()
+        self._cluster.start()
+
+
+def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
+    """What the actor of a device asks Ray for: the device itself, and what its profile says."""
+    asked = dict(profile.ray_resources)
+    cpus, gpus = asked.pop("CPU", 0.0), asked.pop("GPU", 0.0)
+    return {
+        "num_cpus": cpus,
+        "num_gpus": gpus,
+        "resources": {f"device:{profile.name}": 1.0, **asked},
+    }
+
+
+def _submit(job: TrialJob) -> Callable[[Any], Any]:
+    return lambda actor: actor.run_trial.remote(job)
+
+
+def _send(actor: Any, workload: Workload) -> None:  # noqa: ANN401  (a Ray actor handle)
+    sent = actor.prepare.remote(ray.put(workload))
+    _raise_cause(lambda: ray.get(sent, timeout=_START_SECONDS))
+
+
+def _raise_cause(get: Callable[[], _T]) -> _T:
+    """Fetch a result; an exception of the worker's own code is raised as itself."""
+    try:
+        return get()
+    except RayTaskError as error:
+        raise error.cause from None
+
+
+def _given_up(job: TrialJob, loss: BaseException) -> TrialReport:
+    return TrialReport(
+        job.trial_id,
+        Outcome.INFRASTRUCTURE_ERROR,
+        f"the worker was lost {MAX_ATTEMPTS} times during this trial: {_first_line(loss)}",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -1,0 +1,1 @@
+"""A worker: carries out one device's trials with child processes that it owns."""

@@ -1,0 +1,145 @@
+"""The compiling side of a worker: artifacts from its cache, or from its compile child."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.artifact import MODEL_FILE, artifact_key, read_manifest
+from farm.candidate import Candidate, Fake, PackageEngine, to_json
+from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
+from farm.codegen.package.manifest import Manifest
+from farm.engines import session_spec
+from farm.errors import InfrastructureError
+from farm.units import Bytes, format_bytes
+from workers.fingerprint import software_versions
+from workers.jobs import TrialJob
+from workers.trials.cache import Cache
+from workers.trials.children import Children
+from workers.trials.process import Child
+
+_COPIES = 3  # of the model: what a pass saves, what it loads again, and the artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compiled candidate in the cache.
+
+    model: what its engine loads. size: see ``ArtifactManifest``. notes: what the passes had to
+    say. package: of candidates for package engines.
+    """
+
+    key: str
+    model: Path
+    size: Bytes
+    notes: tuple[str, ...]
+    package: CompiledPackage | None = None
+
+
+class Artifacts:
+    """The artifacts of one worker. One child compiles; it remembers what candidates share."""
+
+    def __init__(self, cache: Cache, children: Children) -> None:
+        self._cache = cache
+        self._children = children
+        self._compiler: Child | None = None
+
+    def of(self, job: TrialJob) -> Artifact | None:
+        """The artifact of a job's candidate; None for the fake engine, which has none.
+
+        Raises CompileError and ChildError: the candidate does not fit the model or the engine.
+        Raises InfrastructureError: it cannot be written.
+        """
+        if isinstance(job.candidate.engine, Fake):
+            return None
+        if not isinstance(job.candidate.engine, PackageEngine):
+            session_spec(job.candidate)  # an engine without this arithmetic fails before the work
+        # The workload's key stands for the model, its shapes and the calibration data.
+        versions = json.dumps(software_versions(), sort_keys=True)
+        key = artifact_key(job.workload_key, "", job.candidate, job.workload_key, versions)
+        target = self._cache.artifact(key)
+        with self._cache.complete(target) as folder:
+            if folder is not None:
+                self._check_room(job)
+                self._ask(job, "compile", folder=str(folder))
+        return _read_artifact(key, target, job.candidate)
+
+    def files(self, key: str) -> dict[str, bytes]:
+        """The files of an artifact by name. Raises InfrastructureError."""
+        folder = self._cache.artifact(key)
+        if not folder.is_dir():
+            raise InfrastructureError(f"Artifact {key} is not in the cache {folder}.")
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered by their paths in it; see ``compiling``.
+
+        Raises CompileError, ChildError, InfrastructureError.
+        """
+        artifact = self.of(job)
+        assert artifact is not None
+        with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
+            self._ask(
+                job,
+                "package",
+                artifact=str(artifact.model.parent),
+                manifest=manifest.to_json(),
+                folder=name,
+            )
+            paths = sorted(path for path in Path(name).rglob("*") if path.is_file())
+            return {path.relative_to(name).as_posix(): path.read_bytes() for path in paths}
+
+    def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
+        if isinstance(job.candidate.engine, Fake):
+            return {}
+        found: dict[str, list[str]] = self._ask(job, "quantizable")
+        return {kind: tuple(names) for kind, names in found.items()}
+
+    def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
+        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+        damage: dict[str, float] = self._ask(job, "sensitivity")
+        return tuple(damage)
+
+    def close(self) -> None:
+        """End the compile child."""
+        if self._compiler is not None:
+            self._compiler.kill()
+            self._compiler = None
+
+    def _check_room(self, job: TrialJob) -> None:
+        """Tools word a full disk freely, and it is no fault of the candidate's."""
+        needed = _COPIES * self._cache.model(job.workload_key).stat().st_size
+        for folder in (self._cache.root, Path(tempfile.gettempdir())):
+            free = shutil.disk_usage(folder).free
+            if free < needed:
+                raise InfrastructureError(
+                    f"Compiling needs {format_bytes(needed)} in {folder}, and its disk has "
+                    f"{format_bytes(free)} left; make room there."
+                )
+
+    def _ask(self, job: TrialJob, command: str, **arguments: str) -> Any:  # noqa: ANN401
+        """Ask the compile child, a new one if the last died of another candidate."""
+        if self._compiler is None or not self._compiler.alive:
+            self.close()
+            self._compiler = self._children.spawn("compiler", job.limits)
+        with self._children.watch.running():
+            return self._compiler.request(
+                command,
+                job.limits.compile_seconds,
+                workload=str(self._cache.workload(job.workload_key)),
+                candidate=to_json(job.candidate),
+                **arguments,
+            )
+
+
+def _read_artifact(key: str, folder: Path, candidate: Candidate) -> Artifact:
+    manifest = read_manifest(folder)
+    if not isinstance(candidate.engine, PackageEngine):
+        return Artifact(key, folder / MODEL_FILE, manifest.size, manifest.notes)
+    package = read_compiled(folder)
+    return Artifact(key, folder / RUNNER_FILE, manifest.size, manifest.notes, package)

@@ -1,0 +1,202 @@
+"""A worker's living children: started, loaded, asked with deadlines that fit them, released."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.jobs import Limits
+from workers.protocol import Counted, Loaded, Sample, Warmup
+from workers.trials.process import Child
+
+# A run may take this many times as long as the first one did, which most often is the slowest.
+_SLOWER = 4
+_WARMUP_SECONDS = 1.0
+_WARMUP_LOOP_SECONDS = 1e-3
+_WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
+_CALLERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What a child is to load. Files are empty paths for engines that read none.
+
+    engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
+    """
+
+    engine: str
+    spec: dict[str, Any]
+    model: str = ""
+    inputs: str = ""
+
+
+class Stopwatch:
+    """Adds up the seconds spent in its :meth:`running` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+class LoadedChild:
+    """A child with an artifact in it.
+
+    Every request has a deadline: what it is to last, what the artifact's own speed explains, and
+    what the limits add to that. Each raises ChildError.
+    """
+
+    def __init__(self, child: Child, loading: Loading, limits: Limits, watch: Stopwatch) -> None:
+        self._child = child
+        self._limits = limits
+        self._watch = watch
+        self._loops = 0
+        self._sample_seconds = 0.0
+        self.loaded = Loaded(
+            **self._request(
+                "load",
+                limits.load_seconds,
+                engine=loading.engine,
+                spec=loading.spec,
+                model=loading.model,
+                inputs=loading.inputs,
+            )
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is running."""
+        return self._child.alive
+
+    def evaluate(self, outputs: Path) -> None:
+        """Run every sample and write the outputs, see ``workers.trials.checking``."""
+        self._request("evaluate", self._limits.evaluate_seconds, outputs=str(outputs))
+
+    def warm_up(self) -> Warmup:
+        """Run until it is steady, about a second at most."""
+        reply = self._measure(
+            "warm-up",
+            _WARMUP_SECONDS,
+            _WARMUP_RUNS,
+            target=_WARMUP_LOOP_SECONDS,
+            cap=_WARMUP_SECONDS,
+        )
+        return Warmup(**reply)
+
+    def calibrate(self, sample_seconds: float) -> None:
+        """Find how many runs make a sample of at least this length, unless that is known."""
+        if self._sample_seconds != sample_seconds:
+            lasts = 4 * sample_seconds
+            self._loops = self._measure("calibrate", lasts, runs=3, target=sample_seconds)
+            self._sample_seconds = sample_seconds
+
+    def sample(self) -> Sample:
+        """One latency sample; :meth:`calibrate` comes first."""
+        assert self._loops, "a child is calibrated before it is sampled"
+        reply = self._measure("sample", 2 * self._sample_seconds, runs=2, loops=self._loops)
+        return Sample(**reply)
+
+    def peak_memory(self) -> int:
+        """Peak memory in bytes, see ``workers.child.main``."""
+        return int(self._measure("peak-memory", 0.0, runs=0))
+
+    def counted(self) -> Counted | None:
+        """Packets of one run, None for engines that are timed."""
+        reply = self._measure("counted", 0.0, runs=1)
+        return Counted(**reply) if reply else None
+
+    def single_runs(self, count: int, seconds: float) -> list[float]:
+        """Seconds of single runs: at most ``count``, for about ``seconds``."""
+        values: list[float] = self._measure(
+            "single-runs", seconds, runs=1, count=count, cap=seconds
+        )
+        return values
+
+    def throughput(self, seconds: float) -> float:
+        """Runs per second with two callers."""
+        return float(
+            self._measure("throughput", seconds, _CALLERS, callers=_CALLERS, seconds=seconds)
+        )
+
+    def energy(self, seconds: float) -> float | None:
+        """Joules per run, None where the machine has no counter."""
+        joules: float | None = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
+        return joules
+
+    def kill(self) -> None:
+        """End its process group."""
+        self._child.kill()
+
+    def _measure(self, command: str, lasts: float, runs: int, **arguments: Any) -> Any:  # noqa: ANN401
+        """A request that lasts about so long, and so many runs where those are longer."""
+        explained = lasts + _SLOWER * runs * self.loaded.run_seconds
+        return self._request(command, self._limits.measure_seconds + explained, **arguments)
+
+    def _request(self, command: str, deadline: float, **arguments: Any) -> Any:  # noqa: ANN401
+        with self._watch.running():
+            return self._child.request(command, deadline, **arguments)
+
+
+class Children:
+    """The children of one worker; those of trials are known by their trial's id.
+
+    interpreter: of the children that run artifacts; empty for the farm's own.
+    """
+
+    def __init__(self, interpreter: str) -> None:
+        self.watch = Stopwatch()
+        self.scratch = Path(tempfile.mkdtemp(prefix="farm-worker-"))
+        self._interpreter = interpreter
+        self._of_trials: dict[str, LoadedChild] = {}
+
+    def spawn(self, name: str, limits: Limits, interpreter: str = "") -> Child:
+        """A child with nothing loaded, which the caller ends. Raises ChildError."""
+        with self.watch.running():
+            return Child(interpreter, self.scratch / f"{name}.log", limits.memory_bytes)
+
+    def load(
+        self, name: str, loading: Loading, limits: Limits, interpreter: str = ""
+    ) -> LoadedChild:
+        """A new child with an artifact in it, which the caller ends. Raises ChildError."""
+        child = self.spawn(name, limits, interpreter)
+        try:
+            return LoadedChild(child, loading, limits, self.watch)
+        except BaseException:
+            child.kill()
+            raise
+
+    def load_trial(self, trial_id: str, loading: Loading, limits: Limits) -> LoadedChild:
+        """Load a trial's artifact into a new child, which lives until it is released."""
+        self.release([trial_id])
+        loaded = self.load(trial_id, loading, limits, self._interpreter)
+        self._of_trials[trial_id] = loaded
+        return loaded
+
+    def of_trial(self, trial_id: str) -> LoadedChild | None:
+        """The living child of a trial."""
+        found = self._of_trials.get(trial_id)
+        return found if found is not None and found.alive else None
+
+    def release(self, trial_ids: Iterable[str]) -> None:
+        """End the children of these trials."""
+        for trial_id in trial_ids:
+            if found := self._of_trials.pop(trial_id, None):
+                found.kill()
+
+    def close(self) -> None:
+        """End the children of all trials and remove temporary files."""
+        self.release(list(self._of_trials))
+        shutil.rmtree(self.scratch, ignore_errors=True)

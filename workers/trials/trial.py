@@ -1,0 +1,187 @@
+"""One trial, step by step: compile, load, check, warm up, measure a first time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from farm.accuracy import AccuracyResult
+from farm.candidate import Candidate, Fake, PackageEngine
+from farm.codegen.package.compiled import excess
+from farm.device import DeviceProfile
+from farm.engines import session_spec
+from farm.errors import CompileError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from workers.jobs import Failure, TrialJob, TrialReport
+from workers.protocol import Counted, PackageDescription
+from workers.trials.artifacts import Artifact, Artifacts
+from workers.trials.cache import Cache
+from workers.trials.checking import Checker
+from workers.trials.children import Children, LoadedChild, Loading
+from workers.trials.process import ChildError
+
+_QUICK_SAMPLES = 3
+_QUICK_SAMPLE_SECONDS = 0.01
+
+
+class TrialRunner:
+    """Runs the trials of one worker."""
+
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        cache: Cache,
+        children: Children,
+        artifacts: Artifacts,
+        checker: Checker,
+    ) -> None:
+        self._profile = profile
+        self._cache = cache
+        self._children = children
+        self._artifacts = artifacts
+        self._checker = checker
+
+    def run(self, job: TrialJob) -> TrialReport:
+        """Carry out a trial; its child stays alive if it is ok.
+
+        What the candidate does wrong is in the report's outcome. Raises InfrastructureError.
+        """
+        start, in_children = time.perf_counter(), self._children.watch.seconds
+        try:
+            report = self._run(job)
+        except (ChildError, CompileError) as error:
+            self._children.release([job.trial_id])
+            failure = failure_of(error)
+            report = TrialReport(job.trial_id, failure.outcome, failure.message)
+        return replace(
+            report,
+            worker_seconds=time.perf_counter() - start,
+            child_seconds=self._children.watch.seconds - in_children,
+        )
+
+    def ready(self, job: TrialJob, sample_seconds: float) -> LoadedChild:
+        """The trial's child: the living one, or a new one, warm; calibrated in either case.
+
+        Raises ChildError, CompileError.
+        """
+        child = self._children.of_trial(job.trial_id)
+        if child is None:
+            child = self._load(job, self._compiled(job))
+            child.warm_up()
+        child.calibrate(sample_seconds)
+        return child
+
+    def _run(self, job: TrialJob) -> TrialReport:
+        artifact = self._compiled(job)
+        child = self._load(job, artifact)
+        checked = self._checker.check(job, child)
+        warmup = child.warm_up()
+        child.calibrate(_QUICK_SAMPLE_SECONDS)
+        quick = tuple(child.sample().seconds for _ in range(_QUICK_SAMPLES))
+        counted = child.counted()
+        how = Method.MEASURED if counted is None else Method.MODELLED
+        memory = Method.MEASURED if counted is None else Method.PLANNED
+        latency, peak = float(np.median(quick)), float(child.peak_memory())
+        measurements = [
+            Measurement(Metric.LATENCY, latency, how, samples=quick),
+            Measurement(Metric.LOAD_TIME, child.loaded.seconds, Method.MEASURED),
+            Measurement(Metric.PEAK_MEMORY, peak, memory),
+            *_of_accuracy(checked),
+            *_of_artifact(artifact),
+            *_of_counters(counted),
+        ]
+        broken = self._excess(artifact)
+        if broken:  # measured all the same: what the float model would reach is worth knowing
+            self._children.release([job.trial_id])
+        return TrialReport(
+            job.trial_id,
+            Outcome.REJECTED if broken else Outcome.OK,
+            broken,
+            artifact_key=artifact.key if artifact else "",
+            measurements=tuple(measurements),
+            assignment=child.loaded.assignment,
+            warmup=warmup,
+            notes=_notes(artifact, checked),
+        )
+
+    def _excess(self, artifact: Artifact | None) -> str:
+        """Which of the device's limits a package breaks; empty if none."""
+        figures = self._profile.package
+        if figures is None or artifact is None or artifact.package is None:
+            return ""
+        return excess(figures, artifact.package)
+
+    def _compiled(self, job: TrialJob) -> Artifact | None:
+        """The artifact. Raises CompileError for what the compile child reported itself, too."""
+        try:
+            return self._artifacts.of(job)
+        except ChildError as error:
+            if error.outcome is Outcome.RUN_ERROR:
+                raise CompileError(error.message) from None
+            raise
+
+    def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
+        engine, spec = self._engine_description(job.candidate)
+        loading = Loading(engine, spec)
+        if artifact is not None:
+            inputs = self._cache.inputs(job.workload_key, job.part)
+            loading = Loading(engine, spec, str(artifact.model), str(inputs))
+        return self._children.load_trial(job.trial_id, loading, job.limits)
+
+    def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:
+        if isinstance(candidate.engine, Fake):
+            fields = ("seconds", "noise", "fault", "serial")
+            return "fake", {name: getattr(candidate.engine, name) for name in fields}
+        if isinstance(candidate.engine, PackageEngine):
+            return "cpackage", asdict(PackageDescription(self._seconds_per_packet(candidate)))
+        return "onnxruntime", asdict(session_spec(candidate))
+
+    def _seconds_per_packet(self, candidate: Candidate) -> float:
+        """Of the device that is emulated; 0 where runs are timed. Raises CompileError."""
+        if not candidate.is_counted:
+            return 0.0
+        if self._profile.package is None:
+            raise CompileError(
+                f"The device profile {self._profile.name} has no [package] figures, and says "
+                "nothing of the speed of a processor that is emulated."
+            )
+        return self._profile.package.seconds(1)
+
+
+def failure_of(error: ChildError | CompileError) -> Failure:
+    """What the error of a step makes of its trial."""
+    if isinstance(error, ChildError):
+        return Failure(error.outcome, error.message)
+    return Failure(Outcome.COMPILE_ERROR, str(error))
+
+
+def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:
+    if checked is not None:
+        low, high = checked.low, checked.high
+        yield Measurement(Metric.ACCURACY, checked.value, Method.MEASURED, low, high)
+
+
+def _of_artifact(artifact: Artifact | None) -> Iterator[Measurement]:
+    if artifact is not None:
+        yield Measurement(Metric.MODEL_SIZE, float(artifact.size), Method.PLANNED)
+        if package := artifact.package:
+            yield Measurement(Metric.ARENA, float(package.working_bytes), Method.PLANNED)
+
+
+def _of_counters(counted: Counted | None) -> Iterator[Measurement]:
+    if counted is not None:
+        method = Method(counted.method)
+        yield Measurement(Metric.PACKETS, float(counted.packets), method)
+        yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
+
+
+def _notes(artifact: Artifact | None, checked: AccuracyResult | None) -> tuple[str, ...]:
+    compiled = artifact.notes if artifact else ()
+    if checked is None:
+        return compiled
+    why_zero = (checked.note,) if checked.note else ()
+    return (*compiled, f"accuracy metric: {checked.metric}", *why_zero)

@@ -1,0 +1,208 @@
+"""A worker: carries out jobs for one device profile with child processes that it owns.
+
+It knows nothing of Ray and can be used directly. Children that were loaded stay alive until they
+are released, because interleaving needs several loaded sessions at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from farm.codegen.package.manifest import Manifest
+from farm.device import DeviceProfile
+from farm.engines import package_engines
+from farm.errors import CompileError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from workers.discovery import openvino_float_types, usable_engines
+from workers.fingerprint import fingerprint, software_versions
+from workers.jobs import (
+    BlockJob,
+    BlockReport,
+    DetailJob,
+    DeviceFacts,
+    Failure,
+    TrialJob,
+    TrialReport,
+    Workload,
+)
+from workers.meters.disturbance import MachineReading
+from workers.trials.artifacts import Artifacts
+from workers.trials.cache import Cache
+from workers.trials.checking import Checker
+from workers.trials.children import Children
+from workers.trials.process import ChildError
+from workers.trials.sentinel import Sentinel
+from workers.trials.trial import TrialRunner, failure_of
+
+_ATTEMPTS = 3
+_THROUGHPUT_SECONDS = 0.5
+_ENERGY_SECONDS = 1.0
+_T = TypeVar("_T")
+
+
+class Worker:
+    """Runs trial and block jobs of one device, one at a time.
+
+    cache: where artifacts are kept. Children's logs go to a temporary folder.
+    """
+
+    def __init__(self, profile: DeviceProfile, cache: Path) -> None:
+        self.profile = profile
+        self._cache = Cache(cache)
+        self._children = Children(profile.interpreter)
+        self._artifacts = Artifacts(self._cache, self._children)
+        self._checker = Checker(self._cache, self._children)
+        self._trials = TrialRunner(
+            profile, self._cache, self._children, self._artifacts, self._checker
+        )
+        self._sentinel = Sentinel(self._children)
+
+    def prepare(self, workload: Workload) -> None:
+        """Take a workload into the cache; jobs refer to it by its key.
+
+        Raises InfrastructureError when the cache cannot be written.
+        """
+        self._cache.add_workload(workload)
+        self._checker.use_metric(workload.key, workload.metric)
+
+    def run_trial(self, job: TrialJob) -> TrialReport:
+        """Compile, load, check and first measure a candidate; its child stays alive if it is ok.
+
+        What the candidate does wrong is in the report's outcome. An infrastructure error says
+        nothing about the candidate, and is tried again before it is reported.
+
+        Raises InfrastructureError when nothing can be run here, as with a full disk.
+        """
+        return _tried_again(
+            lambda: self._trials.run(job), lambda r: r.outcome is Outcome.INFRASTRUCTURE_ERROR
+        )
+
+    def run_block(self, job: BlockJob) -> BlockReport:
+        """Run every member once, in the given order. A member that fails is in ``failures``.
+
+        A block in which a child was killed from outside is run again before that is reported.
+
+        Raises InfrastructureError when nothing can be run here.
+        """
+        if job.restart:
+            self.release(member.trial_id for member in job.members)
+        return _tried_again(lambda: self._block(job), _hit_from_outside)
+
+    def run_detail(self, job: DetailJob) -> tuple[Measurement, ...]:
+        """Distribution of single runs, throughput and energy. Raises ChildError, CompileError."""
+        return _tried_again(lambda: self._detail(job))
+
+    def describe(self) -> DeviceFacts:
+        """What this worker's machine is and offers."""
+        return DeviceFacts(
+            fingerprint(),
+            software_versions(),
+            usable_engines(self.profile),
+            openvino_float_types() if "openvino" in self.profile.engines else (),
+            package_engines(self.profile),
+        )
+
+    def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
+        """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
+        return _tried_again(lambda: self._artifacts.quantizable(job))
+
+    def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
+        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+        return _tried_again(lambda: self._artifacts.rank_sensitivity(job))
+
+    def artifact_files(self, artifact: str) -> dict[str, bytes]:
+        """The files of an artifact by name, to be delivered. Raises InfrastructureError."""
+        return self._artifacts.files(artifact)
+
+    def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a package to be delivered. Raises ChildError, InfrastructureError."""
+        return _tried_again(lambda: self._artifacts.complete_package(job, manifest))
+
+    def release(self, trial_ids: Iterable[str]) -> None:
+        """End the children of these trials."""
+        self._children.release(trial_ids)
+
+    def close(self) -> None:
+        """End all children and remove temporary files."""
+        self._artifacts.close()
+        self._sentinel.close()
+        self._children.close()
+
+    def _block(self, job: BlockJob) -> BlockReport:
+        """All loading comes first, so that samples follow each other closely."""
+        members = _Members(job.members, self._children)
+        live = members.each(lambda m: self._trials.ready(m, job.sample_seconds))
+        self._sentinel.ready(job.sample_seconds / 2)
+        started_at, before = time.time(), MachineReading.now()
+        sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
+        samples = members.each(lambda m: live[m.trial_id].sample())
+        counted = all(member.candidate.is_counted for member in job.members)
+        disturbed = "" if counted else MachineReading.now().disturbed_since(before)
+        peaks = members.each(lambda m: live[m.trial_id].peak_memory())
+        failures = members.failures
+        return BlockReport(started_at, samples, peaks, failures, sentinel_seconds, disturbed)
+
+    def _detail(self, job: DetailJob) -> tuple[Measurement, ...]:
+        child = self._trials.ready(job.trial, 0.01)
+        if job.trial.candidate.is_counted:  # every run is like every other
+            per_second = 1.0 / child.sample().seconds
+            return (Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),)
+        singles = child.single_runs(job.single_runs, job.seconds)
+        median, per_second = float(np.median(singles)), child.throughput(_THROUGHPUT_SECONDS)
+        joules = child.energy(_ENERGY_SECONDS)
+        measured = [
+            Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),
+            Measurement(Metric.THROUGHPUT, per_second, Method.MEASURED),
+        ]
+        if joules is not None:
+            measured.append(Measurement(Metric.ENERGY, joules, Method.MEASURED))
+        return tuple(measured)
+
+
+class _Members:
+    """The members of a block, in order. One that fails in a step is released and left out."""
+
+    def __init__(self, jobs: Sequence[TrialJob], children: Children) -> None:
+        self._jobs = jobs
+        self._children = children
+        self.failures: dict[str, Failure] = {}
+
+    def each(self, step: Callable[[TrialJob], _T]) -> dict[str, _T]:
+        """The step's results by trial id."""
+        results: dict[str, _T] = {}
+        for job in self._jobs:
+            if job.trial_id in self.failures:
+                continue
+            try:
+                results[job.trial_id] = step(job)
+            except (ChildError, CompileError) as error:
+                self.failures[job.trial_id] = failure_of(error)
+                self._children.release([job.trial_id])
+        return results
+
+
+def _hit_from_outside(report: BlockReport) -> bool:
+    outcomes = {failure.outcome for failure in report.failures.values()}
+    return Outcome.INFRASTRUCTURE_ERROR in outcomes
+
+
+def _tried_again(action: Callable[[], _T], is_lost: Callable[[_T], bool] = lambda _: False) -> _T:
+    """Carry out an action, up to three times while children are killed from outside.
+
+    is_lost: whether its result says so. Raises what the last attempt raises.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            result = action()
+        except ChildError as error:
+            if error.outcome is not Outcome.INFRASTRUCTURE_ERROR:
+                raise
+        else:
+            if not is_lost(result):
+                return result
+    return action()
