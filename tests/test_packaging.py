@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("farm", "workers", "tuner", "db", "reports")
+PACKAGES = ("farm", "workers", "tuner", "db", "reports", "commands")
 EXAMPLE = ROOT / "examples" / "digits.onnx"
 EXAMPLE_DATA = ROOT / "examples" / "digits.npz"
 

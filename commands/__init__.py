@@ -1,0 +1,1 @@
+"""The commands of ``farm``, one per module: parse, call one function, render."""

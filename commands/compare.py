@@ -1,0 +1,52 @@
+"""``farm compare``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.measuring import measure as measure_again
+from commands.options import JsonOption, ProfilesOption, StoreOption
+from farm.errors import OptionError
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Trial id, or its beginning.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Trial id, or its beginning.")],
+    *,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure both again, side by side.")
+    ] = False,
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare two trials by the blocks in which they ran side by side.
+
+    Example: farm compare 3fa9 b71c
+    """
+    from db.reader import StoreReader
+    from reports import machine_readable, tables
+    from tuner.bench import compare_measured, compare_recorded, recall
+
+    with StoreReader.open(store) as reader:
+        pair = (recall(reader, first), recall(reader, second))
+        found = None if measure else compare_recorded(reader, pair[0].trial, pair[1].trial)
+    labels = (pair[0].candidate.label(), pair[1].candidate.label())
+    if found is None:
+        if pair[0].request.model != pair[1].request.model or (
+            pair[0].trial.device != pair[1].trial.device
+        ):
+            raise OptionError("Only trials of one model on one device can be compared.")
+        if pair[0].candidate == pair[1].candidate:
+            raise OptionError("Both trials have the same candidate: there is nothing to compare.")
+        device, request = pair[0].trial.device, pair[0].request
+        candidates = [pair[0].candidate, pair[1].candidate]
+        found = compare_measured(
+            *measure_again(store, request, device, profiles, candidates, pair[0])
+        )
+    if json_output:
+        typer.echo(machine_readable.comparison_json(found, labels))
+    else:
+        typer.echo(tables.comparison_text(found, labels))

@@ -1,0 +1,23 @@
+"""``farm doctor``."""
+
+from __future__ import annotations
+
+import typer
+
+from commands import exit_codes
+from commands.options import ProfilesOption, StoreOption, known_profiles
+from commands.output import print_tables
+
+
+def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> None:
+    """Show what is installed, what each device lacks, and how quiet the machine is.
+
+    Example: farm doctor
+    """
+    from reports import tables
+    from reports.doctor import diagnose
+
+    findings = diagnose(known_profiles(profiles), store)
+    print_tables(tables.findings_table(findings), [])
+    if any(finding.fatal for finding in findings):
+        raise typer.Exit(exit_codes.FAILED)

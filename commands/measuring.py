@@ -1,0 +1,49 @@
+"""Measuring candidates side by side, for the commands that do without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from commands.options import known_profiles
+from farm.device import select_profiles
+from tuner.request import TuneRequest
+
+
+def measure(
+    store: str | None,
+    request: TuneRequest,
+    device: str,
+    folder: Path | None,
+    candidates: Sequence[Any],
+    recalled: Any = None,
+) -> tuple[Any, ...]:
+    """Measure candidates side by side in a new run. recalled: a trial that is run again."""
+    from dataclasses import replace
+
+    from db.records import RunKind
+    from db.store import Store
+    from reports.progress import TuneProgress
+    from tuner.bench import bench as bench_candidates
+    from tuner.bench import check_device
+    from tuner.runs.start import check_model, check_request, start_run
+    from workers.executor import LocalExecutor
+    from workers.trials.cache import default_folder
+
+    known = known_profiles(folder)
+    (profile,) = select_profiles((device,), known)
+    check_device(profile, candidates)
+    checked = check_request(replace(request, devices=(device,)), known)
+    if recalled is not None:
+        what = f"Trial {recalled.trial.id} cannot be run again"
+        check_model(checked, recalled.model_sha256, what)
+    with (
+        Store.open(store) as opened,
+        TuneProgress(Console(stderr=True)) as progress,
+        LocalExecutor([profile], default_folder()) as executor,
+    ):
+        run = start_run(opened, checked, RunKind.BENCH)
+        return bench_candidates(opened, executor, run, profile, candidates, progress)

@@ -1,0 +1,42 @@
+"""Writing results to standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def print_tables(table: Any, lines: Sequence[str]) -> None:
+    """Print a table and the lines below it, as wide as the terminal or 160 columns."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for line in lines:
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
+) -> None:
+    """Print rows of anything in one of the formats."""
+    from reports import machine_readable, tables
+
+    if output_format is Format.JSON:
+        typer.echo(machine_readable.rows_json(columns, rows))
+    elif output_format is Format.CSV:
+        typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
+    else:
+        print_tables(tables.rows_table(columns, rows), [])

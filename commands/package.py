@@ -1,0 +1,133 @@
+"""``farm package``: build and verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from commands import exit_codes
+from commands.options import (
+    DataOption,
+    JsonOption,
+    MetricOption,
+    ModelArgument,
+    ProfilesOption,
+    ShapeOption,
+    known_profiles,
+    one_of,
+    shape_sizes,
+)
+from commands.output import print_tables
+from farm.device import select_profiles
+
+
+class _WithDefault(TyperGroup):
+    """A group in which `build` is meant where no command is named: ``farm package MODEL``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `build` in front of arguments that are not the group's own."""
+        own = {*self.commands, "-h", "--help"}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["build", *args])
+
+
+package_app = typer.Typer(
+    cls=_WithDefault,
+    no_args_is_help=True,
+    help="Make MODEL into a compiled package for one device, or verify a package.\n\n"
+    "Example: farm package model.onnx --device dsp -o package --data samples.npz",
+    subcommand_metavar="MODEL -o DIR [OPTIONS] | verify DIR",
+)
+
+
+@package_app.command("build")
+def package_build(
+    model: ModelArgument,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
+    ],
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Device profile.")
+    ] = "dsp",
+    data: DataOption = None,
+    metric: MetricOption = "",
+    shape: ShapeOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="int8 or float32. Default: int8, or the integers of a quantised MODEL.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="min-max (default), entropy or percentile."),
+    ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPERATOR", help="Stays in float32. Repeatable."),
+    ] = None,
+    compiler: Annotated[
+        str | None, typer.Option(metavar="NAME", help="zig, clang or gcc.")
+    ] = None,
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What its functions and macros begin with: NAME_run."),
+    ] = "model",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
+    profiles: ProfilesOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Make MODEL into a compiled package for one device. The word `build` can be left out.
+
+    Example: farm package model.onnx --device dsp -o package --data samples.npz
+    """
+    from farm.candidate import CalibrationMethod
+    from farm.codegen.build.compilers import CompilerKind
+    from reports import tables
+    from tuner.package import PackagePrecision, PackageRequest, make_package
+
+    (profile,) = select_profiles((device,), known_profiles(profiles))
+    request = PackageRequest(
+        model=model.absolute(),
+        output=output.absolute(),
+        data=data.absolute() if data else None,
+        metric=metric,
+        shapes=shape_sizes(shape),
+        precision=one_of(PackagePrecision, precision, "--precision"),
+        calibration=one_of(CalibrationMethod, calibration, "--calibration"),
+        keep_float=tuple(keep_float or ()),
+        compiler=one_of(CompilerKind, compiler, "--compiler"),
+        name=name,
+        force=force,
+    )
+    manifest = make_package(request, profile)
+    if json_output:
+        typer.echo(manifest.to_json(), nl=False)
+    else:
+        print_tables(tables.package_table(manifest), [f"The package lies in {output}."])
+
+
+@package_app.command("verify")
+def package_verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a package.")],
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Build a package anew: what it ships must be the same, and every test vector's answer.
+
+    Example: farm package verify package
+    """
+    from reports import machine_readable, tables
+    from tuner.delivery.verify import verify_package
+
+    verified = verify_package(folder)
+    if json_output:
+        typer.echo(machine_readable.verified_json(verified))
+    else:
+        typer.echo("\n".join(tables.verified_lines(verified)))
+    if not verified.agrees:
+        raise typer.Exit(exit_codes.FAILED)

@@ -1,0 +1,28 @@
+"""``farm query``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.options import StoreOption
+from commands.output import Format, print_rows
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
+    *,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="How rows are written.")
+    ] = Format.TABLE,
+    store: StoreOption = None,
+) -> None:
+    """Ask the store anything; the connection cannot write.
+
+    Example: farm query "SELECT outcome, count(*) FROM trial GROUP BY outcome"
+    """
+    from db.queries import query as ask
+
+    columns, rows = ask(store, sql)
+    print_rows(columns, rows, output_format)
