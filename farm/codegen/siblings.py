@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import requantization
-from farm.codegen.ops.convolution import Convolution
+from farm.codegen.ops.integer.convolution import Convolution
 from farm.codegen.program import (
     NO_SCRATCH,
     NO_WORK,

@@ -18,7 +18,7 @@ from farm.codegen.front.annotate import quantization_of
 from farm.codegen.front.source import Node, Value
 from farm.codegen.lower.forms import BLOCKED, PLAIN
 from farm.codegen.lower.site import NoIntegerKernel, Site
-from farm.codegen.ops.elementwise import (
+from farm.codegen.ops.integer.elementwise import (
     ChannelTable,
     Product,
     Table,

@@ -12,7 +12,7 @@ from farm.codegen.front.source import Node, UnsupportedOperator
 from farm.codegen.lower.float_products import lower_gemm, lower_matmul
 from farm.codegen.lower.float_windows import lower_convolution, lower_pool
 from farm.codegen.lower.resize import interpolation_taps, resized_axes
-from farm.codegen.ops.float_elementwise import (
+from farm.codegen.ops.floats.elementwise import (
     MOST_LOOPS,
     BinaryFunction,
     FloatAffine,
@@ -21,8 +21,8 @@ from farm.codegen.ops.float_elementwise import (
     UnaryFunction,
     broadcast_loops,
 )
-from farm.codegen.ops.float_reduce import FloatReduce, FloatSoftmax
-from farm.codegen.ops.float_resample import FloatResample
+from farm.codegen.ops.floats.reduce import FloatReduce, FloatSoftmax
+from farm.codegen.ops.floats.resample import FloatResample
 from farm.codegen.program import Step, Tensor, View
 
 Tensors = tuple[Tensor, ...]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from farm.codegen.front.source import Node, UnsupportedOperator
-from farm.codegen.ops.float_elementwise import BinaryFunction, FloatBinary, broadcast_loops
-from farm.codegen.ops.float_matmul import MOST_BATCH_LOOPS, FloatMatMul
+from farm.codegen.ops.floats.elementwise import BinaryFunction, FloatBinary, broadcast_loops
+from farm.codegen.ops.floats.matmul import MOST_BATCH_LOOPS, FloatMatMul
 from farm.codegen.ops.movement import Move, transposition
 from farm.codegen.program import Array, Step, Tensor
 

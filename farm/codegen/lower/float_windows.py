@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from farm.codegen.front.source import Node, UnsupportedOperator
-from farm.codegen.ops.float_convolution import FloatConvolution
-from farm.codegen.ops.float_pool import FloatPool
-from farm.codegen.ops.float_window import AXES, Window
+from farm.codegen.ops.floats.convolution import FloatConvolution
+from farm.codegen.ops.floats.pool import FloatPool
+from farm.codegen.ops.floats.window import AXES, Window
 from farm.codegen.program import Step, Tensor
 
 Tensors = tuple[Tensor, ...]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.front.source import Node, UnsupportedOperator
-from farm.codegen.ops.float_resample import Taps
+from farm.codegen.ops.floats.resample import Taps
 
 Floats = NDArray[np.float64]
 _HAIR = 1e-4

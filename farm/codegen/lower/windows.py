@@ -10,9 +10,9 @@ from farm.codegen.front.windows import window
 from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN
 from farm.codegen.lower.resize import resized_axes
 from farm.codegen.lower.site import NoIntegerKernel, Site
-from farm.codegen.ops.pool import AveragePool, MaxPool, Mean, average_rules, mean_rule
-from farm.codegen.ops.resize import ResizeLinear, linear_taps
-from farm.codegen.ops.softmax import Softmax
+from farm.codegen.ops.integer.pool import AveragePool, MaxPool, Mean, average_rules, mean_rule
+from farm.codegen.ops.integer.resize import ResizeLinear, linear_taps
+from farm.codegen.ops.integer.softmax import Softmax
 
 
 def max_pool(site: Site) -> None:

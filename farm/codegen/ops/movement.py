@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.codegen.ops.integer.packing import LINE
 from farm.codegen.ops.literal import Field, shape_literal
-from farm.codegen.ops.packing import LINE
 from farm.codegen.program import (
     NO_SCRATCH,
     Array,

@@ -13,8 +13,8 @@ from farm.codegen.build.compilers import host_targets
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.front.source import UnsupportedOperator
 from farm.codegen.generate import generate, tensors_to_calibrate
-from farm.codegen.ops.convolution import Convolution
-from farm.codegen.ops.elementwise import Table
+from farm.codegen.ops.integer.convolution import Convolution
+from farm.codegen.ops.integer.elementwise import Table
 from farm.codegen.package.write import write_sources
 from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare

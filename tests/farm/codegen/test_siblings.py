@@ -11,7 +11,7 @@ from farm.codegen.front.annotate import annotate_ranges
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.lower.graph import lower
-from farm.codegen.ops.convolution import Convolution
+from farm.codegen.ops.integer.convolution import Convolution
 from farm.codegen.package.write import write_sources
 from farm.codegen.siblings import Parts, merge_siblings
 from farm.codegen.storage import store

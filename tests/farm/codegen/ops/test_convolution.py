@@ -18,7 +18,7 @@ from farm.codegen.arithmetic import (
     requantize,
 )
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.convolution import Convolution, Dense
+from farm.codegen.ops.integer.convolution import Convolution, Dense
 from farm.codegen.program import Layout
 from tests.farm.codegen.kernel_harness import Case, divided, tensor
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from farm.codegen.arithmetic import dequantize, quantize, requantization, weighted_sum
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.elementwise import ChannelTable, Product, Table, WeightedAdd, unary_table
+from farm.codegen.ops.integer.elementwise import (
+    ChannelTable,
+    Product,
+    Table,
+    WeightedAdd,
+    unary_table,
+)
 from farm.codegen.program import Layout, Quantization
 from tests.farm.codegen.kernel_harness import Case, tensor
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from farm.codegen.build.compilers import CompilerKind, Target, find_compilers, host_targets
-from farm.codegen.ops.float_convolution import FloatConvolution
-from farm.codegen.ops.float_elementwise import (
+from farm.codegen.ops.floats.convolution import FloatConvolution
+from farm.codegen.ops.floats.elementwise import (
     BinaryFunction,
     FloatAffine,
     FloatBinary,
@@ -17,11 +17,11 @@ from farm.codegen.ops.float_elementwise import (
     UnaryFunction,
     broadcast_loops,
 )
-from farm.codegen.ops.float_matmul import FloatMatMul
-from farm.codegen.ops.float_pool import FloatPool
-from farm.codegen.ops.float_reduce import FloatReduce, FloatSoftmax
-from farm.codegen.ops.float_resample import FloatResample, Taps
-from farm.codegen.ops.float_window import Window
+from farm.codegen.ops.floats.matmul import FloatMatMul
+from farm.codegen.ops.floats.pool import FloatPool
+from farm.codegen.ops.floats.reduce import FloatReduce, FloatSoftmax
+from farm.codegen.ops.floats.resample import FloatResample, Taps
+from farm.codegen.ops.floats.window import Window
 from farm.codegen.program import Element, Step, Tensor
 from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.float_elementwise import (
+from farm.codegen.ops.floats.elementwise import (
     BinaryFunction,
     FloatBinary,
     FloatUnary,

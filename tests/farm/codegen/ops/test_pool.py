@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.pool import AveragePool, MaxPool, Mean, average_rules, mean_rule
+from farm.codegen.ops.integer.pool import AveragePool, MaxPool, Mean, average_rules, mean_rule
 from farm.codegen.program import Layout, Quantization
 from tests.farm.codegen.kernel_harness import Case, divided, tensor
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.front.source import read_source
 from farm.codegen.lower.resize import resized_axes
-from farm.codegen.ops.resize import ResizeLinear, linear_taps
+from farm.codegen.ops.integer.resize import ResizeLinear, linear_taps
 from farm.codegen.program import Layout
 from tests.farm.codegen.kernel_harness import Case, tensor
 

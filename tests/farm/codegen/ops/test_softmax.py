@@ -9,7 +9,7 @@ import pytest
 
 from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.softmax import Softmax
+from farm.codegen.ops.integer.softmax import Softmax
 from farm.codegen.program import Element
 from tests.farm.codegen.kernel_harness import Case, tensor
 

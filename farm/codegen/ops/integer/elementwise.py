@@ -17,7 +17,7 @@ from farm.codegen.arithmetic import (
     quantize,
     requantize,
 )
-from farm.codegen.ops.float_elementwise import MOST_LOOPS, broadcast_loops
+from farm.codegen.ops.floats.elementwise import MOST_LOOPS, broadcast_loops
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, requantization, requantize
-from farm.codegen.ops.elementwise import rule_literal
-from farm.codegen.ops.float_elementwise import MOST_LOOPS, broadcast_loops
+from farm.codegen.ops.floats.elementwise import MOST_LOOPS, broadcast_loops
+from farm.codegen.ops.integer.elementwise import rule_literal
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,

@@ -15,8 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
-from farm.codegen.ops.literal import shape_literal
-from farm.codegen.ops.packing import (
+from farm.codegen.ops.integer.packing import (
     DENSE_BLOCK,
     LANES,
     KernelRows,
@@ -31,6 +30,7 @@ from farm.codegen.ops.packing import (
     pack_single,
     pad_channels,
 )
+from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,
     Array,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.ops.float_elementwise import broadcast_loops
+from farm.codegen.ops.floats.elementwise import broadcast_loops
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.ops.float_window import AXES, Window
+from farm.codegen.ops.floats.window import AXES, Window
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,

@@ -1,0 +1,1 @@
+"""Steps on float32 tensors."""
