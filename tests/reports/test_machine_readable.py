@@ -34,7 +34,7 @@ def test_the_object_of_a_run() -> None:
     found = json.loads(tune_json(tune_result(IMPROVED, MISSING)))
     assert list(found) == ["run", "model", "devices", "output", "interrupted"]
     assert found["model"] == {"path": "/models/kws.onnx", "sha256": "ab" * 32}
-    cpu, gpu = found["devices"]
+    cpu, _ = found["devices"]
     assert cpu["status"] == "tuned"
     assert cpu["verdict"] == "improved"
     assert cpu["ratio"] == {"estimate": 2.97, "ci": [2.91, 3.02]}
