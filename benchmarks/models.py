@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from resnet import resnet50, smooth_images
 
 OPSET = 20
 IR_VERSION = 10
@@ -27,9 +27,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     encoder = folder / "transformer_encoder.onnx"
     onnx.save(transformer_encoder(), encoder)
-    resnet = folder / "resnet50.onnx"
-    shutil.copyfile(resnet50_path(), resnet)
-    for path in (encoder, resnet):
+    resnet, images = folder / "resnet50.onnx", folder / "resnet50.npz"
+    onnx.save(resnet50(), resnet)
+    np.savez(images, image=random_images())
+    for path in (encoder, resnet, images):
         print(f"{path}: {path.stat().st_size} B")
 
 
@@ -68,16 +69,9 @@ def transformer_encoder(
     return model
 
 
-def resnet50_path() -> Path:
-    """ResNet-50 from the onnx package's own test data; its weights are constants, not trained.
-
-    Raises FileNotFoundError: the installed onnx package came without its test data.
-    """
-    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-    path = folder / "light_resnet50.onnx"
-    if not path.is_file():
-        raise FileNotFoundError(f"the installed onnx package has no {path}")
-    return path
+def random_images(count: int = 64, seed: int = 1) -> NDArray[np.float32]:
+    """Data for ``resnet50``: images that its calibration has not seen, [count, 3, 224, 224]."""
+    return smooth_images(np.random.default_rng(seed), count)
 
 
 class _Encoder:

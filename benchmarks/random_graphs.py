@@ -27,18 +27,10 @@ from pathlib import Path
 
 import onnxruntime as ort
 from common import Report, Unit, options
-from random_cases import (
-    Array,
-    Case,
-    Kind,
-    Run,
-    invalid_plan,
-    make_case,
-    run_cases,
-    unlike_model,
-    unlike_reference,
-)
-from random_models import random_feeds, random_model
+from graphs.cases import Case, Kind, invalid_plan, make_case, unlike_model, unlike_reference
+from graphs.maker import Array
+from graphs.models import random_feeds, random_model
+from graphs.programs import Run, run_cases
 
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 from farm.errors import FarmError

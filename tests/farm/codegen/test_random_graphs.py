@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.random_cases import (
+from benchmarks.graphs.cases import (
     Kind,
-    Run,
     invalid_plan,
     make_case,
-    run_cases,
     unlike_model,
     unlike_reference,
 )
-from benchmarks.random_models import random_feeds, random_model
+from benchmarks.graphs.models import random_feeds, random_model
+from benchmarks.graphs.programs import Run, run_cases
 from farm.codegen.build.compilers import Target
 
 SEEDS = {

@@ -1,0 +1,82 @@
+"""Random small ONNX models of the operators that generated code is documented to support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+
+from . import elementwise, movement, products, resampling, windows
+from .maker import Array, Maker, Proposal
+
+_ATTEMPTS = 200
+
+
+def random_model(seed: int) -> onnx.ModelProto:
+    """A model of 5 to 14 operators; the same for the same seed.
+
+    Inputs are float32 and called x0, x1, ..., operators op0, op1, ...
+    """
+    maker = Maker(np.random.default_rng(seed))
+    for _ in range(maker.one_of([1, 1, 1, 2, 3])):
+        maker.add_input()
+    wanted = maker.whole(5, 14)
+    for _ in range(_ATTEMPTS):
+        if len(maker.nodes) >= wanted:
+            break
+        grow(maker)
+    return maker.model()
+
+
+def grow(maker: Maker) -> None:
+    """Try to add one random operator."""
+    name, proposer = maker.tensor(), maker.one_of(_PROPOSERS)
+    if maker.nodes and maker.nodes[-1].op_type in _BEFORE_FOLLOWERS and maker.chance(0.6):
+        name, proposer = maker.nodes[-1].output[0], products.follower
+    proposal = proposer(maker, name)
+    if proposal is not None:
+        maker.add(proposal)
+
+
+def random_feeds(model: onnx.ModelProto, seed: int, count: int) -> list[dict[str, Array]]:
+    """Normal inputs of a model."""
+    random = np.random.default_rng(seed)
+    shapes = {
+        each.name: [size.dim_value for size in each.type.tensor_type.shape.dim]
+        for each in model.graph.input
+    }
+    return [
+        {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        for _ in range(count)
+    ]
+
+
+_BEFORE_FOLLOWERS = frozenset({"Conv", "Gemm", "MatMul", "Add"})
+_PROPOSERS: Sequence[Callable[[Maker, str], Proposal | None]] = (
+    *[products.conv] * 10,
+    *[products.sibling] * 2,
+    *[products.gemm] * 3,
+    *[products.matmul] * 4,
+    *[elementwise.binary] * 8,
+    elementwise.divide,
+    *[elementwise.unary] * 8,
+    elementwise.table_only,
+    *[elementwise.clip] * 3,
+    *[elementwise.prelu] * 2,
+    *[elementwise.batch_normalization] * 2,
+    *[windows.pool] * 5,
+    *[windows.global_pool] * 1,
+    *[windows.reduce_mean] * 2,
+    *[windows.softmax] * 1,
+    *[movement.pad] * 3,
+    *[movement.concat] * 4,
+    *[movement.split] * 3,
+    *[movement.slice_] * 3,
+    *[movement.transpose] * 3,
+    *[movement.reshape] * 3,
+    *[resampling.resize] * 3,
+    movement.repeat,
+    movement.gather,
+    movement.depth,
+)
