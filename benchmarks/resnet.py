@@ -27,6 +27,9 @@ _WIDTH = 64
 _EXPANSION = 4  # channels of a block's result over those within
 _CALIBRATED_ON = 24  # images
 _EPSILON = 1e-5
+_BRANCH = (
+    0.3  # weight of a block's branch beside its input: rounding does not grow from block to block
+)
 _SPREAD = 16.0  # of the scores of one image: the first class mostly leads, now and then barely
 
 
@@ -86,7 +89,7 @@ def _bottleneck(builder: _Builder, name: str, width: int, stride: int) -> None:
     builder.relu(f"{name}_reduce_relu")
     builder.convolution(f"{name}_middle", width, 3, stride=stride)
     builder.relu(f"{name}_middle_relu")
-    builder.convolution(f"{name}_expand", width * _EXPANSION, 1)
+    builder.convolution(f"{name}_expand", width * _EXPANSION, 1, weight=_BRANCH)
     branch = builder.at()
     if given[1].shape != branch[1].shape:
         builder.go(given)
@@ -119,20 +122,27 @@ class _Builder:
         """Go on from another tensor."""
         self._at = at
 
-    def convolution(self, name: str, channels: int, kernel: int, stride: int = 1) -> None:
-        """A convolution and the batch normalisation that fits its results."""
+    def convolution(
+        self, name: str, channels: int, kernel: int, stride: int = 1, weight: float = 1.0
+    ) -> None:
+        """A convolution and the batch normalisation that fits its results.
+
+        weight: of the normalised results, on average.
+        """
         inputs = self._at[1].shape[1]
         spread = np.sqrt(2 / (inputs * kernel * kernel))
         weights = self._random.normal(0, spread, (channels, inputs, kernel, kernel))
-        attributes = {
-            "kernel_shape": [kernel] * 2,
-            "strides": [stride] * 2,
-            "pads": [kernel // 2] * 4,
-        }
-        self._add("Conv", f"{name}_conv", {f"{name}_weight": weights}, **attributes)
+        self._add(
+            "Conv",
+            f"{name}_conv",
+            {f"{name}_weight": weights},
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+        )
         values = self._at[1].astype(np.float64)
         parameters = {
-            f"{name}_scale": self._random.uniform(0.5, 1.5, channels),
+            f"{name}_scale": weight * self._random.uniform(0.5, 1.5, channels),
             f"{name}_bias": self._random.normal(0, 0.2, channels),
             f"{name}_mean": values.mean(axis=(0, 2, 3)),
             f"{name}_variance": values.var(axis=(0, 2, 3)),
@@ -140,16 +150,11 @@ class _Builder:
         self._add("BatchNormalization", f"{name}_norm", parameters, epsilon=_EPSILON)
 
     def classifier(self, name: str) -> None:
-        """A linear layer whose scores tell the calibration's images apart.
-
-        What they differ in most counts at most twice as much as anything else: otherwise few
-        classes were left.
-        """
+        """A linear layer whose scores tell the calibration's images apart."""
         features = self._at[1].astype(np.float64)
         middle = features.mean(axis=0)
         _, sizes, directions = np.linalg.svd(features - middle, full_matrices=False)
-        even = 1 / (sizes + sizes[0])
-        weights = (self._random.standard_normal((CLASSES, len(even))) * even) @ directions
+        weights = self._random.standard_normal((CLASSES, len(sizes))) @ directions
         weights *= _SPREAD / ((features - middle) @ weights.T).std()
         constants = {f"{name}_weight": weights, f"{name}_bias": -weights @ middle}
         self._add("Gemm", name, constants, transB=1)

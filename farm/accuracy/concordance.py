@@ -25,7 +25,7 @@ RESOLUTION = {"float16": 2e-3, "bfloat16": 1.6e-2}
 """Spread below this share of a channel's largest value is rounding, by type of the output."""
 FINE = 1e-5  # the same for the other types
 _EPSILON = 1.2e-7  # of the whole output's largest value: what sums of float32 lose
-CONSTANT_OF_SIZE, CONSTANT_OF_SPREAD = 1e-2, 1e-3  # by how much a constant channel may move
+CONSTANT_OF_SIZE, CONSTANT_OF_SPREAD = 1e-2, 2e-2  # by how much a constant channel may move
 _COIN = 0.5
 MOST_CHANNELS = 1024  # a longer axis beside another one has positions: anchors, time, pixels
 MOST_LAST_OF_IMAGE = 128  # the last axis of an image has channels up to here, else its width

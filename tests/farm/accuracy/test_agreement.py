@@ -93,7 +93,7 @@ class TestValues:
             assert (result.worst.axis, result.worst.channel) == (axis - 1, channel)
 
     def test_a_constant_channel_may_not_become_another_one(self):
-        truth = np.concatenate([640 * normal(1, 4, 64), np.ones((SAMPLES, 1, 1, 64))], axis=2)
+        truth = np.concatenate([8 * normal(1, 4, 64), np.ones((SAMPLES, 1, 1, 64))], axis=2)
         lost = truth.copy()
         lost[:, :, 4] = 0
         assert judge(lost, truth).worst == Worst("y", 1, 4, 0.5, SAMPLES)
