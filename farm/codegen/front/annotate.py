@@ -6,7 +6,7 @@ QuantizeLinear / DequantizeLinear pairs of a model that is quantised already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,7 @@ class Annotated:
     rounded: names of activations that the model itself quantises: where one is computed in float,
     it is brought to its 256 values all the same, because their range may be what remains of a
     Relu or Clip.
+    reasons: why activations that could be quantised stay float, by name.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class Annotated:
     weight_scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     keep_float: frozenset[str] = frozenset()
     rounded: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def annotate_ranges(
@@ -151,6 +153,8 @@ class _QdqReader:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._reasons = dict(_read_in_several_ways(source))
+        self._copies: dict[tuple[str, Quantization], Value] = {}
         self._alias: dict[str, Value] = {}
         self._quantizations: dict[str, Quantization] = {}
         self._quantized: dict[str, tuple[Value, Quantization]] = {}
@@ -171,7 +175,9 @@ class _QdqReader:
         self._keep_outputs()
         source = Source(tuple(self._nodes), self._source.inputs, self._source.outputs)
         rounded = frozenset(self._quantizations)
-        return Annotated(source, self._quantizations, weight_scales, rounded=rounded)
+        return Annotated(
+            source, self._quantizations, weight_scales, rounded=rounded, reasons=self._reasons
+        )
 
     def _behind(self, value: Value | None) -> Value | None:
         return None if value is None else self._alias.get(value.name, value)
@@ -181,18 +187,24 @@ class _QdqReader:
         assert value is not None
         assert node.outputs[0] is not None
         found = _quantization(node)
-        if self._quantizations.setdefault(value.name, found) != found:
-            value = self._second(node, value, found)
+        if (
+            value.name in self._reasons
+            or self._quantizations.setdefault(value.name, found) != found
+        ):
+            value = self._copy(node, value, found)
         self._quantized[node.outputs[0].name] = (value, found)
 
-    def _second(self, node: Node, value: Value, found: Quantization) -> Value:
-        """A tensor that is quantised in a second way: it becomes a tensor of its own."""
+    def _copy(self, node: Node, value: Value, found: Quantization) -> Value:
+        """A tensor that is read in more ways than this one: quantised, it is one of its own."""
         assert node.outputs[0] is not None
-        again = Value(f"{node.outputs[0].name}.float", value.shape, value.dtype)
-        self._quantizations[again.name] = found
-        copy = Node(f"{node.name}.copy", "Identity", "ai.onnx", 13, (value,), (again,), {})
-        self._nodes.append(copy)
-        return again
+        key = (value.name, found)
+        if key not in self._copies:
+            again = Value(f"{node.outputs[0].name}.float", value.shape, value.dtype)
+            self._copies[key] = again
+            self._quantizations[again.name] = found
+            copy = Node(f"{node.name}.copy", "Identity", "ai.onnx", 13, (value,), (again,), {})
+            self._nodes.append(copy)
+        return self._copies[key]
 
     def _dequantize(self, node: Node) -> None:
         integers, real = node.inputs[0], node.outputs[0]
@@ -235,6 +247,28 @@ class _QdqReader:
                 name = f"{value.name}.copy"
                 copy = Node(name, "Identity", "ai.onnx", 13, (behind,), (value,), {})
                 self._nodes.append(copy)
+
+
+def _read_in_several_ways(source: Source) -> Iterator[tuple[str, str]]:
+    """Tensors that every reader must get as they were computed, and why.
+
+    An integer result is rounded to the scale of one quantiser, and saturated to its range.
+    """
+    outputs = {value.name for value in source.outputs}
+    rounded = {
+        value.name
+        for node in source.nodes
+        for value in node.outputs
+        if value is not None and node.op_type == "DequantizeLinear"
+    }
+    for name, readers in source.readers().items():
+        if name in rounded:  # the same for every reader already
+            continue
+        quantizers = [node for node in readers if node.op_type == "QuantizeLinear"]
+        if quantizers and (len(quantizers) < len(readers) or name in outputs):
+            yield name, "its result is read in float as well as quantised"
+        elif len({_quantization(node) for node in quantizers}) > 1:
+            yield name, "its result is quantised in more than one way"
 
 
 _BYTES = frozenset({"int8", "uint8"})
