@@ -176,7 +176,8 @@ def _magnitude(found: Range) -> float:
 
 def _clip(found: Range, lowest: float, highest: float) -> Range:
     lowest, highest = max(found.lowest, min(lowest, 0.0)), min(found.highest, max(highest, 0.0))
-    return Range(lowest, highest, min(found.gap, highest - lowest))
+    # Where most values are cut off at one end, they still differ by as much as they did.
+    return Range(lowest, highest, max(0.0, highest - lowest - found.spread))
 
 
 def _percentile(counts: npt.NDArray[np.int64], magnitude: float) -> tuple[float, float]:

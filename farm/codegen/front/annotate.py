@@ -18,32 +18,8 @@ from onnx import numpy_helper
 from farm.codegen.front.source import Node, Source, UnsupportedOperator, Value, read_source
 from farm.codegen.program import Quantization
 from farm.compile.calibrate import Range
-
-SAME_QUANTIZATION = frozenset(
-    {
-        "Concat",
-        "DepthToSpace",
-        "Dropout",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GlobalMaxPool",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Resize",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    }
-)
-"""Operators whose results have values of their inputs, so that all share one quantisation."""
+from farm.compile.masks import MaskedSum, masked_sums, without_masks
+from farm.compile.resolution import MOVING, Link, lost_in_8_bits, shared_ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +33,8 @@ class Annotated:
     rounded: names of activations that the model itself quantises: where one is computed in float,
     it is brought to its 256 values all the same, because their range may be what remains of a
     Relu or Clip.
-    reasons: why activations that could be quantised stay float, by name.
+    reasons: why activations that could be quantised stay float, by name; "" where it follows from
+    those of others. notes: sentences about what was annotated otherwise than calibrated.
     """
 
     source: Source
@@ -66,6 +43,7 @@ class Annotated:
     keep_float: frozenset[str] = frozenset()
     rounded: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def annotate_ranges(
@@ -77,9 +55,40 @@ def annotate_ranges(
         for node in source.nodes
         if node.op_type == "Softmax" and node.outputs[0] is not None
     }
-    merged = _shared_ranges(source, {**ranges, **known})
+    links = [_link(node) for node in source.nodes]
+    outputs = {value.name for value in source.outputs}
+    masks = tuple(masked_sums(links, {**ranges, **known}, outputs))
+    ranges = without_masks(links, {**ranges, **known}, masks, outputs)
+    lost = lost_in_8_bits(links, ranges, shared=True)
+    kept = {name: found for name, found in ranges.items() if name not in lost}
+    merged = shared_ranges(links, kept)
     quantizations = {name: quantization_of(found) for name, found in merged.items()}
-    return Annotated(source, quantizations, {}, frozenset(keep_float))
+    notes = tuple(dict.fromkeys(_mask_note(masked) for masked in masks))
+    keep = frozenset(keep_float)
+    return Annotated(source, quantizations, {}, keep, reasons=lost, notes=notes)
+
+
+def _mask_note(masked: MaskedSum) -> str:
+    return (
+        f"Results of operator {masked.operator} below {masked.floor:.6g} are masked: they add "
+        "nothing to the softmax that reads them, and have no integers of their own."
+    )
+
+
+def _link(node: Node) -> Link:
+    inputs = tuple(
+        None if value is None else value.name if value.constant is None else value.constant
+        for value in node.inputs
+    )
+    outputs = tuple(value.name for value in node.outputs if value is not None)
+    return Link(node.name, node.op_type, inputs, outputs, _softmax_axis(node))
+
+
+def _softmax_axis(node: Node) -> int:
+    """The axis of a Softmax, counted from the end; the last one for every other operator."""
+    rank = len(node.outputs[0].shape) if node.outputs[0] is not None else 0
+    axis = int(node.attributes.get("axis", -1)) if node.op_type == "Softmax" else -1
+    return axis if axis < 0 else axis - rank
 
 
 def quantization_of(found: Range) -> Quantization:
@@ -88,36 +97,6 @@ def quantization_of(found: Range) -> Quantization:
     if not scale > 0:
         return Quantization(1.0, 0)
     return Quantization(scale, int(np.clip(np.rint(-found.lowest / scale), 0, 255)))
-
-
-def _shared_ranges(source: Source, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges in which tensors that an operator only passes on have one in common."""
-    groups = _Groups()
-    for node in source.nodes:
-        if node.op_type in SAME_QUANTIZATION:
-            names = [v.name for v in (*node.changing, *node.outputs) if v is not None]
-            groups.join([name for name in names if name in ranges])
-    merged: dict[str, Range] = {}
-    for name, found in ranges.items():
-        root = groups.root(name)
-        merged[root] = merged.get(root, found) | found
-    return {name: merged[groups.root(name)] for name in ranges}
-
-
-class _Groups:
-    """Disjoint sets of names."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def root(self, name: str) -> str:
-        while (parent := self._parents.get(name, name)) != name:
-            name = parent
-        return name
-
-    def join(self, names: list[str]) -> None:
-        for name in names[1:]:
-            self._parents[self.root(name)] = self.root(names[0])
 
 
 def annotate_qdq(model: onnx.ModelProto) -> Annotated:
@@ -222,7 +201,7 @@ class _QdqReader:
         given = [self._quantized.get(value.name) for value in node.changing]
         found = {pair[1] for pair in given if pair is not None}
         filled = any(v and v.constant is not None and v.dtype in _BYTES for v in node.inputs)
-        only_moves = node.op_type in SAME_QUANTIZATION - {"Pad"} and not filled
+        only_moves = node.op_type in MOVING - {"Pad"} and not filled
         if not only_moves or None in given or len(found) != 1:
             raise UnsupportedOperator(node, "it computes on integers")
         (quantization,) = found

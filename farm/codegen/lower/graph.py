@@ -32,7 +32,7 @@ class _Lowering:
         self._chains = find_chains(annotated)
         self._forms = Forms(annotated.quantizations, annotated.rounded)
         self._done: set[str] = set()  # operators that were computed with an earlier one
-        self._notes: list[str] = []
+        self._notes: list[str] = list(annotated.notes)
 
     def program(self) -> Program:
         source = self._annotated.source
