@@ -98,6 +98,26 @@ def requantize(accumulator: Array, rule: Requantization, channel_axis: int | Non
     return clamped.astype(np.uint8)
 
 
+def sums_fit(weights: Array, bias: Array) -> bool:
+    """Whether no sum of u8 times weights, with the bias, leaves 32 bits at any moment.
+
+    Exact for the given numbers: a partial sum lies between that of all negative products and that
+    of all positive ones, and the bias comes first in some kernels and last in others.
+
+    weights: int8 [channels, ...]. bias: whole numbers [channels], complete.
+    """
+    flat = weights.reshape(len(weights), -1)
+    positive = np.maximum(flat, 0).sum(axis=1, dtype=np.int64)
+    negative = np.minimum(flat, 0).sum(axis=1, dtype=np.int64)
+    return accumulators_fit(255 * negative, 255 * positive, bias.astype(np.int64))
+
+
+def accumulators_fit(lowest: Array | int, highest: Array | int, added: Array | int) -> bool:
+    """Whether sums from lowest (0 at most) to highest fit 32 bits, with and without an addend."""
+    fits = (lowest + np.minimum(added, 0) >= -(2**31)) & (highest + np.maximum(added, 0) < 2**31)
+    return bool(np.all(fits))
+
+
 @dataclass(frozen=True, slots=True)
 class WeightedSum:
     """y = clamp((a * first + b * second + offset) >> shift): sums and differences of two tensors.

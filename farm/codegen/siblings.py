@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.arithmetic import requantization
+from farm.codegen.arithmetic import requantization, sums_fit
 from farm.codegen.ops.integer.convolution import Convolution
 from farm.codegen.program import (
     NO_SCRATCH,
@@ -106,7 +106,10 @@ def _signature(step: Convolution) -> Hashable:
 
 
 def _merged(siblings: Sequence[Convolution]) -> Convolution | None:
-    """One product for all; None where their factors lie too far apart for one rule."""
+    """One product for all; None where one rule cannot serve them.
+
+    Their factors may lie too far apart, or their sums leave 32 bits with the rule's offset.
+    """
     first = siblings[0]
     channels = [len(step.weights) for step in siblings]
     factors = np.concatenate([_factors(step) for step in siblings])
@@ -115,13 +118,15 @@ def _merged(siblings: Sequence[Convolution]) -> Convolution | None:
         rule = requantization(factors, zeros, first.rule.lowest, first.rule.highest)
     except ValueError:
         return None
-    bare = np.concatenate([step.bias - step.rule.offset for step in siblings])
+    bare = np.concatenate([step.bias - step.rule.offset.astype(np.int64) for step in siblings])
+    bias = bare + rule.offset
     weights = np.concatenate([step.weights for step in siblings])
+    if not sums_fit(weights, bias):
+        return None
     batch, _, *positions = first.outputs[0].shape
     shape = (batch, sum(channels), *positions)
     y = replace(first.outputs[0], name=f"{first.outputs[0].name}.merged", shape=shape)
-    bias = (bare + rule.offset).astype(np.int32)
-    return replace(first, outputs=(y,), weights=weights, bias=bias, rule=rule)
+    return replace(first, outputs=(y,), weights=weights, bias=bias.astype(np.int32), rule=rule)
 
 
 def _factors(step: Convolution) -> NDArray[np.float64]:

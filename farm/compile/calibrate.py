@@ -33,13 +33,34 @@ _THRESHOLD_STEP = 16  # bins between two thresholds that the entropy method comp
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The interval of real values that the integers of a tensor stand for; contains zero."""
+    """The interval of real values that the integers of a tensor stand for; contains zero.
+
+    gap: how far the value nearest to zero is from it; the integers in between are never used.
+    """
 
     lowest: float
     highest: float
+    gap: float = 0.0
 
     def __or__(self, other: Range) -> Range:
-        return Range(min(self.lowest, other.lowest), max(self.highest, other.highest))
+        lowest, highest = min(self.lowest, other.lowest), max(self.highest, other.highest)
+        crosses = lowest < 0 < highest
+        return Range(lowest, highest, 0.0 if crosses else min(self.gap, other.gap))
+
+    @classmethod
+    def of(cls, lowest: float, highest: float) -> Range:
+        """The range of values between two limits."""
+        return cls(min(lowest, 0.0), max(highest, 0.0), max(0.0, lowest, -highest))
+
+    @property
+    def width(self) -> float:
+        """From end to end."""
+        return self.highest - self.lowest
+
+    @property
+    def spread(self) -> float:
+        """The part of the width that has values."""
+        return self.width - self.gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +142,7 @@ def _extremes(observer: _Observer, samples: Sequence[Feeds]) -> dict[str, Range]
                     f"Calibration found values that are not finite in tensor {name!r}; "
                     "it cannot be quantised."
                 )
-            seen = Range(min(lowest, 0.0), max(highest, 0.0))
+            seen = Range.of(lowest, highest)
             ranges[name] = ranges.get(name, seen) | seen
     return ranges
 
@@ -154,7 +175,9 @@ def _magnitude(found: Range) -> float:
 
 
 def _clip(found: Range, lowest: float, highest: float) -> Range:
-    return Range(max(found.lowest, min(lowest, 0.0)), min(found.highest, max(highest, 0.0)))
+    lowest, highest = max(found.lowest, min(lowest, 0.0)), min(found.highest, max(highest, 0.0))
+    # Where most values are cut off at one end, they still differ by as much as they did.
+    return Range(lowest, highest, max(0.0, highest - lowest - found.spread))
 
 
 def _percentile(counts: npt.NDArray[np.int64], magnitude: float) -> tuple[float, float]:

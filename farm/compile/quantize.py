@@ -7,6 +7,7 @@ nothing to quantise, when a name to keep in float is unknown, or when the quanti
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +23,7 @@ from onnxruntime.quantization.quant_utils import add_infer_metadata
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
 from farm.compile.calibrate import Calibration
+from farm.compile.masks import masked_sums
 from farm.compile.operators import (
     Facts,
     activations,
@@ -31,14 +33,24 @@ from farm.compile.operators import (
     with_followers,
 )
 from farm.compile.passes import PassResult, clone, quiet, reported_as, sort_nodes
+from farm.compile.resolution import JOINING, MOVING, links_of, lost_in_8_bits
+from farm.errors import CompileError
 
 _PREPARED = "a prepared graph: weights are initializers, shapes are known"
 
 
 def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
-    """The activations whose ranges static int8 needs, whatever it keeps in float."""
+    """The activations whose ranges static int8 needs, whatever it keeps in float.
+
+    Among them are the parts of what was joined before it comes to a quantised operator.
+    """
     names = [operator.name for operator in quantizable(model, StaticInt8())]
-    return activations(model, with_followers(model, names))
+    needed = dict.fromkeys(activations(model, with_followers(model, names)))
+    facts = Facts(model)
+    for link in reversed(links_of(model)):
+        if link.op_type in MOVING | JOINING and not needed.keys().isdisjoint(link.outputs):
+            needed |= dict.fromkeys(name for name in link.changing if facts.is_float(name))
+    return tuple(needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,15 @@ class QuantizeStatic:
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError."""
         names = chosen(model, self.choice)
-        every = with_followers(model, names, self.choice.keep_float)
+        reasons = _kept_float(model, names, self.choice, self.calibration)
+        names = tuple(name for name in names if name not in reasons)
+        kept_notes = tuple(f"Operator {n} stays in float: {r}." for n, r in reasons.items() if r)
+        if not names:
+            raise CompileError(
+                f"No operator is left that {self.choice.kind} should be applied to. "
+                + " ".join(kept_notes)
+            )
+        every = with_followers(model, names, {*self.choice.keep_float, *reasons})
         types = {node.op_type for node in model.graph.node if node.name in set(every)}
         with reported_as(self.name), quiet():
             quantised = clone(model)
@@ -78,7 +98,8 @@ class QuantizeStatic:
             quantizer.quantize_model()
             written = sort_nodes(quantizer.model.model)
         _drop_metadata(written)
-        notes = (*self.calibration.notes, _count_note(len(names), model, self.choice))
+        count = _count_note(len(names), model, self.choice)
+        notes = (*self.calibration.notes, count, *kept_notes)
         return PassResult(written, changed=True, notes=notes)
 
 
@@ -165,6 +186,29 @@ class QuantizeWeightsInt4:
         written: onnx.ModelProto = quantizer.model.model
         note = _count_note(len(names), model, self.choice)
         return PassResult(written, changed=True, notes=(note,))
+
+
+def _kept_float(
+    model: onnx.ModelProto, names: Collection[str], choice: StaticInt8, calibration: Calibration
+) -> dict[str, str]:
+    """The operators that read or write what 8 bits are too few for, and why; "" if it follows."""
+    links, ranges = links_of(model), calibration.ranges
+    outputs = {value.name for value in model.graph.output}
+    masked = {found.operator for found in masked_sums(links, ranges, outputs)}
+    lost = lost_in_8_bits(links, ranges, shared=False)
+    selected = set(with_followers(model, names, choice.keep_float))
+    reasons = {}
+    for link in links:
+        touched = [name for name in (*link.outputs, *link.changing) if name in lost]
+        if link.name in selected and link.name in masked:
+            reasons[link.name] = (
+                "it adds the mask of a softmax, whose values would decide its scale"
+            )
+        elif link.name in selected and touched:
+            own = touched[0] in link.outputs
+            follows = f"its input {touched[0]!r} does" if link.op_type not in MOVING else ""
+            reasons[link.name] = lost[touched[0]] if own else follows
+    return reasons
 
 
 def _tensors_data(calibration: Calibration) -> TensorsData:

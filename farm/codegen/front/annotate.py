@@ -6,7 +6,7 @@ QuantizeLinear / DequantizeLinear pairs of a model that is quantised already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,32 +18,8 @@ from onnx import numpy_helper
 from farm.codegen.front.source import Node, Source, UnsupportedOperator, Value, read_source
 from farm.codegen.program import Quantization
 from farm.compile.calibrate import Range
-
-SAME_QUANTIZATION = frozenset(
-    {
-        "Concat",
-        "DepthToSpace",
-        "Dropout",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GlobalMaxPool",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Resize",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    }
-)
-"""Operators whose results have values of their inputs, so that all share one quantisation."""
+from farm.compile.masks import MaskedSum, masked_sums, without_masks
+from farm.compile.resolution import MOVING, Link, lost_in_8_bits, shared_ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +33,8 @@ class Annotated:
     rounded: names of activations that the model itself quantises: where one is computed in float,
     it is brought to its 256 values all the same, because their range may be what remains of a
     Relu or Clip.
+    reasons: why activations that could be quantised stay float, by name; "" where it follows from
+    those of others. notes: sentences about what was annotated otherwise than calibrated.
     """
 
     source: Source
@@ -64,6 +42,8 @@ class Annotated:
     weight_scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     keep_float: frozenset[str] = frozenset()
     rounded: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def annotate_ranges(
@@ -75,9 +55,40 @@ def annotate_ranges(
         for node in source.nodes
         if node.op_type == "Softmax" and node.outputs[0] is not None
     }
-    merged = _shared_ranges(source, {**ranges, **known})
+    links = [_link(node) for node in source.nodes]
+    outputs = {value.name for value in source.outputs}
+    masks = tuple(masked_sums(links, {**ranges, **known}, outputs))
+    ranges = without_masks(links, {**ranges, **known}, masks, outputs)
+    lost = lost_in_8_bits(links, ranges, shared=True)
+    kept = {name: found for name, found in ranges.items() if name not in lost}
+    merged = shared_ranges(links, kept)
     quantizations = {name: quantization_of(found) for name, found in merged.items()}
-    return Annotated(source, quantizations, {}, frozenset(keep_float))
+    notes = tuple(dict.fromkeys(_mask_note(masked) for masked in masks))
+    keep = frozenset(keep_float)
+    return Annotated(source, quantizations, {}, keep, reasons=lost, notes=notes)
+
+
+def _mask_note(masked: MaskedSum) -> str:
+    return (
+        f"Results of operator {masked.operator} below {masked.floor:.6g} are masked: they add "
+        "nothing to the softmax that reads them, and have no integers of their own."
+    )
+
+
+def _link(node: Node) -> Link:
+    inputs = tuple(
+        None if value is None else value.name if value.constant is None else value.constant
+        for value in node.inputs
+    )
+    outputs = tuple(value.name for value in node.outputs if value is not None)
+    return Link(node.name, node.op_type, inputs, outputs, _softmax_axis(node))
+
+
+def _softmax_axis(node: Node) -> int:
+    """The axis of a Softmax, counted from the end; the last one for every other operator."""
+    rank = len(node.outputs[0].shape) if node.outputs[0] is not None else 0
+    axis = int(node.attributes.get("axis", -1)) if node.op_type == "Softmax" else -1
+    return axis if axis < 0 else axis - rank
 
 
 def quantization_of(found: Range) -> Quantization:
@@ -86,36 +97,6 @@ def quantization_of(found: Range) -> Quantization:
     if not scale > 0:
         return Quantization(1.0, 0)
     return Quantization(scale, int(np.clip(np.rint(-found.lowest / scale), 0, 255)))
-
-
-def _shared_ranges(source: Source, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges in which tensors that an operator only passes on have one in common."""
-    groups = _Groups()
-    for node in source.nodes:
-        if node.op_type in SAME_QUANTIZATION:
-            names = [v.name for v in (*node.changing, *node.outputs) if v is not None]
-            groups.join([name for name in names if name in ranges])
-    merged: dict[str, Range] = {}
-    for name, found in ranges.items():
-        root = groups.root(name)
-        merged[root] = merged.get(root, found) | found
-    return {name: merged[groups.root(name)] for name in ranges}
-
-
-class _Groups:
-    """Disjoint sets of names."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def root(self, name: str) -> str:
-        while (parent := self._parents.get(name, name)) != name:
-            name = parent
-        return name
-
-    def join(self, names: list[str]) -> None:
-        for name in names[1:]:
-            self._parents[self.root(name)] = self.root(names[0])
 
 
 def annotate_qdq(model: onnx.ModelProto) -> Annotated:
@@ -151,6 +132,8 @@ class _QdqReader:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._reasons = dict(_read_in_several_ways(source))
+        self._copies: dict[tuple[str, Quantization], Value] = {}
         self._alias: dict[str, Value] = {}
         self._quantizations: dict[str, Quantization] = {}
         self._quantized: dict[str, tuple[Value, Quantization]] = {}
@@ -171,7 +154,9 @@ class _QdqReader:
         self._keep_outputs()
         source = Source(tuple(self._nodes), self._source.inputs, self._source.outputs)
         rounded = frozenset(self._quantizations)
-        return Annotated(source, self._quantizations, weight_scales, rounded=rounded)
+        return Annotated(
+            source, self._quantizations, weight_scales, rounded=rounded, reasons=self._reasons
+        )
 
     def _behind(self, value: Value | None) -> Value | None:
         return None if value is None else self._alias.get(value.name, value)
@@ -181,18 +166,24 @@ class _QdqReader:
         assert value is not None
         assert node.outputs[0] is not None
         found = _quantization(node)
-        if self._quantizations.setdefault(value.name, found) != found:
-            value = self._second(node, value, found)
+        if (
+            value.name in self._reasons
+            or self._quantizations.setdefault(value.name, found) != found
+        ):
+            value = self._copy(node, value, found)
         self._quantized[node.outputs[0].name] = (value, found)
 
-    def _second(self, node: Node, value: Value, found: Quantization) -> Value:
-        """A tensor that is quantised in a second way: it becomes a tensor of its own."""
+    def _copy(self, node: Node, value: Value, found: Quantization) -> Value:
+        """A tensor that is read in more ways than this one: quantised, it is one of its own."""
         assert node.outputs[0] is not None
-        again = Value(f"{node.outputs[0].name}.float", value.shape, value.dtype)
-        self._quantizations[again.name] = found
-        copy = Node(f"{node.name}.copy", "Identity", "ai.onnx", 13, (value,), (again,), {})
-        self._nodes.append(copy)
-        return again
+        key = (value.name, found)
+        if key not in self._copies:
+            again = Value(f"{node.outputs[0].name}.float", value.shape, value.dtype)
+            self._copies[key] = again
+            self._quantizations[again.name] = found
+            copy = Node(f"{node.name}.copy", "Identity", "ai.onnx", 13, (value,), (again,), {})
+            self._nodes.append(copy)
+        return self._copies[key]
 
     def _dequantize(self, node: Node) -> None:
         integers, real = node.inputs[0], node.outputs[0]
@@ -210,7 +201,7 @@ class _QdqReader:
         given = [self._quantized.get(value.name) for value in node.changing]
         found = {pair[1] for pair in given if pair is not None}
         filled = any(v and v.constant is not None and v.dtype in _BYTES for v in node.inputs)
-        only_moves = node.op_type in SAME_QUANTIZATION - {"Pad"} and not filled
+        only_moves = node.op_type in MOVING - {"Pad"} and not filled
         if not only_moves or None in given or len(found) != 1:
             raise UnsupportedOperator(node, "it computes on integers")
         (quantization,) = found
@@ -235,6 +226,28 @@ class _QdqReader:
                 name = f"{value.name}.copy"
                 copy = Node(name, "Identity", "ai.onnx", 13, (behind,), (value,), {})
                 self._nodes.append(copy)
+
+
+def _read_in_several_ways(source: Source) -> Iterator[tuple[str, str]]:
+    """Tensors that every reader must get as they were computed, and why.
+
+    An integer result is rounded to the scale of one quantiser, and saturated to its range.
+    """
+    outputs = {value.name for value in source.outputs}
+    rounded = {
+        value.name
+        for node in source.nodes
+        for value in node.outputs
+        if value is not None and node.op_type == "DequantizeLinear"
+    }
+    for name, readers in source.readers().items():
+        if name in rounded:  # the same for every reader already
+            continue
+        quantizers = [node for node in readers if node.op_type == "QuantizeLinear"]
+        if quantizers and (len(quantizers) < len(readers) or name in outputs):
+            yield name, "its result is read in float as well as quantised"
+        elif len({_quantization(node) for node in quantizers}) > 1:
+            yield name, "its result is quantised in more than one way"
 
 
 _BYTES = frozenset({"int8", "uint8"})

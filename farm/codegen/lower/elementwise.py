@@ -92,7 +92,9 @@ def _sum(site: Site, sign: int) -> None:
     constant = site.constant(0 if is_first else 1)
     if constant is None or constant.ndim > len(result.shape):
         raise NoIntegerKernel("its constant is no float32 tensor of its rank")
-    known, given = _constant_quantization(constant), site.quantization(site.input)
+    given = site.quantization(site.input)
+    constant = np.clip(constant, *_span_that_matters(given, output, sign, is_first=is_first))
+    known = _constant_quantization(constant)
     if is_first:
         rule = weighted_sum(known, given, output, sign)
         rule = replace(rule, first=rule.second, second=rule.first)
@@ -101,6 +103,28 @@ def _sum(site: Site, sign: int) -> None:
     form = site.form(site.input) if site.input.shape == result.shape else PLAIN
     x, y = site.forms.get(site.input, form), site.forms.new(result, form)
     site.forms.add(WeightedAdd((x,), (y,), rule, quantize(constant, known)))
+
+
+def _span_that_matters(
+    x: Quantization, y: Quantization, sign: int, *, is_first: bool
+) -> tuple[float, float]:
+    """Limits of a constant beyond which every sum y with x saturates, as with a mask of -1e9."""
+    low, high = _ends(x)
+    ends = _ends(y)
+    margin = x.scale + y.scale  # for the rounding of the constant
+    if sign > 0:
+        lowest, highest = ends[0] - high, ends[1] - low
+    elif is_first:
+        lowest, highest = ends[0] + low, ends[1] + high
+    else:
+        lowest, highest = low - ends[1], high - ends[0]
+    return lowest - margin, highest + margin
+
+
+def _ends(quantization: Quantization) -> tuple[float, float]:
+    """The real values of 0 and 255."""
+    low, high = (quantization.scale * (end - quantization.zero_point) for end in (0, 255))
+    return low, high
 
 
 def product(site: Site) -> None:

@@ -11,7 +11,7 @@ from farm.codegen.front.fuse import PRODUCTS, find_chains
 from farm.codegen.front.source import Node, UnsupportedOperator, Value
 from farm.codegen.lower.float_operators import FLOAT_OPERATORS, lower_float
 from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved
-from farm.codegen.lower.integer_operators import is_quantized, lower_integer
+from farm.codegen.lower.integer_operators import LOWERINGS, is_quantized, lower_integer
 from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.lower.site import Site
 from farm.codegen.program import Copy, Program, Step, Tensor
@@ -32,7 +32,7 @@ class _Lowering:
         self._chains = find_chains(annotated)
         self._forms = Forms(annotated.quantizations, annotated.rounded)
         self._done: set[str] = set()  # operators that were computed with an earlier one
-        self._notes: list[str] = []
+        self._notes: list[str] = list(annotated.notes)
 
     def program(self) -> Program:
         source = self._annotated.source
@@ -82,8 +82,9 @@ class _Lowering:
         if is_movement(node) and self._moves_integers(node):
             self._lower_movement(node, PLAIN)
             return
-        if obstacle:
-            reason = "its tensors have different scales" if is_movement(node) else obstacle
+        if reason := self._kept_float(node) or obstacle:
+            if is_movement(node) and reason == obstacle:
+                reason = "its tensors have different scales"
             self._notes.append(f"Operator {node.name} is computed in float: {reason}.")
         if is_movement(node):
             self._lower_movement(node, FLOAT)
@@ -114,6 +115,17 @@ class _Lowering:
         if chain is not None:
             self._done.update(chain.absorbed)
         return None
+
+    def _kept_float(self, node: Node) -> str:
+        """Why a result of a node, or what its integer kernel would read, stays float."""
+        reasons, chain = self._annotated.reasons, self._chains.get(node.name)
+        for value in (*node.outputs, chain.product if chain else None):
+            if value is not None and (reason := reasons.get(value.name)):
+                return reason
+        for value in node.changing if node.op_type in LOWERINGS else ():
+            if value.name in reasons:
+                return f"its input {value.name!r} stays in float"
+        return ""
 
     def _move_channels(self, node: Node) -> bool:
         """Put off a transposition between channels first and last until its result is needed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.arithmetic import MOST_SPREAD, Requantization, requantization
+from farm.codegen.arithmetic import MOST_SPREAD, Requantization, requantization, sums_fit
 from farm.codegen.program import Array, Quantization
 
 _LARGEST = 127
@@ -45,7 +45,8 @@ def integer_product(
     Channels with tiny weights are given a larger scale, so that one shift serves all channels:
     their weights keep the precision that the largest channel's would have in 32 times its scale.
 
-    Raises ValueError: the output's scale is too small for the rule of requantisation.
+    Raises ValueError: the output's scale is too small for the rule of requantisation, or a sum
+    could leave 32 bits.
     """
     channels = len(weights)
     flat = weights.reshape(channels, -1).astype(np.float64)
@@ -55,10 +56,14 @@ def integer_product(
     steps = np.maximum(found, found.max() / MOST_SPREAD)
     integers = np.clip(np.rint(flat / steps[:, None]), -128, _LARGEST).astype(np.int64)
     rule = requantization(x.scale * steps / y.scale, y.zero_point, *limits)
-    whole = np.rint(bias.astype(np.float64) / (x.scale * steps)).astype(np.int64)
-    complete = whole - x.zero_point * integers.sum(axis=1) + rule.offset
-    if np.abs(complete).max() >= 2**31:
+    whole = np.rint(bias.astype(np.float64) / (x.scale * steps))
+    if not np.all(np.abs(whole) < 2**31):  # what is no number, either
         raise ValueError("its bias does not fit 32 bits")
+    complete = whole.astype(np.int64) - x.zero_point * integers.sum(axis=1) + rule.offset
+    if not sums_fit(integers.astype(np.int8), complete):
+        raise ValueError(
+            f"sums of {flat.shape[1]} products with these weights and this bias do not fit 32 bits"
+        )
     return IntegerProduct(
         integers.astype(np.int8).reshape(weights.shape),
         complete.astype(np.int32),

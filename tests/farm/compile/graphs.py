@@ -92,3 +92,49 @@ def names(model: ModelProto) -> list[str]:
 
 def types(model: ModelProto) -> set[str]:
     return {node.op_type for node in model.graph.node}
+
+
+def detector_head() -> ModelProto:
+    """Boxes in pixels, 0 to 640, and scores, 0 to 1, in one output; [1, positions, values]."""
+    nodes = [
+        make_node("Conv", ["image", "w1"], ["c1"], name="stem", pads=[1, 1, 1, 1]),
+        make_node("Relu", ["c1"], ["r1"], name="stem_relu"),
+        make_node("Conv", ["r1", "w2"], ["c2"], name="box"),
+        make_node("Sigmoid", ["c2"], ["s2"], name="box_gate"),
+        make_node("Mul", ["s2", "pixels"], ["b2"], name="box_pixels"),
+        make_node("Conv", ["r1", "w3"], ["c3"], name="class"),
+        make_node("Sigmoid", ["c3"], ["s3"], name="class_gate"),
+        make_node("Concat", ["b2", "s3"], ["j"], name="join", axis=1),
+        make_node("Reshape", ["j", "flat"], ["f"], name="flat"),
+        make_node("Transpose", ["f"], ["y"], name="turn", perm=[0, 2, 1]),
+    ]
+    stored = weights(w1=(8, 3, 3, 3), w2=(4, 8, 1, 1), w3=(4, 8, 1, 1))
+    stored |= {"pixels": np.array(640, np.float32), "flat": np.array([1, 8, 64])}
+    return build(nodes, [value("image", [1, 3, 8, 8])], [value("y", [1, 64, 8])], stored)
+
+
+def regression_far_from_zero() -> ModelProto:
+    """A Gemm whose results lie around 1000, some units apart."""
+    nodes = [
+        make_node("Gemm", ["x", "w1"], ["a"], name="first"),
+        make_node("Relu", ["a"], ["r"], name="relu"),
+        make_node("Gemm", ["r", "w2", "b2"], ["y"], name="last"),
+    ]
+    stored = weights(w1=(16, 32), w2=(32, 1)) | {"b2": np.array([1000], np.float32)}
+    return build(nodes, [value("x", [1, 16])], [value("y", [1, 1])], stored)
+
+
+def masked_attention(mask: np.ndarray, sign: str = "Add") -> ModelProto:
+    """Logits of 4 queries for 16 keys with a constant mask, and their softmax."""
+    nodes = [
+        make_node("Gemm", ["x", "w"], ["logits"], name="scores"),
+        make_node(sign, ["logits", "mask"], ["masked"], name="mask"),
+        make_node("Softmax", ["masked"], ["y"], name="softmax", axis=-1),
+    ]
+    stored = {"w": 2 * weights(w=(8, 16))["w"], "mask": mask.astype(np.float32)}
+    return build(nodes, [value("x", [4, 8])], [value("y", [4, 16])], stored)
+
+
+def causal_mask(lowest: float) -> np.ndarray:
+    """[4, 16]: query i sees the first 8 + i keys."""
+    return np.where(np.arange(16) < 8 + np.arange(4)[:, None], 0.0, lowest)

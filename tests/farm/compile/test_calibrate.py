@@ -30,7 +30,8 @@ def ranges(values, method):
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20))
 def test_min_max_is_exact_and_contains_zero(values):
     found = ranges([values, values[::-1]], CalibrationMethod.MIN_MAX).ranges["x"]
-    assert found == Range(min(0.0, *values), max(0.0, *values))
+    gap = max(0.0, min(values), -max(values))
+    assert found == Range(min(0.0, *values), max(0.0, *values), gap)
 
 
 @settings(max_examples=15, deadline=None)

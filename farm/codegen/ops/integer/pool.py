@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.codegen.arithmetic import Requantization, requantization, requantize
+from farm.codegen.arithmetic import (
+    Requantization,
+    accumulators_fit,
+    requantization,
+    requantize,
+)
 from farm.codegen.ops.floats.elementwise import MOST_LOOPS, broadcast_loops
 from farm.codegen.ops.integer.elementwise import rule_literal
 from farm.codegen.ops.literal import shape_literal
@@ -285,12 +290,16 @@ def mean_rule(x: Quantization, y: Quantization, count: int) -> Requantization:
 
     Raises ValueError: so many sums do not fit 32 bits, or a unit of x is more than one of y.
     """
+    too_many = f"a mean of {count} elements does not fit sums of 32 bits"
     if not 0 < count <= _MOST_SUMMED:
-        raise ValueError(f"a mean of {count} elements does not fit sums of 32 bits")
+        raise ValueError(too_many)
     factor = x.scale / (count * y.scale)
     if factor >= 1 and factor < 1 + 1e-6:
         factor = _ALMOST_ONE  # off by less than a hundredth of a unit at the most
-    return requantization(np.array([factor]), y.zero_point)
+    rule = requantization(np.array([factor]), y.zero_point)
+    if not accumulators_fit(0, 255 * count, int(rule.offset[0]) - count * x.zero_point):
+        raise ValueError(too_many)
+    return rule
 
 
 def average_rules(

@@ -11,6 +11,7 @@ from onnx.helper import make_node
 from farm.codegen.generate import generate
 from farm.codegen.lower.weights import integer_product
 from farm.codegen.program import Quantization
+from farm.compile.calibrate import Range
 from tests.models import build, value
 
 X, Y = Quantization(0.03, 128), Quantization(0.2, 128)
@@ -81,3 +82,41 @@ def test_scales_too_far_apart_are_brought_nearer():
 
     assert not made.is_given
     assert made.weights.ravel().tolist() == [100, 3]
+
+
+def dense_net(inputs: int) -> onnx.ModelProto:
+    """Two sums over so many inputs, every weight 0.001."""
+    stored = {"w": np.full((inputs, 2), 1e-3, np.float32)}
+    ends = [value("x", [1, inputs])], [value("y", [1, 2])]
+    return build([make_node("Gemm", ["x", "w"], ["y"], name="product")], *ends, stored)
+
+
+MOST_INPUTS = (2**31 - 1) // (255 * 127)
+"""Products of 255 and 127 that fit a sum of 32 bits."""
+
+
+@pytest.mark.parametrize("inputs", [MOST_INPUTS - 9, MOST_INPUTS + 9])
+def test_sums_that_could_leave_32_bits_are_made_in_float(inputs: int):
+    ranges = {"x": Range(0.0, 1.0), "y": Range(0.0, 8.0)}
+
+    program = generate(dense_net(inputs), "test", ranges).program
+
+    (ones,) = program.run({"x": np.ones((1, inputs), np.float32)})["y"]
+    integer = inputs <= MOST_INPUTS
+    assert ones == pytest.approx([8.0 if integer else inputs * 1e-3] * 2, rel=0.01)
+    told = f"product is computed in float: sums of {inputs} products with these weights"
+    assert any(told in note for note in program.notes) != integer
+
+
+def test_only_sums_that_can_occur_are_too_large():
+    weights = np.tile([1.0, -1.0], (1, 60_000))
+
+    made = integer_product(weights, np.zeros(1), Quantization(0.1, 0), Quantization(1e3, 128))
+
+    assert made.weights.min() == -127
+
+
+@pytest.mark.parametrize("bias", [3e6, -3e6, 1e30, np.inf, np.nan])
+def test_a_bias_that_leaves_32_bits_is_refused(bias: float):
+    with pytest.raises(ValueError, match=r"bias do(es)? not fit 32 bits"):
+        integer_product(np.full((1, 60_000), 1.0), np.array([bias]), X, Quantization(100, 0))

@@ -179,6 +179,8 @@ def test_a_window_of_one_element_keeps_it():
 def test_means_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="a mean of 8388609 elements does not fit"):
         mean_rule(X, Y, 8388609)
+    with pytest.raises(ValueError, match="a mean of 8000000 elements does not fit"):
+        mean_rule(Quantization(0.1, 0), Quantization(0.05, 255), 8_000_000)
     with pytest.raises(ValueError, match="are not between 0 and 1"):
         mean_rule(X, Quantization(0.01, 0), 2)
 
