@@ -94,6 +94,12 @@ class Compiler:
         self._prepared: Compiled | None = None
         self._ranges: dict[CalibrationMethod, Calibration] = {}
         self._package_ranges: dict[CalibrationMethod, Calibration] = {}
+        self._generated: tuple[Precision, generate.Generation] | None = None
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The user's graph."""
+        return self._model
 
     def compile(self, candidate: Candidate, folder: Path) -> ArtifactManifest:
         """Write the artifact of a candidate into an existing, empty folder.
@@ -123,7 +129,16 @@ class Compiler:
         return done
 
     def generation(self, candidate: Candidate) -> generate.Generation:
-        """The generated code of a candidate for a package engine. Raises CompileError."""
+        """The generated code of a candidate for a package engine; the last one is remembered.
+
+        Raises CompileError.
+        """
+        if self._generated is None or self._generated[0] != candidate.precision:
+            self._generated = candidate.precision, self._generate(candidate)
+        return self._generated[1]
+
+    def _generate(self, candidate: Candidate) -> generate.Generation:
+        generate.check_inputs(self._model)
         prepared = self.prepared().model
         graph = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
         title, name = f"Model {graph}, {candidate.precision.label()}", self._package_name

@@ -127,8 +127,8 @@ class _Emitter:
         self._storage = storage
         self._title = title
         self._name = name
-        self._inputs = parameter_names("input", [each.name for each in program.inputs])
-        self._outputs = parameter_names("output", [each.name for each in program.outputs])
+        self._inputs = parameter_names("input", [each.label for each in program.inputs])
+        self._outputs = parameter_names("output", [each.label for each in program.outputs])
         self._constants: dict[tuple[str, bytes], str] = {}
         self._arrays: dict[str, Array] = {}
         self._functions: dict[tuple[str, str], str] = {}
@@ -313,7 +313,7 @@ def _definition(name: str, call: Call) -> str:
 
 def _described(parameter: str, tensor: Tensor) -> str:
     shape = ", ".join(map(str, tensor.shape))
-    return f"/* {parameter}: {tensor.element}[{shape}], {_comment(tensor.name)} */"
+    return f"/* {parameter}: {tensor.element}[{shape}], {_comment(tensor.label)} */"
 
 
 def _sizes(tensors: Sequence[Tensor]) -> str:

@@ -15,6 +15,7 @@ from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
 from farm.compile.calibrate import Range
+from farm.errors import CompileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,21 @@ def generate(
         key=lambda pair: pair[1].arena_bytes,
     )
     return Generation(program, storage, emit(program, storage, title, name))
+
+
+def check_inputs(model: onnx.ModelProto) -> None:
+    """Raise CompileError for inputs that generated code does not take.
+
+    Before any pass runs: with other types some fail for reasons of their own.
+    """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        element = value.type.tensor_type.elem_type
+        if value.name not in stored and element != onnx.TensorProto.FLOAT:
+            kind = onnx.helper.tensor_dtype_to_np_dtype(element)
+            raise CompileError(
+                f"The code generator takes float32 inputs, and {value.name!r} is {kind}."
+            )
 
 
 def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:

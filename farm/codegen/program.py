@@ -64,7 +64,9 @@ class Quantization:
 class Tensor:
     """One tensor of a program.
 
+    name: unlike those of all other tensors of the program.
     shape: logical, axes in ONNX's order, whatever the layout. quantization: of U8 tensors.
+    model_name: of an output that the model calls otherwise: an input that is an output, too.
     """
 
     name: str
@@ -72,6 +74,12 @@ class Tensor:
     element: Element
     layout: Layout = Layout.PLAIN
     quantization: Quantization | None = None
+    model_name: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in the model."""
+        return self.model_name or self.name
 
     @property
     def size(self) -> int:
@@ -192,8 +200,14 @@ class Step(Protocol):
         """The kernel call."""
 
 
+class Mover:
+    """Base of steps that move elements and compute nothing: reference and kernel agree exactly."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class View(Mover):
     """The same bytes under another shape: no kernel, no memory of its own."""
 
     inputs: tuple[Tensor, ...]
@@ -212,7 +226,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Copy:
+class Copy(Mover):
     """The same bytes at another place: for outputs of a model that are its inputs."""
 
     inputs: tuple[Tensor, ...]
@@ -256,18 +270,32 @@ class Program:
 
     @property
     def is_integer(self) -> bool:
-        """Whether every step reads or writes integers: the reference then promises every bit."""
+        """Whether every step that computes reads or writes integers.
+
+        The reference then promises every bit.
+        """
+        computing = (step for step in self.steps if not isinstance(step, Mover))
         return all(
             any(tensor.element is Element.U8 for tensor in (*step.inputs, *step.outputs))
-            for step in self.steps
+            for step in computing
         )
 
+    @property
+    def is_float(self) -> bool:
+        """Whether no step reads or writes integers."""
+        tensors = (tensor for step in self.steps for tensor in (*step.inputs, *step.outputs))
+        return all(tensor.element is Element.F32 for tensor in tensors)
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The reference: outputs by name from inputs by name, all with their tensors' shapes."""
+        """The reference: outputs by name from inputs by name, all with their tensors' shapes.
+
+        What is not defined, such as the root of a negative number, is NaN or infinite as in C.
+        """
         arrays = {tensor.name: np.asarray(feeds[tensor.name]) for tensor in self.inputs}
-        for step in self.steps:
-            results = step.reference([arrays[tensor.name] for tensor in step.inputs])
-            for tensor, result in zip(step.outputs, results, strict=True):
-                assert result.shape == tensor.shape, (tensor.name, result.shape, tensor.shape)
-                arrays[tensor.name] = result
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                results = step.reference([arrays[tensor.name] for tensor in step.inputs])
+                for tensor, result in zip(step.outputs, results, strict=True):
+                    assert result.shape == tensor.shape, (tensor.name, result.shape, tensor.shape)
+                    arrays[tensor.name] = result
         return {tensor.name: arrays[tensor.name] for tensor in self.outputs}

@@ -122,16 +122,59 @@ def quiet() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error without code prefixes, shortened, ending in a full stop."""
+    """The first line of an error in plain words, shortened, ending in a full stop.
+
+    Codes, paths of source files, C++ signatures and conditions that did not hold are left out.
+    """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     first = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", first)
-    first = re.sub(r"\S*/(\w+\.(?:cc|h|cpp):\d+) ", r"\1 ", " ".join(first.split()))
+    first = _without_source(" ".join(first.split()))
     if not first or isinstance(error, KeyError):
         first = f"{type(error).__name__} {first}".strip()
     if len(first) > _LONGEST_REASON:
         first = first[:_LONGEST_REASON].rstrip() + " ..."
     return first if first.endswith((".", "!", "?")) else first + "."
+
+
+_SOURCE = re.compile(r"\S*\w+\.(?:cc|cpp|cu|cuh|h|hpp):\d+:?(?: |$)")
+_ASSERTION = re.compile(r"\w+: Assertion `.*` failed: ")
+_CONDITION = re.compile(r"\S.* was (?:false|true)\.(?: |$)")
+_BEHIND = re.compile(r"(>| const| noexcept| \[with [^]]*\]|::[\w<>:~ ]+(?=\())*")
+
+
+def _without_source(text: str) -> str:
+    """A tool's message without the place in its source that raised it, and the function there."""
+    place = _SOURCE.search(text)
+    if place is None:
+        return text
+    before, after = text[: place.start()], text[place.end() :]
+    after = _without_signature(_ASSERTION.sub("", after, count=1))
+    after = _CONDITION.sub("", after, count=1)
+    return f"{before}{after or 'an internal check failed'}"
+
+
+def _without_signature(text: str) -> str:
+    """What follows the signature of a C++ function that a text begins with."""
+    head = re.match(r"[\w:<>,&*~\[\] ]*?[\w:<>~]+(?=\()", text)
+    if head is None or not ("::" in head[0] or " " in head[0]):
+        return text
+    end = head.end()
+    while text[end : end + 1] == "(":
+        end = _closing(text, end)
+        behind = _BEHIND.match(text, end)
+        end = behind.end() if behind else end
+    return text[end:].strip()
+
+
+def _closing(text: str, start: int) -> int:
+    """The position behind the bracket that closes the one at ``start``; the end if none does."""
+    depth = 0
+    for position in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if depth == 0:
+            return position + 1
+    return len(text)
 
 
 def clone(model: onnx.ModelProto) -> onnx.ModelProto:

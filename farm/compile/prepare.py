@@ -18,14 +18,12 @@ from farm.compile.passes import (
     PassResult,
     clone,
     cpu_session,
-    quiet,
     reported_as,
     session_options,
 )
+from farm.compile.raise_opset import RaiseOpset
 from farm.model.walk import all_nodes
 
-_OLDEST_OPSET = 13  # QuantizeLinear and DequantizeLinear per channel
-_RAISED_OPSET = 17  # LayerNormalization, and widely supported
 _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs
 
@@ -80,26 +78,6 @@ class FreezeWeights:
         del frozen.graph.input[:]
         frozen.graph.input.extend(fed)
         return PassResult(frozen, changed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class RaiseOpset:
-    """Convert old graphs: quantised ones are invalid below opset 13."""
-
-    name: ClassVar[str] = "raise-opset"
-    requires: ClassVar[str] = "weights that are not graph inputs"
-    ensures: ClassVar[str] = f"opset {_OLDEST_OPSET} or later"
-
-    def __call__(self, model: onnx.ModelProto) -> PassResult:
-        """Apply the pass. Raises CompileError when the converter does not know an operator."""
-        version = opset(model)
-        if version >= _OLDEST_OPSET:
-            return PassResult(model, changed=False)
-        with reported_as(self.name), quiet():
-            raised = onnx.version_converter.convert_version(model, _RAISED_OPSET)
-        raised.ir_version = max(model.ir_version, raised.ir_version)
-        note = f"Opset raised from {version} to {_RAISED_OPSET}."
-        return PassResult(raised, changed=True, notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +139,6 @@ class InferShapes:
         with reported_as(self.name):
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         return PassResult(inferred, changed=False)
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operator set that a model imports."""
-    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
 
 
 def _is_pair_sum(node: onnx.NodeProto) -> bool:

@@ -114,6 +114,7 @@ class _Reader:
         graph = model.graph
         self._types = {v.name: v.type for v in (*graph.value_info, *graph.input, *graph.output)}
         self._values: dict[str, Value] = {}
+        self._makers = {o: (i, n) for i, n in enumerate(graph.node) for o in n.output}
         for tensor in graph.initializer:
             self._hold(tensor.name, numpy_helper.to_array(tensor))
 
@@ -130,30 +131,44 @@ class _Reader:
 
     def _described(self, name: str) -> Value:
         if name not in self._types or not self._types[name].HasField("tensor_type"):
-            raise CompileError(f"The shape of tensor {name!r} is not known before it is computed.")
+            raise self._without_shape(name)
         tensor = self._types[name].tensor_type
         sizes = tensor.shape.dim
         if not tensor.HasField("shape") or not all(d.HasField("dim_value") for d in sizes):
+            raise self._without_shape(name)
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+        return Value(name, tuple(d.dim_value for d in sizes), dtype)
+
+    def _without_shape(self, name: str) -> CompileError:
+        """The error of a tensor whose shape is not known before the model runs."""
+        if name not in self._makers:
+            sizes = self._types[name].tensor_type.shape.dim
             shown = ", ".join(str(d.dim_value or d.dim_param or "?") for d in sizes)
-            raise CompileError(
+            return CompileError(
                 f"Tensor {name!r} has a dynamic shape [{shown}], and generated code needs fixed "
                 "ones: give them with --shape."
             )
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
-        return Value(name, tuple(d.dim_value for d in sizes), dtype)
+        index, proto = self._makers[name]
+        node = Node(_name(proto, index), proto.op_type, proto.domain, 0, (), (), {})
+        if proto.domain not in _STANDARD:
+            return UnsupportedOperator(node, f"the shape of its result {name!r} is not known")
+        return UnsupportedOperator(
+            node,
+            f"the size of its result {name!r} depends on the data, and generated code has fixed "
+            "ones",
+        )
 
     def _hold(self, name: str, array: NDArray[Any]) -> None:
         self._values[name] = Value(name, array.shape, array.dtype.name, array)
 
     def _node(self, proto: onnx.NodeProto, index: int) -> Node:
         domain = proto.domain or "ai.onnx"
-        name = proto.name or f"{proto.op_type}_{index}"
         attributes = {a.name: _attribute(a) for a in proto.attribute}
         inputs = tuple(self.value(i) if i else None for i in proto.input)
         known = all(v is not None and v.constant is not None for v in inputs)
         outputs = () if known else tuple(self.value(o) if o else None for o in proto.output)
         opset = self._opsets.get(domain, 1)
-        node = Node(name, proto.op_type, domain, opset, inputs, outputs, attributes)
+        node = Node(_name(proto, index), proto.op_type, domain, opset, inputs, outputs, attributes)
         if any(a.type in _GRAPHS for a in proto.attribute):
             raise UnsupportedOperator(node, "it has a nested graph")
         return node
@@ -180,7 +195,12 @@ class _Reader:
         return {"" if d == "ai.onnx" else d: version for d, version in self._opsets.items()}
 
 
+_STANDARD = frozenset({"", "ai.onnx"})
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def _name(proto: onnx.NodeProto, index: int) -> str:
+    return proto.name or f"{proto.op_type}_{index}"
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:  # noqa: ANN401 (an ONNX attribute's value)

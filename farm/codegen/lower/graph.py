@@ -61,11 +61,11 @@ class _Lowering:
                 f"{value.name!r} is {kind}."
             )
         self._forms.operator = value.name
-        tensor = self._forms.get(value, FLOAT)
-        if tensor not in inputs:
-            return tensor
-        copied = replace(tensor, name=f"{tensor.name}.copy")
-        self._forms.add(Copy((tensor,), (copied,)))
+        given = next((tensor for tensor in inputs if tensor.name == value.name), None)
+        if given is None:
+            return self._forms.get(value, FLOAT)
+        copied = replace(given, name=f"{given.name}.copy", model_name=given.name)
+        self._forms.add(Copy((given,), (copied,)))
         return copied
 
     def _lower(self, node: Node) -> None:

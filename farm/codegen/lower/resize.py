@@ -1,7 +1,9 @@
 """Where the outputs of Resize and Upsample come from: coordinates, neighbours, weights.
 
-Formulas are those of ONNX's operator documentation. Interpolation is separable: every axis has
-its own coordinates and weights.
+Formulas are those of ONNX's operator documentation, read and rounded as ONNX Runtime does it:
+coordinates are float32, a length is a whole number of outputs even where a scale is a fraction,
+and a result of the input's shape is a copy. Interpolation is separable: every axis has its own
+coordinates and weights.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from farm.codegen.front.source import Node, UnsupportedOperator
 from farm.codegen.ops.floats.resample import Taps
 
 Floats = NDArray[np.float64]
-_HAIR = 1e-4
+Singles = NDArray[np.float32]
+_TIE = 1e-6  # coordinates as near to a half are one: scales are rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +46,17 @@ def resized_axes(
     Raises UnsupportedOperator: a mode that is not known, parameters that are no constants.
     """
     rank = len(inputs)
+    if tuple(inputs) == tuple(outputs):
+        return ()
     axes = [int(axis) % rank for axis in node.attributes.get("axes", range(rank))]
     scales = dict(zip(axes, _scales(node, axes, inputs, outputs), strict=True))
     regions = _regions(node, axes)
     found = []
     for axis in sorted(axes):
         scale, region = scales[axis], regions.get(axis, (0.0, 1.0))
-        if inputs[axis] == outputs[axis] and scale == 1 and region == (0.0, 1.0):
+        if inputs[axis] == outputs[axis] and (scale == 1 or node.attributes.get("antialias", 0)):
             continue
-        spot = _Spot(inputs[axis], outputs[axis], scale, *region)
+        spot = _Spot(*map(np.float32, (inputs[axis], outputs[axis], scale, *region)))
         coordinates = _coordinates(node, spot)
         outside = (coordinates < 0) | (coordinates > inputs[axis] - 1)
         outside &= _mode(node) == "tf_crop_and_resize"
@@ -97,17 +102,11 @@ def interpolation_taps(node: Node, axis: ResizedAxis) -> Taps:
 class _Spot:
     """What coordinates along an axis depend on. start, end: the region of interest, 0..1."""
 
-    inputs: int
-    outputs: int
-    scale: float
-    start: float
-    end: float
-
-    @property
-    def length(self) -> float:
-        """Outputs before they were rounded; a float32 scale may miss an integer by a hair."""
-        length = self.inputs * self.scale
-        return float(round(length)) if abs(length - round(length)) < _HAIR else length
+    inputs: np.float32
+    outputs: np.float32
+    scale: np.float32
+    start: np.float32
+    end: np.float32
 
 
 def _mode(node: Node) -> str:
@@ -119,7 +118,9 @@ def _coordinates(node: Node, spot: _Spot) -> Floats:
     mode = _mode(node)
     if mode not in _COORDINATES:
         raise UnsupportedOperator(node, f"its coordinate_transformation_mode is {mode}")
-    return _COORDINATES[mode](np.arange(spot.outputs, dtype=np.float64), spot)
+    found = _COORDINATES[mode](np.arange(spot.outputs, dtype=np.float32), spot)
+    assert found.dtype == np.float32
+    return found.astype(np.float64)
 
 
 def _scales(
@@ -154,36 +155,41 @@ def _regions(node: Node, axes: Sequence[int]) -> dict[int, tuple[float, float]]:
     return {axis: (float(start), float(end)) for axis, start, end in parts}
 
 
-def _half_pixel(y: Floats, spot: _Spot) -> Floats:
-    return (y + 0.5) / spot.scale - 0.5
+_HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
-def _pytorch_half_pixel(y: Floats, spot: _Spot) -> Floats:
-    return _half_pixel(y, spot) if spot.length > 1 else np.zeros_like(y)
+def _half_pixel(y: Singles, spot: _Spot) -> Singles:
+    return (y + _HALF) / spot.scale - _HALF
 
 
-def _half_pixel_symmetric(y: Floats, spot: _Spot) -> Floats:
-    offset = spot.inputs / 2 * (1 - spot.outputs / spot.length)
-    return offset + _half_pixel(y, spot)
+def _pytorch_half_pixel(y: Singles, spot: _Spot) -> Singles:
+    return _half_pixel(y, spot) if spot.outputs > 1 else np.zeros_like(y)
 
 
-def _align_corners(y: Floats, spot: _Spot) -> Floats:
-    return np.zeros_like(y) if spot.length == 1 else y * (spot.inputs - 1) / (spot.length - 1)
+def _half_pixel_symmetric(y: Singles, spot: _Spot) -> Singles:
+    adjustment = spot.outputs / (spot.scale * spot.inputs)
+    return spot.inputs / 2 * (_ONE - adjustment) + _half_pixel(y, spot)
 
 
-def _asymmetric(y: Floats, spot: _Spot) -> Floats:
+def _align_corners(y: Singles, spot: _Spot) -> Singles:
+    if spot.outputs == 1:
+        return np.zeros_like(y)
+    return y * (spot.inputs - _ONE) / (spot.outputs - _ONE)
+
+
+def _asymmetric(y: Singles, spot: _Spot) -> Singles:
     return y / spot.scale
 
 
-def _tf_half_pixel(y: Floats, spot: _Spot) -> Floats:
-    return (y + 0.5) / spot.scale
+def _tf_half_pixel(y: Singles, spot: _Spot) -> Singles:
+    return (y + _HALF) / spot.scale
 
 
-def _tf_crop_and_resize(y: Floats, spot: _Spot) -> Floats:
-    last = spot.inputs - 1
-    if spot.length == 1:
-        return np.full_like(y, 0.5 * (spot.start + spot.end) * last)
-    return spot.start * last + y * (spot.end - spot.start) * last / (spot.length - 1)
+def _tf_crop_and_resize(y: Singles, spot: _Spot) -> Singles:
+    last = spot.inputs - _ONE
+    if spot.outputs == 1:
+        return np.full_like(y, _HALF * (spot.start + spot.end) * last)
+    return spot.start * last + y * (spot.end - spot.start) * last / (spot.outputs - _ONE)
 
 
 def _cubic(distances: Floats, a: float) -> Floats:
@@ -194,7 +200,7 @@ def _cubic(distances: Floats, a: float) -> Floats:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-_COORDINATES: Mapping[str, Callable[[Floats, _Spot], Floats]] = {
+_COORDINATES: Mapping[str, Callable[[Singles, _Spot], Singles]] = {
     "align_corners": _align_corners,
     "asymmetric": _asymmetric,
     "half_pixel": _half_pixel,
@@ -206,6 +212,6 @@ _COORDINATES: Mapping[str, Callable[[Floats, _Spot], Floats]] = {
 _ROUNDED: Mapping[str, Callable[[Floats], Floats]] = {
     "ceil": np.ceil,
     "floor": np.floor,
-    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5 + _TIE),
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5 - _TIE),
 }

@@ -23,6 +23,7 @@ from farm.codegen.program import (
     Call,
     Layout,
     Loop,
+    Mover,
     Pointer,
     Tensor,
     Work,
@@ -39,7 +40,7 @@ _LOOPS = "abcdef"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Move:
+class Move(Mover):
     """y[i, j, ...] = x[offsets[0][i] + offsets[1][j] + ...], or ``fill`` outside of x.
 
     x and y are PLAIN and of one element type. offsets: of a nest of loops over y, outermost
@@ -109,7 +110,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concat:
+class Concat(Mover):
     """Tensors one after the other along an axis.
 
     Parts and y are PLAIN; or BLOCKED with axis 1, when the channels of every part are a multiple

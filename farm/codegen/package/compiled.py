@@ -235,7 +235,7 @@ def excess(figures: PackageFigures, compiled: CompiledPackage) -> str:
 
 
 def _ports(tensors: Sequence[Tensor]) -> tuple[Port, ...]:
-    return tuple(Port(t.name, str(t.element), t.shape) for t in tensors)
+    return tuple(Port(t.label, str(t.element), t.shape) for t in tensors)
 
 
 def _binding_operator(generation: Generation) -> str:

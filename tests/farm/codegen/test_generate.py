@@ -226,3 +226,57 @@ def test_a_product_that_does_not_fit_the_arithmetic_is_computed_in_float():
     program = generate(ready, "test", {**ranges, "y": tiny}).program
 
     assert any("head is computed in float" in note for note in program.notes)
+
+
+def quantised_then(*nodes, outputs):
+    """A QDQ model of a MatMul, with operators behind its last DequantizeLinear."""
+    stored = {
+        "s": np.float32(0.02),
+        "z": np.uint8(128),
+        "sw": np.float32(0.01),
+        "zw": np.int8(0),
+        "w": np.random.default_rng(0).integers(-127, 127, (8, 16)).astype(np.int8),
+    }
+    pairs = [
+        make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        make_node("DequantizeLinear", ["w", "sw", "zw"], ["wd"]),
+        make_node("MatMul", ["xd", "wd"], ["m"]),
+        make_node("QuantizeLinear", ["m", "s", "z"], ["yq"]),
+        make_node("DequantizeLinear", ["yq", "s", "z"], ["yd"]),
+    ]
+    model = build([*pairs, *nodes], [value("x", [2, 8])], outputs, stored)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        (make_node("Identity", ["yd"], ["y"]), [2, 16]),
+        (make_node("Flatten", ["yd"], ["y"], axis=0), [1, 32]),
+        (make_node("Transpose", ["yd"], ["y"], perm=[1, 0]), [16, 2]),
+        (make_node("Concat", ["yd", "x"], ["y"], axis=1), [2, 24]),
+    ],
+    ids=lambda each: getattr(each, "op_type", ""),
+)
+def test_what_only_moves_floats_leaves_a_program_one_of_integers(node, shape):
+    program = generate(quantised_then(node, outputs=[value("y", shape)]), "test").program
+    assert program.is_integer
+    assert not program.is_float
+
+
+def test_what_computes_floats_does_not():
+    node = make_node("Exp", ["yd"], ["y"])
+    program = generate(quantised_then(node, outputs=[value("y", [2, 16])]), "test").program
+    assert not program.is_integer
+    assert not program.is_float
+    assert generate(prepared(conv_net()), "test").program.is_float
+
+
+def test_an_input_that_is_an_output_is_passed_on_as_it_is():
+    outputs = [value("yd", [2, 16]), value("x", [2, 8])]
+    program = generate(quantised_then(outputs=outputs), "test").program
+    x = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
+    results = program.run({"x": x})
+    assert [tensor.label for tensor in program.outputs] == ["yd", "x"]
+    np.testing.assert_array_equal(results[program.outputs[1].name], x)

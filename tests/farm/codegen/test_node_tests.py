@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from benchmarks.node_cases import SUPPORTED, Case, Excluded, load_cases, run_cases
+from benchmarks.node_cases import BY_RUNTIME, SUPPORTED, Case, Excluded, load_cases, run_cases
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 
 TARGETS = [host_targets()[0], Target.HEXAGON_HVX]
@@ -62,6 +62,11 @@ def test_generated_code_passes(cases, outputs, target, request):
 def test_every_operator_is_tested(cases):
     tested = {op for case in cases for op in case.operators}
     assert tested == SUPPORTED
+
+
+def test_only_two_have_other_answers_than_onnxs(cases):
+    assert {case.name for case in cases} >= BY_RUNTIME
+    assert len(BY_RUNTIME) == 2
 
 
 def test_what_is_left_out(found):

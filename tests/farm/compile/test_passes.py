@@ -8,6 +8,22 @@ import pytest
 from farm.compile.passes import quiet, reason, reported_as
 from farm.errors import CompileError
 
+_APPLY = "virtual ort::Status ort::FuseReluClip::Apply(ort::Graph&, const ort::Logger&) const"
+_RELU_CLIP = f"/src/core/optimizer/relu_clip_fusion.cc:83 {_APPLY}"
+_UNEXPECTED = "Loading: Unexpected type of 'min'."
+_ASSERTION = (
+    "/project/version_converter/convert.h:96: assertInVersionRange: Assertion `version >= "
+    "range.first` failed: Warning: invalid version (must be between 1 and 28)."
+)
+_RESHAPE = (
+    "Status: /src/cpu/reshape.h:47 ort::Reshape::Reshape(const ort::Shape&, bool) input.Size() == "
+    "size was false. The shapes {2,3} and {4} do not fit."
+)
+_LAMBDA = (
+    "/src/core/x.cc:12 std::unique_ptr<T> ort::get(const std::function<void(int)>&)::<lambda(int)>"
+    " [with T = float; U = int] it != end() was false. "
+)
+
 
 @pytest.mark.parametrize(
     ("raised", "told"),
@@ -16,7 +32,11 @@ from farm.errors import CompileError
         (KeyError("weight"), "KeyError weight."),
         (AssertionError(), "AssertionError."),
         (RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : No kernel"), "No kernel."),
-        (RuntimeError("/a/b/core/model.cc:25 Model Too new!"), "model.cc:25 Model Too new!"),
+        (RuntimeError("/a/b/core/model.cc:25 Model Too new!"), "Model Too new!"),
+        (RuntimeError(f"Loading: {_RELU_CLIP} Unexpected type of 'min'"), _UNEXPECTED),
+        (RuntimeError(_ASSERTION), "Warning: invalid version (must be between 1 and 28)."),
+        (RuntimeError(_RESHAPE), "Status: The shapes {2,3} and {4} do not fit."),
+        (RuntimeError(_LAMBDA), "an internal check failed."),
     ],
 )
 def test_a_reason_is_one_sentence(raised, told):

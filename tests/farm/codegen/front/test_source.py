@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import GraphProto, TensorProto
 from onnx.helper import make_node
+from onnx.shape_inference import infer_shapes
 
 from farm.codegen.front.source import UnsupportedOperator, read_source
 from farm.errors import CompileError
@@ -45,6 +46,64 @@ def test_names_a_dynamic_shape():
     )
 
     with pytest.raises(CompileError, match=r"'x' has a dynamic shape \[n, 3\].*--shape"):
+        read_source(model)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "element"),
+    [
+        ("NonZero", ["x"], TensorProto.INT64),
+        ("Unique", ["x"], TensorProto.FLOAT),
+        ("Compress", ["x", "flags"], TensorProto.FLOAT),
+        ("NonMaxSuppression", ["boxes", "scores", "most"], TensorProto.INT64),
+        ("Reshape", ["x", "target"], TensorProto.FLOAT),
+        ("Loop", ["most", "", "x"], TensorProto.FLOAT),
+    ],
+)
+def test_names_the_operator_whose_result_has_no_fixed_size(op_type, inputs, element):
+    options = {"body": loop_body()} if op_type == "Loop" else {}
+    nodes = [
+        make_node(op_type, inputs, ["i"], **options),
+        make_node("Identity", ["i"], ["y"], name="last"),
+    ]
+    given = [
+        value("x", [2, 6]),
+        value("flags", [12], TensorProto.BOOL),
+        value("boxes", [1, 6, 4]),
+        value("scores", [1, 1, 6]),
+        value("target", [2], TensorProto.INT64),
+    ]
+    rank = 1 if op_type in {"Unique", "Compress"} else 2
+    outputs = [value("y", list("ab"[:rank]), element)]
+    model = build(nodes, given, outputs, {"most": np.array([3])}, ir_version=8)
+
+    with pytest.raises(UnsupportedOperator) as caught:
+        read_source(infer_shapes(model, data_prop=True))
+    assert str(caught.value) == (
+        f"The code generator does not support operator '{op_type}_0' ({op_type}): the size of its "
+        "result 'i' depends on the data, and generated code has fixed ones."
+    )
+
+
+def loop_body() -> GraphProto:
+    """A loop that makes its tensor longer."""
+    nodes = [
+        make_node("Identity", ["go"], ["on"]),
+        make_node("Concat", ["t", "t"], ["u"], axis=0),
+    ]
+    inputs = [value("n", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    outputs = [value("on", [], TensorProto.BOOL), value("u", [None, None])]
+    return build(nodes, [*inputs, value("t", [None, None])], outputs, {}).graph
+
+
+def test_an_operator_of_another_domain_may_have_a_result_of_unknown_shape():
+    nodes = [
+        make_node("Anything", ["x"], ["a"], name="odd", domain="com.microsoft"),
+        make_node("Relu", ["a"], ["y"]),
+    ]
+    model = build(nodes, [value("x", [2])], [value("y", [2])], {}, domains=["com.microsoft"])
+
+    with pytest.raises(UnsupportedOperator, match=r"'odd' .*the shape of its result 'a' is not"):
         read_source(model)
 
 
