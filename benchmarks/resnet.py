@@ -124,12 +124,14 @@ class _Builder:
         inputs = self._at[1].shape[1]
         spread = np.sqrt(2 / (inputs * kernel * kernel))
         weights = self._random.normal(0, spread, (channels, inputs, kernel, kernel))
-        attributes = {
-            "kernel_shape": [kernel] * 2,
-            "strides": [stride] * 2,
-            "pads": [kernel // 2] * 4,
-        }
-        self._add("Conv", f"{name}_conv", {f"{name}_weight": weights}, **attributes)
+        self._add(
+            "Conv",
+            f"{name}_conv",
+            {f"{name}_weight": weights},
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+        )
         values = self._at[1].astype(np.float64)
         parameters = {
             f"{name}_scale": self._random.uniform(0.5, 1.5, channels),
