@@ -57,8 +57,20 @@ def tune(
         int | None, typer.Option(metavar="N", help="At most so many candidates per device.")
     ] = None,
     max_accuracy_drop: Annotated[
-        float, typer.Option(metavar="X", help="Absolute, against the baseline.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Absolute, against the baseline. Default: 0.01 with labels or --metric, "
+            "0.05 of agreement with the baseline without.",
+        ),
+    ] = None,
+    allow_unjudged: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unjudged",
+            help="Where accuracy cannot be judged, let candidates of another precision win, too.",
+        ),
+    ] = False,
     max_memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Peak memory, for example 64MiB.")
     ] = None,
@@ -124,6 +136,7 @@ def tune(
                 None if max_memory is None else parse_bytes(max_memory),
                 None if max_latency is None else parse_seconds(max_latency),
                 None if max_energy is None else parse_joules(max_energy),
+                allow_unjudged,
             ),
             budget_seconds=parse_seconds(budget),
             max_trials=_trial_count(trials),

@@ -232,6 +232,11 @@ class Candidate:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON text."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:12]
 
+    @property
+    def keeps_precision(self) -> bool:
+        """Whether every number is at least as precise as in the model as it was given."""
+        return self.precision == Precision()
+
     def label(self) -> str:
         """A short name for tables: ``openvino 1 thread bfloat16``."""
         text = f"{engine_label(self.engine)} {self.precision.label()}"

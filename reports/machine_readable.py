@@ -7,9 +7,11 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeAlias
 
 from db.records import Result
+from farm.accuracy.result import Worst
 from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
@@ -59,6 +61,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "trial": measured.trial_id,
             "candidate": json.loads(to_json(measured.candidate)),
             "measurements": dict(measurements_json(measured.measurements)),
+            "accuracy": None if measured.accuracy is None else asdict(measured.accuracy),
         }
     )
 
@@ -226,12 +229,18 @@ def _device(device: DeviceResult) -> Json:
             "winner": accuracy.winner,
             "samples": accuracy.samples,
             "on_real_data": accuracy.on_real_data,
+            "worst": _worst(accuracy.worst),
+            "notes": list(accuracy.notes),
         },
         "trials": {str(outcome): count for outcome, count in device.trials.items()},
         "blocks": {"disturbed": device.disturbed, "tolerated": device.tolerated},
         "notes": list(device.notes),
         "output": device.output,
     }
+
+
+def _worst(worst: Worst | None) -> Json:
+    return None if worst is None else asdict(worst)
 
 
 def _measured(measured: Measured | None) -> Json:

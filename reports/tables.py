@@ -21,7 +21,7 @@ from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.request import Objective
-from tuner.results import DeviceResult, Measured, Status, TuneResult, Verdict
+from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
 
 _MISSING = "-"
 
@@ -212,7 +212,7 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         device.baseline.label,
         _latency(device.baseline.measurements.get(Metric.LATENCY)),
         "1.00x",
-        f"{accuracy.baseline:.4f}" if accuracy else _MISSING,
+        _share(accuracy.baseline if accuracy else None),
         *_resources(device.baseline),
     )
     if device.ratio is None:
@@ -225,9 +225,28 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         Text(device.winner.label, style="bold"),
         _latency(device.winner.measurements.get(Metric.LATENCY)),
         Text(_speed_up(device), style="bold green"),
-        f"{accuracy.winner:.4f}" if accuracy else _MISSING,
+        _share(accuracy.winner if accuracy else None),
         *_resources(device.winner),
     )
+
+
+def _accuracy_lines(accuracy: AccuracyComparison) -> Iterator[str]:
+    """How accuracy was judged, what is worst, and what could not be judged."""
+    yield from accuracy.notes
+    if accuracy.winner is None:
+        yield (
+            "accuracy cannot be judged, so that only candidates of the model's own precision may "
+            "win, unless --allow-unjudged was given."
+        )
+    elif not accuracy.on_real_data:
+        yield (
+            f"accuracy is {accuracy.metric} with the baseline on made-up inputs; it was not "
+            "checked on real data (--data)."
+        )
+    else:
+        yield f"accuracy is {accuracy.metric} on {accuracy.samples} samples."
+    if accuracy.worst is not None and accuracy.worst.value < 1.0:
+        yield f"least alike is output {accuracy.worst}."
 
 
 def _resources(measured: Measured) -> tuple[str, str]:
@@ -238,14 +257,8 @@ def _resources(measured: Measured) -> tuple[str, str]:
 def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
     name = device.device
     lines = [f"{name}: {_sentence(device, objective)} {_trial_counts(device)}"]
-    if device.accuracy and not device.accuracy.on_real_data:
-        lines.append(
-            f"{name}: accuracy is {device.accuracy.metric} with the baseline on made-up inputs; "
-            "it was not checked on real data (--data)."
-        )
-    elif device.accuracy:
-        samples = device.accuracy.samples
-        lines.append(f"{name}: accuracy is {device.accuracy.metric} on {samples} samples.")
+    if device.accuracy:
+        lines += [f"{name}: {line}" for line in _accuracy_lines(device.accuracy)]
     lines += [f"{name}: {note}" for note in device.notes]
     if device.winner is not None and Metric.ARENA in device.winner.measurements:
         lines.append(f"{name}: {_package(device.winner)}.")
@@ -274,8 +287,11 @@ def _package_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     ):
         yield name, f"{format_bytes(size)} ({size:,} B)"
     if found := manifest.accuracy:
-        itself = f"of the model itself {found.float_value:.4f}, on {found.samples} samples"
-        yield f"accuracy ({found.metric})", f"{found.value:.4f}, {itself}"
+        itself = f"of the model itself {_share(found.float_value)}, on {found.samples} samples"
+        yield f"accuracy ({found.metric})", f"{_share(found.value)}, {itself}"
+        if found.worst is not None and found.worst.value < 1.0:
+            yield "least alike", f"output {found.worst}"
+        yield from (("accuracy", note) for note in found.notes)
     yield "test vectors", f"{manifest.vectors}, agree bit for bit"
     yield "compiler", manifest.compiler
     yield from (("note", note) for note in manifest.notes)
@@ -344,6 +360,10 @@ def _with_unit(measurement: Measurement, value: float) -> str:
 
 def _latency(latency: Measurement | None) -> str:
     return _MISSING if latency is None else format_latency(latency)
+
+
+def _share(value: float | None) -> str:
+    return _MISSING if value is None else f"{value:.4f}"
 
 
 def _accuracy(accuracy: Measurement | None) -> str:

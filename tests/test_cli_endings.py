@@ -100,7 +100,7 @@ def test_a_run_with_ray_leaves_no_process_behind(folder: Path, how: signal.Signa
     run = wait_for(process, "fake: best")[0].removeprefix("Run ")
     time.sleep(0.5)
     children = descendants(process)
-    assert any("child.py" in " ".join(child.cmdline()) for child in children)
+    assert any("child/main.py" in " ".join(child.cmdline()) for child in children)
     if how is signal.SIGINT:
         os.killpg(process.pid, how)  # as a terminal does
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from db.reader import StoreReader
 from db.records import Phase, RunStatus, Trial
 from db.store import Store
+from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
 from farm.errors import (
@@ -49,6 +49,7 @@ class Benchmark:
     trial_id: str
     candidate: Candidate
     measurements: Mapping[Metric, Measurement]
+    accuracy: AccuracyResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _bench(
         measure_detail(journal, executor, scorer, entry)
     store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
     return tuple(
-        Benchmark(opened.name, profile.name, e.trial_id, e.candidate, e.measurements)
+        Benchmark(opened.name, profile.name, e.trial_id, e.candidate, e.measurements, e.accuracy)
         for e in entries
     )
 
@@ -164,13 +165,6 @@ def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Compari
         )
     table = np.asarray(pairs)
     return compare(table[:, 1], table[:, 0])
-
-
-def metric_name(store: StoreReader, trial_id: str) -> str:
-    """Which accuracy metric a trial was checked with."""
-    notes = json.loads(store.trial(trial_id).details).get("notes", [])
-    prefix = "accuracy metric: "
-    return next((n.removeprefix(prefix) for n in notes if n.startswith(prefix)), "")
 
 
 def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener) -> list[Entry]:

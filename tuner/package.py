@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.accuracy import AccuracyMetric, accuracy, choose_metric, load_metric
+from farm.accuracy.evaluate import accuracy
+from farm.accuracy.metric import AccuracyMetric, choose_metric, default_limit, load_metric
+from farm.accuracy.outputs import Output, Reference, stacked
 from farm.artifact import Compiler
 from farm.candidate import (
     CalibrationMethod,
@@ -142,13 +144,15 @@ class _Packaging:
     def _manifest(
         self, compiled: CompiledPackage, place: Path, profile: DeviceProfile
     ) -> Manifest:
+        found = self._accuracy(place) if self._real else None
+        notes = (*compiled.notes, *self._notes(compiled), *_warning(found))
         return manifest_of(
-            replace(compiled, notes=(*compiled.notes, *self._notes(compiled))),
+            replace(compiled, notes=notes),
             model_sha256=self._model.sha256,
             profile=profile.name,
             precision=precision_of(self._model.proto, self._candidate.precision.label()),
             packets=self._packets(compiled, place),
-            accuracy=self._accuracy(place) if self._real else None,
+            accuracy=found,
             vectors=FEWEST_VECTORS,
         )
 
@@ -177,17 +181,32 @@ class _Packaging:
         parts = (self._splits.search, self._splits.confirmation)
         samples = [sample for part in parts for sample in part.samples()]
         labels = _labels(parts)
-        reference = _model_outputs(self._model, samples)
+        names = tuple(output.name for output in self._model.proto.graph.output)
+        reference = Reference(_model_outputs(self._model, samples), names)
         outputs = _package_outputs(place / RUNNER_FILE, samples)
         metric = self._metric or choose_metric(reference, labels)
         ours = accuracy(metric, outputs, reference, labels)
-        theirs = accuracy(metric, reference, reference, labels)
-        return PackageAccuracy(ours.metric, ours.value, theirs.value, len(samples))
+        theirs = accuracy(metric, reference.outputs, reference, labels)
+        return PackageAccuracy(
+            ours.metric, ours.value, theirs.value, len(samples), ours.worst, ours.notes
+        )
 
     def _samples(self) -> Iterator[Feed]:
         """What test vectors are made of: data that nothing was calibrated on goes first."""
         parts = (self._splits.confirmation, self._splits.search, self._splits.calibration)
         return chain.from_iterable(part.samples() for part in parts)
+
+
+def _warning(found: PackageAccuracy | None) -> Iterator[str]:
+    """A package that is made without a search has no limit to hold; people have to be told."""
+    if found is None or found.value is None or found.float_value is None:
+        return
+    drop = found.float_value - found.value
+    if drop > default_limit(found.metric):
+        yield (
+            f"Its accuracy is {drop:.4f} below the model's own: keep operators in float with "
+            "--keep-float, try another --calibration, or --precision float32."
+        )
 
 
 def _engine(profile: DeviceProfile, compiler: CompilerKind | None) -> PackageEngine:
@@ -268,14 +287,14 @@ def _labels(parts: Sequence[Part]) -> NDArray[np.int64] | None:
     return np.concatenate(found) if found else None
 
 
-def _model_outputs(model: Model, samples: Sequence[Feed]) -> list[Array]:
+def _model_outputs(model: Model, samples: Sequence[Feed]) -> list[Output]:
     with reported_as("run the model"):
         session = cpu_session(model.proto)
         rows = [session.run(None, dict(sample)) for sample in samples]
     return _stacked(rows)
 
 
-def _package_outputs(program: Path, samples: Sequence[Feed]) -> list[Array]:
+def _package_outputs(program: Path, samples: Sequence[Feed]) -> list[Output]:
     try:
         session = CPackageSession(program)
         try:
@@ -286,6 +305,6 @@ def _package_outputs(program: Path, samples: Sequence[Feed]) -> list[Array]:
         raise CompileError(f"The compiled package cannot be run: {error}") from None
 
 
-def _stacked(rows: Sequence[Sequence[Array]]) -> list[Array]:
+def _stacked(rows: Sequence[Sequence[Array]]) -> list[Output]:
     """Outputs, each [samples, ...], from the outputs of every sample."""
-    return [np.stack(column) for column in zip(*rows, strict=True)]
+    return [stacked(column) for column in zip(*rows, strict=True)]

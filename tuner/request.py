@@ -25,18 +25,22 @@ class Objective(StrEnum):
 class Constraints:
     """What a winner must satisfy; None for no limit.
 
-    max_accuracy_drop: absolute, against the baseline on the same samples.
+    max_accuracy_drop: absolute, against the baseline on the same samples; None for the default
+    of the metric (``farm.accuracy.metric.default_limit``).
+    allow_unjudged: candidates of another precision than the model's may win, too, where their
+    accuracy cannot be judged.
     max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
     """
 
-    max_accuracy_drop: float = 0.01
+    max_accuracy_drop: float | None = None
     max_memory: int | None = None
     max_latency: float | None = None
     max_energy: float | None = None
+    allow_unjudged: bool = False
 
     def check(self) -> None:
         """Raise OptionError for a limit that nothing can satisfy."""
-        if not 0.0 <= self.max_accuracy_drop <= 1.0:
+        if self.max_accuracy_drop is not None and not 0.0 <= self.max_accuracy_drop <= 1.0:
             raise OptionError(
                 f"--max-accuracy-drop must lie between 0 and 1, got {self.max_accuracy_drop}."
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from farm.accuracy.result import Worst
 from farm.measurement import Estimate, Measurement, Metric, Outcome
 from tuner.request import Objective
 
@@ -48,18 +49,22 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyComparison:
-    """Accuracy on the confirmation part.
+    """Accuracy on the confirmation part. Its values are None where it cannot be judged.
 
     original: of the model as the user gave it: the baseline, unless that does not fit the device.
     on_real_data: false where the inputs were made up.
+    worst: where the winner's outputs differ most from the baseline's.
+    notes: sentences on what could not be judged.
     """
 
     metric: str
-    baseline: float
-    original: float
-    winner: float
+    baseline: float | None
+    original: float | None
+    winner: float | None
     samples: int
     on_real_data: bool
+    worst: Worst | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

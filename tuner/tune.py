@@ -13,7 +13,6 @@ from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
-from tuner.bench import metric_name
 from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
@@ -27,6 +26,7 @@ from tuner.results import (
     Verdict,
 )
 from tuner.runs.clock import Budget
+from tuner.runs.details import metric_of
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.start import Memory, OpenRun, open_journal
@@ -205,15 +205,19 @@ class _Tuning:
         return replace(result, output=str(folder))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
-        ours = confirmed.winner.value(Metric.ACCURACY)
-        theirs = confirmed.baseline.value(Metric.ACCURACY)
-        original = confirmed.original.value(Metric.ACCURACY)
-        if ours is None or theirs is None or original is None:
+        winner = confirmed.winner.accuracy
+        if winner is None:
             return None
-        part = self._subject.splits.confirmation
-        metric = metric_name(self._store, confirmed.baseline.trial_id)
-        real = not self._subject.dataset.synthetic
-        return AccuracyComparison(metric, theirs, original, ours, len(part), real)
+        return AccuracyComparison(
+            metric_of(self._store.trial(confirmed.winner.trial_id).details),
+            confirmed.baseline.value(Metric.ACCURACY),
+            confirmed.original.value(Metric.ACCURACY),
+            confirmed.winner.value(Metric.ACCURACY),
+            len(self._subject.splits.confirmation),
+            on_real_data=not self._subject.dataset.synthetic,
+            worst=winner.worst,
+            notes=winner.notes,
+        )
 
 
 def _unavailable(profile: DeviceProfile) -> DeviceResult | None:

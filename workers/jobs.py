@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, FloatType, PackageEngine
 from farm.measurement import Measurement, Outcome
 from workers.fingerprint import Fingerprint
@@ -30,6 +31,8 @@ class Workload:
     model: ONNX bytes with all shapes fixed. parts: npz bytes, one array per model input with a
     leading sample axis, and ``label`` under its own key in ``labels``.
     metric: ``module:function`` of the user's own metric, or empty.
+    outputs: names of the model's outputs, in its order. random: operators that make it answer
+    differently each time.
     """
 
     key: str
@@ -38,6 +41,8 @@ class Workload:
     parts: dict[Part, bytes]
     labels: dict[Part, bytes] = field(default_factory=dict)
     metric: str = ""
+    outputs: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class TrialReport:
     """What became of a trial job.
 
     message: why it is not ok, one sentence. assignment: operators per execution provider.
+    accuracy: what the check of the outputs said; None where nothing was computed.
     worker_seconds: what the worker spent on it, all included; child_seconds: what its child
     processes spent; the difference is the farm's own overhead.
     """
@@ -98,6 +104,7 @@ class TrialReport:
     assignment: dict[str, int] = field(default_factory=dict)
     warmup: Warmup | None = None
     notes: tuple[str, ...] = ()
+    accuracy: AccuracyResult | None = None
     worker_seconds: float = 0.0
     child_seconds: float = 0.0
 

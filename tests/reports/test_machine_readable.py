@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from farm.accuracy.result import Worst
 from farm.candidate import Candidate, to_json
 from farm.device import Availability, load_profiles
 from farm.measurement import Estimate
@@ -26,13 +27,14 @@ from reports.machine_readable import (
 from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
+from tuner.results import AccuracyComparison
 
 
 def test_the_object_of_a_run() -> None:
     found = json.loads(tune_json(tune_result(IMPROVED, MISSING)))
     assert list(found) == ["run", "model", "devices", "output", "interrupted"]
     assert found["model"] == {"path": "/models/kws.onnx", "sha256": "ab" * 32}
-    cpu, gpu = found["devices"]
+    cpu, _ = found["devices"]
     assert cpu["status"] == "tuned"
     assert cpu["verdict"] == "improved"
     assert cpu["ratio"] == {"estimate": 2.97, "ci": [2.91, 3.02]}
@@ -43,7 +45,29 @@ def test_the_object_of_a_run() -> None:
         "winner": 0.925,
         "samples": 240,
         "on_real_data": True,
+        "worst": None,
+        "notes": [],
     }
+
+
+def test_what_agrees_least_with_the_baseline() -> None:
+    worst = Worst("boxes", 1, 3, 0.9731, 26)
+    accuracy = AccuracyComparison("agreement", 1.0, 1.0, 0.9731, 26, True, worst, ("A note.",))
+    found = json.loads(tune_json(tune_result(replace(IMPROVED, accuracy=accuracy))))
+    (cpu,) = found["devices"]
+    assert cpu["accuracy"]["worst"] == {
+        "output": "boxes",
+        "axis": 1,
+        "channel": 3,
+        "value": 0.9731,
+        "samples": 26,
+    }
+    assert cpu["accuracy"]["notes"] == ["A note."]
+
+
+def test_the_rest_of_a_run() -> None:
+    found = json.loads(tune_json(tune_result(IMPROVED, MISSING)))
+    cpu, gpu = found["devices"]
     assert cpu["trials"] == {"ok": 31, "rejected": 2, "compile-error": 1}
     latency = cpu["winner"]["latency"]
     assert (latency["value"], latency["unit"], latency["method"]) == (5.12e-5, "s", "measured")

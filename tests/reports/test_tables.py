@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from farm.accuracy.result import Worst
 from farm.candidate import Candidate
 from farm.device import Availability, load_profiles
 from farm.measurement import Estimate, Measurement, Method, Metric
@@ -43,7 +44,7 @@ from tests.reports.values import (
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
 from tuner.request import Objective
-from tuner.results import Verdict
+from tuner.results import AccuracyComparison, Verdict
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -173,3 +174,28 @@ def test_comparisons(ratio: Estimate, text: str) -> None:
     assert shown.startswith("A: one\nB: other\n")
     assert text in shown
     assert shown.endswith("p = 0.012, 20 pairs.")
+
+
+def test_the_worst_is_named_below_the_table() -> None:
+    worst = Worst("boxes", 1, 3, 0.97314, 26)
+    accuracy = AccuracyComparison(
+        "agreement", 1.0, 1.0, 0.97314, 26, on_real_data=True, worst=worst
+    )
+    lines = verdict_lines(tune_result(replace(IMPROVED, accuracy=accuracy)))
+    assert "cpu: accuracy is agreement on 26 samples." in lines
+    assert "cpu: least alike is output 'boxes', channel 3 of axis 1: 0.9731." in lines
+
+
+def test_accuracy_that_cannot_be_judged_is_said() -> None:
+    notes = ("Output 'y' has NaN or infinity in 26 of 26 samples.",)
+    accuracy = AccuracyComparison(
+        "agreement", None, None, None, 26, on_real_data=True, notes=notes
+    )
+    result = tune_result(replace(IMPROVED, accuracy=accuracy))
+    lines = verdict_lines(result)
+    assert "cpu: Output 'y' has NaN or infinity in 26 of 26 samples." in lines
+    assert (
+        "cpu: accuracy cannot be judged, so that only candidates of the model's own precision may "
+        "win, unless --allow-unjudged was given."
+    ) in lines
+    assert "None" not in rendered(run_table(result))

@@ -91,7 +91,7 @@ NO_GAIN = DeviceResult(
     verdict=Verdict.NO_GAIN,
     baseline=BASELINE,
     winner=BASELINE,
-    accuracy=AccuracyComparison("cosine", 1.0, 1.0, 1.0, 20, on_real_data=False),
+    accuracy=AccuracyComparison("agreement", 1.0, 1.0, 1.0, 20, on_real_data=False),
     trials={Outcome.OK: 1},
     disturbed=9,
     tolerated=3,

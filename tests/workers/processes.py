@@ -17,7 +17,7 @@ def children() -> set[int]:
     found = set()
     for process in psutil.Process().children(recursive=True):
         try:
-            if any(part.endswith("child.py") for part in process.cmdline()):
+            if any(part.endswith("child/main.py") for part in process.cmdline()):
                 found.add(process.pid)
         except psutil.Error:
             continue

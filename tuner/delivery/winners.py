@@ -143,7 +143,12 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
         accuracy=None
         if accuracy is None or not accuracy.on_real_data
         else PackageAccuracy(
-            accuracy.metric, accuracy.winner, accuracy.original, accuracy.samples
+            accuracy.metric,
+            accuracy.winner,
+            accuracy.original,
+            accuracy.samples,
+            accuracy.worst,
+            accuracy.notes,
         ),
         vectors=FEWEST_VECTORS,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from db.records import BlockSample
+from farm.accuracy.metric import default_limit
 from farm.device import PowerFigures
 from farm.energy import Work, counted_energy, modelled_energy
 from farm.measurement import Measurement, Method, Metric
@@ -65,16 +66,34 @@ class Scorer:
 
         original: the model as the user gave it: the baseline, or what does not fit the device.
         """
-        limits = self.constraints
+        return self._broken_accuracy(entry, original) or self._broken_resource(entry)
+
+    def _broken_accuracy(self, entry: Entry, original: Entry) -> str:
         accuracy, reference = entry.value(Metric.ACCURACY), original.value(Metric.ACCURACY)
         if accuracy is not None and reference is not None:
-            drop = reference - accuracy
-            if drop > limits.max_accuracy_drop + _ROUNDING:
+            limit, drop = self._accuracy_limit(entry), reference - accuracy
+            if drop > limit + _ROUNDING:
+                worst = entry.accuracy and entry.accuracy.worst
+                where = f" (worst: {worst})" if worst else ""
                 return (
                     f"accuracy {accuracy:.4f} is {drop:.4f} below the baseline's "
-                    f"{reference:.4f}; the limit is {limits.max_accuracy_drop:g}"
+                    f"{reference:.4f}{where}; the limit is {limit:g}"
                 )
-        return self._broken_resource(entry)
+        elif entry.is_unjudged and not self._may_be_unjudged(entry):
+            return (
+                "its accuracy cannot be judged, and only candidates of the model's own precision "
+                "may win then; --allow-unjudged lifts that"
+            )
+        return ""
+
+    def _accuracy_limit(self, entry: Entry) -> float:
+        given = self.constraints.max_accuracy_drop
+        if given is not None:
+            return given
+        return default_limit(entry.accuracy.metric if entry.accuracy else "")
+
+    def _may_be_unjudged(self, entry: Entry) -> bool:
+        return self.constraints.allow_unjudged or entry.candidate.keeps_precision
 
     def _broken_resource(self, entry: Entry) -> str:
         limits = self.constraints

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate
 from farm.measurement import Measurement, Metric, Outcome
 
@@ -15,6 +16,7 @@ class Entry:
 
     ratio: its objective over the baseline's, lower is better; from races where it took part in
     one, else from the first quick samples; None when it never ran.
+    accuracy: what the check of its outputs said, None where there was none.
     """
 
     trial_id: str
@@ -24,11 +26,17 @@ class Entry:
     artifact_key: str = ""
     measurements: Mapping[Metric, Measurement] = field(default_factory=dict)
     ratio: float | None = None
+    accuracy: AccuracyResult | None = None
 
     @property
     def ok(self) -> bool:
         """Whether it ran and broke no limit."""
         return self.outcome is Outcome.OK
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether its outputs were checked, and nothing can be said of their accuracy."""
+        return self.accuracy is not None and self.accuracy.value is None
 
     def value(self, metric: Metric) -> float | None:
         """A measured value, None where it was not measured."""

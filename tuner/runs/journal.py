@@ -7,9 +7,8 @@ the run is returned from there instead.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from db.records import (
@@ -25,6 +24,7 @@ from db.store import Store
 from farm.candidate import Candidate, PackageEngine
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
+from tuner.runs.details import accuracy_of, details_of
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
@@ -80,6 +80,7 @@ class Journal:
                 report.message,
                 report.artifact_key,
                 of_trials(report.measurements),
+                accuracy=report.accuracy,
             )
 
     def count_trials(self, phase: Phase) -> int:
@@ -153,6 +154,7 @@ class Journal:
             found.message,
             found.artifact_key or "",
             of_trials(self._store.measurements(found.id)),
+            accuracy=accuracy_of(found.details),
         )
 
     def _leased(self, jobs: Iterable[TrialJob], phase: Phase) -> Iterator[TrialJob]:
@@ -180,20 +182,13 @@ class Journal:
             self._store.add_artifact(
                 Artifact(report.artifact_key, self.scope.model_sha256, kind, int(size))
             )
-        details = {
-            "assignment": report.assignment,
-            "warmup": asdict(report.warmup) if report.warmup else None,
-            "notes": report.notes,
-            "worker_seconds": report.worker_seconds,
-            "child_seconds": report.child_seconds,
-        }
         self._store.commit_trial(
             report.trial_id,
             report.outcome,
             report.message,
             report.measurements,
             report.artifact_key or None,
-            json.dumps(details, sort_keys=True),
+            details_of(report),
         )
 
     def _block(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.accuracy import load_metric
+from farm.accuracy.metric import load_metric
 from farm.dataset import (
     MIN_SAMPLES,
     Dataset,
@@ -23,6 +23,7 @@ from farm.dataset import Part as DataPart
 from farm.energy import Work
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
+from farm.model.randomness import random_operators
 from farm.units import Bytes
 from tuner.request import TuneRequest
 from workers.jobs import Part, Workload
@@ -76,7 +77,16 @@ def _workload(request: TuneRequest, model: Model, splits: Splits) -> Workload:
     digest = hashlib.sha256(content)
     for piece in (*arrays.values(), *labels.values(), request.metric.encode()):
         digest.update(piece)
-    return Workload(digest.hexdigest()[:32], content, model.sha256, arrays, labels, request.metric)
+    return Workload(
+        digest.hexdigest()[:32],
+        content,
+        model.sha256,
+        arrays,
+        labels,
+        request.metric,
+        outputs=tuple(output.name for output in model.proto.graph.output),
+        random=random_operators(model.proto),
+    )
 
 
 def _npz(part: DataPart) -> bytes:

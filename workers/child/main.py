@@ -25,9 +25,8 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 if _ROOT not in sys.path:  # another interpreter: its own packages go first
     sys.path.append(_ROOT)
 
-import numpy as np  # noqa: E402
-
 from farm.session import SessionSpec  # noqa: E402
+from workers.answers import write_answers  # noqa: E402
 from workers.child.feeds import read_feeds  # noqa: E402
 from workers.engines.session import (  # noqa: E402
     EngineError,
@@ -81,12 +80,10 @@ class Runner:
         return Loaded(created - start, run_seconds, dict(self._session.assignment))
 
     def evaluate(self, outputs: str) -> Evaluated:
-        """Run every sample and write the stacked outputs, one array ``o<i>`` per output."""
-        rows = [self.session.run(feeds) for feeds in self._feeds]
-        stacked = {f"o{i}": np.stack(column) for i, column in enumerate(zip(*rows, strict=True))}
-        with Path(outputs).open("wb") as file:
-            np.savez(file, **stacked)  # type: ignore[arg-type]  # keywords are array names
-        return Evaluated(samples=len(rows))
+        """Run every sample and write the outputs, see ``workers.answers``."""
+        answers = [self.session.run(feeds) for feeds in self._feeds]
+        write_answers(Path(outputs), answers)
+        return Evaluated(samples=len(answers))
 
     def warm_up(self, target: float, cap: float) -> DataclassInstance:
         """Warm up with loops of about ``target`` seconds, at most ``cap`` seconds."""

@@ -60,6 +60,10 @@ class Cache:
         """The float model's outputs on one part; written on first need."""
         return self.workload(key) / f"{part}.reference.npz"
 
+    def second_reference(self, key: str, part: Part) -> Path:
+        """What it answers when it is asked again; there for models that answer differently."""
+        return self.workload(key) / f"{part}.again.npz"
+
     def artifact(self, key: str) -> Path:
         """Folder of an artifact."""
         return self.root / "artifacts" / key

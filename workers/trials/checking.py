@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from farm.accuracy import AccuracyResult, accuracy, choose_metric, load_metric
+from farm.accuracy.evaluate import accuracy
+from farm.accuracy.metric import choose_metric, load_metric
+from farm.accuracy.outputs import Reference
+from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
 from farm.engines import session_spec
 from farm.errors import OptionError
 from farm.measurement import Outcome
-from workers.jobs import TrialJob
+from workers.answers import read_answers
+from workers.jobs import TrialJob, Workload
 from workers.trials.cache import Cache
 from workers.trials.children import Children, LoadedChild, Loading
 from workers.trials.process import ChildError
@@ -27,11 +28,11 @@ class Checker:
     def __init__(self, cache: Cache, children: Children) -> None:
         self._cache = cache
         self._children = children
-        self._metrics: dict[str, str] = {}
+        self._workloads: dict[str, Workload] = {}
 
-    def use_metric(self, workload_key: str, metric: str) -> None:
-        """Check a workload with the user's own metric ``module:function``; empty chooses one."""
-        self._metrics[workload_key] = metric
+    def use(self, workload: Workload) -> None:
+        """Take what a workload says of its metric and its model; its files are in the cache."""
+        self._workloads[workload.key] = replace(workload, model=b"", parts={}, labels={})
 
     def check(self, job: TrialJob, child: LoadedChild) -> AccuracyResult | None:
         """Accuracy on the job's part; None for the fake engine, which computes nothing.
@@ -44,26 +45,30 @@ class Checker:
         reference = self._reference(job)
         path = self._children.scratch / f"{job.trial_id}.outputs.npz"
         child.evaluate(path)
-        outputs = _read_outputs(path)
+        outputs = read_answers(path)
         path.unlink()
         label_file = self._cache.labels(job.workload_key, job.part)
         labels = np.load(label_file, allow_pickle=False) if label_file.exists() else None
-        name = self._metrics.get(job.workload_key, "")
+        name = self._workloads[job.workload_key].metric
         metric = load_metric(name) if name else choose_metric(reference, labels)
         try:
             return accuracy(metric, outputs, reference, labels)
         except OptionError as error:
             raise ChildError(Outcome.RUN_ERROR, str(error)) from None
 
-    def _reference(self, job: TrialJob) -> list[NDArray[Any]]:
+    def _reference(self, job: TrialJob) -> Reference:
         """Outputs of the model as the user gave it, by ONNX Runtime's CPU provider."""
-        path = self._cache.reference(job.workload_key, job.part)
-        if not path.exists():
-            with self._cache.complete_file(path) as draft:
-                self._write_reference(job, draft)
-        return _read_outputs(path)
+        workload = self._workloads[job.workload_key]
+        files = [self._cache.reference(job.workload_key, job.part)]
+        if workload.random:
+            files.append(self._cache.second_reference(job.workload_key, job.part))
+        if not all(file.exists() for file in files):
+            self._write_references(job, files)
+        first, *again = (read_answers(file) for file in files)
+        return Reference(first, workload.outputs, again[0] if again else None, workload.random)
 
-    def _write_reference(self, job: TrialJob, path: Path) -> None:
+    def _write_references(self, job: TrialJob, files: list[Path]) -> None:
+        """Run the model once per file, in one session, so that random numbers go on."""
         loading = Loading(
             "onnxruntime",
             asdict(session_spec(Candidate(OnnxRuntimeCpu(threads=1)))),
@@ -73,7 +78,9 @@ class Checker:
         try:
             child = self._children.load("reference", loading, job.limits)
             try:
-                child.evaluate(path)
+                for file in files:
+                    with self._cache.complete_file(file) as draft:
+                        child.evaluate(draft)
             finally:
                 child.kill()
         except ChildError as error:
@@ -82,9 +89,3 @@ class Checker:
                 "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
                 f"outputs: {error.message}",
             ) from None
-
-
-def _read_outputs(path: Path) -> list[NDArray[Any]]:
-    """The outputs that a child wrote, in the model's order, each [samples, ...]."""
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-        return [archive[f"o{i}"] for i in range(len(archive.files))]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from farm.accuracy import AccuracyResult
+from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Fake, PackageEngine
 from farm.codegen.package.compiled import excess
 from farm.device import DeviceProfile
@@ -105,7 +105,8 @@ class TrialRunner:
             measurements=tuple(measurements),
             assignment=child.loaded.assignment,
             warmup=warmup,
-            notes=_notes(artifact, checked),
+            notes=artifact.notes if artifact else (),
+            accuracy=checked,
         )
 
     def _excess(self, artifact: Artifact | None) -> str:
@@ -160,7 +161,7 @@ def failure_of(error: ChildError | CompileError) -> Failure:
 
 
 def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:
-    if checked is not None:
+    if checked is not None and checked.value is not None:
         low, high = checked.low, checked.high
         yield Measurement(Metric.ACCURACY, checked.value, Method.MEASURED, low, high)
 
@@ -177,11 +178,3 @@ def _of_counters(counted: Counted | None) -> Iterator[Measurement]:
         method = Method(counted.method)
         yield Measurement(Metric.PACKETS, float(counted.packets), method)
         yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
-
-
-def _notes(artifact: Artifact | None, checked: AccuracyResult | None) -> tuple[str, ...]:
-    compiled = artifact.notes if artifact else ()
-    if checked is None:
-        return compiled
-    why_zero = (checked.note,) if checked.note else ()
-    return (*compiled, f"accuracy metric: {checked.metric}", *why_zero)

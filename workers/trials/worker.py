@@ -68,7 +68,7 @@ class Worker:
         Raises InfrastructureError when the cache cannot be written.
         """
         self._cache.add_workload(workload)
-        self._checker.use_metric(workload.key, workload.metric)
+        self._checker.use(workload)
 
     def run_trial(self, job: TrialJob) -> TrialReport:
         """Compile, load, check and first measure a candidate; its child stays alive if it is ok.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from farm.accuracy.result import Worst
 from farm.codegen.build.compilers import Target
 from farm.errors import InputError
 from farm.units import Bytes
@@ -29,16 +30,19 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class PackageAccuracy:
-    """Accuracy as the farm computes it. value: of the package; float: of the model itself.
+    """Accuracy as the farm computes it. value: of the package; float_value: of the model itself.
 
-    None where nothing was compared: no data was given.
+    Both are None where accuracy cannot be judged; ``notes`` say why. worst: where the package's
+    outputs differ most from the model's.
     """
 
     __pydantic_config__ = _STRICT
     metric: str
-    value: float
-    float_value: float
+    value: float | None
+    float_value: float | None
     samples: int
+    worst: Worst | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class TestIsolation:
     def test_it_is_spawned_in_a_group_of_its_own(self, start):
         process = psutil.Process(start().pid)
         assert process.cmdline()[1:3] == ["-P", process.cmdline()[2]]
-        assert process.cmdline()[2].endswith("child.py"), "a new interpreter, not a fork"
+        assert process.cmdline()[2].endswith("child/main.py"), "a new interpreter, not a fork"
         assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
         assert os.getsid(process.pid) == process.pid
 

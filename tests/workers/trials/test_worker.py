@@ -86,7 +86,8 @@ class TestTrial:
         worker.prepare(samples.workload(proto, labels=labels))
         report = worker.run_trial(job(BASELINE))
         assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(4 / 6)
-        assert "accuracy metric: top1" in report.notes
+        assert report.accuracy is not None
+        assert report.accuracy.metric == "top1"
 
     def test_a_metric_of_the_users_that_fails_is_the_trials_message(
         self, worker, tmp_path, monkeypatch

@@ -1,0 +1,1 @@
+"""Accuracy: from the outputs of a run to one number between 0 and 1 (the user's may differ)."""

@@ -1,0 +1,143 @@
+"""Agreement of float values with the baseline's, channel by channel, each on its own scale.
+
+Of a group of values (a channel over all samples, say), with t the baseline's, y those that are
+judged, and m the baseline's mean of each element over the samples:
+
+    C = 1 - sum (y - t)^2 / (sum (t - m)^2 + sum (y - m)^2)
+
+This is the concordance of L. I. Lin, Biometrics 45 (1989), 255-268, about a fixed centre: 1 for
+equal values, 0 for values that know nothing of the baseline's (the mean itself, or noise), below
+0 for opposite ones. What does not depend on the input, however large, is in m and counts for
+nothing. The *agreement* is (1 + C) / 2: 1 for equal, 1/2 for a coin's answer, like the share of
+equal decisions between two equally frequent ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from farm.accuracy.outputs import Array, Floats
+
+RESOLUTION = {"float16": 2e-3, "bfloat16": 1.6e-2}
+"""Spread below this share of a channel's largest value is rounding, by type of the output."""
+FINE = 1e-5  # the same for the other types
+_EPSILON = 1.2e-7  # of the whole output's largest value: what sums of float32 lose
+CONSTANT_OF_SIZE, CONSTANT_OF_SPREAD = 1e-2, 1e-3  # by how much a constant channel may move
+_COIN = 0.5
+MOST_CHANNELS = 1024  # a longer axis beside another one has positions: anchors, time, pixels
+MOST_LAST_OF_IMAGE = 128  # the last axis of an image has channels up to here, else its width
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Agreement along one axis.
+
+    axis: of the array with samples first, from 1; None: of everything together, as one channel.
+    values: [channels] agreement; NaN where the baseline is constant, and the other the same.
+    """
+
+    axis: int | None
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Values that are judged and the baseline's, [samples, *shape] float64, all finite.
+
+    again: the baseline's second answer, None where it is the same.
+    fine: spread that is no more than rounding, as a share of a channel's largest value.
+    """
+
+    values: Floats
+    truth: Floats
+    again: Floats | None
+    fine: float
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the baseline says the same to every sample."""
+        spread = np.ptp(self.truth, axis=0)
+        return bool(np.all(spread <= self.fine * np.abs(self.truth).max(axis=0)))
+
+    def size(self, axis: int | None) -> Floats:
+        """[channels] the largest absolute value of the baseline along an axis."""
+        if axis is None:
+            return np.asarray([np.abs(self.truth).max()])
+        others = tuple(i for i in range(self.truth.ndim) if i != axis)
+        return np.asarray(np.abs(self.truth).max(axis=others))
+
+
+def pair(output: Array, truth: Array, again: Array | None) -> Pair:
+    """What is compared; elements that are not finite in the baseline are left out as equal."""
+    base = truth.astype(np.float64)
+    finite = np.isfinite(base)
+    if again is not None:
+        finite &= np.isfinite(again.astype(np.float64))
+    base = np.where(finite, base, 0.0)
+    values = np.where(finite, output.astype(np.float64), 0.0)
+    second = None if again is None else np.where(finite, again.astype(np.float64), 0.0)
+    return Pair(values, base, second, RESOLUTION.get(truth.dtype.name, FINE))
+
+
+def channel_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes whose positions are judged one by one. shape: [samples, *shape].
+
+    The only axis that has more than one position, in any case; else the first and the last of
+    them, where they are not too long to be channels.
+    """
+    wide = [axis for axis in range(1, len(shape)) if shape[axis] > 1]
+    if len(wide) <= 1:
+        return tuple(wide)
+    first, last = wide[0], wide[-1]
+    most_last = MOST_CHANNELS if len(wide) == 2 else MOST_LAST_OF_IMAGE
+    found = [first] if shape[first] <= MOST_CHANNELS else []
+    return (*found, last) if shape[last] <= most_last else tuple(found)
+
+
+def profiles(compared: Pair) -> list[Profile]:
+    """Agreement along every axis of channels; of everything together where there is none."""
+    axes = channel_axes(compared.truth.shape)
+    return [_profile(compared, axis) for axis in axes] or [_profile(compared, None)]
+
+
+def _profile(compared: Pair, axis: int | None) -> Profile:
+    """Agreement along one axis."""
+    truth, values = compared.truth, compared.values
+    centre = truth.mean(axis=0, keepdims=True)
+    signal = _mean_along(np.square(truth - centre), axis)
+    other = _mean_along(np.square(values - centre), axis)
+    error = _mean_along(np.square(values - truth), axis)
+    if compared.again is not None:
+        error = np.maximum(0.0, error - _own_error(compared, axis))
+    energy = signal + other
+    concordance = 1.0 - np.divide(error, energy, out=np.zeros_like(error), where=energy > 0)
+    agreement = np.clip((1.0 + concordance) / 2.0, 0.0, 1.0)
+    constant = signal <= np.square(compared.fine * compared.size(axis))
+    constant |= signal <= np.square(_EPSILON * compared.size(None))
+    kept = np.sqrt(error) <= _tolerance(compared, axis, float(signal.mean()))
+    return Profile(axis, np.where(constant, np.where(kept, np.nan, _COIN), agreement))
+
+
+def _tolerance(compared: Pair, axis: int | None, signal: float) -> Floats:
+    """[channels] by how much a constant may move: little of its size or of the output's spread."""
+    of_spread = CONSTANT_OF_SPREAD * math.sqrt(signal)
+    return np.asarray(np.maximum(CONSTANT_OF_SIZE * compared.size(axis), of_spread))
+
+
+def _own_error(compared: Pair, axis: int | None) -> Floats:
+    """How far the baseline's two answers are apart: mean square, with what chance adds to it."""
+    assert compared.again is not None
+    error = _mean_along(np.square(compared.again - compared.truth), axis)
+    count = compared.truth.size / error.size
+    return np.asarray(error * (1.0 + 4.0 * np.sqrt(2.0 / count)))
+
+
+def _mean_along(squares: Floats, axis: int | None) -> Floats:
+    """[channels] means over all other axes; [1] over everything."""
+    if axis is None:
+        return np.asarray([squares.mean()])
+    others = tuple(i for i in range(squares.ndim) if i != axis)
+    return np.asarray(squares.mean(axis=others))

@@ -1,0 +1,41 @@
+"""What the store keeps of a trial beside its measurements, as JSON text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from farm.accuracy.result import AccuracyResult
+from workers.jobs import TrialReport
+
+_ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
+_OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
+
+
+def details_of(report: TrialReport) -> str:
+    """The text for a trial's report."""
+    details = {
+        "assignment": report.assignment,
+        "warmup": asdict(report.warmup) if report.warmup else None,
+        "notes": report.notes,
+        "accuracy": asdict(report.accuracy) if report.accuracy else None,
+        "worker_seconds": report.worker_seconds,
+        "child_seconds": report.child_seconds,
+    }
+    return json.dumps(details, sort_keys=True)
+
+
+def accuracy_of(details: str) -> AccuracyResult | None:
+    """What the check of the outputs said; None where none was kept."""
+    return _ACCURACY.validate_python(json.loads(details).get("accuracy"))
+
+
+def metric_of(details: str) -> str:
+    """The name of the metric that a trial was checked with, empty if it was not."""
+    checked = accuracy_of(details)
+    if checked is not None:
+        return checked.metric
+    notes = json.loads(details).get("notes", [])
+    return next((n.removeprefix(_OLD_METRIC) for n in notes if n.startswith(_OLD_METRIC)), "")
