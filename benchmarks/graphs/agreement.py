@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.accuracy import MetricKind, accuracy, choose_metric
+from farm.accuracy.evaluate import accuracy
+from farm.accuracy.metric import choose_metric, default_limit
+from farm.accuracy.outputs import Reference
 
 from .maker import Array
 
@@ -24,7 +26,6 @@ _LEAST_SPREAD = 1e-4  # of the largest element; channels that vary less are as g
 _MOST = 3.0  # of a channel's noise, that is still told apart
 _LOST = 0.9  # of a channel's noise: little better than knowing nothing but the mean
 _MANY = 0.25  # share of the channels
-_GOOD = 0.99  # accuracy that nobody would look at twice
 
 
 def stacked(outputs: Sequence[Sequence[Array]], index: int) -> Array:
@@ -56,25 +57,24 @@ def noise(wanted: Array, found: Array) -> float:
 
 
 def hidden_loss(wanted: Sequence[Array], found: Sequence[Array]) -> str:
-    """Whether accuracy is good although channels lost what they say; "" where it is not.
+    """How accuracy is good enough although channels lost what they say; "" where it is not.
 
     wanted, found: each output of all samples.
     """
-    metric = choose_metric(wanted, None)
-    if metric.kind is not MetricKind.COSINE:
-        return ""
-    result = accuracy(metric, found, wanted, None)
-    if result.value < _GOOD:
+    reference = Reference(tuple(wanted))
+    metric = choose_metric(reference, None)
+    value = accuracy(metric, tuple(found), reference, None).value
+    if value is None or value < 1 - default_limit(metric.name):
         return ""
     for index, (one, two) in enumerate(zip(wanted, found, strict=True)):
         if one.size and not np.isfinite(one).any():
-            return f"accuracy is {result.value:.4f}, and output {index} is never a finite number"
+            return f"accuracy is {value:.4f}, and output {index} is never a finite number"
         if _strange(one, two):
-            return f"accuracy is {result.value:.4f}, and output {index} is not finite elsewhere"
+            return f"accuracy is {value:.4f}, and output {index} is not finite elsewhere"
         noises = _noises(one, two)
         if (lost := int((noises >= _LOST).sum())) > _MANY * noises.size:
             return (
-                f"accuracy is {result.value:.4f}, and {lost} of {noises.size} channels of output "
+                f"accuracy is {value:.4f}, and {lost} of {noises.size} channels of output "
                 f"{index} say nothing"
             )
     return ""

@@ -56,8 +56,9 @@ def package_faults(
         found.append(f"its outputs are {given}, and the model's {names}")
     accuracy = manifest.accuracy
     finite = all(np.isfinite(array).all() for outputs in expected for array in outputs)
-    if accuracy and precision is PackagePrecision.FLOAT32 and finite and accuracy.value < _SAME:
-        found.append(f"its {accuracy.metric} is {accuracy.value:.4f} in float32")
+    value = accuracy.value if accuracy else None
+    if precision is PackagePrecision.FLOAT32 and finite and value is not None and value < _SAME:
+        found.append(f"its accuracy is {value:.4f} in float32")
     return found
 
 
@@ -88,7 +89,7 @@ def tune_faults(subject: Subject, model: Path, data: Path | None, expected: Outp
 class _Accuracy(BaseModel):
     """Of the baseline, against its own outputs."""
 
-    baseline: float
+    baseline: float | None
 
 
 class _Device(BaseModel):
@@ -109,12 +110,12 @@ class _Tuned(BaseModel):
 
 def _judged(subject: Subject, text: str, device: _Device, expected: Outputs) -> Iterator[str]:
     """What is said without reason. text: all that was printed."""
-    accuracy = device.accuracy.baseline if device.accuracy else 0.0
+    accuracy = device.accuracy.baseline if device.accuracy else None
     random = subject.random_operators
-    if random and accuracy < _SAME and not any(kind in text for kind in random):
-        yield f"{random[0]} is not named, and the accuracy is {accuracy:.4f}"
-    columns = zip(*expected, strict=True)
-    if accuracy > _SAME and "NaN" not in text and any(map(_never_a_number, columns)):
+    if random and accuracy != 1 and not any(kind in text for kind in random):
+        yield f"{random[0]} is not named, and the accuracy is {accuracy}"
+    never = any(map(_never_a_number, zip(*expected, strict=True)))
+    if never and accuracy is not None and accuracy > _SAME:
         yield f"an output is never a number, and the accuracy is {accuracy:.4f}"
     if sum(device.trials.values()) == 1 and "no significant" in str(device.verdict):
         yield "nothing but the baseline was tried, and there is no significant gain"
