@@ -1,20 +1,29 @@
-"""Random graphs through the code generator, and every bit of their results compared.
+"""Random graphs through the farm, and every bit of their results compared.
 
-``python benchmarks/random_graphs.py [--graphs N] [--seed S] [--json FILE] [--quick]`` makes random
-models of 5 to 14 operators and takes each through the generator in one way: as float, as int8,
-with some operators kept in float, quantised before by the farm or by ONNX Runtime. It prints how
-many were refused and why, and then, each with a target of 0:
+``python benchmarks/random_graphs.py [--graphs N] [--seed S] [--jobs N] [--json FILE] [--quick]``
+makes random models of 5 to 14 operators, half of them with a twist of real models: outputs that
+are read, masks, offsets, scales unlike each other, NaN, other types, odd names, no shapes, ...
+Each is loaded as a file is, planned, and taken through the code generator in one way: as float, as
+int8, with some operators kept in float, quantised before by the farm or by ONNX Runtime. The
+script prints how many were refused and why, and then, each with a target of 0, how many
 
-- how many ended in anything but an error of the farm,
-- how many have tensors in places that overlap,
-- how many do not compute what ONNX Runtime does: floats within 1e-4, integers with about the noise
-  that rounding every tensor to 8 bits has,
-- how many differ in C from the steps in numpy (bit by bit, where no float operator is involved),
-  or between targets (always bit by bit), write around their memory, or give other outputs when
-  they run again: on the best target of this host, without vectors, and for every fourth batch of
-  graphs on the Hexagon, where its emulator is installed.
+- ended in anything but an error of the farm, or warned,
+- were refused in words that are no clean sentence, or with a remedy that does not exist,
+- have tensors in places that overlap: in the package's arena, or in that of ``farm plan memory``,
+  where the bytes of every tensor must still be there when they are read,
+- do not compute what ONNX Runtime does: per channel and centred, floats within 1e-4, integers with
+  about the noise that rounding every tensor to 8 bits has,
+- lost what their outputs say while the farm's accuracy finds them good,
+- have only integers and would not be checked bit for bit,
+- get a wrong answer of ``farm package`` (most graphs with a twist, and all that were refused) or
+  of ``farm tune`` (some),
+- differ in C from the steps in numpy (bit by bit, where no float operator is involved), or between
+  targets (always bit by bit), write around their memory, or give other outputs when they run
+  again: on the best target of this host, without vectors, and for every fourth batch of graphs
+  (``--hexagon``) on the Hexagon, where its emulator is installed.
 
-What is found is named with the seed of its graph. The exit code is 1 when there was anything.
+What is found is named with the seed of its graph, and the model is kept with data in ``--keep``.
+The exit code is 1 when there was anything.
 """
 
 from __future__ import annotations
@@ -22,38 +31,67 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
 import onnxruntime as ort
 from common import Report, Unit, options
-from graphs.cases import Case, Kind, invalid_plan, make_case, unlike_model, unlike_reference
+from graphs.cases import Case, unlike_reference
+from graphs.examine import Commands, Examined, Fault, Finding, examine
 from graphs.maker import Array
-from graphs.models import random_feeds, random_model
 from graphs.programs import Run, run_cases
+from graphs.subjects import NAMES, Kind, Subject, subject_of
 
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 from farm.errors import FarmError
 from workers.engines.session import EngineError
 
 _BATCH = 20  # graphs in one program
-_FEEDS = 4
 _QUICK = 10  # graphs
-_HEXAGON_BATCHES = 4  # one of them runs on the Hexagon
+_PACKAGED = (Kind.FLOAT, Kind.INT8, Kind.QDQ)
+_TUNED = (
+    "not a number",
+    "other floats",
+    "outputs without shapes",
+    "random operators",
+    "as many as the data says",
+    "other domains",
+)
 
 
-class _Tally:
-    """What was found, by kind of finding."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One batch. hexagon: whether it runs there, too. keep: folder for models with findings."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.found: Counter[str] = Counter()
-        self.refusals: Counter[str] = Counter()
+    seeds: range
+    hexagon: bool
+    keep: Path
 
-    def add(self, what: str, name: str, detail: str) -> None:
-        """Count a finding and print it."""
-        self.found[what] += 1
-        self._report.say(f"{name}: {what}: {detail[:300]}")
+
+@dataclass(slots=True)
+class _Done:
+    """What came of a batch."""
+
+    findings: list[Finding] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    runs: Counter[Target] = field(default_factory=Counter)
+    graphs: int = 0
+    generated: int = 0
+    operators: int = 0
+    invalid: int = 0
+
+    def add(self, other: _Done) -> None:
+        """Count another batch."""
+        self.findings += other.findings
+        self.refusals += other.refusals
+        self.runs += other.runs
+        self.graphs += other.graphs
+        self.generated += other.generated
+        self.operators += other.operators
+        self.invalid += other.invalid
 
 
 def main() -> int:
@@ -61,77 +99,81 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--graphs", type=int, default=400, help="how many (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="of the first graph; others follow")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--hexagon", type=int, default=4, help="one batch of so many; 0: none")
+    parser.add_argument("--keep", type=Path, default=Path("random-graphs"), metavar="DIR")
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK} graphs")
     arguments = parser.parse_args()
     count = _QUICK if arguments.quick else arguments.graphs
-    ort.set_default_logger_severity(4)
     report = Report(__file__, arguments.json)
-    tally = _Tally(report)
     seeds = range(arguments.seed, arguments.seed + count)
-    generated, operators, runs = 0, 0, Counter[Target]()
-    for number, first in enumerate(seeds[::_BATCH]):
-        batch = range(first, min(first + _BATCH, seeds.stop))
-        cases = [case for seed in batch if (case := _generated(seed, tally)) is not None]
-        generated += len(cases)
-        operators += sum(len(set(case.generation.program.operators)) for case in cases)
-        for target in _compare(cases, _targets(number), tally):
-            runs[target] += len(cases)
-    report.show("graphs", count, Unit.COUNT)
-    report.show("graphs of which C was generated", generated, Unit.COUNT)
-    report.show("operators in them", operators, Unit.COUNT)
-    report.show("graphs refused", tally.refusals.total(), Unit.COUNT)
-    for reason, times in tally.refusals.most_common():
-        report.say(f"{times} times: {reason}")
-    for target, times in runs.items():
-        report.show(f"graphs compiled and run for {target}", times, Unit.COUNT)
-    for what in _FINDINGS:
-        report.at_most(f"graphs: {what}", tally.found[what], 0, Unit.COUNT)
+    whole = _Done()
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
+        for done in pool.map(_batch, _works(seeds, arguments.hexagon, arguments.keep)):
+            for found in done.findings:
+                report.say(f"{found.name}: {found.fault}: {found.detail[:300]!r}")
+            whole.add(done)
+    _show(report, whole)
     return report.close()
 
 
-_CRASHED = "generation ends in an exception"
-_OVERLAPS = "the memory plan is not valid"
-_UNLIKE_MODEL = "numpy is not near ONNX Runtime"
-_NOT_RUN = "C does not compile or run"
-_FAULTY = "C breaks a rule of packages"
-_UNLIKE_NUMPY = "C is not numpy"
-_UNLIKE_OTHERS = "C has other bits than on the first target"
-_FINDINGS = (
-    _CRASHED,
-    _OVERLAPS,
-    _UNLIKE_MODEL,
-    _NOT_RUN,
-    _FAULTY,
-    _UNLIKE_NUMPY,
-    _UNLIKE_OTHERS,
-)
+def _works(seeds: range, hexagon: int, keep: Path) -> Iterator[_Work]:
+    emulated = hexagon > 0 and find_emulator() is not None
+    for number, first in enumerate(seeds[::_BATCH]):
+        batch = range(first, min(first + _BATCH, seeds.stop))
+        yield _Work(batch, emulated and number % hexagon == 0, keep)
 
 
-def _targets(batch: int) -> Sequence[Target]:
-    targets = list(dict.fromkeys((host_targets()[0], Target.PORTABLE)))
-    if find_emulator() is not None and batch % _HEXAGON_BATCHES == 0:
-        targets += [Target.HEXAGON_HVX, Target.HEXAGON]
-    return targets
+def _show(report: Report, whole: _Done) -> None:
+    report.show("graphs", whole.graphs, Unit.COUNT)
+    report.show("graphs that ONNX Runtime does not take", whole.invalid, Unit.COUNT)
+    report.show("graphs of which C was generated", whole.generated, Unit.COUNT)
+    report.show("operators in them", whole.operators, Unit.COUNT)
+    report.show("graphs refused", whole.refusals.total(), Unit.COUNT)
+    for reason, times in whole.refusals.most_common():
+        report.say(f"{times} times: {reason!r}")
+    for target, times in whole.runs.items():
+        report.show(f"graphs compiled and run for {target}", times, Unit.COUNT)
+    for fault in Fault:
+        seeds = sorted({found.seed for found in whole.findings if found.fault is fault})
+        note = "seeds " + ", ".join(map(str, seeds)) if seeds else ""
+        report.at_most(f"graphs: {fault}", len(seeds), 0, Unit.COUNT, note)
 
 
-def _generated(seed: int, tally: _Tally) -> Case | None:
-    """The case of a seed, already compared with ONNX Runtime; None where there is none."""
-    kind = list(Kind)[seed % len(Kind)]
-    name = f"seed {seed}, {kind}"
-    model = random_model(seed)
-    try:
-        case = make_case(name, model, kind, random_feeds(model, seed, _FEEDS))
-    except FarmError as error:
-        tally.refusals[_without_names(str(error))] += 1
-        return None
-    except Exception as error:  # noqa: BLE001 (whatever comes is what this script looks for)
-        tally.add(_CRASHED, name, repr(error))
-        return None
-    if broken := invalid_plan(case):
-        tally.add(_OVERLAPS, name, broken)
-    if unlike := unlike_model(case, case.references()):
-        tally.add(_UNLIKE_MODEL, name, unlike)
-    return case
+def _batch(work: _Work) -> _Done:
+    """Examine the subjects of a batch, then run the code of all in one program."""
+    ort.set_default_logger_severity(4)
+    done = _Done(graphs=len(work.seeds))
+    subjects: dict[int, Subject] = {}
+    cases: dict[int, Case] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in work.seeds:
+            subjects[seed] = subject_of(seed)
+            examined = examine(subjects[seed], Path(folder), _commands(subjects[seed]))
+            _count(done, examined)
+            if examined.case is not None:
+                cases[seed] = examined.case
+    done.findings += _compare(cases, _targets(hexagon=work.hexagon), done.runs)
+    for seed in {found.seed for found in done.findings}:
+        subjects[seed].save(work.keep)
+    return done
+
+
+def _commands(subject: Subject) -> Commands:
+    """Whole commands take seconds, so that only what they may stumble over is given to them."""
+    turn = subject.seed // (2 * len(Kind) * len(NAMES))
+    tuned = subject.twist in _TUNED and subject.seed % len(Kind) == turn % len(Kind)
+    return Commands(bool(subject.twist) and subject.kind in _PACKAGED, tuned)
+
+
+def _count(done: _Done, examined: Examined) -> None:
+    done.findings += examined.findings
+    done.invalid += examined.invalid
+    if examined.case is not None:
+        done.generated += 1
+        done.operators += len(set(examined.case.generation.program.operators))
+    elif examined.refusal:
+        done.refusals[_without_names(examined.refusal)] += 1
 
 
 def _without_names(message: str) -> str:
@@ -140,37 +182,50 @@ def _without_names(message: str) -> str:
     return head + rest.partition("' ")[2] if quote else message
 
 
-def _compare(cases: Sequence[Case], targets: Sequence[Target], tally: _Tally) -> Sequence[Target]:
-    """Run cases on all targets; those on which they ran."""
-    if not cases:
-        return ()
-    references = {case.name: case.references() for case in cases}
-    seen: dict[str, list[bytes]] = {}
+def _targets(*, hexagon: bool) -> Sequence[Target]:
+    targets = list(dict.fromkeys((host_targets()[0], Target.PORTABLE)))
+    return [*targets, Target.HEXAGON_HVX, Target.HEXAGON] if hexagon else targets
+
+
+def _compare(
+    cases: dict[int, Case], targets: Sequence[Target], runs: Counter[Target]
+) -> Iterator[Finding]:
+    """Run cases on all targets."""
+    references = {seed: case.references() for seed, case in cases.items()}
+    seen: dict[int, list[bytes]] = {}
     for target in targets:
-        for group, run in _runs(cases, target, tally):
-            for case, outputs in zip(group, run.outputs, strict=True):
-                where = f"{case.name}, {target}"
+        for seeds, run in _runs(cases, list(cases), target):
+            if isinstance(run, str):
+                name = f"{cases[seeds[0]].name}, {target}"
+                yield Finding(Fault.NOT_RUN, seeds[0], name, run)
+                continue
+            runs[target] += len(seeds)
+            for seed, outputs in zip(seeds, run.outputs, strict=True):
+                case, name = cases[seed], f"{cases[seed].name}, {target}"
                 if case.name in run.faults:
-                    tally.add(_FAULTY, where, run.faults[case.name])
-                if unlike := unlike_reference(case, references[case.name], outputs):
-                    tally.add(_UNLIKE_NUMPY, where, unlike)
-                if seen.setdefault(case.name, _bits(outputs)) != _bits(outputs):
-                    tally.add(_UNLIKE_OTHERS, where, "")
-    return targets
+                    yield Finding(Fault.FAULTY, seed, name, run.faults[case.name])
+                if unlike := unlike_reference(case, references[seed], outputs):
+                    yield Finding(Fault.UNLIKE_NUMPY, seed, name, unlike)
+                if seen.setdefault(seed, _bits(outputs)) != _bits(outputs):
+                    yield Finding(Fault.UNLIKE_OTHERS, seed, name, "")
 
 
 def _runs(
-    cases: Sequence[Case], target: Target, tally: _Tally
-) -> Sequence[tuple[Sequence[Case], Run]]:
-    """All cases in one program; or each in one, where that fails, to see which one is to blame."""
+    cases: dict[int, Case], seeds: Sequence[int], target: Target
+) -> Iterator[tuple[Sequence[int], Run | str]]:
+    """All cases in one program; or in halves where that fails, down to the one to blame."""
+    if not seeds:
+        return
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return [(cases, run_cases(cases, target, Path(folder)))]
+            yield seeds, run_cases([cases[seed] for seed in seeds], target, Path(folder))
     except (FarmError, EngineError) as error:
-        if len(cases) == 1:
-            tally.add(_NOT_RUN, f"{cases[0].name}, {target}", str(error))
-            return []
-    return [run for case in cases for run in _runs([case], target, tally)]
+        if len(seeds) == 1:
+            yield seeds, str(error)
+            return
+        middle = len(seeds) // 2
+        yield from _runs(cases, seeds[:middle], target)
+        yield from _runs(cases, seeds[middle:], target)
 
 
 def _bits(outputs: Sequence[Sequence[Array]]) -> list[bytes]:

@@ -68,11 +68,11 @@ class Ratio(BaseModel):
 
 
 class Accuracy(BaseModel):
-    """Accuracy on the confirmation part."""
+    """Accuracy on the confirmation part; None where it cannot be judged."""
 
     metric: str
-    baseline: float
-    winner: float
+    baseline: float | None
+    winner: float | None
     samples: int
 
 
@@ -205,6 +205,9 @@ def judge(report: Report, case: Case, device: Device) -> None:
 
 def judge_accuracy(report: Report, name: str, accuracy: Accuracy) -> None:
     """The drop that the winner costs."""
+    if accuracy.baseline is None or accuracy.winner is None:
+        report.say(f"{name}: accuracy by {accuracy.metric} cannot be judged")
+        return
     note = (
         f"{accuracy.metric}: {accuracy.baseline:.4f} to {accuracy.winner:.4f} on "
         f"{accuracy.samples} samples"

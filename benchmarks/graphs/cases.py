@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import onnx
 
-from farm.candidate import CalibrationMethod, StaticInt8
-from farm.codegen.front.annotate import annotate_ranges
+from farm.artifact import Compiler
+from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, StaticInt8
+from farm.codegen.front.annotate import annotate_ranges, has_qdq
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
+from farm.codegen.program import Element, View
 from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
 from farm.compile.quantize import QuantizeStatic
 from farm.compile.quantize import tensors_to_calibrate as tensors_of_static_int8
 from farm.plan.memory.arena import violations
 
+from .agreement import FLOAT_TOLERANCE, float_error, hidden_loss, noise, stacked
 from .maker import Array, float_session
-from .quantized import Feeds, quantized_by_runtime, rounded_to_8_bits
+from .quantized import observed_ranges, quantized_by_runtime, rounded_to_8_bits
+from .subjects import Feeds, Kind, Subject
 
-
-class Kind(StrEnum):
-    """How a float model becomes a package.
-
-    MIXED: static int8, with some operators kept in float. QDQ: quantised by the farm's own pass
-    first, RUNTIME_QDQ: by ONNX Runtime's quantiser.
-    """
-
-    FLOAT = "float"
-    INT8 = "int8"
-    MIXED = "mixed"
-    QDQ = "qdq"
-    RUNTIME_QDQ = "runtime-qdq"
-
+Outputs = Sequence[Sequence[Array]]
+"""By sample, then by output."""
 
 _KEPT = 0.3  # share of operators that MIXED keeps in float
-_FLOAT_TOLERANCE = 1e-4  # of the largest output; sums in another order
-_NOISE = 0.05  # beside the output's spread; of results that rounding has moved
+_UNPREPARED = 0.3  # share of float models that are lowered as they are
+_FIRST_UNPREPARED = 13  # operator set; what is older is always raised first
+_NOISE = 0.05  # beside how much a channel varies; of results that rounding has moved
 _MOVED = 0.01  # of inputs, to see what rounding does
 _MORE_NOISE = 2.5  # than that of the same model with every tensor rounded to 8 bits
 
@@ -51,15 +43,15 @@ class Case:
     feeds: inputs. expected: for each of them the outputs of the float model, or of the model with
     its pairs of QuantizeLinear and DequantizeLinear if it came with them. rounded: what says how
     much noise is to be expected: outputs of the float model with every tensor rounded to 8 bits,
-    or of the one with pairs when its inputs change a little.
+    or of the one with pairs when its inputs change a little. is_float: whether it was to be float.
     """
 
     name: str
-    kind: Kind
     generation: Generation
     feeds: Sequence[Feeds]
-    expected: Sequence[Sequence[Array]]
-    rounded: Sequence[Sequence[Array]] | None = None
+    expected: Outputs
+    rounded: Outputs | None = None
+    is_float: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -74,97 +66,173 @@ class Case:
         return [[result[tensor.name] for tensor in program.outputs] for result in results]
 
 
-def make_case(name: str, model: onnx.ModelProto, kind: Kind, feeds: Sequence[Feeds]) -> Case:
-    """Generate a package of a float model. Raises FarmError: something is not supported."""
-    random = np.random.default_rng(len(model.SerializeToString()))
-    expected = [float_session(model).run(None, dict(feed)) for feed in feeds]
-    # Operators of float models may be of any operator set; the farm's passes want to prepare.
-    ready = model if random.random() < 0.3 else prepare(model).model
-    match kind:
+def make_case(subject: Subject, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Case:
+    """Generate the package of a subject. model: as the farm loads it.
+
+    Raises FarmError: something is not supported.
+    """
+    random = np.random.default_rng(subject.seed)
+    if has_qdq(model):
+        return _came_quantized(subject, model, feeds, random)
+    match subject.kind:
         case Kind.FLOAT:
-            return Case(name, kind, generate(ready, name), feeds, expected)
+            return _in_float(subject, model, feeds, random)
         case Kind.INT8 | Kind.MIXED:
-            names = tensors_to_calibrate(ready)
-            ranges = calibrate(ready, names, feeds, CalibrationMethod.MIN_MAX).ranges
-            operators = [node.name for node in ready.graph.node]
-            kept = [each for each in operators if kind is Kind.MIXED and random.random() < _KEPT]
-            quantizations = annotate_ranges(read_source(ready), ranges).quantizations
-            twin = float_session(rounded_to_8_bits(ready, quantizations))
-            rounded = [twin.run(None, dict(feed)) for feed in feeds]
-            return Case(name, kind, generate(ready, name, ranges, kept), feeds, expected, rounded)
+            return _calibrated(subject, model, feeds, random)
         case Kind.QDQ:
             ready = prepare(model).model
             names = tensors_of_static_int8(ready)
-            ranges_found = calibrate(ready, names, feeds, CalibrationMethod.MIN_MAX)
+            ranges = calibrate(ready, names, feeds, CalibrationMethod.MIN_MAX)
             choice = StaticInt8(per_channel=bool(random.random() < 0.7))
-            quantised = QuantizeStatic(choice, ranges_found)(ready).model
+            quantized = QuantizeStatic(choice, ranges)(ready).model
         case Kind.RUNTIME_QDQ:
-            quantised = quantized_by_runtime(prepare(model).model, feeds, random)
-    twin = float_session(quantised)
-    expected = [twin.run(None, dict(feed)) for feed in feeds]
-    moved = [
-        {
-            n: a * (1 + _MOVED * random.standard_normal(a.shape).astype(np.float32))
-            for n, a in f.items()
-        }
-        for f in feeds
-    ]
-    rounded = [twin.run(None, feed) for feed in moved]
-    if random.random() < 0.5:
-        quantised = prepare(quantised).model
-    return Case(name, kind, generate(quantised, name), feeds, expected, rounded)
+            quantized = quantized_by_runtime(prepare(model).model, feeds, random)
+    return _came_quantized(subject, quantized, feeds, random)
 
 
-def unlike_model(case: Case, references: Sequence[Sequence[Array]]) -> str:
+def expected_outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[list[Array]]:
+    """What ONNX Runtime gives, its optimisations off."""
+    session = float_session(model)
+    return [session.run(None, dict(feed)) for feed in feeds]
+
+
+def unlike_prepared(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> str:
+    """How the graph that passes start from differs from the model; "" where it does not.
+
+    Raises CompileError: a pass cannot be applied.
+    """
+    ready = prepare(model).model
+    wanted, found = expected_outputs(model, feeds), expected_outputs(ready, feeds)
+    for index, value in enumerate(model.graph.output):
+        error = float_error(stacked(wanted, index), stacked(found, index))
+        if not error <= FLOAT_TOLERANCE:
+            return f"output {value.name!r} of the prepared model is off by {error:.2g}"
+    return ""
+
+
+def unlike_model(case: Case, references: Outputs) -> str:
     """How the reference differs from the model more than it may; "" where it does not."""
     for index, tensor in enumerate(case.generation.program.outputs):
-        wanted = np.stack([outputs[index] for outputs in case.expected])
-        found = np.stack([outputs[index] for outputs in references])
+        wanted, found = stacked(case.expected, index), stacked(references, index)
         if wanted.shape != found.shape:
             return f"output {tensor.name} has shape {found.shape[1:]}, not {wanted.shape[1:]}"
-        if case.kind is Kind.FLOAT:
-            error = float(abs(wanted - found).max() / max(1.0, float(abs(wanted).max())))
-            if not error <= _FLOAT_TOLERANCE:
+        if case.is_float:
+            error = float_error(wanted, found)
+            if not error <= FLOAT_TOLERANCE:
                 return f"output {tensor.name} is off by {error:.2g}"
             continue
         allowed = _NOISE
         if case.rounded is not None:
-            rounded = np.stack([outputs[index] for outputs in case.rounded])
-            allowed += _MORE_NOISE * noise(wanted, rounded)
+            allowed += _MORE_NOISE * noise(wanted, stacked(case.rounded, index))
         error = noise(wanted, found)
         if not error <= allowed:
             return f"output {tensor.name} has noise {error:.3f}, above {allowed:.3f}"
     return ""
 
 
-def unlike_reference(
-    case: Case, references: Sequence[Sequence[Array]], outputs: Sequence[Sequence[Array]]
-) -> str:
+def hides_loss(case: Case, references: Outputs) -> str:
+    """How accuracy is good although outputs are not; "" where it is not."""
+    count = len(case.generation.program.outputs)
+    wanted = [stacked(case.expected, index) for index in range(count)]
+    return hidden_loss(wanted, [stacked(references, index) for index in range(count)])
+
+
+def unlike_reference(case: Case, references: Outputs, outputs: Outputs) -> str:
     """How the outputs of C differ from the reference; "" where they do not."""
     for index, tensor in enumerate(case.generation.program.outputs):
-        wanted = np.stack([each[index] for each in references])
-        found = np.stack([each[index] for each in outputs])
+        wanted, found = stacked(references, index), stacked(outputs, index)
         if case.is_exact:
             count = int((wanted.view(np.uint32) != found.view(np.uint32)).sum())
             if count:
                 return f"{count} of {found.size} elements of {tensor.name} are not the reference's"
-        elif case.kind is Kind.FLOAT:
-            error = float(abs(wanted - found).max() / max(1.0, float(abs(wanted).max())))
-            if not error <= _FLOAT_TOLERANCE:
+        elif case.is_float:
+            error = float_error(wanted, found)
+            if not error <= FLOAT_TOLERANCE:
                 return f"{tensor.name} is off the reference by {error:.2g}"
         elif not (error := noise(wanted, found)) <= _NOISE:
             return f"{tensor.name} has noise {error:.3f} against the reference"
     return ""
 
 
-def noise(wanted: Array, found: Array) -> float:
-    """Root mean square of the difference over that of the output, or over a tenth of its peak."""
-    difference = float(np.sqrt(((wanted - found) ** 2).mean()))
-    size = max(float(np.sqrt((wanted**2).mean())), float(abs(wanted).max()) / 10, 1e-6)
-    return difference / size
-
-
 def invalid_plan(case: Case) -> str:
     """What is wrong with the places of the tensors; "" where nothing is."""
     storage = case.generation.storage
     return "; ".join(violations(storage.problem, storage.plan))
+
+
+def loosely_checked(case: Case) -> str:
+    """Whether a package of integers would not be checked bit for bit; "" where it would."""
+    program = case.generation.program
+    integers = all(
+        isinstance(step, View)
+        or any(tensor.element is Element.U8 for tensor in (*step.inputs, *step.outputs))
+        for step in program.steps
+    )
+    kinds = ", ".join(dict.fromkeys(type(step).__name__ for step in program.steps))
+    return f"steps: {kinds}" if integers and not program.is_integer else ""
+
+
+def _in_float(
+    subject: Subject, model: onnx.ModelProto, feeds: Sequence[Feeds], random: np.random.Generator
+) -> Case:
+    opset = max((each.version for each in model.opset_import if not each.domain), default=0)
+    # Operators of float models may be of any operator set; other passes want to prepare.
+    if opset >= _FIRST_UNPREPARED and random.random() < _UNPREPARED:
+        generation = generate(model, subject.name)
+    else:
+        generation = Compiler(model, feeds).generation(_PLAIN)
+    given = [*feeds, *subject.feeds_beyond()]
+    return Case(subject.name, generation, given, expected_outputs(model, given), is_float=True)
+
+
+def _calibrated(
+    subject: Subject, model: onnx.ModelProto, feeds: Sequence[Feeds], random: np.random.Generator
+) -> Case:
+    compiler = Compiler(model, feeds)
+    ready = compiler.prepared().model
+    names = [node.name for node in ready.graph.node]
+    is_mixed = subject.kind is Kind.MIXED
+    kept = tuple(sorted({each for each in names if is_mixed and random.random() < _KEPT}))
+    candidate = Candidate(CPackage(), Precision(quantization=StaticInt8(keep_float=kept)))
+    generation = compiler.generation(candidate)
+    expected = expected_outputs(model, feeds)
+    ranges = observed_ranges(ready, tensors_to_calibrate(ready), feeds)
+    twin = rounded_to_8_bits(ready, annotate_ranges(read_source(ready), ranges).quantizations)
+    rounded = expected_outputs(twin, feeds)
+    if not is_mixed and (beyond := subject.feeds_beyond()):
+        feeds = [*feeds, *beyond]
+        expected += _saturated(expected_outputs(model, beyond), expected)
+        rounded += expected_outputs(twin, beyond)
+    return Case(subject.name, generation, feeds, expected, rounded)
+
+
+def _saturated(outputs: Outputs, seen: Outputs) -> list[list[Array]]:
+    """Outputs within the range that a calibration has seen."""
+    ranges = [
+        (min(0, np.min(column)), max(0, np.max(column))) for column in zip(*seen, strict=True)
+    ]
+    return [
+        [np.clip(array, *limits) for array, limits in zip(each, ranges, strict=True)]
+        for each in outputs
+    ]
+
+
+def _came_quantized(
+    subject: Subject, model: onnx.ModelProto, feeds: Sequence[Feeds], random: np.random.Generator
+) -> Case:
+    given = [*feeds, *subject.feeds_beyond()]
+    moved = [{name: _moved(array, random) for name, array in feed.items()} for feed in given]
+    expected, rounded = expected_outputs(model, given), expected_outputs(model, moved)
+    if random.random() < 0.5:
+        generation = Compiler(model, feeds).generation(_PLAIN)
+    else:
+        generation = generate(model, subject.name)
+    return Case(subject.name, generation, given, expected, rounded)
+
+
+def _moved(array: Array, random: np.random.Generator) -> Array:
+    factors = 1 + _MOVED * random.standard_normal(array.shape)
+    return np.asarray(array * factors).astype(array.dtype)
+
+
+_PLAIN = Candidate(CPackage())

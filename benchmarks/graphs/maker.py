@@ -16,10 +16,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .opsets import spelled
+
 Array = NDArray[Any]
 
 _IR_VERSION = 10  # which every supported ONNX Runtime reads
-_OPSETS = (13, 14, 17, 18, 19, 20, 21)
+_OPSETS = (7, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23)
 _MOST_ELEMENTS = 6000
 _SMALLEST, _LARGEST = 0.01, 300.0  # of a tensor's largest values
 
@@ -37,13 +39,14 @@ class Proposal:
 class Maker:
     """A graph that grows, with the values of all its tensors for one random input."""
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, opset: int | None = None) -> None:
         self.random = random
-        self.opset: int = self.one_of(_OPSETS)
+        self.opset: int = opset or self.one_of(_OPSETS)
         self.nodes: list[onnx.NodeProto] = []
         self.values: dict[str, Array] = {}  # of inputs and results, in the order they were made
         self.constants: dict[str, Array] = {}
-        self._inputs: list[str] = []
+        self.kept: set[str] = set()  # tensors that are outputs whoever reads them
+        self.inputs: list[str] = []
         self._read: set[str] = set()
 
     # Random choices
@@ -82,45 +85,62 @@ class Maker:
         unread = [name for name in names if name not in self._read]
         return str(self.one_of(unread[-3:] if unread and self.chance(0.75) else names))
 
+    @property
+    def last(self) -> str:
+        """The tensor that was made last."""
+        return next(reversed(self.values))
+
+    def unread(self) -> list[str]:
+        """Results that nothing reads."""
+        return [n for n in self.values if n not in self._read and n not in self.inputs]
+
     def others(self, fits: Callable[[Array], bool]) -> list[str]:
         """Tensors that fit."""
         return [name for name, value in self.values.items() if fits(value)]
 
-    def add_input(self) -> None:
-        """A new input of up to five axes."""
-        rank = self.one_of([4, 4, 4, 4, 3, 3, 2, 2, 1, 5])
-        name = f"x{len(self._inputs)}"
-        first = next(iter(self.values.values()), None)
-        shape: Sequence[int]
-        if first is not None and self.chance(0.4):
-            shape = [1 if self.chance(0.3) else size for size in first.shape]
-        else:
-            batch = self.one_of([1, 1, 1, 2, 3])
-            channels = self.one_of([1, 2, 3, 4, 5, 6, 8, 8, 12, 16, 17, 33])
-            positions = [self.one_of([1, 3, 5, 6, 7, 8, 9, 11, 16]) for _ in range(rank - 2)]
-            shape = [batch, channels, *positions][:rank] if rank > 1 else [channels]
-            if rank == 5:
-                shape = [min(size, 5) for size in shape]
-        self._inputs.append(name)
-        self.values[name] = self.normal(shape)
+    def add_input(self, shape: Sequence[int] | None = None) -> str:
+        """A new input, of any shape of up to five axes unless one is given; its name."""
+        name = f"x{len(self.inputs)}"
+        self.values[name] = self.normal(self._input_shape() if shape is None else shape)
+        self.inputs.append(name)
+        return name
 
-    def add(self, proposal: Proposal) -> bool:
-        """Add an operator if ONNX Runtime takes it and gives moderate numbers; whether it does."""
+    def _input_shape(self) -> Sequence[int]:
+        rank = self.one_of([4, 4, 4, 4, 3, 3, 2, 2, 1, 5])
+        first = next(iter(self.values.values()), None)
+        if first is not None and self.chance(0.4):
+            return [1 if self.chance(0.3) else size for size in first.shape]
+        batch = self.one_of([1, 1, 1, 2, 3])
+        channels = self.one_of([1, 2, 3, 4, 5, 6, 8, 8, 12, 16, 17, 33])
+        positions = [self.one_of([1, 3, 5, 6, 7, 8, 9, 11, 16]) for _ in range(rank - 2)]
+        shape = [batch, channels, *positions][:rank] if rank > 1 else [channels]
+        return [min(size, 5) for size in shape] if rank == 5 else shape
+
+    def add(self, proposal: Proposal, *, moderate: bool = True) -> bool:
+        """Add an operator if ONNX Runtime takes it; whether it does.
+
+        moderate: only if it gives finite numbers that are neither tiny nor huge, and in the shape
+        that ONNX infers.
+        """
+        proposal = spelled(proposal, self.opset, self.constants)
         index = len(self.nodes)
         names = [f"t{index}_{i}" if i else f"t{index}" for i in range(proposal.outputs)]
         node = helper.make_node(
             proposal.op_type, proposal.inputs, names, name=f"op{index}", **proposal.attributes
         )
-        results = self._results(node)
-        if results is None or not all(_is_moderate(result) for result in results):
+        results = self._results(node, inferred=moderate)
+        if results is None or (moderate and not all(map(_is_moderate, results))):
             return False
         self.nodes.append(node)
         self.values.update(zip(names, results, strict=True))
         self._read.update(each for each in proposal.inputs if each in self.values)
         return True
 
-    def _results(self, node: onnx.NodeProto) -> list[Array] | None:
-        """What an operator gives; None where ONNX Runtime does not take it."""
+    def _results(self, node: onnx.NodeProto, *, inferred: bool) -> list[Array] | None:
+        """What an operator gives; None where ONNX Runtime does not take it.
+
+        inferred: nor where ONNX infers other shapes.
+        """
         names = [each for each in dict.fromkeys(node.input) if each]
         given = [_described(each, self.values[each]) for each in names if each in self.values]
         stored = [
@@ -128,19 +148,21 @@ class Maker:
             for each in names
             if each in self.constants
         ]
-        unknown = [helper.make_tensor_value_info(each, 1, None) for each in node.output]
+        unknown = [onnx.ValueInfoProto(name=each) for each in node.output]
         model = self._built([node], given, unknown, stored)
         feeds = {each: self.values[each] for each in names if each in self.values}
         try:
             results: list[Array] = float_session(model).run(None, feeds)
+            if not inferred:
+                return results
             # Where the two do not agree on shapes, as on pools whose last window sees nothing,
             # most tools for ONNX fail.
-            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            typed = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         except Exception:  # noqa: BLE001 (ONNX Runtime's exceptions have no common base)
             return None
         shapes = [
             tuple(size.dim_value for size in each.type.tensor_type.shape.dim)
-            for each in inferred.graph.output
+            for each in typed.graph.output
         ]
         return results if shapes == [result.shape for result in results] else None
 
@@ -148,8 +170,10 @@ class Maker:
         """The graph: its outputs are what nothing reads, and now and then what something does."""
         made = [name for node in self.nodes for name in node.output]
         outputs = [name for name in made if name not in self._read or self.chance(0.08)]
+        outputs += sorted(self.kept.difference(outputs))
         self.random.shuffle(outputs)
-        used = [name for name in self._inputs if name in self._read] or self._inputs[:1]
+        read = self._read | self.kept
+        used = [name for name in self.inputs if name in read] or self.inputs[:1]
         needed = {each for node in self.nodes for each in node.input}
         stored = [
             numpy_helper.from_array(array, name)
@@ -183,7 +207,8 @@ def float_session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def _described(name: str, array: Array) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    return helper.make_tensor_value_info(name, kind, array.shape)
 
 
 def _is_moderate(array: Array) -> bool:

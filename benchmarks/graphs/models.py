@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from . import elementwise, movement, products, resampling, windows
-from .maker import Array, Maker, Proposal
+from .maker import Maker, Proposal
 
 _ATTEMPTS = 200
 
@@ -18,6 +18,11 @@ def random_model(seed: int) -> onnx.ModelProto:
 
     Inputs are float32 and called x0, x1, ..., operators op0, op1, ...
     """
+    return random_maker(seed).model()
+
+
+def random_maker(seed: int) -> Maker:
+    """The graph of ``random_model``, which can still grow."""
     maker = Maker(np.random.default_rng(seed))
     for _ in range(maker.one_of([1, 1, 1, 2, 3])):
         maker.add_input()
@@ -26,7 +31,7 @@ def random_model(seed: int) -> onnx.ModelProto:
         if len(maker.nodes) >= wanted:
             break
         grow(maker)
-    return maker.model()
+    return maker
 
 
 def grow(maker: Maker) -> None:
@@ -37,19 +42,6 @@ def grow(maker: Maker) -> None:
     proposal = proposer(maker, name)
     if proposal is not None:
         maker.add(proposal)
-
-
-def random_feeds(model: onnx.ModelProto, seed: int, count: int) -> list[dict[str, Array]]:
-    """Normal inputs of a model."""
-    random = np.random.default_rng(seed)
-    shapes = {
-        each.name: [size.dim_value for size in each.type.tensor_type.shape.dim]
-        for each in model.graph.input
-    }
-    return [
-        {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-        for _ in range(count)
-    ]
 
 
 _BEFORE_FOLLOWERS = frozenset({"Conv", "Gemm", "MatMul", "Add"})

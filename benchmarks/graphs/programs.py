@@ -78,7 +78,7 @@ class Run:
 def run_cases(cases: Sequence[Case], target: Target, folder: Path) -> Run:
     """Compile the packages of several cases as one program, in an empty folder, and run it.
 
-    All cases have equally many feeds; the first one is repeated at the end, in other rubbish.
+    The first feed of each case is repeated at the end, in other rubbish.
 
     Raises CompileError, EngineError.
     """
@@ -87,10 +87,11 @@ def run_cases(cases: Sequence[Case], target: Target, folder: Path) -> Run:
     process = RunnerProcess(built.path, target)
     faults: dict[str, str] = {}
     runs: list[list[list[Array]]] = []
+    count = max(len(case.feeds) for case in cases)
     try:
-        for number in (*range(len(cases[0].feeds)), 0):
+        for number in (*range(count), 0):
             # Bytes of rubbish are no numbers as floats, in the repeated run large ones.
-            rubbish = 0x5A if len(runs) == len(cases[0].feeds) else 0xFF
+            rubbish = 0x5A if len(runs) == count else 0xFF
             outputs, whole = _run(cases, process, number, rubbish)
             runs.append(outputs)
             broken = (case.name for case, good in zip(cases, whole, strict=True) if not good)
@@ -101,16 +102,21 @@ def run_cases(cases: Sequence[Case], target: Target, folder: Path) -> Run:
     for case, first, again in zip(cases, runs[0], repeated, strict=True):
         if [array.tobytes() for array in first] != [array.tobytes() for array in again]:
             faults[case.name] = "the second run gives other outputs"
-    return Run([[run[i] for run in runs] for i in range(len(cases))], faults)
+    by_case = [[run[i] for run in runs[: len(case.feeds)]] for i, case in enumerate(cases)]
+    return Run(by_case, faults)
 
 
 def _run(
     cases: Sequence[Case], process: RunnerProcess, number: int, rubbish: int
 ) -> tuple[list[list[Array]], list[bool]]:
-    """Outputs of every case for its feed of this number, and whether its guards hold."""
+    """Outputs of every case for its feed of this number, and whether its guards hold.
+
+    Cases with fewer feeds begin again.
+    """
     inputs = [np.array([rubbish], np.float32)]
     for case in cases:
-        inputs += [case.feeds[number][t.name] for t in case.generation.program.inputs]
+        feed = case.feeds[number % len(case.feeds)]
+        inputs += [feed[tensor.name] for tensor in case.generation.program.inputs]
     whole, *raw = (each.view(np.float32) for each in process.run(inputs))
     following = iter(raw)
     outputs = [

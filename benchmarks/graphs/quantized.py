@@ -14,11 +14,42 @@ from onnxruntime.quantization.quantize import quantize_static
 
 from farm.codegen.front.fuse import PRODUCTS
 from farm.codegen.program import Quantization
+from farm.compile.calibrate import Range
 from farm.compile.passes import quiet, reported_as
 
-from .maker import Array
+from .maker import Array, float_session
 
 Feeds = Mapping[str, Array]
+
+_HUGE = 9e3  # of elements that only masks have
+_BELOW = 16.0  # exp of it is nothing beside 8 bits
+
+
+def observed_ranges(
+    model: onnx.ModelProto, names: Sequence[str], feeds: Sequence[Feeds]
+) -> dict[str, Range]:
+    """Ranges of tensors as a careful person would choose them.
+
+    Elements that masks have made hugely negative are left out; they may saturate a bit below the
+    others, where Softmax gives them nothing.
+    """
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    fed = {value.name for value in model.graph.input}
+    made = [name for name in names if name not in fed]
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    session = float_session(watched)
+    ranges: dict[str, Range] = {}
+    for feed in feeds:
+        values = dict(zip(made, session.run(made, dict(feed)), strict=True)) if made else {}
+        for name, array in (values | {n: feed[n] for n in names if n in fed}).items():
+            kept = array[np.isfinite(array) & (abs(array) < _HUGE)]
+            if kept.size:
+                lowest = float(kept.min()) - (_BELOW if kept.size < array.size else 0.0)
+                seen = Range(min(lowest, 0.0), max(float(kept.max()), 0.0))
+                ranges[name] = ranges.get(name, seen) | seen
+    return ranges
 
 
 def rounded_to_8_bits(
