@@ -30,6 +30,7 @@ from farm.candidate import (
     Precision,
     StaticInt8,
     WeightOnlyInt4,
+    canonical,
 )
 from farm.codegen import generate
 from farm.codegen.build.compilers import Compiler as CCompiler
@@ -57,7 +58,6 @@ from farm.units import Bytes
 
 MODEL_FILE = "model.onnx"
 RECORD_FILE = "artifact.json"
-_PRECISION: TypeAdapter[Precision] = TypeAdapter(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def artifact_key(
     parts = {
         "model": model_sha256,
         "shapes": shapes_digest,
-        "precision": _PRECISION.dump_python(_float_of(candidate), mode="json"),
+        "precision": canonical(_float_of(candidate)),
         "rewritten": candidate.rewritten,
         "saved": _saved_graph(candidate),
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
