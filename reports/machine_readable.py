@@ -59,6 +59,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "trial": measured.trial_id,
             "candidate": json.loads(to_json(measured.candidate)),
             "measurements": dict(measurements_json(measured.measurements)),
+            "notes": list(measured.notes),
         }
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from onnx import ModelProto, TensorProto
 
-from farm.candidate import GivenFormat
+from farm.candidate import FloatType, GivenFormat
 from farm.model.walk import all_graphs, all_nodes
 
 _FORMATS: dict[int, GivenFormat] = {
@@ -35,6 +35,11 @@ def given_format(model: ModelProto) -> GivenFormat:
     if any(node.op_type in _INTEGER for node in all_nodes(model)):
         return GivenFormat.QUANTISED
     return GivenFormat.FLOAT64 if set(found) == {GivenFormat.FLOAT64} else GivenFormat.FLOAT32
+
+
+def float_bytes(float_type: FloatType) -> int:
+    """The size of one number."""
+    return {FloatType.FLOAT64: 8, FloatType.FLOAT32: 4}.get(float_type, 2)
 
 
 def _arithmetic(model: ModelProto) -> Iterator[GivenFormat]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.accuracy import AccuracyResult, accuracy, choose_metric, load_metric
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
 from farm.engines import session_spec
 from farm.errors import OptionError
 from farm.measurement import Outcome
@@ -64,24 +64,36 @@ class Checker:
         return _read_outputs(path)
 
     def _write_reference(self, job: TrialJob, path: Path) -> None:
+        """At the highest graph level that does not fail. Raises ChildError of the first."""
+        failures = []
+        for level in (GraphLevel.ALL, GraphLevel.BASIC, GraphLevel.NONE):
+            try:
+                return self._write_outputs(job, path, level)
+            except ChildError as error:
+                failures.append(error)
+                if error.outcome is not Outcome.RUN_ERROR:
+                    break
+        first = failures[0]
+        raise ChildError(
+            first.outcome,
+            "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
+            f"outputs: {first.message}",
+        )
+
+    def _write_outputs(self, job: TrialJob, path: Path, level: GraphLevel) -> None:
+        """What the model as it was given makes of a part of the data. Raises ChildError."""
+        engine = OnnxRuntimeCpu(threads=1, graph_level=level)
         loading = Loading(
             "onnxruntime",
-            asdict(session_spec(Candidate(OnnxRuntimeCpu(threads=1)))),
+            asdict(session_spec(Candidate(engine))),
             str(self._cache.model(job.workload_key)),
             str(self._cache.inputs(job.workload_key, job.part)),
         )
+        child = self._children.load("reference", loading, job.limits)
         try:
-            child = self._children.load("reference", loading, job.limits)
-            try:
-                child.evaluate(path)
-            finally:
-                child.kill()
-        except ChildError as error:
-            raise ChildError(
-                error.outcome,
-                "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
-                f"outputs: {error.message}",
-            ) from None
+            child.evaluate(path)
+        finally:
+            child.kill()
 
 
 def _read_outputs(path: Path) -> list[NDArray[Any]]:

@@ -126,7 +126,7 @@ CASES = {
             branches([make_node("Mul", ["x", "w"], ["t"])]),
             make_node("Abs", ["i"], ["y"]),
         ],
-        {"w": half(8), "yes": np.array(True)},  # noqa: FBT003
+        {"w": half(8), "yes": np.array(True)},
     ),
     "loop": net([loop()], {"w": half(8), "turns": np.array(3)}),
     "cast to integers": net(
@@ -245,7 +245,7 @@ def test_casts_of_outer_tensors_in_a_branch():
         branches(inner),
         make_node("Neg", ["i"], ["y"]),
     ]
-    other = assert_close(net(nodes, {"yes": np.array(True)}))  # noqa: FBT003
+    other = assert_close(net(nodes, {"yes": np.array(True)}))
     choice = next(n for n in other.graph.node if n.op_type == "If")
     then = next(a.g for a in choice.attribute if a.name == "then_branch")
     assert [n.op_type for n in then.node] == ["Exp", "Identity"]

@@ -101,7 +101,7 @@ class TestPackages:
 
     def test_are_no_float_engines(self) -> None:
         assert self.SPACE.float_engines() == SPACE.float_engines()
-        assert self.SPACE.baselines() == (SPACE.baseline(),)
+        assert self.SPACE.baselines() == SPACE.baselines()
 
     def test_precisions_are_per_channel_or_float(self) -> None:
         *int8, last = self.SPACE.precisions(self.ENGINES[0])
