@@ -120,6 +120,7 @@ def test_a_failed_baseline_is_counted(empty: Store, request_: TuneRequest) -> No
 
 
 ALONE = "nothing else was tried"
+SPENT = "the budget was used up by the baseline and its confirmation"
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,7 @@ ALONE = "nothing else was tried"
     [
         (
             {"budget_seconds": 1e-9},
-            f"the budget was used up by the baseline and its confirmation; {ALONE}: give a longer "
-            "--budget",
+            f"{SPENT}; {ALONE}: give a longer --budget",
         ),
         (
             {"max_trials": 1},

@@ -42,7 +42,7 @@ class Baseline:
         if first is not self.original:
             yield (
                 f"{first.candidate.label()} cannot be run, and "
-                f"{self.original.candidate.label()} takes its place: {first.message}"
+                f"{self.original.candidate.label()} takes its place: {first.message.rstrip('.')}."
             )
 
 
