@@ -73,4 +73,4 @@ def bench(
     if json_output:
         typer.echo(machine_readable.benchmark_json(measured))
     else:
-        print_tables(tables.benchmark_table(measured), [])
+        print_tables(tables.benchmark_table(measured), list(measured.notes))

@@ -2,6 +2,7 @@
 
 Without quantisation, float conversion or a saved graph the artifact is the user's model; only
 its shapes were fixed beforehand, and its IR version is lowered where no engine would read it.
+A model of 16-bit floats is such a conversion's source, too: see ``Precision.is_widened``.
 A candidate for a package engine becomes generated C and programs, see
 ``farm.codegen.package.compiled``.
 """
@@ -25,11 +26,13 @@ from farm.candidate import (
     CPackageEmulated,
     DynamicInt8,
     FloatType,
+    GivenFormat,
     OnnxRuntimeCpu,
     PackageEngine,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
+    canonical,
 )
 from farm.codegen import generate
 from farm.codegen.build.compilers import Compiler as CCompiler
@@ -40,10 +43,11 @@ from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
 from farm.compile.calibrate import Calibration, Feeds, calibrate
 from farm.compile.convert_float import ConvertToFloat16
+from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
 from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled, reported_as
-from farm.compile.prepare import SupportedIr, prepare
+from farm.compile.prepare import FreezeWeights, SupportedIr, prepare
 from farm.compile.quantize import (
     GemmToMatMul,
     QuantizeDynamic,
@@ -57,7 +61,6 @@ from farm.units import Bytes
 
 MODEL_FILE = "model.onnx"
 RECORD_FILE = "artifact.json"
-_PRECISION: TypeAdapter[Precision] = TypeAdapter(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,7 @@ class Compiler:
         """The graph of a candidate, checked. Raises CompileError."""
         precision = _graph_precision(candidate)
         saved = isinstance(candidate.engine, OnnxRuntimeCpu) and candidate.engine.saved_graph
-        if precision == Precision() and not candidate.rewritten and not saved:
-            done = Compiled(self._model).then(SupportedIr())
-        else:
-            done = self._with_precision(precision)
+        done = self._with_precision(precision, prepared=candidate.rewritten or saved)
         if candidate.rewritten:
             done = rewrite(done)
         match candidate.engine:
@@ -182,12 +182,18 @@ class Compiler:
         _write_record(manifest, folder)
         return manifest
 
-    def _with_precision(self, precision: Precision) -> Compiled:
+    def _with_precision(self, precision: Precision, *, prepared: bool) -> Compiled:
+        """The model in this precision. prepared: even where that needs no preparation."""
         match precision.quantization:
+            case None if precision.float_type is precision.given.float_type:
+                as_given = Compiled(self._model).then(SupportedIr())
+                return prepare(self._model, widened=False) if prepared else as_given
             case None if precision.float_type is FloatType.FLOAT16:
                 return self.prepared().then(ConvertToFloat16())
-            case None:
+            case None if prepared:
                 return self.prepared()
+            case None:
+                return Compiled(self._model).then(SupportedIr(), FreezeWeights(), Float32Inside())
             case StaticInt8() as choice:
                 ranges = self._calibrated(choice.calibration)
                 return self.prepared().then(QuantizeStatic(choice, ranges))
@@ -264,7 +270,7 @@ def artifact_key(
     parts = {
         "model": model_sha256,
         "shapes": shapes_digest,
-        "precision": _PRECISION.dump_python(_float_of(candidate), mode="json"),
+        "precision": canonical(_float_of(candidate)),
         "rewritten": candidate.rewritten,
         "saved": _saved_graph(candidate),
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
@@ -285,6 +291,13 @@ def read_manifest(folder: Path) -> ArtifactManifest:
 def _graph_precision(candidate: Candidate) -> Precision:
     """What of the precision is written into the graph. Raises CompileError."""
     precision = _float_of(candidate)
+    if precision.quantization is None and precision.keeps_precision:
+        return precision
+    if FloatType.FLOAT64 in (precision.float_type, precision.given.float_type):
+        raise CompileError(
+            f"A model of {precision.given} is not converted to {precision.label()}: float64 is "
+            "run as it was given only."
+        )
     if precision.float_type is FloatType.BFLOAT16:
         raise CompileError(
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
@@ -300,9 +313,11 @@ def _graph_precision(candidate: Candidate) -> Precision:
 
 def _float_of(candidate: Candidate) -> Precision:
     """The precision without arithmetic that the engine has an option for."""
+    precision = candidate.precision
     if isinstance(candidate.engine, OnnxRuntimeCpu):
-        return candidate.precision
-    return Precision(quantization=candidate.precision.quantization)
+        return precision
+    given = precision.given if precision.given.is_half else GivenFormat.FLOAT32
+    return Precision(quantization=precision.quantization, given=given)
 
 
 def _saved_graph(candidate: Candidate) -> list[str] | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,7 +21,8 @@ from pydantic_core import ErrorDetails
 from farm.errors import CandidateError
 
 _STRICT = ConfigDict(extra="forbid")
-
+_ADDED = MappingProxyType({"added": True})
+"""Metadata of a field that no stored candidate had: see ``canonical``. New fields carry it."""
 
 BlockSize = Literal[16, 32, 64, 128]
 """Weights that share one scale in block-wise quantisation."""
@@ -35,6 +37,30 @@ class FloatType(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    FLOAT64 = "float64"
+
+
+class GivenFormat(StrEnum):
+    """What a model computes in as it was given, see ``farm.model.formats``.
+
+    quantised: its operators that have weights compute in integers, and the rest in float32.
+    """
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    FLOAT64 = "float64"
+    QUANTISED = "quantised"
+
+    @property
+    def float_type(self) -> FloatType:
+        """Arithmetic of its float operators."""
+        return FloatType.FLOAT32 if self is GivenFormat.QUANTISED else FloatType(str(self))
+
+    @property
+    def is_half(self) -> bool:
+        """Whether its floats have 16 bits, so that float32 has all of their values."""
+        return self in (GivenFormat.FLOAT16, GivenFormat.BFLOAT16)
 
 
 class CalibrationMethod(StrEnum):
@@ -99,15 +125,44 @@ Quantization = Annotated[StaticInt8 | DynamicInt8 | WeightOnlyInt4, Discriminato
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Number formats of a candidate: how it is quantised, and the rest's arithmetic."""
+    """Number formats of a candidate: how it is quantised, and the rest's arithmetic.
+
+    given: the model's own, which a model of 16-bit floats is taken out of where ``float_type`` is
+        float32: its weights and operators become float32, its inputs and outputs stay.
+    """
 
     __pydantic_config__ = _STRICT
     float_type: FloatType = FloatType.FLOAT32
     quantization: Quantization | None = None
+    given: GivenFormat = field(default=GivenFormat.FLOAT32, metadata=_ADDED)
+
+    @classmethod
+    def own(cls, given: GivenFormat) -> Precision:
+        """The precision of a model that is run as it was given."""
+        return cls(given.float_type, given=given)
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether a model of 16-bit floats computes in float32, quantised or not."""
+        return self.given.is_half and self.float_type is FloatType.FLOAT32
+
+    @property
+    def keeps_precision(self) -> bool:
+        """Whether every number is at least as precise as in the model as it was given.
+
+        So it is in the model itself, and in float32 of a model of 16-bit floats; neither in other
+        16-bit floats or anything narrower, nor where the farm quantises.
+        """
+        is_own = self.float_type is self.given.float_type
+        return self.quantization is None and (is_own or self.is_widened)
 
     def label(self) -> str:
         """A short name for tables: ``int8 per-channel entropy (3 float)``, ``bfloat16``."""
         match self.quantization:
+            case None if self.is_widened:
+                return "float32 inside"
+            case None if self.given is GivenFormat.QUANTISED:
+                text = "quantised as given"
             case None:
                 return str(self.float_type)
             case StaticInt8(per_channel=per_channel, calibration=method):
@@ -119,7 +174,7 @@ class Precision:
                 text = f"int4 weights /{block}{' int8 arithmetic' if level == 4 else ''}"
         if self.float_type is not FloatType.FLOAT32:
             text += f" + {self.float_type}"
-        if kept := len(self.quantization.keep_float):
+        if self.quantization is not None and (kept := len(self.quantization.keep_float)):
             text += f" ({kept} float)"
         return text
 
@@ -228,14 +283,17 @@ class Candidate:
         return isinstance(self.engine, CPackageEmulated)
 
     @property
+    def keeps_precision(self) -> bool:
+        """Whether every number is at least as precise as in the model; see ``Precision``.
+
+        Engines, their options and rewritten graphs change no number's format.
+        """
+        return self.precision.keeps_precision
+
+    @property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON text."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:12]
-
-    @property
-    def keeps_precision(self) -> bool:
-        """Whether every number is at least as precise as in the model as it was given."""
-        return self.precision == Precision()
 
     def label(self) -> str:
         """A short name for tables: ``openvino 1 thread bfloat16``."""
@@ -248,13 +306,23 @@ class Candidate:
 
 
 _ADAPTER: TypeAdapter[Candidate] = TypeAdapter(Candidate)
+_PRECISION: TypeAdapter[Precision] = TypeAdapter(Precision)
 
 
 def to_json(candidate: Candidate) -> str:
-    """The canonical JSON text: every field, sorted keys, no spaces."""
-    return json.dumps(
-        _ADAPTER.dump_python(candidate, mode="json"), sort_keys=True, separators=(",", ":")
-    )
+    """The canonical JSON text: the fields of ``canonical``, sorted keys, no spaces."""
+    return json.dumps(canonical(candidate), sort_keys=True, separators=(",", ":"))
+
+
+def canonical(value: Candidate | Precision) -> dict[str, Any]:
+    """Every field as plain JSON values, but for added ones that have their defaults.
+
+    A choice that is added to the farm thus leaves the text and the id of all that was there.
+    """
+    adapter = _ADAPTER if isinstance(value, Candidate) else _PRECISION
+    plain: dict[str, Any] = adapter.dump_python(value, mode="json")  # type: ignore[arg-type]
+    _drop_added_defaults(value, plain)
+    return plain
 
 
 def from_json(text: str, source: str = "candidate") -> Candidate:
@@ -303,6 +371,15 @@ def engine_label(engine: Engine) -> str:
             parts += ["saved"] if ort.saved_graph else []
             parts += [f"-{name}" for name in ort.disabled_optimizers]
             return " ".join(parts)
+
+
+def _drop_added_defaults(value: Any, plain: dict[str, Any]) -> None:  # noqa: ANN401
+    for part in fields(value):
+        held = getattr(value, part.name)
+        if part.metadata == _ADDED and held == part.default:
+            del plain[part.name]
+        elif is_dataclass(held):
+            _drop_added_defaults(held, plain[part.name])
 
 
 def _described(error: ErrorDetails) -> str:

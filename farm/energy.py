@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from farm.candidate import Candidate, DynamicInt8, StaticInt8, WeightOnlyInt4
 from farm.device import PowerFigures
+from farm.model.formats import float_bytes
 from farm.units import Bytes, Joules, Seconds
 
 
@@ -18,8 +19,8 @@ from farm.units import Bytes, Joules, Seconds
 class Work:
     """What one run of a model does. macs: multiply-accumulates.
 
-    weight_bytes, activation_bytes: of all operators in float32, each tensor counted at every
-    operator that reads or writes it.
+    weight_bytes, activation_bytes: of all operators in the model's own floats, each tensor counted
+    at every operator that reads or writes it.
     """
 
     macs: int
@@ -48,15 +49,16 @@ def counted_energy(
 
 
 def _number_formats(candidate: Candidate) -> tuple[str, float, float]:
-    """Arithmetic of the matrix work, and bytes of weights and activations against float32."""
+    """Arithmetic of the matrix work; bytes of weights and activations against the model's own."""
     float_type = candidate.precision.float_type
-    float_share = 1.0 if float_type == "float32" else 0.5
+    own_bytes = float_bytes(candidate.precision.given.float_type)
+    float_share = float_bytes(float_type) / own_bytes
     match candidate.precision.quantization:
         case None:
             return str(float_type), float_share, float_share
         case StaticInt8():
-            return "int8", 0.25, 0.25
+            return "int8", 1 / own_bytes, 1 / own_bytes
         case DynamicInt8():
-            return "int8", 0.25, float_share
+            return "int8", 1 / own_bytes, float_share
         case WeightOnlyInt4(accuracy_level=level):
-            return ("int8" if level == 4 else str(float_type)), 0.125, float_share
+            return ("int8" if level == 4 else str(float_type)), 0.5 / own_bytes, float_share

@@ -94,6 +94,8 @@ def _onnxruntime_cpu(engine: OnnxRuntimeCpu) -> SessionSpec:
 
 
 def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
+    if float_type not in _OPENVINO_PRECISION:
+        raise CompileError(f"OpenVINO's CPU device does not compute in {float_type}.")
     config = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[float_type]}
     if engine.threads:
         config["INFERENCE_NUM_THREADS"] = str(engine.threads)

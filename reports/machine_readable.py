@@ -62,6 +62,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "candidate": json.loads(to_json(measured.candidate)),
             "measurements": dict(measurements_json(measured.measurements)),
             "accuracy": None if measured.accuracy is None else asdict(measured.accuracy),
+            "notes": list(measured.notes),
         }
     )
 

@@ -314,7 +314,7 @@ def _package(winner: Measured) -> str:
 
 def _sentence(device: DeviceResult, objective: Objective) -> str:
     if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
-        return f"{device.verdict}."
+        return f"{device.reason or device.verdict}."
     speed = f"{device.ratio.value:.2f} times as fast as the baseline"
     if _is_modelled(device):
         return f"{speed} by modelled time; accuracy is that of data the search never saw."

@@ -21,6 +21,7 @@ from farm.errors import (
     OptionError,
 )
 from farm.measurement import Measurement, Metric
+from farm.model.formats import given_format
 from tuner.events import DeviceStarted, Listener, StageStarted
 from tuner.racing.objective import Scorer
 from tuner.racing.statistics import Comparison, compare
@@ -30,8 +31,9 @@ from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.start import OpenRun, open_journal
+from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
-from tuner.search.space import space_of
+from tuner.search.space import Space, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.trials.process import ChildError
@@ -42,7 +44,7 @@ MIN_COMMON_BLOCKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What was measured of one candidate on one device."""
+    """What was measured of one candidate on one device. notes: sentences about the candidate."""
 
     run: str
     device: str
@@ -50,6 +52,7 @@ class Benchmark:
     candidate: Candidate
     measurements: Mapping[Metric, Measurement]
     accuracy: AccuracyResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def bench(
 ) -> tuple[Benchmark, ...]:
     """Measure candidates side by side in 15 blocks, each in fresh processes.
 
-    Without candidates the baseline is measured.
+    Without candidates the baseline is measured, or what takes its place.
 
     Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
@@ -123,19 +126,31 @@ def _bench(
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
     journal = open_journal(store, executor, opened, profile, facts)
-    chosen = list(candidates) or [space_of(facts).baseline()]
     request = opened.request
     scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
     budget = Budget(request.budget_seconds)
     listen(DeviceStarted(profile.name, budget.total))
-    entries = _trials(journal, chosen, listen)
+    notes: tuple[str, ...] = ()
+    if candidates:
+        entries = _trials(journal, candidates, listen)
+    else:
+        space = space_of(facts, given_format(opened.subject.model.proto))
+        entries, notes = _baseline(journal, space, listen)
     track = RaceTrack(journal, scorer, budget, request.seed)
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
     store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
     return tuple(
-        Benchmark(opened.name, profile.name, e.trial_id, e.candidate, e.measurements, e.accuracy)
+        Benchmark(
+            opened.name,
+            profile.name,
+            e.trial_id,
+            e.candidate,
+            e.measurements,
+            e.accuracy,
+            notes,
+        )
         for e in entries
     )
 
@@ -177,6 +192,18 @@ def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener)
                 f"({entry.outcome}): {entry.message}"
             )
     return [found[candidate] for candidate in candidates]
+
+
+def _baseline(
+    journal: Journal, space: Space, listen: Listener
+) -> tuple[list[Entry], tuple[str, ...]]:
+    """The baseline alone, in the model's own precision, and what there is to say of it."""
+    listen(StageStarted(journal.scope.device, "load and check"))
+    candidates = [c for c in space.baselines() if c.keeps_precision]
+    found = find_baseline(
+        candidates, lambda candidate: next(iter(journal.run_trials([candidate], Phase.BENCH)))
+    )
+    return [found.entry], tuple(found.notes())
 
 
 def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Listener) -> None:

@@ -52,6 +52,7 @@ from farm.dataset import (
 from farm.device import DeviceProfile
 from farm.engines import package_engines
 from farm.errors import CompileError, DeviceError, OptionError
+from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, load_model
 from tuner.runs.subject import SYNTHETIC_SAMPLES
@@ -260,15 +261,16 @@ def _precision(request: PackageRequest, model: Model) -> Precision:
         "--calibration": request.calibration is not None,
         "--keep-float": bool(request.keep_float),
     }
+    own = Precision(given=given_format(model.proto))
     if has_qdq(model.proto):
         _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
-        return Precision()
+        return own
     if request.precision is PackagePrecision.FLOAT32:
         _refuse(given | {"--precision": False}, "With --precision float32 nothing is quantised")
-        return Precision()
+        return own
     method = request.calibration or CalibrationMethod.MIN_MAX
     kept = tuple(sorted(request.keep_float))
-    return Precision(quantization=StaticInt8(calibration=method, keep_float=kept))
+    return replace(own, quantization=StaticInt8(calibration=method, keep_float=kept))
 
 
 def _refuse(given: Mapping[str, bool], why: str) -> None:

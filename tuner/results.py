@@ -24,6 +24,8 @@ class Verdict(StrEnum):
 
     IMPROVED = "improved"
     NO_GAIN = "no significant gain over the baseline"
+    NOTHING_TRIED = "nothing-tried"  # but the baseline
+    NOTHING_ELSE_OK = "nothing-else-ok"  # all else failed or was rejected
     WITHIN_LIMITS = "within the limits, which the baseline is not"
     NONE_WITHIN_LIMITS = "nothing was within the limits, not even the baseline"
 
@@ -71,7 +73,8 @@ class AccuracyComparison:
 class DeviceResult:
     """What became of one device.
 
-    reason: why it is not tuned, or what the reader has to know; remedy: what would change that.
+    reason: why it is not tuned, or why there was nothing to compare the baseline with.
+    remedy: what would change that.
     ratio: baseline latency over winner latency; None when the winner is the baseline.
     gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.

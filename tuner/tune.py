@@ -13,6 +13,7 @@ from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
+from farm.model.formats import given_format
 from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
@@ -32,13 +33,21 @@ from tuner.runs.journal import Journal
 from tuner.runs.start import Memory, OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
-from tuner.search.search import Found, Search, count_outcomes
+from tuner.search.search import Alone, Found, Search, count_outcomes
 from tuner.search.space import Space, fitted, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 from workers.trials.process import ChildError
 
+_ALONE = {
+    Alone.BUDGET: "the budget was used up by the baseline and its confirmation; nothing else was "
+    "tried: give a longer --budget",
+    Alone.TRIALS: "nothing else was tried, because the baseline alone was asked for: give more "
+    "--trials",
+    Alone.EXHAUSTED: "nothing else was tried, because there is no other choice for this model on "
+    "this device",
+}
 ExecutorFactory = Callable[[Sequence[DeviceProfile]], AbstractContextManager[Executor]]
 
 
@@ -152,7 +161,7 @@ class _Tuning:
         """The space of the device and this model, and what is left out of it."""
         if not facts.engines:
             raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
-        space = space_of(facts)
+        space = space_of(facts, given_format(self._subject.model.proto))
         try:
             job = journal.job(space.baseline(), records.Phase.SEARCH)
             names = executor.quantizable(profile.name, job)
@@ -176,7 +185,7 @@ class _Tuning:
         return DeviceResult(
             profile.name,
             Status.FAILED if nothing else Status.TUNED,
-            reason=str(confirmed.verdict) if nothing else "",
+            reason=_reason(confirmed.verdict, found),
             verdict=confirmed.verdict,
             baseline=_measured(confirmed.baseline),
             winner=None if nothing else _measured(confirmed.winner),
@@ -186,7 +195,7 @@ class _Tuning:
             trials=count_outcomes(found.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
-            notes=(*_does_not_fit(found), *notes),
+            notes=(*found.notes, *_does_not_fit(found), *notes),
         )
 
     def _delivered(
@@ -242,6 +251,22 @@ def _sensitivity(
         return known[candidate]
 
     return ask
+
+
+def _reason(verdict: Verdict, found: Found) -> str:
+    """Why there was nothing to deliver, or nothing to compare; "" where there was."""
+    others = ", ".join(f"{n} {outcome}" for outcome, n in count_outcomes(found.others).items())
+    match verdict:
+        case Verdict.NOTHING_TRIED if found.alone:
+            return _ALONE[found.alone]
+        case Verdict.NOTHING_ELSE_OK:
+            return f"nothing else could run within the limits ({others})"
+        case Verdict.NONE_WITHIN_LIMITS if found.alone:
+            return f"the baseline is not within the limits, and {_ALONE[found.alone]}"
+        case Verdict.NONE_WITHIN_LIMITS:
+            return str(verdict)
+        case _:
+            return ""
 
 
 def _does_not_fit(found: Found) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import onnx
 import onnxruntime as ort
 
+from farm.compile.float32_inside import Float32Inside
 from farm.compile.passes import (
     Compiled,
     PassResult,
@@ -28,15 +29,18 @@ _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs
 
 
-def prepare(model: onnx.ModelProto) -> Compiled:
+def prepare(model: onnx.ModelProto, *, widened: bool = True) -> Compiled:
     """The float graph that quantisation and float conversion start from.
 
     Weights are plain initializers, batch normalisation is folded into convolutions, branches
     with a known condition are inlined, every tensor has an inferred shape. Raises CompileError.
+
+    widened: operators of 16-bit floats compute in float32.
     """
-    return Compiled(model).then(
-        SupportedIr(), FreezeWeights(), RaiseOpset(), Simplify(), SumToAdd(), InferShapes()
-    )
+    done = Compiled(model).then(SupportedIr(), FreezeWeights(), RaiseOpset())
+    if widened:
+        done = done.then(Float32Inside())
+    return done.then(Simplify(), SumToAdd(), InferShapes())
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,4 +54,6 @@ def _nested(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
 def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
     if attribute.type == AttributeProto.TENSOR:
         yield attribute.t
+    if attribute.type == AttributeProto.SPARSE_TENSOR:
+        yield attribute.sparse_tensor.values
     yield from attribute.tensors

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx.helper import make_node
+from onnx.numpy_helper import from_array, to_array
 
 from farm.artifact import (
     Compiler,
@@ -23,6 +24,7 @@ from farm.candidate import (
     CPackageEmulated,
     DynamicInt8,
     FloatType,
+    GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
@@ -367,3 +369,69 @@ class TestPackages:
             compile_candidate(
                 model, Candidate(CPackage(compiler="gcc")), graphs.feeds(model), tmp_path
             )
+
+
+def half_mlp(end=onnx.TensorProto.FLOAT16):
+    """A model of two matrix products in float16; end: the type of its input and output."""
+    model = models.mlp()
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(from_array(to_array(tensor).astype(np.float16), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = end
+    if end == onnx.TensorProto.FLOAT:
+        first, last = model.graph.node[0], model.graph.node[-1]
+        first.input[0], last.output[0] = "h", "o"
+        model.graph.node.insert(0, make_node("Cast", ["x"], ["h"], "in", to=10))
+        model.graph.node.append(make_node("Cast", ["o"], ["y"], "out", to=1))
+    return onnx.shape_inference.infer_shapes(model)
+
+
+HALF = GivenFormat.FLOAT16
+WIDENED = Precision(given=HALF)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        candidate(),
+        Candidate(precision=Precision.own(HALF)),
+        Candidate(precision=Precision.own(HALF), engine=SAVED.engine),
+        Candidate(precision=WIDENED),
+        Candidate(precision=WIDENED, engine=SAVED.engine),
+        Candidate(OpenVino(), WIDENED),
+        Candidate(precision=replace(WIDENED, quantization=StaticInt8())),
+        Candidate(precision=replace(WIDENED, quantization=DynamicInt8())),
+        Candidate(precision=replace(WIDENED, quantization=WeightOnlyInt4(block_size=16))),
+    ],
+    ids=lambda chosen: f"{chosen.label()} given {chosen.precision.given}",
+)
+@pytest.mark.parametrize("end", [onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT])
+def test_a_model_of_16_bit_floats(chosen, end):
+    model = half_mlp(end)
+    kind = np.float16 if end == onnx.TensorProto.FLOAT16 else np.float32
+    feeds = [{"x": sample["x"].astype(kind)} for sample in graphs.feeds(models.mlp())]
+    done = Compiler(model, feeds).graph(chosen)
+    exact, result = graphs.run(model, feeds[0]), graphs.run(done.model, feeds[0])
+    assert result.dtype == exact.dtype == kind
+    assert graphs.error(exact, result) < 0.2
+    assert ("float32-inside" in done.passes) is chosen.precision.is_widened
+    halves = [t for t in done.model.graph.initializer if t.data_type == 10]
+    if chosen.precision.is_widened:
+        assert not halves
+    elif not done.passes:
+        assert len(halves) == 3, "it is the model as it was given"
+
+
+def test_a_package_of_a_model_with_float32_ends():
+    generation = Compiler(half_mlp(onnx.TensorProto.FLOAT), graphs.feeds(models.mlp())).generation(
+        Candidate(CPackage(), replace(WIDENED, quantization=StaticInt8()))
+    )
+    assert generation is not None
+
+
+def test_float64_is_not_converted(tmp_path):
+    chosen = Candidate(precision=Precision(given=GivenFormat.FLOAT64))
+    with pytest.raises(CompileError, match="A model of float64 is not converted to float32"):
+        compile_candidate(models.mlp(), chosen, [], tmp_path)
+    with pytest.raises(CompileError, match="A model of float32 is not converted to float64"):
+        compile_candidate(models.mlp(), candidate(float_type=FloatType.FLOAT64), [], tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from farm.candidate import (
     DynamicInt8,
     Fake,
     FloatType,
+    GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
@@ -28,6 +30,8 @@ from farm.candidate import (
 )
 from farm.errors import CandidateError
 
+ASSETS = Path(__file__).parent / "assets"
+ENGINE_KINDS = {"onnxruntime-cpu", "openvino", "cpackage", "cpackage-emulated", "fake"}
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 
 names = st.lists(st.text("abc/_.1", min_size=1, max_size=6), max_size=3).map(tuple)
@@ -44,7 +48,7 @@ candidates = st.builds(
         st.builds(OpenVino, threads=st.integers(0, 64)),
         st.builds(Fake, seconds=st.floats(1e-6, 1.0)),
     ),
-    st.builds(Precision, st.sampled_from(FloatType), quantizations),
+    st.builds(Precision, st.sampled_from(FloatType), quantizations, st.sampled_from(GivenFormat)),
 )
 
 
@@ -116,6 +120,23 @@ class TestPackages:
     def test_a_compiler_that_is_none(self):
         with pytest.raises(CandidateError, match=r"at engine\.cpackage\.compiler: Input"):
             from_json('{"engine": {"kind": "cpackage", "compiler": "tcc"}}')
+
+
+def test_ids_of_the_first_release_stay_the_same():
+    """All kinds of engines and precisions, as it wrote them."""
+    lines = (ASSETS / "candidates_0_1_0.txt").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line[13:])["engine"]["kind"] for line in lines} == ENGINE_KINDS
+    for line in lines:
+        known, text = line.split(" ", 1)
+        candidate = from_json(text)
+        assert (candidate.id, to_json(candidate)) == (known, text)
+
+
+def test_a_choice_that_was_added_is_written_only_where_it_is_made():
+    assert "given" not in to_json(Candidate())
+    half = Candidate(precision=Precision.own(GivenFormat.FLOAT16))
+    assert '"given":"float16"' in to_json(half)
+    assert half.id != Candidate(precision=Precision(FloatType.FLOAT16)).id
 
 
 def test_ids_that_stores_hold_stay_the_same():
@@ -200,3 +221,38 @@ def test_other_arithmetic():
     changed = candidate.with_float(FloatType.FLOAT16)
     assert changed.precision == Precision(FloatType.FLOAT16, StaticInt8())
     assert changed.engine == candidate.engine
+
+
+@pytest.mark.parametrize(
+    ("precision", "label", "keeps"),
+    [
+        (Precision(), "float32", True),
+        (Precision(FloatType.BFLOAT16), "bfloat16", False),
+        (Precision(FloatType.FLOAT16), "float16", False),
+        (Precision(quantization=StaticInt8()), "int8 per-channel min-max", False),
+        (Precision.own(GivenFormat.FLOAT16), "float16", True),
+        (Precision.own(GivenFormat.BFLOAT16), "bfloat16", True),
+        (Precision.own(GivenFormat.FLOAT64), "float64", True),
+        (Precision.own(GivenFormat.QUANTISED), "quantised as given", True),
+        (Precision(given=GivenFormat.FLOAT16), "float32 inside", True),
+        (Precision(given=GivenFormat.BFLOAT16), "float32 inside", True),
+        (Precision(given=GivenFormat.FLOAT64), "float32", False),
+        (Precision(FloatType.BFLOAT16, given=GivenFormat.FLOAT16), "bfloat16", False),
+        (
+            Precision(FloatType.BFLOAT16, given=GivenFormat.QUANTISED),
+            "quantised as given + bfloat16",
+            False,
+        ),
+        (
+            Precision(quantization=StaticInt8(), given=GivenFormat.FLOAT16),
+            "int8 per-channel min-max",
+            False,
+        ),
+    ],
+    ids=str,
+)
+def test_the_models_own_formats(precision, label, keeps):
+    assert precision.label() == label
+    assert precision.keeps_precision is keeps
+    candidate = Candidate(OnnxRuntimeCpu(threads=1), precision, rewritten=True)
+    assert candidate.keeps_precision is keeps, "neither an engine's option nor its graph"

@@ -9,7 +9,7 @@ import pytest
 
 from db.records import Phase, RunKind, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
 from farm.device import load_profiles
 from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
@@ -58,6 +58,21 @@ def test_without_candidates_the_baseline_is_measured(empty: Store, tmp_path: Pat
     run = empty.run(measured.run)
     assert (run.kind, run.status) == (RunKind.BENCH, RunStatus.FINISHED)
     assert empty.trial(measured.trial_id).phase is Phase.BENCH
+
+
+def test_a_baseline_that_fails_is_measured_at_a_lower_graph_level(
+    empty: Store, tmp_path: Path
+) -> None:
+    failing = Traits(outcome=Outcome.RUN_ERROR, message="no fusion of Clip.")
+    executor = ImaginedExecutor({Candidate(OnnxRuntimeCpu()): failing})
+    executor.engines = ("onnxruntime-cpu",)
+    (measured,) = measure(empty, tmp_path, executor)
+    assert measured.candidate == Candidate(OnnxRuntimeCpu(graph_level=GraphLevel.BASIC))
+    (note,) = measured.notes
+    assert note == (
+        "onnxruntime-cpu float32 cannot be run, and onnxruntime-cpu graph=basic float32 takes its "
+        "place: no fusion of Clip."
+    )
 
 
 def test_two_are_compared_side_by_side(empty: Store, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db.records import RunStatus
 from db.store import Store
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
 from farm.device import DeviceProfile, load_profiles
 from farm.errors import OptionError
 from farm.measurement import Outcome
@@ -19,7 +20,7 @@ from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor, Traits
 from tuner.delivery.winners import check_output
 from tuner.events import DeviceStarted, Event
-from tuner.request import TuneRequest
+from tuner.request import Constraints, TuneRequest
 from tuner.results import Status, TuneResult, Verdict
 from tuner.runs.start import Memory, check_request, resume_run, start_run
 from tuner.tune import tune_run
@@ -43,6 +44,21 @@ def empty() -> Iterator[Store]:
 
 def given(executor: ImaginedExecutor) -> Callable[[Sequence[DeviceProfile]], ImaginedExecutor]:
     return lambda _: executor
+
+
+class Unoptimised(ImaginedExecutor):
+    """ONNX Runtime where every session fails whose graph is optimised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engines = ("onnxruntime-cpu",)
+
+    def _traits(self, candidate: Candidate) -> Traits:
+        assert isinstance(candidate.engine, OnnxRuntimeCpu)
+        works = candidate.engine.graph_level is GraphLevel.NONE
+        return (
+            Traits() if works else Traits(outcome=Outcome.RUN_ERROR, message="no fusion of Clip.")
+        )
 
 
 def tune(
@@ -101,6 +117,71 @@ def test_a_failed_baseline_is_counted(empty: Store, request_: TuneRequest) -> No
     assert result.status is Status.FAILED
     assert "the baseline cannot be measured (timeout)" in result.reason
     assert result.trials == {Outcome.TIMEOUT: 1}
+
+
+ALONE = "nothing else was tried"
+SPENT = "the budget was used up by the baseline and its confirmation"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"budget_seconds": 1e-9},
+            f"{SPENT}; {ALONE}: give a longer --budget",
+        ),
+        (
+            {"max_trials": 1},
+            f"{ALONE}, because the baseline alone was asked for: give more --trials",
+        ),
+    ],
+)
+def test_a_baseline_alone_says_nothing_of_gain(
+    empty: Store, request_: TuneRequest, changes: dict[str, Any], reason: str
+) -> None:
+    request = replace(request_, devices=("fake", "other"), **changes)
+    result = tune(empty, request, ImaginedExecutor())
+    for device in result.devices:
+        assert (device.status, device.verdict) == (Status.TUNED, Verdict.NOTHING_TRIED)
+        assert device.reason == reason
+    resumed = tune_run(
+        empty, resume_run(empty, result.run, PROFILES), given(ImaginedExecutor()), lambda _: None
+    )  # type: ignore[arg-type]
+    assert resumed == result, "and the same when it is resumed"
+
+
+def test_a_baseline_alone_outside_the_limits(empty: Store, request_: TuneRequest) -> None:
+    limits = Constraints(max_latency=1e-9)
+    request = replace(request_, devices=("fake",), max_trials=1, constraints=limits)
+    (device,) = tune(empty, request, ImaginedExecutor()).devices
+    assert (device.status, device.verdict) == (Status.FAILED, Verdict.NONE_WITHIN_LIMITS)
+    assert device.reason.startswith(f"the baseline is not within the limits, and {ALONE}, because")
+
+
+def test_what_else_failed_is_counted(empty: Store, request_: TuneRequest) -> None:
+    class Picky(ImaginedExecutor):
+        def _traits(self, candidate: Candidate) -> Traits:
+            fault = Outcome.REJECTED if candidate.engine.fault == "none" else Outcome.RUN_ERROR
+            return Traits() if candidate == Candidate(Fake()) else Traits(outcome=fault)
+
+    (device,) = tune(empty, replace(request_, devices=("fake",)), Picky()).devices
+    assert device.verdict is Verdict.NOTHING_ELSE_OK
+    assert device.reason == ("nothing else could run within the limits (6 rejected, 2 run-error)")
+
+
+def test_a_baseline_that_fails_runs_at_a_lower_graph_level(
+    empty: Store, request_: TuneRequest
+) -> None:
+    executor = Unoptimised()
+    request = replace(request_, devices=("cpu",), max_trials=5)
+    (device,) = tune(empty, request, executor).devices
+    assert device.baseline is not None
+    assert device.baseline.label == "onnxruntime-cpu graph=none float32"
+    assert device.notes[0] == (
+        "onnxruntime-cpu float32 cannot be run, and onnxruntime-cpu graph=none float32 takes its "
+        "place: no fusion of Clip."
+    )
+    assert device.trials == {Outcome.OK: 3, Outcome.RUN_ERROR: 2}
 
 
 def test_an_interruption_keeps_the_devices_that_are_done(

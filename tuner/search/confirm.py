@@ -105,7 +105,7 @@ class Confirmation:
             _require(reference)
         self._detail(reference)
         _require(reference)
-        verdict = Verdict.NO_GAIN if within else Verdict.NONE_WITHIN_LIMITS
+        verdict = _without_winner(found) if within else Verdict.NONE_WITHIN_LIMITS
         return Confirmed(verdict, reference, judge, reference)
 
     def _trial(self, entry: Entry) -> Entry:
@@ -175,6 +175,14 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     has_counter = any(m.metric is Metric.ENERGY for m in measured)
     extra = [] if has_counter or modelled is None else [modelled]
     journal.amend(entry, [*_with_quantiles(measured), *extra])
+
+
+def _without_winner(found: Found) -> Verdict:
+    """What can be said where the baseline wins: of gain only if something was compared with it."""
+    if not found.others:
+        return Verdict.NOTHING_TRIED
+    compared = any(entry.ok for entry in found.others)
+    return Verdict.NO_GAIN if compared else Verdict.NOTHING_ELSE_OK
 
 
 def _require(baseline: Entry) -> None:

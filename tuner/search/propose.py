@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
-from farm.candidate import Candidate, PackageEngine, Precision, StaticInt8
+from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, PackageEngine, StaticInt8
 from farm.measurement import Outcome
 from tuner.runs.history import Entry, ranked
 from tuner.search.sampler import sample
@@ -32,6 +32,7 @@ Sensitivity = Callable[[Candidate], tuple[str, ...]]
 """Operators of a quantised candidate, the most damaged first."""
 
 _BEST = 2
+_LEVELS = tuple(GraphLevel)  # the least first
 _COMPILER_FAILURES = 2
 _COMPILING_FAILED = frozenset({Outcome.COMPILE_ERROR, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 
@@ -87,14 +88,16 @@ class Proposer:
         return Proposal(Stage.EXHAUSTED, ())
 
     def _engines(self, history: Sequence[Entry]) -> Iterator[Candidate]:
-        yield from (Candidate(engine) for engine in self._space.float_engines())
+        for engine in self._space.float_engines():
+            for precision in self._space.kept_precisions(engine):
+                yield _at_runnable_level(Candidate(engine, precision), history)
         # A provider that refused some operators may still be worth its part of the graph.
         yield from (
             replace(entry.candidate, engine=replace(entry.candidate.engine, cpu_operators=True))
             for entry in history
             if entry.candidate.engine.kind == "openvino"
             and not entry.candidate.engine.cpu_operators
-            and _is_plain_float(entry.candidate)
+            and self._is_plain_float(entry.candidate)
             and "did not take" in entry.message
         )
 
@@ -111,13 +114,14 @@ class Proposer:
 
     @staticmethod
     def _is_doomed(candidate: Candidate, history: Sequence[Entry]) -> bool:
-        """Whether a package is bound to fail for what another one failed for.
+        """Whether a candidate is bound to fail for what another one failed for.
 
+        What the baseline failed for at a graph level it fails for at higher ones.
         What the generator does not support it supports for no compiler; a compiler that failed
         twice goes on failing; what was too large or too slow was so in int8, or in float.
         """
         if not isinstance(candidate.engine, PackageEngine):
-            return False
+            return _at_runnable_level(candidate, history) != candidate
         failed = [
             e
             for e in history
@@ -135,9 +139,10 @@ class Proposer:
         """
         best: dict[str, Candidate] = {}
         others = [e for e in history if not isinstance(e.candidate.engine, PackageEngine)]
-        for candidate in (e.candidate for e in others if not _is_plain_float(e.candidate)):
-            best.setdefault(candidate.engine.kind, Candidate(candidate.engine))
-        for entry in ranked(e for e in others if _is_plain_float(e.candidate)):
+        for candidate in (e.candidate for e in others if not self._is_plain_float(e.candidate)):
+            plain = Candidate(candidate.engine, self._space.kept_precisions(candidate.engine)[0])
+            best.setdefault(candidate.engine.kind, plain)
+        for entry in ranked(e for e in others if self._is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)
         settings = list(best.values())[:_BEST]
         lists = [self._variants(candidate) for candidate in settings]
@@ -149,9 +154,14 @@ class Proposer:
         precisions = self._space.precisions(candidate.engine)
         others = [replace(candidate, precision=precision) for precision in precisions]
         floats = [c for c in others if c.precision.quantization is None][:1]
-        graphs = (candidate, *floats) if self._space.rewritable else ()
+        plain = replace(candidate, precision=self._space.kept_precisions(candidate.engine)[0])
+        graphs = dict.fromkeys((plain, *floats)) if self._space.rewritable else ()
         rewritten = [replace(c, rewritten=True) for c in graphs]
         return [*floats, *rewritten, *others]
+
+    def _is_plain_float(self, candidate: Candidate) -> bool:
+        kept = self._space.kept_precisions(candidate.engine)
+        return candidate.precision in kept and not candidate.rewritten
 
     def _repairs(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         """The fastest quantised candidates with their 1, 2, 4, ... most damaged operators kept.
@@ -185,6 +195,20 @@ class Proposer:
             yield from self._space.neighbours(entry.candidate)
 
 
+def _at_runnable_level(candidate: Candidate, history: Sequence[Entry]) -> Candidate:
+    """The candidate, at the baseline's graph level where it would fail as higher ones did."""
+    failed = [entry.candidate for entry in takewhile(lambda entry: not entry.ok, history)]
+    if not failed or len(failed) == len(history):
+        return candidate
+    works = history[len(failed)].candidate
+    match candidate.engine, works.engine:
+        case OnnxRuntimeCpu() as engine, OnnxRuntimeCpu(graph_level=level):
+            alike = candidate.precision == works.precision == failed[-1].precision
+            if alike and _LEVELS.index(engine.graph_level) > _LEVELS.index(level):
+                return replace(candidate, engine=replace(engine, graph_level=level))
+    return candidate
+
+
 def _stops(failed: Entry, candidate: Candidate) -> bool:
     """Whether what a package failed for holds for another one."""
     quantised = candidate.precision.quantization is not None
@@ -192,10 +216,6 @@ def _stops(failed: Entry, candidate: Candidate) -> bool:
         failed.outcome is Outcome.COMPILE_ERROR and "weights need" not in failed.message
     )
     return is_unsupported or quantised == _quantised(failed)
-
-
-def _is_plain_float(candidate: Candidate) -> bool:
-    return candidate.precision == Precision() and not candidate.rewritten
 
 
 def _quantised(entry: Entry) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from typing import get_args
 
 import optuna
@@ -20,6 +21,7 @@ from farm.candidate import (
     DynamicInt8,
     Engine,
     FloatType,
+    GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
@@ -49,7 +51,7 @@ def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> lis
     found: list[Candidate] = []
     for _ in range(_TRIES_PER_CANDIDATE * count):
         trial = study.ask(distributions)
-        candidate = decode(trial.params)
+        candidate = decode(trial.params, space.given)
         if candidate in seen or not space.offers(candidate):
             # Nothing to learn from it; telling the study so keeps the sampler moving.
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -61,15 +63,19 @@ def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> lis
     return found
 
 
-def decode(parameters: dict[str, Choice]) -> Candidate:
-    """The candidate that flat parameters stand for."""
+def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT32) -> Candidate:
+    """The candidate that flat parameters stand for. given: what the model computes in."""
     threads = int(parameters["threads"])
-    float_type = FloatType.FLOAT32
+    quantization = _decode_quantization(parameters)
+    float_type = FloatType(str(parameters["float_type"]))
     engine: Engine
     if parameters["engine"] == "openvino":
         engine = OpenVino(threads=threads, pinning=bool(parameters["pinning"]))
-        float_type = FloatType(str(parameters["float_type"]))
     else:
+        if quantization is not None:
+            float_type = FloatType.FLOAT32
+        elif not (given.is_half and float_type is FloatType.FLOAT32):
+            float_type = given.float_type
         optimizer = str(parameters["disabled"])
         saved = bool(parameters["saved_graph"])
         engine = OnnxRuntimeCpu(
@@ -80,17 +86,17 @@ def decode(parameters: dict[str, Choice]) -> Candidate:
             saved_graph=saved,
             disabled_optimizers=(optimizer,) if optimizer else (),
         )
-    precision = Precision(float_type, _decode_quantization(parameters))
+    precision = Precision(float_type, quantization, given)
     return Candidate(engine, precision, rewritten=bool(parameters["rewritten"]))
 
 
 def encode(candidate: Candidate) -> dict[str, Choice] | None:
     """The flat parameters of a candidate; None where it lies outside the flat space."""
     flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
+    flat["float_type"] = str(candidate.precision.float_type)
     match candidate.engine:
         case OpenVino() as engine:
             flat |= {"engine": "openvino", "threads": engine.threads, "pinning": engine.pinning}
-            flat["float_type"] = str(candidate.precision.float_type)
         case OnnxRuntimeCpu() as engine:
             flat |= {"threads": engine.threads, "spinning": engine.spinning}
             flat |= {"memory_pattern": engine.memory_pattern, "saved_graph": engine.saved_graph}
@@ -108,7 +114,7 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
             flat |= {"quantization": q.kind, "block_size": q.block_size}
         case None:
             pass
-    return flat if decode(flat) == candidate else None
+    return flat if decode(flat, candidate.precision.given) == candidate else None
 
 
 _ENGINES = frozenset({"onnxruntime-cpu", "openvino"})  # packages have no options to sample
@@ -161,7 +167,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "saved_graph": (False, True),
         "disabled": ("", *OPTIONAL_OPTIMIZERS),
         "pinning": (False, True),
-        "float_type": [str(t) for t in space.openvino_float_types] or ["float32"],
+        "float_type": _float_types(space),
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
@@ -169,6 +175,12 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "rewritten": (False, True) if space.rewritable else (False,),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
+
+
+def _float_types(space: Space) -> list[Choice]:
+    """Of every engine that is sampled."""
+    types = chain(space.float_types(OpenVino()), space.float_types(OnnxRuntimeCpu()))
+    return [str(float_type) for float_type in dict.fromkeys(types)]
 
 
 def _study(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
 from db.records import Phase
-from farm.candidate import Candidate, FloatType
+from farm.candidate import Candidate
 from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tuner.events import BestChanged, Listener, StageStarted, Ticked, TrialFinished
@@ -22,6 +23,7 @@ from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry, ranked
 from tuner.runs.journal import Journal
+from tuner.search.baseline import find_baseline
 from tuner.search.propose import Proposer, Stage
 from workers.executor import Executor
 
@@ -32,9 +34,16 @@ EQUIVALENCE = 0.01
 FINAL_RULES = RaceRules(max_blocks=48)
 # Counts are the same in every block: the second one only shows that they are.
 COUNTED_RULES = RaceRules(max_blocks=2)
-_MAKES_ROOM = frozenset({Outcome.REJECTED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 _TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
 _CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
+
+
+class Alone(StrEnum):
+    """Why nothing was tried beside the baseline."""
+
+    BUDGET = "budget"
+    TRIALS = "trials"
+    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +52,21 @@ class Found:
 
     finalists: within all limits as far as the search saw, best first; the baseline is not one.
     original: the model as the user gave it: the baseline, unless that does not fit the device.
+    alone: None where something was tried beside the baseline. notes: sentences about it.
     """
 
     baseline: Entry
     original: Entry
     entries: tuple[Entry, ...]
     finalists: tuple[Entry, ...]
+    alone: Alone | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[Entry, ...]:
+        """What was tried beside the baseline and what it took the place of."""
+        ids = [entry.trial_id for entry in self.entries]
+        return self.entries[ids.index(self.baseline.trial_id) + 1 :]
 
 
 class Search:
@@ -75,9 +93,9 @@ class Search:
         self._track = track
         self._listen = listen
         self._entries: list[Entry] = []
+        self._original: Entry | None = None
         self._begun = journal.count_trials(Phase.SEARCH)
         self._confirm_seconds = 0.0
-        self._original: Entry | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -87,12 +105,15 @@ class Search:
     def run(self, baselines: Sequence[Candidate], max_trials: int) -> Found:
         """Search.
 
-        baselines: the baseline, then what takes its place where it does not fit the device.
+        baselines: the baseline, then what may take its place; see ``tuner.search.baseline``.
         max_trials: 0 for no limit.
 
         Raises InfrastructureError when the baseline fails: there is nothing to compare with.
         """
-        first = self._run_baselines(baselines)
+        self._tell_stage("baseline")
+        baseline = find_baseline(baselines, self._run_baseline)
+        first, self._original = baseline.entry, baseline.original
+        first.ratio = 1.0
         while self._goes_on() and not 0 < max_trials <= len(self._entries):
             count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
             proposal = self._proposer.propose(self._entries, count)
@@ -102,22 +123,9 @@ class Search:
             cohort = self._run_trials(proposal.candidates, first)
             self._race_cohort(cohort, first)
         finalists = self._final_race(first)
-        return Found(first, self._original or first, self.entries, tuple(finalists))
-
-    def _run_baselines(self, candidates: Sequence[Candidate]) -> Entry:
-        """The first candidate that runs; one that is too large or too slow makes room."""
-        self._tell_stage("baseline")
-        for candidate in candidates:
-            entry = self._run_baseline(candidate)
-            if entry.ok:
-                entry.ratio = 1.0
-                return entry
-            self._original = self._original or entry
-            if entry.outcome not in _MAKES_ROOM:
-                break
-        raise InfrastructureError(
-            f"the baseline cannot be measured ({entry.outcome}): {entry.message}"
-        )
+        notes = tuple(baseline.notes())
+        alone = self._why_alone(max_trials) if self._entries[-1] is first else None
+        return Found(first, baseline.original, self.entries, tuple(finalists), alone, notes)
 
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
@@ -212,6 +220,13 @@ class Search:
         """Whether another cohort is to be tried. What was begun before is gone through again."""
         return len(self._entries) < self._begun or self._may_search()
 
+    def _why_alone(self, max_trials: int) -> Alone:
+        """It follows from the history, so that a resumed run says the same."""
+        if 0 < max_trials <= len(self._entries):
+            return Alone.TRIALS
+        left = self._proposer.propose(self._entries, 1)
+        return Alone.EXHAUSTED if left.stage is Stage.EXHAUSTED else Alone.BUDGET
+
     def _may_race(self, entries: Sequence[Entry]) -> bool:
         return self._track.has_begun(entries) or self._may_search()
 
@@ -258,7 +273,7 @@ def _plainness(entry: Entry) -> tuple[float, bool, bool, float]:
     return (
         -(entry.value(Metric.ACCURACY) or 0.0),
         precision.quantization is not None,
-        precision.float_type is not FloatType.FLOAT32,
+        not precision.keeps_precision,
         entry.value(Metric.PEAK_MEMORY) or 0.0,
     )
 

@@ -5,6 +5,7 @@ A space is a plain value. It lists choices, it does not rank them: that is the p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from farm.candidate import (
@@ -17,14 +18,17 @@ from farm.candidate import (
     Engine,
     Fake,
     FloatType,
+    GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
     PackageEngine,
     Precision,
+    Quantization,
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
 from workers.jobs import DeviceFacts
 
@@ -49,6 +53,7 @@ class Space:
     packages: engines that run compiled packages, the most promising first.
     small: whether the model is one for which packages often win, see ``SMALL_MACS``.
     quantised: whether the model came quantised, so that packages have no choice of precision.
+    given: what the model computes in as it was given.
     """
 
     engines: tuple[str, ...]
@@ -59,28 +64,48 @@ class Space:
     packages: tuple[PackageEngine, ...] = ()
     small: bool = True
     quantised: bool = False
+    given: GivenFormat = GivenFormat.FLOAT32
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options."""
-        if self.engines[0] in _PACKAGE_KINDS:
-            return Candidate(engine=self.packages[0])
-        return Candidate(engine=_DEFAULTS[self.engines[0]])
+        kind = self.engines[0]
+        engine = self.packages[0] if kind in _PACKAGE_KINDS else _DEFAULTS[kind]
+        return Candidate(engine, self.kept_precisions(engine)[-1])
 
     def baselines(self) -> tuple[Candidate, ...]:
-        """The baseline, and what takes its place, in order, where it does not fit the device."""
+        """The baseline, and what may take its place, in order; see ``tuner.search.baseline``.
+
+        Packages that are smaller, because they are quantised, or lower graph levels.
+        """
         first = self.baseline()
-        if not isinstance(first.engine, PackageEngine):
-            return (first,)
-        quantised = (Candidate(first.engine, p) for p in self.package_precisions())
-        return (first, *(c for c in quantised if c != first))
+        engine = first.engine
+        others: Iterable[Candidate] = ()
+        if isinstance(engine, PackageEngine):
+            others = (Candidate(engine, p) for p in self.package_precisions())
+        elif isinstance(engine, OnnxRuntimeCpu):
+            levels = (GraphLevel.BASIC, GraphLevel.NONE)
+            others = (replace(first, engine=replace(engine, graph_level=g)) for g in levels)
+        return (first, *(c for c in others if c != first))
+
+    def kept_precisions(self, engine: Engine) -> tuple[Precision, ...]:
+        """Precisions in which an engine computes no less than the model, its own last.
+
+        In 16-bit floats most processors are slower than in float32, so that both are worth trying.
+        """
+        widened = Precision(given=self.given)
+        if isinstance(engine, OnnxRuntimeCpu | Fake):
+            own = Precision.own(self.given)
+            return (widened, own) if self.given.is_half else (own,)
+        return (widened,)
 
     def package_precisions(self) -> tuple[Precision, ...]:
         """Precisions of packages, the most promising first, float32 last."""
         free = self.quantizable.get("static-int8") and not self.quantised
         methods = list(CalibrationMethod) if free else []
         methods.sort(key=lambda method: method is not CalibrationMethod.MIN_MAX)
-        quantised = (Precision(quantization=StaticInt8(calibration=m)) for m in methods)
-        return (*quantised, Precision())
+        float_ = Precision(given=self.given)
+        quantised = (replace(float_, quantization=StaticInt8(calibration=m)) for m in methods)
+        return (*quantised, float_)
 
     def threads(self) -> tuple[int, ...]:
         """Thread counts worth trying: 1, the powers of two below the cores, all cores."""
@@ -93,32 +118,34 @@ class Space:
         return tuple(e for kind in kinds for e in _ENGINE_LISTS[kind](self))
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
-        """Arithmetic that an engine offers, float32 first."""
+        """Arithmetic that an engine offers, the most precise first."""
         if isinstance(engine, OpenVino):
             return self.openvino_float_types
-        return (FloatType.FLOAT32,)
+        return tuple(precision.float_type for precision in self.kept_precisions(engine))
 
     def precisions(self, engine: Engine) -> tuple[Precision, ...]:
-        """Precisions for an engine other than plain float32, the most promising first."""
+        """Precisions for an engine beside the model's own, the most promising first."""
         if isinstance(engine, Fake):
             return ()
         if isinstance(engine, PackageEngine):
             return self.package_precisions()
-        floats = [Precision(t) for t in self.float_types(engine) if t is not FloatType.FLOAT32]
-        choices: list[Precision] = []
+        own = self.kept_precisions(engine)[-1]
+        floats = [Precision(t, given=self.given) for t in self.float_types(engine)]
+        choices: list[Quantization] = []
         if self.quantizable.get("static-int8"):
-            choices += [Precision(quantization=q) for q in _static_choices()]
+            choices += _static_choices()
         if self.quantizable.get("dynamic-int8"):
-            choices += [Precision(quantization=DynamicInt8(per_channel=p)) for p in (False, True)]
+            choices += [DynamicInt8(per_channel=p) for p in (False, True)]
         if self.quantizable.get("weight-only-int4") and isinstance(engine, OnnxRuntimeCpu):
             choices += [
-                Precision(quantization=WeightOnlyInt4(block_size=block, accuracy_level=level))
+                WeightOnlyInt4(block_size=block, accuracy_level=level)
                 for level in (4, 0)
                 for block in _INT4_BLOCKS
             ]
         if self.quantizable.get("static-int8"):
-            choices.append(Precision(quantization=DynamicInt8(convolutions=True)))
-        return (*floats, *choices)
+            choices.append(DynamicInt8(convolutions=True))
+        quantised = (Precision(quantization=q, given=self.given) for q in choices)
+        return (*(p for p in floats if p != own), *quantised)
 
     def neighbours(self, candidate: Candidate) -> tuple[Candidate, ...]:
         """Candidates that differ from this one in one choice."""
@@ -140,6 +167,8 @@ class Space:
             return _packable(precision) and not candidate.rewritten
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
+        if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
+            return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
 
     def _engine_neighbours(self, engine: Engine) -> list[Engine]:
@@ -166,10 +195,15 @@ class Space:
                 ]
 
 
-def space_of(facts: DeviceFacts) -> Space:
-    """The space of a device whose worker gave these facts; of the model it knows nothing yet."""
-    cores = facts.machine.cores
-    return Space(facts.engines, cores, facts.openvino_float_types, packages=facts.packages)
+def space_of(facts: DeviceFacts, given: GivenFormat) -> Space:
+    """The space of a device whose worker gave these facts, for a model that computes in this."""
+    return Space(
+        facts.engines,
+        facts.machine.cores,
+        facts.openvino_float_types,
+        packages=facts.packages,
+        given=given,
+    )
 
 
 def fitted(
@@ -177,16 +211,14 @@ def fitted(
 ) -> tuple[Space, tuple[str, ...]]:
     """A space for a model of this size, and sentences about what is left out of it.
 
-    weight_bytes: in float32. quantised: whether the model came with QuantizeLinear operators.
+    weight_bytes: in the model's own floats.
+    quantised: whether the model came with QuantizeLinear operators.
     """
     space = replace(space, small=macs <= SMALL_MACS, quantised=quantised)
     notes: list[str] = []
     if quantised and space.packages:
-        notes.append(
-            "The model came quantised, and packages keep its integers, though they are called "
-            "float32 here."
-        )
-    int8_bytes = weight_bytes // 4
+        notes.append("The model came quantised, and packages keep its integers.")
+    int8_bytes = weight_bytes // float_bytes(space.given.float_type)
     if int8_bytes > MOST_WEIGHTS and any(isinstance(e, CPackage) for e in space.packages):
         notes.append(
             f"Compiled packages were not tried: the model has {format_bytes(int8_bytes)} of "

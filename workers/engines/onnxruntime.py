@@ -8,7 +8,6 @@ elsewhere is refused.
 from __future__ import annotations
 
 import importlib
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,13 +16,10 @@ from pathlib import Path
 import onnxruntime as ort
 
 from farm.session import SessionSpec
+from farm.tool_messages import without_sources
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session
 
 _NAMED = 5  # operators named in a message
-_SOURCES = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Exception from \S+:\d+:|"
-    r"/\S+\.(?:cc|h|cpp):\d+ .*?\) (?=[A-Z])"
-)
 
 
 class OnnxRuntimeSession(Session):
@@ -139,5 +135,4 @@ def compact(error: Exception) -> str:
 
     Codes, and where in ONNX Runtime's or OpenVINO's source it came from, are left out.
     """
-    text = " ".join(_SOURCES.sub(" ", str(error)).split())
-    return (text or type(error).__name__)[:300]
+    return (without_sources(str(error)) or type(error).__name__)[:300]

@@ -11,7 +11,7 @@ from farm.accuracy.evaluate import accuracy
 from farm.accuracy.metric import choose_metric, load_metric
 from farm.accuracy.outputs import Reference
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
 from farm.engines import session_spec
 from farm.errors import OptionError
 from farm.measurement import Outcome
@@ -68,24 +68,38 @@ class Checker:
         return Reference(first, workload.outputs, again[0] if again else None, workload.random)
 
     def _write_references(self, job: TrialJob, files: list[Path]) -> None:
-        """Run the model once per file, in one session, so that random numbers go on."""
+        """At the highest graph level that does not fail. Raises ChildError of the first."""
+        failures = []
+        for level in (GraphLevel.ALL, GraphLevel.BASIC, GraphLevel.NONE):
+            try:
+                return self._write_outputs(job, files, level)
+            except ChildError as error:
+                failures.append(error)
+                if error.outcome is not Outcome.RUN_ERROR:
+                    break
+        first = failures[0]
+        raise ChildError(
+            first.outcome,
+            "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
+            f"outputs: {first.message}",
+        )
+
+    def _write_outputs(self, job: TrialJob, files: list[Path], level: GraphLevel) -> None:
+        """Run the model once per file, in one session, so that random numbers go on.
+
+        Raises ChildError.
+        """
+        engine = OnnxRuntimeCpu(threads=1, graph_level=level)
         loading = Loading(
             "onnxruntime",
-            asdict(session_spec(Candidate(OnnxRuntimeCpu(threads=1)))),
+            asdict(session_spec(Candidate(engine))),
             str(self._cache.model(job.workload_key)),
             str(self._cache.inputs(job.workload_key, job.part)),
         )
+        child = self._children.load("reference", loading, job.limits)
         try:
-            child = self._children.load("reference", loading, job.limits)
-            try:
-                for file in files:
-                    with self._cache.complete_file(file) as draft:
-                        child.evaluate(draft)
-            finally:
-                child.kill()
-        except ChildError as error:
-            raise ChildError(
-                error.outcome,
-                "the model as it was given, on ONNX Runtime's CPU provider, gives no reference "
-                f"outputs: {error.message}",
-            ) from None
+            for file in files:
+                with self._cache.complete_file(file) as draft:
+                    child.evaluate(draft)
+        finally:
+            child.kill()

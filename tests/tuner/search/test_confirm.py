@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from db.records import Phase
@@ -12,7 +14,9 @@ from tests.db.samples import RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.request import Constraints
 from tuner.results import Verdict
+from tuner.runs.clock import Budget
 from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS
+from tuner.search.search import Alone
 from workers.jobs import Part
 
 
@@ -41,7 +45,9 @@ def test_the_winner_has_its_distribution_and_modelled_energy(store: Store) -> No
 
 @pytest.mark.parametrize("milliseconds", [1.0, 1.1, 3.0])
 def test_the_baseline_wins_when_nothing_is_faster(store: Store, milliseconds: float) -> None:
-    _, confirmed = Imagined(store, ImaginedExecutor(), fakes(milliseconds)).run()
+    # The first of the fakes that takes 1 ms would be the baseline itself.
+    candidates = fakes(3.0, milliseconds)[1:]
+    _, confirmed = Imagined(store, ImaginedExecutor(), candidates).run()
     assert confirmed.verdict is Verdict.NO_GAIN
     assert confirmed.winner is confirmed.baseline
     assert confirmed.winner.candidate == BASELINE
@@ -49,9 +55,30 @@ def test_the_baseline_wins_when_nothing_is_faster(store: Store, milliseconds: fl
     assert confirmed.winner.measurements[Metric.LATENCY].low is not None, "with its interval"
 
 
-def test_without_candidates_the_baseline_wins(store: Store) -> None:
-    _, confirmed = Imagined(store, ImaginedExecutor(), []).run()
-    assert confirmed.verdict is Verdict.NO_GAIN
+def test_without_candidates_the_baseline_wins_and_nothing_is_said_of_gain(store: Store) -> None:
+    found, confirmed = Imagined(store, ImaginedExecutor(), []).run()
+    assert confirmed.verdict is Verdict.NOTHING_TRIED
+    assert confirmed.winner.candidate == BASELINE
+    assert found.alone is Alone.EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("options", "alone"),
+    [({"max_trials": 1}, Alone.TRIALS), ({"budget": Budget(1e-9)}, Alone.BUDGET)],
+)
+def test_why_nothing_else_was_tried(store: Store, options: dict[str, Any], alone: Alone) -> None:
+    found, confirmed = Imagined(store, ImaginedExecutor(), fakes(0.5), **options).run()
+    assert (confirmed.verdict, found.alone) == (Verdict.NOTHING_TRIED, alone)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.COMPILE_ERROR, Outcome.RUN_ERROR])
+def test_nothing_is_said_of_gain_where_all_else_failed(store: Store, outcome: Outcome) -> None:
+    candidates = fakes(0.5, 0.6)
+    executor = ImaginedExecutor(dict.fromkeys(candidates, Traits(outcome=outcome)))
+    found, confirmed = Imagined(store, executor, candidates).run()
+    assert confirmed.verdict is Verdict.NOTHING_ELSE_OK
+    assert found.alone is None
+    assert [entry.outcome for entry in found.others] == [outcome, outcome]
 
 
 def test_what_breaks_the_limit_on_new_data_makes_way_for_the_next(store: Store) -> None:

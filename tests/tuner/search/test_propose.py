@@ -15,6 +15,9 @@ from farm.candidate import (
     CPackageEmulated,
     DynamicInt8,
     FloatType,
+    GivenFormat,
+    GraphLevel,
+    OnnxRuntimeCpu,
     OpenVino,
     Precision,
     StaticInt8,
@@ -284,3 +287,41 @@ class TestPackages:
         assert repairs.stage is Stage.REPAIR
         history += [entry(c, 0.2) for c in repairs.candidates]
         assert self.propose(history, space).stage is Stage.EXHAUSTED
+
+
+def test_float32_inside_goes_with_the_models_own_16_bits() -> None:
+    space = replace(SPACE, given=GivenFormat.FLOAT16)
+    first = proposer(space).propose([entry(space.baseline(), 1.0)], 4)
+    assert first.stage is Stage.ENGINES
+    assert [c.label() for c in first.candidates] == [
+        "onnxruntime-cpu 1 thread float32 inside",
+        "onnxruntime-cpu 1 thread float16",
+        "onnxruntime-cpu 2 threads float32 inside",
+        "onnxruntime-cpu 2 threads float16",
+    ]
+    history = [entry(space.baseline(), 1.0)]
+    while (proposal := proposer(space).propose(history, 50)).stage is Stage.ENGINES:
+        history += [entry(c, 0.5) for c in proposal.candidates]
+    assert proposal.stage is Stage.PRECISION
+    labels = {c.precision.label() for c in proposal.candidates}
+    assert {"int8 per-channel min-max", "dynamic int8"} <= labels
+    assert "float16" not in labels
+
+
+def test_what_the_baseline_failed_for_is_not_tried_again() -> None:
+    space = replace(SPACE, engines=("onnxruntime-cpu",))
+    higher, basic, none = space.baselines()
+    history = [
+        entry(higher, None, Outcome.RUN_ERROR),
+        entry(basic, None, Outcome.RUN_ERROR),
+        entry(none, 1.0),
+    ]
+    float_levels, int8_levels = set(), set()
+    while (proposal := proposer(space).propose(history, 50)).candidates and len(history) < 300:
+        for candidate in proposal.candidates:
+            assert isinstance(candidate.engine, OnnxRuntimeCpu)
+            levels = int8_levels if candidate.precision.quantization else float_levels
+            levels.add(candidate.engine.graph_level)
+        history += [entry(c, 0.9) for c in proposal.candidates]
+    assert float_levels == {GraphLevel.NONE}
+    assert int8_levels == set(GraphLevel), "another graph may be optimised"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from farm.candidate import (
     DynamicInt8,
     Fake,
     FloatType,
+    GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
@@ -105,3 +108,15 @@ def test_other_seeds_sample_otherwise() -> None:
 
 def test_the_fake_engine_is_not_sampled() -> None:
     assert sample(Space(("fake",), 2), [], 6, 0) == []
+
+
+@pytest.mark.parametrize("given", GivenFormat)
+def test_what_is_sampled_knows_what_the_model_computes_in(given: GivenFormat) -> None:
+    space = replace(SPACE, given=given)
+    found = sample(space, [entry(space.baseline(), 1.0)], 30, 3)
+    assert len(found) == 30
+    assert all(space.offers(c) and c.precision.given is given for c in found)
+    for candidate in found:
+        flat = encode(candidate)
+        assert flat is not None
+        assert decode(flat, given) == candidate

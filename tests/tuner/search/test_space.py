@@ -14,6 +14,8 @@ from farm.candidate import (
     DynamicInt8,
     Fake,
     FloatType,
+    GivenFormat,
+    GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
     Precision,
@@ -101,7 +103,7 @@ class TestPackages:
 
     def test_are_no_float_engines(self) -> None:
         assert self.SPACE.float_engines() == SPACE.float_engines()
-        assert self.SPACE.baselines() == (SPACE.baseline(),)
+        assert self.SPACE.baselines() == SPACE.baselines()
 
     def test_precisions_are_per_channel_or_float(self) -> None:
         *int8, last = self.SPACE.precisions(self.ENGINES[0])
@@ -153,3 +155,58 @@ class TestPackages:
         space, (note,) = fitted(self.SPACE, 1, Bytes(0), quantised=True)
         assert space.package_precisions() == (Precision(),)
         assert note.startswith("The model came quantised, and packages keep its integers")
+
+
+class TestHalf:
+    """Models of 16-bit floats."""
+
+    SPACE = replace(SPACE, given=GivenFormat.FLOAT16, packages=(CPackage(),))
+    OWN = Precision.own(GivenFormat.FLOAT16)
+    WIDENED = Precision(given=GivenFormat.FLOAT16)
+
+    def test_the_baseline_is_the_model_as_it_was_given(self) -> None:
+        assert self.SPACE.baseline() == Candidate(precision=self.OWN)
+        assert self.SPACE.baseline().label() == "onnxruntime-cpu float16"
+
+    def test_engines_keep_their_precision_or_widen_it(self) -> None:
+        assert self.SPACE.kept_precisions(OnnxRuntimeCpu()) == (self.WIDENED, self.OWN)
+        assert self.SPACE.kept_precisions(OpenVino()) == (self.WIDENED,)
+        assert self.SPACE.package_precisions()[-1] == self.WIDENED
+
+    def test_is_quantised_from_float32(self) -> None:
+        precisions = self.SPACE.precisions(OnnxRuntimeCpu())
+        assert precisions[0] == self.WIDENED
+        assert {p.given for p in precisions} == {GivenFormat.FLOAT16}
+        assert {p.float_type for p in precisions} == {FloatType.FLOAT32}
+        known = {p.label() for p in SPACE.precisions(OnnxRuntimeCpu())}
+        assert {p.label() for p in precisions[1:]} == known
+
+    def test_neighbours_are_offered(self) -> None:
+        int8 = replace(self.WIDENED, quantization=StaticInt8())
+        assert self.SPACE.offers(Candidate(precision=int8))
+        assert not self.SPACE.offers(
+            Candidate(precision=replace(self.OWN, quantization=DynamicInt8()))
+        )
+        near = self.SPACE.neighbours(Candidate(precision=self.WIDENED))
+        assert Candidate(precision=self.OWN) in near
+
+    def test_weights_in_int8_are_half_of_those_in_16_bits(self) -> None:
+        space, notes = fitted(self.SPACE, 1, Bytes(2 * MOST_WEIGHTS + 2))
+        assert space.packages == ()
+        assert "8.00 MiB of weights in int8" in notes[0]
+
+
+@pytest.mark.parametrize("given", [GivenFormat.FLOAT64, GivenFormat.QUANTISED])
+def test_other_models_run_as_they_were_given(given: GivenFormat) -> None:
+    space = Space(("onnxruntime-cpu",), 2, given=given)
+    assert space.kept_precisions(OnnxRuntimeCpu()) == (Precision.own(given),)
+    assert space.precisions(OnnxRuntimeCpu()) == ()
+    assert space.baseline().keeps_precision
+
+
+def test_lower_graph_levels_may_take_the_place_of_the_baseline() -> None:
+    levels = [
+        c.engine.graph_level for c in SPACE.baselines() if isinstance(c.engine, OnnxRuntimeCpu)
+    ]
+    assert levels == [GraphLevel.ALL, GraphLevel.BASIC, GraphLevel.NONE]
+    assert len(Space(("openvino",), 2).baselines()) == 1
