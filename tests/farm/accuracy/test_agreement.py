@@ -60,6 +60,13 @@ class TestValues:
         assert result.value < 0.7
         assert result.worst == Worst("y", None, None, result.value, SAMPLES)
 
+    def test_the_example_of_the_documentation(self):
+        truth = np.array([999.0, 1000, 1001, 1002]).reshape(4, 1, 1)
+        other = np.array([998.0, 1002, 1002, 1002]).reshape(4, 1, 1)
+        assert judge(other, truth).value == pytest.approx((1 + 1 - 6 / 18) / 2)
+        cosine = (other * truth).sum() / np.linalg.norm(other) / np.linalg.norm(truth)
+        assert f"{cosine:.7f}" == "0.9999994"
+
     def test_what_does_not_depend_on_the_input_counts_for_nothing(self):
         anchors = 100 * np.random.default_rng(0).standard_normal((1, 500, 4))
         truth = (anchors + normal(1, 500, 4)).astype(np.float32)
