@@ -19,6 +19,7 @@ from tests.command import Command
 from tests.models import build, conv_net, custom_net, lstm_net, save, value
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
+EXPORT = "export the model with float32 inputs and outputs"
 MAKE = ("package", "model.onnx", "--device", "dsp", "-o", "out")
 
 
@@ -461,3 +462,22 @@ def test_a_dsp_is_tuned_and_its_package_verifies(farm: Command, emulator: str) -
     resumed = farm("tune", "--resume", run["run"], "--local")
     assert "packets (emulated), arena and scratch" in resumed.out
     assert "the package lies in" in resumed.out
+
+
+@pytest.mark.parametrize(
+    ("element", "told"),
+    [
+        (
+            TensorProto.FLOAT16,
+            f"float16: {EXPORT} (float16 inside of it is fine).",
+        ),
+        (TensorProto.DOUBLE, f"float64: {EXPORT}."),
+        (TensorProto.INT32, "int32."),
+    ],
+)
+def test_types_that_packages_do_not_take(farm: Command, element: int, told: str) -> None:
+    nodes = [make_node("Neg", ["x"], ["y"])]
+    model = build(nodes, [value("x", [1, 8], element)], [value("y", [1, 8], element)], {})
+    save(model, farm.folder)
+    message = farm.refused(*MAKE)
+    assert message == f"The code generator takes float32 inputs, and 'x' is {told}"

@@ -54,7 +54,7 @@ from farm.engines import package_engines
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
-from farm.model.model import Model, load_model
+from farm.model.model import Model, OutputSpec, TensorSpec, load_model
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples
 from workers.engines.cpackage import CPackageSession
@@ -105,6 +105,7 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
     with package_folder(request.output, replace=request.force) as folder:
         model = load_model(request.model, request.shapes)
         _refuse_constant_outputs(model)
+        _refuse_other_types(model)
         candidate = Candidate(engine, _precision(request, model))
         packaging = _Packaging(model, _dataset(request, model), request, candidate, metric)
         return packaging.write(folder, profile)
@@ -252,6 +253,26 @@ def _refuse_constant_outputs(model: Model) -> None:
                 f"Output '{name}' of model {model.path} does not depend on the inputs, and a "
                 "package has no constant outputs; take it out of the model."
             )
+
+
+def _refuse_other_types(model: Model) -> None:
+    """Raise CompileError for inputs and outputs that no package has, before any work."""
+    ends: list[tuple[str, TensorSpec | OutputSpec]] = []
+    ends += [("takes float32 inputs", spec) for spec in model.inputs]
+    ends += [("gives float32 outputs", spec) for spec in model.outputs]
+    for rule, spec in ends:
+        if spec.dtype != np.float32:
+            raise CompileError(
+                f"The code generator {rule}, and {spec.name!r} is {spec.dtype}{_remedy(spec)}."
+            )
+
+
+def _remedy(spec: TensorSpec | OutputSpec) -> str:
+    """What to do about another type; integers have a meaning that a package cannot keep."""
+    if spec.dtype.kind in "biu":
+        return ""
+    inside = " (float16 inside of it is fine)" if spec.dtype.itemsize < 4 else ""
+    return f": export the model with float32 inputs and outputs{inside}"
 
 
 def _precision(request: PackageRequest, model: Model) -> Precision:

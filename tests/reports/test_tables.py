@@ -157,6 +157,12 @@ def test_other_verdicts_are_said_as_they_are(verdict: Verdict) -> None:
     assert line.startswith(f"cpu: {verdict}.")
 
 
+def test_why_nothing_was_compared_is_said_instead() -> None:
+    device = replace(NO_GAIN, verdict=Verdict.NOTHING_TRIED, reason="nothing else: a reason")
+    (line, *_) = verdict_lines(tune_result(device))
+    assert line == "cpu: nothing else: a reason. 1 trial: 1 ok."
+
+
 def test_a_winner_of_another_speed() -> None:
     device = replace(IMPROVED, winner=BASELINE, ratio=None)
     assert "the baseline" in rendered(run_table(tune_result(device)))

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
-from onnx.helper import make_node
+from onnx.helper import make_node, tensor_dtype_to_np_dtype
 
 from farm.candidate import Candidate, Fake
 from farm.device import DeviceProfile, load_profiles
@@ -51,7 +51,8 @@ def workload(
         arrays = {}
         for given in proto.graph.input:
             shape = [d.dim_value for d in given.type.tensor_type.shape.dim]
-            arrays[given.name] = random.standard_normal((count, *shape)).astype(np.float32)
+            kind = tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+            arrays[given.name] = random.standard_normal((count, *shape)).astype(kind)
         parts[part] = npz(**arrays)
     told = {} if labels is None else dict.fromkeys(Part, npy(labels))
     return Workload(key, proto.SerializeToString(), "0" * 64, parts, told)

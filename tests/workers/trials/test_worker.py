@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import psutil
 import pytest
+from onnx.helper import make_node
 
 from farm.candidate import (
     Candidate,
@@ -40,6 +41,19 @@ INT8 = Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=StaticInt8())
 
 def by_metric(report: TrialReport) -> dict[Metric, Measurement]:
     return {m.metric: m for m in report.measurements}
+
+
+def clipped_doubles():
+    """In float64 ONNX Runtime fails where it fuses Relu with the Clip behind it."""
+    double = onnx.TensorProto.DOUBLE
+    nodes = [
+        make_node("MatMul", ["x", "w"], ["a"], name="product"),
+        make_node("Relu", ["a"], ["r"], name="relu"),
+        make_node("Clip", ["r", "low", "high"], ["y"], name="clip"),
+    ]
+    stored = {"w": np.eye(8), "low": np.array(-1.0), "high": np.array(1.0)}
+    ends = [models.value("x", [1, 8], double)], [models.value("y", [1, 8], double)]
+    return models.build(nodes, *ends, stored)
 
 
 class TestTrial:
@@ -78,6 +92,18 @@ class TestTrial:
         assert report.outcome is Outcome.OK, report.message
         assert by_metric(report)[Metric.ACCURACY].value > 0.5
         assert report.artifact_key
+
+    def test_of_a_model_that_runs_without_optimisation_only(self, worker):
+        worker.prepare(samples.workload(clipped_doubles()))
+        report = worker.run_trial(job(BASELINE))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.message == (
+            "Exception during initialization: Unexpected data type for Clip 'min' input of 11"
+        )
+        plain = Candidate(OnnxRuntimeCpu(graph_level=GraphLevel.NONE))
+        report = worker.run_trial(job(plain))
+        assert report.outcome is Outcome.OK, report.message
+        assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(1.0)
 
     def test_accuracy_is_against_labels_where_there_are_some(self, worker):
         proto = samples.named_conv_net()
