@@ -1,7 +1,7 @@
 """The ``farm`` command: assembles the commands, and turns handled errors into one sentence.
 
 Results go to standard output; progress and messages go to standard error. Every error that the
-farm raises on purpose becomes one sentence and exit code 2.
+farm raises on purpose becomes one sentence and exit code 2, or 1 where its own code is wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from commands.query import query
 from commands.results import results
 from commands.tune import tune
 from farm import __version__
-from farm.errors import FarmError
+from farm.errors import FarmError, GeneratorFault
 
 app = typer.Typer(
     name="farm",
@@ -59,9 +59,12 @@ app.command()(doctor)
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Turn handled errors into a sentence on standard error and exit code 2."""
+    """Turn handled errors into a sentence on standard error and exit code 2; 1 for farm's own."""
+    code = exit_codes.BAD_INPUT
     try:
         yield
+    except GeneratorFault as error:
+        message, code = str(error), exit_codes.FAILED
     except FarmError as error:
         message = str(error)
     except OSError as error:
@@ -72,7 +75,7 @@ def _one_sentence() -> Iterator[None]:
     else:
         return
     typer.echo(f"farm: {' '.join(message.split())}", err=True)
-    sys.exit(exit_codes.BAD_INPUT)
+    sys.exit(code)
 
 
 def main() -> None:

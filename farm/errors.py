@@ -11,10 +11,12 @@ FarmError
 ├── StoreError          the store cannot be used: locked, newer, read-only, disk full
 │   └── NotInStore      the run, trial or model that was asked for is not in the store
 ├── CompileError        this candidate cannot be compiled for this model: a trial outcome
+│   └── GeneratorFault  what was compiled computes something else than it should: exit code 1
 └── InfrastructureError the farm itself failed: says nothing about any candidate
 
 A message is one sentence or two: what was wrong, where, what was expected, what came, and what
-to do. ``cli.py`` turns every FarmError into that message on standard error and exit code 2.
+to do. ``cli.py`` turns every FarmError into that message on standard error and exit code 2, or 1
+where the farm is at fault.
 """
 
 from __future__ import annotations
@@ -62,6 +64,10 @@ class NotInStore(StoreError):
 
 class CompileError(FarmError):
     """A candidate cannot be compiled for a model; becomes the outcome ``compile-error``."""
+
+
+class GeneratorFault(CompileError):
+    """Generated code does not compute what its model does: the farm is at fault, not the user."""
 
 
 class InfrastructureError(FarmError):

@@ -8,11 +8,15 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto
+from onnx.helper import make_node
 
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
+from farm.codegen.lower import float_operators
 from tests.command import Command
-from tests.models import conv_net, custom_net, lstm_net, save, value
+from tests.models import build, conv_net, custom_net, lstm_net, save, value
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
 MAKE = ("package", "model.onnx", "--device", "dsp", "-o", "out")
@@ -174,6 +178,77 @@ class TestPackage:
         assert "does not support operator 'lstm' (LSTM)" in sentence
         save(custom_net(), farm.folder, "custom.onnx")
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
+        assert not (farm.folder / "out").exists()
+
+    def test_operators_without_a_fixed_size_are_named(self, farm):
+        nodes = [
+            make_node("NonZero", ["x"], ["i"], name="places"),
+            make_node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        ]
+        save(build(nodes, [value("x", [1, 4])], [value("y", [2, "n"])], {}), farm.folder, "n.onnx")
+        sentence = farm.refused("package", "n.onnx", "-o", "out")
+        assert "operator 'places' (NonZero): the size of its result 'i' depends on" in sentence
+        assert "--shape" not in sentence
+
+    def test_operators_of_another_domain_alone_are_named(self, farm):
+        attributes = {"scale": [2.0], "offset": [1.0], "domain": "ai.onnx.ml"}
+        node = make_node("Scaler", ["x"], ["y"], name="scaler", **attributes)
+        proto = build([node], [value("x", [1, 4])], [value("y", [1, 4])], {})
+        proto.opset_import[0].domain, proto.opset_import[0].version = "ai.onnx.ml", 1
+        save(proto, farm.folder, "ml.onnx")
+        for precision in ("int8", "float32"):
+            make = ("package", "ml.onnx", "-o", "out", "--precision", precision)
+            assert "does not support operator 'scaler' (Scaler)" in farm.refused(*make)
+
+    def test_input_types_are_checked_before_anything_else(self, farm):
+        nodes = [
+            make_node("Relu", ["x"], ["r"]),
+            make_node("Clip", ["r", "lowest", "highest"], ["y"]),
+        ]
+        ends = value("x", [1, 8], TensorProto.DOUBLE), value("y", [1, 8], TensorProto.DOUBLE)
+        limits = {"lowest": np.float64(-1), "highest": np.float64(1)}
+        save(build(nodes, ends[:1], ends[1:], limits), farm.folder, "double.onnx")
+        sentence = farm.refused("package", "double.onnx", "-o", "out")
+        assert sentence == "The code generator takes float32 inputs, and 'x' is float64."
+
+    def test_an_input_that_is_an_output_keeps_its_name(self, farm):
+        node = make_node("Relu", ["state"], ["y"])
+        ends = value("state", [1, 16]), value("y", [1, 16])
+        save(build([node], ends[:1], ends[::-1], {}), farm.folder, "state.onnx")
+        for device in ("cpu", "dsp"):
+            make = ("package", "state.onnx", "--device", device, "-o", device, "--json")
+            ended = farm(*make)
+            assert ended.code == 0, ended.err
+            names = [port["name"] for port in json.loads(ended.out)["outputs"]]
+            assert names == ["y", "state"]
+            header = (farm.folder / device / "model.h").read_text()
+            assert "const float *input_state, float *output_y, float *output_state);" in header
+            assert farm("package", "verify", device).code == 0
+
+    @pytest.mark.parametrize("device", ["cpu", "dsp"])
+    def test_not_a_number_agrees_with_its_like(self, farm, device):
+        nodes = [
+            make_node("Sqrt", ["x"], ["y"]),
+            make_node("Div", ["x", "zero"], ["z"]),
+        ]
+        outputs = [value("y", [1, 16]), value("z", [1, 16])]
+        proto = build(nodes, [value("x", [1, 16])], outputs, {"zero": np.zeros(1, np.float32)})
+        save(proto, farm.folder, "nan.onnx")
+        make = ("package", "nan.onnx", "--device", device, "-o", "out", "--precision", "float32")
+        ended = farm(*make)
+        assert ended.code == 0, ended.err
+        assert "Warning" not in ended.err
+        assert farm("package", "verify", "out").code == 0
+
+    def test_a_float_package_that_does_not_compute_its_model_is_refused(self, farm, monkeypatch):
+        wrong = float_operators._LOWERINGS["Tanh"]
+        monkeypatch.setitem(float_operators._LOWERINGS, "Relu", wrong)  # type: ignore[index]
+        make = ("package", "model.onnx", "--device", "cpu", "-o", "out", "--precision", "float32")
+        ended = farm(*make)
+        assert ended.code == 1
+        assert ended.err.startswith("farm: Output 'scores' of the float32 package differs from")
+        assert "of its range; this is a fault of the code generator" in ended.err
+        assert ended.err.count("\n") == 1
         assert not (farm.folder / "out").exists()
 
     def test_help_names_both_commands(self, farm):

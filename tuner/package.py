@@ -53,7 +53,7 @@ from farm.errors import CompileError, DeviceError, OptionError
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, load_model
 from tuner.runs.subject import SYNTHETIC_SAMPLES
-from workers.child.packages import complete, running, vector_samples
+from workers.child.packages import check_float, complete, running, vector_samples
 from workers.engines.cpackage import CPackageSession
 from workers.engines.session import EngineError
 
@@ -94,6 +94,7 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
 
     Raises InputError: the model, the data, the device or the options, or a limit of the device
     that the package breaks. Raises CompileError: the model cannot be made into a package.
+    Raises GeneratorFault: the package does not compute what it should.
     """
     check_name(request.name)
     engine = _engine(profile, request.compiler)
@@ -130,12 +131,13 @@ class _Packaging:
         with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
             place = Path(name)
             self._compiler.compile(self._candidate, place)
+            generation = self._compiler.generation(self._candidate)
+            check_float(self._model.proto, generation.program, place, self._samples())
             compiled = read_compiled(place)
             if profile.package and (broken := excess(profile.package, compiled)):
                 raise OptionError(f"The package does not fit device {profile.name}. {broken}")
             manifest = self._manifest(compiled, place, profile)
             samples = vector_samples(self._samples(), manifest.vectors)
-            generation = self._compiler.generation(self._candidate)
             complete(folder, place, generation, manifest, samples)
         return manifest
 

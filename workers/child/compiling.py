@@ -14,13 +14,13 @@ from pathlib import Path
 import onnx
 
 from farm.artifact import Compiler
-from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4, from_json
+from farm.candidate import DynamicInt8, PackageEngine, StaticInt8, WeightOnlyInt4, from_json
 from farm.codegen.package.manifest import parse_manifest
 from farm.compile.rewrite import rewrite
 from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child.feeds import read_feeds
-from workers.child.packages import complete, vector_samples
+from workers.child.packages import check_float, complete, vector_samples
 from workers.engines.session import EngineError
 from workers.jobs import Part
 
@@ -37,12 +37,18 @@ class Compiled:
 def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
     """Compile a candidate, given as JSON text, into an existing, empty folder.
 
+    A package in float32 alone must compute what the model does.
+
     workload: folder with ``model.onnx`` and ``calibration.npz``.
 
     Raises EngineError with the compile error's sentence.
     """
+    chosen, compiler = from_json(candidate), _compiler(workload)
     try:
-        manifest = _compiler(workload).compile(from_json(candidate), folder)
+        manifest = compiler.compile(chosen, folder)
+        if isinstance(chosen.engine, PackageEngine):
+            program = compiler.generation(chosen).program
+            check_float(compiler.model, program, folder, read_feeds(workload / "calibration.npz"))
     except CompileError as error:
         raise EngineError(str(error)) from error
     return Compiled(notes=manifest.notes)

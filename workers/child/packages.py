@@ -2,7 +2,8 @@
 
 Its test vectors are what the compiled code answers. The program's numpy reference must agree: bit
 for bit where all is computed in integers, otherwise within what rounding explains. On the host
-and under the emulator, where it is installed, the bits must be the same in any case.
+and under the emulator, where it is installed, the bits must be the same in any case. Code in
+float32 alone must also compute what the model itself does, as ONNX Runtime runs it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from farm.artifact import RECORD_FILE
 from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
@@ -23,16 +25,19 @@ from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE
 from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
-from farm.codegen.program import Array, Program
+from farm.codegen.program import Program
 from farm.errors import CompileError
+from workers.child.agreement import (
+    MOST_COMPARED,
+    Arrays,
+    require_equal,
+    require_faithful,
+    require_near,
+)
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError, Feeds
 
 _NOT_SHIPPED = (RECORD_FILE, COMPILED_FILE, RUNNER_FILE)
-
-# Where floats become integers again, one that is rounded the other way is a whole step off.
-_MOST_NOISE = 0.05
-_SILENCE = 1e-12
 
 
 def complete(
@@ -48,7 +53,7 @@ def complete(
     samples: inputs of the test vectors, as many as the manifest says.
 
     Raises CompileError: the sources are of another generation, the compiler is not there any
-    more, or what was compiled does not agree with the reference.
+    more. Raises GeneratorFault: what was compiled does not agree with the reference.
     """
     _require_same_sources(compiled, generation)
     shutil.copytree(
@@ -66,21 +71,36 @@ def make_vectors(
 
     compiled: folder with the programs.
 
-    Raises CompileError where they do not agree.
+    Raises GeneratorFault where they do not agree.
     """
-    names = [tensor.name for tensor in program.inputs]
-    inputs = [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
+    inputs = _inputs(program, samples)
     answers = _answers(compiled / RUNNER_FILE, Target.PORTABLE, program, inputs)
     references = [_reference(program, sample) for sample in samples]
     between = "The compiled code and the numpy reference"
     if program.is_integer:
-        _require_equal(answers, references, between)
+        require_equal(answers, references, between)
     else:
-        _require_near(answers, references, between)
+        require_near(answers, references, between)
     if target.is_hexagon and find_emulator():
         emulated = _answers(compiled / EMULATED_FILE, target, program, inputs)
-        _require_equal(answers, emulated, f"The code compiled for the host and for {target}")
+        require_equal(answers, emulated, f"The code compiled for the host and for {target}")
     return [Vector(given, told) for given, told in zip(inputs, answers, strict=True)]
+
+
+def check_float(
+    model: onnx.ModelProto, program: Program, compiled: Path, samples: Iterable[Feeds]
+) -> None:
+    """Compare a package that computes in float32 alone with its model; other ones are not.
+
+    model: as the user gave it. compiled: folder with the programs. samples: the first ones are
+    compared. Raises GeneratorFault: see ``require_faithful``. Raises CompileError.
+    """
+    if not program.is_float:
+        return
+    compared = list(islice(samples, MOST_COMPARED))
+    inputs = _inputs(program, compared)
+    answers = _answers(compiled / RUNNER_FILE, Target.PORTABLE, program, inputs)
+    require_faithful(model, program.outputs, compared, answers)
 
 
 def vector_samples(samples: Iterable[Feeds], count: int) -> list[Feeds]:
@@ -103,12 +123,9 @@ def running(path: Path, target: Target) -> Iterator[RunnerProcess]:
         raise CompileError(f"The compiled package cannot be run: {error}") from None
 
 
-_Arrays = tuple[Array, ...]
-
-
 def _answers(
-    path: Path, target: Target, program: Program, inputs: Sequence[_Arrays]
-) -> list[_Arrays]:
+    path: Path, target: Target, program: Program, inputs: Sequence[Arrays]
+) -> list[Arrays]:
     """What a program answers to each input. Raises CompileError when it fails."""
     with running(path, target) as runner:
         found = [runner.run(arrays) for arrays in inputs]
@@ -121,33 +138,15 @@ def _answers(
     ]
 
 
-def _reference(program: Program, sample: Feeds) -> _Arrays:
+def _inputs(program: Program, samples: Sequence[Feeds]) -> list[Arrays]:
+    """Samples in the program's order."""
+    names = [tensor.name for tensor in program.inputs]
+    return [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
+
+
+def _reference(program: Program, sample: Feeds) -> Arrays:
     found = program.run(sample)
     return tuple(np.ascontiguousarray(found[tensor.name]) for tensor in program.outputs)
-
-
-def _require_equal(ours: Sequence[_Arrays], theirs: Sequence[_Arrays], what: str) -> None:
-    for number, (one, two) in enumerate(zip(ours, theirs, strict=True)):
-        for output, (left, right) in enumerate(zip(one, two, strict=True)):
-            if left.tobytes() != right.tobytes():
-                raise _fault(f"{what} differ in output {output} of test vector {number}")
-
-
-def _require_near(ours: Sequence[_Arrays], theirs: Sequence[_Arrays], what: str) -> None:
-    """Of each output, over all vectors: the noise must be small beside the signal."""
-    for output in range(len(theirs[0])):
-        told, wanted = (
-            np.concatenate([row[output].ravel() for row in rows]).astype(np.float64)
-            for rows in (ours, theirs)
-        )
-        noise = float(np.linalg.norm(told - wanted))
-        share = noise / max(float(np.linalg.norm(wanted)), _SILENCE)
-        if not share <= _MOST_NOISE:
-            raise _fault(f"{what} differ in output {output} by {share:.1%} of its size")
-
-
-def _fault(what: str) -> CompileError:
-    return CompileError(f"{what}; this is a fault of the code generator or of the compiler.")
 
 
 def _require_same_sources(compiled: Path, generation: Generation) -> None:
