@@ -138,7 +138,7 @@ def reason(error: BaseException) -> str:
 
 
 _SOURCE = re.compile(r"\S*\w+\.(?:cc|cpp|cu|cuh|h|hpp):\d+:?(?: |$)")
-_ASSERTION = re.compile(r"\w+: Assertion `.*` failed: ")
+_ASSERTION = re.compile(r"[\w:<>~()]+: Assertion `.*` failed: ")
 _CONDITION = re.compile(r"\S.* was (?:false|true)\.(?: |$)")
 _BEHIND = re.compile(r"(>| const| noexcept| \[with [^]]*\]|::[\w<>:~ ]+(?=\())*")
 
