@@ -28,6 +28,7 @@ The exit code is 1 when there was anything.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -177,7 +178,8 @@ def _count(done: _Done, examined: Examined) -> None:
 
 
 def _without_names(message: str) -> str:
-    """A message without the operator's name and shapes, to count those that say the same."""
+    """A message without names of files and operators, to count those that say the same."""
+    message = re.sub(r"/\S*/seed-\d+", "MODEL", message)
     head, quote, rest = message.partition("'")
     return head + rest.partition("' ")[2] if quote else message
 

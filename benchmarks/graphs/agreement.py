@@ -63,21 +63,27 @@ def hidden_loss(wanted: Sequence[Array], found: Sequence[Array]) -> str:
     """
     reference = Reference(tuple(wanted))
     metric = choose_metric(reference, None)
-    value = accuracy(metric, tuple(found), reference, None).value
-    if value is None or value < 1 - default_limit(metric.name):
+    result = accuracy(metric, tuple(found), reference, None)
+    if result.value is None or result.value < 1 - default_limit(metric.name):
         return ""
     for index, (one, two) in enumerate(zip(wanted, found, strict=True)):
-        if one.size and not np.isfinite(one).any():
-            return f"accuracy is {value:.4f}, and output {index} is never a finite number"
-        if _strange(one, two):
-            return f"accuracy is {value:.4f}, and output {index} is not finite elsewhere"
-        noises = _noises(one, two)
-        if (lost := int((noises >= _LOST).sum())) > _MANY * noises.size:
-            return (
-                f"accuracy is {value:.4f}, and {lost} of {noises.size} channels of output "
-                f"{index} say nothing"
-            )
+        name = reference.name(index)
+        if any(f"'{name}'" in note for note in result.notes):
+            continue
+        if lack := _silent(one, two):
+            return f"accuracy is {result.value:.4f}, and {lack} of {name}"
     return ""
+
+
+def _silent(wanted: Array, found: Array) -> str:
+    """What part of an output says nothing any more; "" where none does."""
+    if _strange(wanted, found):
+        return "NaN or infinity is in other elements"
+    if wanted.size and not np.isfinite(wanted).any():
+        return "no finite number is in any element"
+    noises = _noises(wanted, found)
+    lost = int((noises >= _LOST).sum())
+    return f"noise is in {lost} of {noises.size} channels" if lost > _MANY * noises.size else ""
 
 
 def _noises(wanted: Array, found: Array) -> Noise:

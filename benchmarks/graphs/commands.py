@@ -76,7 +76,7 @@ def tune_faults(subject: Subject, model: Path, data: Path | None, expected: Outp
             command += ["--shape", f"{name}={size}"]
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
     if not done.stdout.strip():
-        said = " ".join(done.stderr.split()).removeprefix("Error: ")
+        said = " ".join(done.stderr.split()).removeprefix("farm: ")
         lack = unclean(said, is_dynamic=subject.is_dynamic)
         return [f"{lack}: {said}"] if lack else []
     device = _Tuned.model_validate_json(done.stdout).devices[0]

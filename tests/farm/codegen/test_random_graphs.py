@@ -18,6 +18,7 @@ from benchmarks.graphs.maker import float_session
 from benchmarks.graphs.programs import Run, run_cases
 from benchmarks.graphs.sentences import unclean
 from benchmarks.graphs.subjects import NAMES, subject_of
+from farm.accuracy.result import AccuracyResult
 from farm.codegen.build.compilers import Target
 
 PLAIN = (1, 2, 3, 20, 21, 24)
@@ -114,14 +115,15 @@ def test_nan_must_be_where_it_is_wanted():
 
 def test_what_accuracy_does_not_see_is_a_finding(monkeypatch):
     monkeypatch.setattr(
-        "benchmarks.graphs.agreement.accuracy", lambda *_: type("", (), {"value": 1.0})
+        "benchmarks.graphs.agreement.accuracy",
+        lambda *_: AccuracyResult("agreement", 1.0, samples=20),
     )
     random = np.random.default_rng(0)
     wanted = random.standard_normal((20, 1, 4, 30))
     found = wanted.copy()
     assert hidden_loss([wanted], [found]) == ""
     found[:, :, 2:] = 0
-    expected = "accuracy is 1.0000, and 2 of 4 channels of output 0 say nothing"
+    expected = "accuracy is 1.0000, and noise is in 2 of 4 channels of output 0"
     assert hidden_loss([wanted], [found]) == expected
 
 
