@@ -11,6 +11,7 @@ from farm.codegen.emit import DEFAULT_NAME, Generated, emit
 from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
 from farm.codegen.front.source import read_source
 from farm.codegen.lower.graph import lower
+from farm.codegen.lower.integer_operators import ONLY_INTEGER
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
@@ -80,7 +81,7 @@ def _annotated(
     model: onnx.ModelProto, ranges: Mapping[str, Range] | None, keep_float: frozenset[str]
 ) -> Annotated:
     if ranges is not None:
-        return annotate_ranges(read_source(model), ranges, keep_float)
+        return annotate_ranges(read_source(model), ranges, keep_float, ONLY_INTEGER)
     if has_qdq(model):
         return replace(annotate_qdq(model), keep_float=keep_float)
     return Annotated(read_source(model), keep_float=keep_float)

@@ -7,7 +7,7 @@ scale of them all. Such tensors stay float.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,14 +144,18 @@ def shared_ranges(links: Sequence[Link], ranges: Mapping[str, Range]) -> dict[st
 
 
 def lost_in_8_bits(
-    links: Sequence[Link], ranges: Mapping[str, Range], *, shared: bool
+    links: Sequence[Link],
+    ranges: Mapping[str, Range],
+    *,
+    shared: bool,
+    integer: Collection[str] = (),
 ) -> dict[str, str]:
     """The tensors that 8 bits are too few for, and why; "" where they only pass on others' values.
 
     links: in the order in which they run. shared: whether operators that only move values have
-    one scale for all their tensors.
+    one scale for all their tensors. integer: tensors that must be in 8 bits whatever they lose.
     """
-    finder = _Finder(links, ranges, shared)
+    finder = _Finder(links, ranges, shared, frozenset(integer))
     while finder.finds_another():
         pass
     return finder.lost
@@ -167,11 +171,13 @@ class _Finder:
     links: Sequence[Link]
     ranges: Mapping[str, Range]
     shared: bool
+    integer: frozenset[str]
     finest: dict[str, float] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.lost = {n: _far(r) for n, r in self.ranges.items() if is_lost(r, r)}
+        free = {n: r for n, r in self.ranges.items() if n not in self.integer}
+        self.lost = {name: _far(found) for name, found in free.items() if is_lost(found, found)}
 
     def finds_another(self) -> bool:
         """Lose more results that are too coarse; whether there were any.
@@ -183,7 +189,7 @@ class _Finder:
         before = len(self.lost)
         for link in self.links:
             joins = link.op_type in JOINING
-            for name in filter(kept.__contains__, link.outputs):
+            for name in filter((kept.keys() - self.integer).__contains__, link.outputs):
                 reason = self._coarse(link, (common if joins else kept)[name])
                 if reason is not None:
                     self.lost[name] = reason

@@ -6,7 +6,7 @@ QuantizeLinear / DequantizeLinear pairs of a model that is quantised already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,9 +47,16 @@ class Annotated:
 
 
 def annotate_ranges(
-    source: Source, ranges: Mapping[str, Range], keep_float: Iterable[str] = ()
+    source: Source,
+    ranges: Mapping[str, Range],
+    keep_float: Iterable[str] = (),
+    only_integer: Collection[str] = (),
 ) -> Annotated:
-    """Annotate a float graph with calibrated ranges (each contains zero)."""
+    """Annotate a float graph with calibrated ranges (each contains zero).
+
+    Tensors that 8 bits are too few for are left out, but for those beside operators that there is
+    no float code for: only_integer has the types of these.
+    """
     known = {
         node.outputs[0].name: Range(0.0, 255 / 256)
         for node in source.nodes
@@ -59,13 +66,21 @@ def annotate_ranges(
     outputs = {value.name for value in source.outputs}
     masks = tuple(masked_sums(links, {**ranges, **known}, outputs))
     ranges = without_masks(links, {**ranges, **known}, masks, outputs)
-    lost = lost_in_8_bits(links, ranges, shared=True)
+    beside = {
+        name
+        for link in links
+        for name in (*link.changing, *link.outputs)
+        if link.op_type in only_integer
+    }
+    lost = lost_in_8_bits(links, ranges, shared=True, integer=beside)
+    coarse = lost_in_8_bits(links, ranges, shared=True) if beside else lost
     kept = {name: found for name, found in ranges.items() if name not in lost}
     merged = shared_ranges(links, kept)
     quantizations = {name: quantization_of(found) for name, found in merged.items()}
-    notes = tuple(dict.fromkeys(_mask_note(masked) for masked in masks))
+    notes = dict.fromkeys(_mask_note(masked) for masked in masks)
+    notes |= dict.fromkeys(_coarse_note(n, coarse[n]) for n in coarse if n not in lost)
     keep = frozenset(keep_float)
-    return Annotated(source, quantizations, {}, keep, reasons=lost, notes=notes)
+    return Annotated(source, quantizations, {}, keep, reasons=lost, notes=tuple(notes))
 
 
 def _mask_note(masked: MaskedSum) -> str:
@@ -73,6 +88,11 @@ def _mask_note(masked: MaskedSum) -> str:
         f"Results of operator {masked.operator} below {masked.floor:.6g} are masked: they add "
         "nothing to the softmax that reads them, and have no integers of their own."
     )
+
+
+def _coarse_note(name: str, reason: str) -> str:
+    why = f", although {reason}" if reason else ""
+    return f"Tensor {name!r} has 8 bits, because an operator beside it has no float code{why}."
 
 
 def _link(node: Node) -> Link:

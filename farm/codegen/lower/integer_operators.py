@@ -8,6 +8,7 @@ from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.fuse import Chain
 from farm.codegen.front.source import Node
 from farm.codegen.lower import elementwise, products, windows
+from farm.codegen.lower.float_operators import FLOAT_OPERATORS
 from farm.codegen.lower.site import NoIntegerKernel, Site
 
 UNARY = frozenset(
@@ -56,6 +57,10 @@ LOWERINGS: Mapping[str, Callable[[Site], None]] = {
     "Sub": elementwise.subtraction,
 }
 """How each operator is lowered to integers."""
+
+
+ONLY_INTEGER = frozenset(LOWERINGS) - frozenset(FLOAT_OPERATORS)
+"""Operators that are computed in integers or not at all."""
 
 
 def is_quantized(node: Node, chain: Chain | None, annotated: Annotated) -> bool:

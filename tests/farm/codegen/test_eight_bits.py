@@ -7,12 +7,12 @@ import pytest
 from onnx.helper import make_node
 
 from farm.candidate import CalibrationMethod
-from farm.codegen.build.compilers import host_targets
+from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import Program, Step
-from farm.compile.calibrate import calibrate
+from farm.compile.calibrate import Range, calibrate
 from farm.compile.prepare import prepare
 from tests.farm.compile.graphs import (
     causal_mask,
@@ -91,6 +91,24 @@ def test_a_bias_far_from_zero_leaves_the_product_in_integers():
     assert [note.split(":")[0] for note in program.notes] == ["Operator bias is computed in float"]
 
 
+def test_operators_without_float_code_stay_in_integers_and_say_so():
+    nodes = [
+        make_node("Mul", ["x", "many"], ["b"], name="boxes"),
+        make_node("Concat", ["b", "x"], ["j"], name="join", axis=1),
+        make_node("Elu", ["j"], ["y"], name="elu"),
+    ]
+    model = build(
+        nodes, [value("x", [1, 8])], [value("y", [1, 16])], {"many": np.array(640, np.float32)}
+    )
+
+    program = integer(model, feeds(model)).program
+
+    assert len(program.notes) == 1
+    assert program.notes[0].startswith(
+        "Tensor 'j' has 8 bits, because an operator beside it has no float code, although in 8"
+    )
+
+
 @pytest.mark.parametrize("lowest", [LOWEST, -1e9, -1e4, -100.0])
 @pytest.mark.parametrize("op_type", ["Add", "Sub"])
 def test_masked_logits_keep_their_scale(lowest: float, op_type: str):
@@ -151,3 +169,27 @@ def test_compiled_code_limits_masks_as_the_reference_does(tmp_path):
             assert answer.tobytes() == wanted.tobytes()
     finally:
         runner.close()
+
+
+@pytest.mark.parametrize("weight", [1e-3, -1e-3])
+def test_the_largest_sums_that_fit_have_the_same_bits_in_c(tmp_path, weight: float):
+    inputs = (2**31 - 1) // (255 * 127) - 9
+    stored = {"w": np.full((inputs, 2), weight, np.float32)}
+    node = make_node("Gemm", ["x", "w"], ["y"], name="product")
+    model = build([node], [value("x", [1, inputs])], [value("y", [1, 2])], stored)
+    ranges = {"x": Range(0.0, 1.0), "y": Range.of(*sorted((0.0, 8000 * weight)))}
+    generation = generate(model, "test", ranges)
+    write_sources(tmp_path, generation)
+
+    library = build_runner(tmp_path, Target.PORTABLE, tmp_path / "runner")
+
+    ones = np.ones((1, inputs), np.float32)
+    runner = RunnerProcess(library.path, library.target)
+    try:
+        (answer,) = runner.run([ones])
+    finally:
+        runner.close()
+    (wanted,) = generation.program.run({"x": ones}).values()
+    assert answer.tobytes() == wanted.tobytes()
+    assert wanted == pytest.approx(np.full((1, 2), np.sign(weight) * 8), abs=0.1)
+    assert not generation.program.notes
