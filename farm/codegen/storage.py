@@ -135,7 +135,11 @@ class _Storing:
         return tuple(unit for part in self._parts[own] for unit in self._units(part))
 
     def _share_views(self) -> None:
-        """Unite views with what they show; copy where two of the caller's arrays would meet."""
+        """Unite views with what they show.
+
+        Copy where two of the caller's arrays would meet, or where one would have to hold all of
+        what it gets a part of.
+        """
         for index, (step, operator) in enumerate(self._steps):
             if isinstance(step, Parts):
                 merged = step.inputs[0].name
@@ -145,7 +149,7 @@ class _Storing:
             if not isinstance(step, View):
                 continue
             shown, view = self._own(step.inputs[0].name), step.outputs[0].name
-            if shown in self._fixed and view in self._fixed:
+            if view in self._fixed and (shown in self._fixed or shown in self._divided):
                 self._steps[index] = (Copy(step.inputs, step.outputs), operator)
             elif view in self._fixed:
                 self._shown[shown] = (view, 0)

@@ -31,7 +31,8 @@ class Tensor:
     shape: None where it is known only after running; then ``bytes`` is 0.
     dtype: of ``onnx.TensorProto.DataType``, in small letters, "" where unknown.
     start, end: it is alive in the steps ``start <= t < end``; operator ``i`` of the graph runs
-    in step ``i``. Inputs live from step 0 on, outputs until after the last step.
+    in step ``i``. After the last operator comes one step more, in which the caller reads the
+    outputs: these are alive in it. Inputs are alive from step 0 on.
     """
 
     name: str
@@ -94,8 +95,11 @@ class Graph:
         raise KeyError(name)
 
     def live_bytes(self) -> tuple[Bytes, ...]:
-        """Bytes of inputs and activations that are alive in each step: no plan needs less."""
-        live = [0] * len(self.operators)
+        """Bytes of inputs and activations that are alive in each step: no plan needs less.
+
+        One value per operator, and one for the step in which the outputs are read.
+        """
+        live = [0] * (len(self.operators) + 1)
         for tensor in self.tensors.values():
             if tensor.kind is not TensorKind.WEIGHT:
                 for step in range(tensor.start, tensor.end):
@@ -197,14 +201,14 @@ def _tensors(
 
 
 def _lifetimes(graph: GraphProto) -> tuple[dict[str, int], dict[str, int]]:
-    """First step, and step after the last, of every tensor that an operator reads or writes."""
+    """First step, and step after the last, of every output and of what operators touch."""
     start: dict[str, int] = {}
     end: dict[str, int] = {}
     for step, node in enumerate(graph.node):
         written = tuple(name for name in node.output if name)
         start.update(dict.fromkeys(written, step))
         end.update(dict.fromkeys((*_reads(node), *written), step + 1))
-    end.update((value.name, len(graph.node)) for value in graph.output)
+    end.update((value.name, len(graph.node) + 1) for value in graph.output)
     return start, end
 
 

@@ -1,5 +1,7 @@
 """Convolutions that read one tensor in the same way become one kernel call."""
 
+from dataclasses import replace
+
 import numpy as np
 from onnx.helper import make_node
 
@@ -111,6 +113,13 @@ def test_a_higher_arena_is_no_price_for_it():
     arena = generate(model, "test", found).storage.arena_bytes
 
     assert arena == min(store(plain).arena_bytes, store(merge_siblings(plain)).arena_bytes)
+
+
+def test_a_result_that_the_caller_gets_stays_alone():
+    plain, _, _ = programs(branches())
+    results = tuple(s.outputs[0] for s in plain.steps if isinstance(s, Convolution))
+    given = replace(plain, outputs=(*plain.outputs, *results))
+    assert merge_siblings(given) is given
 
 
 def test_a_program_without_siblings_is_the_same():

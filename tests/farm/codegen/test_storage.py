@@ -4,6 +4,7 @@ import numpy as np
 
 from farm.codegen.ops.movement import Concat
 from farm.codegen.program import NO_SCRATCH, Call, Copy, Element, Program, Tensor, View
+from farm.codegen.siblings import Parts
 from farm.codegen.storage import Area, Place, store
 from farm.plan.memory.arena import violations
 from farm.units import Bytes
@@ -102,6 +103,35 @@ def test_an_input_that_is_an_output_is_copied():
     found = store(program((x,), (y,), View((x,), (y,))))
 
     assert [type(step) for step, _ in found.steps] == [Copy]
+
+
+def test_an_output_that_views_a_run_of_another_tensor_is_copied():
+    x, merged = tensor("x", 8), Tensor("merged", (1, 8), Element.F32)
+    left, right = (Tensor(name, (1, 4), Element.F32) for name in ("left", "right"))
+    y, z = tensor("y", 4), tensor("z", 4)
+    steps = (
+        Work((x,), (merged,)),
+        Parts((merged,), (left, right)),
+        View((right,), (y,)),
+        Work((left,), (z,)),
+    )
+
+    found = store(program((x,), (y, z), *steps))
+
+    start = found.places["merged"]
+    assert start.area is Area.ARENA
+    assert found.places["right"] == Place(Area.ARENA, start.position + 16)
+    assert found.places["y"] == Place(Area.OUTPUT, 0)
+    assert [type(step) for step, _ in found.steps] == [Work, Copy, Work]
+
+
+def test_an_output_is_not_overwritten_by_what_reads_it_last():
+    x, a, b = (tensor(name, 8) for name in "xab")
+
+    found = store(program((x,), (a, b), Work((x,), (a,)), Work((a,), (b,), ((0, 0),))))
+
+    assert found.places["a"] == Place(Area.OUTPUT, 0)
+    assert found.places["b"] == Place(Area.OUTPUT, 1)
 
 
 def test_scratch_is_the_largest_that_a_step_needs():

@@ -73,8 +73,8 @@ def test_a_shared_weight_counts_once(view):
 def test_lifetimes(view):
     graph = view(models.mlp())
     alive = {t.name: (t.start, t.end) for t in graph.tensors.values() if t.kind != "weight"}
-    assert alive == {"x": (0, 1), "m1": (0, 2), "a1": (1, 3), "r1": (2, 4), "y": (3, 4)}
-    assert graph.live_bytes() == (4 * 96, 4 * 128, 4 * 128, 4 * 74)
+    assert alive == {"x": (0, 1), "m1": (0, 2), "a1": (1, 3), "r1": (2, 4), "y": (3, 5)}
+    assert graph.live_bytes() == (4 * 96, 4 * 128, 4 * 128, 4 * 74, 4 * 10)
     assert (graph.inputs, graph.outputs) == (("x",), ("y",))
 
 
@@ -82,7 +82,16 @@ def test_an_output_lives_to_the_end(view):
     nodes = [make_node("Relu", ["x"], ["y"]), make_node("Neg", ["x"], ["z"])]
     outputs = [models.value("y", [1, 8]), models.value("z", [1, 8])]
     graph = view(models.build(nodes, [models.value("x", [1, 8])], outputs, {}))
-    assert (graph.tensors["y"].start, graph.tensors["y"].end) == (0, 2)
+    assert (graph.tensors["y"].start, graph.tensors["y"].end) == (0, 3)
+    assert (graph.tensors["z"].start, graph.tensors["z"].end) == (1, 3)
+    assert graph.live_bytes() == (64, 96, 64)
+
+
+def test_an_input_that_is_an_output_lives_to_the_end(view):
+    nodes = [make_node("Relu", ["x"], ["y"]), make_node("Neg", ["y"], ["z"])]
+    outputs = [models.value("x", [1, 8]), models.value("z", [1, 8])]
+    graph = view(models.build(nodes, [models.value("x", [1, 8])], outputs, {}))
+    assert (graph.tensors["x"].start, graph.tensors["x"].end) == (0, 3)
 
 
 def test_what_depends_on_weights_alone_is_folded(view):
