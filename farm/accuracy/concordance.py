@@ -28,7 +28,7 @@ _EPSILON = 1.2e-7  # of the whole output's largest value: what sums of float32 l
 CONSTANT_OF_SIZE, CONSTANT_OF_SPREAD = 1e-2, 2e-2  # by how much a constant channel may move
 _COIN = 0.5
 MOST_CHANNELS = 1024  # a longer axis beside another one has positions: anchors, time, pixels
-MOST_LAST_OF_IMAGE = 128  # the last axis of an image has channels up to here, else its width
+MOST_OF_IMAGE = 128  # from the third axis on: channels up to here, else height and width
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,15 @@ def pair(output: Array, truth: Array, again: Array | None) -> Pair:
 def channel_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Axes whose positions are judged one by one. shape: [samples, *shape].
 
-    The only axis that has more than one position, in any case; else the first and the last of
-    them, where they are not too long to be channels.
+    The only axis that has more than one position, in any case; else those that are not too long
+    to be channels.
     """
     wide = [axis for axis in range(1, len(shape)) if shape[axis] > 1]
     if len(wide) <= 1:
         return tuple(wide)
-    first, last = wide[0], wide[-1]
-    most_last = MOST_CHANNELS if len(wide) == 2 else MOST_LAST_OF_IMAGE
-    found = [first] if shape[first] <= MOST_CHANNELS else []
-    return (*found, last) if shape[last] <= most_last else tuple(found)
+    # A batch may come before the channels; width, height and depth come after them or before.
+    most = [MOST_CHANNELS, MOST_CHANNELS, *[MOST_OF_IMAGE] * len(wide)]
+    return tuple(axis for axis, size in zip(wide, most, strict=False) if shape[axis] <= size)
 
 
 def profiles(compared: Pair) -> list[Profile]:
