@@ -15,7 +15,7 @@ from farm.accuracy.evaluate import accuracy
 from farm.accuracy.metric import choose_metric, default_limit
 from farm.accuracy.outputs import Reference
 
-from .maker import Array
+from .proposal import Array
 
 Noise = NDArray[np.float64]
 

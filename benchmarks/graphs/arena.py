@@ -11,7 +11,8 @@ from farm.model.model import Model
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.of_model import model_problem
 
-from .maker import Array, float_session
+from .maker import float_session
+from .proposal import Array
 
 _SECONDS = 1.0
 

@@ -21,7 +21,8 @@ from farm.compile.quantize import tensors_to_calibrate as tensors_of_static_int8
 from farm.plan.memory.arena import violations
 
 from .agreement import FLOAT_TOLERANCE, float_error, hidden_loss, noise, stacked
-from .maker import Array, float_session
+from .maker import float_session
+from .proposal import Array
 from .quantized import observed_ranges, quantized_by_runtime, rounded_to_8_bits
 from .subjects import Feeds, Kind, Subject
 

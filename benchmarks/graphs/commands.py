@@ -18,7 +18,7 @@ from farm.errors import FarmError
 from tuner.package import PackagePrecision, PackageRequest, make_package
 
 from .cases import Outputs
-from .maker import Array
+from .proposal import Array
 from .sentences import unclean
 from .subjects import Kind, Subject
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .maker import Maker, Proposal
+from .maker import Maker
+from .proposal import Proposal
 
 
 def binary(maker: Maker, name: str) -> Proposal | None:

@@ -6,34 +6,21 @@ numbers: so every model is valid, and its shapes are those that ONNX Runtime fou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from .opsets import spelled
-
-Array = NDArray[Any]
+from .proposal import Array, Proposal
 
 _IR_VERSION = 10  # which every supported ONNX Runtime reads
 _OPSETS = (7, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23)
 _MOST_ELEMENTS = 6000
 _SMALLEST, _LARGEST = 0.01, 300.0  # of a tensor's largest values
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """An operator that may be added. inputs: names; "" for optional ones that are left out."""
-
-    op_type: str
-    inputs: Sequence[str]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    outputs: int = 1
 
 
 class Maker:

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 
 from . import elementwise, movement, products, resampling, windows
-from .maker import Maker, Proposal
+from .maker import Maker
+from .proposal import Proposal
 
 _ATTEMPTS = 200
 

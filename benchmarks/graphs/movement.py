@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .maker import Array, Maker, Proposal, divisors
+from .maker import Maker, divisors
+from .proposal import Array, Proposal
 
 
 def pad(maker: Maker, name: str) -> Proposal | None:

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .maker import Maker, Proposal
+from .maker import Maker
+from .proposal import Proposal
 from .twists import Built
 
 _IR_VERSION = 10

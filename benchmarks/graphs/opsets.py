@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .maker import Array, Proposal
+from .proposal import Array, Proposal
 
-Constants = Mapping[str, "Array"]
+Constants = Mapping[str, Array]
 
 
 def spelled(proposal: Proposal, opset: int, constants: Constants) -> Proposal:

@@ -10,7 +10,8 @@ import numpy as np
 from onnx import helper
 
 from .elementwise import clip
-from .maker import Maker, Proposal, divisors, random_window
+from .maker import Maker, divisors, random_window
+from .proposal import Proposal
 
 
 def conv(maker: Maker, name: str) -> Proposal | None:

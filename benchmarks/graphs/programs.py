@@ -20,7 +20,7 @@ from farm.codegen.package.write import write_sources
 from workers.engines.runner import RunnerProcess
 
 from .cases import Case
-from .maker import Array
+from .proposal import Array
 
 _DISPATCHER = """\
 #include <stdint.h>

@@ -17,7 +17,8 @@ from farm.codegen.program import Quantization
 from farm.compile.calibrate import Range
 from farm.compile.passes import quiet, reported_as
 
-from .maker import Array, float_session
+from .maker import float_session
+from .proposal import Array
 
 Feeds = Mapping[str, Array]
 

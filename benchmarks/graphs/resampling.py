@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .maker import Maker, Proposal
+from .maker import Maker
+from .proposal import Proposal
 
 _MODES = ("nearest", "nearest", "linear", "linear", "cubic")
 _COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")

@@ -15,9 +15,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .maker import Array, Maker
+from .maker import Maker
 from .models import random_maker
 from .oddities import ODDITIES
+from .proposal import Array
 from .twists import TWISTS, Built, Feeder
 
 Feeds = Mapping[str, Array]

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 
 from . import resampling
-from .maker import Array, Maker, Proposal
+from .maker import Maker
+from .proposal import Array, Proposal
 
 Feeder = Callable[[np.random.Generator, int, Sequence[int]], Array]
 """Makes an input of a shape. Its second argument is the number of the sample."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .maker import Maker, Proposal, random_window
+from .maker import Maker, random_window
+from .proposal import Proposal
 
 
 def pool(maker: Maker, name: str) -> Proposal | None:
