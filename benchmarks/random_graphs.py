@@ -42,8 +42,8 @@ import onnxruntime as ort
 from common import Report, Unit, options
 from graphs.cases import Case, unlike_reference
 from graphs.examine import Commands, Examined, Fault, Finding, examine
-from graphs.maker import Array
 from graphs.programs import Run, run_cases
+from graphs.proposal import Array
 from graphs.subjects import NAMES, Kind, Subject, subject_of
 
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
