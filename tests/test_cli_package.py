@@ -210,7 +210,10 @@ class TestPackage:
         limits = {"lowest": np.float64(-1), "highest": np.float64(1)}
         save(build(nodes, ends[:1], ends[1:], limits), farm.folder, "double.onnx")
         sentence = farm.refused("package", "double.onnx", "-o", "out")
-        assert sentence == "The code generator takes float32 inputs, and 'x' is float64."
+        assert sentence == (
+            "The code generator takes float32 inputs, and 'x' is float64: export the model with "
+            "float32 inputs and outputs."
+        )
 
     def test_an_input_that_is_an_output_keeps_its_name(self, farm):
         node = make_node("Relu", ["state"], ["y"])
