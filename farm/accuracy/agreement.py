@@ -28,23 +28,26 @@ class Judgement:
     """What is said of one output.
 
     worst: where it agrees least; None where nothing can be said. notes: sentences.
+    is_lost: the baseline gives no number at all, so that nothing can be said of the model.
     """
 
     worst: Worst | None
     notes: tuple[str, ...] = ()
+    is_lost: bool = False
 
 
 def agreement(outputs: Outputs, reference: Reference) -> AccuracyResult:
     """Agreement of outputs with the baseline's.
 
-    The value is None where no output can be judged, or where the model agrees with itself less
-    than ``OWN_AGREEMENT``.
+    The value is None where no output can be judged, where one of them is never a number, or
+    where the model agrees with itself less than ``OWN_AGREEMENT``.
     """
     judged = list(_judgements(outputs, reference))
     notes = tuple(note for judgement in judged for note in judgement.notes)
     found = [j.worst for j in judged if j.worst is not None]
     worst = min(found, key=lambda each: each.value, default=None)
-    value = None if worst is None else worst.value
+    lost = any(judgement.is_lost for judgement in judged)
+    value = None if worst is None or lost else worst.value
     if reference.again is not None:
         own = _own_agreement(reference)
         notes = (*notes, _says_differently(reference, own))
@@ -74,7 +77,7 @@ def _judge_floats(name: str, output: Array, truth: Array, again: Array | None) -
         lost = int((~finite).any(axis=1).sum())
         notes = (f"Output '{name}' has NaN or infinity in {lost} of {len(truth)} samples.",)
         if not finite.any():
-            return Judgement(None, notes)
+            return Judgement(None, notes, is_lost=True)
     compared = concordance.pair(output, truth, again)
     if compared.is_constant:
         return _judge_constant(name, compared, notes)

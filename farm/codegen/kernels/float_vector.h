@@ -1,7 +1,8 @@
 /* Vectors of floats, and the tile of a matrix product that lives in registers.
  *
  * Every element of a product is a sum in the order of the depth, whatever the vectors' length is,
- * so that all targets compute the same bits.
+ * so that all targets compute the same bits. Long sums are sums of parts: what is added to one
+ * large number loses digits each time.
  */
 #ifndef FARM_FLOAT_VECTOR_H
 #define FARM_FLOAT_VECTOR_H
@@ -22,7 +23,7 @@
 #define TILE_VECTORS 2
 #endif
 
-enum { TILE_ROWS = 4, TILE_COLUMNS = TILE_VECTORS * FLOAT_LANES };
+enum { TILE_ROWS = 4, TILE_COLUMNS = TILE_VECTORS * FLOAT_LANES, LONGEST_SUM = 1024 };
 
 typedef float Floats __attribute__((vector_size(FLOAT_LANES * sizeof(float))));
 typedef Floats FloatsAnywhere __attribute__((aligned(4), may_alias));
@@ -53,12 +54,9 @@ FARM_INLINE void floats_store(float *p, Floats v, int32_t count) {
     }
 }
 
-/* tile += a * b: rows of a and b start `a_stride` and `b_stride` floats apart. rows: at most
- * TILE_ROWS; columns: of b that may be read, more than TILE_COLUMNS count as that. Both are
- * constants where this is inlined. */
-FARM_INLINE FloatTile tile_product(FloatTile tile, const float *a, int32_t a_stride,
-                                   const float *b, int32_t b_stride, int32_t depth, int32_t rows,
-                                   int32_t columns) {
+/* tile += a * b, in one sum: see tile_product. */
+FARM_INLINE FloatTile tile_sum(FloatTile tile, const float *a, int32_t a_stride, const float *b,
+                               int32_t b_stride, int32_t depth, int32_t rows, int32_t columns) {
     for (int32_t k = 0; k < depth; k++) {
 #pragma GCC unroll 2
         for (int32_t i = 0; i < TILE_VECTORS; i++) {
@@ -69,6 +67,29 @@ FARM_INLINE FloatTile tile_product(FloatTile tile, const float *a, int32_t a_str
                 for (int32_t row = 0; row < rows; row++) {
                     tile.v[row][i] += v * a[row * a_stride + k];
                 }
+            }
+        }
+    }
+    return tile;
+}
+
+/* tile += a * b: rows of a and b start `a_stride` and `b_stride` floats apart. rows: at most
+ * TILE_ROWS; columns: of b that may be read, more than TILE_COLUMNS count as that. Both are
+ * constants where this is inlined. */
+FARM_INLINE FloatTile tile_product(FloatTile tile, const float *a, int32_t a_stride,
+                                   const float *b, int32_t b_stride, int32_t depth, int32_t rows,
+                                   int32_t columns) {
+    int32_t first = depth % LONGEST_SUM;
+    tile = tile_sum(tile, a, a_stride, b, b_stride, first, rows, columns);
+    for (int32_t k = first; k < depth; k += LONGEST_SUM) {
+        FloatTile part = {0};
+        part = tile_sum(part, a + k, a_stride, b + k * b_stride, b_stride, LONGEST_SUM, rows,
+                        columns);
+#pragma GCC unroll 4
+        for (int32_t row = 0; row < rows; row++) {
+#pragma GCC unroll 2
+            for (int32_t i = 0; i < TILE_VECTORS; i++) {
+                tile.v[row][i] += part.v[row][i];
             }
         }
     }

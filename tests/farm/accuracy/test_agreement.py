@@ -201,6 +201,12 @@ class TestWhatCannotBeJudged:
         assert result.value is None
         assert result.notes == ("Output 'y' has NaN or infinity in 40 of 40 samples.",)
 
+    def test_one_output_that_is_never_a_number_among_others(self):
+        lost, values = np.full((SAMPLES, 2), np.nan), normal(1, 3)
+        result = agreement([lost, values], Reference([lost, values], ("n", "v")))
+        assert result.value is None
+        assert result.notes == ("Output 'n' has NaN or infinity in 40 of 40 samples.",)
+
     def test_nan_in_some_places_is_left_out_and_said(self):
         truth = normal(1, 8)
         truth[:5, 0, 0] = np.nan
