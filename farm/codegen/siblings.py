@@ -65,8 +65,9 @@ def merge_siblings(program: Program, *, pointwise: bool = False) -> Program:
     groups: dict[Hashable, list[Convolution]] = {}
     outputs = {tensor.name for tensor in program.outputs}  # each has an array of its own
     for step in program.steps:
-        free = isinstance(step, Convolution) and step.outputs[0].name not in outputs
-        if free and _is_mergeable(step, pointwise):
+        if not isinstance(step, Convolution) or step.outputs[0].name in outputs:
+            continue
+        if _is_mergeable(step, pointwise):
             groups.setdefault(_signature(step), []).append(step)
     merged: dict[Step, tuple[Step, ...]] = {}
     for siblings in groups.values():
