@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
-from farm.plan.memory.kernels import FRAME_FIELDS, Board, Kernels
+from farm.plan.memory.compiled import Kernels
+from farm.plan.memory.kernels import FRAME_FIELDS, Board
+from farm.plan.memory.sweep import CLASSES, Strip, stack_words
 
 
 class Item(NamedTuple):
@@ -107,6 +109,41 @@ def make_board(items: Sequence[Item], layout: Spans, ranking: Sequence[int], k: 
     )
 
 
+def make_strip(items: Sequence[Item], layout: Spans, width: int, k: Kernels) -> Strip:
+    """A strip before the sweep. width: stacks to keep, 1 or more."""
+    order = _by_begin(layout)
+    live = max(map(len, layout.sections))
+    return Strip(
+        sizes=k.ints([items[item].size for item in order]),
+        first=k.ints([layout.first[item] for item in order]),
+        end=k.ints([layout.end[item] for item in order]),
+        live=live,
+        width=width,
+        stacks=k.zeros((width + width * live + 1) * stack_words(live)),
+        classes=k.ints([-1] * CLASSES),
+        history=k.zeros(len(items) * width),
+        stop=k.zeros(1),
+    )
+
+
+def strip_offsets(strip: Strip, layout: Spans) -> tuple[int, ...]:
+    """The lowest offsets of items in the orders that a sweep has found."""
+    positions, number = [], 0
+    for buffer in reversed(range(len(strip.sizes))):
+        number, position = divmod(int(strip.history[buffer * strip.width + number]), strip.live)
+        positions.append(position)
+    above: list[list[int]] = [[] for _ in positions]
+    live: list[int] = []
+    for buffer, position in enumerate(reversed(positions)):
+        live = [other for other in live if strip.end[other] > strip.first[buffer]]
+        live.insert(position, buffer)
+        for low, high in pairwise(live[max(position - 1, 0) : position + 2]):
+            above[low].append(high)
+    sizes = [int(strip.sizes[buffer]) for buffer in range(len(strip.sizes))]
+    order = _by_begin(layout)
+    return tuple(offset for _, offset in sorted(zip(order, _lowest(above, sizes), strict=True)))
+
+
 _RANKINGS = ("TWA", "AWT", "WTA", "CAT")
 
 
@@ -124,6 +161,28 @@ def _sections(items: Sequence[Item]) -> Iterator[list[int]]:
                 yield sorted(live)
             live.remove(position)
         has_grown = bool(begins)
+
+
+def _by_begin(layout: Spans) -> list[int]:
+    """Items in the order in which a strip has them."""
+    return sorted(range(len(layout.first)), key=lambda item: (layout.first[item], item))
+
+
+def _lowest(above: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
+    """The lowest offsets at which each buffer is on top of those that it is above of."""
+    offsets = [0] * len(sizes)
+    waiting = [0] * len(sizes)
+    for high in chain(*above):
+        waiting[high] += 1
+    ready = [buffer for buffer, count in enumerate(waiting) if count == 0]
+    while ready:
+        low = ready.pop()
+        for high in above[low]:
+            offsets[high] = max(offsets[high], offsets[low] + sizes[low])
+            waiting[high] -= 1
+            if waiting[high] == 0:
+                ready.append(high)
+    return offsets
 
 
 def _descending(keys: dict[str, list[int]], order: str) -> Callable[[int], tuple[int, ...]]:

@@ -1,17 +1,12 @@
 """The inner loops of the memory planner, over plain integers.
 
 Every function here works on lists of int as it stands, and on int64 arrays once compiled: tiny
-problems run uncompiled, because compiling takes longer than solving them. ``compiled`` is the
-only place that knows numba.
+problems run uncompiled, because compiling takes longer than solving them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
 from typing import NamedTuple, Protocol
-
-import numpy as np
 
 FAILED, SOLVED, STOPPED = 0, 1, -1
 
@@ -255,7 +250,7 @@ def next_group(board: Board, top: int, buffer: int) -> bool:
 class Shelf(NamedTuple):
     """Buffers for ``first_fit``, and the memory that it needs.
 
-    sizes, start, end: per buffer, its size and the steps ``start <= t < end`` it is alive in.
+    sizes, start, end: per buffer, its size and the sections ``start <= s < end`` it is alive in.
     offsets: per buffer, the result. stack: placed buffers, lowest offset first.
     """
 
@@ -267,7 +262,7 @@ class Shelf(NamedTuple):
 
 
 def first_fit(shelf: Shelf, order: Ints, limit: int) -> int:
-    """Place buffers in an order, each at the lowest offset that is free in all its steps.
+    """Place buffers in an order, each at the lowest offset that is free in all its sections.
 
     Returns the height, or ``limit`` as soon as it is reached; the offsets then are of no use.
     """
@@ -294,42 +289,4 @@ def first_fit(shelf: Shelf, order: Ints, limit: int) -> int:
     return height
 
 
-class Kernels(NamedTuple):
-    """The functions that are called from outside, and what makes the integers that they take."""
-
-    search: Callable[[Board, int, int], int]
-    first_fit: Callable[[Shelf, Ints, int], int]
-    ints: Callable[[Sequence[int]], Ints]
-    zeros: Callable[[int], Ints]
-
-
-def _zeros(count: int) -> list[int]:
-    return [0] * count
-
-
-PLAIN = Kernels(search, first_fit, list, _zeros)
-
-
-@cache
-def compiled() -> Kernels:
-    """The same functions as machine code; compiled on first use, then cached on disk."""
-    from numba import njit  # noqa: PLC0415
-    from numba.extending import register_jitable  # noqa: PLC0415
-
-    for helper in _HELPERS:
-        register_jitable(helper)
-    try:
-        compile_ = njit(nogil=True, cache=True)
-        compiled_search = compile_(search)
-    except RuntimeError:  # numba found no place for its cache that can be written
-        compile_ = njit(nogil=True)
-        compiled_search = compile_(search)
-    return Kernels(
-        search=compiled_search,
-        first_fit=compile_(first_fit),
-        ints=partial(np.array, dtype=np.int64),
-        zeros=partial(np.zeros, dtype=np.int64),
-    )
-
-
-_HELPERS = (open_frame, place, lowest_support, fits, change, undo, list_rest, next_group)
+SEARCH_HELPERS = (open_frame, place, lowest_support, fits, change, undo, list_rest, next_group)

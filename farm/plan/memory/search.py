@@ -1,4 +1,4 @@
-"""Finds low placements of items that share an arena: greedy, then reordered, then exact.
+"""Finds low placements of items that share an arena: greedy, swept, reordered, then exact.
 
 What the answer is does not depend on how fast the machine is or on how many processors it has,
 except through the time running out: work is limited by counting, and where several searches run
@@ -8,16 +8,26 @@ at once, the first one in their order that succeeded counts, not the first one i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import count, islice
+from functools import partial
+from itertools import accumulate, count, islice
 from threading import TIMEOUT_MAX, Timer
 from types import TracebackType
 from typing import Self
 
-from farm.plan.memory.board import Item, Spans, make_board, rankings, spans
-from farm.plan.memory.kernels import FAILED, PLAIN, SOLVED, Board, Ints, Kernels, Shelf, compiled
+from farm.plan.memory.board import (
+    Item,
+    Spans,
+    make_board,
+    make_strip,
+    rankings,
+    spans,
+    strip_offsets,
+)
+from farm.plan.memory.compiled import PLAIN, Kernels, compiled
+from farm.plan.memory.kernels import FAILED, SOLVED, Board, Ints, Shelf
 
 _PLAIN_ITEMS = 64  # up to here the kernels are first tried without compiling them
 _PLAIN_NODES = 2_000  # placements that a search tries without being compiled
@@ -25,10 +35,17 @@ _FIRST_NODES = 32_000  # placements that a compiled search tries in its first ro
 _GROWTH = 8  # how many times more in each further round
 _NODES_BELOW_CAPACITY = 32_000  # of the last round that lowers what is within the capacity
 _SEARCH_ITEMS = 1_000  # beyond, an exact search neither ends nor helps
+_LIVE = 12  # at once; where more items live, a sweep takes longer than it gains
+_WIDTHS = (32, 512)  # stacks that the first sweeps keep
+_WIDEST = 4096  # that the last ones keep
+_MOST_STACKS = 1 << 25  # of all items together, a quarter of a gigabyte
+_SWEPT_FIRST = 5_000  # items from which on a sweep is faster than trying each order greedily
 _REORDERS = 1_000
 _REORDER_PAIRS = 20_000_000_000  # pairs of items that may be looked at while reordering
 _LONG = 20  # one item in so many is placed before the others, for its long life
 _NO_LIMIT = 1 << 62
+
+_Answer = tuple[int, tuple[int, ...]]  # SOLVED, FAILED or STOPPED; where SOLVED, offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,35 +126,55 @@ def place_items(
     layout = spans(items)
     lower = max(sum(items[item].size for item in section) for section in layout.sections)
     small = len(items) <= _PLAIN_ITEMS
-    best = _greedy(items, layout, lower, aim, alarm, PLAIN if small else compiled())
+    best = _piled(items, lower)
+    if len(items) >= _SWEPT_FIRST:
+        best = _swept(items, layout, best, aim, alarm, _WIDTHS)
+        if aim.is_settled(best):
+            return best
+    best = _greedy(items, layout, best, aim, alarm, PLAIN if small else compiled())
     if small:
-        best = _exact_round(items, layout, best, aim, alarm, _PLAIN_NODES)
+        best = _exact_round(items, best, aim, alarm, partial(_race, items, layout, _PLAIN_NODES))
         if aim.is_within(best):
             return best
+    if len(items) < _SWEPT_FIRST:
+        best = _swept(items, layout, best, aim, alarm, _WIDTHS)
     if aim.is_settled(best) or alarm.over:
         return best
     best = _reorder(items, layout, best, aim, alarm)
-    if len(items) <= _SEARCH_ITEMS:
-        for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count()):
-            if aim.is_settled(best) or alarm.over:
-                break
-            most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
-            if most is not None and nodes > most:
-                break
-            best = _exact_round(items, layout, best, aim, alarm, nodes)
+    if most_nodes is None or len(items) * _WIDEST <= most_nodes:
+        best = _swept(items, layout, best, aim, alarm, [_WIDEST])
+    if len(items) > _SEARCH_ITEMS:
+        return best
+    for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count()):
+        if aim.is_settled(best) or alarm.over:
+            break
+        most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
+        if most is not None and nodes > most:
+            break
+        best = _exact_round(items, best, aim, alarm, partial(_race, items, layout, nodes))
     return best
 
 
+def _piled(items: Sequence[Item], lower: int) -> Placement:
+    """Each item on top of the one before: high, but a placement."""
+    ends = list(accumulate((item.size for item in items), initial=0))
+    return Placement(tuple(ends[:-1]), ends[-1], lower)
+
+
 def _greedy(
-    items: Sequence[Item], layout: Spans, lower: int, aim: Aim, alarm: Alarm, kernels: Kernels
+    items: Sequence[Item],
+    layout: Spans,
+    best: Placement,
+    aim: Aim,
+    alarm: Alarm,
+    kernels: Kernels,
 ) -> Placement:
     """The lowest placement of several orders."""
-    shelf = _shelf(items, kernels)
-    best = Placement((), sum(item.size for item in items) + 1, lower)
+    shelf = _shelf(items, layout, kernels)
     for order in _orders(items, layout):
         height = kernels.first_fit(shelf, kernels.ints(order), best.height)
         if height < best.height:
-            best = Placement(_offsets(shelf), height, lower)
+            best = replace(best, offsets=_offsets(shelf), height=height)
         if aim.is_settled(best) or alarm.over:
             break
     return best
@@ -166,7 +203,7 @@ def _reorder(
     Squeaky wheel optimisation (Joslin and Clements 1999), from two orders in turn.
     """
     kernels = compiled()
-    shelf = _shelf(items, kernels)
+    shelf = _shelf(items, layout, kernels)
     goal = max(aim.goal, best.lower)
     orders = list(islice(_orders(items, layout), 2))
     for attempt in range(min(_REORDERS, _REORDER_PAIRS // len(items) ** 2)):
@@ -183,17 +220,46 @@ def _reorder(
     return best
 
 
-def _exact_round(
-    items: Sequence[Item], layout: Spans, best: Placement, aim: Aim, alarm: Alarm, nodes: int
+def _swept(
+    items: Sequence[Item],
+    layout: Spans,
+    best: Placement,
+    aim: Aim,
+    alarm: Alarm,
+    widths: Sequence[int],
 ) -> Placement:
-    """Ask for ever lower heights, each time with as many nodes, first of all for the goal."""
+    """Sweep through time, where few enough items are alive at once. widths: one after another."""
+    live = max(map(len, layout.sections))
+    for width in widths:
+        if live <= _LIVE and len(items) * width <= _MOST_STACKS:
+            best = _exact_round(items, best, aim, alarm, partial(_sweep, items, layout, width))
+    return best
+
+
+def _sweep(items: Sequence[Item], layout: Spans, width: int, height: int, alarm: Alarm) -> _Answer:
+    """One sweep; the result and, if it is SOLVED, the offsets."""
+    kernels = compiled()
+    strip = make_strip(items, layout, width, kernels)
+    alarm.watch([strip.stop])
+    result = kernels.sweep(strip, height)
+    return int(result), strip_offsets(strip, layout) if result == SOLVED else ()
+
+
+def _exact_round(
+    items: Sequence[Item],
+    best: Placement,
+    aim: Aim,
+    alarm: Alarm,
+    ask: Callable[[int, Alarm], _Answer],
+) -> Placement:
+    """Ask for ever lower heights, first of all for the goal. ask: whether all fit below one."""
     begin = probe = max(aim.goal, best.lower)
     while probe < best.height and not aim.is_settled(best) and not alarm.over:
         asks_capacity = aim.capacity is not None and best.height > aim.capacity
         height = probe if probe == begin else (probe + best.height - 1) // 2
         if asks_capacity and aim.capacity is not None:
             height = aim.capacity
-        result, offsets = _race(items, layout, height, nodes, alarm)
+        result, offsets = ask(height, alarm)
         if result == SOLVED:
             top = max(offset + item.size for offset, item in zip(offsets, items, strict=True))
             best = replace(best, offsets=offsets, height=top)
@@ -206,9 +272,7 @@ def _exact_round(
     return best
 
 
-def _race(
-    items: Sequence[Item], layout: Spans, height: int, nodes: int, alarm: Alarm
-) -> tuple[int, tuple[int, ...]]:
+def _race(items: Sequence[Item], layout: Spans, nodes: int, height: int, alarm: Alarm) -> _Answer:
     """Search with every ranking; the result and, if it is SOLVED, the offsets."""
     plain = nodes <= _PLAIN_NODES
     kernels = PLAIN if plain else compiled()
@@ -255,11 +319,11 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _shelf(items: Sequence[Item], kernels: Kernels) -> Shelf:
+def _shelf(items: Sequence[Item], layout: Spans, kernels: Kernels) -> Shelf:
     return Shelf(
         sizes=kernels.ints([item.size for item in items]),
-        start=kernels.ints([item.start for item in items]),
-        end=kernels.ints([item.end for item in items]),
+        start=kernels.ints(layout.first),
+        end=kernels.ints(layout.end),
         offsets=kernels.zeros(len(items)),
         stack=kernels.zeros(len(items)),
     )

@@ -19,7 +19,8 @@ from benchmarks.memory_problems import (
 from farm.errors import PlanError
 from farm.plan.memory.arena import Solution, plan_memory, violations
 from farm.plan.memory.board import Item, make_board, rankings, spans, split
-from farm.plan.memory.kernels import FAILED, PLAIN, SOLVED, STOPPED, compiled
+from farm.plan.memory.compiled import PLAIN, compiled
+from farm.plan.memory.kernels import FAILED, SOLVED, STOPPED
 from farm.plan.memory.problem import Alias, Buffer, Problem, load_bound, merge
 from farm.plan.memory.search import Alarm
 from farm.plan.solution import Status
