@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -25,7 +25,8 @@ from commands.query import query
 from commands.results import results
 from commands.tune import tune
 from farm import __version__
-from farm.errors import FarmError, GeneratorFault
+from farm.errors import FarmError, GeneratorFault, OptionError
+from farm.text import printable
 
 app = typer.Typer(
     name="farm",
@@ -74,14 +75,26 @@ def _one_sentence() -> Iterator[None]:
         message = f"The memory does not suffice: {error}."
     else:
         return
-    typer.echo(f"farm: {' '.join(message.split())}", err=True)
+    typer.echo(f"farm: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Refuse names that are bytes without a meaning: no record can hold them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise OptionError(
+                f"'{argument}' is not text in UTF-8, so that no record can name it; rename it."
+            ) from None
 
 
 def main() -> None:
     """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _one_sentence():
+        _check_encoding(sys.argv[1:])
         app(prog_name="farm")
 
 

@@ -8,6 +8,7 @@ import typer
 
 from commands.measuring import measure as measure_again
 from commands.options import JsonOption, ProfilesOption, StoreOption
+from commands.output import print_lines
 from farm.errors import OptionError
 
 
@@ -49,4 +50,4 @@ def compare(
     if json_output:
         typer.echo(machine_readable.comparison_json(found, labels))
     else:
-        typer.echo(tables.comparison_text(found, labels))
+        print_lines(tables.comparison_lines(found, labels))

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from farm.text import printable
+
 
 class Format(StrEnum):
     """How rows are written."""
@@ -25,7 +27,13 @@ def print_tables(table: Any, lines: Sequence[str]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(escape(printable(line)), highlight=False, soft_wrap=True)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines as they are, but for characters that cannot be seen."""
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def print_rows(

@@ -20,7 +20,7 @@ from commands.options import (
     one_of,
     shape_sizes,
 )
-from commands.output import print_tables
+from commands.output import print_lines, print_tables
 from farm.device import select_profiles
 
 
@@ -128,6 +128,6 @@ def package_verify(
     if json_output:
         typer.echo(machine_readable.verified_json(verified))
     else:
-        typer.echo("\n".join(tables.verified_lines(verified)))
+        print_lines(tables.verified_lines(verified))
     if not verified.agrees:
         raise typer.Exit(exit_codes.FAILED)

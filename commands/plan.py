@@ -10,6 +10,7 @@ import typer
 
 from commands import exit_codes
 from commands.options import JsonOption, ShapeOption, one_of, shape_sizes
+from commands.output import print_lines
 from farm.errors import OptionError
 from farm.units import parse_bytes, parse_seconds
 
@@ -68,7 +69,7 @@ def plan_memory(
     if json_output:
         typer.echo(machine_readable.plan_json(planned))
     else:
-        typer.echo("\n".join(tables.plan_lines(planned)))
+        print_lines(tables.plan_lines(planned))
     if not planned.fits:
         raise typer.Exit(exit_codes.FAILED)
 

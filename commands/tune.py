@@ -27,6 +27,7 @@ from commands.options import (
 from commands.output import print_tables
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, OptionError, StoreError
+from farm.text import printable
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
 
@@ -148,7 +149,7 @@ def tune(
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
         run = earlier or start_run(opened, checked)
-        console.print(f"Run [bold]{escape(run.name)}[/]", highlight=False)
+        console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
         # Ray reports the death of its own processes on standard output, which is for results.
         with _resumable(run.name), redirect_stdout(sys.stderr):
             result = tune_run(opened, run, _executors(local=local), progress)
@@ -157,10 +158,10 @@ def tune(
     elif result.devices:
         print_tables(tables.run_table(result), tables.verdict_lines(result))
     if result.interrupted:
-        typer.echo(
-            f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}",
-            err=True,
+        told = (
+            f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}"
         )
+        typer.echo(printable(told), err=True)
         raise typer.Exit(exit_codes.INTERRUPTED)
     if not result.any_tuned:
         raise typer.Exit(exit_codes.FAILED)

@@ -57,6 +57,7 @@ from farm.compile.quantize import (
 )
 from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
+from farm.model.ends import check_valid
 from farm.units import Bytes
 
 MODEL_FILE = "model.onnx"
@@ -125,7 +126,7 @@ class Compiler:
                 done = done.then(SaveOptimised(engine.graph_level, engine.disabled_optimizers))
         if done.passes:
             with reported_as("check"):
-                onnx.checker.check_model(done.model)
+                check_valid(done.model)
         return done
 
     def generation(self, candidate: Candidate) -> generate.Generation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from xml.sax import saxutils
@@ -10,6 +9,7 @@ from xml.sax import saxutils
 from farm.plan.memory.arena import Solution
 from farm.plan.memory.portions import PortionSolution
 from farm.plan.memory.problem import Buffer, Problem, merge
+from farm.text import printable
 from farm.units import counted, format_bytes
 
 _WIDTH, _HEIGHT = 960, 540
@@ -20,7 +20,6 @@ _INK, _AXIS, _CAPACITY, _BOUND, _PORTION = "#1d1d1f", "#808080", "#d1495b", "#2a
 _TICKS = 4  # parts of the axis of bytes
 _MOST_STEPS = 10  # that are numbered
 _GROWTH = (4, 5, 4)  # halves: from 1 to 2, 5 and 10, and so on
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FEWEST_CHARACTERS = 6  # of a shortened name
 
 
@@ -126,7 +125,9 @@ class _Plot:
             portion = f" in portion {self._solution.portions[buffer.id]}"
         visible = min([buffer.end, *(step for step in covered if step > buffer.start)])
         room = self._x(visible) - x
-        shown = _shortened(buffer.id, int(room / _CHARACTER) - 1) if height >= _LINE else ""
+        shown = (
+            _shortened(printable(buffer.id), int(room / _CHARACTER) - 1) if height >= _LINE else ""
+        )
         label = _text(x + room / 2, y + height / 2 + 4, shown, _INK, "middle") if shown else ""
         return (
             f"<g><title>{name}: {buffer.size} bytes at {offset}{portion}, steps {buffer.start} to "
@@ -166,8 +167,8 @@ def _shortened(name: str, most: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text for XML, which has no place for most control characters."""
-    return saxutils.escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
+    """Text for XML, which has no place for most characters that cannot be seen."""
+    return saxutils.escape(printable(text))
 
 
 def _text(x: float, y: float, text: str, color: str, anchor: str) -> str:

@@ -16,6 +16,7 @@ from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
+from farm.text import printable_lines
 from tuner.bench import Benchmark
 from tuner.delivery.verify import Verified
 from tuner.plan import Planned
@@ -150,11 +151,11 @@ def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Comma-separated values with a header line."""
+    """Comma-separated values with a header line, which can be shown on a terminal."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    for row in (columns, *rows):
+        writer.writerow([printable_lines(cell) if isinstance(cell, str) else cell for cell in row])
     return buffer.getvalue()
 
 

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from farm.measurement import Outcome
+from farm.text import printable
 from tuner.events import (
     BestChanged,
     DeviceStarted,
@@ -94,19 +95,21 @@ class TuneProgress:
         self._describe()
         if self._verbose and trial.outcome is not Outcome.OK:
             text = f"{trial.device}: {trial.label}: {trial.outcome}: {trial.message}"
-            self._console.print(escape(text), style="dim", highlight=False, soft_wrap=True)
+            self._console.print(
+                escape(printable(text)), style="dim", highlight=False, soft_wrap=True
+            )
 
     def _show_best(self, label: str, speedup: float) -> None:
         text = f"best {speedup:.2f}x {label}"
         if self._task is not None:
-            self._bar.update(self._task, best=escape(text))
+            self._bar.update(self._task, best=escape(printable(text)))
         self._plain(f"{self._device}: {text} ({self._trials} trials)")
 
     def _describe(self) -> None:
         if self._task is not None:
             text = f"{self._device} {self._stage} ({self._trials} trials)"
-            self._bar.update(self._task, description=text)
+            self._bar.update(self._task, description=printable(text))
 
     def _plain(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(escape(text), highlight=False, soft_wrap=True)
+            self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)

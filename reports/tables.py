@@ -14,6 +14,7 @@ from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
 from farm.plan.memory.portions import PortionSolution
 from farm.plan.solution import Status as PlanStatus
+from farm.text import printable_lines
 from farm.units import counted, format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
 from tuner.bench import Benchmark
@@ -79,7 +80,7 @@ def results_table(rows: Sequence[Result]) -> Table:
 
 def benchmark_table(measured: Benchmark) -> Table:
     """Every metric of one candidate, with interval and method."""
-    title = Text(f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})")
+    title = _cell(f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("metric", "value", "95 % interval", "method", "samples"):
         table.add_column(name, justify="left" if name in ("metric", "method") else "right")
@@ -92,8 +93,8 @@ def benchmark_table(measured: Benchmark) -> Table:
     return table
 
 
-def comparison_text(found: Comparison, labels: tuple[str, str]) -> str:
-    """Two candidates compared, as one sentence."""
+def comparison_lines(found: Comparison, labels: tuple[str, str]) -> list[str]:
+    """Two candidates, and how they compare in one sentence."""
     first, second = labels
     ratio = found.ratio
     verdict = (
@@ -101,10 +102,11 @@ def comparison_text(found: Comparison, labels: tuple[str, str]) -> str:
         if ratio.low <= 1.0 <= ratio.high
         else f"B is {ratio.value:.3f} times as fast as A"
     )
-    return (
-        f"A: {first}\nB: {second}\n{verdict}: latency A / B = {ratio.value:.3f}, 95 % interval "
-        f"{ratio.low:.3f} to {ratio.high:.3f}, p = {found.p_value:.2g}, {found.pairs} pairs."
+    sentence = (
+        f"{verdict}: latency A / B = {ratio.value:.3f}, 95 % interval {ratio.low:.3f} to "
+        f"{ratio.high:.3f}, p = {found.p_value:.2g}, {found.pairs} pairs."
     )
+    return [f"A: {first}", f"B: {second}", sentence]
 
 
 def devices_table(
@@ -176,7 +178,7 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Tabl
     """Any rows, for ``farm query``."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column))
+        table.add_column(_cell(column))
     for row in rows:
         _add(table, *("" if value is None else str(value) for value in row))
     return table
@@ -184,7 +186,14 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Tabl
 
 def _add(table: Table, *cells: str | Text) -> None:
     """Add a row whose cells are taken as they are: brackets are no markup."""
-    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    table.add_row(*(_cell(cell) for cell in cells))
+
+
+def _cell(cell: str | Text) -> Text:
+    """Text of which every character can be seen, in its own style."""
+    if isinstance(cell, str):
+        return Text(printable_lines(cell))
+    return Text(printable_lines(cell.plain), style=cell.style)
 
 
 def format_ratio(ratio: Estimate) -> str:

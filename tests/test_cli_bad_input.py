@@ -51,6 +51,17 @@ def test_missing_model(unchanged) -> None:
     assert "nowhere.onnx" in unchanged("tune", "nowhere.onnx")
 
 
+def test_no_sentence_moves_the_cursor(farm: Command, unchanged) -> None:
+    told = unchanged("tune", "nowhere\x1b[31m\u202e\r.onnx")
+    assert r"nowhere\x1b[31m\u202e" in told
+    assert told.isprintable()
+
+
+def test_a_name_that_is_no_text(unchanged) -> None:
+    told = r"'odd\udcff.onnx' is not text in UTF-8, so that no record can name it; rename it."
+    assert unchanged("tune", "odd\udcff.onnx") == told
+
+
 def test_folder_as_model(farm: Command, unchanged) -> None:
     assert str(farm.folder) in unchanged("tune", farm.folder)
 

@@ -244,6 +244,22 @@ class TestPackage:
         assert "Warning" not in ended.err
         assert farm("package", "verify", "out").code == 0
 
+    def test_names_that_cannot_be_seen(self, farm):
+        odd = "\r\n\x1b[31m\u202e"
+        nodes = [make_node("Relu", [f"x{odd}"], [f"y{odd}"], name=f"relu{odd}")]
+        proto = build(nodes, [value(f"x{odd}", [1, 16])], [value(f"y{odd}", [1, 16])], {})
+        save(proto, farm.folder, "odd.onnx")
+        ended = farm("package", "odd.onnx", "--device", "cpu", "-o", "out")
+        assert ended.code == 0, ended.err
+        assert farm("package", "verify", "out").code == 0
+        for name in ("model.c", "model.h", "README.md"):
+            text = (farm.folder / "out" / name).read_bytes().decode()
+            assert "\r" not in text, name
+            assert "\x1b" not in text, name
+            assert "\u202e" not in text, name
+        manifest = json.loads((farm.folder / "out" / "manifest.json").read_text())
+        assert manifest["inputs"][0]["name"] == f"x{odd}", "for programs it is the true name"
+
     def test_a_float_package_that_does_not_compute_its_model_is_refused(self, farm, monkeypatch):
         wrong = float_operators._LOWERINGS["Tanh"]
         monkeypatch.setitem(float_operators._LOWERINGS, "Relu", wrong)  # type: ignore[index]

@@ -17,6 +17,7 @@ import numpy as np
 from farm.codegen.program import Array, Call, Program, Step, Tensor
 from farm.codegen.storage import Area, Storage
 from farm.errors import OptionError
+from farm.text import printable
 from farm.units import Bytes
 
 DEFAULT_NAME = "model"
@@ -331,7 +332,7 @@ def _identifier(text: str) -> str:
 
 def _comment(text: str) -> str:
     """Text that can stand in a comment: an operator's name, shortened from the left."""
-    safe = text.replace("*/", "* /").replace("/*", "/ *").replace("\n", " ")
+    safe = printable(text).replace("*/", "* /").replace("/*", "/ *")
     return safe if len(safe) <= 60 else "..." + safe[-57:]
 
 

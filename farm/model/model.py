@@ -13,6 +13,13 @@ from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from farm.errors import ModelError
+from farm.model.ends import (
+    check_ends,
+    check_output_types,
+    check_valid,
+    describe_passed_outputs,
+    graph_inputs,
+)
 from farm.model.file import PROTOBUF_LIMIT, read_model_file
 from farm.model.inference import forget_negative_dimensions, infer_shapes
 from farm.model.shapes import fix_shapes
@@ -85,21 +92,22 @@ def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
 
     Raises ModelError: what ``read_model_file`` and ``fix_shapes`` raise, custom operators, an
     operator set that is too old or too new, an invalid graph, no inputs, outputs or operators,
-    inputs or outputs that are not tensors of numbers, what ``infer_shapes`` raises.
+    inputs without a shape, inputs or outputs that are not tensors of numbers that NumPy has, what
+    ``infer_shapes`` raises.
     """
     file = read_model_file(path)
     proto = file.proto
     _check_versions(proto, path)
     _refuse_custom_operators(proto, path)
+    values = graph_inputs(proto)
+    check_ends(proto, values, path)
     _check_graph(proto, path)
-    values = _graph_inputs(proto)
-    _check_ends(proto, values, path)
-    for value in (*values, *proto.graph.output):
-        _check_tensor_type(value, path)
     forget_negative_dimensions(proto)
     sizes = fix_shapes(proto, values, shapes, str(path))
     _name_nodes(proto)
+    describe_passed_outputs(proto)
     _infer_shapes(proto, path)
+    check_output_types(proto, path)
     return Model(
         path=path,
         name=path.stem,
@@ -174,7 +182,7 @@ def _check_graph(proto: ModelProto, path: Path) -> None:
     light = _without_large_weights(proto)
     large = [t for t in proto.graph.initializer if _SMALL <= _tensor_bytes(t) < PROTOBUF_LIMIT]
     try:
-        onnx.checker.check_model(light)
+        check_valid(light)
         for tensor in large:
             onnx.checker.check_tensor(tensor)
     except onnx.checker.ValidationError as error:
@@ -242,38 +250,6 @@ def _name_nodes(proto: ModelProto) -> None:
             node.name = name
             taken.add(name)
         seen.add(node.name)
-
-
-def _graph_inputs(proto: ModelProto) -> tuple[ValueInfoProto, ...]:
-    """The inputs that the user feeds: up to IR version 3 the weights are listed as well."""
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    weights |= {sparse.values.name for sparse in proto.graph.sparse_initializer}
-    return tuple(value for value in proto.graph.input if value.name not in weights)
-
-
-def _check_ends(proto: ModelProto, inputs: tuple[ValueInfoProto, ...], path: Path) -> None:
-    """Refuse what runs, if at all, without computing anything from anything."""
-    for what, found in (
-        ("outputs", proto.graph.output),
-        ("operators", proto.graph.node),
-        ("inputs", inputs),
-    ):
-        if not found:
-            raise ModelError(f"Model {path} has no {what}, so that there is nothing to compute.")
-    names = [value.name for value in proto.graph.output]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ModelError(f"Model {path} lists its output '{twice}' twice.")
-
-
-def _check_tensor_type(value: ValueInfoProto, path: Path) -> None:
-    kind = value.type.WhichOneof("value")
-    numbers = kind == "tensor_type" and value.type.tensor_type.elem_type != TensorProto.STRING
-    if not numbers:
-        what = "text" if kind == "tensor_type" else f"a {str(kind).removesuffix('_type')}"
-        raise ModelError(
-            f"'{value.name}' of model {path} is {what}; the farm runs models whose inputs and "
-            "outputs are tensors of numbers."
-        )
 
 
 def _input_spec(value: ValueInfoProto) -> TensorSpec:

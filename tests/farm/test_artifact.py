@@ -101,6 +101,13 @@ def test_float_candidates_are_the_users_model():
         assert done.passes == ()
 
 
+def test_outputs_may_have_no_shape():
+    model = graphs.residual_net()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    done = compiled(model, STATIC)
+    assert "quantize-static" in done.passes
+
+
 def test_the_record_lies_beside_the_model(tmp_path):
     model = models.mlp()
     compile_candidate(model, STATIC, graphs.feeds(model), tmp_path)

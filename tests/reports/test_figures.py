@@ -50,6 +50,14 @@ def test_names_and_lines():
     assert {"capacity 4.00 KiB", "bound 3.00 KiB", "height 3.00 KiB"} <= set(labels)
 
 
+def test_what_cannot_be_seen_is_written_out():
+    odd = "a\r\x1b\u202e\ufffe\udc80"
+    problem = Problem((Buffer(odd, 0, 10, Bytes(1024)),))
+    svg = arena_svg(problem, plan_memory(problem))
+    assert r"a\r\x1b\u202e\ufffe\udc80" in texts(svg)
+    assert all(line.isprintable() for line in svg.split("\n"))
+
+
 def test_every_rectangle_tells_about_its_buffer():
     svg = arena_svg(PROBLEM, plan_memory(PROBLEM))
     titles = [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}title")]

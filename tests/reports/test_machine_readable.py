@@ -121,6 +121,11 @@ def test_devices() -> None:
     assert (found["device"], found["available"], found["engines"]) == ("cpu", True, ["openvino"])
 
 
+def test_rows_as_csv_can_be_shown_on_a_terminal() -> None:
+    text = rows_csv(["na\rme"], [["\x1b[31mred\r\n"], ["half\udc80"], [None], [1.5]])
+    assert text == 'na\\rme\n"\\x1b[31mred\\r\n"\nhalf\\udc80\n""\n1.5\n'
+
+
 def test_results_as_rows() -> None:
     texts = {row.candidate_id: to_json(Candidate()) for row in ROWS}
     columns, rows = result_rows(ROWS, texts)

@@ -21,7 +21,7 @@ from farm.measurement import Estimate, Measurement, Method, Metric
 from reports.doctor import Finding
 from reports.tables import (
     benchmark_table,
-    comparison_text,
+    comparison_lines,
     devices_table,
     findings_table,
     format_latency,
@@ -113,6 +113,13 @@ def test_a_benchmark() -> None:
     check("benchmark", rendered(benchmark_table(measured)))
 
 
+def test_no_cell_moves_the_cursor() -> None:
+    shown = rendered(rows_table(["na\rme"], [["\x1b[31mred\u202e"], [Path("half\udc80")]]))
+    assert r"na\rme" in shown
+    assert r"\x1b[31mred\u202e" in shown
+    assert r"half\udc80" in shown
+
+
 def test_brackets_are_no_markup() -> None:
     text = rendered(rows_table(["[a]", "b[/b]"], [["[/x]", None], ["[bold]y", 1.5]]))
     assert [line.split() for line in text.splitlines() if line.strip(" ─")] == [
@@ -176,10 +183,10 @@ def test_a_winner_of_another_speed() -> None:
     ],
 )
 def test_comparisons(ratio: Estimate, text: str) -> None:
-    shown = comparison_text(Comparison(ratio, 0.012, 20), ("one", "other"))
-    assert shown.startswith("A: one\nB: other\n")
-    assert text in shown
-    assert shown.endswith("p = 0.012, 20 pairs.")
+    shown = comparison_lines(Comparison(ratio, 0.012, 20), ("one", "other"))
+    assert shown[:2] == ["A: one", "B: other"]
+    assert shown[2].startswith(text)
+    assert shown[2].endswith("p = 0.012, 20 pairs.")
 
 
 def test_the_worst_is_named_below_the_table() -> None:

@@ -8,6 +8,7 @@ from farm.codegen.build.compilers import Compiler, CompilerKind, Target
 from farm.codegen.build.toolchain import runtime_sources
 from farm.codegen.emit import parameter_names
 from farm.codegen.package.manifest import Manifest, Port
+from farm.text import printable
 from farm.units import format_bytes
 
 _HEXAGON_LINK = "-nostdlib -static -s -Wl,--build-id=none"
@@ -155,7 +156,7 @@ version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 
 def _described(parameter: str, port: Port) -> str:
     shape = ", ".join(map(str, port.shape))
-    name = " ".join(port.name.split()).replace("`", "'")
+    name = printable(" ".join(port.name.split())).replace("`", "'")
     return f"- `{parameter}`: {port.dtype} [{shape}], row-major; the model's `{name}`"
 
 

@@ -55,8 +55,11 @@ def solution_csv(problem: Problem, offsets: Mapping[str, Bytes]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_COLUMNS, "offset"])
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for b in problem.buffers:
-        writer.writerow([b.id, b.start, b.end, b.size, offsets[b.id]])
+        # Not every Python quotes a carriage return, which ends a line for its reader.
+        chosen = quoted if "\r" in b.id else writer
+        chosen.writerow([b.id, b.start, b.end, b.size, offsets[b.id]])
     return text.getvalue()
 
 

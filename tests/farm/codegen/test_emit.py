@@ -111,6 +111,21 @@ def test_names_that_packages_cannot_have(name):
         check_name(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\rb", r"a\rb"),
+        ("a\nb", r"a\nb"),
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),
+    ],
+)
+def test_a_name_breaks_no_line(name, shown):
+    text = header(copying(name))
+    assert shown in text
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
 def test_a_name_cannot_end_a_comment():
     text = header(copying("*/ int evil; /*"))
 

@@ -357,33 +357,6 @@ def test_a_newer_file_format(tmp_path):
     assert "has IR version 999" in refusal(models.save(proto, tmp_path))
 
 
-def test_text_inputs_are_refused(tmp_path):
-    proto = models.mlp()
-    proto.graph.input.append(models.value("words", [1], TensorProto.STRING))
-    assert "'words' of model" in refusal(models.save(proto, tmp_path))
-    assert "is text" in refusal(models.save(proto, tmp_path))
-
-
-def test_a_model_without_inputs_outputs_or_operators(tmp_path):
-    for part, what in (("output", "outputs"), ("node", "operators"), ("input", "inputs")):
-        proto = models.build(
-            [onnx.helper.make_node("Relu", ["w"], ["y"])],
-            [models.value("x", [4])],
-            [models.value("x" if part == "node" else "y", [4])],
-            {"w": np.ones(4, np.float32)},
-        )
-        proto.graph.ClearField(part)
-        path = models.save(proto, tmp_path)
-        assert refusal(path) == f"Model {path} has no {what}, so that there is nothing to compute."
-
-
-def test_an_output_that_is_listed_twice(tmp_path):
-    proto = models.mlp()
-    proto.graph.output.append(proto.graph.output[0])
-    name = proto.graph.output[0].name
-    assert f"lists its output '{name}' twice" in refusal(models.save(proto, tmp_path))
-
-
 # --- shapes that do not fit
 
 

@@ -186,6 +186,9 @@ def test_a_tensors_name_stays_in_its_line(portable):
     port = Port("a\nb`c", "float32", (1,))
     text = readme(replace(portable[1], inputs=(port,)))
     assert "- `input_a_b_c`: float32 [1], row-major; the model's `a b'c`\n" in text
+    odd = Port("a\x1b[31m\u202e", "float32", (1,))
+    text = readme(replace(portable[1], inputs=(odd,)))
+    assert "the model's `a\\x1b[31m\\u202e`\n" in text
 
 
 ODD = ("float_matmul_0", "new", "FLOAT_LANES", "input_x")  # inputs; the outputs:

@@ -7,7 +7,7 @@ import pytest
 from farm.errors import PlanError
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.csv_files import read_problem, solution_csv
-from farm.plan.memory.problem import Buffer
+from farm.plan.memory.problem import Buffer, Problem
 from farm.units import Bytes
 
 HEADER = "id,lower,upper,size\n"
@@ -39,6 +39,12 @@ def test_a_solution_is_a_problem_with_offsets(file):
     text = solution_csv(problem, plan_memory(problem).offsets)
     assert text == "id,lower,upper,size,offset\na,0,2,16,0\nb,2,4,16,0\n"
     assert read_problem(file(text)) == problem
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\nb", 'a,"b', "\x1b[31m", "a\u2028b"])
+def test_any_name_can_be_written_and_read(file, name):
+    problem = Problem((Buffer(name, 0, 2, Bytes(16)), Buffer("b", 0, 2, Bytes(16))))
+    assert read_problem(file(solution_csv(problem, plan_memory(problem).offsets))) == problem
 
 
 @pytest.mark.parametrize(

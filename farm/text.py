@@ -1,0 +1,20 @@
+"""Names and messages as they are shown: every character is one that can be seen."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""Text that moves no cursor, changes no colour, breaks no line and turns no direction.
+
+    Names come from models and files, which may hold anything. What cannot be seen is written as
+    Python writes it in a string: a carriage return as ``\r``, an escape as ``\x1b``, a mark of
+    writing direction as ``\u202e``, half of a surrogate pair as ``\udc80``. Everything else stays.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text that may have several lines, as a cell of a table may."""
+    return "\n".join(map(printable, text.split("\n")))
