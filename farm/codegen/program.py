@@ -291,11 +291,11 @@ class Program:
 
         What is not defined, such as the root of a negative number, is NaN or infinite as in C.
         """
-        arrays = {tensor.name: np.asarray(feeds[tensor.name]) for tensor in self.inputs}
+        arrays = {tensor.name: np.asarray(feeds[tensor.label]) for tensor in self.inputs}
         with np.errstate(all="ignore"):
             for step in self.steps:
                 results = step.reference([arrays[tensor.name] for tensor in step.inputs])
                 for tensor, result in zip(step.outputs, results, strict=True):
                     assert result.shape == tensor.shape, (tensor.name, result.shape, tensor.shape)
                     arrays[tensor.name] = result
-        return {tensor.name: arrays[tensor.name] for tensor in self.outputs}
+        return {tensor.label: arrays[tensor.name] for tensor in self.outputs}

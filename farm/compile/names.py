@@ -19,6 +19,7 @@ from farm.errors import CompileError
 from farm.model.walk import all_graphs
 
 _TOKEN = re.compile(r"<#(\d+)>")
+_Rename = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,35 @@ def under_other_names(
     Raises CompileError: what the change raises, in the model's names.
     """
     renamed = clone(model)
-    found = [name for names in (_tensors, _operators) for name in names(renamed.graph, str)]
+    found = [name for names in (tensors, _operators) for name in names(renamed.graph, str)]
     user = tuple(dict.fromkeys(filter(None, found)))
     names = Names(user, {name: f"<#{index}>" for index, name in enumerate(user)})
-    for rename in (_tensors, _operators):
+    for rename in (tensors, _operators):
         _consume(rename(renamed.graph, lambda name: names.tokens.get(name, name)))
     try:
         changed = change(renamed, names)
     except CompileError as error:
         raise CompileError(names.told(str(error))) from error
-    for rename in (_tensors, _operators):
+    for rename in (tensors, _operators):
         _consume(rename(changed.graph, _Restored(names)))
     return changed
+
+
+def tensors(graph: GraphProto, rename: _Rename) -> Iterator[str]:
+    """Rename the tensors of a graph and of those inside it, in place; yields their new names."""
+    for inner in all_graphs(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info, *inner.initializer):
+            value.name = rename(value.name)
+            yield value.name
+        for sparse in inner.sparse_initializer:
+            sparse.values.name = rename(sparse.values.name)
+            yield sparse.values.name
+        for annotation in inner.quantization_annotation:
+            annotation.tensor_name = rename(annotation.tensor_name)
+            yield annotation.tensor_name
+        for node in inner.node:
+            yield from _rename_all(node.input, rename)
+            yield from _rename_all(node.output, rename)
 
 
 class _Restored:
@@ -83,26 +101,6 @@ class _Restored:
             self._taken.add(told)
             self._known[name] = told
         return self._known[name]
-
-
-_Rename = Callable[[str], str]
-
-
-def _tensors(graph: GraphProto, rename: _Rename) -> Iterator[str]:
-    """Rename the tensors of a graph and of those inside it; yields their new names."""
-    for inner in all_graphs(graph):
-        for value in (*inner.input, *inner.output, *inner.value_info, *inner.initializer):
-            value.name = rename(value.name)
-            yield value.name
-        for sparse in inner.sparse_initializer:
-            sparse.values.name = rename(sparse.values.name)
-            yield sparse.values.name
-        for annotation in inner.quantization_annotation:
-            annotation.tensor_name = rename(annotation.tensor_name)
-            yield annotation.tensor_name
-        for node in inner.node:
-            yield from _rename_all(node.input, rename)
-            yield from _rename_all(node.output, rename)
 
 
 def _operators(graph: GraphProto, rename: _Rename) -> Iterator[str]:
