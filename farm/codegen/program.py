@@ -287,7 +287,7 @@ class Program:
         return all(tensor.element is Element.F32 for tensor in tensors)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The reference: outputs by name from inputs by name, all with their tensors' shapes.
+        """The reference: outputs by name from inputs by label, with their tensors' shapes.
 
         What is not defined, such as the root of a negative number, is NaN or infinite as in C.
         """
@@ -298,4 +298,4 @@ class Program:
                 for tensor, result in zip(step.outputs, results, strict=True):
                     assert result.shape == tensor.shape, (tensor.name, result.shape, tensor.shape)
                     arrays[tensor.name] = result
-        return {tensor.label: arrays[tensor.name] for tensor in self.outputs}
+        return {tensor.name: arrays[tensor.name] for tensor in self.outputs}
