@@ -9,6 +9,7 @@ import onnx
 
 from farm.codegen.emit import DEFAULT_NAME, Generated, emit
 from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
+from farm.codegen.front.names import names_apart, with_model_names
 from farm.codegen.front.source import read_source
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.integer_operators import ONLY_INTEGER
@@ -46,7 +47,10 @@ def generate(
 
     Raises UnsupportedOperator, CompileError.
     """
-    plain = lower(_annotated(model, ranges, frozenset(keep_float)))
+    model, apart = names_apart(model)
+    if ranges is not None:
+        ranges = {apart.get(tensor, tensor): found for tensor, found in ranges.items()}
+    plain = with_model_names(lower(_annotated(model, ranges, frozenset(keep_float))), apart)
     program, storage = min(
         ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
         key=lambda pair: pair[1].arena_bytes,

@@ -287,11 +287,11 @@ class Program:
         return all(tensor.element is Element.F32 for tensor in tensors)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The reference: outputs by name from inputs by name, all with their tensors' shapes.
+        """The reference: outputs by name from inputs by label, with their tensors' shapes.
 
         What is not defined, such as the root of a negative number, is NaN or infinite as in C.
         """
-        arrays = {tensor.name: np.asarray(feeds[tensor.name]) for tensor in self.inputs}
+        arrays = {tensor.name: np.asarray(feeds[tensor.label]) for tensor in self.inputs}
         with np.errstate(all="ignore"):
             for step in self.steps:
                 results = step.reference([arrays[tensor.name] for tensor in step.inputs])

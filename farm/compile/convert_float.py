@@ -8,7 +8,8 @@ from typing import ClassVar
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from farm.compile.passes import PassResult, clone, quiet, reported_as, sort_nodes
+from farm.compile.names import Names, under_other_names
+from farm.compile.passes import PassResult, quiet, reported_as, sort_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class ConvertToFloat16:
 
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError when the converter gives up."""
+        return PassResult(under_other_names(model, self._converted), changed=True)
+
+    def _converted(self, model: onnx.ModelProto, _: Names) -> onnx.ModelProto:
         with reported_as(self.name), quiet():
-            converted = sort_nodes(convert_float_to_float16(clone(model), keep_io_types=True))
-        return PassResult(converted, changed=True)
+            return sort_nodes(convert_float_to_float16(model, keep_io_types=True))

@@ -17,7 +17,8 @@ from onnx.helper import make_node
 from onnx.inliner import inline_local_functions
 from onnx.numpy_helper import from_array, to_array
 
-from farm.compile.passes import PassResult, clone, reported_as
+from farm.compile.names import Names, under_other_names
+from farm.compile.passes import PassResult, reported_as
 from farm.errors import CompileError
 from farm.model.formats import element_types
 from farm.model.walk import all_graphs, all_nodes, all_tensors
@@ -50,13 +51,16 @@ class Float32Inside:
                     f"Operator {node.name!r} ({node.op_type}) takes the bits of 16-bit floats for "
                     "another type, so that the model cannot compute in float32."
                 )
+        return PassResult(under_other_names(model, self._widened), changed=True)
+
+    def _widened(self, model: ModelProto, _: Names) -> ModelProto:
         with reported_as(self.name):
-            widened = inline_local_functions(model) if model.functions else clone(model)
+            widened = inline_local_functions(model) if model.functions else model
             casts = _needless_casts(widened)
             _widen(widened)
             renamed = _keep_ends(widened.graph)
             _drop_casts(widened.graph, {renamed.get(name, name) for name in casts})
-        return PassResult(widened, changed=True)
+        return widened
 
 
 def _halves(model: ModelProto) -> Iterator[bool]:
@@ -116,10 +120,9 @@ def _widen_type(kind: TypeProto) -> None:
 def _keep_ends(graph: GraphProto) -> Mapping[str, str]:
     """Put Casts behind inputs and before outputs of 16-bit floats; the new names by the old."""
     fed = {value.name for value in graph.input}
-    taken = {name for inner in all_graphs(graph) for node in inner.node for name in _names(node)}
-    inputs = _inner_names([value for value in graph.input if _is_half(value)], taken)
+    inputs = {value.name: f"{value.name}/float32" for value in graph.input if _is_half(value)}
     made = [value for value in graph.output if _is_half(value) and value.name not in fed]
-    outputs = _inner_names(made, taken)
+    outputs = {value.name: f"{value.name}/float32" for value in made}
     behind = [_cast(name, inner, TensorProto.FLOAT, inner) for name, inner in inputs.items()]
     before = [
         _cast(outputs[value.name], value.name, value.type.tensor_type.elem_type) for value in made
@@ -133,18 +136,6 @@ def _keep_ends(graph: GraphProto) -> Mapping[str, str]:
 
 def _is_half(value: onnx.ValueInfoProto) -> bool:
     return value.type.tensor_type.elem_type in _HALF
-
-
-def _inner_names(values: list[onnx.ValueInfoProto], taken: set[str]) -> dict[str, str]:
-    """A name that no tensor has for the float32 of each value."""
-    names = {}
-    for value in values:
-        name = f"{value.name}/float32"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names[value.name] = name
-    return names
 
 
 def _cast(source: str, target: str, kind: int, name: str = "") -> NodeProto:
@@ -187,10 +178,6 @@ def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
         inner.value_info.extend(known)
         for sparse in inner.sparse_initializer:
             sparse.values.name = names.get(sparse.values.name, sparse.values.name)
-
-
-def _names(node: NodeProto) -> tuple[str, ...]:
-    return (*node.input, *node.output, node.name)
 
 
 def _copied(node: NodeProto) -> NodeProto:

@@ -7,8 +7,9 @@ nothing to quantise, when a name to keep in float is unknown, or when the quanti
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from onnxruntime.quantization.quant_utils import add_infer_metadata
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
 from farm.compile.calibrate import Calibration
 from farm.compile.masks import masked_sums
+from farm.compile.names import Names, under_other_names
 from farm.compile.operators import (
     Facts,
     activations,
@@ -32,7 +34,7 @@ from farm.compile.operators import (
     quantizable,
     with_followers,
 )
-from farm.compile.passes import PassResult, clone, quiet, reported_as, sort_nodes
+from farm.compile.passes import PassResult, quiet, reported_as, sort_nodes
 from farm.compile.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
 
@@ -79,28 +81,32 @@ class QuantizeStatic:
                 + " ".join(kept_notes)
             )
         every = with_followers(model, names, {*self.choice.keep_float, *reasons})
-        types = {node.op_type for node in model.graph.node if node.name in set(every)}
-        with reported_as(self.name), quiet():
-            quantised = clone(model)
-            add_infer_metadata(quantised)  # keeps the quantiser from inferring shapes again
-            quantizer = QDQQuantizer(
-                quantised,
-                self.choice.per_channel,
-                False,  # noqa: FBT003 - full 8-bit weights
-                QuantType.QInt8,
-                QuantType.QUInt8,
-                _tensors_data(self.calibration),
-                list(every),
-                [],
-                sorted(types),
-                {},
-            )
-            quantizer.quantize_model()
-            written = sort_nodes(quantizer.model.model)
+        written = under_other_names(model, partial(self._quantised, every))
         _drop_metadata(written)
         count = _count_note(len(names), model, self.choice)
         notes = (*self.calibration.notes, count, *kept_notes)
         return PassResult(written, changed=True, notes=notes)
+
+    def _quantised(
+        self, operators: Sequence[str], model: onnx.ModelProto, names: Names
+    ) -> onnx.ModelProto:
+        chosen_names = [names.token(name) for name in operators]
+        with reported_as(self.name), quiet():
+            add_infer_metadata(model)  # keeps the quantiser from inferring shapes again
+            quantizer = QDQQuantizer(
+                model,
+                self.choice.per_channel,
+                False,  # noqa: FBT003 - full 8-bit weights
+                QuantType.QInt8,
+                QuantType.QUInt8,
+                _tensors_data(self.calibration, names),
+                chosen_names,
+                [],
+                _types(model, chosen_names),
+                {},
+            )
+            quantizer.quantize_model()
+            return sort_nodes(quantizer.model.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +122,7 @@ class GemmToMatMul:
         facts = Facts(model)
         if not any(_is_splittable(node, facts) for node in model.graph.node):
             return PassResult(model, changed=False)
-        split = clone(model)
-        nodes = list(split.graph.node)
-        del split.graph.node[:]
-        for node in nodes:
-            plain = _is_splittable(node, facts)
-            split.graph.node.extend(_split_gemm(node, split.graph) if plain else [node])
-        return PassResult(split, changed=True)
+        return PassResult(under_other_names(model, _split_gemms), changed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,16 @@ class QuantizeDynamic:
 
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError."""
-        names = chosen(model, self.choice)
-        types = {node.op_type for node in model.graph.node if node.name in set(names)}
+        operators = chosen(model, self.choice)
+        written = under_other_names(model, partial(self._quantised, operators))
+        _drop_metadata(written)
+        note = _count_note(len(operators), model, self.choice)
+        return PassResult(written, changed=True, notes=(note,))
+
+    def _quantised(
+        self, operators: Sequence[str], model: onnx.ModelProto, names: Names
+    ) -> onnx.ModelProto:
+        chosen_names = [names.token(name) for name in operators]
         with (
             tempfile.TemporaryDirectory(prefix="farm-") as folder,
             reported_as(self.name),
@@ -146,17 +154,14 @@ class QuantizeDynamic:
         ):
             target = Path(folder) / "dynamic.onnx"
             quantize_dynamic(
-                clone(model),
+                model,
                 target,
-                op_types_to_quantize=sorted(types),
-                nodes_to_quantize=list(names),
+                op_types_to_quantize=_types(model, chosen_names),
+                nodes_to_quantize=chosen_names,
                 per_channel=self.choice.per_channel,
                 weight_type=QuantType.QInt8,
             )
-            written = onnx.load(target)
-        _drop_metadata(written)
-        note = _count_note(len(names), model, self.choice)
-        return PassResult(written, changed=True, notes=(note,))
+            return onnx.load(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +176,27 @@ class QuantizeWeightsInt4:
 
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError."""
-        names = chosen(model, self.choice)
+        operators = chosen(model, self.choice)
+        written = under_other_names(model, partial(self._quantised, operators))
+        note = _count_note(len(operators), model, self.choice)
+        return PassResult(written, changed=True, notes=(note,))
+
+    def _quantised(
+        self, operators: Sequence[str], model: onnx.ModelProto, names: Names
+    ) -> onnx.ModelProto:
         every = {node.name for node in model.graph.node}
         with reported_as(self.name), quiet():
             quantizer = MatMulNBitsQuantizer(
-                clone(model),
+                model,
                 block_size=self.choice.block_size,
                 is_symmetric=True,
                 accuracy_level=self.choice.accuracy_level,
-                nodes_to_exclude=sorted(every.difference(names)),
+                nodes_to_exclude=sorted(every.difference(map(names.token, operators))),
                 op_types_to_quantize=("MatMul",),
             )
             quantizer.process()
         written: onnx.ModelProto = quantizer.model.model
-        note = _count_note(len(names), model, self.choice)
-        return PassResult(written, changed=True, notes=(note,))
+        return written
 
 
 def _kept_float(
@@ -211,10 +222,16 @@ def _kept_float(
     return reasons
 
 
-def _tensors_data(calibration: Calibration) -> TensorsData:
+def _types(model: onnx.ModelProto, operators: Collection[str]) -> list[str]:
+    return sorted({node.op_type for node in model.graph.node if node.name in operators})
+
+
+def _tensors_data(calibration: Calibration, names: Names) -> TensorsData:
     # The method only selects how the container reads its values: plain pairs are min-max.
     pairs = {
-        name: TensorData(lowest=np.float32(found.lowest), highest=np.float32(found.highest))
+        names.token(name): TensorData(
+            lowest=np.float32(found.lowest), highest=np.float32(found.highest)
+        )
         for name, found in calibration.ranges.items()
     }
     return TensorsData(OrtMethod.MinMax, pairs)
@@ -235,6 +252,15 @@ def _drop_metadata(model: onnx.ModelProto) -> None:
 
 def _is_splittable(node: onnx.NodeProto, facts: Facts) -> bool:
     return is_plain_gemm(node) and facts.is_weight(node.input[1])
+
+
+def _split_gemms(model: onnx.ModelProto, _: Names) -> onnx.ModelProto:
+    facts, nodes = Facts(model), list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        plain = _is_splittable(node, facts)
+        model.graph.node.extend(_split_gemm(node, model.graph) if plain else [node])
+    return model
 
 
 def _split_gemm(node: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -19,6 +19,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import make_attribute, make_node, make_opsetid
 from onnx.numpy_helper import from_array, to_array
 
+from farm.compile.names import Names, under_other_names
 from farm.compile.passes import PassResult, clone, quiet, reported_as
 from farm.errors import CompileError
 from farm.model.walk import all_graphs
@@ -49,14 +50,18 @@ class RaiseOpset:
             imported = clone(model)
             imported.opset_import.append(make_opsetid("", _RAISED_OPSET))
             return PassResult(imported, changed=False)
+        raised = under_other_names(model, self._raised)
+        note = f"Opset raised from {version} to {_RAISED_OPSET}."
+        return PassResult(raised, changed=True, notes=(note,))
+
+    def _raised(self, model: ModelProto, _: Names) -> ModelProto:
         with reported_as(self.name), quiet():
             raised = onnx.version_converter.convert_version(_flattened(model), _RAISED_OPSET)
         raised.ir_version = max(model.ir_version, raised.ir_version)
         _restore_names(model, raised)
-        if version < _FIRST_WITH_MODES:
+        if opset(model) < _FIRST_WITH_MODES:
             _set_modes(raised, _known_shapes(model))
-        note = f"Opset raised from {version} to {_RAISED_OPSET}."
-        return PassResult(raised, changed=True, notes=(note,))
+        return raised
 
 
 def opset(model: ModelProto) -> int:

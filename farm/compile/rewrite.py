@@ -16,6 +16,7 @@ import onnx
 from onnx.helper import get_attribute_value, make_node
 from onnx.numpy_helper import from_array, to_array
 
+from farm.compile.names import Names, under_other_names
 from farm.compile.operators import Facts
 from farm.compile.passes import Compiled, PassResult, clone
 from farm.compile.prepare import InferShapes
@@ -53,14 +54,7 @@ class SoftmaxOfTwo:
         facts = Facts(model)
         if not any(_is_softmax_of_two(node, facts) for node in model.graph.node):
             return PassResult(model, changed=False)
-        written = clone(model)
-        del written.graph.node[:]
-        for node in model.graph.node:
-            found = _is_softmax_of_two(node, facts)
-            written.graph.node.extend(_as_sigmoid(node) if found else [node])
-            if found:
-                written.graph.initializer.append(from_array(_DIFFERENCES, f"{node.name}/matrix"))
-        return PassResult(written, changed=True)
+        return PassResult(under_other_names(model, _with_sigmoids), changed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +85,17 @@ def _is_softmax_of_two(node: onnx.NodeProto, facts: Facts) -> bool:
     shape = facts.shape(node.input[0])
     axis = _integer(node, "axis", -1)
     return shape is not None and shape[-1:] == (2,) and axis in {-1, len(shape) - 1}
+
+
+def _with_sigmoids(model: onnx.ModelProto, _: Names) -> onnx.ModelProto:
+    facts, nodes = Facts(model), list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        found = _is_softmax_of_two(node, facts)
+        model.graph.node.extend(_as_sigmoid(node) if found else [node])
+        if found:
+            model.graph.initializer.append(from_array(_DIFFERENCES, f"{node.name}/matrix"))
+    return model
 
 
 def _as_sigmoid(node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.NodeProto]:

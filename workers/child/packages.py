@@ -140,7 +140,7 @@ def _answers(
 
 def _inputs(program: Program, samples: Sequence[Feeds]) -> list[Arrays]:
     """Samples in the program's order."""
-    names = [tensor.name for tensor in program.inputs]
+    names = [tensor.label for tensor in program.inputs]
     return [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
 
 

@@ -280,3 +280,36 @@ def test_an_input_that_is_an_output_is_passed_on_as_it_is():
     results = program.run({"x": x})
     assert [tensor.label for tensor in program.outputs] == ["yd", "x"]
     np.testing.assert_array_equal(results[program.outputs[1].name], x)
+
+
+ENDINGS = ("", ".u8", ".blocked", ".exact", ".rounded", ".image", ".merged", ".0", ".copy", "_u8")
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("first", range(len(ENDINGS)))
+def test_tensors_may_have_the_names_that_lowering_makes(first, quantised):
+    innocent = residual_net()
+    tensors = dict.fromkeys(name for node in innocent.graph.node for name in node.output)
+    names = ["image", *(name for name in tensors if name not in ("image", "y")), "y"]
+    endings = ENDINGS[first:] + ENDINGS[:first]
+    called = {name: f"x{ending}" for name, ending in zip(names, endings, strict=True)}
+    hostile = onnx.ModelProto()
+    hostile.CopyFrom(innocent)
+    for node in hostile.graph.node:
+        node.input[:] = [called.get(name, name) for name in node.input]
+        node.output[:] = [called.get(name, name) for name in node.output]
+    for end in (*hostile.graph.input, *hostile.graph.output):
+        end.name = called[end.name]
+    programs = {}
+    for model in (innocent, hostile):
+        feeds = samples(model)
+        made = integer(model, feeds) if quantised else generate(prepared(model), "test")
+        programs[made.program.inputs[0].label] = made, feeds[0]
+
+    (plain, given), (other, fed) = programs["image"], programs[called["image"]]
+    np.testing.assert_array_equal(
+        next(iter(other.program.run(fed).values())), next(iter(plain.program.run(given).values()))
+    )
+    assert [tensor.label for tensor in other.program.outputs] == [called["y"]]
+    assert other.generated.memory_bytes == plain.generated.memory_bytes
+    assert other.storage.arena_bytes == plain.storage.arena_bytes
