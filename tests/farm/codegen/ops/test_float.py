@@ -152,6 +152,12 @@ OTHERS: list[Step] = [
         Taps(RNG.integers(0, 4, (5, 3)).astype(np.int32), numbers(5, 3), numbers(5)),
     ),
 ]
+# One after the other, 70,000 numbers of one sign lose as many as three of their digits.
+LONG_SUM = FloatMatMul(
+    (floats("a", 1, 70_000),),
+    (floats("y", 1, 3),),
+    (None, np.abs(numbers(70_000, 3))),
+)
 SHARED: list[Step] = [
     FloatUnary((floats("x", 100),), (floats("y", 100),), UnaryFunction.TANH),
     binary(BinaryFunction.SUB, (6, 50), (50,)),
@@ -166,6 +172,7 @@ CASES = [
         for step in (*CONVOLUTIONS, *POOLS, *OTHERS)
     ),
     *(Case(step, [numbers(*each.shape) for each in step.inputs], shared=True) for step in SHARED),
+    Case(LONG_SUM, [np.abs(numbers(1, 70_000))]),
 ]
 
 
@@ -183,6 +190,11 @@ def test_kernels_are_near_their_references(portable):
         (want,) = case.step.reference(case.inputs)
         assert got.shape == want.shape
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5, err_msg=str(case.step))
+
+
+def test_a_long_sum_keeps_its_digits(portable):
+    (want,) = LONG_SUM.reference(CASES[-1].inputs)
+    np.testing.assert_allclose(portable[-1], want, rtol=4e-6)
 
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t is not Target.PORTABLE])
