@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from db.records import Result
+from farm.accuracy.result import Worst
 from farm.codegen.package.manifest import Manifest
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Method, Metric
@@ -254,7 +255,7 @@ def _accuracy_lines(accuracy: AccuracyComparison) -> Iterator[str]:
         )
     else:
         yield f"accuracy is {accuracy.metric} on {accuracy.samples} samples."
-    if accuracy.worst is not None and accuracy.worst.value < 1.0:
+    if _is_visible(accuracy.worst):
         yield f"least alike is output {accuracy.worst}."
 
 
@@ -298,7 +299,7 @@ def _package_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if found := manifest.accuracy:
         itself = f"of the model itself {_share(found.float_value)}, on {found.samples} samples"
         yield f"accuracy ({found.metric})", f"{_share(found.value)}, {itself}"
-        if found.worst is not None and found.worst.value < 1.0:
+        if _is_visible(found.worst):
             yield "least alike", f"output {found.worst}"
         yield from (("accuracy", note) for note in found.notes)
     yield "test vectors", f"{manifest.vectors}, agree bit for bit"
@@ -369,6 +370,11 @@ def _with_unit(measurement: Measurement, value: float) -> str:
 
 def _latency(latency: Measurement | None) -> str:
     return _MISSING if latency is None else format_latency(latency)
+
+
+def _is_visible(worst: Worst | None) -> bool:
+    """Whether it is not 1.0000 for people."""
+    return worst is not None and worst.value < 0.99995
 
 
 def _share(value: float | None) -> str:

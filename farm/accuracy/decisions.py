@@ -77,9 +77,9 @@ def agreement_of_scores(values: Floats, truth: Floats) -> float | None:
     """F1 of a score column's decisions; None if the baseline's column has values, not scores.
 
     values, truth: of one column over all samples. Scores lie between 0 and 1, most of them near
-    either end, and some are detections.
+    either end, and some are detections. None is 0, as what passed a Relu often is.
     """
-    if truth.min() < 0 or truth.max() > 1 or truth.max() < POSITIVE:
+    if truth.min() <= 0 or truth.max() > 1 or truth.max() < POSITIVE:
         return None
     low, high = _UNDECIDED
     if np.mean((truth > low) & (truth < high)) > _MOST_UNDECIDED:
@@ -90,7 +90,7 @@ def agreement_of_scores(values: Floats, truth: Floats) -> float | None:
 
 def is_quiet(values: Floats, truth: Floats) -> bool:
     """Whether a score column detects nothing, nor nearly so, by either side."""
-    return bool(truth.min() >= 0 and max(truth.max(), values.max()) < QUIET)
+    return bool(truth.min() > 0 and max(truth.max(), values.max()) < QUIET)
 
 
 def _share(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:

@@ -181,6 +181,15 @@ class TestDecisions:
         other[:, :, 2, ::10] = 0.6  # what the baseline never sees is a false detection
         assert judge(other, truth).value <= 0.5
 
+    def test_what_passed_a_relu_is_no_score(self):
+        truth = np.maximum(0.2 * normal(1, 80, 32), 0)
+        truth[:, :, 1] *= 0.05
+        lost = truth.copy()
+        lost[:, :, 1] = 0
+        result = judge(lost, truth)
+        assert (result.worst.axis, result.worst.channel) == (1, 1)
+        assert result.value == pytest.approx(0.5)
+
     def test_sigmoids_that_are_values_are_no_scores(self):
         truth = np.random.default_rng(0).random((SAMPLES, 1, 1))
         assert value_of(np.round(truth), truth) < 0.95, "though all lie on the same side of a half"
