@@ -249,6 +249,13 @@ class TestPackage:
         assert ended.code == 0, ended.err
         assert farm("package", "verify", "out").code == 0
 
+    def test_a_run_without_work_takes_time(self, farm):
+        save(cache_net(), farm.folder, "cache.onnx")
+        sizes = ("--shape", "past_len=0", "--shape", "batch=0")
+        ended = farm("bench", "cache.onnx", *sizes, "--device", "dsp", "--json")
+        assert ended.code == 0, ended.err
+        assert json.loads(ended.out)["measurements"]["latency"]["value"] > 0
+
     def test_names_that_cannot_be_seen(self, farm):
         odd = "\r\n\x1b[31m\u202e"
         nodes = [make_node("Relu", [f"x{odd}"], [f"y{odd}"], name=f"relu{odd}")]
