@@ -76,9 +76,9 @@ def shape_sizes(options: Sequence[str] | None) -> dict[str, int]:
     shapes: dict[str, int] = {}
     for option in options or ():
         name, _, size = option.rpartition("=")
-        if not (name and size.isdecimal() and 1 <= int(size) <= _LARGEST_SIZE):
+        if not (name and size.isdecimal() and int(size) <= _LARGEST_SIZE):
             raise OptionError(
-                f"--shape takes NAME=SIZE with a size from 1 to {_LARGEST_SIZE}, for example "
+                f"--shape takes NAME=SIZE with a size from 0 to {_LARGEST_SIZE}, for example "
                 f"--shape batch=1, got '{option}'."
             )
         shapes[name] = int(size)

@@ -81,6 +81,22 @@ def mlp(width: int = 64) -> ModelProto:
     return build(nodes, [value("x", [1, 32])], [value("y", [1, 10])], stored)
 
 
+def cache_net() -> ModelProto:
+    """One step of attention over a cache of "past_len" earlier steps, and the longer cache."""
+    nodes = [
+        make_node("MatMul", ["x", "wk"], ["key"], name="key"),
+        make_node("Concat", ["past", "key"], ["present"], name="append", axis=1),
+        make_node("Transpose", ["present"], ["keys"], name="transpose", perm=[0, 2, 1]),
+        make_node("MatMul", ["x", "keys"], ["scores"], name="score"),
+        make_node("Softmax", ["scores"], ["shares"], name="share", axis=-1),
+        make_node("MatMul", ["shares", "present"], ["mixed"], name="mix"),
+        make_node("MatMul", ["mixed", "wo"], ["y"], name="project"),
+    ]
+    inputs = [value("x", ["batch", 1, 16]), value("past", ["batch", "past_len", 16])]
+    outputs = [value("y", ["batch", 1, 16]), value("present", ["batch", "total", 16])]
+    return build(nodes, inputs, outputs, weights(wk=(16, 16), wo=(16, 16)))
+
+
 def dynamic_net(dims: Dims = ("batch", "sequence", 8), outputs: Dims = ()) -> ModelProto:
     """A sequence of vectors of 8 to vectors of 4; dims: of the input."""
     nodes = [make_node("MatMul", ["tokens", "w"], ["y"], name="project")]

@@ -16,7 +16,7 @@ from onnx.helper import make_node
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
 from farm.codegen.lower import float_operators
 from tests.command import Command
-from tests.models import build, conv_net, custom_net, lstm_net, save, value
+from tests.models import build, cache_net, conv_net, custom_net, lstm_net, save, value
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
 EXPORT = "export the model with float32 inputs and outputs"
@@ -243,6 +243,22 @@ class TestPackage:
         assert ended.code == 0, ended.err
         assert "Warning" not in ended.err
         assert farm("package", "verify", "out").code == 0
+
+    @pytest.mark.parametrize("batch", [0, 1])
+    def test_a_cache_that_is_empty(self, farm, batch):
+        save(cache_net(), farm.folder, "cache.onnx")
+        sizes = ("--shape", "past_len=0", "--shape", f"batch={batch}")
+        make = ("package", "cache.onnx", *sizes, "--device", "cpu", "-o", "out")
+        ended = farm(*make, "--calibration", "entropy")
+        assert ended.code == 0, ended.err
+        assert farm("package", "verify", "out").code == 0
+
+    def test_a_run_without_work_takes_time(self, farm):
+        save(cache_net(), farm.folder, "cache.onnx")
+        sizes = ("--shape", "past_len=0", "--shape", "batch=0")
+        ended = farm("bench", "cache.onnx", *sizes, "--device", "dsp", "--json")
+        assert ended.code == 0, ended.err
+        assert json.loads(ended.out)["measurements"]["latency"]["value"] > 0
 
     def test_names_that_cannot_be_seen(self, farm):
         odd = "\r\n\x1b[31m\u202e"

@@ -157,11 +157,13 @@ def _histograms(
     for sample in samples:
         for name, array in observer.run(sample):
             values = array.ravel()
+            if not values.size:  # one that is always empty has no range either
+                continue
             if values.size > _HISTOGRAM_VALUES:
                 if values.size not in chosen:
                     chosen[values.size] = random.integers(values.size, size=_HISTOGRAM_VALUES)
                 values = values[chosen[values.size]]
-            counts[name] += _count(values, _magnitude(ranges[name])) if values.size else 0
+            counts[name] += _count(values, _magnitude(ranges[name]))
     return counts
 
 

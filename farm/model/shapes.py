@@ -44,9 +44,10 @@ def fix_shapes(
 
     A name is the dimension's own name in the model, or ``INPUT.AXIS`` where it has none. A
     dimension named like a batch (``batch``, ``batch_size``, ``N``, ``b``) and a nameless axis 0
-    get 1 unless asked for otherwise. Equal names elsewhere in the graph get the same size.
+    get 1 unless asked for otherwise. Equal names elsewhere in the graph get the same size. A size
+    may be 0: caches of a language model begin empty.
 
-    Raises ModelError: a size below 1, a name that is not there, a dimension that has no size.
+    Raises ModelError: a negative size, a name that is not there, a dimension that has no size.
     """
     dimensions = list(_dynamic(inputs))
     _check_asked(shapes, sorted({dimension.name for dimension in dimensions}), model)
@@ -83,9 +84,9 @@ def _check_asked(shapes: Mapping[str, int], known: list[str], model: str) -> Non
                 f"Model {model} has no dynamic dimension '{name}' (asked for by "
                 f"--shape {name}={size}); it {there}{hint}"
             )
-        if size < 1:
+        if size < 0:
             raise ModelError(
-                f"--shape {name}={size} is not a size: a dimension must be at least 1."
+                f"--shape {name}={size} is not a size: a dimension must be at least 0."
             )
 
 

@@ -106,6 +106,18 @@ def test_types_that_lose_nothing_are_cast(tmp_path, model, dtype):
     assert load_dataset(path, model).inputs["x"].dtype == np.float32
 
 
+@pytest.mark.parametrize("shape", [(20, 1, 0, 16), (20, 0, 16)])
+def test_an_input_may_be_empty(tmp_path, shape):
+    model = load_model(models.save(models.cache_net(), tmp_path), {"past_len": 0})
+    path = write(tmp_path, x=normal(20, 1, 1, 16), past=np.zeros(shape))
+    loaded = load_dataset(path, model)
+    assert loaded.inputs["past"].shape == (20, 1, 0, 16)
+    assert loaded.inputs["past"].dtype == np.float32
+    made_up = synthetic_dataset(model, 20, seed=0)
+    assert made_up.inputs["past"].shape == (20, 1, 0, 16)
+    assert len(split(made_up, seed=0).search) == 8
+
+
 def test_the_hash_is_of_the_content(tmp_path, model):
     x, label = normal(12, 32), np.arange(12)
     first = load_dataset(write(tmp_path, x=x, label=label), model)

@@ -145,8 +145,9 @@ class EmulatedPackageSession(Session):
         """Nanoseconds that ``loops`` runs take by the device's clock.
 
         An emulator executes the same instructions every time: one run is counted and multiplied.
+        A run of empty tensors may have none; it is taken for one, as time is never zero.
         """
-        packets = loops * self.counted().packets
+        packets = loops * max(1, self.counted().packets)
         return max(1, math.ceil(packets * self._description.seconds_per_packet * 1e9))
 
     def counted(self) -> Counted:

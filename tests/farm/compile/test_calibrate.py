@@ -53,6 +53,16 @@ def test_rare_outliers_are_clipped(method):
     assert ranges(values, CalibrationMethod.MIN_MAX).ranges["x"].highest == 500
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_always_empty_has_no_range(method):
+    concat = make_node("Concat", ["past", "x"], ["present"], axis=0)
+    inputs = [models.value("past", [0]), models.value("x", [4])]
+    model = models.build([concat], inputs, [models.value("present", [4])], {})
+    feeds = [{"past": np.zeros(0, np.float32), "x": np.arange(4, dtype=np.float32)}] * 3
+    found = calibrate(model, ("past", "x", "present"), feeds, method).ranges
+    assert sorted(found) == ["present", "x"]
+
+
 def test_results_are_the_same_every_time():
     values = np.random.default_rng(0).standard_normal((4, 1 << 16))
     first, second = (ranges(values, CalibrationMethod.ENTROPY) for _ in range(2))

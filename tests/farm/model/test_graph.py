@@ -227,6 +227,15 @@ def test_a_matrix_product_and_its_einsum_need_the_same(batch, rows, inner, colum
     assert product == einsum
 
 
+def test_an_empty_tensor_has_no_bytes_and_needs_no_work(view):
+    graph = view(models.cache_net(), past_len=0)
+    assert graph.complete
+    assert graph.tensors["past"].bytes == 0
+    assert graph.operator("score").macs == 16
+    nothing = view(models.cache_net(), past_len=0, batch=0)
+    assert (nothing.macs, nothing.flops, nothing.complete) == (0, 0, True)
+
+
 def test_bytes_of_packed_and_unknown_types():
     assert tensor_bytes((3, 3), TensorProto.INT4) == 5
     assert tensor_bytes((3, 3), TensorProto.BFLOAT16) == 18

@@ -139,11 +139,17 @@ def test_a_shape_for_a_fixed_model_is_refused(tmp_path):
     assert "it has no dynamic dimensions." in refusal(models.save(models.mlp(), tmp_path), batch=2)
 
 
-def test_a_size_must_be_positive(tmp_path):
+def test_a_size_must_not_be_negative(tmp_path):
     path = models.save(models.dynamic_net(), tmp_path)
-    assert refusal(path, sequence=0) == (
-        "--shape sequence=0 is not a size: a dimension must be at least 1."
+    assert refusal(path, sequence=-1) == (
+        "--shape sequence=-1 is not a size: a dimension must be at least 0."
     )
+
+
+def test_a_cache_begins_empty(tmp_path):
+    model = load_model(models.save(models.cache_net(), tmp_path), {"past_len": 0})
+    assert [spec.shape for spec in model.inputs] == [(1, 1, 16), (1, 0, 16)]
+    assert [spec.shape for spec in model.outputs] == [(1, 1, 16), (1, 1, 16)]
 
 
 def test_shapes_computed_from_shapes_are_found(tmp_path):

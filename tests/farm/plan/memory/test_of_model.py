@@ -29,7 +29,7 @@ from tests import models
 
 @pytest.fixture
 def view(tmp_path):
-    return lambda proto: build_graph(load_model(models.save(proto, tmp_path)))
+    return lambda proto, **shapes: build_graph(load_model(models.save(proto, tmp_path), shapes))
 
 
 def build(nodes, outputs, weights=None):
@@ -65,6 +65,13 @@ def test_an_input_that_is_still_needed_is_not_overwritten(view):
     nodes = [make_node("Relu", ["x"], ["a"]), make_node("Mul", ["a", "x"], ["y"])]
     problem = model_problem(view(build(nodes, [models.value("y", [1, 8])])))
     assert problem.aliases == (Alias("y", "a"),)
+
+
+def test_an_empty_cache_needs_no_place(view):
+    problem = model_problem(view(models.cache_net(), past_len=0))
+    sizes = {buffer.id: buffer.size for buffer in problem.buffers}
+    assert (sizes["past"], sizes["present"]) == (0, 64)
+    assert violations(problem, plan_memory(problem)) == []
 
 
 def test_a_size_that_is_known_only_after_running_is_named(view):
