@@ -39,6 +39,7 @@ _LIVE = 12  # at once; where more items live, a sweep takes longer than it gains
 _WIDTHS = (32, 512)  # stacks that the first sweeps keep
 _WIDEST = 4096  # that the last ones keep
 _MOST_STACKS = 1 << 25  # of all items together, a quarter of a gigabyte
+_MOST_SWEPT = 1 << 55  # units of height; the sum of a stack's distances is below 128 times that
 _SWEPT_FIRST = 5_000  # items from which on a sweep is faster than trying each order greedily
 _REORDERS = 1_000
 _REORDER_PAIRS = 20_000_000_000  # pairs of items that may be looked at while reordering
@@ -229,9 +230,10 @@ def _swept(
     widths: Sequence[int],
 ) -> Placement:
     """Sweep through time, where few enough items are alive at once. widths: one after another."""
-    live = max(map(len, layout.sections))
+    if max(map(len, layout.sections)) > _LIVE or best.height > _MOST_SWEPT:
+        return best
     for width in widths:
-        if live <= _LIVE and len(items) * width <= _MOST_STACKS:
+        if len(items) * width <= _MOST_STACKS:
             best = _exact_round(items, best, aim, alarm, partial(_sweep, items, layout, width))
     return best
 
