@@ -20,6 +20,7 @@ from typing import Self
 from farm.plan.memory.board import (
     Item,
     Spans,
+    by_begin,
     make_board,
     make_strip,
     rankings,
@@ -129,8 +130,9 @@ def place_items(
     small = len(items) <= _PLAIN_ITEMS
     best = _piled(items, lower)
     if len(items) >= _SWEPT_FIRST:
+        best = _placed_in_time(items, layout, best)
         best = _swept(items, layout, best, aim, alarm, _WIDTHS)
-        if aim.is_settled(best):
+        if aim.is_settled(best) or alarm.over:
             return best
     best = _greedy(items, layout, best, aim, alarm, PLAIN if small else compiled())
     if small:
@@ -162,6 +164,13 @@ def _piled(items: Sequence[Item], lower: int) -> Placement:
     return Placement(tuple(ends[:-1]), ends[-1], lower)
 
 
+def _placed_in_time(items: Sequence[Item], layout: Spans, best: Placement) -> Placement:
+    """What there is soon, however many items there are."""
+    shelf = _shelf(items, layout, compiled())
+    height = compiled().first_fit_in_time(shelf, compiled().ints(by_begin(layout)))
+    return replace(best, offsets=_offsets(shelf), height=height)
+
+
 def _greedy(
     items: Sequence[Item],
     layout: Spans,
@@ -172,6 +181,8 @@ def _greedy(
 ) -> Placement:
     """The lowest placement of several orders."""
     shelf = _shelf(items, layout, kernels)
+    if len(items) >= _SWEPT_FIRST:
+        alarm.watch([shelf.stop])
     for order in _orders(items, layout):
         height = kernels.first_fit(shelf, kernels.ints(order), best.height)
         if height < best.height:
@@ -205,6 +216,7 @@ def _reorder(
     """
     kernels = compiled()
     shelf = _shelf(items, layout, kernels)
+    alarm.watch([shelf.stop])
     goal = max(aim.goal, best.lower)
     orders = list(islice(_orders(items, layout), 2))
     for attempt in range(min(_REORDERS, _REORDER_PAIRS // len(items) ** 2)):
@@ -328,6 +340,7 @@ def _shelf(items: Sequence[Item], layout: Spans, kernels: Kernels) -> Shelf:
         end=kernels.ints(layout.end),
         offsets=kernels.zeros(len(items)),
         stack=kernels.zeros(len(items)),
+        stop=kernels.zeros(1),
     )
 
 
