@@ -109,9 +109,14 @@ def make_board(items: Sequence[Item], layout: Spans, ranking: Sequence[int], k: 
     )
 
 
+def by_begin(layout: Spans) -> list[int]:
+    """Items in the order in which they begin: the one that a strip has them in."""
+    return sorted(range(len(layout.first)), key=lambda item: (layout.first[item], item))
+
+
 def make_strip(items: Sequence[Item], layout: Spans, width: int, k: Kernels) -> Strip:
     """A strip before the sweep. width: stacks to keep, 1 or more."""
-    order = _by_begin(layout)
+    order = by_begin(layout)
     live = max(map(len, layout.sections))
     return Strip(
         sizes=k.ints([items[item].size for item in order]),
@@ -140,7 +145,7 @@ def strip_offsets(strip: Strip, layout: Spans) -> tuple[int, ...]:
         for low, high in pairwise(live[max(position - 1, 0) : position + 2]):
             above[low].append(high)
     sizes = [int(strip.sizes[buffer]) for buffer in range(len(strip.sizes))]
-    order = _by_begin(layout)
+    order = by_begin(layout)
     return tuple(offset for _, offset in sorted(zip(order, _lowest(above, sizes), strict=True)))
 
 
@@ -161,11 +166,6 @@ def _sections(items: Sequence[Item]) -> Iterator[list[int]]:
                 yield sorted(live)
             live.remove(position)
         has_grown = bool(begins)
-
-
-def _by_begin(layout: Spans) -> list[int]:
-    """Items in the order in which a strip has them."""
-    return sorted(range(len(layout.first)), key=lambda item: (layout.first[item], item))
 
 
 def _lowest(above: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:

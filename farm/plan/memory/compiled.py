@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from farm.plan.memory.kernels import SEARCH_HELPERS, Board, Ints, Shelf, first_fit, search
+from farm.plan.memory.kernels import (
+    SEARCH_HELPERS,
+    Board,
+    Ints,
+    Shelf,
+    first_fit,
+    first_fit_in_time,
+    search,
+)
 from farm.plan.memory.sweep import SWEEP_HELPERS, Strip, sweep
 
 
@@ -17,6 +25,7 @@ class Kernels(NamedTuple):
 
     search: Callable[[Board, int, int], int]
     first_fit: Callable[[Shelf, Ints, int], int]
+    first_fit_in_time: Callable[[Shelf, Ints], int]
     sweep: Callable[[Strip, int], int]
     ints: Callable[[Sequence[int]], Ints]
     zeros: Callable[[int], Ints]
@@ -26,7 +35,7 @@ def _zeros(count: int) -> list[int]:
     return [0] * count
 
 
-PLAIN = Kernels(search, first_fit, sweep, list, _zeros)
+PLAIN = Kernels(search, first_fit, first_fit_in_time, sweep, list, _zeros)
 
 
 @cache
@@ -46,6 +55,7 @@ def compiled() -> Kernels:
     return Kernels(
         search=compiled_search,
         first_fit=compile_(first_fit),
+        first_fit_in_time=compile_(first_fit_in_time),
         sweep=compile_(sweep),
         ints=partial(np.array, dtype=np.int64),
         zeros=partial(np.zeros, dtype=np.int64),

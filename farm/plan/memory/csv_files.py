@@ -17,7 +17,8 @@ from farm.plan.memory.problem import UNALIGNED, Buffer, Problem
 from farm.units import Bytes
 
 _COLUMNS = ("id", "lower", "upper", "size")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+_INTEGER = re.compile(r"[+-]?([0-9]+)")
+_MOST_DIGITS = 40
 
 
 def read_problem(
@@ -94,8 +95,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _buffer(place: str, values: Mapping[str, str]) -> Buffer:
     numbers = {}
     for name in _COLUMNS[1:]:
-        if not _INTEGER.fullmatch(values[name].strip()):
+        match = _INTEGER.fullmatch(values[name].strip())
+        if match is None:
             raise PlanError(f"{place}: {name} is '{values[name]}'; expected an integer.")
+        if len(match[1]) > _MOST_DIGITS:
+            raise PlanError(
+                f"{place}: {name} has {len(match[1])} digits; {_MOST_DIGITS} are the most."
+            )
         numbers[name] = int(values[name])
     if not values["id"].strip() or "\0" in values["id"]:
         raise PlanError(f"{place}: the id is {values['id']!r}; expected a name.")

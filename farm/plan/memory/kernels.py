@@ -251,7 +251,8 @@ class Shelf(NamedTuple):
     """Buffers for ``first_fit``, and the memory that it needs.
 
     sizes, start, end: per buffer, its size and the sections ``start <= s < end`` it is alive in.
-    offsets: per buffer, the result. stack: placed buffers, lowest offset first.
+    offsets: per buffer, the result. stack: placed buffers, lowest offset first. stop: one value,
+    set from outside to end it.
     """
 
     sizes: Ints
@@ -259,16 +260,20 @@ class Shelf(NamedTuple):
     end: Ints
     offsets: Ints
     stack: Ints
+    stop: Ints
 
 
 def first_fit(shelf: Shelf, order: Ints, limit: int) -> int:
     """Place buffers in an order, each at the lowest offset that is free in all its sections.
 
-    Returns the height, or ``limit`` as soon as it is reached; the offsets then are of no use.
+    Returns the height, or ``limit`` as soon as it is reached or the shelf's ``stop`` is set; the
+    offsets then are of no use.
     """
-    sizes, start, end, offsets, stack = shelf
+    sizes, start, end, offsets, stack, stop = shelf
     height = 0
     for count in range(len(order)):
+        if stop[0] != 0:
+            return limit
         buffer = order[count]
         offset = 0
         for position in range(count):
@@ -286,6 +291,37 @@ def first_fit(shelf: Shelf, order: Ints, limit: int) -> int:
             stack[slot] = stack[slot - 1]
             slot -= 1
         stack[slot] = buffer
+    return height
+
+
+def first_fit_in_time(shelf: Shelf, order: Ints) -> int:
+    """The same in the order in which buffers begin: takes no longer than the live ones are many.
+
+    Returns the height.
+    """
+    sizes, start, end, offsets, stack, _ = shelf
+    height = live = 0
+    for count in range(len(order)):
+        buffer = order[count]
+        offset = left = 0
+        is_found = False
+        for position in range(live):
+            other = stack[position]
+            if end[other] <= start[buffer]:
+                continue
+            stack[left] = other
+            left += 1
+            is_found = is_found or offsets[other] >= offset + sizes[buffer]
+            if not is_found:
+                offset = max(offset, offsets[other] + sizes[other])
+        offsets[buffer] = offset
+        height = max(height, offset + sizes[buffer])
+        slot = left
+        while slot > 0 and offsets[stack[slot - 1]] > offset:
+            stack[slot] = stack[slot - 1]
+            slot -= 1
+        stack[slot] = buffer
+        live = left + 1
     return height
 
 

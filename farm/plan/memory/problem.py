@@ -13,6 +13,7 @@ from farm.units import Bytes
 UNALIGNED = Bytes(1)
 
 _AT_THE_BEGINNING = Bytes(0)
+_MOST_BYTES = Bytes((1 << 62) - 1)  # offsets and sums of two of them are integers of 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Problem:
     is as long as a multiple of it. capacity: what the arena may have at most, None for no limit.
 
     Raises PlanError: an id twice, an alignment below 1, a negative capacity, an alias of nothing,
-    of itself, twice, or to a buffer that lives at another time.
+    of itself, twice, or to a buffer that lives at another time, more bytes than can be planned.
     """
 
     buffers: tuple[Buffer, ...]
@@ -77,6 +78,7 @@ class Problem:
         _refuse_repeated((buffer.id for buffer in self.buffers), "There are {} buffers '{}'.")
         _refuse_repeated((alias.id for alias in self.aliases), "There are {} aliases of '{}'.")
         _refuse_impossible_aliases(self)
+        _refuse_too_many_bytes(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,19 @@ def _refuse_impossible_aliases(problem: Problem) -> None:
                 "one begins."
             )
     _roots(problem)
+
+
+def _refuse_too_many_bytes(problem: Problem) -> None:
+    """So that no height, however bad the placement, is beyond what the planners count with."""
+    unit = problem.alignment
+    total = sum(-(-buffer.size // unit) * unit for buffer in problem.buffers)
+    total += sum(-(-alias.offset // unit) * unit for alias in problem.aliases)
+    if total > _MOST_BYTES:
+        aligned = f", each rounded up to a multiple of {unit}" if unit > 1 else ""
+        raise PlanError(
+            f"The buffers have {total} bytes together{aligned}; {_MOST_BYTES} are the most that "
+            "can be planned."
+        )
 
 
 def _roots(problem: Problem) -> dict[str, tuple[str, int]]:

@@ -20,6 +20,7 @@ from typing import Self
 from farm.plan.memory.board import (
     Item,
     Spans,
+    by_begin,
     make_board,
     make_strip,
     rankings,
@@ -39,6 +40,7 @@ _LIVE = 12  # at once; where more items live, a sweep takes longer than it gains
 _WIDTHS = (32, 512)  # stacks that the first sweeps keep
 _WIDEST = 4096  # that the last ones keep
 _MOST_STACKS = 1 << 25  # of all items together, a quarter of a gigabyte
+_MOST_SWEPT = 1 << 55  # units of height; the sum of a stack's distances is below 128 times that
 _SWEPT_FIRST = 5_000  # items from which on a sweep is faster than trying each order greedily
 _REORDERS = 1_000
 _REORDER_PAIRS = 20_000_000_000  # pairs of items that may be looked at while reordering
@@ -128,8 +130,9 @@ def place_items(
     small = len(items) <= _PLAIN_ITEMS
     best = _piled(items, lower)
     if len(items) >= _SWEPT_FIRST:
+        best = _placed_in_time(items, layout, best)
         best = _swept(items, layout, best, aim, alarm, _WIDTHS)
-        if aim.is_settled(best):
+        if aim.is_settled(best) or alarm.over:
             return best
     best = _greedy(items, layout, best, aim, alarm, PLAIN if small else compiled())
     if small:
@@ -161,6 +164,13 @@ def _piled(items: Sequence[Item], lower: int) -> Placement:
     return Placement(tuple(ends[:-1]), ends[-1], lower)
 
 
+def _placed_in_time(items: Sequence[Item], layout: Spans, best: Placement) -> Placement:
+    """What there is soon, however many items there are."""
+    shelf = _shelf(items, layout, compiled())
+    height = compiled().first_fit_in_time(shelf, compiled().ints(by_begin(layout)))
+    return replace(best, offsets=_offsets(shelf), height=height)
+
+
 def _greedy(
     items: Sequence[Item],
     layout: Spans,
@@ -171,6 +181,8 @@ def _greedy(
 ) -> Placement:
     """The lowest placement of several orders."""
     shelf = _shelf(items, layout, kernels)
+    if len(items) >= _SWEPT_FIRST:
+        alarm.watch([shelf.stop])
     for order in _orders(items, layout):
         height = kernels.first_fit(shelf, kernels.ints(order), best.height)
         if height < best.height:
@@ -204,6 +216,7 @@ def _reorder(
     """
     kernels = compiled()
     shelf = _shelf(items, layout, kernels)
+    alarm.watch([shelf.stop])
     goal = max(aim.goal, best.lower)
     orders = list(islice(_orders(items, layout), 2))
     for attempt in range(min(_REORDERS, _REORDER_PAIRS // len(items) ** 2)):
@@ -229,9 +242,10 @@ def _swept(
     widths: Sequence[int],
 ) -> Placement:
     """Sweep through time, where few enough items are alive at once. widths: one after another."""
-    live = max(map(len, layout.sections))
+    if max(map(len, layout.sections)) > _LIVE or best.height > _MOST_SWEPT:
+        return best
     for width in widths:
-        if live <= _LIVE and len(items) * width <= _MOST_STACKS:
+        if len(items) * width <= _MOST_STACKS:
             best = _exact_round(items, best, aim, alarm, partial(_sweep, items, layout, width))
     return best
 
@@ -326,6 +340,7 @@ def _shelf(items: Sequence[Item], layout: Spans, kernels: Kernels) -> Shelf:
         end=kernels.ints(layout.end),
         offsets=kernels.zeros(len(items)),
         stack=kernels.zeros(len(items)),
+        stop=kernels.zeros(1),
     )
 
 

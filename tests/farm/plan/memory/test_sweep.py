@@ -11,7 +11,7 @@ from benchmarks.memory_problems import crowded_problem, lowest_height, random_pr
 from farm.plan.memory.arena import plan_memory, violations
 from farm.plan.memory.board import Item, make_strip, spans, split, strip_offsets
 from farm.plan.memory.compiled import PLAIN, compiled
-from farm.plan.memory.kernels import FAILED, SOLVED, STOPPED
+from farm.plan.memory.kernels import FAILED, SOLVED, STOPPED, Shelf
 from farm.plan.memory.problem import Buffer, Problem
 from farm.plan.solution import Status
 from farm.units import Bytes
@@ -82,6 +82,39 @@ def test_a_sweep_stops_when_told():
     strip = make_strip(items, spans(items), WIDTH, PLAIN)
     strip.stop[0] = 1
     assert PLAIN.sweep(strip, 8) == STOPPED
+
+
+@pytest.mark.parametrize("kernels", [PLAIN, compiled()], ids=["plain", "compiled"])
+def test_the_quick_placement_in_time_is_that_of_the_thorough_one(kernels):
+    random = Random(4)
+    for make in [random_problem, crowded_problem] * 20:
+        items = [Item(b.start, b.end, b.size) for b in make(random).buffers]
+        order = kernels.ints(sorted(range(len(items)), key=lambda item: items[item].start))
+        quick, thorough = shelf(items, kernels), shelf(items, kernels)
+        height = kernels.first_fit_in_time(quick, order)
+        assert height == kernels.first_fit(thorough, order, 10**6)
+        assert list(quick.offsets) == list(thorough.offsets)
+
+
+def test_placing_in_an_order_stops_when_told():
+    told = shelf([Item(0, 4, 3), Item(0, 4, 5)], PLAIN)
+    told.stop[0] = 1
+    assert PLAIN.first_fit(told, [0, 1], 99) == 99
+
+
+def shelf(items, kernels):
+    starts, ends, sizes = (kernels.ints(each) for each in zip(*items, strict=True))
+    offsets, stack = kernels.zeros(len(items)), kernels.zeros(len(items))
+    return Shelf(sizes, starts, ends, offsets, stack, kernels.zeros(1))
+
+
+def test_without_time_many_buffers_are_placed_nevertheless():
+    random = Random(6)
+    starts = [random.randrange(6000) for _ in range(6000)]
+    rows = [(start, start + random.randint(1, 40), random.randint(1, 99)) for start in starts]
+    solution = plan_memory(problem(rows), seconds=0)
+    assert solution.lower_bound <= solution.height <= 1.5 * solution.lower_bound
+    assert len(solution.offsets) == 6000
 
 
 @pytest.mark.parametrize("count", [100, 1500, 20_000])
