@@ -145,6 +145,23 @@ class TestPackage:
         assert "bytes more than the device's 4.00 KiB; most is needed at operator" in sentence
         assert not (farm.folder / "out").exists()
 
+    @pytest.mark.parametrize("precision", ["int8", "float32"])
+    def test_what_cannot_fit_is_refused_before_data_is_made_up(self, farm, precision, monkeypatch):
+        def none(*_: object) -> None:
+            pytest.fail("data was made up")
+
+        monkeypatch.setattr("tuner.package.synthetic_dataset", none)
+        nodes = [make_node("Mul", ["x", "k"], ["a"]), make_node("Relu", ["a"], ["y"])]
+        ends = [value("x", [1, 52428800])], [value("y", [1, 52428800])]
+        save(build(nodes, *ends, {"k": np.float32(2)}), farm.folder, "wide.onnx")
+        needed = {"int8": "50.0 MiB", "float32": "200 MiB"}[precision]
+        make = ("package", "wide.onnx", "-o", "out", "--precision", precision)
+        assert farm.refused(*make) == (
+            "The package does not fit device dsp. Its arena and scratch memory need about "
+            f"{needed}, and the device has 1.00 MiB; give --shape smaller sizes or use a smaller "
+            "model."
+        )
+
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [

@@ -55,10 +55,13 @@ from farm.errors import CompileError, DeviceError, OptionError
 from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, load_model
+from farm.units import Bytes, format_bytes
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples
 from workers.engines.cpackage import CPackageSession
 from workers.engines.session import EngineError
+
+_SURE = 4  # times a limit that an expectation has to exceed: float32 takes four bytes, int8 one
 
 
 class PackagePrecision(StrEnum):
@@ -106,6 +109,7 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
         model = load_model(request.model, request.shapes)
         _refuse_constant_outputs(model)
         candidate = Candidate(engine, _precision(request, model))
+        _refuse_far_excess(model, candidate, profile)
         packaging = _Packaging(model, _dataset(request, model), request, candidate, metric)
         return packaging.write(folder, profile)
 
@@ -252,6 +256,21 @@ def _refuse_constant_outputs(model: Model) -> None:
                 f"Output '{name}' of model {model.path} does not depend on the inputs, and a "
                 "package has no constant outputs; take it out of the model."
             )
+
+
+def _refuse_far_excess(model: Model, candidate: Candidate, profile: DeviceProfile) -> None:
+    """Raise OptionError for a package that cannot fit, before any data is read or made up."""
+    limit = profile.package.arena_bytes if profile.package else 0
+    largest = max((op.activation_bytes for op in build_graph(model).operators), default=0)
+    if not limit or largest <= _SURE * limit:
+        return
+    needed = Compiler(model.proto, []).expected_bytes(candidate)
+    if needed > _SURE * limit:
+        raise OptionError(
+            f"The package does not fit device {profile.name}. Its arena and scratch memory need "
+            f"about {format_bytes(needed)}, and the device has {format_bytes(Bytes(limit))}; give "
+            "--shape smaller sizes or use a smaller model."
+        )
 
 
 def _precision(request: PackageRequest, model: Model) -> Precision:
