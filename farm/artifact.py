@@ -147,6 +147,7 @@ class Compiler:
                 return generate.generate(prepared, title, name=name)
             case Precision(quantization=StaticInt8(per_channel=True) as choice):
                 if has_qdq(prepared):
+                    generate.placed(prepared)  # what cannot be packaged at all is told as that
                     raise CompileError(
                         "The model came quantised, and a package keeps the integers that it came "
                         "with: ask for no other precision."

@@ -197,6 +197,27 @@ class TestPackage:
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
         assert not (farm.folder / "out").exists()
 
+    @pytest.mark.parametrize("supported", [True, False])
+    def test_integers_are_kept_only_where_there_is_a_package(self, farm, supported):
+        nodes = [
+            make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            make_node("Relu" if supported else "Det", ["d"], ["y"], name="last"),
+        ]
+        shape = [1, 4, 4] if supported else [1]
+        stored = {"scale": np.float32(0.1), "zero": np.uint8(128)}
+        model = build(nodes, [value("x", [1, 4, 4])], [value("y", shape)], stored)
+        save(model, farm.folder, "qdq.onnx")
+        sentence = farm.refused("package", "qdq.onnx", "-o", "out", "--precision", "int8")
+        if supported:
+            assert sentence.endswith(
+                "qdq.onnx came quantised, and a package keeps these integers; leave out "
+                "--precision."
+            )
+        else:
+            assert "does not support operator 'last' (Det)" in sentence
+            assert "integers" not in sentence
+
     def test_operators_without_a_fixed_size_are_named(self, farm):
         nodes = [
             make_node("NonZero", ["x"], ["i"], name="places"),

@@ -108,7 +108,7 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
     with package_folder(request.output, replace=request.force) as folder:
         model = load_model(request.model, request.shapes)
         _refuse_constant_outputs(model)
-        candidate = Candidate(engine, _precision(request, model))
+        candidate = Candidate(engine, _precision(request, model, engine))
         _refuse_far_excess(model, candidate, profile)
         packaging = _Packaging(model, _dataset(request, model), request, candidate, metric)
         return packaging.write(folder, profile)
@@ -273,8 +273,12 @@ def _refuse_far_excess(model: Model, candidate: Candidate, profile: DeviceProfil
         )
 
 
-def _precision(request: PackageRequest, model: Model) -> Precision:
-    """What is asked for. Raises OptionError where options do not go with the model's precision."""
+def _precision(request: PackageRequest, model: Model, engine: PackageEngine) -> Precision:
+    """What is asked for.
+
+    Raises OptionError where options do not go with the model's precision. Raises CompileError
+    where they would not and the model cannot be made into a package either.
+    """
     given = {
         "--precision": request.precision is not None,
         "--calibration": request.calibration is not None,
@@ -282,6 +286,8 @@ def _precision(request: PackageRequest, model: Model) -> Precision:
     }
     own = Precision(given=given_format(model.proto))
     if has_qdq(model.proto):
+        if any(given.values()):  # what cannot be packaged at all is told as that
+            Compiler(model.proto, []).expected_bytes(Candidate(engine, own))
         _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
         return own
     if request.precision is PackagePrecision.FLOAT32:
