@@ -55,6 +55,7 @@ from farm.errors import CompileError, DeviceError, OptionError
 from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, load_model
+from farm.model.shapes import fixed_sentence
 from farm.units import Bytes, format_bytes
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples
@@ -164,6 +165,8 @@ class _Packaging:
         )
 
     def _notes(self, compiled: CompiledPackage) -> Iterator[str]:
+        if fixed := fixed_sentence(self._model.shapes):
+            yield fixed
         calibrated = isinstance(self._candidate.precision.quantization, StaticInt8)
         if calibrated and not self._real:
             yield "Calibrated on made-up inputs, so that its accuracy is unknown; give --data."

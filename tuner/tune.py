@@ -14,6 +14,7 @@ from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from farm.model.formats import given_format
+from farm.model.shapes import fixed_sentence
 from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
@@ -172,6 +173,10 @@ class _Tuning:
         graph = self._subject.graph
         return fitted(space, graph.macs, graph.weight_bytes, quantised=self._came_quantised())
 
+    def _fixed(self) -> Iterator[str]:
+        if fixed := fixed_sentence(self._subject.model.shapes):
+            yield fixed
+
     def _came_quantised(self) -> bool:
         return any(op.op_type == "QuantizeLinear" for op in self._subject.graph.operators)
 
@@ -206,7 +211,13 @@ class _Tuning:
             trials=count_outcomes(found.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
-            notes=(*found.notes, *_does_not_fit(found), *self._kept_integers(found), *notes),
+            notes=(
+                *found.notes,
+                *_does_not_fit(found),
+                *self._kept_integers(found),
+                *self._fixed(),
+                *notes,
+            ),
         )
 
     def _delivered(
