@@ -197,6 +197,14 @@ class TestPackage:
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
         assert not (farm.folder / "out").exists()
 
+    def test_a_batch_that_was_fixed_is_told(self, farm):
+        ends = [value("x", ["batch", 8])], [value("y", ["batch", 8])]
+        save(build([make_node("Relu", ["x"], ["y"])], *ends, {}), farm.folder, "batched.onnx")
+        farm("package", "batched.onnx", "-o", "out", "--device", "cpu")
+        told = "The model's dynamic dimension is fixed: 'batch' to 1."
+        assert told in json.loads((farm.folder / "out" / "manifest.json").read_text())["notes"]
+        assert f"- {told}\n" in (farm.folder / "out" / "README.md").read_text()
+
     @pytest.mark.parametrize("supported", [True, False])
     def test_integers_are_kept_only_where_there_is_a_package(self, farm, supported):
         nodes = [
