@@ -25,7 +25,7 @@ MIN_SAMPLES = 12  # 3 to calibrate, 4 to search, 5 to confirm
 FEWEST_MADE_UP = 3  # one for each part
 # Made-up data is held some times over: stacked, cut into parts, and in the children that run it.
 MADE_UP_BYTES = Bytes(256 * 2**20)
-MOST_MADE_UP_BYTES = 4 * MADE_UP_BYTES  # for the fewest samples, where one alone is large
+MOST_MADE_UP_BYTES = Bytes(2 * MADE_UP_BYTES)  # for the fewest samples, where one is large
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAX = 100
 # Made-up values of integer scalars by input name: others would send a model down a wrong branch.

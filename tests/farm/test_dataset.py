@@ -284,7 +284,7 @@ def test_no_samples_are_made_up_of_inputs_that_are_too_large(tmp_path):
         synthetic_dataset(model, 48, seed=0)
     assert str(caught.value) == (
         f"One sample of model {model.path} takes 512 MiB, most of it 'x1', and the farm makes up "
-        "at most 1.00 GiB for 3 samples; give --shape smaller sizes or export the model with "
+        "at most 512 MiB for 3 samples; give --shape smaller sizes or export the model with "
         "smaller inputs."
     )
 
