@@ -41,7 +41,7 @@ from farm.codegen.digest import generator_digest
 from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
-from farm.compile.calibrate import Calibration, Feeds, calibrate
+from farm.compile.calibrate import Calibration, Feeds, Range, calibrate
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -148,6 +148,7 @@ class Compiler:
                 return generate.generate(prepared, title, name=name)
             case Precision(quantization=StaticInt8(per_channel=True) as choice):
                 if has_qdq(prepared):
+                    generate.placed(prepared)  # what cannot be packaged at all is told as that
                     raise CompileError(
                         "The model came quantised, and a package keeps the integers that it came "
                         "with: ask for no other precision."
@@ -160,6 +161,24 @@ class Compiler:
                     "A package computes in float32 or in static int8 per channel, and not in "
                     f"{precision.label()}."
                 )
+
+    def expected_bytes(self, candidate: Candidate) -> Bytes:
+        """About what a package's arena and scratch memory need, without calibration data.
+
+        A tensor takes one byte or four per value, and with ranges that are not known yet some
+        take the other one: what is needed in the end is a quarter of it or more.
+
+        Raises CompileError.
+        """
+        generate.check_inputs(self._model)
+        prepared, choice = self.prepared().model, candidate.precision.quantization
+        if isinstance(choice, StaticInt8):
+            tensors = generate.tensors_to_calibrate(prepared)
+            ranges = dict.fromkeys(tensors, Range(-1.0, 1.0))
+            _, storage = generate.placed(prepared, ranges, choice.keep_float)
+        else:
+            _, storage = generate.placed(prepared)
+        return Bytes(storage.arena_bytes + storage.scratch_bytes)
 
     def prepared(self) -> Compiled:
         """The float graph that quantisation starts from. Raises CompileError."""

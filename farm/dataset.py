@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from farm.errors import DataError
 from farm.model.model import Model, TensorSpec
+from farm.units import Bytes, format_bytes
 
 Array = NDArray[np.generic]
 Feed = dict[str, Array]  # what one run of the model is given, by input name
 
 LABEL_NAMES = ("label", "labels")
 MIN_SAMPLES = 12  # 3 to calibrate, 4 to search, 5 to confirm
+FEWEST_MADE_UP = 3  # one for each part
+# Made-up data is held some times over: stacked, cut into parts, and in the children that run it.
+MADE_UP_BYTES = Bytes(256 * 2**20)
+MOST_MADE_UP_BYTES = Bytes(2 * MADE_UP_BYTES)  # for the fewest samples, where one is large
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAX = 100
 # Made-up values of integer scalars by input name: others would send a model down a wrong branch.
@@ -108,9 +113,13 @@ def synthetic_dataset(model: Model, count: int, seed: int) -> Dataset:
 
     Floats are standard normal, booleans true, integers 0 or 1 (valid as an index or a mask
     nearly everywhere), integer scalars 1 unless ``SCALARS`` has their name.
+
+    count: fewer where they would take more than ``MADE_UP_BYTES``, but never fewer than
+    ``FEWEST_MADE_UP``. Raises DataError: these are more than ``MOST_MADE_UP_BYTES``.
     """
     if count < MIN_SAMPLES:
         raise DataError(f"A data set needs at least {MIN_SAMPLES} samples, not {count}.")
+    count = _affordable(model, count)
     random = np.random.default_rng(seed)
     inputs = {spec.name: _made_up(spec, count, random) for spec in model.inputs}
     return Dataset(inputs, None, count, synthetic=True, sha256=_hash(inputs, None))
@@ -250,6 +259,21 @@ def _cast(array: Array, name: str, spec: TensorSpec, path: Path) -> Array:
             f"'{spec.name}'; they reach from {array.min()} to {array.max()}."
         )
     return cast
+
+
+def _affordable(model: Model, count: int) -> int:
+    """How many of so many samples are made up. Raises DataError."""
+    sizes = {s.name: math.prod(s.shape) * max(s.dtype.itemsize, 4) for s in model.inputs}
+    sample = sum(sizes.values())  # numbers are drawn in four bytes at least
+    if FEWEST_MADE_UP * sample > MOST_MADE_UP_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise DataError(
+            f"One sample of model {model.path} takes {format_bytes(Bytes(sample))}, most of it "
+            f"'{largest}', and the farm makes up at most {format_bytes(MOST_MADE_UP_BYTES)} for "
+            f"{FEWEST_MADE_UP} samples; give --shape smaller sizes or export the model with "
+            "smaller inputs."
+        )
+    return max(FEWEST_MADE_UP, min(count, MADE_UP_BYTES // max(sample, 1)))
 
 
 def _made_up(spec: TensorSpec, count: int, random: np.random.Generator) -> Array:

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from farm.model.model import TensorSpec
+from farm.model.shapes import fixed_sentence
 from farm.session import SessionSpec
 
 _TEMPLATE = resources.files("farm") / "templates" / "run.py"
@@ -21,8 +23,11 @@ def write_delivery(
     session: SessionSpec,
     inputs: Sequence[TensorSpec],
     provenance: str,
+    shapes: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Write the folder beside its place and rename it: it is whole or it is not there.
+
+    shapes: the size given to each dynamic dimension of the model, by name.
 
     A folder of an earlier, interrupted invocation of the same run is replaced.
 
@@ -31,7 +36,7 @@ def write_delivery(
     files = {
         "model.onnx": model,
         "session.json": session.to_json().encode(),
-        "run.py": _run_script(inputs).encode(),
+        "run.py": _run_script(inputs, shapes).encode(),
         "provenance.json": provenance.encode(),
     }
     write_files(folder, files)
@@ -68,6 +73,7 @@ def write_file(path: Path, content: bytes) -> None:
         Path(draft).unlink(missing_ok=True)
 
 
-def _run_script(inputs: Sequence[TensorSpec]) -> str:
+def _run_script(inputs: Sequence[TensorSpec], shapes: Mapping[str, int]) -> str:
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
-    return _TEMPLATE.read_text(encoding="utf-8").replace("INPUTS = []", f"INPUTS = {described}")
+    text = _TEMPLATE.read_text(encoding="utf-8").replace("INPUTS = []", f"INPUTS = {described}")
+    return text.replace('FIXED = ""', f"FIXED = {fixed_sentence(shapes)!r}")

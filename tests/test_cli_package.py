@@ -146,6 +146,23 @@ class TestPackage:
         assert "bytes more than the device's 4.00 KiB; most is needed at operator" in sentence
         assert not (farm.folder / "out").exists()
 
+    @pytest.mark.parametrize("precision", ["int8", "float32"])
+    def test_what_cannot_fit_is_refused_before_data_is_made_up(self, farm, precision, monkeypatch):
+        def none(*_: object) -> None:
+            pytest.fail("data was made up")
+
+        monkeypatch.setattr("tuner.package.synthetic_dataset", none)
+        nodes = [make_node("Mul", ["x", "k"], ["a"]), make_node("Relu", ["a"], ["y"])]
+        ends = [value("x", [1, 52428800])], [value("y", [1, 52428800])]
+        save(build(nodes, *ends, {"k": np.float32(2)}), farm.folder, "wide.onnx")
+        needed = {"int8": "50.0 MiB", "float32": "200 MiB"}[precision]
+        make = ("package", "wide.onnx", "-o", "out", "--precision", precision)
+        assert farm.refused(*make) == (
+            "The package does not fit device dsp. Its arena and scratch memory need about "
+            f"{needed}, and the device has 1.00 MiB; give --shape smaller sizes or use a smaller "
+            "model."
+        )
+
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [
@@ -180,6 +197,35 @@ class TestPackage:
         save(custom_net(), farm.folder, "custom.onnx")
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
         assert not (farm.folder / "out").exists()
+
+    def test_a_batch_that_was_fixed_is_told(self, farm):
+        ends = [value("x", ["batch", 8])], [value("y", ["batch", 8])]
+        save(build([make_node("Relu", ["x"], ["y"])], *ends, {}), farm.folder, "batched.onnx")
+        farm("package", "batched.onnx", "-o", "out", "--device", "cpu")
+        told = "The model's dynamic dimension is fixed: 'batch' to 1."
+        assert told in json.loads((farm.folder / "out" / "manifest.json").read_text())["notes"]
+        assert f"- {told}\n" in (farm.folder / "out" / "README.md").read_text()
+
+    @pytest.mark.parametrize("supported", [True, False])
+    def test_integers_are_kept_only_where_there_is_a_package(self, farm, supported):
+        nodes = [
+            make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            make_node("Relu" if supported else "Det", ["d"], ["y"], name="last"),
+        ]
+        shape = [1, 4, 4] if supported else [1]
+        stored = {"scale": np.float32(0.1), "zero": np.uint8(128)}
+        model = build(nodes, [value("x", [1, 4, 4])], [value("y", shape)], stored)
+        save(model, farm.folder, "qdq.onnx")
+        sentence = farm.refused("package", "qdq.onnx", "-o", "out", "--precision", "int8")
+        if supported:
+            assert sentence.endswith(
+                "qdq.onnx came quantised, and a package keeps these integers; leave out "
+                "--precision."
+            )
+        else:
+            assert "does not support operator 'last' (Det)" in sentence
+            assert "integers" not in sentence
 
     def test_operators_without_a_fixed_size_are_named(self, farm):
         nodes = [

@@ -55,10 +55,14 @@ from farm.errors import CompileError, DeviceError, OptionError
 from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, OutputSpec, TensorSpec, load_model
+from farm.model.shapes import fixed_sentence
+from farm.units import Bytes, format_bytes
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples
 from workers.engines.cpackage import CPackageSession
 from workers.engines.session import EngineError
+
+_SURE = 4  # times a limit that an expectation has to exceed: float32 takes four bytes, int8 one
 
 
 class PackagePrecision(StrEnum):
@@ -106,7 +110,8 @@ def make_package(request: PackageRequest, profile: DeviceProfile) -> Manifest:
         model = load_model(request.model, request.shapes)
         _refuse_constant_outputs(model)
         _refuse_other_types(model)
-        candidate = Candidate(engine, _precision(request, model))
+        candidate = Candidate(engine, _precision(request, model, engine))
+        _refuse_far_excess(model, candidate, profile)
         packaging = _Packaging(model, _dataset(request, model), request, candidate, metric)
         return packaging.write(folder, profile)
 
@@ -161,6 +166,8 @@ class _Packaging:
         )
 
     def _notes(self, compiled: CompiledPackage) -> Iterator[str]:
+        if fixed := fixed_sentence(self._model.shapes):
+            yield fixed
         calibrated = isinstance(self._candidate.precision.quantization, StaticInt8)
         if calibrated and not self._real:
             yield "Calibrated on made-up inputs, so that its accuracy is unknown; give --data."
@@ -275,8 +282,27 @@ def _remedy(spec: TensorSpec | OutputSpec) -> str:
     return f": export the model with float32 inputs and outputs{inside}"
 
 
-def _precision(request: PackageRequest, model: Model) -> Precision:
-    """What is asked for. Raises OptionError where options do not go with the model's precision."""
+def _refuse_far_excess(model: Model, candidate: Candidate, profile: DeviceProfile) -> None:
+    """Raise OptionError for a package that cannot fit, before any data is read or made up."""
+    limit = profile.package.arena_bytes if profile.package else 0
+    largest = max((op.activation_bytes for op in build_graph(model).operators), default=0)
+    if not limit or largest <= _SURE * limit:
+        return
+    needed = Compiler(model.proto, []).expected_bytes(candidate)
+    if needed > _SURE * limit:
+        raise OptionError(
+            f"The package does not fit device {profile.name}. Its arena and scratch memory need "
+            f"about {format_bytes(needed)}, and the device has {format_bytes(Bytes(limit))}; give "
+            "--shape smaller sizes or use a smaller model."
+        )
+
+
+def _precision(request: PackageRequest, model: Model, engine: PackageEngine) -> Precision:
+    """What is asked for.
+
+    Raises OptionError where options do not go with the model's precision. Raises CompileError
+    where they would not and the model cannot be made into a package either.
+    """
     given = {
         "--precision": request.precision is not None,
         "--calibration": request.calibration is not None,
@@ -284,6 +310,8 @@ def _precision(request: PackageRequest, model: Model) -> Precision:
     }
     own = Precision(given=given_format(model.proto))
     if has_qdq(model.proto):
+        if any(given.values()):  # what cannot be packaged at all is told as that
+            Compiler(model.proto, []).expected_bytes(Candidate(engine, own))
         _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
         return own
     if request.precision is PackagePrecision.FLOAT32:

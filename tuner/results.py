@@ -78,7 +78,7 @@ class DeviceResult:
     ratio: baseline latency over winner latency; None when the winner is the baseline.
     gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
-    notes: sentences about what was not tried or does not fit.
+    notes: sentences about what was not tried, does not fit, or was fixed in the model.
     """
 
     device: str

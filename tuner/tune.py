@@ -14,6 +14,7 @@ from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from farm.model.formats import given_format
+from farm.model.shapes import fixed_sentence
 from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
@@ -170,8 +171,23 @@ class _Tuning:
         rewritable = bool(names.pop("rewritten", ()))
         space = replace(space, quantizable=names, rewritable=rewritable)
         graph = self._subject.graph
-        quantised = any(op.op_type == "QuantizeLinear" for op in graph.operators)
-        return fitted(space, graph.macs, graph.weight_bytes, quantised=quantised)
+        return fitted(space, graph.macs, graph.weight_bytes, quantised=self._came_quantised())
+
+    def _fixed(self) -> Iterator[str]:
+        if fixed := fixed_sentence(self._subject.model.shapes):
+            yield fixed
+
+    def _came_quantised(self) -> bool:
+        return any(op.op_type == "QuantizeLinear" for op in self._subject.graph.operators)
+
+    def _kept_integers(self, found: Found) -> Iterator[str]:
+        """Why packages have one precision only, where there were packages."""
+        packaged = any(
+            isinstance(entry.candidate.engine, PackageEngine) and entry.ok
+            for entry in found.entries
+        )
+        if packaged and self._came_quantised():
+            yield "The model came quantised, and packages keep its integers."
 
     def _result(
         self,
@@ -195,7 +211,13 @@ class _Tuning:
             trials=count_outcomes(found.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
-            notes=(*found.notes, *_does_not_fit(found), *notes),
+            notes=(
+                *found.notes,
+                *_does_not_fit(found),
+                *self._kept_integers(found),
+                *self._fixed(),
+                *notes,
+            ),
         )
 
     def _delivered(

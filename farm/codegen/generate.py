@@ -47,15 +47,27 @@ def generate(
 
     Raises UnsupportedOperator, CompileError.
     """
+    program, storage = placed(model, ranges, keep_float)
+    return Generation(program, storage, emit(program, storage, title, name))
+
+
+def placed(
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range] | None = None,
+    keep_float: Iterable[str] = (),
+) -> tuple[Program, Storage]:
+    """The program that ``generate`` writes as C, and the places of its tensors.
+
+    Raises UnsupportedOperator, CompileError.
+    """
     model, apart = names_apart(model)
     if ranges is not None:
         ranges = {apart.get(tensor, tensor): found for tensor, found in ranges.items()}
     plain = with_model_names(lower(_annotated(model, ranges, frozenset(keep_float))), apart)
-    program, storage = min(
+    return min(
         ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
         key=lambda pair: pair[1].arena_bytes,
     )
-    return Generation(program, storage, emit(program, storage, title, name))
 
 
 def check_inputs(model: onnx.ModelProto) -> None:

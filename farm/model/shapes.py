@@ -64,6 +64,15 @@ def fix_shapes(
     return dict(sorted(sizes.items()))
 
 
+def fixed_sentence(sizes: Mapping[str, int]) -> str:
+    """What to know of a model whose dimensions were given these sizes; "" where it had none."""
+    if not sizes:
+        return ""
+    fixed = ", ".join(f"'{name}' to {size}" for name, size in sizes.items())
+    which = "dimension is" if len(sizes) == 1 else "dimensions are"
+    return f"The model's dynamic {which} fixed: {fixed}."
+
+
 def _dynamic(inputs: tuple[ValueInfoProto, ...]) -> Iterator[_Dimension]:
     for value in inputs:
         shape = value.type.tensor_type.shape

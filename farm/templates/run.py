@@ -1,13 +1,19 @@
-"""Runs model.onnx once on random input, in exactly the session that was measured."""
+"""Runs model.onnx once, in exactly the session that was measured.
+
+Call it as ``python run.py`` for random inputs, or as ``python run.py FILE.npz`` with a file that
+has an array for each input, of its name, shape and type.
+"""
 
 import importlib
 import json
 import pathlib
+import sys
 
 import numpy as np
 import onnxruntime as ort
 
 INPUTS = []  # name, shape, type
+FIXED = ""  # which dimensions of the model have one size only
 folder = pathlib.Path(__file__).parent
 spec = json.loads((folder / "session.json").read_text())
 options = ort.SessionOptions()
@@ -29,7 +35,16 @@ else:
     arguments["providers"] = [(provider, spec["provider_options"])]
 session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
 
+if FIXED:
+    print(FIXED, file=sys.stderr)
 rng = np.random.default_rng(0)
 feeds = {name: rng.random(shape).astype(kind) for name, shape, kind in INPUTS}
+if len(sys.argv) > 1:
+    given = np.load(sys.argv[1], allow_pickle=False)
+    feeds = {name: given[name] for name, _, _ in INPUTS if name in given}
+for name, shape, kind in INPUTS:
+    found = f"{feeds[name].dtype} {list(feeds[name].shape)}" if name in feeds else "nothing"
+    if found != f"{kind} {list(shape)}":
+        sys.exit(f"Input {name!r} takes {kind} {list(shape)}, and it was given {found}.")
 for output, value in zip(session.get_outputs(), session.run(None, feeds)):
     print(output.name, value.shape, value.dtype)

@@ -268,6 +268,39 @@ def test_a_sample_rate_is_not_one(tmp_path):
     assert dataset.inputs["sr"].tolist() == [16000] * 12
 
 
+def wide(tmp_path, *sizes):
+    """A model whose inputs have so many float32 values."""
+    nodes = [make_node("Relu", [f"x{i}"], [f"y{i}"]) for i in range(len(sizes))]
+    inputs = [models.value(f"x{i}", [1, size]) for i, size in enumerate(sizes)]
+    outputs = [models.value(f"y{i}", [1, size]) for i, size in enumerate(sizes)]
+    return load_model(models.save(models.build(nodes, inputs, outputs, {}), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes", "count"),
+    [(4096, [16], 48), (4096, [64], 16), (4096, [32, 32], 16), (4096, [1000], 3)],
+)
+def test_fewer_samples_are_made_up_of_large_inputs(tmp_path, monkeypatch, limit, sizes, count):
+    monkeypatch.setattr("farm.dataset.MADE_UP_BYTES", limit)
+
+    dataset = synthetic_dataset(wide(tmp_path, *sizes), 48, seed=0)
+
+    assert dataset.count == count
+    parts = split(dataset, seed=0)
+    assert min(map(len, (parts.calibration, parts.search, parts.confirmation))) >= 1
+
+
+def test_no_samples_are_made_up_of_inputs_that_are_too_large(tmp_path):
+    model = wide(tmp_path, 8, 2**27)
+    with pytest.raises(DataError) as caught:
+        synthetic_dataset(model, 48, seed=0)
+    assert str(caught.value) == (
+        f"One sample of model {model.path} takes 512 MiB, most of it 'x1', and the farm makes up "
+        "at most 512 MiB for 3 samples; give --shape smaller sizes or export the model with "
+        "smaller inputs."
+    )
+
+
 # --- splitting
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import ModelProto
 from onnx.helper import make_node
@@ -25,13 +26,13 @@ def deliver(folder: Path, proto: ModelProto, session: SessionSpec, provenance: s
     source.mkdir(exist_ok=True)
     model = load_model(models.save(proto, source))
     content = model.proto.SerializeToString()
-    write_delivery(folder, content, session, model.inputs, provenance)
+    write_delivery(folder, content, session, model.inputs, provenance, model.shapes)
 
 
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
     """As its new owner would: from elsewhere, without the farm on the path."""
     return subprocess.run(
-        [sys.executable, "-I", str(folder / "run.py")],
+        [sys.executable, "-I", str(folder / "run.py"), *map(str, arguments)],
         cwd=folder.parent,
         capture_output=True,
         text=True,
@@ -66,6 +67,20 @@ def test_run_py_prints_the_outputs(tmp_path, candidate):
     done = run(folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "scores (1, 4) float32\n"
+
+
+def test_a_batch_that_was_fixed_is_told_and_others_are_refused(tmp_path):
+    node = make_node("Relu", ["x"], ["y"])
+    ends = [models.value("x", ["batch", 4])], [models.value("y", ["batch", 4])]
+    deliver(tmp_path / "out", models.build([node], *ends, {}), session_spec(Candidate()))
+    for batch, expected in ((1, "y (1, 4) float32\n"), (2, "")):
+        np.savez(tmp_path / "data.npz", x=np.ones((batch, 4), np.float32))
+        done = run(tmp_path / "out", tmp_path / "data.npz")
+        assert done.stdout == expected
+        told, *refused = done.stderr.splitlines()
+        assert told == "The model's dynamic dimension is fixed: 'batch' to 1."
+        sentence = "Input 'x' takes float32 [1, 4], and it was given float32 [2, 4]."
+        assert refused == ([] if batch == 1 else [sentence])
 
 
 def test_inputs_of_every_type(tmp_path):

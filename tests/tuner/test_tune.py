@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx.helper import make_node
 
 from db.records import RunStatus
 from db.store import Store
@@ -17,6 +18,7 @@ from farm.device import DeviceProfile, load_profiles
 from farm.errors import OptionError
 from farm.measurement import Outcome
 from tests.conftest import furnish
+from tests.models import build, save, value
 from tests.tuner.imagined import ImaginedExecutor, Traits
 from tuner.delivery.winners import check_output
 from tuner.events import DeviceStarted, Event
@@ -259,6 +261,19 @@ def test_the_winner_is_delivered(
     assert provenance["verdict"] == "improved"
     assert provenance["candidate"]["engine"]["threads"] == 1
     assert provenance["ratio"]["value"] == pytest.approx(2.0, rel=0.02)
+
+
+def test_a_dimension_that_was_fixed_is_told(
+    empty: Store, real: tuple[TuneRequest, ImaginedExecutor], tmp_path: Path
+) -> None:
+    request, executor = real
+    ends = [value("x", ["batch", 8])], [value("y", ["batch", 8])]
+    batched = save(build([make_node("Relu", ["x"], ["y"])], *ends, {}), tmp_path, "batched.onnx")
+    request = replace(request, model=str(batched), shapes={"batch": 2}, data="", metric="")
+    (device,) = tune(empty, request, executor).devices
+    assert "The model's dynamic dimension is fixed: 'batch' to 2." in device.notes
+    provenance = json.loads((tmp_path / "out" / "cpu" / "provenance.json").read_text())
+    assert provenance["shapes"] == {"batch": 2}
 
 
 def test_an_earlier_winner_is_replaced(

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from db.store import Store
@@ -24,6 +24,7 @@ from farm.delivery import write_delivery, write_files
 from farm.engines import session_spec
 from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
+from farm.model.shapes import fixed_sentence
 from tuner.results import DeviceResult
 from tuner.runs.history import Entry
 from tuner.runs.start import Checked, OpenRun
@@ -91,10 +92,10 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
 
     Raises OptionError: the folder cannot be written, the disk is full.
     """
-    inputs = provenance.opened.subject.model.inputs
+    subject = provenance.opened.subject.model
     session = session_spec(provenance.winner)
     with _writing(provenance) as folder:
-        write_delivery(folder, model, session, inputs, provenance.text())
+        write_delivery(folder, model, session, subject.inputs, provenance.text(), subject.shapes)
     return folder
 
 
@@ -134,8 +135,9 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
     subject, accuracy = provenance.opened.subject, provenance.result.accuracy
     packets = winner.measurements.get(Metric.PACKETS)
     counted = packets is not None and packets.method is Method.EMULATED
+    fixed = fixed_sentence(subject.model.shapes)
     return manifest_of(
-        compiled,
+        replace(compiled, notes=(*compiled.notes, fixed)) if fixed else compiled,
         model_sha256=subject.model.sha256,
         profile=provenance.result.device,
         precision=precision_of(subject.model.proto, winner.candidate.precision.label()),
@@ -168,6 +170,7 @@ def _provenance(provenance: Provenance) -> Mapping[str, object]:
         "seed": opened.run.seed,
         "request": json.loads(opened.run.request),
         "model_sha256": opened.subject.model.sha256,
+        "shapes": dict(opened.subject.model.shapes),
         "device": result.device,
         "candidate": json.loads(store.candidate(provenance.winner.id).json),
         "verdict": str(result.verdict),

@@ -216,8 +216,6 @@ def fitted(
     """
     space = replace(space, small=macs <= SMALL_MACS, quantised=quantised)
     notes: list[str] = []
-    if quantised and space.packages:
-        notes.append("The model came quantised, and packages keep its integers.")
     int8_bytes = weight_bytes // float_bytes(space.given.float_type)
     if int8_bytes > MOST_WEIGHTS and any(isinstance(e, CPackage) for e in space.packages):
         notes.append(
