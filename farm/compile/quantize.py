@@ -23,6 +23,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
+from farm.compile.biases import matrix_biases, spread_biases
 from farm.compile.calibrate import Calibration
 from farm.compile.masks import masked_sums
 from farm.compile.names import Names, under_other_names
@@ -92,6 +93,7 @@ class QuantizeStatic:
     ) -> onnx.ModelProto:
         chosen_names = [names.token(name) for name in operators]
         with reported_as(self.name), quiet():
+            spread_biases(model)
             add_infer_metadata(model)  # keeps the quantiser from inferring shapes again
             quantizer = QDQQuantizer(
                 model,
@@ -208,7 +210,7 @@ def _kept_float(
     masked = {found.operator for found in masked_sums(links, ranges, outputs)}
     lost = lost_in_8_bits(links, ranges, shared=False)
     selected = set(with_followers(model, names, choice.keep_float))
-    reasons = {}
+    reasons = {name: why for name, why in matrix_biases(model).items() if name in selected}
     for link in links:
         touched = [name for name in (*link.outputs, *link.changing) if name in lost]
         if link.name in selected and link.name in masked:

@@ -277,6 +277,8 @@ def _quantization(node: Node) -> Quantization:
     scale, zero = node.constant(1), node.constant(2)
     if scale is None or scale.size != 1:
         raise UnsupportedOperator(node, "activations are quantised with one scale per tensor")
+    if not 0 < scale.item() < np.inf:
+        raise UnsupportedOperator(node, f"its scale is {scale.item():g}, which no numbers have")
     dtype: Any = np.dtype(np.uint8) if zero is None else zero.dtype
     if dtype not in (np.uint8, np.int8):
         raise UnsupportedOperator(node, f"activations of type {dtype} (uint8 or int8 are known)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farm.codegen.front.source import Node, UnsupportedOperator
 from farm.codegen.lower.resize import nearest_places, resized_axes
@@ -120,8 +121,16 @@ def _slice(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
     steps = [1] * len(starts) if given is None else [int(step) for step in given]
     axes = _axes(node, 3, len(x.shape), count=len(starts))
     cuts = zip(axes, starts, ends, steps, strict=True)
-    indices = {axis: np.arange(x.shape[axis])[begin:end:step] for axis, begin, end, step in cuts}
+    indices = {axis: _cut(x.shape[axis], *cut) for axis, *cut in cuts}
     yield selection(x, outputs[0], indices)
+
+
+def _cut(size: int, begin: int, end: int, step: int) -> NDArray[np.int64]:
+    """The positions that ONNX takes: unlike Python, backwards from the first one at least."""
+    begin, end = (at + size if at < 0 else at for at in (begin, end))
+    if step > 0:
+        return np.arange(min(max(begin, 0), size), min(max(end, 0), size), step)
+    return np.arange(min(max(begin, 0), size - 1), min(max(end, -1), size - 1), step)
 
 
 def _split(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:

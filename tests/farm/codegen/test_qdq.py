@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 from onnx.helper import make_node
 
+from farm.codegen.front.source import UnsupportedOperator
 from farm.codegen.generate import generate
 from tests.models import build, value, weights
 
@@ -109,3 +110,13 @@ def test_a_convolution_that_is_quantised_in_two_ways_is_named():
     notes = assert_agrees(model, {"x": x})
 
     assert any(note.startswith("Operator conv is computed in float") for note in notes)
+
+
+@pytest.mark.parametrize("scale", [0.0, np.inf, np.nan, -1.0])
+def test_a_scale_that_no_numbers_have_is_refused(scale: float):
+    nodes = [*pair("x", "a", "broken"), make_node("Relu", ["a"], ["y"], name="relu")]
+    constants = {"broken": np.float32(scale), "zero": np.uint8(0)}
+    model = build(nodes, [value("x", [1, 16])], [value("y", [1, 16])], constants)
+    with pytest.raises(UnsupportedOperator) as caught:
+        generate(model, "test")
+    assert f"(QuantizeLinear): its scale is {scale:g}, which no numbers have" in str(caught.value)
