@@ -152,7 +152,8 @@ def _batch(work: _Work) -> _Done:
             subjects[seed] = subject_of(seed)
             examined = examine(subjects[seed], Path(folder), _commands(subjects[seed]))
             _count(done, examined)
-            if examined.case is not None:
+            crashed = any(found.fault is Fault.CRASHED for found in examined.findings)
+            if examined.case is not None and not crashed:
                 cases[seed] = examined.case
     done.findings += _compare(cases, _targets(hexagon=work.hexagon), done.runs)
     for seed in {found.seed for found in done.findings}:
