@@ -23,6 +23,7 @@ FLOAT_TOLERANCE = 1e-4  # of how much a channel varies; sums in another order
 _MAGNITUDE = 1e-2  # of the largest element, beside how much a channel varies, in floats
 _SMALLEST = 1e-3  # of differences that say anything
 _LEAST_SPREAD = 1e-4  # of the largest element; channels that vary less are as good as constant
+_FEW_STEPS = 8
 _MOST = 3.0  # of a channel's noise, that is still told apart
 _LOST = 0.9  # of a channel's noise: little better than knowing nothing but the mean
 _MANY = 0.25  # share of the channels
@@ -48,11 +49,15 @@ def float_error(wanted: Array, found: Array) -> float:
     return float((abs(found - wanted).max(axis=1) / size).max())
 
 
-def noise(wanted: Array, found: Array) -> float:
-    """Root mean square over the channels of their noise; infinite where NaNs differ."""
+def noise(wanted: Array, found: Array, step: float = 0.0) -> float:
+    """Root mean square over the channels of their noise; infinite where NaNs differ.
+
+    step: of the integers that the output is made of. A channel that spans a few of them is judged
+    as if it spanned more: what is rounded the other way before it moves it as a whole.
+    """
     if _strange(wanted, found):
         return float("inf")
-    found_noise = _noises(wanted, found)
+    found_noise = _noises(wanted, found, _FEW_STEPS * step)
     return float(np.sqrt((found_noise**2).mean())) if found_noise.size else 0.0
 
 
@@ -86,13 +91,17 @@ def _silent(wanted: Array, found: Array) -> str:
     return f"noise is in {lost} of {noises.size} channels" if lost > _MANY * noises.size else ""
 
 
-def _noises(wanted: Array, found: Array) -> Noise:
-    """Of each channel that varies: spread of the difference over that of the channel."""
+def _noises(wanted: Array, found: Array, least: float = 0.0) -> Noise:
+    """Of each channel that varies: spread of the difference over that of the channel.
+
+    least: spread that a channel has at the least.
+    """
     wanted, found = _channels(wanted), _channels(found)
     if not wanted.size:
         return np.zeros(0)
     spread = wanted.std(axis=1)
     varies = spread > max(_LEAST_SPREAD * float(abs(wanted).max()), 1e-6)
+    spread = np.maximum(spread, least)
     difference = np.sqrt(((found - wanted) ** 2).mean(axis=1))
     return np.asarray(np.minimum(difference[varies] / spread[varies], _MOST))
 
