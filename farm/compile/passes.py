@@ -129,6 +129,7 @@ def reason(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     first = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", first)
+    first = _RUNNING.sub(r"operator '\2' (\1): ", _LABELS.sub("", first))
     first = _without_source(" ".join(first.split()))
     if not first or isinstance(error, KeyError):
         first = f"{type(error).__name__} {first}".strip()
@@ -137,6 +138,10 @@ def reason(error: BaseException) -> str:
     return first if first.endswith((".", "!", "?")) else first + "."
 
 
+_RUNNING = re.compile(
+    r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: "
+)
+_LABELS = re.compile(r"\[\w+Error\] |Exception during initialization: ")
 _SOURCE = re.compile(r"\S*\w+\.(?:cc|cpp|cu|cuh|h|hpp):\d+:?(?: |$)")
 _ASSERTION = re.compile(r"[\w:<>~()]+: Assertion `.*` failed: ")
 _CONDITION = re.compile(r"\S.* was (?:false|true)\.(?: |$)")

@@ -14,11 +14,13 @@ import onnx
 import onnxruntime as ort
 
 from farm.compile.float32_inside import Float32Inside
+from farm.compile.pads import PadAllAxes
 from farm.compile.passes import (
     Compiled,
     PassResult,
     clone,
     cpu_session,
+    reason,
     reported_as,
     session_options,
 )
@@ -40,7 +42,7 @@ def prepare(model: onnx.ModelProto, *, widened: bool = True) -> Compiled:
     done = Compiled(model).then(SupportedIr(), FreezeWeights(), RaiseOpset())
     if widened:
         done = done.then(Float32Inside())
-    return done.then(Simplify(), SumToAdd(), InferShapes())
+    return done.then(InferShapes(), PadAllAxes(), Simplify(), SumToAdd(), InferShapes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,24 @@ class Simplify:
             options.optimized_model_filepath = str(target)
             # Without it, constant folding stops at DequantizeLinear.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-            cpu_session(model, options, ("MatMulAddFusion",))
+            try:
+                cpu_session(model, options, ("MatMulAddFusion",))
+            except Exception as error:  # noqa: BLE001 (they have no common base)
+                return _as_it_is(model, error)
             simple = onnx.load(target)
         _drop_unused_domains(simple)
         before, after = len(model.graph.node), len(simple.graph.node)
         notes = (f"{before - after} of {before} operators folded away.",) if after < before else ()
         return PassResult(simple, before != after, notes)
+
+
+def _as_it_is(model: onnx.ModelProto, error: Exception) -> PassResult:
+    """The model unchanged where ONNX Runtime runs it, only not optimised; else its error again."""
+    options = session_options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    cpu_session(model, options)
+    note = f"The graph stays as it is, because ONNX Runtime cannot simplify it: {reason(error)}"
+    return PassResult(model, changed=False, notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)

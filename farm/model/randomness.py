@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from farm.model.walk import all_nodes, all_tensors
 
-_RANDOM = frozenset(
+RANDOM_OPERATORS = frozenset(
     {
         "Bernoulli",
         "Multinomial",
@@ -35,4 +35,4 @@ def _is_random(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> 
     if node.op_type == "Dropout" and len(node.input) > 2:
         mode = stored.get(node.input[2])
         return mode is not None and bool(numpy_helper.to_array(mode).any())
-    return node.op_type in _RANDOM
+    return node.op_type in RANDOM_OPERATORS

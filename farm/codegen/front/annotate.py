@@ -106,7 +106,7 @@ def _link(node: Node) -> Link:
 
 def _softmax_axis(node: Node) -> int:
     """The axis of a Softmax, counted from the end; the last one for every other operator."""
-    rank = len(node.outputs[0].shape) if node.outputs[0] is not None else 0
+    rank = len(node.outputs[0].shape) if node.outputs and node.outputs[0] is not None else 0
     axis = int(node.attributes.get("axis", -1)) if node.op_type == "Softmax" else -1
     return axis if axis < 0 else axis - rank
 

@@ -15,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from farm.compile.passes import reported_as
 from farm.errors import CompileError
 from farm.model.ceil_mode import without_empty_windows
+from farm.model.randomness import RANDOM_OPERATORS
 
 
 class UnsupportedOperator(CompileError):
@@ -181,7 +182,7 @@ class _Reader:
             result = np.array(shape[span] if node.op_type == "Shape" else np.prod(shape), np.int64)
             self._hold(proto.output[0], result)
             return True
-        if node.changing or node.op_type.startswith("Random"):
+        if node.changing or node.op_type in RANDOM_OPERATORS:
             return False
         feeds = {v.name: v.constant for v in node.inputs if v is not None}
         with reported_as("fold constants", node.name):

@@ -30,9 +30,9 @@ typedef struct {
 FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
     switch (s.function) {
     case UNARY_RELU:
-        return float_max(x, 0.0f);
+        return float_at_least(0.0f, x);
     case UNARY_CLIP:
-        return without_sign_of_zero(float_min(s.beta, float_max(s.alpha, x)));
+        return without_sign_of_zero(float_at_most(s.beta, float_at_least(s.alpha, x)));
     case UNARY_LEAKY_RELU:
         return x < 0.0f ? x * s.alpha : x;
     case UNARY_SIGMOID:
@@ -40,9 +40,9 @@ FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
     case UNARY_TANH:
         return float_tanh(x);
     case UNARY_HARD_SIGMOID:
-        return float_min(float_max(x * s.alpha + s.beta, 0.0f), 1.0f);
+        return float_at_most(1.0f, float_at_least(0.0f, x * s.alpha + s.beta));
     case UNARY_HARD_SWISH:
-        return x * float_min(float_max(x * 0.166666667f + 0.5f, 0.0f), 1.0f);
+        return x * float_at_most(1.0f, float_at_least(0.0f, x * 0.166666667f + 0.5f));
     case UNARY_GELU:
         return 0.5f * x * (1.0f + float_erf(x * 0.707106781f));
     case UNARY_GELU_TANH:

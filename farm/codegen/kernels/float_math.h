@@ -42,6 +42,15 @@ FARM_INLINE float float_max(float a, float b) { return a > b ? a : b; }
 
 FARM_INLINE float float_min(float a, float b) { return a < b ? a : b; }
 
+/* What is not a number stays so, on the Hexagon, too, whose instructions drop it. */
+FARM_INLINE float float_at_least(float lowest, float x) {
+    return x != x ? x : float_max(lowest, x);
+}
+
+FARM_INLINE float float_at_most(float highest, float x) {
+    return x != x ? x : float_min(highest, x);
+}
+
 /* -0 becomes 0, all others stay: no compiler may drop this addition. Where x is the larger or
  * smaller one of a variable and the constant 0, the variable must come second: then the language
  * allows it to be -0, and else the compiler for Hexagon drops the addition and takes an
