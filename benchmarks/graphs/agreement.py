@@ -118,6 +118,6 @@ def _channels(array: Array) -> NDArray[np.float64]:
     values = np.where(np.isfinite(array), array, 0).astype(np.float64)
     if values.ndim < 2:
         return values.reshape(1, -1)
-    return np.moveaxis(values, min(2, values.ndim - 1), 0).reshape(
-        values.shape[min(2, values.ndim - 1)], -1
-    )
+    count = values.shape[min(2, values.ndim - 1)]
+    moved = np.moveaxis(values, min(2, values.ndim - 1), 0)
+    return moved.reshape(count, values.size // max(count, 1))

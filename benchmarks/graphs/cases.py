@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from farm.artifact import Compiler
 from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, StaticInt8
@@ -19,6 +20,7 @@ from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
 from farm.compile.quantize import QuantizeStatic
 from farm.compile.quantize import tensors_to_calibrate as tensors_of_static_int8
+from farm.model.walk import all_nodes, all_tensors
 from farm.plan.memory.arena import violations
 
 from .agreement import FLOAT_TOLERANCE, float_error, hidden_loss, noise, stacked
@@ -33,6 +35,7 @@ Outputs = Sequence[Sequence[Array]]
 _KEPT = 0.3  # share of operators that MIXED keeps in float
 _UNPREPARED = 0.3  # share of float models that are lowered as they are
 _FIRST_UNPREPARED = 13  # operator set; what is older is always raised first
+_HALF_TOLERANCE = 0.05  # of floats, of which the model rounds some to 16 bits
 _GIVEN_NOISE = 0.1  # the same where ONNX Runtime rounds as often, now and then the other way
 _NOISE = 0.05  # beside how much a channel varies; of results that rounding has moved
 _MOVED = 0.01  # of inputs, to see what rounding does
@@ -48,6 +51,7 @@ class Case:
     much noise is to be expected: outputs of the float model with every tensor rounded to 8 bits,
     or of the one with pairs when its inputs change a little. is_float: whether it was to be float.
     came_quantized: its scales were the model's, and no choice of the farm's.
+    tolerance: of floats.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Case:
     rounded: Outputs | None = None
     is_float: bool = False
     came_quantized: bool = False
+    tolerance: float = FLOAT_TOLERANCE
 
     @property
     def is_exact(self) -> bool:
@@ -101,6 +106,14 @@ def expected_outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[lis
     return [session.run(None, dict(feed)) for feed in feeds]
 
 
+def has_halves(model: onnx.ModelProto) -> bool:
+    """Whether anything is rounded to 16 bits, which float32 inside of a model does not."""
+    casts = {a.i for node in all_nodes(model) for a in node.attribute if a.name == "to"}
+    types = {tensor.data_type for tensor in all_tensors(model)} | casts
+    types |= {value.type.tensor_type.elem_type for value in model.graph.input}
+    return bool(types & {TensorProto.FLOAT16, TensorProto.BFLOAT16})
+
+
 def unlike_prepared(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> str:
     """How the graph that passes start from differs from the model; "" where it does not.
 
@@ -123,7 +136,7 @@ def unlike_model(case: Case, references: Outputs) -> str:
             return f"output {tensor.name} has shape {found.shape[1:]}, not {wanted.shape[1:]}"
         if case.is_float:
             error = float_error(wanted, found)
-            if not error <= FLOAT_TOLERANCE:
+            if not error <= case.tolerance:
                 return f"output {tensor.name} is off by {error:.2g}"
             continue
         allowed = _GIVEN_NOISE if case.came_quantized else _NOISE
@@ -200,7 +213,8 @@ def _in_float(
     beyond = subject.feeds_beyond()
     given = [*feeds, *beyond]
     expected = expected_outputs(model, given)
-    return Case(subject.name, generation, given, expected, is_float=True)
+    tolerance = _HALF_TOLERANCE if has_halves(model) else FLOAT_TOLERANCE
+    return Case(subject.name, generation, given, expected, is_float=True, tolerance=tolerance)
 
 
 def _calibrated(

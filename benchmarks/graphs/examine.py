@@ -10,19 +10,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import onnx
-from onnx import TensorProto
-
 from farm.codegen.front.annotate import has_qdq
 from farm.errors import FarmError, ModelError
 from farm.model.model import Model, load_model
-from farm.model.walk import all_nodes, all_tensors
 
 from .arena import overwritten
 from .cases import (
     Case,
     Outputs,
     expected_outputs,
+    has_halves,
     hides_loss,
     invalid_plan,
     loosely_checked,
@@ -138,17 +135,9 @@ def _loaded(done: Examined, path: Path) -> Model:
         raise
 
 
-def _has_halves(model: onnx.ModelProto) -> bool:
-    """Whether anything is rounded to 16 bits, which float32 inside of a model does not."""
-    casts = {a.i for node in all_nodes(model) for a in node.attribute if a.name == "to"}
-    types = {tensor.data_type for tensor in all_tensors(model)} | casts
-    types |= {value.type.tensor_type.elem_type for value in model.graph.input}
-    return bool(types & {TensorProto.FLOAT16, TensorProto.BFLOAT16})
-
-
 def _generate(done: Examined, model: Model, feeds: Sequence[Feeds]) -> None:
     """Generate code, and compare what its steps compute with the model."""
-    comparable = not done.subject.random_operators and not _has_halves(model.proto)
+    comparable = not done.subject.random_operators and not has_halves(model.proto)
     if comparable and not has_qdq(model.proto):
         done.add(Fault.UNLIKE_MODEL, unlike_prepared(model.proto, feeds[:2]))
     case = make_case(done.subject, model.proto, feeds)

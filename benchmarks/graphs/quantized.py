@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -118,8 +119,10 @@ def quantized_by_runtime(
     with (
         tempfile.TemporaryDirectory() as folder,
         quiet(),
+        warnings.catch_warnings(),
         reported_as("ONNX Runtime's quantiser"),
     ):
+        warnings.simplefilter("ignore")  # its own, about NaN
         path = Path(folder) / "quantised.onnx"
         given = clone(model)
         spread_biases(given)  # other shapes end in its own errors

@@ -79,11 +79,13 @@ class Subject:
 
     def feeds(self, count: int = FEEDS) -> list[dict[str, Array]]:
         """Inputs, the same for the same seed."""
-        return random_feeds(self.model, self.seed, count, self.feeder)
+        return random_feeds(self.model, self.seed, count, self.feeder, self.sizes)
 
     def feeds_beyond(self) -> list[dict[str, Array]]:
         """Inputs beyond what a calibration has seen: one or none."""
-        return random_feeds(self.model, self.seed, 1, self.beyond) if self.beyond else []
+        return (
+            random_feeds(self.model, self.seed, 1, self.beyond, self.sizes) if self.beyond else []
+        )
 
     def save(self, folder: Path) -> tuple[Path, Path]:
         """Write the model, and samples as the farm reads them; both files."""
@@ -112,17 +114,27 @@ def subject_of(seed: int) -> Subject:
 
 
 def random_feeds(
-    model: onnx.ModelProto, seed: int, count: int, feeder: Feeder | None = None
+    model: onnx.ModelProto,
+    seed: int,
+    count: int,
+    feeder: Feeder | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[dict[str, Array]]:
-    """Inputs of a model; dynamic dimensions are 1."""
+    """Inputs of a model. sizes: of dynamic dimensions, which are 1 else."""
     random = np.random.default_rng(seed)
-    inputs = [(each.name, each.type.tensor_type) for each in model.graph.input]
+    known, make = sizes or {}, feeder or normal
+    shapes = {
+        each.name: tuple(
+            size.dim_value if size.HasField("dim_value") else known.get(size.dim_param, 1)
+            for size in each.type.tensor_type.shape.dim
+        )
+        for each in model.graph.input
+    }
+    types = {each.name: each.type.tensor_type.elem_type for each in model.graph.input}
     return [
         {
-            name: (feeder or normal)(
-                random, index, tuple(size.dim_value or 1 for size in kind.shape.dim)
-            ).astype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
-            for name, kind in inputs
+            name: make(random, index, shape).astype(helper.tensor_dtype_to_np_dtype(types[name]))
+            for name, shape in shapes.items()
         }
         for index in range(count)
     ]

@@ -13,8 +13,10 @@ import onnx
 import onnxruntime as ort
 
 from farm.codegen.program import Array, Tensor
+from farm.compile.float32_inside import Float32Inside
 from farm.compile.passes import Compiled, cpu_session, reported_as, session_options
-from farm.compile.prepare import SupportedIr
+from farm.compile.prepare import FreezeWeights, SupportedIr
+from farm.compile.raise_opset import RaiseOpset
 from farm.errors import GeneratorFault
 from workers.engines.session import Feeds
 
@@ -147,13 +149,21 @@ def _runner(model: onnx.ModelProto) -> Callable[[Feeds], Arrays]:
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     with reported_as("run the model"):
-        session = cpu_session(Compiled(model).then(SupportedIr()).model, options)
+        session = cpu_session(_in_float32(model), options)
 
     def run(sample: Feeds) -> Arrays:
         with reported_as("run the model"):
             return tuple(session.run(None, dict(sample)))
 
     return run
+
+
+def _in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as it is, but for 16-bit floats: code in float32 is not to round as they do."""
+    widened = Compiled(model).then(SupportedIr(), FreezeWeights(), RaiseOpset(), Float32Inside())
+    if Float32Inside.name in widened.passes:
+        return widened.model
+    return Compiled(model).then(SupportedIr()).model
 
 
 def _moved(sample: Feeds) -> dict[str, Array]:

@@ -118,7 +118,8 @@ def _span_that_matters(
         lowest, highest = ends[0] + low, ends[1] + high
     else:
         lowest, highest = low - ends[1], high - ends[0]
-    return lowest - margin, highest + margin
+    most = float(np.finfo(np.float32).max)  # which the constant's type holds
+    return max(lowest - margin, -most), min(highest + margin, most)
 
 
 def _ends(quantization: Quantization) -> tuple[float, float]:
