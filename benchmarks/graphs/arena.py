@@ -24,10 +24,14 @@ def overwritten(model: Model, feed: Mapping[str, Array]) -> str:
 
     Raises PlanError: the model cannot be planned.
     """
-    plan = plan_memory(model_problem(build_graph(model)), seconds=_SECONDS)
+    graph = build_graph(model)
+    plan = plan_memory(model_problem(graph), seconds=_SECONDS)
     described = (*model.proto.graph.value_info, *model.proto.graph.output)
     if any(v.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for v in described):
         return ""
+    values = _values(model.proto, feed)
+    if any(graph.tensors[name].bytes != values[name].nbytes for name in plan.offsets):
+        return ""  # these samples give more or fewer rows than the model declares
     return replay(model.proto, plan.offsets, plan.height, feed)
 
 

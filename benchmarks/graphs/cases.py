@@ -14,7 +14,6 @@ from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, St
 from farm.codegen.front.annotate import annotate_ranges, has_qdq
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
-from farm.codegen.ops.convert import Dequantize
 from farm.codegen.program import Element, Program, Tensor, View
 from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
@@ -150,13 +149,11 @@ def unlike_model(case: Case, references: Outputs) -> str:
 
 
 def _step_of(program: Program, tensor: Tensor) -> float:
-    """The scale of the integers that an output is made of; 0 where it is computed in float."""
+    """The largest scale of the integers that an output is made of; 0 where there are none."""
     if tensor.quantization is not None:
         return tensor.quantization.scale
     makers = [step for step in program.steps if tensor in step.outputs]
-    if not makers or not isinstance(makers[0], View | Dequantize):
-        return 0.0
-    return _step_of(program, makers[0].inputs[0])
+    return max((_step_of(program, each) for step in makers for each in step.inputs), default=0.0)
 
 
 def hides_loss(case: Case, references: Outputs) -> str:

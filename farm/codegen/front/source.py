@@ -185,7 +185,7 @@ class _Reader:
         if node.changing or node.op_type in RANDOM_OPERATORS:
             return False
         feeds = {v.name: v.constant for v in node.inputs if v is not None}
-        with reported_as("fold constants", node.name):
+        with reported_as("fold constants", node.name), np.errstate(all="ignore"):
             results = ReferenceEvaluator(proto, opsets=self._opset_arguments()).run(None, feeds)
         for name, array in zip(proto.output, results, strict=True):
             if name:
