@@ -25,7 +25,7 @@ from farm.compile.passes import (
     session_options,
 )
 from farm.compile.raise_opset import RaiseOpset
-from farm.model.walk import all_nodes
+from farm.model.walk import all_nodes, name_nodes
 
 _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs
@@ -42,7 +42,8 @@ def prepare(model: onnx.ModelProto, *, widened: bool = True) -> Compiled:
     done = Compiled(model).then(SupportedIr(), FreezeWeights(), RaiseOpset())
     if widened:
         done = done.then(Float32Inside())
-    return done.then(InferShapes(), PadAllAxes(), Simplify(), SumToAdd(), InferShapes())
+    done = done.then(InferShapes(), PadAllAxes(), Simplify(), SumToAdd())
+    return done.then(NameOperators(), InferShapes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,24 @@ class SumToAdd:
         for node in filter(_is_pair_sum, written.graph.node):
             node.op_type = "Add"
         return PassResult(written, changed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NameOperators:
+    """Name the operators that other passes made without a name, or with another one's."""
+
+    name: ClassVar[str] = "name-operators"
+    requires: ClassVar[str] = "a valid model"
+    ensures: ClassVar[str] = "a name of its own for every operator"
+
+    def __call__(self, model: onnx.ModelProto) -> PassResult:
+        """Apply the pass."""
+        names = [node.name for node in all_nodes(model)]
+        if all(names) and len(set(names)) == len(names):
+            return PassResult(model, changed=False)
+        named = clone(model)
+        name_nodes(named)
+        return PassResult(named, changed=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from farm.model.ends import (
 from farm.model.file import PROTOBUF_LIMIT, read_model_file
 from farm.model.inference import forget_negative_dimensions, infer_shapes
 from farm.model.shapes import fix_shapes
-from farm.model.walk import all_graphs, all_nodes, all_tensors
+from farm.model.walk import all_graphs, all_nodes, all_tensors, name_nodes
 from farm.units import Bytes
 
 OLDEST_OPSET = 7  # ONNX Runtime's guarantee: models stamped with opset 7 or higher
@@ -104,7 +104,7 @@ def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
     _check_graph(proto, path)
     forget_negative_dimensions(proto)
     sizes = fix_shapes(proto, values, shapes, str(path))
-    _name_nodes(proto)
+    name_nodes(proto)
     describe_passed_outputs(proto)
     _infer_shapes(proto, path)
     check_output_types(proto, path)
@@ -232,24 +232,6 @@ def _without_large_weights(proto: ModelProto) -> ModelProto:
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
     return light
-
-
-def _name_nodes(proto: ModelProto) -> None:
-    """Give nodes that have no name, or another node's, a name of their own, in place.
-
-    The name is the operator and its position in the model, so it is the same in every run.
-    """
-    nodes = list(all_nodes(proto))
-    taken = {node.name for node in nodes}
-    seen = {""}
-    for index, node in enumerate(nodes):
-        if node.name in seen:
-            name = f"{node.name or node.op_type}_{index}"
-            while name in taken:
-                name += "_"
-            node.name = name
-            taken.add(name)
-        seen.add(node.name)
 
 
 def _input_spec(value: ValueInfoProto) -> TensorSpec:

@@ -31,6 +31,24 @@ def all_nodes(model: ModelProto) -> Iterator[NodeProto]:
         yield from _nested(function.node)
 
 
+def name_nodes(proto: ModelProto) -> None:
+    """Give nodes that have no name, or another node's, a name of their own, in place.
+
+    The name is the operator and its position in the model, so it is the same in every run.
+    """
+    nodes = list(all_nodes(proto))
+    taken = {node.name for node in nodes}
+    seen = {""}
+    for index, node in enumerate(nodes):
+        if node.name in seen:
+            name = f"{node.name or node.op_type}_{index}"
+            while name in taken:
+                name += "_"
+            node.name = name
+            taken.add(name)
+        seen.add(node.name)
+
+
 def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Every stored tensor: initializers, sparse initializers and tensors in attributes."""
     for graph in all_graphs(model.graph):

@@ -82,3 +82,26 @@ def test_a_model_that_does_not_load_is_one_sentence():
     with pytest.raises(CompileError, match=r"^Pass simplify failed: .*\.$") as caught:
         prepare(wrong)
     assert "\n" not in str(caught.value)
+
+
+def test_operators_of_inlined_functions_get_names_of_their_own():
+    twice = onnx.helper.make_function(
+        "local",
+        "Twice",
+        ["a"],
+        ["b"],
+        [make_node("Relu", ["a"], ["r"]), make_node("Neg", ["r"], ["b"])],
+        [onnx.helper.make_opsetid("", 17)],
+    )
+    nodes = [
+        make_node("Twice", ["x"], ["h"], name="first", domain="local"),
+        make_node("Twice", ["h"], ["y"], name="second", domain="local"),
+    ]
+    model = models.build(nodes, [models.value("x", [1, 3])], [models.value("y", [1, 3])], {})
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    model.functions.append(twice)
+
+    names = [node.name for node in prepare(model).model.graph.node]
+
+    assert all(names)
+    assert len(set(names)) == len(names) >= 3
