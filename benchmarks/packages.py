@@ -28,8 +28,8 @@ from farm.codegen.build.toolchain import ALLOWED_SYMBOLS, Library, build_runner
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import Array
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import calibrate
 from farm.dataset import Dataset, Part, load_dataset, split, synthetic_dataset
 from farm.model.model import Model, load_model
 from workers.engines.runner import RunnerProcess

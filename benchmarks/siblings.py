@@ -37,8 +37,8 @@ from farm.codegen.package.write import write_sources
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import store
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import calibrate
 from workers.engines.runner import RunnerProcess
 
 # Window, input channels, output channels of each, number of convolutions.

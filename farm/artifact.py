@@ -41,14 +41,14 @@ from farm.codegen.digest import generator_digest
 from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
-from farm.compile.calibrate import Calibration, Feeds, Range, calibrate
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
 from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled, reported_as
 from farm.compile.prepare import FreezeWeights, SupportedIr, prepare
-from farm.compile.quantize import (
+from farm.compile.quantization.calibrate import Calibration, Feeds, Range, calibrate
+from farm.compile.quantization.quantize import (
     GemmToMatMul,
     QuantizeDynamic,
     QuantizeStatic,

@@ -15,10 +15,10 @@ from farm.codegen.front.annotate import annotate_ranges, has_qdq
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.program import Element, Program, Tensor, View
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
-from farm.compile.quantize import QuantizeStatic
-from farm.compile.quantize import tensors_to_calibrate as tensors_of_static_int8
+from farm.compile.quantization.calibrate import calibrate
+from farm.compile.quantization.quantize import QuantizeStatic
+from farm.compile.quantization.quantize import tensors_to_calibrate as tensors_of_static_int8
 from farm.model.walk import all_nodes, all_tensors
 from farm.plan.memory.arena import violations
 

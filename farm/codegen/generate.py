@@ -16,7 +16,7 @@ from farm.codegen.lower.integer_operators import ONLY_INTEGER
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
-from farm.compile.calibrate import Range
+from farm.compile.quantization.calibrate import Range
 from farm.errors import CompileError
 
 

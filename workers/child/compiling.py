@@ -16,8 +16,8 @@ import onnx
 from farm.artifact import Compiler
 from farm.candidate import DynamicInt8, PackageEngine, StaticInt8, WeightOnlyInt4, from_json
 from farm.codegen.package.manifest import parse_manifest
+from farm.compile.quantization.sensitivity import sensitivity
 from farm.compile.rewrite import rewrite
-from farm.compile.sensitivity import sensitivity
 from farm.errors import CompileError
 from workers.child.feeds import read_feeds
 from workers.child.packages import check_float, complete, vector_samples

@@ -17,9 +17,9 @@ from onnx import numpy_helper
 
 from farm.codegen.front.source import Node, Source, UnsupportedOperator, Value, read_source
 from farm.codegen.program import Quantization
-from farm.compile.calibrate import Range
-from farm.compile.masks import MaskedSum, masked_sums, without_masks
-from farm.compile.resolution import MOVING, Link, lost_in_8_bits, shared_ranges
+from farm.compile.quantization.calibrate import Range
+from farm.compile.quantization.masks import MaskedSum, masked_sums, without_masks
+from farm.compile.quantization.resolution import MOVING, Link, lost_in_8_bits, shared_ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)

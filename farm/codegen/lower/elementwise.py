@@ -26,7 +26,7 @@ from farm.codegen.ops.integer.elementwise import (
     unary_table,
 )
 from farm.codegen.program import Array, Quantization, Tensor
-from farm.compile.calibrate import Range
+from farm.compile.quantization.calibrate import Range
 
 
 def table(site: Site) -> None:

@@ -14,7 +14,7 @@ from farm.codegen.generate import generate, tensors_to_calibrate
 from farm.codegen.ops.integer.convolution import Convolution, Dense
 from farm.codegen.ops.integer.elementwise import Table, WeightedAdd
 from farm.codegen.ops.integer.pool import AveragePool
-from farm.compile.calibrate import Range, calibrate
+from farm.compile.quantization.calibrate import Range, calibrate
 from tests.models import build, value, weights
 
 

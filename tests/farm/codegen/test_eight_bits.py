@@ -12,8 +12,8 @@ from farm.codegen.build.toolchain import build_runner
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import Program, Step
-from farm.compile.calibrate import Range, calibrate
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import Range, calibrate
 from tests.farm.compile.graphs import (
     causal_mask,
     detector_head,

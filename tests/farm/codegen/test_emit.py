@@ -19,8 +19,8 @@ from farm.codegen.front.source import read_source
 from farm.codegen.lower.graph import lower
 from farm.codegen.program import Copy, Element, Program, Tensor
 from farm.codegen.storage import store
-from farm.compile.calibrate import Range
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import Range
 from farm.errors import OptionError
 from tests.models import build, value, weights
 

@@ -16,10 +16,10 @@ from farm.codegen.generate import generate, tensors_to_calibrate
 from farm.codegen.ops.integer.convolution import Convolution
 from farm.codegen.ops.integer.elementwise import Table
 from farm.codegen.package.write import write_sources
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
-from farm.compile.quantize import QuantizeStatic
-from farm.compile.quantize import tensors_to_calibrate as qdq_tensors
+from farm.compile.quantization.calibrate import calibrate
+from farm.compile.quantization.quantize import QuantizeStatic
+from farm.compile.quantization.quantize import tensors_to_calibrate as qdq_tensors
 from farm.errors import CompileError
 from tests.farm.compile.graphs import residual_net
 from tests.models import build, conv_net, value, weights

@@ -17,8 +17,8 @@ from farm.codegen.ops.integer.convolution import Convolution
 from farm.codegen.package.write import write_sources
 from farm.codegen.siblings import Parts, merge_siblings
 from farm.codegen.storage import store
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import calibrate
 from tests.models import build, value, weights
 from workers.engines.runner import RunnerProcess
 

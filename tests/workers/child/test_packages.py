@@ -15,7 +15,7 @@ from farm.codegen.build.compilers import Target
 from farm.codegen.generate import Generation, generate
 from farm.codegen.lower import float_operators
 from farm.codegen.package.write import write_sources
-from farm.compile.calibrate import Range
+from farm.compile.quantization.calibrate import Range
 from farm.errors import CompileError
 from tests.models import build, value
 from workers.child import packages as packaging

@@ -7,9 +7,9 @@ from farm.candidate import CalibrationMethod, StaticInt8
 from farm.codegen.front.annotate import annotate_qdq, annotate_ranges, has_qdq, quantization_of
 from farm.codegen.front.source import UnsupportedOperator, read_source
 from farm.codegen.program import Quantization
-from farm.compile.calibrate import Range, calibrate
 from farm.compile.prepare import prepare
-from farm.compile.quantize import QuantizeStatic, tensors_to_calibrate
+from farm.compile.quantization.calibrate import Range, calibrate
+from farm.compile.quantization.quantize import QuantizeStatic, tensors_to_calibrate
 from tests.farm.compile.graphs import residual_net
 from tests.models import build, value
 

@@ -8,8 +8,8 @@ import pytest
 from onnx.helper import make_node
 
 from farm.codegen.generate import generate
-from farm.compile.calibrate import Range
 from farm.compile.passes import cpu_session
+from farm.compile.quantization.calibrate import Range
 from tests.models import build, value
 
 COORDINATES = [

@@ -11,7 +11,7 @@ from onnx.helper import make_node
 from farm.codegen.generate import generate
 from farm.codegen.lower.weights import integer_product
 from farm.codegen.program import Quantization
-from farm.compile.calibrate import Range
+from farm.compile.quantization.calibrate import Range
 from tests.models import build, value
 
 X, Y = Quantization(0.03, 128), Quantization(0.2, 128)

@@ -32,8 +32,8 @@ from farm.codegen.package.write import (
     package_folder,
     write_sources,
 )
-from farm.compile.calibrate import calibrate
 from farm.compile.prepare import prepare
+from farm.compile.quantization.calibrate import calibrate
 from farm.errors import InputError, OptionError
 from tests.farm.compile.graphs import residual_net
 from tests.models import build as build_model

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from farm.compile.calibrate import Feeds
 from farm.compile.operators import Facts
 from farm.compile.passes import clone, cpu_session, reported_as
+from farm.compile.quantization.calibrate import Feeds
 
 _MOST_BYTES_LOADED = 1 << 29  # over the graphs of all operators, one after the other
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul"})

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.compile.calibrate import Range
-from farm.compile.resolution import Link, is_lost
+from farm.compile.quantization.calibrate import Range
+from farm.compile.quantization.resolution import Link, is_lost
 
 NOTHING = 16.0
 """Distance below the largest value of a row at which a softmax gives nothing.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx.helper import make_node
 
 from farm.candidate import CalibrationMethod
-from farm.compile.calibrate import Range, calibrate
+from farm.compile.quantization.calibrate import Range, calibrate
 from farm.errors import CompileError
 from tests import models
 

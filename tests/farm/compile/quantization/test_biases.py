@@ -7,7 +7,7 @@ from onnx.numpy_helper import to_array
 
 from farm.artifact import Compiler
 from farm.candidate import Candidate, Precision, StaticInt8
-from farm.compile.biases import matrix_biases, spread_biases
+from farm.compile.quantization.biases import matrix_biases, spread_biases
 from farm.errors import CompileError
 from tests.farm.compile.graphs import feeds, run
 from tests.models import build, value, weights

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from farm.compile.calibrate import Range
-from farm.compile.masks import NOTHING, MaskedSum, masked_sums, without_masks
-from farm.compile.resolution import Link
+from farm.compile.quantization.calibrate import Range
+from farm.compile.quantization.masks import NOTHING, MaskedSum, masked_sums, without_masks
+from farm.compile.quantization.resolution import Link
 from tests.farm.compile.graphs import causal_mask
 
 LOWEST = float(np.finfo(np.float32).min)

@@ -6,8 +6,8 @@ from onnx.helper import make_node
 
 from farm.artifact import Compiler
 from farm.candidate import Candidate, DynamicInt8, Precision, StaticInt8
-from farm.compile import sensitivity as module
-from farm.compile.sensitivity import sensitivity
+from farm.compile.quantization import sensitivity as module
+from farm.compile.quantization.sensitivity import sensitivity
 from tests import models
 from tests.farm.compile import graphs
 

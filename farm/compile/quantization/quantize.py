@@ -23,9 +23,6 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
-from farm.compile.biases import matrix_biases, spread_biases
-from farm.compile.calibrate import Calibration
-from farm.compile.masks import masked_sums
 from farm.compile.names import Names, under_other_names
 from farm.compile.operators import (
     Facts,
@@ -36,7 +33,10 @@ from farm.compile.operators import (
     with_followers,
 )
 from farm.compile.passes import PassResult, quiet, reported_as, sort_nodes
-from farm.compile.resolution import JOINING, MOVING, links_of, lost_in_8_bits
+from farm.compile.quantization.biases import matrix_biases, spread_biases
+from farm.compile.quantization.calibrate import Calibration
+from farm.compile.quantization.masks import masked_sums
+from farm.compile.quantization.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
 
 _PREPARED = "a prepared graph: weights are initializers, shapes are known"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import to_array
 
-from farm.compile.calibrate import Range
 from farm.compile.operators import Facts
+from farm.compile.quantization.calibrate import Range
 
 FEWEST_STEPS = 16
 """Steps of a scale that the values of a tensor must lie in, or 8 bits are too few for them.

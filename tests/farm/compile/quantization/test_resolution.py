@@ -6,10 +6,10 @@ import pytest
 from onnx.helper import make_node
 
 from farm.candidate import CalibrationMethod, StaticInt8
-from farm.compile.calibrate import Range, calibrate
 from farm.compile.prepare import prepare
-from farm.compile.quantize import QuantizeStatic, tensors_to_calibrate
-from farm.compile.resolution import FEWEST_STEPS, Link, lost_in_8_bits, shared_ranges
+from farm.compile.quantization.calibrate import Range, calibrate
+from farm.compile.quantization.quantize import QuantizeStatic, tensors_to_calibrate
+from farm.compile.quantization.resolution import FEWEST_STEPS, Link, lost_in_8_bits, shared_ranges
 from farm.errors import CompileError
 from tests.farm.compile.graphs import (
     causal_mask,
