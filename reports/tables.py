@@ -245,8 +245,8 @@ def _accuracy_lines(accuracy: AccuracyComparison) -> Iterator[str]:
     yield from accuracy.notes
     if accuracy.winner is None:
         yield (
-            "accuracy cannot be judged, so that only candidates of the model's own precision may "
-            "win, unless --allow-unjudged was given."
+            "accuracy cannot be judged: unless --allow-unjudged is given, only candidates of the "
+            "model's own precision win."
         )
     elif not accuracy.on_real_data:
         yield (

@@ -20,6 +20,7 @@ from farm.units import counted
 
 NAME = "agreement"
 OWN_AGREEMENT = 0.95  # a model that agrees less with itself cannot be judged by its answers
+_LEAST_NUMBERS = 0.5  # share of an output's elements without which it says too little
 NEAR = 5e-2  # of the spread: values of a sample whose shape varies are equal up to here
 
 
@@ -64,8 +65,8 @@ def _judgements(outputs: Outputs, reference: Reference) -> Iterator[Judgement]:
             yield _judge_ragged(name, output, truth)
         elif not truth.size:
             yield Judgement(None, (f"Output '{name}' is empty.",))
-        elif is_float(truth):
-            yield _judge_floats(name, output, truth, again)
+        elif is_float(truth) or (truth.dtype.itemsize == 1 and truth.dtype.kind in "iu"):
+            yield _judge_floats(name, output, truth, again)  # bytes are mostly pixels
         else:
             yield _judge_exact(name, output, truth, again)
 
@@ -76,7 +77,7 @@ def _judge_floats(name: str, output: Array, truth: Array, again: Array | None) -
     if not finite.all():
         lost = int((~finite).any(axis=1).sum())
         notes = (f"Output '{name}' has NaN or infinity in {lost} of {len(truth)} samples.",)
-        if not finite.any():
+        if finite.mean() < _LEAST_NUMBERS and np.isnan(rows(truth).astype(np.float64)).any():
             return Judgement(None, notes, is_lost=True)
     compared = concordance.pair(output, truth, again)
     if compared.is_constant:
@@ -117,10 +118,11 @@ def _judge_values(
 ) -> Judgement:
     """By concordance. scores: columns of scores are judged as decisions."""
     worst: Worst | None = None
-    quiet = 0
+    quiet = still = 0
     for profile in concordance.profiles(compared):
         values, silent = _with_scores(compared, profile) if scores else (profile.values, 0)
         quiet = max(quiet, silent)
+        still = max(still, int(np.isnan(values).sum()) - silent)
         if np.isnan(values).all():
             continue
         channel = int(np.nanargmin(values))
@@ -132,6 +134,9 @@ def _judge_values(
     if quiet:
         columns = counted(quiet, "score column")
         notes = (*notes, f"Output '{name}': {columns} without a detection in any sample.")
+    if still and worst is not None:
+        channels = counted(still, "channel")
+        notes = (*notes, f"Output '{name}': {channels} the same in all samples, but for rounding.")
     return Judgement(worst, notes)
 
 
@@ -177,27 +182,39 @@ def _judge_exact(name: str, output: Array, truth: Array, again: Array | None) ->
 
 def _judge_ragged(name: str, output: Output, truth: Output) -> Judgement:
     """Sample by sample: another shape is wrong, and so are values that are not near."""
-    spread = _spread(truth)
-    right = [_is_near(ours, theirs, spread) for ours, theirs in zip(output, truth, strict=True)]
     note = f"Output '{name}' has another shape in some samples: it is compared sample by sample."
-    return Judgement(Worst(name, None, None, float(np.mean(right)), len(right)), (note,))
+    values = np.concatenate([_columns(each) for each in truth])
+    if values.dtype.kind == "f" and values.size and np.isnan(values).mean() > _LEAST_NUMBERS:
+        return Judgement(None, (note, f"Most of output '{name}' is NaN."), is_lost=True)
+    filled = [i for i, each in enumerate(truth) if each.size or output[i].size]
+    if not filled:
+        return Judgement(None, (note, f"Output '{name}' is empty in all samples."))
+    spread = _spread(values) if values.dtype.kind == "f" else np.zeros(1)
+    right = [_is_near(output[i], truth[i], spread) for i in filled]
+    return Judgement(Worst(name, None, None, float(np.mean(right)), len(filled)), (note,))
 
 
-def _is_near(output: Array, truth: Array, spread: float) -> bool:
+def _columns(array: Array) -> Array:
+    """[rows, columns]: the last of several axes has values of one kind each."""
+    values = array.astype(np.float64) if is_float(array) else array
+    return values.reshape(-1, array.shape[-1] if array.ndim > 1 and array.shape[-1] else 1)
+
+
+def _is_near(output: Array, truth: Array, spread: Floats) -> bool:
     if output.shape != truth.shape:
         return False
     if not is_float(truth):
         return bool(np.array_equal(output, truth))
-    apart = np.abs(output.astype(np.float64) - truth.astype(np.float64))
-    return bool(np.all((apart <= NEAR * spread) | (np.isnan(output) & np.isnan(truth))))
+    ours, theirs = _columns(output), _columns(truth)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    apart = np.abs(np.where(same, 0.0, ours - np.where(same, 0.0, theirs)))
+    return bool(np.all(same | (apart <= NEAR * spread)))
 
 
-def _spread(truth: Output) -> float:
-    """Standard deviation of all values of an output whose shape varies."""
-    values = [np.ravel(each).astype(np.float64) for each in truth if is_float(each)]
-    joined = np.concatenate(values) if values else np.zeros(0)
-    joined = joined[np.isfinite(joined)]
-    return float(joined.std()) if joined.size else 0.0
+def _spread(values: Array) -> Floats:
+    """[columns] standard deviation of what is finite, 0 where nothing is."""
+    finite = [column[np.isfinite(column)] for column in values.T]
+    return np.asarray([column.std() if column.size else 0.0 for column in finite])
 
 
 def _decided(values: Floats, axis: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

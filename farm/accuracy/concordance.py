@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farm.accuracy.outputs import Array, Floats
 
@@ -27,8 +28,9 @@ FINE = 1e-5  # the same for the other types
 _EPSILON = 1.2e-7  # of the whole output's largest value: what sums of float32 lose
 CONSTANT_OF_SIZE, CONSTANT_OF_SPREAD = 1e-2, 2e-2  # by how much a constant channel may move
 _COIN = 0.5
-MOST_CHANNELS = 1024  # a longer axis beside another one has positions: anchors, time, pixels
-MOST_OF_IMAGE = 128  # from the third axis on: channels up to here, else height and width
+MOST_CHANNELS = 4096  # a longer axis beside another one has positions: anchors, time
+MASK, MASK_RATIO = -1e4, 1e3  # a mask is below, and so many times as large as all that is above
+_RANK_OF_IMAGES = 4  # samples, batch, height and width: what has more axes has channels, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +73,52 @@ class Pair:
 
 
 def pair(output: Array, truth: Array, again: Array | None) -> Pair:
-    """What is compared; elements that are not finite in the baseline are left out as equal."""
-    base = truth.astype(np.float64)
-    finite = np.isfinite(base)
+    """What is compared; what is no number in the baseline, or a mask, says nothing either way."""
+    known = _is_number(truth.astype(np.float64))
     if again is not None:
-        finite &= np.isfinite(again.astype(np.float64))
-    base = np.where(finite, base, 0.0)
-    values = np.where(finite, output.astype(np.float64), 0.0)
-    second = None if again is None else np.where(finite, again.astype(np.float64), 0.0)
-    return Pair(values, base, second, RESOLUTION.get(truth.dtype.name, FINE))
+        known &= np.isfinite(again.astype(np.float64))
+    base = np.where(known, truth.astype(np.float64), 0.0)
+    centre = base.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    filled = [
+        np.where(known, each.astype(np.float64), centre)
+        for each in (output, truth, again)
+        if each is not None
+    ]
+    second = filled[2] if again is not None else None
+    return Pair(filled[0], filled[1], second, RESOLUTION.get(truth.dtype.name, FINE))
+
+
+def _is_number(truth: Floats) -> NDArray[np.bool_]:
+    """Where values are finite and no masks: those are hugely negative, beside all the others."""
+    finite = np.isfinite(truth)
+    mild = finite & (truth > MASK)
+    largest = float(np.abs(truth[mild]).max(initial=0.0))
+    return mild | (finite & (np.abs(np.where(finite, truth, 0.0)) <= MASK_RATIO * largest))
 
 
 def channel_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Axes whose positions are judged one by one. shape: [samples, *shape].
 
-    The only axis that has more than one position, in any case; else those that are not too long
-    to be channels.
+    Of an image, and of what has more axes still, the channels: the second axis of the model's
+    shape and the last one, unless one of the two is as long as its neighbour, as height and width
+    often are. Of everything else every axis. None that is very long, unless there is no other.
     """
     wide = [axis for axis in range(1, len(shape)) if shape[axis] > 1]
     if len(wide) <= 1:
         return tuple(wide)
-    # A batch may come before the channels; width, height and depth come after them or before.
-    most = [MOST_CHANNELS, MOST_CHANNELS, *[MOST_OF_IMAGE] * len(wide)]
-    return tuple(axis for axis, size in zip(wide, most, strict=False) if shape[axis] <= size)
+    if len(shape) > _RANK_OF_IMAGES:
+        places = set(range(2, len(shape))) - set(_channels_of_image(shape))
+        wide = [axis for axis in wide if axis not in places]
+    return tuple(axis for axis in wide if shape[axis] <= MOST_CHANNELS)
+
+
+def _channels_of_image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    first, last = 2, len(shape) - 1
+    if shape[first] == shape[last]:
+        return first, last
+    is_first = shape[first] != shape[first + 1]
+    is_last = shape[last] != shape[last - 1]
+    return tuple(axis for axis, found in ((first, is_first), (last, is_last)) if found)
 
 
 def profiles(compared: Pair) -> list[Profile]:

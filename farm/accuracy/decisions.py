@@ -1,7 +1,9 @@
 """Agreement of decisions: of classes, of scores above a half, of whole numbers.
 
 A class that is decided for is what counts, not the score that it got. Where one decision is made
-per sample, agreement is the share of equal ones. Where many are made, most of them say
+per sample, agreement is the share of equal ones, or (1 + kappa) / 2 with Cohen's kappa where that
+is less: a model that always answers alike agrees in most samples if most have one class, and its
+kappa is 0 (J. Cohen, Educ. Psychol. Meas. 20 (1960), 37-46). Where many are made, most of them say
 "background", and the share would say nothing of those that matter: agreement is then the F1 score
 (the Dice coefficient) of the decisions for another class than the baseline's most frequent one,
 and of each class that the baseline chooses often enough.
@@ -21,6 +23,7 @@ CLEAR_MARGIN = 1e-3  # by how much the first class must lead to be the answer
 OFTEN = 20  # a class is judged alone from so many decisions of the baseline on
 POSITIVE = 0.5  # a score from here on is a detection
 QUIET = 0.05  # a score column that never reaches it has detected nothing, nor nearly so
+_SKEWED = 0.3  # median of such a column's scores beside the largest, at most
 _UNDECIDED = (0.1, 0.9)  # scores between are neither no nor yes ...
 _MOST_UNDECIDED = 0.25  # ... and more of them than this share are no scores but values
 
@@ -63,7 +66,8 @@ def agreement_of_classes(
     if len(classes) < 2:
         return None
     if theirs.shape[1] == 1:
-        return Decided(_excused(_share(ours, theirs), theirs, again))
+        value = min(_share(ours, theirs), (1.0 + _kappa(ours, theirs)) / 2.0)
+        return Decided(_excused(value, theirs, again))
     background = classes[counts.argmax()]
     worst = Decided(_f1(ours != background, theirs != background, ours == theirs))
     for found in classes[counts >= OFTEN]:
@@ -85,16 +89,28 @@ def agreement_of_scores(values: Floats, truth: Floats) -> float | None:
     if np.mean((truth > low) & (truth < high)) > _MOST_UNDECIDED:
         return None
     ours, theirs = values >= POSITIVE, truth >= POSITIVE
-    return _f1(ours, theirs, ours == theirs)
+    equal = ours == theirs
+    return min(_f1(ours, theirs, equal), _f1(~ours, ~theirs, equal))
 
 
 def is_quiet(values: Floats, truth: Floats) -> bool:
-    """Whether a score column detects nothing, nor nearly so, by either side."""
-    return bool(truth.min() > 0 and max(truth.max(), values.max()) < QUIET)
+    """Whether a score column detects nothing, nor nearly so, by either side.
+
+    Scores of what is not there lie far below the largest of them; small sizes or rates do not.
+    """
+    silent = truth.min() > 0 and max(truth.max(), values.max()) < QUIET
+    return bool(silent and np.median(truth) <= _SKEWED * truth.max())
 
 
 def _share(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:
     return float(np.mean(ours == theirs))
+
+
+def _kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:
+    """Agreement beyond what the frequencies of the classes give by chance, at least 0."""
+    classes = np.union1d(ours, theirs)
+    chance = sum(float(np.mean(ours == c) * np.mean(theirs == c)) for c in classes)
+    return max(0.0, (_share(ours, theirs) - chance) / (1.0 - chance))
 
 
 def _f1(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], equal: NDArray[np.bool_]) -> float:

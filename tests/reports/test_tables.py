@@ -208,7 +208,7 @@ def test_accuracy_that_cannot_be_judged_is_said() -> None:
     lines = verdict_lines(result)
     assert "cpu: Output 'y' has NaN or infinity in 26 of 26 samples." in lines
     assert (
-        "cpu: accuracy cannot be judged, so that only candidates of the model's own precision may "
-        "win, unless --allow-unjudged was given."
+        "cpu: accuracy cannot be judged: unless --allow-unjudged is given, only candidates of the "
+        "model's own precision win."
     ) in lines
     assert "None" not in rendered(run_table(result))

@@ -169,17 +169,35 @@ class TestDecisions:
         assert (result.worst.axis, result.worst.channel) == (1, 1)
         assert result.value <= 0.5
 
+    def test_always_the_same_answer_is_worth_a_coin_however_rare_the_others_are(self):
+        rare = np.eye(2)[(np.arange(200) % 40 == 0).astype(int)].reshape(200, 1, 2) * 0.9 + 0.05
+        always = np.broadcast_to([0.95, 0.05], rare.shape)
+        assert agreement([always], Reference([rare])).value == 0.5
+        truth = (np.arange(200) % 50 == 0).reshape(200, 1)
+        assert agreement([np.zeros_like(truth)], Reference([truth])).value == 0.5
+        scores = np.where(np.arange(200) % 20 == 0, 0.03, 0.97).reshape(200, 1)
+        assert agreement([np.full_like(scores, 0.97)], Reference([scores])).value <= 0.5
+
+    def test_small_sizes_beside_a_score_column_are_no_silent_scores(self):
+        rng = np.random.default_rng(0)
+        sizes = rng.uniform(0.005, 0.045, (SAMPLES, 20, 4))
+        scores = np.where(rng.random((SAMPLES, 20, 1)) < 0.2, 0.9, 0.02)
+        truth = np.concatenate([sizes, scores], axis=2)
+        lost = truth.copy()
+        lost[:, :, :4] = 0.02
+        assert value_of(lost, truth) < 0.9
+
     def test_a_score_column_without_detections_is_named_and_left_out(self):
         rng = np.random.default_rng(0)
         truth = np.where(rng.random((SAMPLES, 1, 3, 200)) < 0.1, 0.9, 0.02)
-        truth[:, :, 2] = 0.004 * rng.random((SAMPLES, 1, 200))
+        truth[:, :, 2] = 0.04 * rng.random((SAMPLES, 1, 200)) ** 4
         other = truth.copy()
         other[:, :, 2] = 0
         result = judge(other, truth)
         assert result.value == 1.0
         assert result.notes == ("Output 'y': 1 score column without a detection in any sample.",)
         other[:, :, 2, ::10] = 0.6  # what the baseline never sees is a false detection
-        assert judge(other, truth).value <= 0.5
+        assert judge(other, truth).value < 0.51
 
     def test_what_passed_a_relu_is_no_score(self):
         truth = np.maximum(0.2 * normal(1, 80, 32), 0)
@@ -224,6 +242,24 @@ class TestWhatCannotBeJudged:
         assert 0.99 < result.value < 1.0
         assert result.notes == ("Output 'y' has NaN or infinity in 5 of 40 samples.",)
 
+    def test_nan_in_one_sample_hides_nothing_in_the_others(self):
+        truth = 1000 + normal(1, 1)
+        truth[3] = np.nan
+        lost = np.where(np.isnan(truth), np.nan, 1000.0)
+        assert value_of(lost, truth) == pytest.approx(0.5, abs=0.02)
+
+    def test_masks_are_no_values(self):
+        mask = np.random.default_rng(0).random((SAMPLES, 1, 16)) < 0.5
+        for lowest in (np.finfo(np.float32).min, -1e9):
+            truth = np.where(mask, lowest, normal(1, 16))
+            lost = np.where(mask, lowest, 0)
+            assert value_of(lost, truth) < 0.6
+            assert value_of(np.where(mask, lowest, truth + 0.01), truth) > 0.99
+
+    def test_pixels_are_values(self):
+        truth = np.random.default_rng(0).integers(0, 255, (SAMPLES, 1, 9, 9), np.uint8)
+        assert value_of(truth + 1, truth) > 0.99
+
     def test_a_constant(self):
         truth = np.full((SAMPLES, 1, 8), 7.0, np.float32)
         result = judge(truth, truth)
@@ -265,10 +301,25 @@ class TestWhatCannotBeJudged:
         ours[7] = np.zeros((9, 3), np.int64)  # another shape
         ours[8] = ours[8] + 1  # other values
         result = agreement([tuple(ours)], Reference([truth], ("sel",)))
-        assert result.value == 38 / 40
+        assert result.value == 30 / 32, "nothing is said by samples that are empty on both sides"
         assert result.notes == (
             "Output 'sel' has another shape in some samples: it is compared sample by sample.",
         )
+
+    def test_scores_beside_pixels_whose_number_varies(self):
+        rng = np.random.default_rng(0)
+        boxes = [640 * rng.random((1 + i % 3, 4)) for i in range(SAMPLES)]
+        truth = tuple(np.c_[each, rng.random(len(each))] for each in boxes)
+        lost = tuple(np.c_[each, np.zeros(len(each))] for each in boxes)
+        assert agreement([lost], Reference([truth])).value < 0.2
+
+    def test_infinity_and_nan_whose_number_varies(self):
+        truth = tuple(np.full((1 + i % 3, 2), np.inf) for i in range(SAMPLES))
+        assert agreement([truth], Reference([truth])).value == 1.0
+        nan = tuple(np.full((1 + i % 3, 2), np.nan) for i in range(SAMPLES))
+        result = agreement([nan], Reference([nan], ("y",)))
+        assert result.value is None
+        assert "Most of output 'y' is NaN." in result.notes
 
     def test_floats_whose_shape_varies_have_to_be_near(self):
         rng = np.random.default_rng(0)
@@ -339,8 +390,10 @@ class TestInvariances:
         ((9, 1, 84, 8400), (2,)),
         ((9, 1, 4420, 4), (3,)),
         ((9, 128, 256), (1, 2)),
-        ((9, 1, 21, 64, 512), (2, 3)),
-        ((9, 1, 3, 80, 80, 85), (2, 3, 4, 5)),
+        ((9, 1, 21, 64, 512), (2, 4)),
+        ((9, 1, 21, 56, 56), (2,)),
+        ((9, 1, 56, 56, 200), (4,)),
+        ((9, 1, 3, 80, 80, 85), (2, 5)),
         ((9, 2, 256, 300, 300), (1, 2)),
     ],
 )

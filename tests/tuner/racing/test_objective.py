@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from db.records import BlockSample
+from farm.accuracy.result import AccuracyResult, Worst
 from farm.candidate import Candidate, Precision, StaticInt8
 from farm.device import PowerFigures
 from farm.energy import Work
@@ -73,3 +74,41 @@ def test_limits_are_inclusive() -> None:
     limits = Constraints(0.01, max_memory=4096, max_latency=1e-3)
     at_limits = entry(latency=1e-3, peak_memory=4096.0)
     assert Scorer(Objective.LATENCY, limits, WORK, POWER).broken_limit(at_limits, entry()) == ""
+
+
+INT8 = Candidate(precision=Precision(quantization=StaticInt8()))
+UNJUDGED = AccuracyResult("agreement", None, 26, notes=("Output 'y' is NaN.",))
+
+
+def judged(result: AccuracyResult, candidate: Candidate = INT8) -> Entry:
+    found = entry(candidate) if result.value is None else entry(candidate, accuracy=result.value)
+    found.accuracy = result
+    return found
+
+
+def test_what_cannot_be_judged_may_not_change_the_precision() -> None:
+    original = judged(UNJUDGED, PLAIN)
+    assert scorer().broken_limit(judged(UNJUDGED, PLAIN), original) == ""
+    assert scorer().broken_limit(judged(UNJUDGED), original) == (
+        "its accuracy cannot be judged, and only candidates of the model's own precision may win "
+        "then; --allow-unjudged lifts that"
+    )
+
+
+def test_unless_the_user_allows_it() -> None:
+    lenient = Scorer(Objective.LATENCY, Constraints(allow_unjudged=True), WORK, POWER)
+    assert lenient.broken_limit(judged(UNJUDGED), judged(UNJUDGED, PLAIN)) == ""
+
+
+def test_the_limit_is_the_metrics_own_unless_one_is_given() -> None:
+    worst = Worst("y", 1, 3, 0.96, 26)
+    agreement, top1 = (AccuracyResult(m, 0.96, 26, worst=worst) for m in ("agreement", "top1"))
+    baseline = entry(accuracy=1.0)
+    assert scorer().broken_limit(judged(agreement), baseline) == ""
+    assert (
+        scorer()
+        .broken_limit(judged(top1), baseline)
+        .endswith("(worst: 'y', channel 3 of axis 1: 0.9600); the limit is 0.01")
+    )
+    strict = Scorer(Objective.LATENCY, Constraints(max_accuracy_drop=0.03), WORK, POWER)
+    assert strict.broken_limit(judged(agreement), baseline).endswith("the limit is 0.03")
