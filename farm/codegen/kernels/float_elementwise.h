@@ -30,7 +30,7 @@ typedef struct {
 FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
     switch (s.function) {
     case UNARY_RELU:
-        return float_at_least(0.0f, x);
+        return without_sign_of_zero(float_at_least(0.0f, x));
     case UNARY_CLIP:
         return without_sign_of_zero(float_at_most(s.beta, float_at_least(s.alpha, x)));
     case UNARY_LEAKY_RELU:
@@ -40,7 +40,8 @@ FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
     case UNARY_TANH:
         return float_tanh(x);
     case UNARY_HARD_SIGMOID:
-        return float_at_most(1.0f, float_at_least(0.0f, x * s.alpha + s.beta));
+        return float_at_most(
+            1.0f, without_sign_of_zero(float_at_least(0.0f, x * s.alpha + s.beta)));
     case UNARY_HARD_SWISH:
         return x * float_at_most(1.0f, float_at_least(0.0f, x * 0.166666667f + 0.5f));
     case UNARY_GELU:
