@@ -183,21 +183,28 @@ def _judge_exact(name: str, output: Array, truth: Array, again: Array | None) ->
 def _judge_ragged(name: str, output: Output, truth: Output) -> Judgement:
     """Sample by sample: another shape is wrong, and so are values that are not near."""
     note = f"Output '{name}' has another shape in some samples: it is compared sample by sample."
-    values = np.concatenate([_columns(each) for each in truth])
+    width = _width(truth)
+    values = np.concatenate([_columns(each, width) for each in truth])
     if values.dtype.kind == "f" and values.size and np.isnan(values).mean() > _LEAST_NUMBERS:
         return Judgement(None, (note, f"Most of output '{name}' is NaN."), is_lost=True)
     filled = [i for i, each in enumerate(truth) if each.size or output[i].size]
     if not filled:
         return Judgement(None, (note, f"Output '{name}' is empty in all samples."))
-    spread = _spread(values) if values.dtype.kind == "f" else np.zeros(1)
+    spread = _spread(values) if values.dtype.kind == "f" else np.zeros(width)
     right = [_is_near(output[i], truth[i], spread) for i in filled]
     return Judgement(Worst(name, None, None, float(np.mean(right)), len(filled)), (note,))
 
 
-def _columns(array: Array) -> Array:
-    """[rows, columns]: the last of several axes has values of one kind each."""
+def _width(truth: Output) -> int:
+    """Columns of different kinds: the last of several axes, if it is always as long; else 1."""
+    widths = {each.shape[-1] if each.ndim > 1 else 1 for each in truth}
+    return max(1, widths.pop()) if len(widths) == 1 else 1
+
+
+def _columns(array: Array, width: int) -> Array:
+    """[rows, width]."""
     values = array.astype(np.float64) if is_float(array) else array
-    return values.reshape(-1, array.shape[-1] if array.ndim > 1 and array.shape[-1] else 1)
+    return values.reshape(-1, width)
 
 
 def _is_near(output: Array, truth: Array, spread: Floats) -> bool:
@@ -205,7 +212,7 @@ def _is_near(output: Array, truth: Array, spread: Floats) -> bool:
         return False
     if not is_float(truth):
         return bool(np.array_equal(output, truth))
-    ours, theirs = _columns(output), _columns(truth)
+    ours, theirs = _columns(output, len(spread)), _columns(truth, len(spread))
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     apart = np.abs(np.where(same, 0.0, ours - np.where(same, 0.0, theirs)))
     return bool(np.all(same | (apart <= NEAR * spread)))

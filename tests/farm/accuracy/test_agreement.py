@@ -313,6 +313,16 @@ class TestWhatCannotBeJudged:
         lost = tuple(np.c_[each, np.zeros(len(each))] for each in boxes)
         assert agreement([lost], Reference([truth])).value < 0.2
 
+    @pytest.mark.parametrize("last", [False, True])
+    @pytest.mark.parametrize("dtype", [np.float32, np.int64])
+    def test_any_axis_may_vary(self, last, dtype):
+        rng = np.random.default_rng(0)
+        shapes = [(3, i % 4) if last else (i % 4, 3) for i in range(SAMPLES)]
+        truth = tuple((9 * rng.random(shape)).astype(dtype) for shape in shapes)
+        assert agreement([truth], Reference([truth])).value == 1.0
+        other = tuple(each + np.asarray(9, dtype) for each in truth)
+        assert agreement([other], Reference([truth])).value == 0.0
+
     def test_infinity_and_nan_whose_number_varies(self):
         truth = tuple(np.full((1 + i % 3, 2), np.inf) for i in range(SAMPLES))
         assert agreement([truth], Reference([truth])).value == 1.0
