@@ -48,6 +48,7 @@ from graphs.subjects import NAMES, Kind, Subject, subject_of
 
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 from farm.errors import FarmError
+from workers.child.agreement import bits
 from workers.engines.session import EngineError
 
 _BATCH = 20  # graphs in one program
@@ -232,7 +233,7 @@ def _runs(
 
 
 def _bits(outputs: Sequence[Sequence[Array]]) -> list[bytes]:
-    return [array.tobytes() for feed in outputs for array in feed]
+    return [bits(array) for feed in outputs for array in feed]
 
 
 if __name__ == "__main__":

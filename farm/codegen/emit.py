@@ -106,11 +106,8 @@ def parameter_names(kind: str, tensors: Sequence[str]) -> list[str]:
     return names if plain else [f"{kind}_{i}" for i in range(len(names))]
 
 
-def runner_header(name: str, *, floats: bool = True) -> str:
-    """``runtime/package.h``: what the runner knows of the package.
-
-    floats: outputs are float32; others it hands on as they are.
-    """
+def runner_header(name: str) -> str:
+    """``runtime/package.h``: what the runner knows of the package."""
     prefix = name.upper()
     sizes = ("MEMORY_BYTES", "INPUTS", "OUTPUTS", "INPUT_BYTES", "OUTPUT_BYTES")
     lines = [
@@ -119,7 +116,6 @@ def runner_header(name: str, *, floats: bool = True) -> str:
         "",
         *(f"#define PACKAGE_{size} {prefix}_{size}" for size in sizes),
         f"#define PACKAGE_CALL {name}_call",
-        f"#define PACKAGE_FLOATS {int(floats)}",
     ]
     return "\n".join(lines) + "\n"
 

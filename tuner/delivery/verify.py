@@ -54,6 +54,7 @@ from farm.codegen.package.write import (
 )
 from farm.errors import CompileError, InputError
 from farm.units import Bytes, format_bytes
+from workers.child.agreement import bits
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
 
@@ -354,7 +355,7 @@ def _first_wrong(runner: RunnerProcess, manifest: Manifest, vectors: Sequence[Ve
     for number, vector in enumerate(vectors):
         answers = runner.run(vector.inputs)
         for port, answer, expected in zip(manifest.outputs, answers, vector.outputs, strict=True):
-            if answer.tobytes() != expected.tobytes():
+            if bits(answer.view(port.dtype)) != bits(expected):
                 where = f"output '{port.name}' of test vector {number}"
                 return f"{where}: {_difference(answer.view(port.dtype), expected)}"
     return ""

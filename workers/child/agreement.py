@@ -39,7 +39,7 @@ def require_equal(ours: Sequence[Arrays], theirs: Sequence[Arrays], what: str) -
     """Raise GeneratorFault where outputs differ in a single bit. what: the two, for messages."""
     for number, (one, two) in enumerate(zip(ours, theirs, strict=True)):
         for output, (left, right) in enumerate(zip(one, two, strict=True)):
-            if _bits(left) != _bits(right):
+            if bits(left) != bits(right):
                 raise fault(f"{what} differ in output {output} of test vector {number}")
 
 
@@ -139,8 +139,8 @@ def _flat(rows: Sequence[Arrays], output: int) -> Array:
     return np.concatenate([row[output].ravel() for row in rows]).astype(np.float64)
 
 
-def _bits(array: Array) -> bytes:
-    """An array's bytes; NaN is the same whatever its bits are."""
+def bits(array: Array) -> bytes:
+    """An array's bytes; NaN is the same whatever its bits are: processors make others."""
     return np.where(np.isnan(array), np.float32(np.nan), array).tobytes()
 
 

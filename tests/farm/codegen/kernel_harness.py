@@ -277,7 +277,7 @@ def _build(
     (folder / "model.c").write_text("".join(source))
     (folder / "model.h").write_text(_HEADER.format(bytes=places.size))
     (folder / "runtime").mkdir(exist_ok=True)
-    (folder / "runtime" / "package.h").write_text(runner_header("model", floats=False))
+    (folder / "runtime" / "package.h").write_text(runner_header("model"))
     return build_runner(folder, target, folder.parent / f"{folder.name}-runner", compiler)
 
 
