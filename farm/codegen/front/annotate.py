@@ -6,7 +6,7 @@ QuantizeLinear / DequantizeLinear pairs of a model that is quantised already.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,7 +72,8 @@ def annotate_ranges(
         for name in (*link.changing, *link.outputs)
         if link.op_type in only_integer
     }
-    lost = lost_in_8_bits(links, ranges, shared=True, integer=beside)
+    shown = _masked_outputs(links, {**ranges, **known}, outputs)
+    lost = lost_in_8_bits(links, ranges, shared=True, integer=beside) | shown
     coarse = lost_in_8_bits(links, ranges, shared=True) if beside else lost
     kept = {name: found for name, found in ranges.items() if name not in lost}
     merged = shared_ranges(links, kept)
@@ -81,6 +82,20 @@ def annotate_ranges(
     notes |= dict.fromkeys(_coarse_note(n, coarse[n]) for n in coarse if n not in lost)
     keep = frozenset(keep_float)
     return Annotated(source, quantizations, {}, keep, reasons=lost, notes=tuple(notes))
+
+
+def _masked_outputs(
+    links: Sequence[Link], ranges: Mapping[str, Range], outputs: Collection[str]
+) -> dict[str, str]:
+    """Results of masked sums that are outputs, too, so that their range may not be limited."""
+    why = "it adds the mask of a softmax, whose values would decide its scale"
+    sums = masked_sums(links, ranges, ())
+    return {
+        name: why
+        for masked in sums
+        if any(name in outputs for name in masked.results)
+        for name in masked.results
+    }
 
 
 def _mask_note(masked: MaskedSum) -> str:

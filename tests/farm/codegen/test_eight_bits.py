@@ -125,6 +125,21 @@ def test_masked_logits_keep_their_scale(lowest: float, op_type: str):
     assert any(note.startswith("Results of operator mask below -") for note in program.notes)
 
 
+def test_masked_logits_that_are_an_output_stay_in_float():
+    model = masked_attention(causal_mask(-1e9))
+    model.graph.output.append(value("masked", [4, 16]))
+    samples = feeds(model)
+
+    program = integer(model, samples).program
+
+    found = np.stack([program.run(sample)["y"] for sample in samples])
+    assert found[..., 0, 8:].max() == 0
+    assert np.abs(found.sum(axis=-1) - 1).max() < 1e-2
+    assert any(
+        "mask is computed in float: it adds the mask of a softmax" in n for n in program.notes
+    )
+
+
 def with_mask_as_input(lowest: float) -> tuple[onnx.ModelProto, list]:
     """The mask comes from a second input: 1 where a key counts."""
     nodes = [
