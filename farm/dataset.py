@@ -114,8 +114,9 @@ def synthetic_dataset(model: Model, count: int, seed: int) -> Dataset:
     Floats are standard normal, booleans true, integers 0 or 1 (valid as an index or a mask
     nearly everywhere), integer scalars 1 unless ``SCALARS`` has their name.
 
-    count: fewer where they would take more than ``MADE_UP_BYTES``, but never fewer than
-    ``FEWEST_MADE_UP``. Raises DataError: these are more than ``MOST_MADE_UP_BYTES``.
+    count: fewer where their inputs or their outputs would take more than ``MADE_UP_BYTES``, but
+    never fewer than ``FEWEST_MADE_UP``. Raises DataError: the inputs of these are more than
+    ``MOST_MADE_UP_BYTES``.
     """
     if count < MIN_SAMPLES:
         raise DataError(f"A data set needs at least {MIN_SAMPLES} samples, not {count}.")
@@ -273,7 +274,9 @@ def _affordable(model: Model, count: int) -> int:
             f"{FEWEST_MADE_UP} samples; give --shape smaller sizes or export the model with "
             "smaller inputs."
         )
-    return max(FEWEST_MADE_UP, min(count, MADE_UP_BYTES // max(sample, 1)))
+    # The answers to all samples are held as well, and may be much larger than what is asked.
+    answer = sum(math.prod(o.shape) * o.dtype.itemsize for o in model.outputs if o.shape)
+    return max(FEWEST_MADE_UP, min(count, MADE_UP_BYTES // max(sample, answer, 1)))
 
 
 def _made_up(spec: TensorSpec, count: int, random: np.random.Generator) -> Array:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from farm.model.model import TensorSpec
 from farm.model.shapes import fixed_sentence
 from farm.session import SessionSpec
+from farm.text import printable
 
 _TEMPLATE = resources.files("farm") / "templates" / "run.py"
 
@@ -76,4 +77,4 @@ def write_file(path: Path, content: bytes) -> None:
 def _run_script(inputs: Sequence[TensorSpec], shapes: Mapping[str, int]) -> str:
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
     text = _TEMPLATE.read_text(encoding="utf-8").replace("INPUTS = []", f"INPUTS = {described}")
-    return text.replace('FIXED = ""', f"FIXED = {fixed_sentence(shapes)!r}")
+    return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

@@ -47,4 +47,5 @@ for name, shape, kind in INPUTS:
     if found != f"{kind} {list(shape)}":
         sys.exit(f"Input {name!r} takes {kind} {list(shape)}, and it was given {found}.")
 for output, value in zip(session.get_outputs(), session.run(None, feeds)):
-    print(output.name, value.shape, value.dtype)
+    name = output.name if output.name.isprintable() else repr(output.name)
+    print(name, value.shape, value.dtype)

@@ -290,6 +290,17 @@ def test_fewer_samples_are_made_up_of_large_inputs(tmp_path, monkeypatch, limit,
     assert min(map(len, (parts.calibration, parts.search, parts.confirmation))) >= 1
 
 
+def test_fewer_samples_are_made_up_where_answers_are_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("farm.dataset.MADE_UP_BYTES", 4096)
+    nodes = [make_node("Expand", ["x", "size"], ["y"])]
+    inputs, outputs = [models.value("x", [1])], [models.value("y", [100])]
+    proto = models.build(nodes, inputs, outputs, {"size": np.array([100])})
+
+    dataset = synthetic_dataset(load_model(models.save(proto, tmp_path)), 48, seed=0)
+
+    assert dataset.count == 10  # of 400 bytes each
+
+
 def test_no_samples_are_made_up_of_inputs_that_are_too_large(tmp_path):
     model = wide(tmp_path, 8, 2**27)
     with pytest.raises(DataError) as caught:

@@ -21,10 +21,12 @@ from tests import models
 from tests.openvino import require_openvino
 
 
-def deliver(folder: Path, proto: ModelProto, session: SessionSpec, provenance: str = "{}") -> None:
+def deliver(
+    folder: Path, proto: ModelProto, session: SessionSpec, provenance: str = "{}", **shapes: int
+) -> None:
     source = folder.parent / "source"
     source.mkdir(exist_ok=True)
-    model = load_model(models.save(proto, source))
+    model = load_model(models.save(proto, source), shapes)
     content = model.proto.SerializeToString()
     write_delivery(folder, content, session, model.inputs, provenance, model.shapes)
 
@@ -81,6 +83,16 @@ def test_a_batch_that_was_fixed_is_told_and_others_are_refused(tmp_path):
         assert told == "The model's dynamic dimension is fixed: 'batch' to 1."
         sentence = "Input 'x' takes float32 [1, 4], and it was given float32 [2, 4]."
         assert refused == ([] if batch == 1 else [sentence])
+
+
+def test_names_move_no_cursor(tmp_path):
+    node = make_node("Relu", ["x"], ["y\x1b[31m"])
+    ends = [models.value("x", ["n\r", 4])], [models.value("y\x1b[31m", ["n\r", 4])]
+    proto = models.build([node], *ends, {})
+    deliver(tmp_path / "out", proto, session_spec(Candidate()), **{"n\r": 2})
+    done = run(tmp_path / "out")
+    assert done.stdout == "'y\\x1b[31m' (2, 4) float32\n"
+    assert done.stderr == "The model's dynamic dimension is fixed: 'n\\r' to 2.\n"
 
 
 def test_inputs_of_every_type(tmp_path):

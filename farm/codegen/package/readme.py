@@ -107,7 +107,7 @@ def readme(manifest: Manifest) -> str:
         "\n".join(map(_described, names, ports))
         for names, ports in zip(parameters, (manifest.inputs, manifest.outputs), strict=True)
     )
-    listed = "".join(f"- {note}\n" for note in manifest.notes)
+    listed = "".join(f"- {printable(note)}\n" for note in manifest.notes)
     notes = f"Notes:\n\n{listed}\n" if listed else ""
     speed = "" if manifest.packets is None else f"| packets of one run | {manifest.packets:,} |\n"
     return f"""# A compiled model

@@ -189,6 +189,8 @@ def test_a_tensors_name_stays_in_its_line(portable):
     odd = Port("a\x1b[31m\u202e", "float32", (1,))
     text = readme(replace(portable[1], inputs=(odd,)))
     assert "the model's `a\\x1b[31m\\u202e`\n" in text
+    text = readme(replace(portable[1], notes=("'a\r\n\x1b[31m' is 1.",)))
+    assert "- 'a\\r\\n\\x1b[31m' is 1.\n" in text
 
 
 ODD = ("float_matmul_0", "new", "FLOAT_LANES", "input_x")  # inputs; the outputs:
