@@ -1,1 +1,1 @@
-"""Accuracy: from the outputs of a run to one number between 0 and 1 (the user's may differ)."""
+"""Accuracy: from the outputs of a run to one number, mostly between 0 and 1, or to none."""

@@ -21,6 +21,7 @@ from farm.units import counted
 NAME = "agreement"
 OWN_AGREEMENT = 0.95  # a model that agrees less with itself cannot be judged by its answers
 _LEAST_NUMBERS = 0.5  # share of an output's elements without which it says too little
+_MOST_CLASSES = 64  # in bytes; a map of so many classes is judged as a picture
 NEAR = 5e-2  # of the spread: values of a sample whose shape varies are equal up to here
 
 
@@ -65,10 +66,16 @@ def _judgements(outputs: Outputs, reference: Reference) -> Iterator[Judgement]:
             yield _judge_ragged(name, output, truth)
         elif not truth.size:
             yield Judgement(None, (f"Output '{name}' is empty.",))
-        elif is_float(truth) or (truth.dtype.itemsize == 1 and truth.dtype.kind in "iu"):
-            yield _judge_floats(name, output, truth, again)  # bytes are mostly pixels
+        elif is_float(truth) or _are_pixels(truth):
+            yield _judge_floats(name, output, truth, again)
         else:
             yield _judge_exact(name, output, truth, again)
+
+
+def _are_pixels(truth: Array) -> bool:
+    """Whether bytes are quantities: there are more different ones than classes commonly are."""
+    is_byte = truth.dtype.itemsize == 1 and truth.dtype.kind in "iu"
+    return is_byte and len(np.unique(truth)) > _MOST_CLASSES
 
 
 def _judge_floats(name: str, output: Array, truth: Array, again: Array | None) -> Judgement:

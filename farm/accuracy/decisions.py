@@ -39,12 +39,12 @@ class Decided:
 def class_axis(truth: Floats) -> int | None:
     """The axis whose positions are the classes of one-hot-like rows; None if there is none.
 
-    truth: [samples, *shape]. Along the axis nothing is negative, sums are 1, and the first class
-    leads clearly in most rows.
+    truth: [samples, *shape], the shape with its batch. Along the axis nothing is negative, sums
+    are 1, and the first class leads clearly in most rows.
     """
     if truth.ndim < 2 or not truth.size or truth.min() < 0:
         return None
-    for axis in dict.fromkeys((truth.ndim - 1, 1)):
+    for axis in dict.fromkeys((truth.ndim - 1, min(2, truth.ndim - 1), 1)):
         if truth.shape[axis] < 2:
             continue
         if np.abs(truth.sum(axis=axis) - 1.0).max() > PROBABILITY_TOLERANCE:

@@ -157,6 +157,18 @@ class TestDecisions:
         assert (result.worst.axis, result.worst.channel) == (1, 3)
         assert result.value <= 0.5
 
+    def test_classes_of_places_before_height_and_width(self):
+        logits = 6 * np.eye(3)[np.random.default_rng(0).choice(3, (SAMPLES, 1, 8, 8))]
+        truth = np.moveaxis(softmax(logits), -1, 2)  # [samples, 1, classes, height, width]
+        assert value_of(softmax(0.3 * np.log(truth), 2), truth) == 1.0, "equal decisions"
+        lost = truth.copy()
+        lost[:, :, 1] = 0
+        assert (judge(lost, truth).worst.axis, judge(lost, truth).worst.channel) == (1, 1)
+
+    def test_a_map_of_classes_in_bytes_is_no_picture(self):
+        truth = np.random.default_rng(0).integers(0, 20, (SAMPLES, 1, 9, 9), np.uint8)
+        assert value_of(truth + 1, truth) == 0.0
+
     def test_a_score_column_is_judged_by_its_detections(self):
         rng = np.random.default_rng(0)
         detected = rng.random((SAMPLES, 1, 3, 200)) < [[[0.05], [0.1], [0.2]]]
