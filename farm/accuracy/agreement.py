@@ -86,6 +86,10 @@ def _judge_floats(name: str, output: Array, truth: Array, again: Array | None) -
         notes = (f"Output '{name}' has NaN or infinity in {lost} of {len(truth)} samples.",)
         if finite.mean() < _LEAST_NUMBERS and np.isnan(rows(truth).astype(np.float64)).any():
             return Judgement(None, notes, is_lost=True)
+    kept = concordance.masks_kept(output, truth)
+    if kept < 1.0:
+        what = f"Output '{name}' has numbers where the baseline has masks or negative infinity."
+        return Judgement(Worst(name, None, None, min(kept, 0.5), len(truth)), (*notes, what))
     compared = concordance.pair(output, truth, again)
     if compared.is_constant:
         return _judge_constant(name, compared, notes)

@@ -88,6 +88,19 @@ def pair(output: Array, truth: Array, again: Array | None) -> Pair:
     return Pair(filled[0], filled[1], second, RESOLUTION.get(truth.dtype.name, FINE))
 
 
+def masks_kept(output: Array, truth: Array) -> float:
+    """Share of the baseline's masks and negative infinities that are below all numbers here, too.
+
+    How far below says nothing: 8 bits end where a softmax gives nothing any more.
+    """
+    base = truth.astype(np.float64)
+    known = _is_number(base)
+    masked = ~known & (base < 0)
+    if not masked.any() or not known.any():
+        return 1.0
+    return float(np.mean(output.astype(np.float64)[masked] <= base[known].min()))
+
+
 def _is_number(truth: Floats) -> NDArray[np.bool_]:
     """Where values are finite and no masks: those are hugely negative, beside all the others."""
     finite = np.isfinite(truth)

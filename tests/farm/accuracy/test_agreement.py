@@ -267,6 +267,8 @@ class TestWhatCannotBeJudged:
             lost = np.where(mask, lowest, 0)
             assert value_of(lost, truth) < 0.6
             assert value_of(np.where(mask, lowest, truth + 0.01), truth) > 0.99
+            assert value_of(np.where(mask, -30.0, truth), truth) > 0.99, "below all numbers"
+            assert value_of(np.where(mask, 0.0, truth), truth) <= 0.5, "the mask is lost"
 
     def test_pixels_are_values(self):
         truth = np.random.default_rng(0).integers(0, 255, (SAMPLES, 1, 9, 9), np.uint8)
