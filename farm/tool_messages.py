@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _CODES = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Exception from \S+:\d+:")
-_PLACE = re.compile(r"(?P<file>\S+\.(?:cc|cpp|cu|h|hpp)):\d+ ")
+_PLACE = re.compile(r"(?P<file>\S+\.(?:cc|cpp|cu|cuh|h|hpp)):\d+:? ")
 _BEFORE_PARAMETERS = re.compile(r"[\w:<>,&*~\s]*(?:::|\s)(?:\w|[<>~])+(?=\()")
 _BEHIND_PARAMETERS = re.compile(r"(?:::<lambda|\s*(?:const|noexcept)\b|\s*\[with [^\]]*\]|[>:]+)*")
 

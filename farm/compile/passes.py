@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from onnxruntime.quantization.onnx_model import ONNXModel
 
 from farm.errors import CompileError
+from farm.tool_messages import without_sources
 
 # What onnx and onnxruntime raise when they meet a graph they cannot handle. Their quantiser
 # indexes, asserts and looks up without checking first, hence the built-in ones.
@@ -142,44 +143,16 @@ _RUNNING = re.compile(
     r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: "
 )
 _LABELS = re.compile(r"\[\w+Error\] |Exception during initialization: ")
-_SOURCE = re.compile(r"\S*\w+\.(?:cc|cpp|cu|cuh|h|hpp):\d+:?(?: |$)")
 _ASSERTION = re.compile(r"[\w:<>~()]+: Assertion `.*` failed: ")
 _CONDITION = re.compile(r"\S.* was (?:false|true)\.(?: |$)")
-_BEHIND = re.compile(r"(>| const| noexcept| \[with [^]]*\]|::[\w<>:~ ]+(?=\())*")
 
 
 def _without_source(text: str) -> str:
-    """A tool's message without the place in its source that raised it, and the function there."""
-    place = _SOURCE.search(text)
-    if place is None:
+    """A tool's message without the place in its source that raised it, and the check there."""
+    plain = without_sources(_ASSERTION.sub("", text, count=1))
+    if plain == text:
         return text
-    before, after = text[: place.start()], text[place.end() :]
-    after = _without_signature(_ASSERTION.sub("", after, count=1))
-    after = _CONDITION.sub("", after, count=1)
-    return f"{before}{after or 'an internal check failed'}"
-
-
-def _without_signature(text: str) -> str:
-    """What follows the signature of a C++ function that a text begins with."""
-    head = re.match(r"[\w:<>,&*~\[\] ]*?[\w:<>~]+(?=\()", text)
-    if head is None or not ("::" in head[0] or " " in head[0]):
-        return text
-    end = head.end()
-    while text[end : end + 1] == "(":
-        end = _closing(text, end)
-        behind = _BEHIND.match(text, end)
-        end = behind.end() if behind else end
-    return text[end:].strip()
-
-
-def _closing(text: str, start: int) -> int:
-    """The position behind the bracket that closes the one at ``start``; the end if none does."""
-    depth = 0
-    for position in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[position], 0)
-        if depth == 0:
-            return position + 1
-    return len(text)
+    return _CONDITION.sub("", plain, count=1).strip() or "an internal check failed"
 
 
 def clone(model: onnx.ModelProto) -> onnx.ModelProto:
