@@ -29,6 +29,7 @@ channel with the largest factor 10 bits before the last rounding."""
 
 _S16 = 32767
 _LARGEST_SHIFT = 15  # HVX takes four bits of shift
+_FINE_MULTIPLIER = 4096  # from here on its own rounding moves a result by 1/32 at most
 _LARGEST_POST_SHIFT = 7  # and three for the second one
 
 
@@ -69,6 +70,9 @@ def requantization(
     if shift > _LARGEST_SHIFT or post_shift < 0:
         raise ValueError(f"factors from {smallest:g} to {largest:g} are too small for 32 bits")
     post_shift = min(post_shift, _LARGEST_POST_SHIFT)
+    # Two roundings in a row round up more often than down, by 2**-(post_shift + 1) on average.
+    if smallest * 2.0 ** (shift + 15) >= _FINE_MULTIPLIER:
+        post_shift = 0
     multiplier = np.clip(np.rint(factors * 2.0 ** (shift + 15 + post_shift)), 1, _S16)
     rounding = (1 << shift) >> 1
     offset = np.rint(zero_point / factors).astype(np.int64) + rounding

@@ -102,3 +102,13 @@ class TestQuantize:
         values = np.float32([-1e9, -0.5, 0.5, 1.5, 1e9, np.inf])
 
         assert quantize(values, how).tolist() == [0, 100, 100, 102, 255, 255]
+
+
+@pytest.mark.parametrize("factor", [0.008, 0.05, 0.13, 0.26, 0.4, 0.49, 0.7])
+def test_results_are_rounded_up_as_often_as_down(factor):
+    accumulators = np.arange(int(200 / factor))
+    rule = requantization(np.array([factor]), 0)  # another one is rounded to an accumulator's unit
+    found = requantize((accumulators + rule.offset[0]).astype(np.int32), rule)
+    error = found - accumulators * factor
+    assert abs(error.mean()) < 0.07
+    assert abs(error).max() < 0.6
