@@ -19,6 +19,7 @@ from commands.bench import bench
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
+from commands.help import App
 from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
@@ -28,7 +29,7 @@ from farm import __version__
 from farm.errors import FarmError, GeneratorFault, OptionError
 from farm.text import printable
 
-app = typer.Typer(
+app = App(
     name="farm",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from commands.help import Panel
 from commands.measuring import measure
 from commands.options import (
     DataOption,
     JsonOption,
     ProfilesOption,
+    SeedOption,
     ShapeOption,
     StoreOption,
+    devices_option,
+    one_device,
     shape_sizes,
 )
 from commands.output import print_tables
@@ -24,16 +28,26 @@ from tuner.request import TuneRequest
 def bench(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="ONNX file.")] = None,
     *,
-    device: Annotated[str, typer.Option("--device", metavar="NAME")] = "cpu",
+    devices: Annotated[
+        list[str] | None, devices_option("Device profile, one. Default: cpu.")
+    ] = None,
     candidate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Candidate as JSON. Default: the baseline.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Candidate as JSON. Default: the baseline.",
+            rich_help_panel=Panel.SUBJECT,
+        ),
     ] = None,
     trial: Annotated[
-        str | None, typer.Option(metavar="ID", help="Run a trial of the store again.")
+        str | None,
+        typer.Option(
+            metavar="ID", help="Run a trial of the store again.", rich_help_panel=Panel.SUBJECT
+        ),
     ] = None,
     data: DataOption = None,
     shape: ShapeOption = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
+    seed: SeedOption = 0,
     profiles: ProfilesOption = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
@@ -62,6 +76,7 @@ def bench(
         device = recalled.trial.device
     else:
         assert model is not None
+        device = one_device(devices, "cpu")
         request = TuneRequest(
             model=str(model.absolute()),
             devices=(device,),

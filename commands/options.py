@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from commands.help import Panel
 from farm.device import DeviceProfile, load_profiles
 from farm.errors import DeviceError, OptionError
 
@@ -27,12 +28,22 @@ StoreOption = Annotated[
 ]
 ProfilesOption = Annotated[
     Path | None,
-    typer.Option("--profiles", metavar="DIR", help="Folder with further device profiles."),
+    typer.Option(
+        "--profiles",
+        metavar="DIR",
+        help="Folder with further device profiles.",
+        rich_help_panel=Panel.SUBJECT,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ShapeOption = Annotated[
     list[str] | None,
-    typer.Option("--shape", metavar="NAME=SIZE", help="Size of a dynamic dimension. Repeatable."),
+    typer.Option(
+        "--shape",
+        metavar="NAME=SIZE",
+        help="Size of a dynamic dimension. Repeatable.",
+        rich_help_panel=Panel.SUBJECT,
+    ),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")]
 DataOption = Annotated[
@@ -41,11 +52,37 @@ DataOption = Annotated[
         "--data",
         metavar="NPZ",
         help="Samples named like the model's inputs, and `label` if there are labels.",
+        rich_help_panel=Panel.SUBJECT,
     ),
 ]
 MetricOption = Annotated[
-    str, typer.Option("--metric", metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
+    str,
+    typer.Option(
+        "--metric",
+        metavar="MODULE:FUNCTION",
+        help="Your own accuracy metric.",
+        rich_help_panel=Panel.SUBJECT,
+    ),
 ]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Seed of everything random.",
+        rich_help_panel=Panel.SEARCH,
+    ),
+]
+
+
+def devices_option(text: str) -> Any:
+    """The option that names device profiles, by either name: one for every command.
+
+    text: what the command does with them, and the default.
+    """
+    return typer.Option(
+        "--devices", "--device", metavar="NAMES", help=text, rich_help_panel=Panel.SUBJECT
+    )
 
 
 def known_profiles(folder: Path | None) -> dict[str, DeviceProfile]:
@@ -66,9 +103,29 @@ def one_of(kind: type[_E], name: str | None, option: str) -> _E | None:
         raise OptionError(f"{option} takes one of {choices}, got '{name}'.") from None
 
 
-def split_names(names: str) -> tuple[str, ...]:
-    """Names in a text with commas, without what surrounds them."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
+def device_names(texts: Sequence[str] | None, default: str = "") -> tuple[str, ...]:
+    """Names in texts with commas, each once; of no text at all, the default, if there is one.
+
+    Raises OptionError for a text without a name, which a variable of the shell leaves easily.
+    """
+    names: dict[str, None] = {}
+    for text in texts or ([default] if default else []):
+        found = [name.strip() for name in text.split(",") if name.strip()]
+        if not found:
+            raise OptionError("No device was named. Give at least one, for example --devices cpu.")
+        names |= dict.fromkeys(found)
+    return tuple(names)
+
+
+def one_device(texts: Sequence[str] | None, default: str) -> str:
+    """The one device of a command that takes no more. Raises OptionError."""
+    names = device_names(texts, default)
+    if len(names) > 1:
+        raise OptionError(
+            f"This command takes one device, got {len(names)}: {', '.join(names)}; "
+            "give --device NAME once."
+        )
+    return names[0]
 
 
 def shape_sizes(options: Sequence[str] | None) -> dict[str, int]:

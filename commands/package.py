@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from commands import exit_codes
+from commands.help import App, Group, Panel
 from commands.options import (
     DataOption,
     JsonOption,
@@ -16,7 +16,9 @@ from commands.options import (
     ModelArgument,
     ProfilesOption,
     ShapeOption,
+    devices_option,
     known_profiles,
+    one_device,
     one_of,
     shape_sizes,
 )
@@ -24,7 +26,7 @@ from commands.output import print_lines, print_tables
 from farm.device import select_profiles
 
 
-class _WithDefault(TyperGroup):
+class _WithDefault(Group):
     """A group in which `build` is meant where no command is named: ``farm package MODEL``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -33,7 +35,7 @@ class _WithDefault(TyperGroup):
         return super().parse_args(ctx, args if not args or args[0] in own else ["build", *args])
 
 
-package_app = typer.Typer(
+package_app = App(
     cls=_WithDefault,
     no_args_is_help=True,
     help="Make MODEL into a compiled package for one device, or verify a package.\n\n"
@@ -49,9 +51,9 @@ def package_build(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
     ],
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Device profile.")
-    ] = "dsp",
+    devices: Annotated[
+        list[str] | None, devices_option("Device profile, one. Default: dsp.")
+    ] = None,
     data: DataOption = None,
     metric: MetricOption = "",
     shape: ShapeOption = None,
@@ -60,22 +62,36 @@ def package_build(
         typer.Option(
             metavar="NAME",
             help="int8 or float32. Default: int8, or the integers of a quantised MODEL.",
+            rich_help_panel=Panel.CODE,
         ),
     ] = None,
     calibration: Annotated[
         str | None,
-        typer.Option(metavar="METHOD", help="min-max (default), entropy or percentile."),
+        typer.Option(
+            metavar="METHOD",
+            help="min-max (default), entropy or percentile.",
+            rich_help_panel=Panel.CODE,
+        ),
     ] = None,
     keep_float: Annotated[
         list[str] | None,
-        typer.Option(metavar="OPERATOR", help="Stays in float32. Repeatable."),
+        typer.Option(
+            metavar="OPERATOR",
+            help="Stays in float32. Repeatable.",
+            rich_help_panel=Panel.CODE,
+        ),
     ] = None,
     compiler: Annotated[
-        str | None, typer.Option(metavar="NAME", help="zig, clang or gcc.")
+        str | None,
+        typer.Option(metavar="NAME", help="zig, clang or gcc.", rich_help_panel=Panel.CODE),
     ] = None,
     name: Annotated[
         str,
-        typer.Option(metavar="NAME", help="What its functions and macros begin with: NAME_run."),
+        typer.Option(
+            metavar="NAME",
+            help="What its functions and macros begin with: NAME_run.",
+            rich_help_panel=Panel.CODE,
+        ),
     ] = "model",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
     profiles: ProfilesOption = None,
@@ -90,7 +106,7 @@ def package_build(
     from reports import tables
     from tuner.package import PackagePrecision, PackageRequest, make_package
 
-    (profile,) = select_profiles((device,), known_profiles(profiles))
+    (profile,) = select_profiles((one_device(devices, "dsp"),), known_profiles(profiles))
     request = PackageRequest(
         model=model.absolute(),
         output=output.absolute(),

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from commands import exit_codes
+from commands.help import App
 from commands.options import JsonOption, ShapeOption, one_of, shape_sizes
 from commands.output import print_lines
 from farm.errors import OptionError
 from farm.units import parse_bytes, parse_seconds
 
-plan_app = typer.Typer(no_args_is_help=True, help="Plan the memory of a model.")
+plan_app = App(no_args_is_help=True, help="Plan the memory of a model.")
 
 
 @plan_app.command("memory")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.options import StoreOption
+from commands.options import StoreOption, device_names, devices_option
 from commands.output import Format, print_rows, print_tables
 from farm.measurement import Outcome
 
@@ -14,7 +14,9 @@ from farm.measurement import Outcome
 def results(
     *,
     model: Annotated[str | None, typer.Option(metavar="NAME|SHA", help="Only this model.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
+    devices: Annotated[
+        list[str] | None, devices_option("Only these devices, with commas or repeated.")
+    ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
@@ -33,10 +35,18 @@ def results(
     from db.reader import StoreReader
     from reports import machine_readable, tables
 
+    wanted = device_names(devices)
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
-        rows = find(reader, model=model, device=device, run=run, outcome=outcome, limit=limit)
+        rows = find(
+            reader,
+            model=model,
+            devices=wanted,
+            run=run,
+            outcome=outcome,
+            limit=limit,
+        )
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
     if output_format is Format.TABLE:
         print_tables(tables.results_table(rows), [] if rows else ["No trial fits."])

@@ -13,16 +13,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands import exit_codes
+from commands.help import Panel
 from commands.options import (
     DataOption,
     JsonOption,
     MetricOption,
     ProfilesOption,
+    SeedOption,
     ShapeOption,
     StoreOption,
+    device_names,
+    devices_option,
     known_profiles,
     shape_sizes,
-    split_names,
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
@@ -39,23 +42,33 @@ def tune(
     ] = None,
     *,
     devices: Annotated[
-        str, typer.Option("--devices", metavar="NAMES", help="Device profiles, with commas.")
-    ] = "cpu",
+        list[str] | None,
+        devices_option("Device profiles, with commas or repeated. Default: cpu."),
+    ] = None,
     data: DataOption = None,
     shape: ShapeOption = None,
     metric: MetricOption = "",
     objective: Annotated[
-        Objective, typer.Option(metavar="NAME", help="latency, memory or energy.")
+        Objective,
+        typer.Option(
+            metavar="NAME", help="latency, memory or energy.", rich_help_panel=Panel.SEARCH
+        ),
     ] = Objective.LATENCY,
     budget: Annotated[
         str,
         typer.Option(
             metavar="TIME",
             help="Time per device, confirmation included: 90s, 2m. Starting comes on top.",
+            rich_help_panel=Panel.SEARCH,
         ),
     ] = "2m",
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many candidates per device.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="At most so many candidates per device.",
+            rich_help_panel=Panel.SEARCH,
+        ),
     ] = None,
     max_accuracy_drop: Annotated[
         float | None,
@@ -63,6 +76,7 @@ def tune(
             metavar="X",
             help="Absolute, against the baseline. Default: 0.01 with labels or --metric, "
             "0.05 of agreement with the baseline without.",
+            rich_help_panel=Panel.LIMITS,
         ),
     ] = None,
     allow_unjudged: Annotated[
@@ -70,30 +84,57 @@ def tune(
         typer.Option(
             "--allow-unjudged",
             help="Where accuracy cannot be judged, let candidates of another precision win, too.",
+            rich_help_panel=Panel.LIMITS,
         ),
     ] = False,
     max_memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Peak memory, for example 64MiB.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Peak memory, for example 64MiB.", rich_help_panel=Panel.LIMITS
+        ),
     ] = None,
     max_latency: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Latency, for example 5ms.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Latency, for example 5ms.", rich_help_panel=Panel.LIMITS
+        ),
     ] = None,
     max_energy: Annotated[
-        str | None, typer.Option(metavar="ENERGY", help="Energy of one run, for example 2mJ.")
+        str | None,
+        typer.Option(
+            metavar="ENERGY",
+            help="Energy of one run, for example 2mJ.",
+            rich_help_panel=Panel.LIMITS,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
+    seed: SeedOption = 0,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for the winners. Default: runs/RUN."),
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder for the winners. Default: runs/RUN."
+        ),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with an interrupted run.",
+            rich_help_panel=Panel.SUBJECT,
+        ),
     ] = None,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Fail if a device is not there.")
+        bool,
+        typer.Option(
+            "--require-all", help="Fail if a device is not there.", rich_help_panel=Panel.PLACE
+        ),
     ] = False,
     local: Annotated[
-        bool, typer.Option("--local", help="Without Ray: run the worker in this process.")
+        bool,
+        typer.Option(
+            "--local",
+            help="Without Ray: run the worker in this process.",
+            rich_help_panel=Panel.PLACE,
+        ),
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every failed trial.")
@@ -127,7 +168,7 @@ def tune(
     else:
         request = TuneRequest(
             model=str(model.absolute()),
-            devices=split_names(devices),
+            devices=device_names(devices, "cpu"),
             data=str(data.absolute()) if data else "",
             shapes=shape_sizes(shape),
             metric=metric,

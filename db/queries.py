@@ -39,16 +39,18 @@ def results(
     store: StoreReader,
     *,
     model: str | None = None,
-    device: str | None = None,
+    devices: Sequence[str] = (),
     run: str | None = None,
     outcome: Outcome | None = None,
     limit: int | None = None,
 ) -> tuple[Result, ...]:
     """One row per trial, newest first.
 
-    model: its name, its SHA-256, or the beginning of that.
+    model: its name, its SHA-256, or the beginning of that. devices: any of these; none for all.
     """
-    conditions = trial_conditions(run=run, device=device, model=model, outcome=outcome, phase=None)
+    conditions = trial_conditions(run=run, device=None, model=model, outcome=outcome)
+    if devices:
+        conditions.append(TrialRow.device.in_(devices))
     trials = (
         select(TrialRow, ModelRow.name, CandidateRow.label)
         .join(RunRow, RunRow.name == TrialRow.run)

@@ -145,6 +145,8 @@ def test_results_in_every_format(tuned: Tuned, farm_there: Command) -> None:
     filtered = farm_there("results", "--device", "dsp")
     assert filtered.code == 0
     assert "No trial fits." in filtered.out
+    either = farm_there("results", "--devices", "cpu,dsp", "--format", "json")
+    assert {row["device"] for row in json.loads(either.out)} == {"cpu"}
     assert "There is no run 'nosuch'" in farm_there.refused("results", "--run", "nosuch")
     assert len(json.loads(farm_there("results", "--limit", "1", "--format", "json").out)) == 1
 

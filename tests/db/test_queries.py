@@ -60,7 +60,7 @@ def test_results_are_filtered(filled: Store) -> None:
     assert shown() == ["trial-2", "trial-1", "trial-0"]
     assert shown(model="ultraface") == ["trial-2"]
     assert shown(model="abab") == ["trial-1", "trial-0"]
-    assert shown(device="gpu") == ["trial-1"]
+    assert shown(devices=("gpu", "none")) == ["trial-1"]
     assert shown(run="other") == ["trial-2"]
     assert shown(outcome=Outcome.OK) == ["trial-0"]
     assert shown(limit=1) == ["trial-2"]
