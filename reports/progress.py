@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from farm.measurement import Outcome
 from farm.text import printable
@@ -47,15 +50,26 @@ class TuneProgress:
             console=console,
             disable=not console.is_terminal,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        self._streams = ExitStack()
         self._task: TaskID | None = None
         self._trials = 0
         self._stage = ""
         self._device = ""
 
     def __enter__(self) -> Self:
-        """Start drawing."""
+        """Start drawing; what anything else prints meanwhile stands above it."""
         self._bar.start()
+        if self._console.is_terminal:
+            for redirect, file in (
+                (redirect_stdout, sys.stdout),
+                (redirect_stderr, sys.stderr),
+            ):
+                above = _Above(self._console, file)
+                self._streams.callback(above.stop)
+                self._streams.enter_context(redirect(cast("TextIO", above)))
         return self
 
     def __exit__(
@@ -66,6 +80,7 @@ class TuneProgress:
     ) -> None:
         """Stop drawing."""
         self._bar.stop()
+        self._streams.close()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -113,3 +128,35 @@ class TuneProgress:
     def _plain(self, text: str) -> None:
         if not self._console.is_terminal:
             self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)
+
+
+class _Above:
+    """A stream that prints lines above what is drawn, and is the file itself from then on.
+
+    Rich's own stream goes on printing text. A library that kept it (Ray's resets the terminal's
+    style when the program ends) would then print its escape sequence as letters.
+    """
+
+    def __init__(self, console: Console, file: TextIO) -> None:
+        self._console = console
+        self._line: str | None = ""  # what has no end yet; None once nothing is drawn
+        self.rich_proxied_file = file  # the console itself writes here
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever a file has)
+        return getattr(self.rich_proxied_file, name)
+
+    def write(self, text: str) -> int:
+        if self._line is None:
+            return self.rich_proxied_file.write(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._line is None:
+            self.rich_proxied_file.flush()
+
+    def stop(self) -> None:
+        rest, self._line = self._line, None
+        self.write(rest or "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 
+import pytest
 from rich.console import Console
 
 from farm.measurement import Outcome
@@ -49,6 +51,23 @@ def test_on_a_terminal_a_bar_shows_the_best() -> None:
     assert "cpu engines (2 trials)" in text
     assert "best 1.25x onnxruntime-cpu 1 thread float32" in text
     assert "\x1b[" in text
+
+
+def test_what_others_print_stands_above_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(stderr=True, force_terminal=True, width=80, color_system=None)
+    with TuneProgress(console) as progress:
+        kept = sys.stdout
+        progress(DeviceStarted("cpu", 60.0))
+        kept.write("a \x1b[31mred\x1b[0m line\n")
+        kept.write("unfinished")
+        kept.flush()
+    before = capsys.readouterr()
+    assert "a red line\n" in before.err
+    assert before.out == "unfinished"
+    kept.write("\x1b[0m")
+    kept.flush()
+    assert capsys.readouterr() == ("\x1b[0m", ""), "as it is, once nothing is drawn"
+    assert kept.isatty() is sys.stdout.isatty() is False
 
 
 def test_a_second_device_starts_anew() -> None:
