@@ -58,7 +58,8 @@ def bench(
     """
     from db.reader import StoreReader
     from farm.candidate import read_candidate
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.benchmark import benchmark_table
     from tuner.bench import recall
 
     if trial is None and model is None:
@@ -88,4 +89,4 @@ def bench(
     if json_output:
         typer.echo(machine_readable.benchmark_json(measured))
     else:
-        print_tables(tables.benchmark_table(measured), list(measured.notes))
+        print_tables(benchmark_table(measured), list(measured.notes))

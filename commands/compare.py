@@ -28,7 +28,8 @@ def compare(
     Example: farm compare 3fa9 b71c
     """
     from db.reader import StoreReader
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.benchmark import comparison_lines
     from tuner.bench import compare_measured, compare_recorded, recall
 
     with StoreReader.open(store) as reader:
@@ -50,4 +51,4 @@ def compare(
     if json_output:
         typer.echo(machine_readable.comparison_json(found, labels))
     else:
-        print_lines(tables.comparison_lines(found, labels))
+        print_lines(comparison_lines(found, labels))

@@ -13,7 +13,8 @@ def devices(*, profiles: ProfilesOption = None, json_output: JsonOption = False)
 
     Example: farm devices --json
     """
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.machine import devices_table
     from workers.discovery import device_availability, usable_engines
 
     shown = [p for p in known_profiles(profiles).values() if not p.is_fake]
@@ -21,4 +22,4 @@ def devices(*, profiles: ProfilesOption = None, json_output: JsonOption = False)
     if json_output:
         typer.echo(machine_readable.devices_json(rows))
     else:
-        print_tables(tables.devices_table(rows), [])
+        print_tables(devices_table(rows), [])

@@ -14,10 +14,10 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
 
     Example: farm doctor
     """
-    from reports import tables
     from reports.doctor import diagnose
+    from reports.tables.machine import findings_table
 
     findings = diagnose(known_profiles(profiles), store)
-    print_tables(tables.findings_table(findings), [])
+    print_tables(findings_table(findings), [])
     if any(finding.fatal for finding in findings):
         raise typer.Exit(exit_codes.FAILED)

@@ -40,11 +40,12 @@ def print_rows(
     columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
 ) -> None:
     """Print rows of anything in one of the formats."""
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.rows import rows_table
 
     if output_format is Format.JSON:
         typer.echo(machine_readable.rows_json(columns, rows))
     elif output_format is Format.CSV:
         typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
     else:
-        print_tables(tables.rows_table(columns, rows), [])
+        print_tables(rows_table(columns, rows), [])

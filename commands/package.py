@@ -103,7 +103,7 @@ def package_build(
     """
     from farm.candidate import CalibrationMethod
     from farm.codegen.build.compilers import CompilerKind
-    from reports import tables
+    from reports.tables.packages import package_table
     from tuner.package import PackagePrecision, PackageRequest, make_package
 
     (profile,) = select_profiles((one_device(devices, "dsp"),), known_profiles(profiles))
@@ -124,7 +124,7 @@ def package_build(
     if json_output:
         typer.echo(manifest.to_json(), nl=False)
     else:
-        print_tables(tables.package_table(manifest), [f"The package lies in {output}."])
+        print_tables(package_table(manifest), [f"The package lies in {output}."])
 
 
 @package_app.command("verify")
@@ -137,13 +137,14 @@ def package_verify(
 
     Example: farm package verify package
     """
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.packages import verified_lines
     from tuner.delivery.verify import verify_package
 
     verified = verify_package(folder)
     if json_output:
         typer.echo(machine_readable.verified_json(verified))
     else:
-        print_lines(tables.verified_lines(verified))
+        print_lines(verified_lines(verified))
     if not verified.agrees:
         raise typer.Exit(exit_codes.FAILED)

@@ -51,7 +51,8 @@ def plan_memory(
 
     Example: farm plan memory problem.csv --capacity 1MiB -o solution.csv --figure plan.svg
     """
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.packages import plan_lines
     from tuner.plan import PlanMode, PlanRequest, plan
 
     _check_plan_files(problem, output, figure)
@@ -70,7 +71,7 @@ def plan_memory(
     if json_output:
         typer.echo(machine_readable.plan_json(planned))
     else:
-        print_lines(tables.plan_lines(planned))
+        print_lines(plan_lines(planned))
     if not planned.fits:
         raise typer.Exit(exit_codes.FAILED)
 

@@ -33,7 +33,8 @@ def results(
     """
     from db.queries import results as find
     from db.reader import StoreReader
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.tables.rows import results_table
 
     wanted = device_names(devices)
     with StoreReader.open(store) as reader:
@@ -49,7 +50,7 @@ def results(
         )
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
     if output_format is Format.TABLE:
-        print_tables(tables.results_table(rows), [] if rows else ["No trial fits."])
+        print_tables(results_table(rows), [] if rows else ["No trial fits."])
         return
     columns, cells = machine_readable.result_rows(rows, candidates)
     print_rows(columns, cells, output_format)

@@ -149,8 +149,9 @@ def tune(
     """
     from db.reader import StoreReader
     from db.store import Store
-    from reports import machine_readable, tables
+    from reports import machine_readable
     from reports.progress import TuneProgress
+    from reports.tables.run import run_table, verdict_lines
     from tuner.delivery.winners import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
@@ -197,7 +198,7 @@ def tune(
     if json_output:
         typer.echo(machine_readable.tune_json(result))
     elif result.devices:
-        print_tables(tables.run_table(result), tables.verdict_lines(result))
+        print_tables(run_table(result), verdict_lines(result))
     if result.interrupted:
         told = (
             f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}"

@@ -19,17 +19,11 @@ from farm.candidate import Candidate
 from farm.device import Availability, load_profiles
 from farm.measurement import Estimate, Measurement, Method, Metric
 from reports.doctor import Finding
-from reports.tables import (
-    benchmark_table,
-    comparison_lines,
-    devices_table,
-    findings_table,
-    format_latency,
-    results_table,
-    rows_table,
-    run_table,
-    verdict_lines,
-)
+from reports.tables.benchmark import benchmark_table, comparison_lines
+from reports.tables.cells import format_latency
+from reports.tables.machine import devices_table, findings_table
+from reports.tables.rows import results_table, rows_table
+from reports.tables.run import run_table, verdict_lines
 from tests.reports.values import (
     BASELINE,
     FAILED,

@@ -1,0 +1,54 @@
+"""Candidates measured without a search: one in detail, or two that are compared."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+
+from farm.measurement import Measurement
+from farm.units import format_bytes, format_joules, format_seconds
+from reports.tables.cells import MISSING, add, as_text
+from tuner.bench import Benchmark
+from tuner.racing.statistics import Comparison
+
+
+def benchmark_table(measured: Benchmark) -> Table:
+    """Every metric of one candidate, with interval and method."""
+    title = as_text(
+        f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
+    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("metric", "value", "95 % interval", "method", "samples"):
+        table.add_column(name, justify="left" if name in ("metric", "method") else "right")
+    for metric, found in sorted(measured.measurements.items()):
+        interval = MISSING
+        if found.low is not None and found.high is not None:
+            interval = f"{_with_unit(found, found.low)} to {_with_unit(found, found.high)}"
+        value, samples = _with_unit(found, found.value), str(len(found.samples) or "")
+        add(table, str(metric), value, interval, str(found.method), samples)
+    return table
+
+
+def comparison_lines(found: Comparison, labels: tuple[str, str]) -> list[str]:
+    """Two candidates, and how they compare in one sentence."""
+    first, second = labels
+    ratio = found.ratio
+    verdict = (
+        "no significant difference"
+        if ratio.low <= 1.0 <= ratio.high
+        else f"B is {ratio.value:.3f} times as fast as A"
+    )
+    sentence = (
+        f"{verdict}: latency A / B = {ratio.value:.3f}, 95 % interval {ratio.low:.3f} to "
+        f"{ratio.high:.3f}, p = {found.p_value:.2g}, {found.pairs} pairs."
+    )
+    return [f"A: {first}", f"B: {second}", sentence]
+
+
+def _with_unit(measurement: Measurement, value: float) -> str:
+    formats = {"s": format_seconds, "B": format_bytes, "J": format_joules}
+    if measurement.unit in formats:
+        return formats[measurement.unit](value)
+    if measurement.unit in ("1/s", "packet", "instruction"):
+        return f"{value:,.0f} {measurement.unit}"
+    return f"{value:.4f}"

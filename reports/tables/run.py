@@ -1,0 +1,175 @@
+"""The result of ``farm tune``: baselines and winners, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from farm.measurement import Estimate, Method, Metric
+from farm.units import counted
+from reports.tables.cells import (
+    add,
+    bytes_cell,
+    energy_cell,
+    format_ratio,
+    is_visible,
+    latency_cell,
+    method_note,
+    share_cell,
+)
+from tuner.request import Objective
+from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
+
+
+def run_table(result: TuneResult) -> Table:
+    """Baseline and winner of each device, with intervals, and why a device is missing."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("device", "", "candidate"):
+        table.add_column(name, overflow="fold")
+    for name in ("latency [95 %]", "speed-up [95 %]", "accuracy", "peak memory", "energy"):
+        table.add_column(name, justify="right", no_wrap=name != "energy")
+    for device in result.devices:
+        if device.status is Status.TUNED:
+            _add_tuned(table, device)
+        else:
+            add(table, device.device, str(device.status), Text(device.reason, style="yellow"))
+    return table
+
+
+def verdict_lines(result: TuneResult) -> list[str]:
+    """One or more sentences per device: verdict, limits of what was measured, where it lies."""
+    lines: list[str] = []
+    for device in result.devices:
+        if device.status is Status.TUNED:
+            lines += _verdict(device, result.objective)
+        elif device.remedy:
+            lines.append(f"{device.device}: to tune it, {device.remedy}.")
+    return lines
+
+
+def _add_tuned(table: Table, device: DeviceResult) -> None:
+    assert device.baseline is not None
+    assert device.winner is not None
+    accuracy = device.accuracy
+    add(
+        table,
+        device.device,
+        "baseline",
+        device.baseline.label,
+        latency_cell(device.baseline.measurements.get(Metric.LATENCY)),
+        "1.00x",
+        share_cell(accuracy.baseline if accuracy else None),
+        *_resources(device.baseline),
+    )
+    if device.ratio is None:
+        add(table, "", "winner", "the baseline")
+        return
+    add(
+        table,
+        "",
+        "winner",
+        Text(device.winner.label, style="bold"),
+        latency_cell(device.winner.measurements.get(Metric.LATENCY)),
+        Text(_speed_up(device), style="bold green"),
+        share_cell(accuracy.winner if accuracy else None),
+        *_resources(device.winner),
+    )
+
+
+def _accuracy_lines(accuracy: AccuracyComparison) -> Iterator[str]:
+    """How accuracy was judged, what is worst, and what could not be judged."""
+    yield from accuracy.notes
+    if accuracy.winner is None:
+        yield (
+            "accuracy cannot be judged: unless --allow-unjudged is given, only candidates of the "
+            "model's own precision win."
+        )
+    elif not accuracy.on_real_data:
+        yield (
+            f"accuracy is {accuracy.metric} with the baseline on made-up inputs; it was not "
+            "checked on real data (--data)."
+        )
+    else:
+        yield f"accuracy is {accuracy.metric} on {accuracy.samples} samples."
+    if is_visible(accuracy.worst):
+        yield f"least alike is output {accuracy.worst}."
+
+
+def _resources(measured: Measured) -> tuple[str, str]:
+    found = measured.measurements
+    return bytes_cell(found.get(Metric.PEAK_MEMORY)), energy_cell(found.get(Metric.ENERGY))
+
+
+def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
+    name = device.device
+    lines = [f"{name}: {_sentence(device, objective)} {_trial_counts(device)}"]
+    if device.accuracy:
+        lines += [f"{name}: {line}" for line in _accuracy_lines(device.accuracy)]
+    lines += [f"{name}: {note}" for note in device.notes]
+    if device.winner is not None and Metric.ARENA in device.winner.measurements:
+        lines.append(f"{name}: {_package(device.winner)}.")
+    if device.tolerated:
+        lines.append(
+            f"{name}: the machine was not quiet: {device.disturbed} disturbed blocks were run "
+            f"again and {device.tolerated} had to be kept."
+        )
+    if device.output:
+        package = device.winner is not None and Metric.ARENA in device.winner.measurements
+        what = "the package" if package else "the winner"
+        lines.append(f"{name}: {what} lies in {device.output}")
+    return lines
+
+
+def _package(winner: Measured) -> str:
+    """What a compiled package needs: ``24,310 packets (emulated), arena 16.0 KiB (planned)``."""
+    found = winner.measurements
+    parts = []
+    if packets := found.get(Metric.PACKETS):
+        parts.append(f"{packets.value:,.0f} packets{method_note(packets)}")
+    for metric, name in (
+        (Metric.ARENA, "arena and scratch"),
+        (Metric.MODEL_SIZE, "weights and code"),
+    ):
+        if metric in found:
+            parts.append(f"{name} {bytes_cell(found[metric])}")
+    return ", ".join(parts)
+
+
+def _sentence(device: DeviceResult, objective: Objective) -> str:
+    if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
+        return f"{device.reason or device.verdict}."
+    speed = f"{device.ratio.value:.2f} times as fast as the baseline"
+    if _is_modelled(device):
+        return f"{speed} by modelled time; accuracy is that of data the search never saw."
+    confirmed = "confirmed in fresh processes on data the search never saw"
+    if objective is Objective.LATENCY:
+        return f"{speed} {_interval(device.ratio)}, {confirmed}."
+    saved = "peak memory" if objective is Objective.MEMORY else "energy"
+    gain = f"{device.gain.value:.2f} times less {saved} than the baseline"
+    return f"{gain} {_interval(device.gain)}, {speed}, {confirmed}."
+
+
+def _speed_up(device: DeviceResult) -> str:
+    assert device.ratio is not None
+    if _is_modelled(device):
+        return f"{device.ratio.value:.2f}x (modelled)"
+    return format_ratio(device.ratio)
+
+
+def _is_modelled(device: DeviceResult) -> bool:
+    """Whether seconds were computed from counts, which are the same every time."""
+    latency = device.winner.measurements.get(Metric.LATENCY) if device.winner else None
+    return latency is not None and latency.method is not Method.MEASURED
+
+
+def _interval(ratio: Estimate) -> str:
+    return f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _trial_counts(device: DeviceResult) -> str:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
+    total = sum(device.trials.values())
+    return f"{counted(total, 'trial')}: {counts}."
