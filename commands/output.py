@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,11 +24,16 @@ class Format(StrEnum):
 
 
 def print_tables(table: Any, lines: Sequence[str]) -> None:
-    """Print a table and the lines below it, as wide as the terminal or 160 columns."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    """Print a table and the lines below it, as wide as the terminal or 160 columns.
+
+    A terminal breaks lines between words; elsewhere, and where a path would be cut, they stay.
+    """
+    on_terminal = sys.stdout.isatty()
+    console = Console(width=None if on_terminal else 160)
     console.print(table)
-    for line in lines:
-        console.print(escape(printable(line)), highlight=False, soft_wrap=True)
+    for line in map(printable, lines):
+        fits = on_terminal and all(cell_len(word) <= console.width for word in line.split())
+        console.print(escape(line), highlight=False, soft_wrap=not fits)
 
 
 def print_lines(lines: Sequence[str]) -> None:

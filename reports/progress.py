@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -41,14 +42,14 @@ class TuneProgress:
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._console = console
         self._verbose = verbose
-        self._bar = Progress(
+        self._draws = console.is_terminal and not console.is_dumb_terminal
+        self._bar = _WithBest(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[best]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not self._draws,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -62,7 +63,7 @@ class TuneProgress:
     def __enter__(self) -> Self:
         """Start drawing; what anything else prints meanwhile stands above it."""
         self._bar.start()
-        if self._console.is_terminal:
+        if self._draws:
             for redirect, file in (
                 (redirect_stdout, sys.stdout),
                 (redirect_stderr, sys.stderr),
@@ -103,7 +104,8 @@ class TuneProgress:
         self._device, self._trials = device, 0
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(device, total=seconds, best="")
+        self._bar.best = ""
+        self._task = self._bar.add_task(device, total=seconds)
 
     def _finish_trial(self, trial: TrialFinished) -> None:
         self._trials += 1
@@ -116,8 +118,7 @@ class TuneProgress:
 
     def _show_best(self, label: str, speedup: float) -> None:
         text = f"best {speedup:.2f}x {label}"
-        if self._task is not None:
-            self._bar.update(self._task, best=escape(printable(text)))
+        self._bar.best = printable(text)
         self._plain(f"{self._device}: {text} ({self._trials} trials)")
 
     def _describe(self) -> None:
@@ -126,8 +127,19 @@ class TuneProgress:
             self._bar.update(self._task, description=printable(text))
 
     def _plain(self, text: str) -> None:
-        if not self._console.is_terminal:
+        if not self._draws:
             self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)
+
+
+class _WithBest(Progress):
+    """The bar, and below it the best candidate, whose name is whole on the narrowest terminal."""
+
+    best = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.best:
+            yield Text(f"  {self.best}", overflow="fold")
 
 
 class _Above:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.table import Table
-
 from farm.measurement import Measurement
 from farm.units import format_bytes, format_joules, format_seconds
-from reports.tables.cells import MISSING, add, as_text
+from reports.tables.cells import MISSING
+from reports.tables.layout import Column, Rows
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
 
+_COLUMNS = (
+    Column("metric"),
+    Column("value", right=True),
+    Column("95 % interval", right=True),
+    Column("method"),
+    Column("samples", right=True),
+)
 
-def benchmark_table(measured: Benchmark) -> Table:
+
+def benchmark_table(measured: Benchmark) -> Rows:
     """Every metric of one candidate, with interval and method."""
-    title = as_text(
-        f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
-    )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("metric", "value", "95 % interval", "method", "samples"):
-        table.add_column(name, justify="left" if name in ("metric", "method") else "right")
+    title = f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
+    table = Rows(_COLUMNS, title)
     for metric, found in sorted(measured.measurements.items()):
         interval = MISSING
         if found.low is not None and found.high is not None:
             interval = f"{_with_unit(found, found.low)} to {_with_unit(found, found.high)}"
         value, samples = _with_unit(found, found.value), str(len(found.samples) or "")
-        add(table, str(metric), value, interval, str(found.method), samples)
+        table.add(str(metric), value, interval, str(found.method), samples)
     return table
 
 

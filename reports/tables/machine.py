@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from farm.device import Availability, DeviceProfile
 from reports.doctor import Finding
-from reports.tables.cells import add
+from reports.tables.layout import Column, Rows
 
 
 def devices_table(
     rows: Sequence[tuple[DeviceProfile, Availability, tuple[str, ...]]],
-) -> Table:
+) -> Rows:
     """Profiles, whether their devices are there, and what would change that."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("device", "description", "status", "engines", "reason and remedy"):
-        table.add_column(name, overflow="fold")
+    table = Rows(
+        [
+            Column("device"),
+            Column("description", wraps=24),
+            Column("status"),
+            Column("engines", wraps=20, below=1),
+            Column("reason and remedy", wraps=32, below=2),
+        ]
+    )
     for profile, found, engines in rows:
         status = Text("available", style="green") if found.available else Text("unavailable")
         why = "" if found.available else f"{found.reason}; {found.remedy}"
-        add(table, profile.name, profile.description, status, ", ".join(engines), why)
+        table.add(profile.name, profile.description, status, ", ".join(engines), why)
     return table
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_table(findings: Sequence[Finding]) -> Rows:
     """What ``farm doctor`` found."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("what", "found", "remedy"):
-        table.add_column(name, overflow="fold")
+    table = Rows([Column("what"), Column("found", wraps=24), Column("remedy", wraps=24, below=1)])
     for finding in findings:
         style = {"ok": "green", "note": "yellow", "problem": "bold red"}[finding.level]
-        add(table, finding.what, Text(finding.found, style=style), finding.remedy)
+        table.add(finding.what, Text(finding.found, style=style), finding.remedy)
     return table

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from db.records import Result
-from reports.tables.cells import accuracy_cell, add, as_text, bytes_cell, energy_cell, latency_cell
+from reports.tables.cells import accuracy_cell, bytes_cell, energy_cell, latency_cell
+from reports.tables.layout import Column, Rows
+
+_RESULT_COLUMNS = (
+    Column("trial"),
+    Column("run", below=3),
+    Column("device"),
+    Column("phase", below=4),
+    Column("candidate", wraps=24),
+    Column("outcome"),
+    Column("latency", right=True, below=6),
+    Column("accuracy", right=True, below=5),
+    Column("memory", right=True, below=2),
+    Column("energy", right=True, below=1),
+)
+_NARROW = 12  # characters in which the words of anything can be read
 
 
-def results_table(rows: Sequence[Result]) -> Table:
+def results_table(rows: Sequence[Result]) -> Rows:
     """Trials as ``farm results`` shows them; a failed one with its message."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("trial", "run", "device", "phase", "candidate", "outcome"):
-        table.add_column(name, overflow="fold")
-    for name in ("latency", "accuracy", "memory", "energy"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Rows(_RESULT_COLUMNS)
     for row in rows:
         outcome = str(row.outcome or "pending")
-        add(
-            table,
+        table.add(
             row.trial[:8],
             row.run,
             row.device,
@@ -36,11 +43,9 @@ def results_table(rows: Sequence[Result]) -> Table:
     return table
 
 
-def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:
     """Any rows, for ``farm query``."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(as_text(column))
+    table = Rows([Column(column, wraps=_NARROW) for column in columns])
     for row in rows:
-        add(table, *("" if value is None else str(value) for value in row))
+        table.add(*("" if value is None else str(value) for value in row))
     return table

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from farm.measurement import Estimate, Method, Metric
 from farm.units import counted
 from reports.tables.cells import (
-    add,
     bytes_cell,
     energy_cell,
     format_ratio,
@@ -20,22 +17,30 @@ from reports.tables.cells import (
     method_note,
     share_cell,
 )
+from reports.tables.layout import Column, Rows
 from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
 
+_COLUMNS = (
+    Column("device"),
+    Column(""),
+    Column("candidate", wraps=24),
+    Column("latency [95 %]", right=True, below=5),
+    Column("speed-up [95 %]", right=True, below=4),
+    Column("accuracy", right=True, below=3),
+    Column("peak memory", right=True, below=2),
+    Column("energy", right=True, below=1),
+)
 
-def run_table(result: TuneResult) -> Table:
+
+def run_table(result: TuneResult) -> Rows:
     """Baseline and winner of each device, with intervals, and why a device is missing."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("device", "", "candidate"):
-        table.add_column(name, overflow="fold")
-    for name in ("latency [95 %]", "speed-up [95 %]", "accuracy", "peak memory", "energy"):
-        table.add_column(name, justify="right", no_wrap=name != "energy")
+    table = Rows(_COLUMNS)
     for device in result.devices:
         if device.status is Status.TUNED:
             _add_tuned(table, device)
         else:
-            add(table, device.device, str(device.status), Text(device.reason, style="yellow"))
+            table.add(device.device, str(device.status), Text(device.reason, style="yellow"))
     return table
 
 
@@ -50,12 +55,11 @@ def verdict_lines(result: TuneResult) -> list[str]:
     return lines
 
 
-def _add_tuned(table: Table, device: DeviceResult) -> None:
+def _add_tuned(table: Rows, device: DeviceResult) -> None:
     assert device.baseline is not None
     assert device.winner is not None
     accuracy = device.accuracy
-    add(
-        table,
+    table.add(
         device.device,
         "baseline",
         device.baseline.label,
@@ -65,10 +69,9 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         *_resources(device.baseline),
     )
     if device.ratio is None:
-        add(table, "", "winner", "the baseline")
+        table.add("", "winner", "the baseline")
         return
-    add(
-        table,
+    table.add(
         "",
         "winner",
         Text(device.winner.label, style="bold"),

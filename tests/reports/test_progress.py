@@ -53,6 +53,22 @@ def test_on_a_terminal_a_bar_shows_the_best() -> None:
     assert "\x1b[" in text
 
 
+def test_the_best_is_named_whole_on_a_narrow_terminal() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=60, color_system=None)
+    with TuneProgress(console) as progress:
+        for event in EVENTS:
+            progress(event)
+    assert "  best 1.25x onnxruntime-cpu 1 thread float32\n" in file.getvalue()
+
+
+def test_a_terminal_that_cannot_draw_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    text = shown(terminal=True)
+    assert text == shown(terminal=False)
+    assert "\x1b" not in text
+
+
 def test_what_others_print_stands_above_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(stderr=True, force_terminal=True, width=80, color_system=None)
     with TuneProgress(console) as progress:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 
 from farm.accuracy.result import Worst
 from farm.candidate import Candidate
@@ -40,11 +41,12 @@ from tuner.racing.statistics import Comparison
 from tuner.request import Objective
 from tuner.results import AccuracyComparison, Verdict
 
+WIDTHS = (80, 100, 160)
 GOLDEN = Path(__file__).with_name("golden")
 
 
-def rendered(*parts: Table | str) -> str:
-    console = Console(width=160, file=io.StringIO(), color_system=None)
+def rendered(*parts: RenderableType, width: int = 160) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
     for part in parts:
         console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
     assert isinstance(console.file, io.StringIO)
@@ -58,9 +60,11 @@ def check(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8")
 
 
-def test_a_run() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_run(width: int) -> None:
     result = tune_result(IMPROVED, MISSING, FAILED)
-    check("run", rendered(run_table(result), *verdict_lines(result)))
+    shown = rendered(run_table(result), *verdict_lines(result), width=width)
+    check(f"run-{width}", shown)
 
 
 def test_a_packaged_winner() -> None:
@@ -78,18 +82,20 @@ def test_a_run_without_gain() -> None:
     check("no-gain", rendered(run_table(result), *verdict_lines(result)))
 
 
-def test_results() -> None:
-    check("results", rendered(results_table(ROWS)))
+@pytest.mark.parametrize("width", WIDTHS)
+def test_results(width: int) -> None:
+    check(f"results-{width}", rendered(results_table(ROWS), width=width))
 
 
-def test_devices() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_devices(width: int) -> None:
     profiles = load_profiles()
     missing = Availability(available=False, reason="there is none", remedy="buy one")
     rows = [
         (profiles["cpu"], Availability(available=True), ("onnxruntime-cpu", "openvino")),
         (profiles["gpu"], missing, ()),
     ]
-    check("devices", rendered(devices_table(rows)))
+    check(f"devices-{width}", rendered(devices_table(rows), width=width))
 
 
 def test_findings() -> None:
@@ -105,6 +111,28 @@ def test_findings() -> None:
 def test_a_benchmark() -> None:
     measured = Benchmark("run", "cpu", "0123456789abcdef", Candidate(), WINNER.measurements)
     check("benchmark", rendered(benchmark_table(measured)))
+    assert rendered(benchmark_table(measured), width=80) == rendered(benchmark_table(measured))
+
+
+@pytest.mark.parametrize("width", [20, 40, 72, 80, 90, 100, 120, 160, 200])
+def test_names_are_whole_and_nothing_is_lost_at_any_width(width: int) -> None:
+    result = tune_result(IMPROVED, PACKAGED, MISSING)
+    shown = rendered(run_table(result), results_table(ROWS), width=width)
+    assert all(cell_len(line) <= width for line in shown.splitlines())
+    lines = [re.split(r"\s+", line) for line in shown.splitlines()]
+    words = {word.strip(";") for line in lines for word in line}
+    for row in ROWS:
+        assert {row.trial[:8], row.device} <= words
+    assert {"cpu", "dsp", "gpu", "openvino", "bfloat16", "0.9251", "2.86"} <= words
+    assert "…" not in shown
+
+
+def test_rows_that_are_too_wide_become_lists() -> None:
+    columns, row = [f"column {n}" for n in range(12)], [f"a value {n}" for n in range(12)]
+    assert "column 0   " in rendered(rows_table(columns, [row]), width=200)
+    lists = rendered(rows_table(columns, [row, row]), width=80).splitlines()
+    assert lists[1:4] == ["column 0: a value 0", "column 1: a value 1", "column 2: a value 2"]
+    assert lists.count("column 11: a value 11") == 2
 
 
 def test_no_cell_moves_the_cursor() -> None:
