@@ -22,7 +22,6 @@ from commands.options import (
 )
 from commands.output import print_tables
 from farm.errors import OptionError
-from tuner.request import TuneRequest
 
 
 def bench(
@@ -61,6 +60,7 @@ def bench(
     from reports import machine_readable
     from reports.tables.benchmark import benchmark_table
     from tuner.bench import recall
+    from tuner.request import TuneRequest
 
     if trial is None and model is None:
         raise OptionError("Give the ONNX model to measure, or --trial ID.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from commands.options import known_profiles
-from farm.device import select_profiles
-from tuner.request import TuneRequest
+
+if TYPE_CHECKING:
+    from tuner.request import TuneRequest
 
 
 def measure(
@@ -26,6 +27,7 @@ def measure(
 
     from db.records import RunKind
     from db.store import Store
+    from farm.device import select_profiles
     from reports.progress import TuneProgress
     from tuner.bench import bench as bench_candidates
     from tuner.bench import check_device

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from commands.help import Panel
-from farm.device import DeviceProfile, load_profiles
 from farm.errors import DeviceError, OptionError
+
+if TYPE_CHECKING:
+    from farm.device import DeviceProfile
 
 _LARGEST_SIZE = (1 << 31) - 1
 _E = TypeVar("_E", bound=StrEnum)
@@ -87,6 +89,8 @@ def devices_option(text: str) -> Any:
 
 def known_profiles(folder: Path | None) -> dict[str, DeviceProfile]:
     """All device profiles by name. Raises DeviceError."""
+    from farm.device import load_profiles
+
     if folder is not None and not folder.is_dir():
         raise DeviceError(f"There is no folder {folder} with device profiles.")
     return load_profiles(folder)

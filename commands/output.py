@@ -46,12 +46,12 @@ def print_rows(
     columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
 ) -> None:
     """Print rows of anything in one of the formats."""
-    from reports import machine_readable
+    from reports import rows as texts
     from reports.tables.rows import rows_table
 
     if output_format is Format.JSON:
-        typer.echo(machine_readable.rows_json(columns, rows))
+        typer.echo(texts.rows_json(columns, rows))
     elif output_format is Format.CSV:
-        typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
+        typer.echo(texts.rows_csv(columns, rows), nl=False)
     else:
         print_tables(rows_table(columns, rows), [])

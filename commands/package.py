@@ -23,7 +23,6 @@ from commands.options import (
     shape_sizes,
 )
 from commands.output import print_lines, print_tables
-from farm.device import select_profiles
 
 
 class _WithDefault(Group):
@@ -103,6 +102,7 @@ def package_build(
     """
     from farm.candidate import CalibrationMethod
     from farm.codegen.build.compilers import CompilerKind
+    from farm.device import select_profiles
     from reports.tables.packages import package_table
     from tuner.package import PackagePrecision, PackageRequest, make_package
 

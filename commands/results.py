@@ -33,24 +33,17 @@ def results(
     """
     from db.queries import results as find
     from db.reader import StoreReader
-    from reports import machine_readable
+    from reports.rows import result_rows
     from reports.tables.rows import results_table
 
     wanted = device_names(devices)
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
-        rows = find(
-            reader,
-            model=model,
-            devices=wanted,
-            run=run,
-            outcome=outcome,
-            limit=limit,
-        )
+        rows = find(reader, model=model, devices=wanted, run=run, outcome=outcome, limit=limit)
+        if output_format is Format.TABLE:
+            print_tables(results_table(rows), [] if rows else ["No trial fits."])
+            return
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
-    if output_format is Format.TABLE:
-        print_tables(results_table(rows), [] if rows else ["No trial fits."])
-        return
-    columns, cells = machine_readable.result_rows(rows, candidates)
+    columns, cells = result_rows(rows, candidates)
     print_rows(columns, cells, output_format)

@@ -6,11 +6,11 @@ names differ where the attribute is a reserved word of SQL. A change here needs 
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import ClassVar
 
-import numpy as np
 from sqlalchemy import (
     BigInteger,
     DateTime,
@@ -58,11 +58,13 @@ class Float64Samples(TypeDecorator[tuple[float, ...]]):
 
     def process_bind_param(self, value: tuple[float, ...] | None, _dialect: Dialect) -> bytes:
         """To bytes."""
-        return np.asarray(value or (), dtype="<f8").tobytes()
+        samples = value or ()
+        return struct.pack(f"<{len(samples)}d", *samples)
 
     def process_result_value(self, value: bytes | None, _dialect: Dialect) -> tuple[float, ...]:
         """From bytes."""
-        return tuple(np.frombuffer(value or b"", dtype="<f8").tolist())
+        data = value or b""
+        return struct.unpack(f"<{len(data) // 8}d", data)
 
 
 class Message(TypeDecorator[str]):

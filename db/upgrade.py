@@ -5,10 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, String, column, func, inspect, select, table, update
 
 from db.address import Address
@@ -16,7 +12,8 @@ from db.engine import for_writing, translated
 from db.schema import VERSION_TABLE
 from farm.errors import StoreError
 
-# Alembic reports every step at a level that other libraries switch on for everybody.
+# Alembic is imported only where a schema is not the newest: that is rare, and its import slow.
+# It reports every step at a level that other libraries switch on for everybody.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 HEAD = "0001"
@@ -41,7 +38,7 @@ def ensure_schema(engine: Engine, address: Address) -> None:
             if not address.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             if _revision(connection, address) != HEAD:
-                command.upgrade(_config(connection), "head")
+                _migrate(connection)
         with for_writing(engine).connect() as connection:
             # SQLite begins a transaction on a read-only file without complaint; only a write
             # tells. It is rolled back.
@@ -78,6 +75,9 @@ def _revision(connection: Connection, address: Address) -> str | None:
 def _is_known(revision: str) -> bool:
     if revision == HEAD:
         return True
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     try:
         ScriptDirectory(str(_MIGRATIONS)).get_revision(revision)
     except CommandError:
@@ -94,8 +94,11 @@ def _use_write_ahead_log(engine: Engine) -> None:
         connection.close()
 
 
-def _config(connection: Connection) -> Config:
+def _migrate(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    return config
+    command.upgrade(config, "head")

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from farm.errors import CandidateError
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
 _ADDED = MappingProxyType({"added": True})
 """Metadata of a field that no stored candidate had: see ``canonical``. New fields carry it."""
 

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from farm.errors import DeviceError
 from farm.units import Seconds
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
 
 
 class DeviceKind(StrEnum):

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TypeAlias
 
-from db.records import Result
 from farm.accuracy.result import Worst
 from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
-from farm.text import printable_lines
+from reports.rows import Json, dump
 from tuner.bench import Benchmark
 from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
-
-_RESULT_COLUMNS = (
-    "trial",
-    "run",
-    "created_at",
-    "model",
-    "device",
-    "phase",
-    "outcome",
-    "message",
-    "candidate_id",
-    "label",
-    "candidate",
-)
-_MEASUREMENT_SUFFIXES = ("", "_low", "_high", "_method")
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def tune_json(result: TuneResult) -> str:
@@ -136,29 +116,6 @@ def devices_json(
     )
 
 
-def result_rows(
-    rows: Sequence[Result], candidates: Mapping[str, str]
-) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Trials as columns and cells. candidates: JSON texts by candidate id."""
-    metrics = ("latency", "memory", "energy", "accuracy")
-    columns = (*_RESULT_COLUMNS, *(m + s for m in metrics for s in _MEASUREMENT_SUFFIXES))
-    return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
-
-
-def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A list of objects; values that JSON does not know become text."""
-    return dump([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
-
-
-def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Comma-separated values with a header line, which can be shown on a terminal."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for row in (columns, *rows):
-        writer.writerow([printable_lines(cell) if isinstance(cell, str) else cell for cell in row])
-    return buffer.getvalue()
-
-
 def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, Json]:
     """Each metric's value, unit, method and interval."""
     return {str(metric): _measurement(value) for metric, value in sorted(measurements.items())}
@@ -175,40 +132,6 @@ def estimate_json(ratio: Estimate | None) -> Json:
     width = ratio.high - ratio.low
     exists = math.isfinite(width) and width > 0
     return {"estimate": ratio.value, "ci": [ratio.low, ratio.high] if exists else None}
-
-
-def dump(value: Json | Sequence[Json]) -> str:
-    """JSON text; never NaN or infinity, which are not JSON."""
-    return json.dumps(value, indent=2, allow_nan=False)
-
-
-def _plain(value: object) -> Json:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if isinstance(value, bool | int | str | None) else str(value)
-
-
-def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object, ...]:
-    cells: list[object] = [
-        row.trial,
-        row.run,
-        row.created_at.isoformat(),
-        row.model,
-        row.device,
-        str(row.phase),
-        str(row.outcome) if row.outcome else None,
-        row.message,
-        row.candidate_id,
-        row.candidate,
-        candidate,
-    ]
-    for metric in metrics:
-        found: Measurement | None = getattr(row, metric)
-        if found is None:
-            cells += [None, None, None, None]
-        else:
-            cells += [found.value, found.low, found.high, str(found.method)]
-    return tuple(cells)
 
 
 def _device(device: DeviceResult) -> Json:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from farm.errors import OptionError
 
@@ -62,6 +62,8 @@ class TuneRequest:
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     """
+
+    __pydantic_config__ = ConfigDict(defer_build=True)
 
     model: str
     devices: tuple[str, ...]

@@ -19,11 +19,9 @@ from reports.machine_readable import (
     comparison_json,
     devices_json,
     estimate_json,
-    result_rows,
-    rows_csv,
-    rows_json,
     tune_json,
 )
+from reports.rows import result_rows, rows_csv, rows_json
 from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
