@@ -10,9 +10,12 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from farm.candidate import Candidate, to_json
 from farm.measurement import Measurement, Metric, Outcome
+
+if TYPE_CHECKING:
+    from farm.candidate import Candidate
 
 
 class RunKind(StrEnum):
@@ -107,6 +110,8 @@ class CandidateRecord:
     @classmethod
     def of(cls, candidate: Candidate) -> CandidateRecord:
         """The record of a candidate."""
+        from farm.candidate import to_json  # noqa: PLC0415  (whoever only reads needs none)
+
         return cls(candidate.id, to_json(candidate), candidate.label())
 
 

@@ -83,6 +83,7 @@ class Rows:
                 justify="right" if column.right else "left",
                 no_wrap=column.wraps is None,
                 min_width=least[at],
+                width=least[at] if column.wraps is None else None,
                 overflow="fold",
             )
         moved = [at for at in range(len(self._columns)) if at not in shown]

@@ -1,0 +1,51 @@
+"""What the commands that only read must not wait for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from db.store import Store
+from tests.command import ROOT, environment
+from tests.db.samples import fill, trial
+
+# Slow to import, and of no use where nothing is measured.
+HEAVY = {"onnx", "onnx_ir", "onnxruntime", "ray", "numba", "scipy", "numpy", "alembic", "psutil"}
+_SHOW_MODULES = """
+import atexit, sys
+sys.path.insert(0, sys.argv.pop(1))
+atexit.register(lambda: print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
+import cli
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["tune", "--help"],
+        ["results"],
+        ["results", "--format", "json"],
+        ["query", "SELECT * FROM trial"],
+    ],
+)
+def test_readers_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    with fill(Store.open(str(tmp_path / "farm.db"))) as store:
+        store.lease_trial(trial())
+    ended = subprocess.run(
+        [sys.executable, "-c", _SHOW_MODULES, str(ROOT), *arguments],
+        env=dict(environment(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(ended.stderr.split())
+    assert "typer" in imported
+    assert ended.stdout.strip()
+    assert not imported & HEAVY
+    if "--help" in arguments:
+        assert "sqlalchemy" not in imported
