@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from farm.text import printable
 
@@ -24,22 +24,20 @@ class Format(StrEnum):
 
 
 def print_tables(table: Any, lines: Sequence[str]) -> None:
-    """Print a table and the lines below it, as wide as the terminal or 160 columns.
-
-    A terminal breaks lines between words; elsewhere, and where a path would be cut, they stay.
-    """
-    on_terminal = sys.stdout.isatty()
-    console = Console(width=None if on_terminal else 160)
-    console.print(table)
-    for line in map(printable, lines):
-        fits = on_terminal and all(cell_len(word) <= console.width for word in line.split())
-        console.print(escape(line), highlight=False, soft_wrap=not fits)
+    """Print a table and the lines below it, as wide as the terminal or 160 columns."""
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_lines(lines)
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Print lines as they are, but for characters that cannot be seen."""
-    for line in lines:
-        typer.echo(printable(line))
+    """Print lines as they are, but for characters that cannot be seen.
+
+    A terminal breaks them between words; elsewhere, and where a path would be cut, they stay.
+    """
+    console = Console()
+    for line in map(printable, lines):
+        whole = any(cell_len(word) > console.width for word in line.split())
+        console.print(Text(line), soft_wrap=whole or not sys.stdout.isatty())
 
 
 def print_rows(
