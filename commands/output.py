@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import typer
@@ -12,6 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from farm.text import printable
+
+TABLE_ROWS = 1000  # a table is laid out as a whole, and nobody reads more
+_PARTS = 100  # rows written at a time
+_THERE_IS_MORE = (
+    f"These are the first {TABLE_ROWS:,} rows; --format csv and --format json write all of them."
+)
 
 
 class Format(StrEnum):
@@ -37,14 +44,18 @@ def print_lines(lines: Sequence[str]) -> None:
 
 
 def print_rows(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
+    columns: Sequence[str], rows: Iterable[Sequence[object]], output_format: Format
 ) -> None:
-    """Print rows of anything in one of the formats."""
-    from reports import machine_readable, tables
+    """Print rows of anything in one of the formats; a table shows the first ``TABLE_ROWS``."""
+    from reports import rows as written
 
-    if output_format is Format.JSON:
-        typer.echo(machine_readable.rows_json(columns, rows))
-    elif output_format is Format.CSV:
-        typer.echo(machine_readable.rows_csv(columns, rows), nl=False)
-    else:
-        print_tables(tables.rows_table(columns, rows), [])
+    if output_format is Format.TABLE:
+        rows = iter(rows)
+        shown = list(islice(rows, TABLE_ROWS))
+        more = next(rows, None) is not None
+        print_tables(written.rows_table(columns, shown), [_THERE_IS_MORE] if more else [])
+        return
+    writing = {Format.JSON: written.rows_json, Format.CSV: written.rows_csv}
+    parts = writing[output_format](columns, rows)
+    while some := "".join(islice(parts, _PARTS)):
+        typer.echo(some, nl=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +14,6 @@ from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
-from farm.text import printable_lines
 from tuner.bench import Benchmark
 from tuner.delivery.verify import Verified
 from tuner.plan import Planned
@@ -145,20 +142,6 @@ def result_rows(
     return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
 
 
-def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A list of objects; values that JSON does not know become text."""
-    return dump([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
-
-
-def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Comma-separated values with a header line, which can be shown on a terminal."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for row in (columns, *rows):
-        writer.writerow([printable_lines(cell) if isinstance(cell, str) else cell for cell in row])
-    return buffer.getvalue()
-
-
 def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, Json]:
     """Each metric's value, unit, method and interval."""
     return {str(metric): _measurement(value) for metric, value in sorted(measurements.items())}
@@ -180,12 +163,6 @@ def estimate_json(ratio: Estimate | None) -> Json:
 def dump(value: Json | Sequence[Json]) -> str:
     """JSON text; never NaN or infinity, which are not JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
-
-
-def _plain(value: object) -> Json:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if isinstance(value, bool | int | str | None) else str(value)
 
 
 def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object, ...]:

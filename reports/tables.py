@@ -175,16 +175,6 @@ def plan_lines(planned: Planned) -> list[str]:
     return [f"{found}; planned in {format_seconds(solution.seconds)}."]
 
 
-def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Any rows, for ``farm query``."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(_cell(column))
-    for row in rows:
-        _add(table, *("" if value is None else str(value) for value in row))
-    return table
-
-
 def _add(table: Table, *cells: str | Text) -> None:
     """Add a row whose cells are taken as they are: brackets are no markup."""
     table.add_row(*(_cell(cell) for cell in cells))

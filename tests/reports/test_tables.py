@@ -26,7 +26,6 @@ from reports.tables import (
     findings_table,
     format_latency,
     results_table,
-    rows_table,
     run_table,
     verdict_lines,
 )
@@ -111,22 +110,6 @@ def test_findings() -> None:
 def test_a_benchmark() -> None:
     measured = Benchmark("run", "cpu", "0123456789abcdef", Candidate(), WINNER.measurements)
     check("benchmark", rendered(benchmark_table(measured)))
-
-
-def test_no_cell_moves_the_cursor() -> None:
-    shown = rendered(rows_table(["na\rme"], [["\x1b[31mred\u202e"], [Path("half\udc80")]]))
-    assert r"na\rme" in shown
-    assert r"\x1b[31mred\u202e" in shown
-    assert r"half\udc80" in shown
-
-
-def test_brackets_are_no_markup() -> None:
-    text = rendered(rows_table(["[a]", "b[/b]"], [["[/x]", None], ["[bold]y", 1.5]]))
-    assert [line.split() for line in text.splitlines() if line.strip(" ─")] == [
-        ["[a]", "b[/b]"],
-        ["[/x]"],
-        ["[bold]y", "1.5"],
-    ]
 
 
 @pytest.mark.parametrize(
