@@ -105,7 +105,7 @@ def software_versions() -> dict[str, str]:
 
 def _cpu_name() -> str:
     if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -114,7 +114,7 @@ def _cpu_name() -> str:
 def _isa() -> tuple[str, ...]:
     if not _CPUINFO.exists():
         return ()
-    for line in _CPUINFO.read_text().splitlines():
+    for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(("flags", "Features")):
             present = set(line.split(":", 1)[1].split())
             return tuple(flag for flag in _RELEVANT_FLAGS if flag in present)
