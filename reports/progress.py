@@ -88,7 +88,8 @@ class TuneProgress:
         self._device, self._trials = device, 0
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(device, total=seconds, best="")
+        shown = escape(printable(device))
+        self._task = self._bar.add_task(shown, total=seconds, best="")
 
     def _finish_trial(self, trial: TrialFinished) -> None:
         self._trials += 1
@@ -108,7 +109,7 @@ class TuneProgress:
     def _describe(self) -> None:
         if self._task is not None:
             text = f"{self._device} {self._stage} ({self._trials} trials)"
-            self._bar.update(self._task, description=printable(text))
+            self._bar.update(self._task, description=escape(printable(text)))
 
     def _plain(self, text: str) -> None:
         if not self._console.is_terminal:
