@@ -10,7 +10,7 @@ import atexit
 import gc
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -26,15 +26,18 @@ from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
+from commands.surroundings import check_names, open_streams
 from commands.tune import tune
+from commands.usage import PrintableUsage
 from farm import __version__
-from farm.errors import FarmError, GeneratorFault, OptionError
+from farm.errors import FarmError, GeneratorFault
 from farm.text import printable
 
 _OBJECTS_AT_START = 200_000  # more than any command makes before it begins to work
 
 app = App(
     name="farm",
+    cls=PrintableUsage,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -84,17 +87,6 @@ def _one_sentence() -> Iterator[None]:
     sys.exit(code)
 
 
-def _check_encoding(arguments: Sequence[str]) -> None:
-    """Refuse names that are bytes without a meaning: no record can hold them."""
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise OptionError(
-                f"'{argument}' is not text in UTF-8, so that no record can name it; rename it."
-            ) from None
-
-
 def _collect_less() -> None:
     """Do not look for garbage among what imports make: it lives to the end, and takes long."""
     gc.set_threshold(_OBJECTS_AT_START)
@@ -105,8 +97,9 @@ def main() -> None:
     """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _collect_less()
+    open_streams()
     with _one_sentence():
-        _check_encoding(sys.argv[1:])
+        check_names(sys.argv[1:])
         app(prog_name="farm")
 
 

@@ -13,6 +13,9 @@ Three figures on the CPU with one thread, the first two of the example model:
 
 from __future__ import annotations
 
+import workers  # noqa: F401  (first: it keeps what follows from sending anything)
+
+# isort: split
 import json
 import sys
 import tempfile

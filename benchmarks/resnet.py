@@ -8,6 +8,9 @@ different classes, by margins that rounding can lose.
 
 from __future__ import annotations
 
+import farm.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
+
+# isort: split
 from collections.abc import Sequence
 
 import numpy as np

@@ -38,6 +38,7 @@ def measure(
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
     check_device(profile, candidates)
+    cache = default_folder()
     checked = check_request(replace(request, devices=(device,)), known)
     if recalled is not None:
         what = f"Trial {recalled.trial.id} cannot be run again"
@@ -45,7 +46,7 @@ def measure(
     with (
         Store.open(store) as opened,
         TuneProgress(Console(stderr=True)) as progress,
-        LocalExecutor([profile], default_folder()) as executor,
+        LocalExecutor([profile], cache) as executor,
     ):
         run = start_run(opened, checked, RunKind.BENCH)
         return bench_candidates(opened, executor, run, profile, candidates, progress)

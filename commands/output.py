@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import typer
@@ -13,6 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from farm.text import printable
+
+TABLE_ROWS = 1000  # a table is laid out as a whole, and nobody reads more
+_PARTS = 100  # rows written at a time
+_THERE_IS_MORE = (
+    f"These are the first {TABLE_ROWS:,} rows; --format csv and --format json write all of them."
+)
 
 
 class Format(StrEnum):
@@ -41,15 +48,19 @@ def print_lines(lines: Sequence[str]) -> None:
 
 
 def print_rows(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], output_format: Format
+    columns: Sequence[str], rows: Iterable[Sequence[object]], output_format: Format
 ) -> None:
-    """Print rows of anything in one of the formats."""
-    from reports import rows as texts
+    """Print rows of anything in one of the formats; a table shows the first ``TABLE_ROWS``."""
+    from reports import rows as written
     from reports.tables.rows import rows_table
 
-    if output_format is Format.JSON:
-        typer.echo(texts.rows_json(columns, rows))
-    elif output_format is Format.CSV:
-        typer.echo(texts.rows_csv(columns, rows), nl=False)
-    else:
-        print_tables(rows_table(columns, rows), [])
+    if output_format is Format.TABLE:
+        rows = iter(rows)
+        shown = list(islice(rows, TABLE_ROWS))
+        more = next(rows, None) is not None
+        print_tables(rows_table(columns, shown), [_THERE_IS_MORE] if more else [])
+        return
+    writing = {Format.JSON: written.rows_json, Format.CSV: written.rows_csv}
+    parts = writing[output_format](columns, rows)
+    while some := "".join(islice(parts, _PARTS)):
+        typer.echo(some, nl=False)

@@ -22,7 +22,7 @@ def query(
 
     Example: farm query "SELECT outcome, count(*) FROM trial GROUP BY outcome"
     """
-    from db.queries import query as ask
+    from db.asking import asking
 
-    columns, rows = ask(store, sql)
-    print_rows(columns, rows, output_format)
+    with asking(store, sql) as answer:
+        print_rows(answer.columns, answer.rows, output_format)

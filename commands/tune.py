@@ -188,13 +188,14 @@ def tune(
         )
         checked = check_request(request, known, require_all=require_all)
     check_output(checked)
+    executors = _executors(local=local)
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
         run = earlier or start_run(opened, checked)
         console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
         # Ray reports the death of its own processes on standard output, which is for results.
         with _resumable(run.name), redirect_stdout(sys.stderr):
-            result = tune_run(opened, run, _executors(local=local), progress)
+            result = tune_run(opened, run, executors, progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
     elif result.devices:
@@ -245,15 +246,19 @@ def _trial_count(trials: int | None) -> int:
 
 def _executors(*, local: bool) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
     """How executors are made; Ray is imported only where it is used."""
+    from farm.folders import give_home
     from workers.trials.cache import default_folder
+
+    cache = default_folder()  # may be unknown, which is said before anything starts
 
     def make(profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
         if local:
             from workers.executor import LocalExecutor
 
-            return LocalExecutor(profiles, default_folder())
+            return LocalExecutor(profiles, cache)
         from workers.cluster.pool import RayExecutor
 
-        return RayExecutor(profiles, default_folder())
+        give_home(cache.parent)
+        return RayExecutor(profiles, cache)
 
     return make

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from farm.errors import OptionError
+from farm.folders import data_folder, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class Address:
 def parse_address(text: str | None) -> Address:
     """Understand a path, a SQLAlchemy URL, or None for the default place.
 
-    Raises OptionError: not a URL, or a database that is neither SQLite nor PostgreSQL,
-    or a driver for the latter that is not psycopg.
+    Raises OptionError: empty, not a URL, a home folder that is unknown, a database that is
+    neither SQLite nor PostgreSQL, or a driver for the latter that is not psycopg.
     """
     if text is None:
         return _sqlite_file(default_path())
+    if not text.strip():
+        raise OptionError("--store is empty. Give the path of a file, or leave it out.")
     if "://" not in text:
-        return _memory() if text == ":memory:" else _sqlite_file(Path(text).expanduser())
+        return _memory() if text == ":memory:" else _sqlite_file(expanded(text))
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -75,10 +78,8 @@ def parse_address(text: str | None) -> Address:
 
 
 def default_path() -> Path:
-    """``$XDG_DATA_HOME/farm/farm.db``, by default in ``~/.local/share``."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return folder / "farm" / "farm.db"
+    """``farm.db`` in the user's data folder. Raises OptionError where that is unknown."""
+    return data_folder() / "farm.db"
 
 
 def _is_archived(path: Path) -> bool:
@@ -94,7 +95,7 @@ def _sqlite_url(url: URL) -> Address:
     database = (url.database or "").removeprefix("file:")
     if database in {"", ":memory:"}:
         return _memory()
-    return Address(url, Path(database).expanduser())
+    return Address(url, expanded(database))
 
 
 def _sqlite_file(path: Path) -> Address:

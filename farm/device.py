@@ -22,6 +22,7 @@ from farm.errors import DeviceError
 from farm.units import Seconds
 
 _STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
+_MOST_MEMORY = 1 << 60  # bytes; systems count limits in 63 bits, and some are multiples of it
 
 
 class DeviceKind(StrEnum):
@@ -103,7 +104,7 @@ class DeviceProfile:
     description: str
     engines: tuple[str, ...]
     interpreter: str = ""
-    memory_bytes: int = 0
+    memory_bytes: Annotated[int, Field(ge=0, le=_MOST_MEMORY)] = 0
     power: PowerFigures | None = None
     package: PackageFigures | None = None
     ray_resources: dict[str, float] = field(default_factory=dict)

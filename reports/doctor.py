@@ -11,6 +11,8 @@ from db.reader import StoreReader
 from farm.codegen.build.compilers import Target, emulator_version, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import FarmError
+from farm.limits import memory_limit, processor_quota
+from farm.units import format_bytes
 from workers.discovery import (
     device_availability,
     emulator_availability,
@@ -53,6 +55,8 @@ def diagnose(profiles: Mapping[str, DeviceProfile], store: str | None) -> list[F
 def _machine() -> Iterator[Finding]:
     here = fingerprint()
     yield Finding("machine", here.describe())
+    if limits := _limits():
+        yield Finding("control group", f"grants {limits}")
     yield Finding("instruction sets", ", ".join(here.isa) or "none that engines choose by")
     yield Finding("caches", here.caches or "unknown")
     if find_rapl() is None:
@@ -71,6 +75,13 @@ def _machine() -> Iterator[Finding]:
             "note",
             "the governor performance makes times steadier",
         )
+
+
+def _limits() -> str:
+    """What a container grants, which the machine's cores and memory above follow from."""
+    quota, memory = processor_quota(), memory_limit()
+    granted = [] if quota is None else [f"{quota:g} processors"]
+    return " and ".join(granted if memory is None else [*granted, format_bytes(memory)])
 
 
 def _software() -> Iterator[Finding]:

@@ -105,7 +105,7 @@ class TuneProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._bar.best = ""
-        self._task = self._bar.add_task(device, total=seconds)
+        self._task = self._bar.add_task(escape(printable(device)), total=seconds)
 
     def _finish_trial(self, trial: TrialFinished) -> None:
         self._trials += 1
@@ -124,7 +124,7 @@ class TuneProgress:
     def _describe(self) -> None:
         if self._task is not None:
             text = f"{self._device} {self._stage} ({self._trials} trials)"
-            self._bar.update(self._task, description=printable(text))
+            self._bar.update(self._task, description=escape(printable(text)))
 
     def _plain(self, text: str) -> None:
         if not self._draws:

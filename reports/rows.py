@@ -9,7 +9,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
+from textwrap import indent
 from typing import TypeAlias
 
 from db.records import Result
@@ -42,23 +44,43 @@ def result_rows(
     return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
 
 
-def rows_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A list of objects; values that JSON does not know become text."""
-    return dump([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+def rows_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """A list of objects, in parts that are written one after another.
+
+    Values that JSON does not know become text. Names that are there twice get a number.
+    """
+    names, begin = _unique(columns), "[\n"
+    for row in rows:
+        yield begin + indent(dump(dict(zip(names, map(_plain, row), strict=True))), "  ")
+        begin = ",\n"
+    yield "[]\n" if begin == "[\n" else "\n]\n"
 
 
-def rows_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Comma-separated values with a header line, which can be shown on a terminal."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for row in (columns, *rows):
+def rows_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Comma-separated values with a header line, line by line; a terminal can show them."""
+    for row in chain([columns], rows):
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([printable_lines(cell) if isinstance(cell, str) else cell for cell in row])
-    return buffer.getvalue()
+        yield buffer.getvalue()
 
 
 def dump(value: Json | Sequence[Json]) -> str:
     """JSON text; never NaN or infinity, which are not JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """``a, a, b`` -> ``a, a_2, b``: keys of an object, the first of a name as it is."""
+    taken = set(names)
+    found: list[str] = []
+    for name in names:
+        new = name
+        if name in found:
+            new = next(n for i in count(2) if (n := f"{name}_{i}") not in taken)
+        taken.add(new)
+        found.append(new)
+    return found
 
 
 def _plain(value: object) -> Json:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from farm.units import Bytes
+from farm.limits import memory_limit, processors
+from farm.units import Bytes, counted, format_bytes
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -50,8 +51,10 @@ _RELEVANT_FLAGS = (
 class Fingerprint:
     """A machine.
 
-    id: hash of everything but the host's name. isa: instruction sets that engines choose by.
-    caches: text such as ``L1d 48 KiB, L2 2 MiB``. governor: of the processor's clock, if known.
+    id: hash of everything but the host's name. cores, memory_bytes: what a process may use, less
+    than the machine has where affinity or a control group says so. isa: instruction sets that
+    engines choose by. caches: text such as ``L1d 48 KiB, L2 2 MiB``. governor: of the processor's
+    clock, if known.
     """
 
     id: str
@@ -67,34 +70,25 @@ class Fingerprint:
     def describe(self) -> str:
         """One line for people."""
         gib = self.memory_bytes / (1 << 30)
-        return f"{self.cpu}, {self.cores} cores, {gib:.0f} GiB, {self.system}"
+        memory = f"{gib:.0f} GiB" if gib > 10 else format_bytes(self.memory_bytes)
+        return f"{self.cpu}, {counted(self.cores, 'core')}, {memory}, {self.system}"
 
 
 @cache
 def fingerprint() -> Fingerprint:
-    """This machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {
+    """This machine: what a process may use of it, which in a container is less than there is."""
+    memory = Bytes(int(psutil.virtual_memory().total))
+    facts: dict[str, Any] = {
         "cpu": _cpu_name(),
-        "cores": cores or 1,
-        "memory_bytes": Bytes(int(psutil.virtual_memory().total)),
+        "cores": processors(),
+        "memory_bytes": min(memory, memory_limit() or memory),
         "isa": _isa(),
         "caches": _caches(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "governor": _governor(),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return Fingerprint(
-        id=digest,
-        hostname=socket.gethostname(),
-        cpu=_cpu_name(),
-        cores=cores or 1,
-        memory_bytes=Bytes(int(psutil.virtual_memory().total)),
-        isa=_isa(),
-        caches=_caches(),
-        system=str(facts["system"]),
-        governor=_governor(),
-    )
+    return Fingerprint(id=digest, hostname=socket.gethostname(), **facts)
 
 
 @cache
@@ -111,7 +105,7 @@ def software_versions() -> dict[str, str]:
 
 def _cpu_name() -> str:
     if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -120,7 +114,7 @@ def _cpu_name() -> str:
 def _isa() -> tuple[str, ...]:
     if not _CPUINFO.exists():
         return ()
-    for line in _CPUINFO.read_text().splitlines():
+    for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(("flags", "Features")):
             present = set(line.split(":", 1)[1].split())
             return tuple(flag for flag in _RELEVANT_FLAGS if flag in present)

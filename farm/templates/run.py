@@ -6,8 +6,11 @@ has an array for each input, of its name, shape and type.
 
 import importlib
 import json
+import os
 import pathlib
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
 
 import numpy as np
 import onnxruntime as ort

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from db.records import Result
+from farm.units import counted
 from reports.tables.cells import accuracy_cell, bytes_cell, energy_cell, latency_cell
 from reports.tables.layout import Column, Rows
 
@@ -20,6 +21,7 @@ _RESULT_COLUMNS = (
     Column("memory", right=True, below=2),
     Column("energy", right=True, below=1),
 )
+_CELL_LETTERS = 1000  # that a table shows; laying out 100 MB takes a quarter of an hour
 _NARROW = 12  # characters in which the words of anything can be read
 
 
@@ -43,9 +45,21 @@ def results_table(rows: Sequence[Result]) -> Rows:
     return table
 
 
-def rows_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:
-    """Any rows, for ``farm query``."""
+def rows_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Rows:
+    """Any rows, for ``farm query``. Of long texts and bytes the beginning is shown."""
     table = Rows([Column(column, wraps=_NARROW) for column in columns])
     for row in rows:
-        table.add(*("" if value is None else str(value) for value in row))
+        table.add(*map(_cell, row))
     return table
+
+
+def _cell(value: object) -> str:
+    """A value as text, cut before anything looks at all of it."""
+    if value is None:
+        return ""
+    whole = value if isinstance(value, str | bytes) else str(value)
+    beginning = str(whole[:_CELL_LETTERS])
+    if len(whole) <= _CELL_LETTERS:
+        return beginning
+    what = "byte" if isinstance(whole, bytes) else "character"
+    return f"{beginning}… (cut: {counted(len(whole), what)})"

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, text
 
-from db.queries import query, results
+from db.asking import query
+from db.queries import results
 from db.reader import StoreReader
 from db.schema import VERSION_TABLE
 from db.store import Store

@@ -1,15 +1,13 @@
-"""What ``farm results`` and ``farm query`` ask a store."""
+"""What ``farm results`` asks a store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from db.queries import query, results
+from db.queries import results
 from db.store import Store
-from farm.errors import OptionError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.db.samples import FAST, LATENCY, OTHER_MODEL, RUN, SLOW, fill, trial
 
@@ -65,66 +63,3 @@ def test_results_are_filtered(filled: Store) -> None:
     assert shown(outcome=Outcome.OK) == ["trial-0"]
     assert shown(limit=1) == ["trial-2"]
     assert shown(run="nothing") == []
-
-
-@pytest.fixture(scope="module")
-def filled_url(new_place: Callable[[], str]) -> str:
-    """The place of a store that no test can change."""
-    url = new_place()
-    with fill(Store.open(url)) as store:
-        store.lease_trial(trial())
-        store.commit_trial("trial-0", Outcome.OK, "100% %s :name", [LATENCY])
-    return url
-
-
-def test_a_query_gives_columns_and_rows(filled_url: str) -> None:
-    columns, rows = query(filled_url, "SELECT id, outcome FROM trial WHERE id LIKE 'trial%'")
-    assert columns == ("id", "outcome")
-    assert rows == (("trial-0", "ok"),)
-
-
-def test_a_query_is_taken_as_it_is_written(filled_url: str) -> None:
-    written = "WITH a AS (SELECT message FROM trial) SELECT message, '100% %s :name' FROM a;"
-    assert query(filled_url, written)[1] == (("100% %s :name",) * 2,)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "INSERT INTO software VALUES ('a', 'b')",
-        "UPDATE trial SET message = 'gone'",
-        "DELETE FROM measurement",
-        "DROP TABLE measurement",
-        "CREATE TABLE other (a INTEGER)",
-        "CREATE TEMPORARY TABLE other (a INTEGER)",
-        "SELECT 1; DELETE FROM measurement",
-        "SELECT 1; COMMIT; DELETE FROM measurement",
-        "WITH gone AS (DELETE FROM measurement RETURNING 1) SELECT * FROM gone",
-        "PRAGMA query_only = OFF",
-        "PRAGMA journal_mode = DELETE",
-        "SET TRANSACTION READ WRITE",
-        "SELECT set_config('transaction_read_only', 'off', false)",
-        "COPY trial TO STDOUT",
-        "VACUUM",
-        "BEGIN IMMEDIATE",
-        "no sql at all",
-        "SELECT nothing FROM trial",
-        "",
-    ],
-)
-def test_what_is_not_one_select_is_refused(filled_url: str, statement: str) -> None:
-    with pytest.raises(OptionError, match="Write one SELECT"):
-        query(filled_url, statement)
-    with Store.open(filled_url) as store:
-        assert store.trial("trial-0").message == "100% %s :name"
-        assert store.measurements("trial-0") == (LATENCY,)
-
-
-@pytest.mark.parametrize("statement", ["ATTACH '{}' AS other", "VACUUM INTO '{}'"])
-def test_no_other_file_is_written(
-    tmp_path_factory: pytest.TempPathFactory, filled_url: str, statement: str
-) -> None:
-    other = tmp_path_factory.mktemp("other") / "other.db"
-    with pytest.raises(OptionError, match="refused the statement"):
-        query(filled_url, statement.format(other))
-    assert not other.exists()

@@ -14,8 +14,9 @@ from alembic.script import ScriptDirectory
 
 import db.migrations
 from db.address import parse_address
+from db.asking import query
 from db.engine import open_engine
-from db.queries import query, results
+from db.queries import results
 from db.reader import StoreReader
 from db.schema import VERSION_TABLE, Base
 from db.store import Store

@@ -94,3 +94,17 @@ def test_a_second_device_starts_anew() -> None:
         progress(DeviceStarted("gpu", 60.0))
         progress(BestChanged("gpu", "it", 2.0))
     assert file.getvalue().splitlines()[-1] == "gpu: best 2.00x it (0 trials)"
+
+
+def test_names_are_no_markup_and_no_escape_sequences() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120, color_system=None)
+    name = "dev[/x]\x1b[5m\u202e"
+    with TuneProgress(console) as progress:
+        progress(DeviceStarted(name, 60.0))
+        progress(StageStarted(name, "[bold]stage"))
+        progress(BestChanged(name, "label[/y]", 2.0))
+    shown = file.getvalue()
+    assert r"dev[/x]\x1b[5m\u202e [bold]stage" in shown
+    assert "label[/y]" in shown
+    assert "\x1b[5m" not in shown

@@ -135,22 +135,6 @@ def test_rows_that_are_too_wide_become_lists() -> None:
     assert lists.count("column 11: a value 11") == 2
 
 
-def test_no_cell_moves_the_cursor() -> None:
-    shown = rendered(rows_table(["na\rme"], [["\x1b[31mred\u202e"], [Path("half\udc80")]]))
-    assert r"na\rme" in shown
-    assert r"\x1b[31mred\u202e" in shown
-    assert r"half\udc80" in shown
-
-
-def test_brackets_are_no_markup() -> None:
-    text = rendered(rows_table(["[a]", "b[/b]"], [["[/x]", None], ["[bold]y", 1.5]]))
-    assert [line.split() for line in text.splitlines() if line.strip(" ─")] == [
-        ["[a]", "b[/b]"],
-        ["[/x]"],
-        ["[bold]y", "1.5"],
-    ]
-
-
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [

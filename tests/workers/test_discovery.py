@@ -103,7 +103,16 @@ class TestFingerprint:
         assert len(machine.id) == 12
         assert machine.cores >= 1
         assert machine.memory_bytes > 1 << 28
-        assert f"{machine.cores} cores" in machine.describe()
+        assert f"{machine.cores} core" in machine.describe()
+
+    def test_in_a_container_it_is_what_the_container_grants(self, monkeypatch):
+        whole = fingerprint()
+        monkeypatch.setattr("workers.fingerprint.processors", lambda: 1)
+        monkeypatch.setattr("workers.fingerprint.memory_limit", lambda: 512 << 20)
+        machine = fingerprint.__wrapped__()
+        assert (machine.cores, machine.memory_bytes) == (1, 512 << 20)
+        assert ", 1 core, 512 MiB, " in machine.describe()
+        assert machine.id != whole.id
 
     def test_versions_of_what_takes_part(self):
         assert {"python", "farm", "onnxruntime", "onnx", "numpy"} <= set(software_versions())

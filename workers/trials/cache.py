@@ -6,7 +6,6 @@ nothing half-written that a later one would take for whole.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from farm.errors import InfrastructureError
+from farm.folders import cache_folder
 from workers.jobs import Part, Workload
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/farm``, by default ``~/.cache/farm``."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "farm"
+    """``$XDG_CACHE_HOME/farm``, by default ``~/.cache/farm``. Raises OptionError."""
+    return cache_folder()
 
 
 class Cache:

@@ -18,7 +18,8 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from farm.errors import CompileError
+from farm.errors import CompileError, OptionError
+from farm.folders import cache_folder
 
 _CPUINFO = Path("/proc/cpuinfo")
 _X86_64 = frozenset({"x86_64", "amd64"})
@@ -190,11 +191,10 @@ def compiler_environment() -> dict[str, str]:
 
 @cache
 def _zig_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "farm" / "zig"
     try:
+        folder = cache_folder() / "zig"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, OptionError):
         return Path(tempfile.gettempdir()) / f"farm-zig-{os.getuid()}"
     return folder
 

@@ -7,7 +7,6 @@ at once, the first one in their order that succeeded counts, not the first one i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from threading import TIMEOUT_MAX, Timer
 from types import TracebackType
 from typing import Self
 
+from farm.limits import processors
 from farm.plan.memory.board import (
     Item,
     Spans,
@@ -296,7 +296,7 @@ def _race(items: Sequence[Item], layout: Spans, nodes: int, height: int, alarm: 
     if plain:
         results = [_run(boards, number, height, nodes, kernels) for number in range(len(boards))]
     else:
-        with ThreadPoolExecutor(min(len(boards), _processors())) as pool:
+        with ThreadPoolExecutor(min(len(boards), processors())) as pool:
             runs = [
                 pool.submit(_run, boards, number, height, nodes, kernels)
                 for number in range(len(boards))
@@ -325,12 +325,6 @@ def _run(boards: Sequence[Board], number: int, height: int, nodes: int, kernels:
         for board in later:
             board.stop[0] = 1
     return int(result)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _shelf(items: Sequence[Item], layout: Spans, kernels: Kernels) -> Shelf:

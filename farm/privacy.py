@@ -1,0 +1,19 @@
+"""Nothing is sent anywhere: what dependencies read when they are imported, or first used.
+
+Calls come too late. ONNX Runtime announces its process, and writes an identifier of the machine
+into the user's cache folder, before ``disable_telemetry_events()`` can be called.
+"""
+
+from __future__ import annotations
+
+import os
+
+_OFF = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def send_nothing() -> None:
+    """Switch the telemetry of all dependencies off, here and in the processes started from here.
+
+    Called where ``farm`` is imported, which is before any dependency that has telemetry.
+    """
+    os.environ.update(_OFF)

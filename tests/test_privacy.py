@@ -1,0 +1,115 @@
+"""Nothing is sent anywhere, and nothing is kept to be sent later.
+
+What libraries in C++ connect to is not seen from Python. Of ONNX Runtime it is known where it
+keeps what it would send: below the user's cache folder. By hand, everything can be seen with
+``strace -f -e trace=connect farm bench MODEL``.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT, Command, start
+
+_ROOTS = ("farm", "workers", "tuner", "db", "reports", "commands")
+# These would keep ONNX Runtime quiet by themselves.
+_SILENT = ("CI", "GITHUB_ACTIONS", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY")
+_GUARD = """
+import socket, sys
+from pathlib import Path
+
+def _guard(event, arguments):
+    if event == "socket.connect":
+        connected, address = arguments
+        local = connected.family == socket.AF_UNIX or str(address[0]).startswith(("127.", "::1"))
+        if connected.type & socket.SOCK_STREAM and not local:
+            with Path(r"{log}").open("a") as log:
+                log.write(f"{{sys.argv}} connects to {{address}}\\n")
+
+sys.addaudithook(_guard)
+Path(r"{log}.ran").touch()
+"""
+
+
+@pytest.fixture
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment in which dependencies would send what they can."""
+    for name in _SILENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+
+
+def _importers() -> Iterator[str]:
+    """Modules that import ONNX Runtime themselves."""
+    for root in _ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            imported = {
+                name.split(".")[0]
+                for node in ast.walk(tree)
+                for name in (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+            }
+            if "onnxruntime" in imported and "templates" not in path.parts:
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_only_roots_that_switch_telemetry_off_import_onnx_runtime() -> None:
+    importers = list(_importers())
+    assert "workers.engines.onnxruntime" in importers
+    assert {name.split(".")[0] for name in importers} <= {"farm", "workers"}
+
+
+@pytest.mark.parametrize("root", ["farm", "workers", "workers.child.main"])
+@pytest.mark.usefixtures("loud")
+def test_onnx_runtime_keeps_nothing_to_be_sent(tmp_path: Path, root: str) -> None:
+    source = (
+        f"import {root}, os, sys; assert 'onnxruntime' not in sys.modules; "
+        "import onnxruntime as ort; ort.get_available_providers(); "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['RAY_USAGE_STATS_ENABLED'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1 0\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("loud")
+def test_a_run_connects_to_nothing(farm: Command) -> None:
+    guards, log = farm.folder / "guards", farm.folder / "connections"
+    guards.mkdir()
+    (guards / "sitecustomize.py").write_text(_GUARD.format(log=log))
+    options = ("--local", "--trials", "2", "--budget", "4s", "--output", "out")
+    process = start(farm.folder, "tune", "model.onnx", *options, PYTHONPATH=str(guards))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert Path(f"{log}.ran").exists(), "the guard was there"
+    assert not log.exists(), log.read_text()
+    assert {path.name for path in (farm.folder / "cache").iterdir()} == {"farm"}
+    delivered = subprocess.run(
+        [sys.executable, farm.folder / "out" / "cpu" / "run.py"],
+        env={**os.environ, "XDG_CACHE_HOME": str(farm.folder / "kept")},
+        capture_output=True,
+        check=False,
+    )
+    assert delivered.returncode == 0, delivered.stderr
+    assert not (farm.folder / "kept").exists()
