@@ -91,8 +91,13 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
+    """Entry point of the console script. Being asked to end is the same as Ctrl-C.
+
+    So is a terminal that goes away, unless the command was started to outlive it (``nohup``).
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     with _one_sentence():
         _check_encoding(sys.argv[1:])
         app(prog_name="farm")

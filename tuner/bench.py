@@ -13,13 +13,7 @@ from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
-from farm.errors import (
-    CompileError,
-    DeviceError,
-    InfrastructureError,
-    InputError,
-    OptionError,
-)
+from farm.errors import DeviceError, InfrastructureError, OptionError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
 from tuner.events import DeviceStarted, Listener, StageStarted
@@ -30,13 +24,13 @@ from tuner.request import Objective, TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
+from tuner.runs.life import living
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
 from tuner.search.space import Space, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
-from workers.trials.process import ChildError
 
 BLOCKS = 15
 MIN_COMMON_BLOCKS = 8
@@ -108,11 +102,10 @@ def bench(
     Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
     """
-    try:
-        return _bench(store, executor, opened, profile, candidates, listen)
-    except (ChildError, CompileError, InfrastructureError, InputError):
-        store.update_run(opened.name, status=RunStatus.FAILED)
-        raise
+    with living(store, opened) as life:
+        measured = _bench(store, executor, opened, profile, candidates, listen)
+        life.status = RunStatus.FINISHED
+    return measured
 
 
 def _bench(
@@ -140,7 +133,7 @@ def _bench(
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
-    store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
+    store.update_run(opened.name, active_seconds=budget.used)
     return tuple(
         Benchmark(
             opened.name,

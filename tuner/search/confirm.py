@@ -72,8 +72,11 @@ class Confirmation:
         self._budget = budget
         self._listen = listen
 
-    def run(self, found: Found) -> Confirmed:
+    def run(self, found: Found, champion: str = "") -> Confirmed:
         """Confirm the first finalist that runs and holds the limits; see the module.
+
+        champion: id of the candidate that an earlier invocation of the run confirmed. It stays
+        the winner until a finalist is better than it, too, side by side.
 
         Raises InfrastructureError when the baseline fails.
         """
@@ -83,16 +86,27 @@ class Confirmation:
         fits = found.original is found.baseline
         judge = reference if fits else self._trial(found.original)
         within = not self._scorer.broken_limit(reference, judge)
-        for finalist in found.finalists:
-            entry = self._trial(finalist)
+        waiting = _in_turn(found, champion)
+        rivals = [self._trial(e) for e in waiting if e.candidate.id == champion]
+        while waiting:
+            finalist = waiting.pop(0)
+            is_rival = finalist.candidate.id == champion
+            entry = rivals[0] if is_rival else self._trial(finalist)
             if not entry.ok or self._breaks_limit(entry, judge):
                 continue
-            pairs = self._pairs(reference, entry)
+            beside = [] if is_rival else [rival for rival in rivals if rival.ok]
+            pairs = self._pairs(reference, entry, beside)
             _require(reference)
+            if any(not rival.ok for rival in beside):
+                waiting.insert(0, finalist)  # once more, without the one that failed
+                continue
             if pairs is None or self._breaks_limit(entry, judge):
                 continue
-            if within and not _is_better(pairs.objective):
-                break  # to test one after the other would find a gain where there is none
+            over = [*([pairs.objective] if within else []), *pairs.over_rivals]
+            if not all(map(_is_better, over)):
+                # To test one after the other would find a gain where there is none.
+                waiting = [e for e in waiting if e.candidate.id == champion]
+                continue
             if not self._detail(entry):
                 continue
             self._detail(reference)
@@ -121,16 +135,23 @@ class Confirmation:
             self._journal.reject(entry, f"on the confirmation data, {broken}")
         return bool(broken)
 
-    def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
-        """The two side by side; None if either failed."""
-        pairs = self._blocks((reference, entry))
-        both, score = (entry, reference), self._scorer.of_sample
-        if not entry.ok or len(pairs) < _least_pairs(both):
+    def _pairs(
+        self, reference: Entry, entry: Entry, rivals: Sequence[Entry] = ()
+    ) -> _Pairs | None:
+        """All of them side by side; None if one failed. rivals: one or none."""
+        entries = (reference, entry, *rivals)
+        pairs = self._blocks(entries)
+        score = self._scorer.of_sample
+        if not entry.ok or len(pairs) < _least_pairs(entries):
             return None
-        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
-        objective = [[score(e, pair[e.trial_id]) for e in both] for pair in pairs]
-        ratio = _exact_ratio if _are_counted(both) else _ratio
-        return _Pairs(ratio(np.array(seconds)), ratio(np.array(objective)))
+        ratio = _exact_ratio if _are_counted(entries) else _ratio
+
+        def over(other: Entry) -> Estimate:
+            both = (entry, other)
+            return ratio(np.array([[score(e, p[e.trial_id]) for e in both] for p in pairs]))
+
+        seconds = [[p[e.trial_id].seconds for e in (entry, reference)] for p in pairs]
+        return _Pairs(ratio(np.array(seconds)), over(reference), tuple(map(over, rivals)))
 
     def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
         """Blocks in fresh processes, more while there is time; fewer when one fails."""
@@ -177,6 +198,16 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     journal.amend(entry, [*_with_quantiles(measured), *extra])
 
 
+def _in_turn(found: Found, champion: str) -> list[Entry]:
+    """Who is confirmed, best first: the finalists, of which none comes after the champion."""
+    earlier = next((e for e in found.entries if e.candidate.id == champion), None)
+    if earlier is None:
+        return list(found.finalists)
+    ids = [entry.candidate.id for entry in found.finalists]
+    before = found.finalists[: ids.index(champion)] if champion in ids else found.finalists
+    return [*before, earlier]
+
+
 def _without_winner(found: Found) -> Verdict:
     """What can be said where the baseline wins: of gain only if something was compared with it."""
     if not found.others:
@@ -195,10 +226,14 @@ def _require(baseline: Entry) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Ratios of baseline over candidate: of latencies, and of the objective."""
+    """Ratios of baseline over candidate: of latencies, and of the objective.
+
+    over_rivals: of the objective, rival over candidate.
+    """
 
     latency: Estimate
     objective: Estimate
+    over_rivals: tuple[Estimate, ...] = ()
 
 
 def _ratio(values: FloatArray) -> Estimate:
