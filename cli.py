@@ -23,6 +23,7 @@ from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
+from commands.runs import runs, show
 from commands.tune import tune
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault, OptionError
@@ -52,6 +53,8 @@ app.command()(bench)
 app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
 app.command()(compare)
+app.command()(runs)
+app.command()(show)
 app.command()(results)
 app.command()(query)
 app.command()(devices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
-from farm.errors import DeviceError, InfrastructureError, OptionError
+from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
 from tuner.events import DeviceStarted, Listener, StageStarted
@@ -103,7 +104,12 @@ def bench(
     and CompileError when it fails after that; InputError.
     """
     with living(store, opened) as life:
-        measured = _bench(store, executor, opened, profile, candidates, listen)
+        budget = Budget(opened.request.budget_seconds)
+        try:
+            measured = _bench(store, executor, opened, profile, candidates, budget, listen)
+        finally:
+            with suppress(StoreError):  # it would have said so before
+                store.update_run(opened.name, active_seconds=budget.used)
         life.status = RunStatus.FINISHED
     return measured
 
@@ -114,6 +120,7 @@ def _bench(
     opened: OpenRun,
     profile: DeviceProfile,
     candidates: Sequence[Candidate],
+    budget: Budget,
     listen: Listener,
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
@@ -121,7 +128,6 @@ def _bench(
     journal = open_journal(store, executor, opened, profile, facts)
     request = opened.request
     scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
-    budget = Budget(request.budget_seconds)
     listen(DeviceStarted(profile.name, budget.total))
     notes: tuple[str, ...] = ()
     if candidates:
@@ -133,7 +139,6 @@ def _bench(
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
-    store.update_run(opened.name, active_seconds=budget.used)
     return tuple(
         Benchmark(
             opened.name,

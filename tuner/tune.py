@@ -114,11 +114,10 @@ class _Tuning:
 
     def without_worker(self, profile: DeviceProfile) -> DeviceResult | None:
         """What is known of a device for which no worker is needed; None where one is."""
-        memory = self._memory()
-        if self._sealed and profile.name not in memory.confirmed:
+        memory, result = self._memory(), _unavailable(profile)
+        if result is None and self._sealed and profile.name not in memory.confirmed:
             return self._left_out(profile.name, memory.devices.get(profile.name))
-        result = _unavailable(profile)
-        if result is not None:
+        if result is not None and not self._sealed:
             self._remember(memory.with_result(result, ""))
         return result
 
