@@ -131,10 +131,11 @@ class _Tuning:
 
     def _left_out(self, device: str, known: DeviceMemory | None) -> DeviceResult:
         """The run finished without this device, and a finished run measures nothing more."""
+        why = f": {known.reason}" if known and known.reason else ""
         return DeviceResult(
             device,
-            known.status if known else Status.FAILED,
-            known.reason if known and known.reason else "it was not tuned before the run finished",
+            Status.FAILED,
+            f"the run finished without it{why}",
             f"give it time: farm tune --resume {self._opened.name} --budget +TIME",
         )
 

@@ -180,7 +180,8 @@ def test_a_finished_run_tries_nothing_again(store: Store, request_: TuneRequest)
     assert whole.calls == []
     assert resumed.devices[0] == fake
     remedy = f"give it time: farm tune --resume {first.run} --budget +TIME"
-    assert resumed.devices[1] == replace(other, remedy=remedy)
+    reason = "the run finished without it: none of the engines of other can run here."
+    assert resumed.devices[1] == replace(other, reason=reason, remedy=remedy)
     more = again(store, first.run, ImaginedExecutor(), more=30.0)
     assert [device.status for device in more.devices] == [Status.TUNED, Status.TUNED]
 
