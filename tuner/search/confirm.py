@@ -92,10 +92,11 @@ class Confirmation:
             finalist = waiting.pop(0)
             is_rival = finalist.candidate.id == champion
             entry = rivals[0] if is_rival else self._trial(finalist)
-            if not entry.ok or self._breaks_limit(entry, judge):
+            # The champion held the limits by the blocks that it has, which are gone through below.
+            if not entry.ok or (not is_rival and self._breaks_limit(entry, judge)):
                 continue
             beside = [] if is_rival else [rival for rival in rivals if rival.ok]
-            pairs = self._pairs(reference, entry, beside)
+            pairs = self._pairs(reference, entry, beside, complete=is_rival)
             _require(reference)
             if any(not rival.ok for rival in beside):
                 waiting.insert(0, finalist)  # once more, without the one that failed
@@ -136,11 +137,14 @@ class Confirmation:
         return bool(broken)
 
     def _pairs(
-        self, reference: Entry, entry: Entry, rivals: Sequence[Entry] = ()
+        self, reference: Entry, entry: Entry, rivals: Sequence[Entry], *, complete: bool
     ) -> _Pairs | None:
-        """All of them side by side; None if one failed. rivals: one or none."""
+        """All of them side by side; None if one failed.
+
+        rivals: one or none. complete: the blocks that there are decide, if they are enough.
+        """
         entries = (reference, entry, *rivals)
-        pairs = self._blocks(entries)
+        pairs = self._blocks(entries, complete=complete)
         score = self._scorer.of_sample
         if not entry.ok or len(pairs) < _least_pairs(entries):
             return None
@@ -153,7 +157,9 @@ class Confirmation:
         seconds = [[p[e.trial_id].seconds for e in (entry, reference)] for p in pairs]
         return _Pairs(ratio(np.array(seconds)), over(reference), tuple(map(over, rivals)))
 
-    def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
+    def _blocks(
+        self, entries: Sequence[Entry], *, complete: bool = False
+    ) -> list[Mapping[str, BlockSample]]:
         """Blocks in fresh processes, more while there is time; fewer when one fails."""
         device = self._journal.scope.device
         jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in entries]
@@ -161,7 +167,7 @@ class Confirmation:
 
         def wanted(done: int, seconds_each: float) -> bool:
             self._listen(Ticked(device, self._budget.used))
-            if done < least or _are_counted(entries):
+            if complete or done < least or _are_counted(entries):
                 return done < least
             left = self._budget.left - 2 * _DETAIL_SECONDS
             # No seconds: this invocation ran nothing, so the blocks were enough before.

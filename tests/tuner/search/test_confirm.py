@@ -13,7 +13,15 @@ from farm.candidate import Candidate
 from farm.errors import InfrastructureError
 from farm.measurement import Method, Metric, Outcome
 from tests.db.samples import RUN
-from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
+from tests.tuner.imagined import (
+    BASELINE,
+    DEVICE,
+    CountedBudget,
+    Imagined,
+    ImaginedExecutor,
+    Traits,
+    fakes,
+)
 from tuner.request import Constraints
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
@@ -239,6 +247,28 @@ def test_a_champion_that_crashes_beside_a_better_one_loses_its_place(store: Stor
     _, after = confirmed_again(store, Crashing(), [champion], [champion, better])
     assert after.winner.candidate == better
     assert after.verdict is Verdict.IMPROVED
+
+
+def test_more_time_does_not_unmake_the_champion(store: Store) -> None:
+    """It was confirmed; what it does today, when nothing better is found, changes no verdict."""
+
+    class Slow(ImaginedExecutor):
+        """In confirmations the champion is as slow as the baseline now."""
+
+        def run_block(self, device: str, job: BlockJob) -> BlockReport:
+            confirming = any(m.part is Part.CONFIRMATION for m in job.members)
+            self.traits[champion] = Traits(2e-3 if confirming else 5e-4)
+            return super().run_block(device, job)
+
+    champion, other = fakes(0.5, 0.9)
+    executor = ImaginedExecutor()
+    few = CountedBudget(24.0, executor)  # it ends before there are all pairs
+    before = Imagined(store, executor, [champion], budget=few).run()[1]
+    assert len(before.winner.measurements[Metric.LATENCY].samples) < MAX_PAIRS
+    slow = Slow()
+    after = Imagined(store, slow, [champion, other]).run(champion.id)[1]
+    assert "block" in slow.calls
+    assert after == before
 
 
 def test_a_champion_that_is_not_known_any_more(store: Store) -> None:
