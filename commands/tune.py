@@ -26,7 +26,7 @@ from commands.options import (
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
-from farm.errors import InfrastructureError, OptionError, StoreError
+from farm.errors import InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
@@ -222,6 +222,8 @@ def _resumable(run: str) -> Iterator[None]:
     """Say how to go on where the store or the machinery gives up in the middle of a run."""
     try:
         yield
+    except LeaseLost:
+        raise  # another process goes on with it
     except (StoreError, InfrastructureError) as error:
         raise StoreError(f"{error} Then go on with: farm tune --resume {run}") from error
 
