@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -207,6 +209,27 @@ def test_a_killed_run_is_taken_over_by_one_process(folder: Path) -> None:
     for err in errors:
         assert f"farm: Run {run} is being run by process {one.pid} on host " in err
         assert "UNIQUE" not in err
+    assert state(folder) == (RunStatus.FINISHED, False)
+
+
+@pytest.mark.slow
+def test_a_process_that_wakes_up_when_its_run_was_taken_over(folder: Path) -> None:
+    """As on another machine that was asleep: its signs of life stopped for more than a minute."""
+    asleep = start(folder, *LOCAL)
+    run = wait_for(asleep, "fake: best")[0].removeprefix("Run ")
+    asleep.send_signal(signal.SIGSTOP)
+    with closing(sqlite3.connect(folder / "farm.db")) as store, store:
+        store.execute("UPDATE run_lease SET process = '', renewed_at = '2026-01-01 00:00:00'")
+    device = resume(folder, run, "--local")
+    assert device["verdict"] == "improved"
+    asleep.send_signal(signal.SIGCONT)
+    _, err = asleep.communicate(timeout=60)
+    assert asleep.returncode == 2, err
+    last = err.splitlines()[-1]
+    assert last.startswith(
+        f"farm: Run {run} was taken over, because process {asleep.pid} on host "
+    )
+    assert last.endswith("gave no sign of life for too long; this process ends here.")
     assert state(folder) == (RunStatus.FINISHED, False)
 
 
