@@ -26,6 +26,7 @@ from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
+from commands.runs import runs, show
 from commands.surroundings import check_names, open_streams
 from commands.tune import tune
 from commands.usage import PrintableUsage
@@ -60,6 +61,8 @@ app.command()(bench)
 app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
 app.command()(compare)
+app.command()(runs)
+app.command()(show)
 app.command()(results)
 app.command()(query)
 app.command()(devices)
@@ -94,10 +97,15 @@ def _collect_less() -> None:
 
 
 def main() -> None:
-    """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
+    """Entry point of the console script. Being asked to end is the same as Ctrl-C.
+
+    So is a terminal that goes away, unless the command was started to outlive it (``nohup``).
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _collect_less()
     open_streams()
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     with _one_sentence():
         check_names(sys.argv[1:])
         app(prog_name="farm")

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
+from commands import exit_codes
 from commands.options import known_profiles
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ def measure(
     candidates: Sequence[Any],
     recalled: Any = None,
 ) -> tuple[Any, ...]:
-    """Measure candidates side by side in a new run. recalled: a trial that is run again."""
+    """Measure candidates side by side in a new run. recalled: a trial that is run again.
+
+    Raises Exit after Ctrl-C.
+    """
     from dataclasses import replace
 
     from db.records import RunKind
@@ -49,4 +54,8 @@ def measure(
         LocalExecutor([profile], cache) as executor,
     ):
         run = start_run(opened, checked, RunKind.BENCH)
-        return bench_candidates(opened, executor, run, profile, candidates, progress)
+        try:
+            return bench_candidates(opened, executor, run, profile, candidates, progress)
+        except KeyboardInterrupt:
+            typer.echo(f"Interrupted; run {run.name} is not complete.", err=True)
+            raise typer.Exit(exit_codes.INTERRUPTED) from None

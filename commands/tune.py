@@ -29,7 +29,7 @@ from commands.options import (
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
-from farm.errors import InfrastructureError, OptionError, StoreError
+from farm.errors import InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
@@ -58,7 +58,8 @@ def tune(
         str,
         typer.Option(
             metavar="TIME",
-            help="Time per device, confirmation included: 90s, 2m. Starting comes on top.",
+            help="Time per device, confirmation included: 90s, 2m. Starting comes on top. "
+            "With --resume: +30s adds time, also to a finished run.",
             rich_help_panel=Panel.SEARCH,
         ),
     ] = "2m",
@@ -118,7 +119,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with an interrupted run.",
+            help="Go on with a run, or deliver a finished one again.",
             rich_help_panel=Panel.SUBJECT,
         ),
     ] = None,
@@ -161,8 +162,16 @@ def tune(
     if resume is not None:
         resume = Path(resume).name  # winners lie in runs/RUN, which is easily given instead
         _refuse_with_resume(context)
+        more = _more_seconds(budget) if _is_given(context, "budget") else 0.0
         with StoreReader.open(store) as reader:
-            earlier = resume_run(reader, resume, known, output=folder, require_all=require_all)
+            earlier = resume_run(
+                reader,
+                resume,
+                known,
+                output=folder,
+                require_all=require_all,
+                more_seconds=more,
+            )
         checked = earlier.checked
     elif model is None:
         raise OptionError("Give the ONNX model to tune, or --resume RUN.")
@@ -181,7 +190,7 @@ def tune(
                 None if max_energy is None else parse_joules(max_energy),
                 allow_unjudged,
             ),
-            budget_seconds=parse_seconds(budget),
+            budget_seconds=_budget_seconds(budget),
             max_trials=_trial_count(trials),
             seed=seed,
             output=folder,
@@ -215,16 +224,39 @@ def _refuse_with_resume(context: typer.Context) -> None:
     free = {"resume", "output", "require_all", "local", "verbose", "profiles", "store"}
     for parameter in context.command.params:
         name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if (
-            source is not None
-            and source.name == "COMMANDLINE"
-            and name not in free | {"json_output"}
-        ):
+        if _is_given(context, name) and name not in free | {"json_output", "budget"}:
             shown = "MODEL" if name == "model" else parameter.opts[0]
             raise OptionError(
                 f"{shown} cannot be given with --resume: a run keeps what it was started with."
             )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _more_seconds(budget: str) -> float:
+    """``+30s``, as a run that is there takes it. Raises OptionError."""
+    if not budget.startswith("+"):
+        raise OptionError(
+            "--budget cannot be given with --resume: a run keeps what it was started with. To "
+            f"give it more time per device, write --budget +{budget}."
+        )
+    seconds = parse_seconds(budget.removeprefix("+"))
+    if seconds <= 0:
+        raise OptionError(f"--budget {budget} adds no time; write for example --budget +30s.")
+    return seconds
+
+
+def _budget_seconds(budget: str) -> float:
+    """``30s``, as a new run takes it. Raises OptionError."""
+    if budget.startswith("+"):
+        raise OptionError(
+            f"--budget {budget} adds time to a run that is there: name it with --resume RUN, or "
+            f"write --budget {budget.removeprefix('+')} for a new one."
+        )
+    return parse_seconds(budget)
 
 
 @contextmanager
@@ -232,6 +264,8 @@ def _resumable(run: str) -> Iterator[None]:
     """Say how to go on where the store or the machinery gives up in the middle of a run."""
     try:
         yield
+    except LeaseLost:
+        raise  # another process goes on with it
     except (StoreError, InfrastructureError) as error:
         raise StoreError(f"{error} Then go on with: farm tune --resume {run}") from error
 

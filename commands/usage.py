@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from commands.help import Group
-
 from farm.text import printable
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Select, select
+from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.address import Address, parse_address
@@ -21,9 +22,11 @@ from db.records import (
     Model,
     Phase,
     Run,
+    RunLease,
     RunStatus,
     Software,
     Trial,
+    utc_now,
 )
 from db.schema import (
     Base,
@@ -33,6 +36,7 @@ from db.schema import (
     MachineRow,
     MeasurementRow,
     ModelRow,
+    RunLeaseRow,
     RunRow,
     SoftwareRow,
     TrialRow,
@@ -114,6 +118,17 @@ class StoreReader:
         """The run with this name."""
         return self._one(Run, RunRow, RunRow.name == name, name)
 
+    def run_called(self, name: str) -> Run:
+        """The run with this name, or the only one whose name begins so.
+
+        Raises NotInStore. Raises OptionError: several names begin so.
+        """
+        begins = RunRow.name.startswith(name, autoescape=True)
+        query = columns(RunRow, Run).where(begins).order_by(RunRow.name)
+        with self.reading() as session:
+            found = [Run(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
+        return found[self._only("run", "name", name, [run.name for run in found])]
+
     def runs(
         self,
         *,
@@ -139,17 +154,7 @@ class StoreReader:
         query = columns(TrialRow, Trial).where(begins).order_by(TrialRow.id)
         with self.reading() as session:
             found = [Trial(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
-        # An id sorts before the longer ones that begin with it.
-        if len(found) == 1 or (found and found[0].id == trial_id):
-            return found[0]
-        if not found:
-            raise NotInStore(self._missing("trial", trial_id))
-        names = ", ".join(trial.id for trial in found[:_NAMED_MATCHES])
-        more = " and others" if len(found) > _NAMED_MATCHES else ""
-        raise OptionError(
-            f"The trial id {trial_id!r} is ambiguous: it may be {names}{more}. "
-            "Give more of its characters."
-        )
+        return found[self._only("trial", "id", trial_id, [trial.id for trial in found])]
 
     def trials(
         self,
@@ -189,6 +194,22 @@ class StoreReader:
             samples = _samples_by_block(session, conditions)
             return tuple(_block(row, samples.get(row.id, ())) for row in rows)
 
+    def leases(self) -> dict[str, RunLease]:
+        """The lease on each run that has one, whether its holder still lives or not."""
+        with self.reading() as session:
+            found = [RunLease(*row) for row in session.execute(columns(RunLeaseRow, RunLease))]
+        return {lease.run: lease for lease in found}
+
+    def time(self) -> datetime:
+        """The time by which leases are taken and renewed."""
+        with self.reading() as session:
+            return store_time(session)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no other process can see the store."""
+        return self._address.is_sqlite and self._address.path is None
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One read transaction, for other modules of ``db``."""
@@ -203,6 +224,23 @@ class StoreReader:
         if found is None:
             raise NotInStore(self._missing(row.__tablename__, key))
         return record(*found)
+
+    def _only(self, what: str, key: str, text: str, found: Sequence[str]) -> int:
+        """The place of the only one among those that begin with a text, in their order.
+
+        Raises NotInStore: there is none. Raises OptionError: there are several.
+        """
+        # A whole name sorts before the longer ones that begin with it.
+        if len(found) == 1 or text in found[:1]:
+            return 0
+        if not found:
+            raise NotInStore(self._missing(what, text))
+        names = ", ".join(found[:_NAMED_MATCHES])
+        more = " and others" if len(found) > _NAMED_MATCHES else ""
+        raise OptionError(
+            f"The {what} {key} {text!r} is ambiguous: it may be {names}{more}. "
+            "Give more of its characters."
+        )
 
     def _missing(self, what: str, key: str) -> str:
         return (
@@ -226,6 +264,15 @@ def open_existing(address: Address, timeout: float) -> Engine:
         if revision != HEAD:
             _upgrade(address, timeout)
     return engine
+
+
+def store_time(session: Session) -> datetime:
+    """The time by the one clock that all who use the store share; of SQLite, this machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return utc_now()
+    now = session.scalar(select(func.clock_timestamp()))
+    assert isinstance(now, datetime)
+    return now.astimezone(UTC)
 
 
 def columns(row: type[Base], record: type[Any]) -> Select[Any]:

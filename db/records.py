@@ -27,7 +27,11 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far a run came. A run that was killed stays ``running`` until it is resumed."""
+    """How far a run came.
+
+    A run that was killed keeps ``running`` until it is resumed; whether a process works on it
+    says its lease.
+    """
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -137,6 +141,24 @@ class Run:
     finished_at: datetime | None = None
     active_seconds: float = 0.0
     summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLease:
+    """Which process works on a run.
+
+    token: drawn anew each time a lease is taken; only who holds it writes to the run.
+    process: what tells the process from later ones of the same pid (``tuner.runs.lease``).
+    taken_at, renewed_at: by the store's clock; the holder renews it while it lives.
+    """
+
+    run: str
+    token: str
+    host: str
+    pid: int
+    process: str
+    taken_at: datetime = field(default_factory=utc_now)
+    renewed_at: datetime = field(default_factory=utc_now)
 
 
 @dataclass(frozen=True, slots=True)

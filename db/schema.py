@@ -178,6 +178,19 @@ class RunRow(Base):
     summary: Mapped[str | None]
 
 
+class RunLeaseRow(Base):
+    """The process that works on a run; no row where none does."""
+
+    __tablename__ = "run_lease"
+    run: Mapped[str] = mapped_column(ForeignKey("run.name"), primary_key=True)
+    token: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int] = mapped_column(BigInteger)
+    process: Mapped[str]
+    taken_at: Mapped[datetime]
+    renewed_at: Mapped[datetime]
+
+
 class TrialRow(Base):
     """One candidate on one device in one run."""
 

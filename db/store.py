@@ -6,9 +6,10 @@ the same time. Every method is one transaction: it happens as a whole or not at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import delete, insert, or_, update
@@ -17,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from db.address import Address, parse_address
 from db.engine import LOCK_TIMEOUT, closed_on_error, for_writing, open_engine, translated
-from db.reader import StoreReader, columns
+from db.leases import lease_of, lock_run, require_lease
+from db.reader import StoreReader, columns, store_time
 from db.records import (
     Artifact,
     Block,
@@ -25,6 +27,7 @@ from db.records import (
     Machine,
     Model,
     Run,
+    RunLease,
     RunStatus,
     Software,
     Trial,
@@ -39,6 +42,7 @@ from db.schema import (
     MachineRow,
     MeasurementRow,
     ModelRow,
+    RunLeaseRow,
     RunRow,
     SoftwareRow,
     TrialRow,
@@ -54,8 +58,11 @@ class Store(StoreReader):
     """A store, open for reading and writing; one in memory is for one thread.
 
     Every method raises StoreError when the store is locked by another writer for too long, is
-    full or fails, or when a record points to one that is not there.
+    full or fails, or when a record points to one that is not there; LeaseLost when it holds the
+    lease on a run (``take_lease``) and another process took that.
     """
+
+    _lease: RunLease | None = None
 
     @classmethod
     def open(cls, url: str | None = None, *, timeout: float = LOCK_TIMEOUT) -> Self:
@@ -114,12 +121,18 @@ class Store(StoreReader):
         status: RunStatus | None = None,
         active_seconds: float | None = None,
         summary: str | None = None,
+        request: str | None = None,
     ) -> None:
         """Change what is given. A status other than running sets the time the run finished.
 
         Raises NotInStore.
         """
-        given = {"status": status, "active_seconds": active_seconds, "summary": summary}
+        given = {
+            "status": status,
+            "active_seconds": active_seconds,
+            "summary": summary,
+            "request": request,
+        }
         values: dict[str, object] = {key: it for key, it in given.items() if it is not None}
         if status is not None:
             values["finished_at"] = None if status is RunStatus.RUNNING else utc_now()
@@ -128,6 +141,52 @@ class Store(StoreReader):
                 raise NotInStore(self._missing("run", name))
             if values:
                 session.execute(update(RunRow).where(RunRow.name == name).values(values))
+
+    def take_lease(
+        self, lease: RunLease, is_free: Callable[[RunLease, datetime], bool]
+    ) -> RunLease:
+        """Take the lease on a run, and return it; or the one of who holds it, which stays.
+
+        From then on, until ``release_lease``, every method raises LeaseLost once another process
+        has taken it. A store holds one lease at a time.
+
+        is_free: whether the holder of a lease is gone, by the store's time. It is asked inside
+        the transaction, so that of two who take a lease at the same moment one gets it.
+
+        Raises NotInStore.
+        """
+        with self._writing() as session:
+            if lock_run(session, lease.run) is None:
+                raise NotInStore(self._missing("run", lease.run))
+            held, now = lease_of(session, lease.run), store_time(session)
+            if held is not None and not is_free(held, now):
+                return held
+            taken = replace(lease, taken_at=now, renewed_at=now)
+            session.execute(
+                self._insert(RunLeaseRow)
+                .values(_values(taken))
+                .on_conflict_do_update(index_elements=[RunLeaseRow.run], set_=_values(taken))
+            )
+        self._lease = taken
+        return taken
+
+    def renew_lease(self) -> None:
+        """Give a sign of life. Raises LeaseLost."""
+        assert self._lease is not None
+        mine = RunLeaseRow.token == self._lease.token
+        with self._writing() as session:
+            session.execute(update(RunLeaseRow).where(mine).values(renewed_at=store_time(session)))
+
+    def release_lease(self, status: RunStatus | None = None) -> None:
+        """Give the lease back, and note how the run ended, both or neither. Raises LeaseLost."""
+        lease = self._lease
+        assert lease is not None
+        ended = {"status": status, "finished_at": utc_now()}
+        with self._writing() as session:
+            if status is not None:
+                session.execute(update(RunRow).where(RunRow.name == lease.run).values(ended))
+            session.execute(delete(RunLeaseRow).where(RunLeaseRow.token == lease.token))
+        self._lease = None
 
     def lease_trial(self, trial: Trial) -> Trial:
         """Note that a trial is handed to a worker, and return it as the store has it now.
@@ -233,6 +292,8 @@ class Store(StoreReader):
             Session(for_writing(self._engine)) as session,
             session.begin(),
         ):
+            if self._lease is not None:
+                require_lease(session, self._lease)
             yield session
 
     def _put(self, row: type[Base], record: object) -> None:

@@ -9,7 +9,8 @@ FarmError
 │   ├── PlanError       a memory or schedule problem that makes no sense
 │   └── OptionError     a limit, budget or option that contradicts itself or the facts
 ├── StoreError          the store cannot be used: locked, newer, read-only, disk full
-│   └── NotInStore      the run, trial or model that was asked for is not in the store
+│   ├── NotInStore      the run, trial or model that was asked for is not in the store
+│   └── LeaseLost       another process took the run over: this one writes nothing more
 ├── CompileError        this candidate cannot be compiled for this model: a trial outcome
 │   └── GeneratorFault  what was compiled computes something else than it should: exit code 1
 └── InfrastructureError the farm itself failed: says nothing about any candidate
@@ -60,6 +61,10 @@ class StoreError(FarmError):
 
 class NotInStore(StoreError):
     """A record that was asked for by name or id does not exist."""
+
+
+class LeaseLost(StoreError):
+    """Another process took the run over, because this one gave no sign of life."""
 
 
 class CompileError(FarmError):

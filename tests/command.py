@@ -74,8 +74,13 @@ class Command:
 
 def start(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
     """Start a process of its own, in a new process group, as a shell does."""
+    return start_program(folder, sys.executable, ROOT / "cli.py", *arguments, **more)
+
+
+def start_program(folder: Path, *command: object, **more: str) -> subprocess.Popen[str]:
+    """The same for another program, which may start ``farm``."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)],
+        list(map(str, command)),
         cwd=folder,
         env={**os.environ, **environment(folder), **more},
         stdin=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ from tests.command import Command, start
 from tests.conftest import furnish
 
 COMMANDS = (
-    *("tune", "bench", "compare", "results", "query", "devices", "doctor"),
+    *("tune", "bench", "compare", "runs", "show", "results", "query", "devices", "doctor"),
     *("package build", "package verify", "plan memory"),
 )
 # The baseline is measured and confirmed however short the time is.
@@ -132,6 +132,32 @@ def test_a_finished_run_resumed_says_the_same(tuned: Tuned, farm_there: Command)
     ended = farm_there("tune", "--resume", tuned.found["run"], "--json", "--local")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["devices"] == tuned.found["devices"]
+
+
+def test_the_run_is_listed_and_shown(tuned: Tuned, farm_there: Command) -> None:
+    name, (cpu, gpu) = tuned.found["run"], tuned.found["devices"]
+    listed = json.loads(farm_there("runs", "--json").out)[-1]
+    assert (listed["run"], listed["status"], listed["devices"]) == (
+        name,
+        "finished",
+        ["cpu", "gpu"],
+    )
+    assert name in farm_there("runs").out
+    for called in (name, name[:-1], f"runs/{name}"):
+        shown = json.loads(farm_there("show", called, "--json").out)
+        assert shown["run"] == name
+    assert shown["model"] == {"name": "model"} | tuned.found["model"]
+    assert shown["resume"] == f"farm tune --resume {name} --budget +TIME"
+    assert (shown["resumable"], shown["lease"], shown["gone"]) == (False, None, None)
+    known, missing = shown["devices"]
+    for key in ("device", "status", "verdict", "ratio", "trials", "output"):
+        assert known[key] == cpu[key], key
+    assert known["winner"]["trial"] == cpu["winner"]["trial"]
+    assert known["budget"]["used"] > 0
+    assert (missing["status"], missing["reason"]) == ("unavailable", gpu["reason"])
+    text = farm_there("show", name).out
+    assert f"delivered to {cpu['output']}" in text
+    assert "There is no run 'nosuch'" in farm_there.refused("show", "nosuch")
 
 
 def test_results_in_every_format(tuned: Tuned, farm_there: Command) -> None:

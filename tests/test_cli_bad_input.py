@@ -431,3 +431,19 @@ def test_an_output_that_is_read_only(farm: Command, unchanged, read_only: Path) 
         f"The winners cannot be written to {read_only}/out, because {read_only} is not writable "
         "(Read-only file system). Give another --output."
     )
+
+
+def test_more_time_is_for_a_run_that_is_there(stored: Command) -> None:
+    assert stored.refused("tune", "model.onnx", "--budget", "+30s") == (
+        "--budget +30s adds time to a run that is there: name it with --resume RUN, or write "
+        "--budget 30s for a new one."
+    )
+    assert stored.refused("tune", "--resume", "run", "--budget", "30s") == (
+        "--budget cannot be given with --resume: a run keeps what it was started with. To give it "
+        "more time per device, write --budget +30s."
+    )
+    nothing = stored.refused("tune", "--resume", "run", "--budget", "+0s")
+    assert nothing == "--budget +0s adds no time; write for example --budget +30s."
+    for wrong in ("+", "+-3s", "++3s", "+soon"):
+        assert "is not a time" in stored.refused("tune", "--resume", "run", "--budget", wrong)
+    assert "There is no run 'run'" in stored.refused("tune", "--resume", "run", "--budget", "+3s")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -15,12 +18,13 @@ import pytest
 
 from db.reader import StoreReader
 from db.records import RunStatus
-from tests.command import Command, start
+from tests.command import ROOT, Command, start, start_program
 from tests.conftest import furnish
 from tests.workers.processes import small_disk
 
 FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "60s", "--trials", "4")
 LOCAL = (*FAKE, "--local")
+BASELINE = (*FAKE[:4], "--budget", "2s", "--trials", "1", "--local")
 
 
 @pytest.fixture
@@ -116,6 +120,117 @@ def test_a_run_with_ray_leaves_no_process_behind(folder: Path, how: signal.Signa
             trials = reader.trials(run=run)
             assert all(trial.outcome is not None for trial in trials)
             assert len({(t.candidate_id, t.phase) for t in trials}) == len(trials)
+
+
+def state(folder: Path) -> tuple[RunStatus, bool]:
+    """How the only run of the store ended, and whether a process still holds it."""
+    with StoreReader.open(str(folder / "farm.db")) as reader:
+        (run,) = reader.runs()
+        return run.status, run.name in reader.leases()
+
+
+@pytest.mark.slow
+def test_a_terminal_that_goes_away_is_the_same_as_ctrl_c(folder: Path) -> None:
+    process = start(folder, *LOCAL)
+    run = wait_for(process, "fake: best")[0].removeprefix("Run ")
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1].endswith(f"Go on with: farm tune --resume {run}")
+    assert state(folder) == (RunStatus.INTERRUPTED, False)
+
+
+@pytest.mark.slow
+def test_what_was_started_to_outlive_its_terminal_does(folder: Path) -> None:
+    process = start_program(folder, "nohup", sys.executable, ROOT / "cli.py", *BASELINE)
+    wait_for(process, "fake: baseline")
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert state(folder) == (RunStatus.FINISHED, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["", "fake: baseline"])
+def test_nobody_reads_what_is_said(folder: Path, line: str) -> None:
+    """As in ``farm tune 2>&1 | head -1``: the next line meets a closed pipe."""
+    process = start(folder, *LOCAL)
+    if line:
+        wait_for(process, line)
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert state(folder) == (RunStatus.INTERRUPTED, False)
+
+
+@pytest.mark.slow
+def test_nobody_reads_the_result(folder: Path) -> None:
+    process = start(folder, *BASELINE, "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert state(folder) == (RunStatus.FINISHED, False), "it was found, and is in the store"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_bench(folder: Path, how: signal.Signals) -> None:
+    process = start(folder, "bench", "model.onnx", "--device", "fake")
+    wait_for(process, "blocks")
+    children = descendants(process)
+    os.killpg(process.pid, how)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, ""), err
+    last = err.splitlines()[-1]
+    assert last.startswith("Interrupted; run model-")
+    assert last.endswith(" is not complete.")
+    assert "Traceback" not in err
+    assert_gone(children)
+    assert state(folder) == (RunStatus.INTERRUPTED, False)
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_taken_over_by_one_process(folder: Path) -> None:
+    process = start(folder, *LOCAL)
+    run = wait_for(process, "fake: best")[0].removeprefix("Run ")
+    process.kill()
+    process.communicate()
+    assert state(folder) == (RunStatus.RUNNING, True)
+    several = [start(folder, "tune", "--resume", run, "--local") for _ in range(3)]
+    ended = [(p.communicate(timeout=120)[1], p) for p in several]
+    errors = [err for err, p in ended if p.returncode]
+    (one,) = [p for _, p in ended if not p.returncode]
+    assert len(errors) == 2
+    for err in errors:
+        assert f"farm: Run {run} is being run by process {one.pid} on host " in err
+        assert "UNIQUE" not in err
+    assert state(folder) == (RunStatus.FINISHED, False)
+
+
+@pytest.mark.slow
+def test_a_process_that_wakes_up_when_its_run_was_taken_over(folder: Path) -> None:
+    """As on another machine that was asleep: its signs of life stopped for more than a minute."""
+    asleep = start(folder, *LOCAL)
+    run = wait_for(asleep, "fake: best")[0].removeprefix("Run ")
+    asleep.send_signal(signal.SIGSTOP)
+    with closing(sqlite3.connect(folder / "farm.db")) as store, store:
+        store.execute("UPDATE run_lease SET process = '', renewed_at = '2026-01-01 00:00:00'")
+    device = resume(folder, run, "--local")
+    assert device["verdict"] == "improved"
+    asleep.send_signal(signal.SIGCONT)
+    _, err = asleep.communicate(timeout=60)
+    assert asleep.returncode == 2, err
+    last = err.splitlines()[-1]
+    assert last.startswith(
+        f"farm: Run {run} was taken over, because process {asleep.pid} on host "
+    )
+    assert last.endswith("gave no sign of life for too long; this process ends here.")
+    assert state(folder) == (RunStatus.FINISHED, False)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,7 @@ from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, from_json
 from farm.device import DeviceProfile
-from farm.errors import (
-    CompileError,
-    DeviceError,
-    InfrastructureError,
-    InputError,
-    OptionError,
-)
+from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
 from tuner.events import DeviceStarted, Listener, StageStarted
@@ -30,13 +25,13 @@ from tuner.request import Objective, TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
+from tuner.runs.life import living
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
 from tuner.search.space import Space, space_of
 from workers.discovery import device_availability
 from workers.executor import Executor
-from workers.trials.process import ChildError
 
 BLOCKS = 15
 MIN_COMMON_BLOCKS = 8
@@ -108,11 +103,15 @@ def bench(
     Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
     """
-    try:
-        return _bench(store, executor, opened, profile, candidates, listen)
-    except (ChildError, CompileError, InfrastructureError, InputError):
-        store.update_run(opened.name, status=RunStatus.FAILED)
-        raise
+    with living(store, opened) as life:
+        budget = Budget(opened.request.budget_seconds)
+        try:
+            measured = _bench(store, executor, opened, profile, candidates, budget, listen)
+        finally:
+            with suppress(StoreError):  # it would have said so before
+                store.update_run(opened.name, active_seconds=budget.used)
+        life.status = RunStatus.FINISHED
+    return measured
 
 
 def _bench(
@@ -121,6 +120,7 @@ def _bench(
     opened: OpenRun,
     profile: DeviceProfile,
     candidates: Sequence[Candidate],
+    budget: Budget,
     listen: Listener,
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
@@ -128,7 +128,6 @@ def _bench(
     journal = open_journal(store, executor, opened, profile, facts)
     request = opened.request
     scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
-    budget = Budget(request.budget_seconds)
     listen(DeviceStarted(profile.name, budget.total))
     notes: tuple[str, ...] = ()
     if candidates:
@@ -140,7 +139,6 @@ def _bench(
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
-    store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
     return tuple(
         Benchmark(
             opened.name,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 
 from db import records
 from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
-from farm.errors import InfrastructureError, InputError
+from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
@@ -31,7 +32,9 @@ from tuner.runs.clock import Budget
 from tuner.runs.details import metric_of
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
-from tuner.runs.start import Memory, OpenRun, open_journal
+from tuner.runs.life import Life, living
+from tuner.runs.memory import DeviceMemory, Memory
+from tuner.runs.start import OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
@@ -59,15 +62,21 @@ def tune_run(
 
     One after the other, because two devices of one machine would disturb each other.
     A KeyboardInterrupt ends the run as interrupted, with everything kept.
+    Of a run that is finished nothing more is measured: what it found is delivered again.
 
     Raises StoreError. Raises InputError: the data or the metric do not suit the model's outputs,
-    or the winner cannot be written.
+    the winner cannot be written, or another process works on the run.
     """
-    results = {p.name: _unavailable(p) for p in opened.profiles}
+    with living(store, opened) as life:
+        result = _tune(_Tuning(store, life, listen), life.opened, executors)
+        life.status = _status(result)
+    return result
+
+
+def _tune(tuning: _Tuning, opened: OpenRun, executors: ExecutorFactory) -> TuneResult:
+    results = {p.name: tuning.without_worker(p) for p in opened.profiles}
     present = [p for p in opened.profiles if results[p.name] is None]
-    tuning = _Tuning(store, opened, listen)
     interrupted = False
-    store.update_run(opened.name, status=RunStatus.RUNNING)
     try:
         if present:
             with executors(present) as executor:
@@ -75,10 +84,7 @@ def tune_run(
                     results[profile.name] = tuning.device(profile, executor)
     except KeyboardInterrupt:
         interrupted = True
-    except InputError:
-        store.update_run(opened.name, status=RunStatus.FAILED)
-        raise
-    result = TuneResult(
+    return TuneResult(
         opened.name,
         str(opened.subject.model.path),
         opened.subject.model.sha256,
@@ -87,8 +93,6 @@ def tune_run(
         interrupted,
         opened.request.objective,
     )
-    store.update_run(opened.name, status=_status(result))
-    return result
 
 
 def _status(result: TuneResult) -> RunStatus:
@@ -100,16 +104,43 @@ def _status(result: TuneResult) -> RunStatus:
 class _Tuning:
     """One invocation of a run."""
 
-    def __init__(self, store: Store, opened: OpenRun, listen: Listener) -> None:
+    def __init__(self, store: Store, life: Life, listen: Listener) -> None:
         self._store = store
-        self._opened = opened
-        self._request = opened.request
-        self._subject = opened.subject
+        self._opened = life.opened
+        self._sealed = life.sealed
+        self._request = life.opened.request
+        self._subject = life.opened.subject
         self._listen = listen
+
+    def without_worker(self, profile: DeviceProfile) -> DeviceResult | None:
+        """What is known of a device for which no worker is needed; None where one is."""
+        memory, result = self._memory(), _unavailable(profile)
+        if result is None and self._sealed and profile.name not in memory.confirmed:
+            return self._left_out(profile.name, memory.devices.get(profile.name))
+        if result is not None and not self._sealed:
+            self._remember(memory.with_result(result, ""))
+        return result
 
     def device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
         """Search, confirm and deliver on one device."""
-        memory = Memory.of(self._store.run(self._opened.name))
+        result = self._device(profile, executor)
+        if not self._sealed or result.status is Status.TUNED:
+            output = str(Path(result.output).absolute()) if result.output else ""
+            self._remember(self._memory().with_result(result, output))
+        return result
+
+    def _left_out(self, device: str, known: DeviceMemory | None) -> DeviceResult:
+        """The run finished without this device, and a finished run measures nothing more."""
+        why = f": {known.reason}" if known and known.reason else ""
+        return DeviceResult(
+            device,
+            Status.FAILED,
+            f"the run finished without it{why}",
+            f"give it time: farm tune --resume {self._opened.name} --budget +TIME",
+        )
+
+    def _device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
+        memory = self._memory()
         ended, total = profile.name in memory.confirmed, self._request.budget_seconds
         # Without any time left, what was measured is gone through again, and nothing more is.
         budget = Budget(total, total if ended else memory.seconds.get(profile.name, 0.0))
@@ -125,7 +156,9 @@ class _Tuning:
         try:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
-            journal = open_journal(self._store, executor, self._opened, profile, facts)
+            journal = open_journal(
+                self._store, executor, self._opened, profile, facts, complete=ended
+            )
             request, work = self._request, self._subject.work
             scorer = Scorer(request.objective, request.constraints, work, profile.power)
             track = RaceTrack(journal, scorer, budget, request.seed)
@@ -134,7 +167,7 @@ class _Tuning:
             search = Search(journal, executor, proposer, scorer, budget, track, listen)
             found = search.run(space.baselines(), request.max_trials)
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
-            confirmed = confirmation.run(found)
+            confirmed = confirmation.run(found, memory.champion(profile.name))
             if not ended:
                 self._note(profile.name, budget.used, confirmed=True)
                 ended = True
@@ -148,12 +181,15 @@ class _Tuning:
                 self._note(profile.name, budget.used)
 
     def _note(self, device: str, used: float, *, confirmed: bool = False) -> None:
-        name = self._opened.name
-        memory = Memory.of(self._store.run(name))
-        memory = replace(memory, seconds={**memory.seconds, device: used})
-        if confirmed:
-            memory = replace(memory, confirmed=(*memory.confirmed, device))
+        memory = self._memory().spent(device, used)
+        self._remember(memory.with_confirmed(device) if confirmed else memory)
+
+    def _memory(self) -> Memory:
+        return Memory.of(self._store.run(self._opened.name))
+
+    def _remember(self, memory: Memory) -> None:
         spent = sum(memory.seconds.values())
+        name = self._opened.name
         self._store.update_run(name, active_seconds=spent, summary=memory.to_json())
 
     def _space(

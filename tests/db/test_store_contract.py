@@ -108,6 +108,16 @@ def test_a_run_changes_only_in_what_is_given(filled: Store) -> None:
     assert filled.run(RUN.name).finished_at is None, "a resumed run is not finished"
 
 
+def test_a_run_is_found_by_the_beginning_of_its_name(filled: Store) -> None:
+    filled.create_run(replace(RUN, name=f"{RUN.name}-2"))
+    assert filled.run_called(f"{RUN.name}-").name == f"{RUN.name}-2"
+    assert filled.run_called(RUN.name) == RUN, "a whole name is never ambiguous"
+    with pytest.raises(OptionError, match=rf"run name 'kws' is ambiguous: it may be {RUN.name}, "):
+        filled.run_called("kws")
+    with pytest.raises(NotInStore, match="no run 'nothing'"):
+        filled.run_called("nothing")
+
+
 def test_times_keep_their_instant_whatever_their_zone(filled: Store) -> None:
     elsewhere = START.astimezone(timezone(timedelta(hours=-5, minutes=-30)))
     filled.create_run(replace(RUN, name="elsewhere", created_at=elsewhere))

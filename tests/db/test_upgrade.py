@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from db.asking import query
 from db.engine import open_engine
 from db.queries import results
 from db.reader import StoreReader
+from db.records import RunLease
 from db.schema import VERSION_TABLE, Base
 from db.store import Store
 from db.upgrade import HEAD
 from farm.measurement import Outcome
-from tests.db.samples import FAST, LATENCY, MACHINE, MODEL, RUN, SOFTWARE, block
+from tests.db.samples import FAST, LATENCY, MACHINE, MODEL, RUN, SOFTWARE, START, block
 
 ASSETS = sorted((Path(__file__).parent / "assets").glob("schema_*.sql"))
 
@@ -67,6 +69,19 @@ def test_an_old_store_keeps_its_records(old_store: Path) -> None:
         assert store.measurements("trial-0") == (LATENCY,)
         assert store.blocks(RUN.name, "cpu") == (block(0, "trial-1", "trial-0"),)
     assert query(str(old_store), f"SELECT * FROM {VERSION_TABLE}")[1] == ((HEAD,),)
+
+
+def test_a_run_of_an_older_farm_has_no_lease(old_store: Path, request) -> None:
+    with Store.open(str(old_store)) as store:
+        lease = RunLease(RUN.name, "0123456789abcdef", "bench-1", 4711, "boot/4026531836/123456")
+        kept = {
+            run: replace(it, taken_at=START, renewed_at=START)
+            for run, it in store.leases().items()
+        }
+        old = request.node.callspec.id == "schema_0001"
+        assert kept == (
+            {} if old else {RUN.name: replace(lease, taken_at=START, renewed_at=START)}
+        )
 
 
 def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:

@@ -253,7 +253,7 @@ class Imagined:
         )
         return search.run(self.baselines, self.max_trials)
 
-    def confirm(self, found: Found) -> Confirmed:
+    def confirm(self, found: Found, champion: str = "") -> Confirmed:
         confirmation = Confirmation(
             self.journal,
             self.executor,  # type: ignore[arg-type]
@@ -262,11 +262,11 @@ class Imagined:
             self.budget,
             self.events.append,
         )
-        return confirmation.run(found)
+        return confirmation.run(found, champion)
 
-    def run(self) -> tuple[Found, Confirmed]:
+    def run(self, champion: str = "") -> tuple[Found, Confirmed]:
         found = self.search()
-        return found, self.confirm(found)
+        return found, self.confirm(found, champion)
 
 
 def fakes(*milliseconds: float) -> list[Candidate]:

@@ -24,7 +24,8 @@ from tuner.delivery.winners import check_output
 from tuner.events import DeviceStarted, Event
 from tuner.request import Constraints, TuneRequest
 from tuner.results import Status, TuneResult, Verdict
-from tuner.runs.start import Memory, check_request, resume_run, start_run
+from tuner.runs.memory import Memory
+from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
 
 PROFILES = load_profiles()
@@ -226,7 +227,7 @@ def test_time_goes_on_counting(empty: Store, request_: TuneRequest) -> None:
     result = tune(empty, request_, ImaginedExecutor())
     memory = Memory.of(empty.run(result.run))
     spent = replace(memory, seconds={"fake": 100.0, "other": 0.0}, confirmed=())
-    empty.update_run(result.run, summary=spent.to_json())
+    empty.update_run(result.run, summary=spent.to_json(), status=RunStatus.INTERRUPTED)
     opened = resume_run(empty, result.run, PROFILES)
     tune_run(empty, opened, given(ImaginedExecutor()), events.append)  # type: ignore[arg-type]
     left = {e.device: e.budget_seconds for e in events if isinstance(e, DeviceStarted)}

@@ -50,11 +50,17 @@ class Scope:
 
 
 class Journal:
-    """Runs trials and blocks of one device in one run, each at most once."""
+    """Runs trials and blocks of one device in one run, each at most once.
 
-    def __init__(self, store: Store, executor: Executor, scope: Scope) -> None:
+    complete: all is measured, so that a trial is not tried again after an infrastructure error.
+    """
+
+    def __init__(
+        self, store: Store, executor: Executor, scope: Scope, *, complete: bool = False
+    ) -> None:
         self._store = store
         self._executor = executor
+        self._complete = complete
         self.scope = scope
 
     def job(self, candidate: Candidate, phase: Phase) -> TrialJob:
@@ -145,7 +151,9 @@ class Journal:
             found = self._store.trial(job.trial_id)
         except NotInStore:
             return None
-        if found.outcome is None or found.outcome is Outcome.INFRASTRUCTURE_ERROR:
+        if found.outcome is None:
+            return None
+        if found.outcome is Outcome.INFRASTRUCTURE_ERROR and not self._complete:
             return None
         return Entry(
             found.id,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-from pydantic import TypeAdapter
+from dataclasses import dataclass, replace
 
 from db import records
 from db.reader import StoreReader
-from db.records import Run, RunKind, Software, utc_now
+from db.records import Run, RunKind, RunStatus, Software, utc_now
 from db.store import Store
 from farm.device import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.request import Objective, TuneRequest
 from tuner.runs.journal import Journal, Scope
+from tuner.runs.lease import held_error, is_gone
+from tuner.runs.memory import Memory
 from tuner.runs.subject import Subject, load_subject
 from workers.discovery import device_availability
 from workers.executor import Executor
@@ -38,10 +38,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that is in the store, with what it is about."""
+    """A run that is in the store, with what it is about.
+
+    more_seconds: to be added to its budget per device, which opens a finished run again.
+    """
 
     run: Run
     checked: Checked
+    more_seconds: float = 0.0
 
     @property
     def name(self) -> str:
@@ -64,31 +68,6 @@ class OpenRun:
         return self.checked.profiles
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a run remembers from one invocation to the next; the store's ``summary``.
-
-    data_sha256: of its data. seconds: spent on each device so far. confirmed: devices whose
-    confirmation is complete, so that nothing more is measured there.
-    """
-
-    data_sha256: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-    confirmed: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """The text that the store keeps."""
-        return _MEMORY.dump_json(self).decode()
-
-    @classmethod
-    def of(cls, run: Run) -> Memory:
-        """What a run remembers."""
-        return _MEMORY.validate_json(run.summary or "{}")
-
-
-_MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
-
-
 def check_request(
     request: TuneRequest, profiles: Mapping[str, DeviceProfile], *, require_all: bool = False
 ) -> Checked:
@@ -108,7 +87,10 @@ def check_request(
 
 
 def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> OpenRun:
-    """Enter a new run into the store, with what it is about. Raises StoreError."""
+    """Enter a new run into the store, with what it is about; no process works on it yet.
+
+    Raises StoreError.
+    """
     subject = checked.subject
     here = DeviceFacts(fingerprint(), software_versions(), ())
     machine_id, software_id = _add_machine(store, here)
@@ -121,6 +103,7 @@ def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> O
         software_id,
         checked.request.seed,
         checked.request.to_json(),
+        RunStatus.INTERRUPTED,
         summary=Memory(subject.dataset.sha256).to_json(),
     )
     store.create_run(run)
@@ -134,16 +117,22 @@ def resume_run(
     *,
     output: str = "",
     require_all: bool = False,
+    more_seconds: float = 0.0,
 ) -> OpenRun:
     """The run of this name, with its model and data loaded anew; nothing is written.
 
     output: a folder for the winners in place of the run's own.
+    more_seconds: to be added to its budget per device, once it is taken up.
 
-    Raises NotInStore, and InputError when it cannot go on: what it is about has changed.
+    Raises NotInStore, and InputError when it cannot go on: what it is about has changed, or
+    another process works on it.
     """
     run = store.run(name)
     if run.kind is not RunKind.TUNE:
         raise OptionError(f"Run {name} is of `farm {run.kind}`; only `farm tune` can be resumed.")
+    lease = store.leases().get(name)
+    if lease is not None and not is_gone(lease, store.time()):
+        raise held_error(lease)
     request = TuneRequest.from_json(run.request)
     if output:
         request = replace(request, output=output)
@@ -154,7 +143,7 @@ def resume_run(
             f"Run {name} cannot be resumed: {request.data or 'the made-up data'} is not the data "
             "it was started with. Restore the file, or start a new run."
         )
-    return OpenRun(run, checked)
+    return OpenRun(run, checked, more_seconds)
 
 
 def check_model(checked: Checked, sha256: str, what: str) -> None:
@@ -174,9 +163,18 @@ def new_run_name(model: str) -> str:
 
 
 def open_journal(
-    store: Store, executor: Executor, opened: OpenRun, profile: DeviceProfile, facts: DeviceFacts
+    store: Store,
+    executor: Executor,
+    opened: OpenRun,
+    profile: DeviceProfile,
+    facts: DeviceFacts,
+    *,
+    complete: bool = False,
 ) -> Journal:
-    """The journal of one device in a run. A trial may use half the budget for any one step."""
+    """The journal of one device in a run. A trial may use half the budget for any one step.
+
+    complete: all is measured there, and nothing is tried again.
+    """
     machine_id, software_id = _add_machine(store, facts)
     seconds = max(_LEAST_DEADLINE, opened.request.budget_seconds / 2)
     memory = profile.memory_bytes or int(_MEMORY_SHARE * facts.machine.memory_bytes)
@@ -189,7 +187,7 @@ def open_journal(
         software_id,
         Limits(seconds, seconds, seconds, memory),
     )
-    return Journal(store, executor, scope)
+    return Journal(store, executor, scope, complete=complete)
 
 
 def _model_record(subject: Subject) -> records.Model:

@@ -72,8 +72,11 @@ class Confirmation:
         self._budget = budget
         self._listen = listen
 
-    def run(self, found: Found) -> Confirmed:
+    def run(self, found: Found, champion: str = "") -> Confirmed:
         """Confirm the first finalist that runs and holds the limits; see the module.
+
+        champion: id of the candidate that an earlier invocation of the run confirmed. It stays
+        the winner until a finalist is better than it, too, side by side.
 
         Raises InfrastructureError when the baseline fails.
         """
@@ -83,16 +86,28 @@ class Confirmation:
         fits = found.original is found.baseline
         judge = reference if fits else self._trial(found.original)
         within = not self._scorer.broken_limit(reference, judge)
-        for finalist in found.finalists:
-            entry = self._trial(finalist)
-            if not entry.ok or self._breaks_limit(entry, judge):
+        waiting = _in_turn(found, champion)
+        rivals = [self._trial(e) for e in waiting if e.candidate.id == champion]
+        while waiting:
+            finalist = waiting.pop(0)
+            is_rival = finalist.candidate.id == champion
+            entry = rivals[0] if is_rival else self._trial(finalist)
+            # The champion held the limits by the blocks that it has, which are gone through below.
+            if not entry.ok or (not is_rival and self._breaks_limit(entry, judge)):
                 continue
-            pairs = self._pairs(reference, entry)
+            beside = [] if is_rival else [rival for rival in rivals if rival.ok]
+            pairs = self._pairs(reference, entry, beside, complete=is_rival)
             _require(reference)
+            if any(not rival.ok for rival in beside):
+                waiting.insert(0, finalist)  # once more, without the one that failed
+                continue
             if pairs is None or self._breaks_limit(entry, judge):
                 continue
-            if within and not _is_better(pairs.objective):
-                break  # to test one after the other would find a gain where there is none
+            over = [*([pairs.objective] if within else []), *pairs.over_rivals]
+            if not all(map(_is_better, over)):
+                # To test one after the other would find a gain where there is none.
+                waiting = [e for e in waiting if e.candidate.id == champion]
+                continue
             if not self._detail(entry):
                 continue
             self._detail(reference)
@@ -121,18 +136,30 @@ class Confirmation:
             self._journal.reject(entry, f"on the confirmation data, {broken}")
         return bool(broken)
 
-    def _pairs(self, reference: Entry, entry: Entry) -> _Pairs | None:
-        """The two side by side; None if either failed."""
-        pairs = self._blocks((reference, entry))
-        both, score = (entry, reference), self._scorer.of_sample
-        if not entry.ok or len(pairs) < _least_pairs(both):
-            return None
-        seconds = [[pair[e.trial_id].seconds for e in both] for pair in pairs]
-        objective = [[score(e, pair[e.trial_id]) for e in both] for pair in pairs]
-        ratio = _exact_ratio if _are_counted(both) else _ratio
-        return _Pairs(ratio(np.array(seconds)), ratio(np.array(objective)))
+    def _pairs(
+        self, reference: Entry, entry: Entry, rivals: Sequence[Entry], *, complete: bool
+    ) -> _Pairs | None:
+        """All of them side by side; None if one failed.
 
-    def _blocks(self, entries: Sequence[Entry]) -> list[Mapping[str, BlockSample]]:
+        rivals: one or none. complete: the blocks that there are decide, if they are enough.
+        """
+        entries = (reference, entry, *rivals)
+        pairs = self._blocks(entries, complete=complete)
+        score = self._scorer.of_sample
+        if not entry.ok or len(pairs) < _least_pairs(entries):
+            return None
+        ratio = _exact_ratio if _are_counted(entries) else _ratio
+
+        def over(other: Entry) -> Estimate:
+            both = (entry, other)
+            return ratio(np.array([[score(e, p[e.trial_id]) for e in both] for p in pairs]))
+
+        seconds = [[p[e.trial_id].seconds for e in (entry, reference)] for p in pairs]
+        return _Pairs(ratio(np.array(seconds)), over(reference), tuple(map(over, rivals)))
+
+    def _blocks(
+        self, entries: Sequence[Entry], *, complete: bool = False
+    ) -> list[Mapping[str, BlockSample]]:
         """Blocks in fresh processes, more while there is time; fewer when one fails."""
         device = self._journal.scope.device
         jobs = [self._journal.job(e.candidate, Phase.CONFIRM) for e in entries]
@@ -140,7 +167,7 @@ class Confirmation:
 
         def wanted(done: int, seconds_each: float) -> bool:
             self._listen(Ticked(device, self._budget.used))
-            if done < least or _are_counted(entries):
+            if complete or done < least or _are_counted(entries):
                 return done < least
             left = self._budget.left - 2 * _DETAIL_SECONDS
             # No seconds: this invocation ran nothing, so the blocks were enough before.
@@ -177,6 +204,16 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     journal.amend(entry, [*_with_quantiles(measured), *extra])
 
 
+def _in_turn(found: Found, champion: str) -> list[Entry]:
+    """Who is confirmed, best first: the finalists, of which none comes after the champion."""
+    earlier = next((e for e in found.entries if e.candidate.id == champion), None)
+    if earlier is None:
+        return list(found.finalists)
+    ids = [entry.candidate.id for entry in found.finalists]
+    before = found.finalists[: ids.index(champion)] if champion in ids else found.finalists
+    return [*before, earlier]
+
+
 def _without_winner(found: Found) -> Verdict:
     """What can be said where the baseline wins: of gain only if something was compared with it."""
     if not found.others:
@@ -195,10 +232,14 @@ def _require(baseline: Entry) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Ratios of baseline over candidate: of latencies, and of the objective."""
+    """Ratios of baseline over candidate: of latencies, and of the objective.
+
+    over_rivals: of the objective, rival over candidate.
+    """
 
     latency: Estimate
     objective: Estimate
+    over_rivals: tuple[Estimate, ...] = ()
 
 
 def _ratio(values: FloatArray) -> Estimate:

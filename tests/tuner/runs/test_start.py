@@ -16,7 +16,8 @@ from farm.errors import DeviceError, ModelError, NotInStore, OptionError
 from tests.conftest import furnish
 from tests.models import mlp, save
 from tuner.request import TuneRequest
-from tuner.runs.start import Memory, check_request, new_run_name, resume_run, start_run
+from tuner.runs.memory import Memory
+from tuner.runs.start import check_request, new_run_name, resume_run, start_run
 
 PROFILES = load_profiles()
 PROFILES |= {"gone": replace(PROFILES["fake"], name="gone", interpreter="/nowhere/python")}
@@ -38,7 +39,9 @@ def empty() -> Iterator[Store]:
 def test_a_new_run_is_in_the_store_with_its_model(empty: Store, request_: TuneRequest) -> None:
     opened = start_run(empty, check_request(request_, PROFILES))
     run = empty.run(opened.name)
-    assert (run.kind, run.status, run.seed) == (RunKind.TUNE, RunStatus.RUNNING, 7)
+    assert (run.kind, run.status, run.seed) == (RunKind.TUNE, RunStatus.INTERRUPTED, 7), (
+        "no process yet"
+    )
     model = empty.model(run.model_sha256)
     assert (model.name, model.operators) == ("model", 8)
     assert model.macs > 0

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from db.records import Phase
 from db.store import Store
+from farm.candidate import Candidate
 from farm.errors import InfrastructureError
 from farm.measurement import Method, Metric, Outcome
 from tests.db.samples import RUN
-from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
+from tests.tuner.imagined import (
+    BASELINE,
+    DEVICE,
+    CountedBudget,
+    Imagined,
+    ImaginedExecutor,
+    Traits,
+    fakes,
+)
 from tuner.request import Constraints
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
-from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS
+from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS, Confirmed
 from tuner.search.search import Alone
-from workers.jobs import Part
+from workers.jobs import BlockJob, BlockReport, Part
 
 
 def test_a_faster_candidate_is_confirmed(store: Store) -> None:
@@ -162,3 +172,105 @@ def test_every_pair_is_in_the_store(store: Store) -> None:
     assert len(pairs) == MAX_PAIRS
     orders = {s.order for b in pairs for s in b.samples if s.trial_id == confirmed.winner.trial_id}
     assert orders == {0, 1}, "in random order"
+
+
+# A run with more time: what it confirmed before is the champion
+
+
+def confirmed_again(
+    store: Store, executor: ImaginedExecutor, first: list[Candidate], then: list[Candidate]
+) -> tuple[Confirmed, Confirmed]:
+    """A run with the first candidates, and the same run with more time and more candidates."""
+    before = Imagined(store, executor, first).run()[1]
+    after = Imagined(store, executor, then).run(before.winner.candidate.id)[1]
+    return before, after
+
+
+def test_a_better_one_takes_the_champions_place(store: Store) -> None:
+    champion, better = fakes(0.5, 0.4)
+    _, after = confirmed_again(store, ImaginedExecutor(), [champion], [champion, better])
+    assert after.winner.candidate == better
+    assert after.verdict is Verdict.IMPROVED
+    assert after.ratio is not None
+    assert after.ratio.value == pytest.approx(2.5, rel=0.01)
+
+
+class Fading(ImaginedExecutor):
+    """Its second candidate wins the search, and is as fast as the first when it is confirmed."""
+
+    def __init__(self, champion: Candidate, rival: Candidate, confirmed: Traits) -> None:
+        super().__init__({champion: Traits(5e-4)})
+        self.rival, self.confirmed = rival, confirmed
+
+    def run_block(self, device: str, job: BlockJob) -> BlockReport:
+        confirming = any(m.part is Part.CONFIRMATION for m in job.members)
+        self.traits[self.rival] = self.confirmed if confirming else Traits(4e-4)
+        return super().run_block(device, job)
+
+
+@pytest.mark.parametrize(
+    "confirmed",
+    [Traits(5e-4), Traits(7e-4), Traits(2e-3), Traits(4e-4, fails_in_block=0)],
+    ids=["as fast", "slower", "slower than the baseline", "crashes"],
+)
+def test_the_champion_stays_until_a_better_one_is_confirmed(
+    store: Store, confirmed: Traits
+) -> None:
+    champion, rival = fakes(0.5, 0.4)
+    executor = Fading(champion, rival, confirmed)
+    before, after = confirmed_again(store, executor, [champion], [champion, rival])
+    assert before.winner.candidate == champion
+    assert after == before
+    assert Imagined(store, executor, [champion, rival]).run(champion.id)[1] == before, "for good"
+
+
+def test_the_champion_stays_where_the_search_ranks_others_before_it(store: Store) -> None:
+    """Better ones by the search, of which none holds the limits on the confirmation data."""
+    champion, *others = fakes(0.5, 0.3, 0.35, 0.4)
+    fading = {other: Traits(accuracy=0.9, confirmed=0.1) for other in others}
+    fading = {c: replace(t, seconds=c.engine.seconds) for c, t in fading.items()}  # type: ignore[union-attr]
+    good = Traits(accuracy=0.9, confirmed=0.9)
+    executor = ImaginedExecutor({BASELINE: good, champion: replace(good, seconds=5e-4), **fading})
+    before, after = confirmed_again(store, executor, [champion], [champion, *others])
+    assert after == before
+
+
+def test_a_champion_that_crashes_beside_a_better_one_loses_its_place(store: Store) -> None:
+    champion, better = fakes(0.5, 0.4)
+
+    class Crashing(ImaginedExecutor):
+        def run_block(self, device: str, job: BlockJob) -> BlockReport:
+            if len(job.members) == 3 and job.members[0].part is Part.CONFIRMATION:
+                self.traits[champion] = Traits(5e-4, fails_in_block=0)
+            return super().run_block(device, job)
+
+    _, after = confirmed_again(store, Crashing(), [champion], [champion, better])
+    assert after.winner.candidate == better
+    assert after.verdict is Verdict.IMPROVED
+
+
+def test_more_time_does_not_unmake_the_champion(store: Store) -> None:
+    """It was confirmed; what it does today, when nothing better is found, changes no verdict."""
+
+    class Slow(ImaginedExecutor):
+        """In confirmations the champion is as slow as the baseline now."""
+
+        def run_block(self, device: str, job: BlockJob) -> BlockReport:
+            confirming = any(m.part is Part.CONFIRMATION for m in job.members)
+            self.traits[champion] = Traits(2e-3 if confirming else 5e-4)
+            return super().run_block(device, job)
+
+    champion, other = fakes(0.5, 0.9)
+    executor = ImaginedExecutor()
+    few = CountedBudget(24.0, executor)  # it ends before there are all pairs
+    before = Imagined(store, executor, [champion], budget=few).run()[1]
+    assert len(before.winner.measurements[Metric.LATENCY].samples) < MAX_PAIRS
+    slow = Slow()
+    after = Imagined(store, slow, [champion, other]).run(champion.id)[1]
+    assert "block" in slow.calls
+    assert after == before
+
+
+def test_a_champion_that_is_not_known_any_more(store: Store) -> None:
+    _, confirmed = Imagined(store, ImaginedExecutor(), fakes(0.5)).run("of another farm")
+    assert confirmed.verdict is Verdict.IMPROVED

@@ -1,0 +1,58 @@
+"""What a run remembers comes out as it went in, and a winner is not forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from db.records import Run
+from farm.measurement import Estimate
+from tests.db.samples import RUN
+from tuner.results import DeviceResult, Measured, Status, Verdict
+from tuner.runs.memory import Memory
+
+WINNER = Measured("trial-1", "candidate-1", "onnxruntime-cpu threads=1", "", {})
+TUNED = DeviceResult(
+    "cpu", Status.TUNED, verdict=Verdict.IMPROVED, winner=WINNER, ratio=Estimate(2.0, 1.9, 2.1)
+)
+FAILED = DeviceResult("cpu", Status.FAILED, "the worker was lost")
+
+
+def kept(memory: Memory) -> Memory:
+    return Memory.of(replace(RUN, summary=memory.to_json()))
+
+
+@pytest.mark.parametrize(
+    "ratio", [None, Estimate(2.0, 1.9, 2.1), Estimate(2.0, 0.0, float("inf"))]
+)
+def test_all_of_it_is_kept(ratio: Estimate | None) -> None:
+    memory = Memory("data").spent("cpu", 3.5).with_confirmed("cpu")
+    memory = memory.with_result(replace(TUNED, ratio=ratio), "/out/cpu")
+    assert kept(memory) == memory
+    assert memory.devices["cpu"].ratio == ratio
+    assert memory.devices["cpu"].output == "/out/cpu"
+
+
+def test_what_an_older_farm_kept_is_read() -> None:
+    run: Run = replace(
+        RUN, summary='{"data_sha256":"d","seconds":{"cpu":1.5},"confirmed":["cpu"]}'
+    )
+    assert Memory.of(run) == Memory("d", {"cpu": 1.5}, ("cpu",))
+    assert Memory.of(replace(RUN, summary=None)) == Memory()
+
+
+def test_a_winner_stays_where_a_later_invocation_fails() -> None:
+    memory = Memory().with_result(TUNED, "/out/cpu")
+    assert memory.with_result(FAILED, "") == memory
+    assert Memory().with_result(FAILED, "").devices["cpu"].reason == FAILED.reason
+    assert Memory().with_result(FAILED, "").with_result(TUNED, "/out/cpu") == memory
+
+
+def test_the_champion_is_what_was_better_than_the_baseline() -> None:
+    memory = Memory().with_result(TUNED, "/out/cpu").with_confirmed("cpu")
+    assert memory.reopened().champion("cpu") == "candidate-1"
+    assert memory.reopened().confirmed == ()
+    assert memory.champion("gpu") == ""
+    baseline = replace(TUNED, verdict=Verdict.NO_GAIN, ratio=None)
+    assert Memory().with_result(baseline, "/out/cpu").champion("cpu") == ""

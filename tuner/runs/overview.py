@@ -1,0 +1,172 @@
+"""Runs as they truly stand: what was asked for, what came of it, and how to go on.
+
+It needs the store alone, no model and no engine, so that asking is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.reader import StoreReader
+from db.records import Model, Phase, Run, RunKind, RunLease, RunStatus
+from farm.errors import OptionError
+from tuner.request import TuneRequest
+from tuner.results import Status
+from tuner.runs.lease import is_gone
+from tuner.runs.memory import DeviceMemory, Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run with its true status.
+
+    status: interrupted where the store says running and no process works on it; ``gone`` says so.
+    lease: of the process that works on it, None where none does.
+    devices: names, in the order they were asked for.
+    """
+
+    run: Run
+    model: Model
+    status: RunStatus
+    lease: RunLease | None
+    devices: tuple[str, ...]
+    gone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStanding:
+    """One device of a run.
+
+    status: tuned, failed or unavailable; before that, unfinished or not begun. Of ``farm bench``,
+    measured or not. known: what became of it, None before that. used, left: seconds of its
+    budget; None where the run has none. trials: of the search, by outcome, ``pending`` for those
+    without.
+    """
+
+    device: str
+    status: str
+    known: DeviceMemory | None
+    used: float | None
+    left: float | None
+    trials: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A run with all that is told of it.
+
+    request: what was asked for; None where this version of the farm cannot read it, and then
+    ``unreadable`` says why. output: folder of the winners, empty where nothing is delivered.
+    command: what goes on with it or, once it is finished, gives it more time; "" where neither
+    can be.
+    """
+
+    standing: Standing
+    request: TuneRequest | None
+    unreadable: str
+    devices: tuple[DeviceStanding, ...]
+    output: str
+    command: str
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether ``--resume`` alone goes on with it."""
+        return bool(self.command) and self.standing.status is not RunStatus.FINISHED
+
+
+def list_runs(store: StoreReader, limit: int | None = None) -> tuple[Standing, ...]:
+    """Runs as they stand, newest first. Raises StoreError."""
+    leases, now = store.leases(), store.time()
+    return tuple(
+        _standing(run, store.model(run.model_sha256), leases.get(run.name), now)
+        for run in store.runs(limit=limit)
+    )
+
+
+def overview(store: StoreReader, name: str) -> Overview:
+    """All of one run. name: of the run, or the beginning of it.
+
+    Raises NotInStore. Raises OptionError: several names begin so.
+    """
+    run = store.run_called(name)
+    model, lease = store.model(run.model_sha256), store.leases().get(run.name)
+    standing = _standing(run, model, lease, store.time())
+    request, unreadable = _request(run)
+    is_tune = run.kind is RunKind.TUNE
+    budget = request.budget_seconds if request and is_tune else None
+    output = (request.output if request else "") or (f"runs/{run.name}" if is_tune else "")
+    memory, counts = Memory.of(run), _trials(store, run.name)
+    used = {device: memory.seconds.get(device, 0.0) for device in standing.devices}
+    return Overview(
+        standing,
+        request,
+        unreadable,
+        tuple(
+            DeviceStanding(
+                device,
+                _device_status(run, memory, device, begun=device in counts),
+                memory.devices.get(device),
+                None if budget is None else used[device],
+                None if budget is None else max(0.0, budget - used[device]),
+                counts.get(device, {}),
+            )
+            for device in standing.devices
+        ),
+        output,
+        _command(standing) if request else "",
+    )
+
+
+def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> Standing:
+    devices = tuple(map(str, _asked(run).get("devices", ())))
+    if lease is not None and not is_gone(lease, now):
+        return Standing(run, model, run.status, lease, devices)
+    if run.status is not RunStatus.RUNNING:
+        return Standing(run, model, run.status, None, devices)
+    gone = "no process works on it"
+    if lease is not None:
+        gone = f"process {lease.pid} on host {lease.host} is gone"
+    return Standing(run, model, RunStatus.INTERRUPTED, None, devices, gone)
+
+
+def _asked(run: Run) -> dict[str, list[object]]:
+    """The request as any version of the farm wrote it."""
+    found: dict[str, list[object]] = json.loads(run.request)
+    return found
+
+
+def _request(run: Run) -> tuple[TuneRequest | None, str]:
+    try:
+        return TuneRequest.from_json(run.request), ""
+    except OptionError as error:
+        return None, str(error)
+
+
+def _device_status(run: Run, memory: Memory, device: str, *, begun: bool) -> str:
+    if device in memory.devices:
+        return str(memory.devices[device].status)
+    if device in memory.confirmed:
+        return str(Status.TUNED)
+    if run.kind is RunKind.BENCH and run.status is RunStatus.FINISHED:
+        return "measured"
+    return "unfinished" if begun else "not begun"
+
+
+def _trials(store: StoreReader, run: str) -> dict[str, dict[str, int]]:
+    """Trials but those of confirmations, by device and outcome."""
+    found: dict[str, Counter[str]] = {}
+    for trial in store.trials(run=run):
+        if trial.phase is not Phase.CONFIRM:
+            found.setdefault(trial.device, Counter())[str(trial.outcome or "pending")] += 1
+    return {device: dict(sorted(counts.items())) for device, counts in found.items()}
+
+
+def _command(standing: Standing) -> str:
+    if standing.run.kind is not RunKind.TUNE or standing.lease is not None:
+        return ""
+    finished = standing.status is RunStatus.FINISHED
+    return f"farm tune --resume {standing.run.name}{' --budget +TIME' if finished else ''}"
