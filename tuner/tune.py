@@ -9,13 +9,20 @@ from dataclasses import replace
 from db import records
 from db.records import RunStatus
 from db.store import Store
+from farm.artifact import MODEL_FILE
 from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
-from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
+from tuner.delivery.winners import (
+    Provenance,
+    artifact_files,
+    deliver,
+    deliver_package,
+    output_folder,
+)
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
@@ -227,12 +234,11 @@ class _Tuning:
         if result.winner is None or winner.candidate.engine.kind == "fake":
             return result  # the fake device has no model that could be delivered
         provenance = Provenance(self._store, self._opened, result, winner.candidate)
+        job = journal.job(winner.candidate, records.Phase.CONFIRM)
         if isinstance(winner.candidate.engine, PackageEngine):
-            job = journal.job(winner.candidate, records.Phase.CONFIRM)
             folder = deliver_package(provenance, executor, job, winner)
         else:
-            files = executor.artifact_files(result.device, winner.artifact_key)
-            folder = deliver(provenance, files["model.onnx"])
+            folder = deliver(provenance, artifact_files(provenance, executor, job)[MODEL_FILE])
         return replace(result, output=str(folder))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:

@@ -139,7 +139,7 @@ class ImaginedExecutor:
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         return ()
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         return {"model.onnx": b"imagined"}
 
     def close(self) -> None:

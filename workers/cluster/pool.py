@@ -127,10 +127,10 @@ class RayExecutor(Closing):
         )
         return names
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
-        """The files of an artifact in the worker's cache."""
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
+        """The files of an artifact in the worker's cache. Raises ChildError, CompileError."""
         files: dict[str, bytes] = self._call(
-            device, lambda actor: actor.artifact_files.remote(artifact)
+            device, lambda actor: actor.artifact_files.remote(job)
         )
         return files
 

@@ -68,11 +68,17 @@ class Artifacts:
                 self._ask(job, "compile", folder=str(folder))
         return _read_artifact(key, target, job.candidate)
 
-    def files(self, key: str) -> dict[str, bytes]:
-        """The files of an artifact by name. Raises InfrastructureError."""
-        folder = self._cache.artifact(key)
-        if not folder.is_dir():
-            raise InfrastructureError(f"Artifact {key} is not in the cache {folder}.")
+    def files(self, job: TrialJob) -> dict[str, bytes]:
+        """The files of the artifact of a job's candidate by name, compiled again if need be.
+
+        A cache may be cleared at any time, also between a trial and the delivery of its winner.
+
+        Raises CompileError, ChildError, InfrastructureError.
+        """
+        artifact = self.of(job)
+        if artifact is None:
+            raise InfrastructureError(f"{job.candidate.label()} has no artifact.")
+        folder = artifact.model.parent
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
     def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:

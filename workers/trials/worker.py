@@ -115,9 +115,9 @@ class Worker:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
         return _tried_again(lambda: self._artifacts.rank_sensitivity(job))
 
-    def artifact_files(self, artifact: str) -> dict[str, bytes]:
-        """The files of an artifact by name, to be delivered. Raises InfrastructureError."""
-        return self._artifacts.files(artifact)
+    def artifact_files(self, job: TrialJob) -> dict[str, bytes]:
+        """The files of an artifact by name, to be delivered; see ``Artifacts.files``."""
+        return _tried_again(lambda: self._artifacts.files(job))
 
     def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered. Raises ChildError, InfrastructureError."""
