@@ -140,6 +140,7 @@ def _bench(
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
+    notes = (*notes, *executor.take_remarks(profile.name))
     store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
     return tuple(
         Benchmark(

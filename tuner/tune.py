@@ -146,7 +146,9 @@ class _Tuning:
                 self._note(profile.name, budget.used, confirmed=True)
                 ended = True
             result = self._result(profile, found, confirmed, track, notes)
-            return self._delivered(result, executor, journal, confirmed.winner)
+            result = self._delivered(result, executor, journal, confirmed.winner)
+            remarks = executor.take_remarks(profile.name)
+            return replace(result, notes=(*result.notes, *remarks))
         except InfrastructureError as error:
             trials = count_outcomes(search.entries) if search else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)

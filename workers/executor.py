@@ -67,6 +67,9 @@ class Executor(Protocol):
         Raises ChildError, InfrastructureError.
         """
 
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What the worker had to mend, like a damaged cache, since this was asked last."""
+
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
 
@@ -144,6 +147,10 @@ class LocalExecutor(Closing):
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """Complete it in the compile child."""
         return self._worker(device).complete_package(job, manifest)
+
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What had to be mended since this was asked last."""
+        return self._worker(device).take_remarks()
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End these trials' children."""

@@ -141,6 +141,11 @@ class RayExecutor(Closing):
         )
         return files
 
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What the worker had to mend since this was asked last."""
+        remarks: tuple[str, ...] = self._call(device, lambda actor: actor.take_remarks.remote())
+        return remarks
+
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
         ids = list(trial_ids)

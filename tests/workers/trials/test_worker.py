@@ -33,7 +33,7 @@ from tests.openvino import require_openvino
 from tests.workers import samples
 from tests.workers.processes import children, small_disk, wait_until
 from tests.workers.samples import fake, job
-from workers.jobs import BlockJob, DetailJob, Limits, TrialReport
+from workers.jobs import BlockJob, DetailJob, Limits, Part, TrialReport
 from workers.trials.worker import Worker
 
 BASELINE = Candidate(OnnxRuntimeCpu())
@@ -238,6 +238,33 @@ class TestArtifacts:
         before = worker.artifact_files(job(INT8))
         shutil.rmtree(tmp_path / "cache" / "artifacts")
         assert worker.artifact_files(job(INT8)) == before
+
+    def test_a_damaged_one_is_compiled_again_and_no_candidate_is_blamed(self, make_worker):
+        first = make_worker()
+        first.prepare(samples.workload(models.mlp()))
+        report = first.run_trial(job(INT8))
+        before = first.artifact_files(job(INT8))
+        first.close()
+        model = first._cache.artifact(report.artifact_key) / "model.onnx"
+        model.write_bytes(before["model.onnx"][:-100] + bytes(100))
+        second = make_worker()
+        second.prepare(samples.workload(models.mlp()))
+        assert second.run_trial(job(INT8)).outcome is Outcome.OK
+        assert second.artifact_files(job(INT8)) == before
+        (remark,) = second.take_remarks()
+        assert "was damaged and was made anew: its model.onnx is not what was written" in remark
+
+    def test_damaged_references_are_written_again(self, make_worker):
+        first = make_worker()
+        first.prepare(samples.workload(models.mlp()))
+        first.run_trial(job(INT8))
+        first.close()
+        outputs = first._cache.references("w", Part.SEARCH) / "first.npz"
+        outputs.write_bytes(outputs.read_bytes()[:-30])
+        second = make_worker()
+        second.prepare(samples.workload(models.mlp()))
+        assert second.run_trial(job(INT8)).outcome is Outcome.OK
+        assert len(second.take_remarks()) == 1
 
     def test_a_full_disk_is_no_fault_of_the_candidate(self, tmp_path):
         large = models.mlp(width=4096)
