@@ -31,8 +31,10 @@ def measure(
     from tuner.bench import check_device
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
+    from workers.room import make_room
     from workers.trials.cache import default_folder
 
+    make_room(default_folder(), Path(request.model))
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
     check_device(profile, candidates)

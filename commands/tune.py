@@ -113,7 +113,10 @@ def tune(
     from tuner.delivery.winners import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
+    from workers.room import make_room
+    from workers.trials.cache import default_folder
 
+    make_room(default_folder(), model)
     known, folder = known_profiles(profiles), str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:

@@ -23,8 +23,7 @@ from workers.trials.cache import Cache
 from workers.trials.children import Children
 from workers.trials.hashes import HASHES_FILE
 from workers.trials.process import Child
-
-_COPIES = 3  # of the model: what a pass saves, what it loads again, and the artifact
+from workers.trials.usage import COPIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ class Artifacts:
 
     def _check_room(self, job: TrialJob) -> None:
         """Tools word a full disk freely, and it is no fault of the candidate's."""
-        needed = _COPIES * self._cache.model(job.workload_key).stat().st_size
+        needed = COPIES * self._cache.model(job.workload_key).stat().st_size
         for folder in (self._cache.root, Path(tempfile.gettempdir())):
             free = shutil.disk_usage(folder).free
             if free < needed:

@@ -21,6 +21,9 @@ from farm.temporary import free_folder
 from farm.units import Bytes, parse_bytes
 from workers.trials.hashes import HASHES_FILE
 
+COPIES = 3
+"""Of a model, which compiling writes: what a pass saves, what it loads again, the artifact."""
+
 KINDS = ("workloads", "references", "artifacts")
 DRAFT = ".draft-"
 _USERS = "users"
