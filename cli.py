@@ -16,6 +16,7 @@ import typer
 
 from commands import exit_codes
 from commands.bench import bench
+from commands.clean import clean
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
@@ -56,6 +57,7 @@ app.command()(results)
 app.command()(query)
 app.command()(devices)
 app.command()(doctor)
+app.command()(clean)
 
 
 @contextmanager

@@ -80,6 +80,16 @@ def leftovers(*, kept: bool = False) -> Iterator[tuple[Path, Lock]]:
             yield path, lock
 
 
+def is_in_use(purpose: str) -> bool:
+    """Whether a living process of this user has a temporary folder for this."""
+    for path in Path(tempfile.gettempdir()).glob(f"farm-{purpose}-{os.getuid()}-*"):
+        lock = Lock.take_free(path)
+        if lock is None:
+            return True
+        lock.release()
+    return False
+
+
 def free_folder(path: Path) -> Lock | None:
     """The lock on a folder of this user that no living process uses; None if there is none."""
     with suppress(OSError):

@@ -98,7 +98,8 @@ def entries(root: Path) -> list[Entry]:
 def drafts(root: Path) -> list[Path]:
     """What processes that were killed left half-written."""
     found = []
-    for path in (path for kind in KINDS for path in _folders(root / kind) if _is_draft(path)):
+    places = (root, *(root / kind for kind in KINDS))
+    for path in (path for place in places for path in _folders(place) if _is_draft(path)):
         if lock := free_folder(path):
             lock.release()
             found.append(path)
