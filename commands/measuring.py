@@ -13,6 +13,14 @@ from farm.device import select_profiles
 from tuner.request import TuneRequest
 
 
+def look_for_room(model: Path | None) -> None:
+    """What measuring begins with, before anything slow is imported; see ``workers.room``."""
+    from workers.room import make_room
+    from workers.trials.cache import default_folder
+
+    make_room(default_folder(), model)
+
+
 def measure(
     store: str | None,
     request: TuneRequest,
@@ -22,6 +30,7 @@ def measure(
     recalled: Any = None,
 ) -> tuple[Any, ...]:
     """Measure candidates side by side in a new run. recalled: a trial that is run again."""
+    look_for_room(Path(request.model))
     from dataclasses import replace
 
     from db.records import RunKind
@@ -31,10 +40,8 @@ def measure(
     from tuner.bench import check_device
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
-    from workers.room import make_room
     from workers.trials.cache import default_folder
 
-    make_room(default_folder(), Path(request.model))
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
     check_device(profile, candidates)

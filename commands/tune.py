@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands import exit_codes
+from commands.measuring import look_for_room
 from commands.options import (
     DataOption,
     JsonOption,
@@ -106,6 +107,7 @@ def tune(
 
     Example: farm tune model.onnx --data samples.npz --devices cpu --budget 2m
     """
+    look_for_room(model)
     from db.reader import StoreReader
     from db.store import Store
     from reports import machine_readable, tables
@@ -113,10 +115,7 @@ def tune(
     from tuner.delivery.winners import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
-    from workers.room import make_room
-    from workers.trials.cache import default_folder
 
-    make_room(default_folder(), model)
     known, folder = known_profiles(profiles), str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:
