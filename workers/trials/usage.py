@@ -107,16 +107,11 @@ def drafts(root: Path) -> list[Path]:
 
 
 def in_use(root: Path) -> set[Path]:
-    """The entries that living processes use; files of processes that ended are removed."""
-    used: set[Path] = set()
-    for file in _listed(root / _USERS):
-        if lock := Lock.take_free(file):
-            file.unlink(missing_ok=True)
-            lock.release()
-        else:
-            with suppress(OSError):
-                used |= {root / line for line in file.read_text(encoding="utf-8").splitlines()}
-    return used
+    """The entries that living processes use. Raises OSError."""
+    if not root.is_dir():
+        return set()
+    with locked(root):
+        return _in_use(root)
 
 
 def evict(root: Path, limit: Bytes) -> Bytes:
@@ -129,15 +124,14 @@ def evict(root: Path, limit: Bytes) -> Bytes:
     known = entries(root)
     excess = sum(entry.size for entry in known) - limit
     freed, trash = 0, []
-    if excess > 0:
-        with locked(root):
-            used = in_use(root)
-            for entry in known:
-                if freed >= excess:
-                    break
-                if entry.path not in used:
-                    trash.append(moved_away(entry.path))
-                    freed += entry.size
+    with locked(root):
+        used = _in_use(root)
+        for entry in known:
+            if freed >= excess:
+                break
+            if entry.path not in used:
+                trash.append(moved_away(entry.path))
+                freed += entry.size
     for folder in trash:
         shutil.rmtree(folder, ignore_errors=True)
     return Bytes(freed)
@@ -163,6 +157,19 @@ def folder_size(folder: Path) -> Bytes:
             with suppress(OSError):
                 total += (Path(place) / name).lstat().st_blocks * 512
     return Bytes(total)
+
+
+def _in_use(root: Path) -> set[Path]:
+    """The same, for who has the lock; files of processes that ended are removed."""
+    used: set[Path] = set()
+    for file in _listed(root / _USERS):
+        if lock := Lock.take_free(file):
+            file.unlink(missing_ok=True)
+            lock.release()
+        else:
+            with suppress(OSError):
+                used |= {root / line for line in file.read_text(encoding="utf-8").splitlines()}
+    return used
 
 
 def _new_user(root: Path) -> tuple[Path, Lock]:
