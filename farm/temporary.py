@@ -60,10 +60,13 @@ def owned_folder(parent: Path, prefix: str) -> tuple[Path, Lock]:
     """A new folder, and the lock on it. Raises OSError."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        lock = Lock.take(path)
+        try:
+            lock = Lock.take(path)
+        except FileNotFoundError:
+            continue  # it was taken for a leftover before it was locked
         if lock.is_on(path):
             return path, lock
-        lock.release()  # it was taken for a leftover before it was locked
+        lock.release()
 
 
 def leftovers(*, kept: bool = False) -> Iterator[tuple[Path, Lock]]:

@@ -101,6 +101,13 @@ class Cleaning:
             place = self._store.place
             yield Clearable(Area.RUNS, "runs", place, len(self._runs), size)
 
+    def _drafts(self) -> list[Path]:
+        found = []
+        for path, lock in drafts(self._cache):
+            lock.release()
+            found.append(path)
+        return found
+
     def _in_cache(self) -> Iterator[Clearable]:
         known, used = entries(self._cache), in_use(self._cache)
         for kind in KINDS:
@@ -110,7 +117,7 @@ class Cleaning:
             size = Bytes(sum(entry.size for entry in free))
             kept = len(of_kind) - len(free)
             yield Clearable(Area.CACHE, kind, str(place), len(free), size, kept)
-        yield _of_folders(Area.CACHE, "half-written", drafts(self._cache))
+        yield _of_folders(Area.CACHE, "half-written", self._drafts())
         compilers = self._cache / _COMPILERS_FOLDER
         if compilers.is_dir():
             kept = int(is_in_use("compile"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from farm.errors import InfrastructureError
@@ -133,11 +133,12 @@ class Cache:
             return False
         if self._is_known(target):
             return True
-        seen = stamp(target) if target.is_dir() else ()
-        if damage(target):
-            return self._thrown_away(target)
-        self._whole[target] = seen
-        return True
+        with suppress(OSError):  # another process may be throwing it away at this moment
+            seen = stamp(target)
+            if not damage(target):
+                self._whole[target] = seen
+                return True
+        return self._thrown_away(target)
 
     def _is_known(self, target: Path) -> bool:
         """Whether an entry was found whole before, and nobody wrote to it since."""

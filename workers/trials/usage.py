@@ -17,7 +17,7 @@ from pathlib import Path
 
 from farm.errors import OptionError
 from farm.locks import Lock
-from farm.temporary import free_folder
+from farm.temporary import free_folder, owned_folder
 from farm.units import Bytes, parse_bytes
 from workers.trials.hashes import HASHES_FILE
 
@@ -95,15 +95,12 @@ def entries(root: Path) -> list[Entry]:
     return sorted((_entry(path) for path in found), key=lambda entry: (entry.used, entry.path))
 
 
-def drafts(root: Path) -> list[Path]:
-    """What processes that were killed left half-written."""
-    found = []
+def drafts(root: Path) -> Iterator[tuple[Path, Lock]]:
+    """What processes that were killed left half-written, each locked."""
     places = (root, *(root / kind for kind in KINDS))
     for path in (path for place in places for path in _folders(place) if _is_draft(path)):
         if lock := free_folder(path):
-            lock.release()
-            found.append(path)
-    return found
+            yield path, lock
 
 
 def in_use(root: Path) -> set[Path]:
@@ -119,8 +116,9 @@ def evict(root: Path, limit: Bytes) -> Bytes:
 
     An entry that a living process uses stays. Raises OSError.
     """
-    for draft in drafts(root):
-        shutil.rmtree(draft, ignore_errors=True)
+    for draft, lock in drafts(root):
+        with lock:  # else it may come into use before it is gone
+            shutil.rmtree(draft, ignore_errors=True)
     known = entries(root)
     excess = sum(entry.size for entry in known) - limit
     freed, trash = 0, []
@@ -143,8 +141,8 @@ def moved_away(entry: Path) -> Path:
     Moved before it is removed, so that nobody meets half of it; what has its files open keeps
     them.
     """
-    trash = Path(tempfile.mkdtemp(prefix=DRAFT, dir=entry.parent))
-    with suppress(FileNotFoundError):
+    trash, lock = owned_folder(entry.parent, DRAFT)
+    with lock, suppress(FileNotFoundError):
         entry.rename(trash / entry.name)
     return trash
 

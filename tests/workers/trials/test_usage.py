@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,7 +102,8 @@ def test_what_a_living_process_uses_stays(root, other):
 def test_what_a_killed_process_used_may_go(root, other):
     other.send_signal(signal.SIGKILL)
     other.wait()
-    assert len(drafts(root)) == 1
+    ((_, lock),) = drafts(root)
+    lock.release()
     evict(root, Bytes(0))
     assert list((root / "artifacts").iterdir()) == []
     assert list((root / "users").iterdir()) == []
@@ -126,3 +129,31 @@ def test_the_limit_is_a_size(monkeypatch):
     monkeypatch.setenv("FARM_CACHE_LIMIT", "much")
     with pytest.raises(OptionError, match="FARM_CACHE_LIMIT: 'much' is not a size"):
         cache_limit()
+
+
+def test_eviction_never_disturbs_who_takes_entries(tmp_path):
+    """Many times over, because each of the moments that matter is short."""
+    done = threading.Event()
+
+    def take(name: str) -> int:
+        for _ in range(60):
+            cache = Cache(tmp_path)
+            target = cache.artifact(name)
+            with cache.complete(target) as folder:
+                if folder is not None:
+                    (folder / "model.onnx").write_text(name)
+            assert (target / "model.onnx").read_text() == name
+            cache.close()
+        return 60
+
+    def evict_all() -> None:
+        while not done.is_set():
+            evict(tmp_path, Bytes(0))
+
+    with ThreadPoolExecutor(4) as threads:
+        evictor = threads.submit(evict_all)
+        try:
+            assert sum(threads.map(take, "abb")) == 180
+        finally:
+            done.set()
+        evictor.result()
