@@ -18,6 +18,7 @@ import typer
 
 from commands import exit_codes
 from commands.bench import bench
+from commands.clean import clean
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
@@ -67,6 +68,7 @@ app.command()(results)
 app.command()(query)
 app.command()(devices)
 app.command()(doctor)
+app.command()(clean)
 
 
 @contextmanager

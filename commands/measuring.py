@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from tuner.request import TuneRequest
 
 
+def look_for_room(model: Path | None) -> None:
+    """What measuring begins with, before anything slow is imported; see ``workers.room``."""
+    from workers.room import make_room
+    from workers.trials.cache import default_folder
+
+    make_room(default_folder(), model)
+
+
 def measure(
     store: str | None,
     request: TuneRequest,
@@ -28,6 +36,7 @@ def measure(
 
     Raises Exit after Ctrl-C.
     """
+    look_for_room(Path(request.model))
     from dataclasses import replace
 
     from db.records import RunKind

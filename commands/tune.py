@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from commands import exit_codes
 from commands.help import Panel
+from commands.measuring import look_for_room
 from commands.options import (
     DataOption,
     JsonOption,
@@ -148,6 +149,7 @@ def tune(
 
     Example: farm tune model.onnx --data samples.npz --devices cpu --budget 2m
     """
+    look_for_room(model)
     from db.reader import StoreReader
     from db.store import Store
     from reports import machine_readable

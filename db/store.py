@@ -7,7 +7,7 @@ the same time. Every method is one transaction: it happens as a whole or not at 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Self
@@ -33,6 +33,7 @@ from db.records import (
     Trial,
     utc_now,
 )
+from db.removal import remove_run
 from db.schema import (
     ArtifactRow,
     Base,
@@ -284,6 +285,30 @@ class Store(StoreReader):
             samples = [{**_values(sample), "block_id": block_id} for sample in block.samples]
             if samples:
                 session.execute(insert(BlockSampleRow), samples)
+
+    def delete_run(self, name: str) -> None:
+        """Delete a run that has ended, with its trials, their measurements and its blocks.
+
+        Raises NotInStore. Raises StoreError: the run is running.
+        """
+        with self._writing() as session:
+            run = session.get(RunRow, name, with_for_update=True)
+            if run is None:
+                raise NotInStore(self._missing("run", name))
+            if run.status is RunStatus.RUNNING:
+                raise StoreError(
+                    f"Run {name} in the store at {self._address} is running, and is not deleted."
+                )
+            session.expunge(run)
+            remove_run(session, name)
+
+    def compact(self) -> None:
+        """Give the room of what was deleted back to the disk; a server does that by itself."""
+        if self._address.path is None:
+            return
+        with translated(self._address), closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("VACUUM")
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:

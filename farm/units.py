@@ -23,6 +23,7 @@ _TIMES = {f"{unit}s": Fraction(1, 1000**power) for unit, power in _THOUSANDTHS.i
     "": Fraction(1),
     "m": Fraction(60),
     "h": Fraction(3600),
+    "d": Fraction(86400),
 }
 _ENERGIES = {f"{unit}J": Fraction(1, 1000**power) for unit, power in _THOUSANDTHS.items()} | {
     "": Fraction(1)
@@ -69,7 +70,10 @@ def format_bytes(value: float) -> str:
 
 
 def parse_seconds(text: str) -> Seconds:
-    """``"90"``, ``"90s"``, ``"2m"``, ``"1h30m"``, ``"5ms"`` in seconds. Raises OptionError."""
+    """``"90"``, ``"90s"``, ``"2m"``, ``"1h30m"``, ``"30d"``, ``"5ms"`` in seconds.
+
+    Raises OptionError.
+    """
     value = _parse(text, _TIMES)
     if value is None:
         raise OptionError(f"'{text}' is not a time; write for example 90s, 2m, 1h30m or 5ms.")

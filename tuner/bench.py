@@ -139,6 +139,7 @@ def _bench(
     _blocks(journal, track, entries, listen)
     for entry in entries:
         measure_detail(journal, executor, scorer, entry)
+    notes = (*notes, *executor.take_remarks(profile.name))
     return tuple(
         Benchmark(
             opened.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -56,6 +55,7 @@ from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, OutputSpec, TensorSpec, load_model
 from farm.model.shapes import fixed_sentence
+from farm.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples
@@ -137,8 +137,7 @@ class _Packaging:
 
     def write(self, folder: Path, profile: DeviceProfile) -> Manifest:
         """Write the package into an existing, empty folder."""
-        with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
-            place = Path(name)
+        with temporary_folder("package") as place:
             self._compiler.compile(self._candidate, place)
             generation = self._compiler.generation(self._candidate)
             check_float(self._model.proto, generation.program, place, self._samples())

@@ -10,13 +10,20 @@ from pathlib import Path
 from db import records
 from db.records import RunStatus
 from db.store import Store
+from farm.artifact import MODEL_FILE
 from farm.candidate import Candidate, PackageEngine
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
-from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
+from tuner.delivery.winners import (
+    Provenance,
+    artifact_files,
+    deliver,
+    deliver_package,
+    output_folder,
+)
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
@@ -172,7 +179,9 @@ class _Tuning:
                 self._note(profile.name, budget.used, confirmed=True)
                 ended = True
             result = self._result(profile, found, confirmed, track, notes)
-            return self._delivered(result, executor, journal, confirmed.winner)
+            result = self._delivered(result, executor, journal, confirmed.winner)
+            remarks = executor.take_remarks(profile.name)
+            return replace(result, notes=(*result.notes, *remarks))
         except InfrastructureError as error:
             trials = count_outcomes(search.entries) if search else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
@@ -263,12 +272,11 @@ class _Tuning:
         if result.winner is None or winner.candidate.engine.kind == "fake":
             return result  # the fake device has no model that could be delivered
         provenance = Provenance(self._store, self._opened, result, winner.candidate)
+        job = journal.job(winner.candidate, records.Phase.CONFIRM)
         if isinstance(winner.candidate.engine, PackageEngine):
-            job = journal.job(winner.candidate, records.Phase.CONFIRM)
             folder = deliver_package(provenance, executor, job, winner)
         else:
-            files = executor.artifact_files(result.device, winner.artifact_key)
-            folder = deliver(provenance, files["model.onnx"])
+            folder = deliver(provenance, artifact_files(provenance, executor, job)[MODEL_FILE])
         return replace(result, output=str(folder))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:

@@ -55,14 +55,20 @@ class Executor(Protocol):
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
-        """The files of an artifact. Raises InfrastructureError."""
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
+        """The files of the artifact of a job's candidate by name, compiled again if need be.
+
+        Raises ChildError, CompileError, InfrastructureError.
+        """
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered, by their paths in it.
 
         Raises ChildError, InfrastructureError.
         """
+
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What the worker had to mend, like a damaged cache, since this was asked last."""
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
@@ -134,13 +140,17 @@ class LocalExecutor(Closing):
         """Compare the quantised graph with the float one."""
         return self._worker(device).rank_sensitivity(job)
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
-        """Read them from the cache."""
-        return self._worker(device).artifact_files(artifact)
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
+        """Read them from the cache, or compile them again."""
+        return self._worker(device).artifact_files(job)
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """Complete it in the compile child."""
         return self._worker(device).complete_package(job, manifest)
+
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What had to be mended since this was asked last."""
+        return self._worker(device).take_remarks()
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End these trials' children."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import onnx
@@ -12,6 +10,7 @@ import onnxruntime as ort
 
 from farm.candidate import GraphLevel
 from farm.compile.passes import PassResult, cpu_session, reported_as, session_options
+from farm.temporary import temporary_folder
 
 _LEVELS = {
     GraphLevel.NONE: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -39,8 +38,8 @@ class SaveOptimised:
 
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError when ONNX Runtime does not load the model."""
-        with tempfile.TemporaryDirectory(prefix="farm-") as folder, reported_as(self.name):
-            target = Path(folder) / "optimised.onnx"
+        with temporary_folder("compile") as folder, reported_as(self.name):
+            target = folder / "optimised.onnx"
             options = session_options()
             options.graph_optimization_level = _LEVELS[self.level]
             options.optimized_model_filepath = str(target)

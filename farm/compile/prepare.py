@@ -5,9 +5,7 @@ Names of operators that stay are the user's names, so that a candidate can name 
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import onnx
@@ -26,6 +24,7 @@ from farm.compile.passes import (
 )
 from farm.compile.raise_opset import RaiseOpset
 from farm.model.walk import all_nodes, name_nodes
+from farm.temporary import temporary_folder
 
 _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs
@@ -100,8 +99,8 @@ class Simplify:
 
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError when ONNX Runtime does not load the model."""
-        with tempfile.TemporaryDirectory(prefix="farm-") as folder, reported_as(self.name):
-            target = Path(folder) / "simple.onnx"
+        with temporary_folder("compile") as folder, reported_as(self.name):
+            target = folder / "simple.onnx"
             options = session_options()
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.optimized_model_filepath = str(target)

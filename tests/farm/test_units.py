@@ -26,6 +26,7 @@ quick = settings(max_examples=60, deadline=None, derandomize=True)
         ("90s", 90.0),
         ("2m", 120.0),
         ("1h30m", 5400.0),
+        ("30d", 2592000.0),
         ("1h 30m 5s", 5405.0),
         ("1.5h", 5400.0),
         ("5ms", 0.005),

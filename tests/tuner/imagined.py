@@ -86,6 +86,7 @@ class ImaginedExecutor:
         self.interrupt_at: int | None = None
         self.engines: tuple[str, ...] = ("fake",)
         self.prepared = ""
+        self.remarks: tuple[str, ...] = ()
         self.closed = False
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
@@ -139,8 +140,11 @@ class ImaginedExecutor:
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         return ()
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         return {"model.onnx": b"imagined"}
+
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        return self.remarks
 
     def close(self) -> None:
         self.closed = True

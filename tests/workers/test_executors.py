@@ -103,7 +103,7 @@ class TestContract:
         int8 = job(Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=StaticInt8())))
         (report,) = executor.run_trials("cpu", [int8])
         assert report.outcome is Outcome.OK, report.message
-        assert "model.onnx" in executor.artifact_files("cpu", report.artifact_key)
+        assert "model.onnx" in executor.artifact_files("cpu", int8)
         assert "first" in executor.quantizable("cpu", int8)["static-int8"]
         assert "first" in executor.rank_sensitivity("cpu", int8)
         detail = executor.run_detail("cpu", DetailJob(int8, single_runs=20, seconds=0.2))
@@ -115,7 +115,7 @@ class TestContract:
         package = job(Candidate(CPackage(), Precision(quantization=StaticInt8())), "p")
         (report,) = executor.run_trials("cpu", [package])
         assert report.outcome is Outcome.OK, report.message
-        record = executor.artifact_files("cpu", report.artifact_key)["package.json"]
+        record = executor.artifact_files("cpu", package)["package.json"]
         manifest = manifest_of(
             parse_compiled(record),
             model_sha256="0" * 64,
@@ -131,8 +131,8 @@ class TestContract:
         executor.release("cpu", ["p"])
 
     def test_errors_of_the_worker_arrive_as_themselves(self, executor):
-        with pytest.raises(InfrastructureError, match="Artifact no is not in the cache"):
-            executor.artifact_files("cpu", "no")
+        with pytest.raises(InfrastructureError, match=r"fake 0\.001 s float32 has no artifact"):
+            executor.artifact_files("fake", fake())
         with pytest.raises(ChildError) as caught:
             executor.run_detail("fake", DetailJob(fake("x", fault="crash")))
         assert caught.value.outcome is Outcome.RUN_ERROR

@@ -24,7 +24,7 @@ from tests import models
 from tests.workers import samples
 from tests.workers.processes import children
 from tests.workers.samples import job
-from workers.jobs import BlockJob, DetailJob, TrialReport
+from workers.jobs import BlockJob, DetailJob, TrialJob, TrialReport
 from workers.trials.worker import Worker
 
 INT8 = Precision(quantization=StaticInt8())
@@ -183,9 +183,9 @@ class TestEmulated:
 
 
 class TestDelivery:
-    def manifest(self, worker: Worker, key: str, folder: Path, vectors: int) -> Manifest:
+    def manifest(self, worker: Worker, compiled: TrialJob, folder: Path, vectors: int) -> Manifest:
         folder.mkdir()
-        for name, content in worker.artifact_files(key).items():
+        for name, content in worker.artifact_files(compiled).items():
             (folder / name).write_bytes(content)
         return manifest_of(
             read_compiled(folder),
@@ -198,8 +198,7 @@ class TestDelivery:
         )
 
     def test_a_package_is_completed(self, emulator, dsp, tmp_path):
-        key = dsp.run_trial(job(EMULATED)).artifact_key
-        manifest = self.manifest(dsp, key, tmp_path / "a", vectors=20)
+        manifest = self.manifest(dsp, job(EMULATED), tmp_path / "a", vectors=20)
         files = dsp.complete_package(job(EMULATED), manifest)
         assert {"model.c", "Makefile", "README.md", "libmodel.a", "model.elf"} <= files.keys()
         assert "kernels/common.h" in files

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -53,6 +52,7 @@ from farm.codegen.package.write import (
     source_files,
 )
 from farm.errors import CompileError, InputError
+from farm.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from workers.child.agreement import bits
 from workers.engines.runner import RunnerProcess
@@ -103,8 +103,8 @@ def verify_package(folder: Path) -> Verified:
     manifest = read_manifest(folder)
     _require_whole(folder, manifest)
     vectors = list(read_vectors(folder, manifest))
-    with tempfile.TemporaryDirectory(prefix="farm-verify-") as name:
-        return _Verification(folder, manifest, vectors, Path(name)).run()
+    with temporary_folder("verify") as place:
+        return _Verification(folder, manifest, vectors, place).run()
 
 
 def read_vectors(folder: Path, manifest: Manifest) -> Iterator[Vector]:

@@ -107,16 +107,26 @@ def deliver_package(
     job: of the winner. Raises OptionError: the folder cannot be written, the disk is full.
     Raises InfrastructureError: the package cannot be completed.
     """
-    device = provenance.result.device
-    record = executor.artifact_files(device, winner.artifact_key)[PACKAGE_FILE]
+    record = artifact_files(provenance, executor, job)[PACKAGE_FILE]
     manifest = _manifest(provenance, parse_compiled(record), winner)
     try:
-        files = executor.complete_package(device, job, manifest)
+        files = executor.complete_package(provenance.result.device, job, manifest)
     except (ChildError, CompileError) as error:
         raise InfrastructureError(f"the winner cannot be packaged: {error}") from None
     with _writing(provenance) as folder:
         write_files(folder, {**files, _MARK: provenance.text().encode()})
     return folder
+
+
+def artifact_files(provenance: Provenance, executor: Executor, job: TrialJob) -> dict[str, bytes]:
+    """The files of a winner's artifact by name; they are compiled again where they are gone.
+
+    job: of the winner. Raises InfrastructureError: they cannot be compiled any more.
+    """
+    try:
+        return executor.artifact_files(provenance.result.device, job)
+    except (ChildError, CompileError) as error:
+        raise InfrastructureError(f"the winner cannot be compiled again: {error}") from None
 
 
 @contextmanager

@@ -127,10 +127,10 @@ class RayExecutor(Closing):
         )
         return names
 
-    def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
-        """The files of an artifact in the worker's cache."""
+    def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
+        """The files of an artifact in the worker's cache. Raises ChildError, CompileError."""
         files: dict[str, bytes] = self._call(
-            device, lambda actor: actor.artifact_files.remote(artifact)
+            device, lambda actor: actor.artifact_files.remote(job)
         )
         return files
 
@@ -140,6 +140,11 @@ class RayExecutor(Closing):
             device, lambda actor: actor.complete_package.remote(job, manifest)
         )
         return files
+
+    def take_remarks(self, device: str) -> tuple[str, ...]:
+        """What the worker had to mend since this was asked last."""
+        remarks: tuple[str, ...] = self._call(device, lambda actor: actor.take_remarks.remote())
+        return remarks
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""

@@ -15,14 +15,15 @@ from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_com
 from farm.codegen.package.manifest import Manifest
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
+from farm.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
 from workers.trials.cache import Cache
 from workers.trials.children import Children
+from workers.trials.hashes import HASHES_FILE
 from workers.trials.process import Child
-
-_COPIES = 3  # of the model: what a pass saves, what it loads again, and the artifact
+from workers.trials.usage import COPIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Artifacts:
             session_spec(job.candidate)  # an engine without this arithmetic fails before the work
         # The workload's key stands for the model, its shapes and the calibration data.
         versions = json.dumps(software_versions(), sort_keys=True)
+        self._cache.check_workload(job.workload_key)
         key = artifact_key(job.workload_key, "", job.candidate, job.workload_key, versions)
         target = self._cache.artifact(key)
         with self._cache.complete(target) as folder:
@@ -68,12 +70,19 @@ class Artifacts:
                 self._ask(job, "compile", folder=str(folder))
         return _read_artifact(key, target, job.candidate)
 
-    def files(self, key: str) -> dict[str, bytes]:
-        """The files of an artifact by name. Raises InfrastructureError."""
-        folder = self._cache.artifact(key)
-        if not folder.is_dir():
-            raise InfrastructureError(f"Artifact {key} is not in the cache {folder}.")
-        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    def files(self, job: TrialJob) -> dict[str, bytes]:
+        """The files of the artifact of a job's candidate by name, compiled again if need be.
+
+        A cache may be cleared at any time, also between a trial and the delivery of its winner.
+
+        Raises CompileError, ChildError, InfrastructureError.
+        """
+        artifact = self.of(job)
+        if artifact is None:
+            raise InfrastructureError(f"{job.candidate.label()} has no artifact.")
+        folder = artifact.model.parent
+        files = (path for path in folder.iterdir() if path.is_file() and path.name != HASHES_FILE)
+        return {path.name: path.read_bytes() for path in files}
 
     def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered by their paths in it; see ``compiling``.
@@ -82,16 +91,16 @@ class Artifacts:
         """
         artifact = self.of(job)
         assert artifact is not None
-        with tempfile.TemporaryDirectory(prefix="farm-package-") as name:
+        with temporary_folder("package") as place:
             self._ask(
                 job,
                 "package",
                 artifact=str(artifact.model.parent),
                 manifest=manifest.to_json(),
-                folder=name,
+                folder=str(place),
             )
-            paths = sorted(path for path in Path(name).rglob("*") if path.is_file())
-            return {path.relative_to(name).as_posix(): path.read_bytes() for path in paths}
+            paths = sorted(path for path in place.rglob("*") if path.is_file())
+            return {path.relative_to(place).as_posix(): path.read_bytes() for path in paths}
 
     def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
         """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
@@ -113,7 +122,7 @@ class Artifacts:
 
     def _check_room(self, job: TrialJob) -> None:
         """Tools word a full disk freely, and it is no fault of the candidate's."""
-        needed = _COPIES * self._cache.model(job.workload_key).stat().st_size
+        needed = COPIES * self._cache.model(job.workload_key).stat().st_size
         for folder in (self._cache.root, Path(tempfile.gettempdir())):
             free = shutil.disk_usage(folder).free
             if free < needed:
@@ -124,6 +133,7 @@ class Artifacts:
 
     def _ask(self, job: TrialJob, command: str, **arguments: str) -> Any:  # noqa: ANN401
         """Ask the compile child, a new one if the last died of another candidate."""
+        self._cache.check_workload(job.workload_key)
         if self._compiler is None or not self._compiler.alive:
             self.close()
             self._compiler = self._children.spawn("compiler", job.limits)

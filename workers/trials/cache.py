@@ -1,20 +1,23 @@
-"""A worker's files: workloads and artifacts, each in a folder named by its content.
+"""A worker's files: workloads, reference outputs and artifacts, each in a folder of its own.
 
-A folder is written beside its place and renamed when complete, so that a killed worker leaves
-nothing half-written that a later one would take for whole.
+A folder is named by its content, written beside its place and renamed when complete, so that a
+killed worker leaves nothing half-written that a later one would take for whole. What is there is
+checked by the hashes of its files before it is used, and made anew where it is damaged.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from farm.errors import InfrastructureError
 from farm.folders import cache_folder
+from farm.temporary import owned_folder
 from workers.jobs import Part, Workload
+from workers.trials.hashes import HASHES_FILE, Stamp, damage, stamp, write_hashes
+from workers.trials.usage import DRAFT, Usage, cache_limit, evict, locked, moved_away
 
 
 def default_folder() -> Path:
@@ -23,13 +26,36 @@ def default_folder() -> Path:
 
 
 class Cache:
-    """Workloads and artifacts under one root folder."""
+    """Workloads, references and artifacts under one root folder, as one process uses them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._usage = Usage(root)
+        self._whole: dict[Path, Stamp] = {}
+        self._remarks: list[str] = []
+
+    def keep_limit(self) -> None:
+        """Remove the entries that were not used for longest, and what killed processes left.
+
+        Raises InfrastructureError when they cannot be removed. Raises OptionError: the limit
+        cannot be understood.
+        """
+        limit = cache_limit()
+        with self._writing():
+            if self.root.is_dir():
+                evict(self.root, limit)
+
+    def close(self) -> None:
+        """Leave the entries to others."""
+        self._usage.end()
+
+    def take_remarks(self) -> tuple[str, ...]:
+        """Which entries were damaged and made anew, since this was asked last."""
+        found, self._remarks = tuple(self._remarks), []
+        return found
 
     def add_workload(self, workload: Workload) -> None:
-        """Write a workload's files, unless they are there."""
+        """Write a workload's files, unless they are there. Raises InfrastructureError."""
         with self.complete(self.workload(workload.key)) as folder:
             if folder is None:
                 return
@@ -38,6 +64,18 @@ class Cache:
                 (folder / f"{part}.npz").write_bytes(content)
             for part, content in workload.labels.items():
                 (folder / f"{part}.labels.npy").write_bytes(content)
+
+    def check_workload(self, key: str) -> None:
+        """Raise InfrastructureError where a workload that was added is not whole any more.
+
+        A candidate is not to blame for that. It costs a look at the files, not at their content.
+        """
+        folder = self.workload(key)
+        if not self._is_known(folder) and (found := damage(folder)):
+            raise InfrastructureError(
+                f"The cache was changed during the run, from outside: of {folder}, {found}. It is "
+                "written again when the run goes on."
+            )
 
     def workload(self, key: str) -> Path:
         """Folder of a workload."""
@@ -55,13 +93,9 @@ class Cache:
         """Labels of one part; the file is absent where there are none."""
         return self.workload(key) / f"{part}.labels.npy"
 
-    def reference(self, key: str, part: Part) -> Path:
-        """The float model's outputs on one part; written on first need."""
-        return self.workload(key) / f"{part}.reference.npz"
-
-    def second_reference(self, key: str, part: Part) -> Path:
-        """What it answers when it is asked again; there for models that answer differently."""
-        return self.workload(key) / f"{part}.again.npz"
+    def references(self, key: str, part: Part) -> Path:
+        """Folder of the float model's outputs on one part; written on first need."""
+        return self.root / "references" / f"{key}-{part}"
 
     def artifact(self, key: str) -> Path:
         """Folder of an artifact."""
@@ -69,36 +103,66 @@ class Cache:
 
     @contextmanager
     def complete(self, target: Path) -> Iterator[Path | None]:
-        """A folder to fill, which becomes ``target`` on success; None if that exists already.
+        """A folder to fill, which becomes ``target`` on success; None if that is there and whole.
 
         Raises InfrastructureError when the disk does not take it.
         """
-        if target.exists():
+        with self._writing():
+            self._usage.note(target)
+            there = self._is_whole(target)
+        if there:
             yield None
             return
-        with self._draft(target.parent) as draft:
-            yield draft
-            _rename(draft, target)
+        with self._writing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft, lock = owned_folder(target.parent, DRAFT)
+            with lock:
+                try:
+                    yield draft
+                    write_hashes(draft)
+                    written = stamp(draft)
+                    if _rename(draft, target):
+                        self._whole[target] = written
+                finally:
+                    shutil.rmtree(draft, ignore_errors=True)
 
-    @contextmanager
-    def complete_file(self, target: Path) -> Iterator[Path]:
-        """A file to write in an existing folder, which becomes ``target`` on success.
+    def _is_whole(self, target: Path) -> bool:
+        """Whether an entry can be used; what is there and cannot be is thrown away."""
+        if not os.path.lexists(target):
+            return False
+        if self._is_known(target):
+            return True
+        with suppress(OSError):  # another process may be throwing it away at this moment
+            seen = stamp(target)
+            if not damage(target):
+                self._whole[target] = seen
+                return True
+        return self._thrown_away(target)
 
-        Raises InfrastructureError when the disk does not take it.
-        """
-        with self._draft(target.parent) as draft:
-            yield draft / target.name
-            _rename(draft / target.name, target)
-
-    @contextmanager
-    def _draft(self, parent: Path) -> Iterator[Path]:
+    def _is_known(self, target: Path) -> bool:
+        """Whether an entry was found whole before, and nobody wrote to it since."""
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
-            try:
-                yield draft
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+            return target in self._whole and self._whole[target] == stamp(target)
+        except OSError:
+            return False
+
+    def _thrown_away(self, target: Path) -> bool:
+        """Move a damaged entry away; whether another process had done so, and made it anew."""
+        with locked(self.root):
+            found = damage(target)
+            if not found:
+                return True
+            if os.path.lexists(target / HASHES_FILE):  # else an earlier version of the farm
+                name = target.relative_to(self.root)
+                self._remarks.append(f"The cache's {name} was damaged and was made anew: {found}.")
+            trash = moved_away(target)
+        shutil.rmtree(trash, ignore_errors=True)
+        return False
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise InfrastructureError(
                 f"The cache folder {self.root} cannot be written: {error.strerror or error}. "
@@ -106,9 +170,12 @@ class Cache:
             ) from error
 
 
-def _rename(draft: Path, target: Path) -> None:
+def _rename(draft: Path, target: Path) -> bool:
+    """Put a draft in its place; False where another worker was quicker, with the same content."""
     try:
         draft.rename(target)
     except OSError:
-        if not target.exists():  # else another worker was quicker, with the same content
+        if not target.exists():
             raise
+        return False
+    return True

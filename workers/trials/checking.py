@@ -59,12 +59,13 @@ class Checker:
     def _reference(self, job: TrialJob) -> Reference:
         """Outputs of the model as the user gave it, by ONNX Runtime's CPU provider."""
         workload = self._workloads[job.workload_key]
-        files = [self._cache.reference(job.workload_key, job.part)]
-        if workload.random:
-            files.append(self._cache.second_reference(job.workload_key, job.part))
-        if not all(file.exists() for file in files):
-            self._write_references(job, files)
-        first, *again = (read_answers(file) for file in files)
+        folder = self._cache.references(job.workload_key, job.part)
+        # Models that answer differently are asked twice.
+        names = ("first.npz", "again.npz") if workload.random else ("first.npz",)
+        with self._cache.complete(folder) as draft:
+            if draft is not None:
+                self._write_references(job, [draft / name for name in names])
+        first, *again = (read_answers(folder / name) for name in names)
         return Reference(first, workload.outputs, again[0] if again else None, workload.random)
 
     def _write_references(self, job: TrialJob, files: list[Path]) -> None:
@@ -99,7 +100,6 @@ class Checker:
         child = self._children.load("reference", loading, job.limits)
         try:
             for file in files:
-                with self._cache.complete_file(file) as draft:
-                    child.evaluate(draft)
+                child.evaluate(file)
         finally:
             child.kill()

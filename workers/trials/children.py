@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.temporary import OwnedFolder
 from workers.jobs import Limits
 from workers.protocol import Counted, Loaded, Sample, Warmup
 from workers.trials.process import Child
@@ -158,7 +157,8 @@ class Children:
 
     def __init__(self, interpreter: str) -> None:
         self.watch = Stopwatch()
-        self.scratch = Path(tempfile.mkdtemp(prefix="farm-worker-"))
+        self._folder = OwnedFolder("worker")
+        self.scratch = self._folder.path
         self._interpreter = interpreter
         self._of_trials: dict[str, LoadedChild] = {}
 
@@ -199,4 +199,4 @@ class Children:
     def close(self) -> None:
         """End the children of all trials and remove temporary files."""
         self.release(list(self._of_trials))
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self._folder.remove()

@@ -65,8 +65,11 @@ class Worker:
     def prepare(self, workload: Workload) -> None:
         """Take a workload into the cache; jobs refer to it by its key.
 
+        The cache is brought within its limit first.
+
         Raises InfrastructureError when the cache cannot be written.
         """
+        self._cache.keep_limit()
         self._cache.add_workload(workload)
         self._checker.use(workload)
 
@@ -115,13 +118,17 @@ class Worker:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
         return _tried_again(lambda: self._artifacts.rank_sensitivity(job))
 
-    def artifact_files(self, artifact: str) -> dict[str, bytes]:
-        """The files of an artifact by name, to be delivered. Raises InfrastructureError."""
-        return self._artifacts.files(artifact)
+    def artifact_files(self, job: TrialJob) -> dict[str, bytes]:
+        """The files of an artifact by name, to be delivered; see ``Artifacts.files``."""
+        return _tried_again(lambda: self._artifacts.files(job))
 
     def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered. Raises ChildError, InfrastructureError."""
         return _tried_again(lambda: self._artifacts.complete_package(job, manifest))
+
+    def take_remarks(self) -> tuple[str, ...]:
+        """What had to be mended here since this was asked last, one sentence each."""
+        return self._cache.take_remarks()
 
     def release(self, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
@@ -132,6 +139,7 @@ class Worker:
         self._artifacts.close()
         self._sentinel.close()
         self._children.close()
+        self._cache.close()
 
     def _block(self, job: BlockJob) -> BlockReport:
         """All loading comes first, so that samples follow each other closely."""

@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from farm.codegen.build.compilers import Compiler, Target, compiler_environment, default_compiler
 from farm.codegen.build.elf import Sizes, object_sizes, undefined_symbols
 from farm.errors import CompileError
+from farm.temporary import OwnedFolder, temporary_folder
 from farm.units import Bytes
 
 # All that a package may need of a C library.
@@ -153,7 +153,8 @@ def _workshop(folder: Path) -> Iterator[Path]:
     if not any(folder.glob("*.c")):
         raise CompileError(f"There is nothing to compile in {folder}: it has no .c file.")
     sources = _sources(folder)
-    place = Path(tempfile.mkdtemp(prefix="farm-compile-"))
+    owned = OwnedFolder("compile")
+    place = owned.path
     try:
         for path in sources:
             copy = place / path.relative_to(folder)
@@ -162,11 +163,11 @@ def _workshop(folder: Path) -> Iterator[Path]:
         copy_runtime(place)
         yield place
     except CompileError as error:
-        raise CompileError(f"{error} The folder is kept: {place}") from None
+        raise CompileError(f"{error} The folder is kept: {owned.keep()}") from None
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        owned.remove()
         raise
-    shutil.rmtree(place, ignore_errors=True)
+    owned.remove()
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -184,8 +185,7 @@ def _sources(folder: Path) -> list[Path]:
 @cache
 def _system_object(name: str, target: Target, compiler: Compiler) -> bytes:
     """A part of the runner that knows nothing of the package, compiled once in a process."""
-    with tempfile.TemporaryDirectory(prefix="farm-compile-") as temporary:
-        place = Path(temporary)
+    with temporary_folder("compile") as place:
         copy_runtime(place)
         return (place / _compiled(place, f"{_RUNTIME}/{name}", target, compiler)).read_bytes()
 

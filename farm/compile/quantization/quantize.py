@@ -6,11 +6,9 @@ nothing to quantise, when a name to keep in float is unknown, or when the quanti
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -38,6 +36,7 @@ from farm.compile.quantization.calibrate import Calibration
 from farm.compile.quantization.masks import masked_sums
 from farm.compile.quantization.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
+from farm.temporary import temporary_folder
 
 _PREPARED = "a prepared graph: weights are initializers, shapes are known"
 
@@ -150,11 +149,11 @@ class QuantizeDynamic:
     ) -> onnx.ModelProto:
         chosen_names = [names.token(name) for name in operators]
         with (
-            tempfile.TemporaryDirectory(prefix="farm-") as folder,
+            temporary_folder("compile") as folder,
             reported_as(self.name),
             quiet(),
         ):
-            target = Path(folder) / "dynamic.onnx"
+            target = folder / "dynamic.onnx"
             quantize_dynamic(
                 model,
                 target,

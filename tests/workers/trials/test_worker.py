@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -32,7 +33,7 @@ from tests.openvino import require_openvino
 from tests.workers import samples
 from tests.workers.processes import children, small_disk, wait_until
 from tests.workers.samples import fake, job
-from workers.jobs import BlockJob, DetailJob, Limits, TrialReport
+from workers.jobs import BlockJob, DetailJob, Limits, Part, TrialReport
 from workers.trials.worker import Worker
 
 BASELINE = Candidate(OnnxRuntimeCpu())
@@ -227,15 +228,43 @@ class TestArtifacts:
 
     def test_its_files_are_the_model_and_its_record(self, worker):
         worker.prepare(samples.workload(models.mlp()))
-        report = worker.run_trial(job(INT8))
-        files = worker.artifact_files(report.artifact_key)
+        files = worker.artifact_files(job(INT8))
         assert len(files) == 2
         graph = onnx.load_from_string(files["model.onnx"]).graph
         assert any(node.op_type == "DequantizeLinear" for node in graph.node)
 
-    def test_one_that_is_not_there(self, worker):
-        with pytest.raises(InfrastructureError, match="Artifact abc is not in the cache"):
-            worker.artifact_files("abc")
+    def test_one_that_was_deleted_is_compiled_again(self, worker, tmp_path):
+        worker.prepare(samples.workload(models.mlp()))
+        before = worker.artifact_files(job(INT8))
+        shutil.rmtree(tmp_path / "cache" / "artifacts")
+        assert worker.artifact_files(job(INT8)) == before
+
+    def test_a_damaged_one_is_compiled_again_and_no_candidate_is_blamed(self, make_worker):
+        first = make_worker()
+        first.prepare(samples.workload(models.mlp()))
+        report = first.run_trial(job(INT8))
+        before = first.artifact_files(job(INT8))
+        first.close()
+        model = first._cache.artifact(report.artifact_key) / "model.onnx"
+        model.write_bytes(before["model.onnx"][:-100] + bytes(100))
+        second = make_worker()
+        second.prepare(samples.workload(models.mlp()))
+        assert second.run_trial(job(INT8)).outcome is Outcome.OK
+        assert second.artifact_files(job(INT8)) == before
+        (remark,) = second.take_remarks()
+        assert "was damaged and was made anew: its model.onnx is not what was written" in remark
+
+    def test_damaged_references_are_written_again(self, make_worker):
+        first = make_worker()
+        first.prepare(samples.workload(models.mlp()))
+        first.run_trial(job(INT8))
+        first.close()
+        outputs = first._cache.references("w", Part.SEARCH) / "first.npz"
+        outputs.write_bytes(outputs.read_bytes()[:-30])
+        second = make_worker()
+        second.prepare(samples.workload(models.mlp()))
+        assert second.run_trial(job(INT8)).outcome is Outcome.OK
+        assert len(second.take_remarks()) == 1
 
     def test_a_full_disk_is_no_fault_of_the_candidate(self, tmp_path):
         large = models.mlp(width=4096)
