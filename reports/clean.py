@@ -10,7 +10,7 @@ from rich.text import Text
 
 from farm.text import printable
 from farm.units import Bytes, counted, format_bytes
-from reports.machine_readable import Json, dump
+from reports.rows import Json, dump
 from tuner.clean import Area, Clearable
 
 

@@ -7,6 +7,7 @@ checked by the hashes of its files before it is used, and made anew where it is 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
