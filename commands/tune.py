@@ -86,6 +86,9 @@ def tune(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the winners. Default: runs/RUN."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace winners of other models in --output, too.")
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
@@ -110,7 +113,7 @@ def tune(
     from db.store import Store
     from reports import machine_readable, tables
     from reports.progress import TuneProgress
-    from tuner.delivery.winners import check_output
+    from tuner.delivery.place import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
@@ -145,7 +148,7 @@ def tune(
             output=folder,
         )
         checked = check_request(request, known, require_all=require_all)
-    check_output(checked)
+    check_output(checked, earlier.name if earlier else "", force=force)
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
         run = earlier or start_run(opened, checked)
@@ -169,7 +172,7 @@ def tune(
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """Raise OptionError for options that a run cannot change."""
-    free = {"resume", "output", "require_all", "local", "verbose", "profiles", "store"}
+    free = {"resume", "output", "force", "require_all", "local", "verbose", "profiles", "store"}
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)

@@ -20,7 +20,7 @@ from farm.measurement import Outcome
 from tests.conftest import furnish
 from tests.models import build, save, value
 from tests.tuner.imagined import ImaginedExecutor, Traits
-from tuner.delivery.winners import check_output
+from tuner.delivery.place import check_output
 from tuner.events import DeviceStarted, Event
 from tuner.request import Constraints, TuneRequest
 from tuner.results import Status, TuneResult, Verdict
