@@ -92,7 +92,9 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of the console script. Being asked to end is the same as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked_to_end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(asked_to_end) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(asked_to_end, signal.default_int_handler)
     with _one_sentence():
         _check_encoding(sys.argv[1:])
         app(prog_name="farm")

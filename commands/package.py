@@ -121,13 +121,14 @@ def package_verify(
 
     Example: farm package verify package
     """
-    from reports import machine_readable, tables
+    from reports import machine_readable
+    from reports.verified import verified_lines
     from tuner.delivery.verify import verify_package
 
     verified = verify_package(folder)
     if json_output:
         typer.echo(machine_readable.verified_json(verified))
     else:
-        print_lines(tables.verified_lines(verified))
+        print_lines(verified_lines(verified))
     if not verified.agrees:
         raise typer.Exit(exit_codes.FAILED)

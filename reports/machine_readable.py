@@ -221,6 +221,8 @@ def _device(device: DeviceResult) -> Json:
         "verdict": str(device.verdict) if device.verdict else None,
         "baseline": _measured(device.baseline),
         "winner": _measured(device.winner),
+        "confirmed": device.winner is not None,
+        "best": _measured(device.best),
         "ratio": estimate_json(device.ratio),
         "accuracy": None
         if accuracy is None

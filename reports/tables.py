@@ -18,8 +18,8 @@ from farm.plan.solution import Status as PlanStatus
 from farm.text import printable_lines
 from farm.units import counted, format_bytes, format_joules, format_seconds
 from reports.doctor import Finding
+from reports.interrupted import interrupted_lines
 from tuner.bench import Benchmark
-from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.request import Objective
@@ -36,7 +36,7 @@ def run_table(result: TuneResult) -> Table:
     for name in ("latency [95 %]", "speed-up [95 %]", "accuracy", "peak memory", "energy"):
         table.add_column(name, justify="right", no_wrap=name != "energy")
     for device in result.devices:
-        if device.status is Status.TUNED:
+        if device.status is Status.TUNED or device.best is not None:
             _add_tuned(table, device)
         else:
             _add(table, device.device, str(device.status), Text(device.reason, style="yellow"))
@@ -49,6 +49,8 @@ def verdict_lines(result: TuneResult) -> list[str]:
     for device in result.devices:
         if device.status is Status.TUNED:
             lines += _verdict(device, result.objective)
+        elif device.status is Status.INTERRUPTED:
+            lines += interrupted_lines(device, _trial_counts(device))
         elif device.remedy:
             lines.append(f"{device.device}: to tune it, {device.remedy}.")
     return lines
@@ -145,17 +147,6 @@ def package_table(manifest: Manifest) -> Table:
     return table
 
 
-def verified_lines(verified: Verified) -> list[str]:
-    """What building a package and replaying its test vectors showed."""
-    built = f"built for {verified.target} by {verified.compiler}"
-    if verified.agrees:
-        verdict = [f"{verified.vectors} test vectors agree bit for bit ({built})."]
-    else:
-        verdict = [f"The package does not agree ({built}):"]
-        verdict += [f"- {disagreement}." for disagreement in verified.disagreements]
-    return [*verdict, *verified.notes]
-
-
 def plan_lines(planned: Planned) -> list[str]:
     """What a plan of memory found."""
     solution = planned.solution
@@ -212,9 +203,10 @@ def format_latency(latency: Measurement) -> str:
 
 
 def _add_tuned(table: Table, device: DeviceResult) -> None:
-    assert device.baseline is not None
-    assert device.winner is not None
+    best, name = device.winner or device.best, "winner" if device.winner else "best so far"
     accuracy = device.accuracy
+    assert device.baseline is not None
+    assert best is not None
     _add(
         table,
         device.device,
@@ -222,21 +214,21 @@ def _add_tuned(table: Table, device: DeviceResult) -> None:
         device.baseline.label,
         _latency(device.baseline.measurements.get(Metric.LATENCY)),
         "1.00x",
-        _share(accuracy.baseline if accuracy else None),
+        _share(accuracy.baseline if accuracy else device.baseline.value(Metric.ACCURACY)),
         *_resources(device.baseline),
     )
     if device.ratio is None:
-        _add(table, "", "winner", "the baseline")
+        _add(table, "", name, "the baseline")
         return
     _add(
         table,
         "",
-        "winner",
-        Text(device.winner.label, style="bold"),
-        _latency(device.winner.measurements.get(Metric.LATENCY)),
+        name,
+        Text(best.label, style="bold"),
+        _latency(best.measurements.get(Metric.LATENCY)),
         Text(_speed_up(device), style="bold green"),
-        _share(accuracy.winner if accuracy else None),
-        *_resources(device.winner),
+        _share(accuracy.winner if accuracy else best.value(Metric.ACCURACY)),
+        *_resources(best),
     )
 
 
@@ -338,6 +330,8 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
 
 def _speed_up(device: DeviceResult) -> str:
     assert device.ratio is not None
+    if device.winner is None:
+        return f"{device.ratio.value:.2f}x (not confirmed)"
     if _is_modelled(device):
         return f"{device.ratio.value:.2f}x (modelled)"
     return format_ratio(device.ratio)

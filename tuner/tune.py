@@ -15,6 +15,7 @@ from farm.errors import InfrastructureError, InputError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
+from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
 from tuner.delivery.winners import Provenance, deliver, deliver_package, output_folder
 from tuner.events import BestChanged, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
@@ -22,14 +23,12 @@ from tuner.racing.track import RaceTrack
 from tuner.results import (
     AccuracyComparison,
     DeviceResult,
-    Measured,
     Status,
     TuneResult,
     Verdict,
 )
 from tuner.runs.clock import Budget
 from tuner.runs.details import metric_of
-from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.start import Memory, OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
@@ -58,7 +57,8 @@ def tune_run(
     """Tune every device of a run that is there, one after the other; report on the others.
 
     One after the other, because two devices of one machine would disturb each other.
-    A KeyboardInterrupt ends the run as interrupted, with everything kept.
+    A KeyboardInterrupt ends the run as interrupted, with everything kept and the best so far
+    delivered; a second one ends that, too.
 
     Raises StoreError. Raises InputError: the data or the metric do not suit the model's outputs,
     or the winner cannot be written.
@@ -66,15 +66,14 @@ def tune_run(
     results = {p.name: _unavailable(p) for p in opened.profiles}
     present = [p for p in opened.profiles if results[p.name] is None]
     tuning = _Tuning(store, opened, listen)
-    interrupted = False
+    ended_early = False
     store.update_run(opened.name, status=RunStatus.RUNNING)
     try:
         if present:
             with executors(present) as executor:
-                for profile in present:
-                    results[profile.name] = tuning.device(profile, executor)
+                ended_early = tuning.devices(present, executor, results)
     except KeyboardInterrupt:
-        interrupted = True
+        ended_early = True
     except InputError:
         store.update_run(opened.name, status=RunStatus.FAILED)
         raise
@@ -82,9 +81,9 @@ def tune_run(
         opened.name,
         str(opened.subject.model.path),
         opened.subject.model.sha256,
-        tuple(r for r in results.values() if r is not None),
+        tuple(r or tuning.not_reached(name) for name, r in results.items()),
         str(output_folder(opened)),
-        interrupted,
+        ended_early,
         opened.request.objective,
     )
     store.update_run(opened.name, status=_status(result))
@@ -106,6 +105,38 @@ class _Tuning:
         self._request = opened.request
         self._subject = opened.subject
         self._listen = listen
+        self._under_way: UnderWay | None = None
+        self._confirmed: DeviceResult | None = None
+
+    def devices(
+        self,
+        present: Sequence[DeviceProfile],
+        executor: Executor,
+        results: dict[str, DeviceResult | None],
+    ) -> bool:
+        """Tune one device after the other, and enter the results; whether it was interrupted."""
+        for profile in present:
+            self._forget()
+            try:
+                results[profile.name] = self.device(profile, executor)
+            except KeyboardInterrupt:
+                if self._confirmed:
+                    results[profile.name] = self._confirmed
+                elif self._under_way:
+                    found = best_so_far(self._store, self._opened, executor, self._under_way)
+                    results[profile.name] = found
+                return True
+        return False
+
+    def _forget(self) -> None:
+        self._under_way = self._confirmed = None
+
+    def not_reached(self, device: str) -> DeviceResult:
+        """The result of a device to which an interrupted invocation did not come."""
+        if device not in Memory.of(self._store.run(self._opened.name)).confirmed:
+            return interrupted(device)
+        reason = "interrupted before its winner, which is confirmed, was gone through again"
+        return replace(interrupted(device), reason=reason)
 
     def device(self, profile: DeviceProfile, executor: Executor) -> DeviceResult:
         """Search, confirm and deliver on one device."""
@@ -132,6 +163,7 @@ class _Tuning:
             space, notes = self._space(profile, executor, facts, journal)
             proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
             search = Search(journal, executor, proposer, scorer, budget, track, listen)
+            self._under_way = UnderWay(journal, search, scorer, track)
             found = search.run(space.baselines(), request.max_trials)
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found)
@@ -139,7 +171,8 @@ class _Tuning:
                 self._note(profile.name, budget.used, confirmed=True)
                 ended = True
             result = self._result(profile, found, confirmed, track, notes)
-            return self._delivered(result, executor, journal, confirmed.winner)
+            self._confirmed = result
+            return self._delivered(result, executor, journal, confirmed)
         except InfrastructureError as error:
             trials = count_outcomes(search.entries) if search else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
@@ -203,8 +236,8 @@ class _Tuning:
             Status.FAILED if nothing else Status.TUNED,
             reason=_reason(confirmed.verdict, found),
             verdict=confirmed.verdict,
-            baseline=_measured(confirmed.baseline),
-            winner=None if nothing else _measured(confirmed.winner),
+            baseline=measured(confirmed.baseline),
+            winner=None if nothing else measured(confirmed.winner),
             ratio=confirmed.ratio,
             gain=confirmed.gain,
             accuracy=self._accuracy(confirmed),
@@ -221,12 +254,13 @@ class _Tuning:
         )
 
     def _delivered(
-        self, result: DeviceResult, executor: Executor, journal: Journal, winner: Entry
+        self, result: DeviceResult, executor: Executor, journal: Journal, confirmed: Confirmed
     ) -> DeviceResult:
         """The result with the folder of the winner, which is written here."""
+        winner, baseline = confirmed.winner, confirmed.baseline.candidate
         if result.winner is None or winner.candidate.engine.kind == "fake":
             return result  # the fake device has no model that could be delivered
-        provenance = Provenance(self._store, self._opened, result, winner.candidate)
+        provenance = Provenance(self._store, self._opened, result, winner.candidate, baseline)
         if isinstance(winner.candidate.engine, PackageEngine):
             job = journal.job(winner.candidate, records.Phase.CONFIRM)
             folder = deliver_package(provenance, executor, job, winner)
@@ -298,13 +332,3 @@ def _does_not_fit(found: Found) -> Iterator[str]:
         reached = found.original.value(Metric.ACCURACY)
         accuracy = "" if reached is None else f" Its accuracy would be {reached:.4f}."
         yield f"{label}, the model as it was given, does not fit: {message}{accuracy}"
-
-
-def _measured(entry: Entry) -> Measured:
-    return Measured(
-        entry.trial_id,
-        entry.candidate.id,
-        entry.candidate.label(),
-        entry.artifact_key,
-        entry.measurements,
-    )

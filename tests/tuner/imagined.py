@@ -142,6 +142,9 @@ class ImaginedExecutor:
     def artifact_files(self, device: str, artifact: str) -> dict[str, bytes]:
         return {"model.onnx": b"imagined"}
 
+    def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        return {"model.onnx": b"imagined"}
+
     def close(self) -> None:
         self.closed = True
 

@@ -50,7 +50,7 @@ def read_origin(folder: Path) -> Origin | None:
     """
     try:
         return _ORIGIN.validate_python(read_json(folder / RECORD_FILE))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError):
         raise OptionError(

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import farm
 from db.store import Store
-from farm.candidate import Candidate
+from farm.candidate import Candidate, to_json
 from farm.codegen.package.compiled import (
     PACKAGE_FILE,
     CompiledPackage,
@@ -40,12 +41,21 @@ def output_folder(opened: OpenRun) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a winner comes from."""
+    """Where a winner comes from, or the best of a search that was interrupted.
+
+    winner, baseline: as candidates.
+    """
 
     store: Store
     opened: OpenRun
     result: DeviceResult
     winner: Candidate
+    baseline: Candidate
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it was confirmed."""
+        return self.result.winner is not None
 
     @property
     def folder(self) -> Path:
@@ -67,7 +77,15 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
     subject = provenance.opened.subject.model
     session = session_spec(provenance.winner)
     with _writing(provenance) as folder:
-        write_delivery(folder, model, session, subject.inputs, provenance.text(), subject.shapes)
+        write_delivery(
+            folder,
+            model,
+            session,
+            subject.inputs,
+            provenance.text(),
+            subject.shapes,
+            confirmed=provenance.confirmed,
+        )
     return folder
 
 
@@ -132,9 +150,12 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
 
 def _provenance(provenance: Provenance) -> Mapping[str, object]:
     store, opened, result = provenance.store, provenance.opened, provenance.result
-    assert result.winner is not None
-    trial = store.trial(result.winner.trial_id)
+    delivered = result.winner or result.best
+    assert delivered is not None
+    trial = store.trial(delivered.trial_id)
     return {
+        "farm": farm.__version__,
+        "confirmed": provenance.confirmed,
         "run": opened.name,
         "trial": trial.id,
         "seed": opened.run.seed,
@@ -143,9 +164,21 @@ def _provenance(provenance: Provenance) -> Mapping[str, object]:
         "shapes": dict(opened.subject.model.shapes),
         "device": result.device,
         "candidate": json.loads(store.candidate(provenance.winner.id).json),
-        "verdict": str(result.verdict),
+        "baseline": json.loads(to_json(provenance.baseline)),
+        "verdict": str(result.verdict) if result.verdict else None,
         "ratio": asdict(result.ratio) if result.ratio else None,
+        "gain": asdict(result.gain) if result.gain else None,
+        "accuracy": _accuracy(result),
+        "data_sha256": opened.subject.dataset.sha256,
         "trial_details": json.loads(trial.details),
         "machine": asdict(store.machine(trial.machine_id)),
         "software": json.loads(store.software(trial.software_id).versions),
     }
+
+
+def _accuracy(result: DeviceResult) -> Mapping[str, object] | None:
+    """What was delivered reaches, on so many samples of the confirmation part."""
+    found = result.accuracy
+    if found is None:
+        return None
+    return {"metric": found.metric, "value": found.winner, "samples": found.samples}

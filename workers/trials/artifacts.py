@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -135,6 +136,19 @@ class Artifacts:
                 candidate=to_json(job.candidate),
                 **arguments,
             )
+
+
+def cached_files(cache: Cache, key: str) -> dict[str, bytes]:
+    """The files of an artifact in a cache by name; empty where its model is not as compiled."""
+    folder = cache.artifact(key)
+    try:
+        digest = read_manifest(folder).sha256
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    except (OSError, ValueError):  # it is being written, or was cleared
+        return {}
+    model = files.get(MODEL_FILE)
+    whole = model is None or hashlib.sha256(model).hexdigest() == digest
+    return files if whole else {}
 
 
 def _read_artifact(key: str, folder: Path, candidate: Candidate) -> Artifact:
