@@ -24,6 +24,7 @@ from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
 from commands.tune import tune
+from commands.verify import verify
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault, OptionError
 from farm.text import printable
@@ -51,6 +52,7 @@ app.command()(tune)
 app.command()(bench)
 app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
+app.command()(verify)
 app.command()(compare)
 app.command()(results)
 app.command()(query)

@@ -42,6 +42,14 @@ BLOCKS = 15
 MIN_COMMON_BLOCKS = 8
 
 
+class NotMeasured(InfrastructureError):
+    """A candidate cannot be measured; the message says why."""
+
+    def __init__(self, candidate: Candidate, message: str) -> None:
+        super().__init__(message)
+        self.candidate = candidate
+
+
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """What was measured of one candidate on one device. notes: sentences about the candidate."""
@@ -105,7 +113,7 @@ def bench(
 
     Without candidates the baseline is measured, or what takes its place.
 
-    Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
+    Raises NotMeasured when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
     """
     try:
@@ -187,9 +195,10 @@ def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener)
     found = {e.candidate: e for e in journal.run_trials(list(candidates), Phase.BENCH)}
     for entry in found.values():
         if not entry.ok:
-            raise InfrastructureError(
+            raise NotMeasured(
+                entry.candidate,
                 f"{entry.candidate.label()} cannot be measured on {journal.scope.device} "
-                f"({entry.outcome}): {entry.message}"
+                f"({entry.outcome}): {entry.message}",
             )
     return [found[candidate] for candidate in candidates]
 
@@ -213,7 +222,9 @@ def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Li
     rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
     for entry in entries:
         if not entry.ok:
-            raise InfrastructureError(f"{entry.candidate.label()} failed: {entry.message}")
+            raise NotMeasured(
+                entry.candidate, f"{entry.candidate.label()} failed: {entry.message}"
+            )
         seconds = [row[entry.trial_id].seconds for row in rows]
         method = entry.measurements[Metric.LATENCY].method
         journal.amend(entry, [latency_measurement(seconds, method)])
