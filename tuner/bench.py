@@ -108,16 +108,19 @@ def bench(
     profile: DeviceProfile,
     candidates: Sequence[Candidate],
     listen: Listener,
+    *,
+    detailed: bool = True,
 ) -> tuple[Benchmark, ...]:
     """Measure candidates side by side in 15 blocks, each in fresh processes.
 
     Without candidates the baseline is measured, or what takes its place.
+    detailed: also single runs, throughput and energy.
 
     Raises NotMeasured when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
     """
     try:
-        return _bench(store, executor, opened, profile, candidates, listen)
+        return _bench(store, executor, opened, profile, candidates, listen, detailed=detailed)
     except (ChildError, CompileError, InfrastructureError, InputError):
         store.update_run(opened.name, status=RunStatus.FAILED)
         raise
@@ -130,6 +133,8 @@ def _bench(
     profile: DeviceProfile,
     candidates: Sequence[Candidate],
     listen: Listener,
+    *,
+    detailed: bool,
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
@@ -146,7 +151,7 @@ def _bench(
         entries, notes = _baseline(journal, space, listen)
     track = RaceTrack(journal, scorer, budget, request.seed)
     _blocks(journal, track, entries, listen)
-    for entry in entries:
+    for entry in entries if detailed else ():
         measure_detail(journal, executor, scorer, entry)
     store.update_run(opened.name, status=RunStatus.FINISHED, active_seconds=budget.used)
     return tuple(

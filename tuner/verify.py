@@ -214,7 +214,15 @@ class _Race:
             candidates = [winner] if winner == baseline else [baseline, winner]
             try:
                 adopt(cache, workload.key, winner, self._found.folder)
-                return bench(store, executor, run, profile, candidates, self._listen)
+                return bench(
+                    store,
+                    executor,
+                    run,
+                    profile,
+                    candidates,
+                    self._listen,
+                    detailed=checked.request.objective is Objective.ENERGY,
+                )
             except NotMeasured:
                 raise
             except (ChildError, CompileError, InfrastructureError) as error:
