@@ -191,6 +191,12 @@ def test_a_delivery_of_an_earlier_version_is_known_by_its_names(tmp_path):
     assert stranger(tmp_path / "dsp") == "kernels/mine.txt"
 
 
+def test_programs_may_be_executed(tmp_path):
+    write_files(tmp_path / "dsp", {"model.elf": b"\x7fELF", "model.c": b""})
+    assert (tmp_path / "dsp" / "model.elf").stat().st_mode & 0o777 == 0o755
+    assert not (tmp_path / "dsp" / "model.c").stat().st_mode & 0o111
+
+
 def test_other_programs_can_check_what_was_delivered(tmp_path):
     folder = tmp_path / "out"
     deliver(folder, models.mlp(), session_spec(Candidate()))

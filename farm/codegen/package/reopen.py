@@ -33,6 +33,7 @@ def reopen_package(package: Path, folder: Path, compiler: Compiler) -> CompiledP
         shutil.copyfile(package / name, folder / name)
     if manifest.target.is_hexagon:
         shutil.copyfile(package / PROGRAM_FILE, folder / EMULATED_FILE)
+        (folder / EMULATED_FILE).chmod(0o755)  # packages lose that on their way
         host = default_compiler(Target.PORTABLE)
         build_runner(folder, Target.PORTABLE, folder / RUNNER_FILE, host)
     else:
