@@ -31,6 +31,7 @@ from commands.runs import runs, show
 from commands.surroundings import check_names, open_streams
 from commands.tune import tune
 from commands.usage import PrintableUsage
+from commands.verify import verify
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault
 from farm.text import printable
@@ -61,6 +62,7 @@ app.command()(tune)
 app.command()(bench)
 app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
+app.command()(verify)
 app.command()(compare)
 app.command()(runs)
 app.command()(show)

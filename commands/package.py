@@ -138,7 +138,7 @@ def package_verify(
     Example: farm package verify package
     """
     from reports import machine_readable
-    from reports.tables.packages import verified_lines
+    from reports.verified import verified_lines
     from tuner.delivery.verify import verify_package
 
     verified = verify_package(folder)

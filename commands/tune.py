@@ -116,6 +116,9 @@ def tune(
             "--output", "-o", metavar="DIR", help="Folder for the winners. Default: runs/RUN."
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace winners of other models in --output, too.")
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -155,7 +158,7 @@ def tune(
     from reports import machine_readable
     from reports.progress import TuneProgress
     from reports.tables.run import run_table, verdict_lines
-    from tuner.delivery.winners import check_output
+    from tuner.delivery.place import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
 
@@ -198,7 +201,7 @@ def tune(
             output=folder,
         )
         checked = check_request(request, known, require_all=require_all)
-    check_output(checked)
+    check_output(checked, earlier.name if earlier else "", force=force)
     executors = _executors(local=local)
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
@@ -223,7 +226,7 @@ def tune(
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """Raise OptionError for options that a run cannot change."""
-    free = {"resume", "output", "require_all", "local", "verbose", "profiles", "store"}
+    free = {"resume", "output", "force", "require_all", "local", "verbose", "profiles", "store"}
     for parameter in context.command.params:
         name = parameter.name or ""
         if _is_given(context, name) and name not in free | {"json_output", "budget"}:

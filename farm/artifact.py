@@ -41,6 +41,7 @@ from farm.codegen.digest import generator_digest
 from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
+from farm.codegen.package.reopen import reopen_package
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -360,6 +361,25 @@ def _write(compiled: Compiled, folder: Path) -> ArtifactManifest:
     (folder / MODEL_FILE).write_bytes(content)
     _write_record(manifest, folder)
     return manifest
+
+
+def adopt_model(model: bytes, folder: Path) -> None:
+    """Write an artifact into an existing, empty folder whose model was compiled before."""
+    (folder / MODEL_FILE).write_bytes(model)
+    digest = hashlib.sha256(model).hexdigest()
+    _write_record(ArtifactManifest(digest, Bytes(len(model)), (), ()), folder)
+
+
+def adopt_package(package: Path, folder: Path, engine: CPackage | CPackageEmulated) -> None:
+    """Write an artifact into an existing, empty folder from a package as it was delivered.
+
+    It runs the very library, or the emulated program, that the package has.
+
+    Raises InputError: it is no whole package. Raises CompileError: it cannot be linked here.
+    """
+    compiled = reopen_package(package, folder, c_compiler(engine))
+    manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, (), compiled.notes)
+    _write_record(manifest, folder)
 
 
 def _write_record(manifest: ArtifactManifest, folder: Path) -> None:

@@ -14,10 +14,12 @@ from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
 from reports.rows import Json, dump
 from tuner.bench import Benchmark
+from tuner.delivery.record import RecordedAccuracy
 from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
+from tuner.verify import Verification
 
 
 def tune_json(result: TuneResult) -> str:
@@ -74,6 +76,39 @@ def verified_json(verified: Verified) -> str:
             "notes": list(verified.notes),
         }
     )
+
+
+def claim_json(found: Verification) -> str:
+    """The object that ``farm verify --json`` prints. Ratios are baseline over winner."""
+    record = found.record
+    origin = record.origin if record else None
+    return dump(
+        {
+            "folder": str(found.folder),
+            "verdict": str(found.holds),
+            "reason": found.reason,
+            "run": origin.run if origin else None,
+            "model_sha256": origin.model_sha256 if origin else None,
+            "device": record.device if record else None,
+            "candidate": record.candidate.label() if record else None,
+            "confirmed": origin.confirmed if origin else None,
+            "objective": str(record.request.objective) if record else None,
+            "claimed": estimate_json(found.claimed),
+            "measured": estimate_json(found.measured),
+            "blocks": found.blocks,
+            "accuracy": {
+                "claimed": _recorded(record.accuracy if record else None),
+                "measured": _recorded(found.reached),
+            },
+            "package": json.loads(verified_json(found.package)) if found.package else None,
+            "disagreements": list(found.disagreements),
+            "notes": list(found.notes),
+        }
+    )
+
+
+def _recorded(accuracy: RecordedAccuracy | None) -> Json:
+    return None if accuracy is None else asdict(accuracy)
 
 
 def plan_json(planned: Planned) -> str:
@@ -144,6 +179,8 @@ def _device(device: DeviceResult) -> Json:
         "verdict": str(device.verdict) if device.verdict else None,
         "baseline": _measured(device.baseline),
         "winner": _measured(device.winner),
+        "confirmed": device.winner is not None,
+        "best": _measured(device.best),
         "ratio": estimate_json(device.ratio),
         "accuracy": None
         if accuracy is None

@@ -23,7 +23,18 @@ from tests.command import Command, start
 from tests.conftest import furnish
 
 COMMANDS = (
-    *("tune", "bench", "compare", "runs", "show", "results", "query", "devices", "doctor"),
+    *(
+        "tune",
+        "bench",
+        "verify",
+        "compare",
+        "runs",
+        "show",
+        "results",
+        "query",
+        "devices",
+        "doctor",
+    ),
     *("package build", "package verify", "plan memory"),
 )
 # The baseline is measured and confirmed however short the time is.

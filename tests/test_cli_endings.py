@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -256,15 +257,27 @@ def test_a_full_disk_under_the_store(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_the_output(farm: Command) -> None:
-    with small_disk(farm.folder, "8k") as disk:
-        options = ("--trials", "1", "--budget", "5s", "--local")
-        sentence = farm.refused_after_start(
-            "tune", "model.onnx", *options, "--output", disk / "out"
-        )
+def test_a_disk_that_fills_up_under_the_output(farm: Command) -> None:
+    """A disk that is full before is seen before anything is measured."""
+    with small_disk(farm.folder, "200k") as disk:
+        options = ("--trials", "1", "--budget", "5s", "--local", "--output", disk / "out")
+        process = start(farm.folder, "tune", "model.onnx", *options)
+        wait_for(process, "cpu: baseline")
+        fill(disk / "filler")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (2, "")
+        sentence = err.splitlines()[-1].removeprefix("farm: ")
         assert sentence.startswith(f"The winner cannot be written to {disk}/out/cpu: No space")
+        assert "Make room or choose another --output, and go on with: farm tune" in sentence
         assert not (disk / "out" / "cpu").exists(), "no half winner"
         run = sentence.split()[-1]
         ended = farm("tune", "--resume", run, "--output", "elsewhere", "--local")
         assert ended.code == 0, ended.err
         assert (farm.folder / "elsewhere" / "cpu" / "model.onnx").exists()
+
+
+def fill(place: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), place.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

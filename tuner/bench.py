@@ -37,6 +37,14 @@ BLOCKS = 15
 MIN_COMMON_BLOCKS = 8
 
 
+class NotMeasured(InfrastructureError):
+    """A candidate cannot be measured; the message says why."""
+
+    def __init__(self, candidate: Candidate, message: str) -> None:
+        super().__init__(message)
+        self.candidate = candidate
+
+
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """What was measured of one candidate on one device. notes: sentences about the candidate."""
@@ -95,18 +103,23 @@ def bench(
     profile: DeviceProfile,
     candidates: Sequence[Candidate],
     listen: Listener,
+    *,
+    detailed: bool = True,
 ) -> tuple[Benchmark, ...]:
     """Measure candidates side by side in 15 blocks, each in fresh processes.
 
     Without candidates the baseline is measured, or what takes its place.
+    detailed: also single runs, throughput and energy.
 
-    Raises InfrastructureError when one of them cannot be measured, with the reason; ChildError
+    Raises NotMeasured when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
     """
     with living(store, opened) as life:
         budget = Budget(opened.request.budget_seconds)
         try:
-            measured = _bench(store, executor, opened, profile, candidates, budget, listen)
+            measured = _bench(
+                store, executor, opened, profile, candidates, budget, listen, detailed=detailed
+            )
         finally:
             with suppress(StoreError):  # it would have said so before
                 store.update_run(opened.name, active_seconds=budget.used)
@@ -114,7 +127,7 @@ def bench(
     return measured
 
 
-def _bench(
+def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     store: Store,
     executor: Executor,
     opened: OpenRun,
@@ -122,6 +135,8 @@ def _bench(
     candidates: Sequence[Candidate],
     budget: Budget,
     listen: Listener,
+    *,
+    detailed: bool,
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
@@ -137,7 +152,7 @@ def _bench(
         entries, notes = _baseline(journal, space, listen)
     track = RaceTrack(journal, scorer, budget, request.seed)
     _blocks(journal, track, entries, listen)
-    for entry in entries:
+    for entry in entries if detailed else ():
         measure_detail(journal, executor, scorer, entry)
     notes = (*notes, *executor.take_remarks(profile.name))
     return tuple(
@@ -186,9 +201,10 @@ def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener)
     found = {e.candidate: e for e in journal.run_trials(list(candidates), Phase.BENCH)}
     for entry in found.values():
         if not entry.ok:
-            raise InfrastructureError(
+            raise NotMeasured(
+                entry.candidate,
                 f"{entry.candidate.label()} cannot be measured on {journal.scope.device} "
-                f"({entry.outcome}): {entry.message}"
+                f"({entry.outcome}): {entry.message}",
             )
     return [found[candidate] for candidate in candidates]
 
@@ -212,7 +228,9 @@ def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Li
     rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
     for entry in entries:
         if not entry.ok:
-            raise InfrastructureError(f"{entry.candidate.label()} failed: {entry.message}")
+            raise NotMeasured(
+                entry.candidate, f"{entry.candidate.label()} failed: {entry.message}"
+            )
         seconds = [row[entry.trial_id].seconds for row in rows]
         method = entry.measurements[Metric.LATENCY].method
         journal.amend(entry, [latency_measurement(seconds, method)])

@@ -16,6 +16,7 @@ class Status(StrEnum):
 
     TUNED = "tuned"
     UNAVAILABLE = "unavailable"
+    INTERRUPTED = "interrupted"
     FAILED = "failed"
 
 
@@ -32,9 +33,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A candidate as the confirmation measured it.
+    """A candidate as the confirmation measured it, or the search where it was interrupted.
 
-    trial_id: of the confirmation, what ``farm bench --trial`` takes.
+    trial_id: of that measurement, what ``farm bench --trial`` takes.
     """
 
     trial_id: str
@@ -75,7 +76,9 @@ class DeviceResult:
 
     reason: why it is not tuned, or why there was nothing to compare the baseline with.
     remedy: what would change that.
-    ratio: baseline latency over winner latency; None when the winner is the baseline.
+    winner: what was confirmed. best: in place of a winner where the run was interrupted, the best
+    of the search, which nothing confirmed; it may be the baseline.
+    ratio: baseline latency over the winner's, or the best's; None when that is the baseline.
     gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
     notes: sentences about what was not tried, does not fit, or was fixed in the model.
@@ -88,6 +91,7 @@ class DeviceResult:
     verdict: Verdict | None = None
     baseline: Measured | None = None
     winner: Measured | None = None
+    best: Measured | None = None
     ratio: Estimate | None = None
     gain: Estimate | None = None
     accuracy: AccuracyComparison | None = None
@@ -102,7 +106,6 @@ class DeviceResult:
 class TuneResult:
     """What became of a run.
 
-    devices: without the one that was being tuned when the run was interrupted.
     interrupted: by Ctrl-C; it can be resumed by its name.
     """
 

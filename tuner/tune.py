@@ -17,6 +17,7 @@ from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
+from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
 from tuner.delivery.winners import (
     Provenance,
     artifact_files,
@@ -30,14 +31,12 @@ from tuner.racing.track import RaceTrack
 from tuner.results import (
     AccuracyComparison,
     DeviceResult,
-    Measured,
     Status,
     TuneResult,
     Verdict,
 )
 from tuner.runs.clock import Budget
 from tuner.runs.details import metric_of
-from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.life import Life, living
 from tuner.runs.memory import DeviceMemory, Memory
@@ -68,7 +67,8 @@ def tune_run(
     """Tune every device of a run that is there, one after the other; report on the others.
 
     One after the other, because two devices of one machine would disturb each other.
-    A KeyboardInterrupt ends the run as interrupted, with everything kept.
+    A KeyboardInterrupt ends the run as interrupted, with everything kept and the best so far
+    delivered; a second one ends that, too.
     Of a run that is finished nothing more is measured: what it found is delivered again.
 
     Raises StoreError. Raises InputError: the data or the metric do not suit the model's outputs,
@@ -83,21 +83,20 @@ def tune_run(
 def _tune(tuning: _Tuning, opened: OpenRun, executors: ExecutorFactory) -> TuneResult:
     results = {p.name: tuning.without_worker(p) for p in opened.profiles}
     present = [p for p in opened.profiles if results[p.name] is None]
-    interrupted = False
+    ended_early = False
     try:
         if present:
             with executors(present) as executor:
-                for profile in present:
-                    results[profile.name] = tuning.device(profile, executor)
+                ended_early = tuning.devices(present, executor, results)
     except KeyboardInterrupt:
-        interrupted = True
+        ended_early = True
     return TuneResult(
         opened.name,
         str(opened.subject.model.path),
         opened.subject.model.sha256,
-        tuple(r for r in results.values() if r is not None),
+        tuple(r or tuning.not_reached(name) for name, r in results.items()),
         str(output_folder(opened)),
-        interrupted,
+        ended_early,
         opened.request.objective,
     )
 
@@ -118,6 +117,38 @@ class _Tuning:
         self._request = life.opened.request
         self._subject = life.opened.subject
         self._listen = listen
+        self._under_way: UnderWay | None = None
+        self._confirmed: DeviceResult | None = None
+
+    def devices(
+        self,
+        present: Sequence[DeviceProfile],
+        executor: Executor,
+        results: dict[str, DeviceResult | None],
+    ) -> bool:
+        """Tune one device after the other, and enter the results; whether it was interrupted."""
+        for profile in present:
+            self._forget()
+            try:
+                results[profile.name] = self.device(profile, executor)
+            except KeyboardInterrupt:
+                if self._confirmed:
+                    results[profile.name] = self._confirmed
+                elif self._under_way:
+                    found = best_so_far(self._store, self._opened, executor, self._under_way)
+                    results[profile.name] = found
+                return True
+        return False
+
+    def _forget(self) -> None:
+        self._under_way = self._confirmed = None
+
+    def not_reached(self, device: str) -> DeviceResult:
+        """The result of a device to which an interrupted invocation did not come."""
+        if device not in Memory.of(self._store.run(self._opened.name)).confirmed:
+            return interrupted(device)
+        reason = "interrupted before its winner, which is confirmed, was gone through again"
+        return replace(interrupted(device), reason=reason)
 
     def without_worker(self, profile: DeviceProfile) -> DeviceResult | None:
         """What is known of a device for which no worker is needed; None where one is."""
@@ -172,6 +203,7 @@ class _Tuning:
             space, notes = self._space(profile, executor, facts, journal)
             proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
             search = Search(journal, executor, proposer, scorer, budget, track, listen)
+            self._under_way = UnderWay(journal, search, scorer, track)
             found = search.run(space.baselines(), request.max_trials)
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found, memory.champion(profile.name))
@@ -179,7 +211,8 @@ class _Tuning:
                 self._note(profile.name, budget.used, confirmed=True)
                 ended = True
             result = self._result(profile, found, confirmed, track, notes)
-            result = self._delivered(result, executor, journal, confirmed.winner)
+            self._confirmed = result
+            result = self._delivered(result, executor, journal, confirmed)
             remarks = executor.take_remarks(profile.name)
             return replace(result, notes=(*result.notes, *remarks))
         except InfrastructureError as error:
@@ -248,8 +281,8 @@ class _Tuning:
             Status.FAILED if nothing else Status.TUNED,
             reason=_reason(confirmed.verdict, found),
             verdict=confirmed.verdict,
-            baseline=_measured(confirmed.baseline),
-            winner=None if nothing else _measured(confirmed.winner),
+            baseline=measured(confirmed.baseline),
+            winner=None if nothing else measured(confirmed.winner),
             ratio=confirmed.ratio,
             gain=confirmed.gain,
             accuracy=self._accuracy(confirmed),
@@ -266,12 +299,13 @@ class _Tuning:
         )
 
     def _delivered(
-        self, result: DeviceResult, executor: Executor, journal: Journal, winner: Entry
+        self, result: DeviceResult, executor: Executor, journal: Journal, confirmed: Confirmed
     ) -> DeviceResult:
         """The result with the folder of the winner, which is written here."""
+        winner, baseline = confirmed.winner, confirmed.baseline.candidate
         if result.winner is None or winner.candidate.engine.kind == "fake":
             return result  # the fake device has no model that could be delivered
-        provenance = Provenance(self._store, self._opened, result, winner.candidate)
+        provenance = Provenance(self._store, self._opened, result, winner.candidate, baseline)
         job = journal.job(winner.candidate, records.Phase.CONFIRM)
         if isinstance(winner.candidate.engine, PackageEngine):
             folder = deliver_package(provenance, executor, job, winner)
@@ -342,13 +376,3 @@ def _does_not_fit(found: Found) -> Iterator[str]:
         reached = found.original.value(Metric.ACCURACY)
         accuracy = "" if reached is None else f" Its accuracy would be {reached:.4f}."
         yield f"{label}, the model as it was given, does not fit: {message}{accuracy}"
-
-
-def _measured(entry: Entry) -> Measured:
-    return Measured(
-        entry.trial_id,
-        entry.candidate.id,
-        entry.candidate.label(),
-        entry.artifact_key,
-        entry.measurements,
-    )

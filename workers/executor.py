@@ -24,6 +24,8 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
+from workers.trials.artifacts import cached_files
+from workers.trials.cache import Cache
 from workers.trials.worker import Worker
 
 
@@ -59,6 +61,12 @@ class Executor(Protocol):
         """The files of the artifact of a job's candidate by name, compiled again if need be.
 
         Raises ChildError, CompileError, InfrastructureError.
+        """
+
+    def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """The files of an artifact that can be had at once, without asking a worker.
+
+        Empty where it is not in this machine's cache, or not as it was compiled.
         """
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
@@ -110,6 +118,7 @@ class LocalExecutor(Closing):
     """Workers in this very process: for tests and for a single ``farm bench``."""
 
     def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
+        self._cache = cache
         self._workers = {profile.name: Worker(profile, cache) for profile in profiles}
 
     def prepare(self, device: str, workload: Workload) -> None:
@@ -143,6 +152,11 @@ class LocalExecutor(Closing):
     def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         """Read them from the cache, or compile them again."""
         return self._worker(device).artifact_files(job)
+
+    def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """Read them from the cache."""
+        del device
+        return cached_files(Cache(self._cache), artifact)
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """Complete it in the compile child."""

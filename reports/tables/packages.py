@@ -12,7 +12,6 @@ from farm.plan.memory.portions import PortionSolution
 from farm.plan.solution import Status
 from farm.units import counted, format_bytes, format_seconds
 from reports.tables.cells import add, is_visible, share_cell
-from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 
 
@@ -24,17 +23,6 @@ def package_table(manifest: Manifest) -> Table:
     for name, value in _package_rows(manifest):
         add(table, name, value)
     return table
-
-
-def verified_lines(verified: Verified) -> list[str]:
-    """What building a package and replaying its test vectors showed."""
-    built = f"built for {verified.target} by {verified.compiler}"
-    if verified.agrees:
-        verdict = [f"{verified.vectors} test vectors agree bit for bit ({built})."]
-    else:
-        verdict = [f"The package does not agree ({built}):"]
-        verdict += [f"- {disagreement}." for disagreement in verified.disagreements]
-    return [*verdict, *verified.notes]
 
 
 def plan_lines(planned: Planned) -> list[str]:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from farm.measurement import Estimate, Method, Metric
 from farm.units import counted
+from reports.interrupted import interrupted_lines
 from reports.tables.cells import (
     bytes_cell,
     energy_cell,
@@ -37,7 +38,7 @@ def run_table(result: TuneResult) -> Rows:
     """Baseline and winner of each device, with intervals, and why a device is missing."""
     table = Rows(_COLUMNS)
     for device in result.devices:
-        if device.status is Status.TUNED:
+        if device.status is Status.TUNED or device.best is not None:
             _add_tuned(table, device)
         else:
             table.add(device.device, str(device.status), Text(device.reason, style="yellow"))
@@ -50,35 +51,38 @@ def verdict_lines(result: TuneResult) -> list[str]:
     for device in result.devices:
         if device.status is Status.TUNED:
             lines += _verdict(device, result.objective)
+        elif device.status is Status.INTERRUPTED:
+            lines += interrupted_lines(device, _trial_counts(device))
         elif device.remedy:
             lines.append(f"{device.device}: to tune it, {device.remedy}.")
     return lines
 
 
 def _add_tuned(table: Rows, device: DeviceResult) -> None:
-    assert device.baseline is not None
-    assert device.winner is not None
+    best, name = device.winner or device.best, "winner" if device.winner else "best so far"
     accuracy = device.accuracy
+    assert device.baseline is not None
+    assert best is not None
     table.add(
         device.device,
         "baseline",
         device.baseline.label,
         latency_cell(device.baseline.measurements.get(Metric.LATENCY)),
         "1.00x",
-        share_cell(accuracy.baseline if accuracy else None),
+        share_cell(accuracy.baseline if accuracy else device.baseline.value(Metric.ACCURACY)),
         *_resources(device.baseline),
     )
     if device.ratio is None:
-        table.add("", "winner", "the baseline")
+        table.add("", name, "the baseline")
         return
     table.add(
         "",
-        "winner",
-        Text(device.winner.label, style="bold"),
-        latency_cell(device.winner.measurements.get(Metric.LATENCY)),
+        name,
+        Text(best.label, style="bold"),
+        latency_cell(best.measurements.get(Metric.LATENCY)),
         Text(_speed_up(device), style="bold green"),
-        share_cell(accuracy.winner if accuracy else None),
-        *_resources(device.winner),
+        share_cell(accuracy.winner if accuracy else best.value(Metric.ACCURACY)),
+        *_resources(best),
     )
 
 
@@ -157,6 +161,8 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
 
 def _speed_up(device: DeviceResult) -> str:
     assert device.ratio is not None
+    if device.winner is None:
+        return f"{device.ratio.value:.2f}x (not confirmed)"
     if _is_modelled(device):
         return f"{device.ratio.value:.2f}x (modelled)"
     return format_ratio(device.ratio)

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from onnx.helper import make_node
 
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino
-from farm.delivery import write_delivery
+from farm.delivery import stranger, write_delivery, write_files
 from farm.engines import session_spec
 from farm.model.model import load_model
 from farm.session import SessionSpec
@@ -22,13 +22,21 @@ from tests.openvino import require_openvino
 
 
 def deliver(
-    folder: Path, proto: ModelProto, session: SessionSpec, provenance: str = "{}", **shapes: int
+    folder: Path,
+    proto: ModelProto,
+    session: SessionSpec,
+    provenance: str = "{}",
+    *,
+    confirmed: bool = True,
+    **shapes: int,
 ) -> None:
     source = folder.parent / "source"
     source.mkdir(exist_ok=True)
     model = load_model(models.save(proto, source), shapes)
     content = model.proto.SerializeToString()
-    write_delivery(folder, content, session, model.inputs, provenance, model.shapes)
+    write_delivery(
+        folder, content, session, model.inputs, provenance, model.shapes, confirmed=confirmed
+    )
 
 
 def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
@@ -130,7 +138,7 @@ def test_it_does_not_run_partly_on_another_engine(tmp_path):
 def test_the_folder_has_what_it_needs(tmp_path):
     folder, session = tmp_path / "out", session_spec(Candidate())
     deliver(folder, models.mlp(), session, '{"run": "r"}')
-    names = {"model.onnx", "session.json", "run.py", "provenance.json"}
+    names = {"model.onnx", "session.json", "run.py", "provenance.json", "SHA256SUMS"}
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / "session.json").read_text() == session.to_json()
     assert json.loads((folder / "provenance.json").read_text()) == {"run": "r"}
@@ -139,12 +147,63 @@ def test_the_folder_has_what_it_needs(tmp_path):
 
 def test_a_folder_of_an_earlier_invocation_is_replaced(tmp_path):
     folder = tmp_path / "out"
-    deliver(folder, models.mlp(), session_spec(Candidate()), "1")
-    (folder / "left-over").write_text("old")
+    deliver(folder, models.mlp(), session_spec(Candidate()), "1", confirmed=False)
+    assert "not confirmed" in (folder / "NOT-CONFIRMED.txt").read_text()
     deliver(folder, models.mlp(), session_spec(Candidate()), "2")
     assert (folder / "provenance.json").read_text() == "2"
-    assert not (folder / "left-over").exists()
+    assert not (folder / "NOT-CONFIRMED.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_what_the_farm_did_not_write_is_never_deleted(tmp_path):
+    """It may be the owner's only copy; the name of a file of ours does not make it ours."""
+    folder = tmp_path / "out"
+    deliver(folder, models.mlp(), session_spec(Candidate()), "1")
+    for name in ("left-over", "deeper/model.onnx"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"holds {name}, which the farm did not write"):
+            deliver(folder, models.mlp(), session_spec(Candidate()), "2")
+        assert (folder / name).read_text() == "mine"
+        assert (folder / "provenance.json").read_text() == "1"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+        (folder / name).unlink()
+    (folder / "deeper").rmdir()
+    (folder / "model.onnx").rename(folder / "mine.onnx")
+    (folder / "link").symlink_to(tmp_path / "source")
+    assert stranger(folder) == "link"
+    (folder / "link").unlink()
+    assert stranger(folder) == "mine.onnx"
+
+
+def test_a_delivery_of_an_earlier_version_is_known_by_its_names(tmp_path):
+    write_files(tmp_path / "out", {"model.onnx": b"m", "provenance.json": b"{}"})
+    (tmp_path / "out" / "SHA256SUMS").unlink()
+    assert stranger(tmp_path / "out") == ""
+    (tmp_path / "out" / "provenance.json").unlink()
+    assert stranger(tmp_path / "out") == "model.onnx", "without a record it is anyone's"
+    package = {"manifest.json", "model.c", "kernels/pool.h", "test_vectors/replies.bin"}
+    write_files(tmp_path / "dsp", dict.fromkeys({*package, "provenance.json"}, b""))
+    (tmp_path / "dsp" / "SHA256SUMS").unlink()
+    (tmp_path / "dsp" / "model.o").write_text("what make leaves")
+    assert stranger(tmp_path / "dsp") == ""
+    (tmp_path / "dsp" / "kernels" / "mine.txt").write_text("mine")
+    assert stranger(tmp_path / "dsp") == "kernels/mine.txt"
+
+
+def test_programs_may_be_executed(tmp_path):
+    write_files(tmp_path / "dsp", {"model.elf": b"\x7fELF", "model.c": b""})
+    assert (tmp_path / "dsp" / "model.elf").stat().st_mode & 0o777 == 0o755
+    assert not (tmp_path / "dsp" / "model.c").stat().st_mode & 0o111
+
+
+def test_other_programs_can_check_what_was_delivered(tmp_path):
+    folder = tmp_path / "out"
+    deliver(folder, models.mlp(), session_spec(Candidate()))
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    done = subprocess.run(check, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": OK") == 4
 
 
 class TestFailure:

@@ -146,6 +146,9 @@ class ImaginedExecutor:
     def take_remarks(self, device: str) -> tuple[str, ...]:
         return self.remarks
 
+    def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        return {"model.onnx": b"imagined"}
+
     def close(self) -> None:
         self.closed = True
 

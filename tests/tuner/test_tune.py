@@ -20,7 +20,7 @@ from farm.measurement import Outcome
 from tests.conftest import furnish
 from tests.models import build, save, value
 from tests.tuner.imagined import ImaginedExecutor, Traits
-from tuner.delivery.winners import check_output
+from tuner.delivery.place import check_output
 from tuner.events import DeviceStarted, Event
 from tuner.request import Constraints, TuneRequest
 from tuner.results import Status, TuneResult, Verdict
@@ -196,7 +196,12 @@ def test_an_interruption_keeps_the_devices_that_are_done(
     executor.interrupt_at = len(whole.calls) + 9
     result = tune(empty, request_, executor)
     assert result.interrupted
-    assert [d.device for d in result.devices] == ["fake", "gone"]
+    assert [d.device for d in result.devices] == ["fake", "gone", "other"]
+    assert [d.status for d in result.devices] == [
+        Status.TUNED,
+        Status.UNAVAILABLE,
+        Status.INTERRUPTED,
+    ]
     assert empty.run(result.run).status is RunStatus.INTERRUPTED
     again = ImaginedExecutor()
     opened = resume_run(empty, result.run, PROFILES)

@@ -1,16 +1,17 @@
-"""Where winners go: checked before a run begins, written when it has found one."""
+"""Winners are written to their folders."""
 
 from __future__ import annotations
 
+import errno
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import farm
 from db.store import Store
-from farm.candidate import Candidate
+from farm.candidate import Candidate, to_json
 from farm.codegen.package.compiled import (
     PACKAGE_FILE,
     CompiledPackage,
@@ -20,19 +21,17 @@ from farm.codegen.package.compiled import (
 )
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS
-from farm.delivery import write_delivery, write_files
+from farm.delivery import RECORD_FILE, write_delivery, write_files
 from farm.engines import session_spec
 from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
 from farm.model.shapes import fixed_sentence
 from tuner.results import DeviceResult
 from tuner.runs.history import Entry
-from tuner.runs.start import Checked, OpenRun
+from tuner.runs.start import OpenRun
 from workers.executor import Executor
 from workers.jobs import TrialJob
 from workers.trials.process import ChildError
-
-_MARK = "provenance.json"  # every delivery has it
 
 
 def output_folder(opened: OpenRun) -> Path:
@@ -40,40 +39,23 @@ def output_folder(opened: OpenRun) -> Path:
     return Path(opened.request.output or Path("runs") / opened.name)
 
 
-def check_output(checked: Checked) -> None:
-    """Raise OptionError where winners could not be written or would replace something else."""
-    folder = Path(checked.request.output or "runs")
-    devices = [p.name for p in checked.profiles if checked.request.output and not p.is_fake]
-    absolute = folder.absolute()
-    place = next(p for p in (absolute, *absolute.parents) if p.exists())
-    if not place.is_dir():
-        raise OptionError(
-            f"The winners cannot be written to {folder}, because {place} is a file. Give another "
-            "--output."
-        )
-    try:
-        tempfile.TemporaryDirectory(prefix=".farm-", dir=place).cleanup()
-    except OSError as error:
-        raise OptionError(
-            f"The winners cannot be written to {folder}, because {place} is not writable "
-            f"({error.strerror}). Give another --output."
-        ) from None
-    for target in (absolute / device for device in devices):
-        if target.exists() and not ((target / _MARK).is_file() or _is_empty(target)):
-            raise OptionError(
-                f"{target} is in the way of a winner, and no earlier winner: it would be "
-                "replaced. Move it, or give another --output."
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a winner comes from."""
+    """Where a winner comes from, or the best of a search that was interrupted.
+
+    winner, baseline: as candidates.
+    """
 
     store: Store
     opened: OpenRun
     result: DeviceResult
     winner: Candidate
+    baseline: Candidate
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it was confirmed."""
+        return self.result.winner is not None
 
     @property
     def folder(self) -> Path:
@@ -95,7 +77,15 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
     subject = provenance.opened.subject.model
     session = session_spec(provenance.winner)
     with _writing(provenance) as folder:
-        write_delivery(folder, model, session, subject.inputs, provenance.text(), subject.shapes)
+        write_delivery(
+            folder,
+            model,
+            session,
+            subject.inputs,
+            provenance.text(),
+            subject.shapes,
+            confirmed=provenance.confirmed,
+        )
     return folder
 
 
@@ -114,7 +104,7 @@ def deliver_package(
     except (ChildError, CompileError) as error:
         raise InfrastructureError(f"the winner cannot be packaged: {error}") from None
     with _writing(provenance) as folder:
-        write_files(folder, {**files, _MARK: provenance.text().encode()})
+        write_files(folder, {**files, RECORD_FILE: provenance.text().encode()})
     return folder
 
 
@@ -135,9 +125,11 @@ def _writing(provenance: Provenance) -> Iterator[Path]:
     try:
         yield folder
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Make room or choose another --output" if full else "Choose another --output"
         raise OptionError(
-            f"The winner cannot be written to {folder}: {error.strerror}. Make room or choose "
-            f"another --output, and go on with: farm tune --resume {provenance.opened.name}"
+            f"The winner cannot be written to {folder}: {error.strerror or error}. {remedy}, and "
+            f"go on with: farm tune --resume {provenance.opened.name}"
         ) from None
 
 
@@ -166,15 +158,14 @@ def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) 
     )
 
 
-def _is_empty(target: Path) -> bool:
-    return target.is_dir() and not any(target.iterdir())
-
-
 def _provenance(provenance: Provenance) -> Mapping[str, object]:
     store, opened, result = provenance.store, provenance.opened, provenance.result
-    assert result.winner is not None
-    trial = store.trial(result.winner.trial_id)
+    delivered = result.winner or result.best
+    assert delivered is not None
+    trial = store.trial(delivered.trial_id)
     return {
+        "farm": farm.__version__,
+        "confirmed": provenance.confirmed,
         "run": opened.name,
         "trial": trial.id,
         "seed": opened.run.seed,
@@ -183,9 +174,21 @@ def _provenance(provenance: Provenance) -> Mapping[str, object]:
         "shapes": dict(opened.subject.model.shapes),
         "device": result.device,
         "candidate": json.loads(store.candidate(provenance.winner.id).json),
-        "verdict": str(result.verdict),
+        "baseline": json.loads(to_json(provenance.baseline)),
+        "verdict": str(result.verdict) if result.verdict else None,
         "ratio": asdict(result.ratio) if result.ratio else None,
+        "gain": asdict(result.gain) if result.gain else None,
+        "accuracy": _accuracy(result),
+        "data_sha256": opened.subject.dataset.sha256,
         "trial_details": json.loads(trial.details),
         "machine": asdict(store.machine(trial.machine_id)),
         "software": json.loads(store.software(trial.software_id).versions),
     }
+
+
+def _accuracy(result: DeviceResult) -> Mapping[str, object] | None:
+    """What was delivered reaches, on so many samples of the confirmation part."""
+    found = result.accuracy
+    if found is None:
+        return None
+    return {"metric": found.metric, "value": found.winner, "samples": found.samples}

@@ -98,6 +98,11 @@ class Journal:
         """The phase that an entry's trial belongs to."""
         return self._store.trial(entry.trial_id).phase
 
+    def failed(self, candidate: Candidate, phase: Phase) -> bool:
+        """Whether a trial of a phase says that the candidate does not do, in the store."""
+        entry = self._known(self.job(candidate, phase))
+        return entry is not None and not entry.ok
+
     def begun_races(self) -> dict[int, frozenset[str]]:
         """Numbers of the races that were ever begun, with the trials of their first blocks."""
         scope = self.scope

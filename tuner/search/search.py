@@ -94,6 +94,8 @@ class Search:
         self._listen = listen
         self._entries: list[Entry] = []
         self._original: Entry | None = None
+        self._baseline: Entry | None = None
+        self._raced: set[str] = set()
         self._begun = journal.count_trials(Phase.SEARCH)
         self._confirm_seconds = 0.0
 
@@ -101,6 +103,27 @@ class Search:
     def entries(self) -> tuple[Entry, ...]:
         """Every trial so far, the baseline's first."""
         return tuple(self._entries)
+
+    @property
+    def baseline(self) -> Entry | None:
+        """What everything is compared with; None before it was measured."""
+        return self._baseline
+
+    @property
+    def original(self) -> Entry | None:
+        """The model as the user gave it: the baseline, unless that does not fit the device."""
+        return self._original
+
+    def leaders(self) -> list[Entry]:
+        """What is better than the baseline so far, best first.
+
+        Once there was a race only what took part in one: a first, quick sample may be luck.
+        """
+        if self._baseline is None:
+            return []
+        better = self._better(self._baseline)
+        raced = [e for e in better if e.trial_id in self._raced]
+        return prefer_plain(raced if self._raced else better)
 
     def run(self, baselines: Sequence[Candidate], max_trials: int) -> Found:
         """Search.
@@ -114,6 +137,7 @@ class Search:
         baseline = find_baseline(baselines, self._run_baseline)
         first, self._original = baseline.entry, baseline.original
         first.ratio = 1.0
+        self._baseline = first
         while self._goes_on() and not 0 < max_trials <= len(self._entries):
             count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
             proposal = self._proposer.propose(self._entries, count)
@@ -170,7 +194,7 @@ class Search:
 
     def _final_race(self, baseline: Entry) -> list[Entry]:
         """The best few once more, with more blocks: ratios of different races are not alike."""
-        finalists = self._best(baseline)
+        finalists = self._better(baseline)[:FINALISTS]
         entrants = [baseline, *finalists]
         if len(finalists) > 1 and self._may_race(entrants):
             self._tell_stage("final race")
@@ -178,12 +202,12 @@ class Search:
         self._release(entrants)
         return prefer_plain(ranked(finalists))
 
-    def _best(self, baseline: Entry) -> list[Entry]:
-        """The best few that gain anything; any, if the baseline itself breaks a limit."""
+    def _better(self, baseline: Entry) -> list[Entry]:
+        """What gains anything, best first; anything, if the baseline itself breaks a limit."""
         original = self._original or baseline
         most = float("inf") if self._scorer.broken_limit(baseline, original) else 1.0
         better = (e for e in ranked(self._entries) if e.ratio is not None and e.ratio < most)
-        return [e for e in better if e is not baseline][:FINALISTS]
+        return [e for e in better if e is not baseline]
 
     def _race(self, entries: Sequence[Entry], baseline: Entry, rules: RaceRules) -> None:
         """Race, take over the ratios and check the limits again, on better latencies.
@@ -207,14 +231,14 @@ class Search:
         speedup = 1.0 / (leader.ratio or 1.0)
         self._listen(BestChanged(self._journal.scope.device, label, speedup))
 
-    @staticmethod
-    def _take_ratios(race: Race, by_id: dict[str, Entry], baseline: Entry) -> None:
+    def _take_ratios(self, race: Race, by_id: dict[str, Entry], baseline: Entry) -> None:
         """Ratios to the baseline from ratios to the leader."""
         to_leader = {s.entrant: s.ratio.value for s in race.standings() if s.ratio.value > 0}
         reference = to_leader.get(baseline.trial_id)
         for trial_id, ratio in to_leader.items():
             if reference and np.isfinite(ratio):
                 by_id[trial_id].ratio = ratio / reference
+                self._raced.add(trial_id)
 
     def _goes_on(self) -> bool:
         """Whether another cohort is to be tried. What was begun before is gone through again."""

@@ -31,6 +31,8 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
+from workers.trials.artifacts import cached_files
+from workers.trials.cache import Cache
 from workers.trials.worker import Worker
 
 MAX_ATTEMPTS = 3
@@ -133,6 +135,11 @@ class RayExecutor(Closing):
             device, lambda actor: actor.artifact_files.remote(job)
         )
         return files
+
+    def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
+        """Read them from the cache of this machine, which an actor here writes, too."""
+        del device
+        return cached_files(Cache(self._cache), artifact)
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered. Raises ChildError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -9,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.artifact import MODEL_FILE, artifact_key, read_manifest
+from farm.artifact import (
+    MODEL_FILE,
+    adopt_model,
+    adopt_package,
+    artifact_key,
+    read_manifest,
+)
 from farm.candidate import Candidate, Fake, PackageEngine, to_json
 from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
 from farm.codegen.package.manifest import Manifest
@@ -59,10 +66,8 @@ class Artifacts:
             return None
         if not isinstance(job.candidate.engine, PackageEngine):
             session_spec(job.candidate)  # an engine without this arithmetic fails before the work
-        # The workload's key stands for the model, its shapes and the calibration data.
-        versions = json.dumps(software_versions(), sort_keys=True)
         self._cache.check_workload(job.workload_key)
-        key = artifact_key(job.workload_key, "", job.candidate, job.workload_key, versions)
+        key = _key_of(job.workload_key, job.candidate)
         target = self._cache.artifact(key)
         with self._cache.complete(target) as folder:
             if folder is not None:
@@ -145,6 +150,41 @@ class Artifacts:
                 candidate=to_json(job.candidate),
                 **arguments,
             )
+
+
+def adopt(cache: Cache, workload_key: str, candidate: Candidate, delivered: Path) -> None:
+    """Take what was delivered for a candidate for its artifact: it runs, and nothing is compiled.
+
+    delivered: the folder. Raises InputError, CompileError, OSError: it is not whole, or cannot be
+    linked here. Raises InfrastructureError: the cache cannot be written.
+    """
+    with cache.complete(cache.artifact(_key_of(workload_key, candidate))) as folder:
+        if folder is None:
+            return
+        if isinstance(candidate.engine, PackageEngine):
+            adopt_package(delivered, folder, candidate.engine)
+        else:
+            adopt_model((delivered / MODEL_FILE).read_bytes(), folder)
+
+
+def _key_of(workload_key: str, candidate: Candidate) -> str:
+    """The content address of an artifact. Raises CompileError: its C compiler is not here."""
+    # The workload's key stands for the model, its shapes and the calibration data.
+    versions = json.dumps(software_versions(), sort_keys=True)
+    return artifact_key(workload_key, "", candidate, workload_key, versions)
+
+
+def cached_files(cache: Cache, key: str) -> dict[str, bytes]:
+    """The files of an artifact in a cache by name; empty where its model is not as compiled."""
+    folder = cache.artifact(key)
+    try:
+        digest = read_manifest(folder).sha256
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    except (OSError, ValueError):  # it is being written, or was cleared
+        return {}
+    model = files.get(MODEL_FILE)
+    whole = model is None or hashlib.sha256(model).hexdigest() == digest
+    return files if whole else {}
 
 
 def _read_artifact(key: str, folder: Path, candidate: Candidate) -> Artifact:

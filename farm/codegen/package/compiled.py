@@ -139,9 +139,14 @@ def compile_package(
         notes=program.notes if program.is_integer else (*program.notes, _ROUNDED),
         sha256=digest,
     )
+    write_compiled(compiled, folder)
+    return compiled
+
+
+def write_compiled(compiled: CompiledPackage, folder: Path) -> None:
+    """Write the record of a compiled package."""
     text = json.dumps(asdict(compiled), indent=2, sort_keys=True) + "\n"
     (folder / PACKAGE_FILE).write_text(text, encoding="utf-8")
-    return compiled
 
 
 def read_compiled(folder: Path) -> CompiledPackage:

@@ -40,7 +40,7 @@ LIBRARY_FILE, PROGRAM_FILE, MAKEFILE = "libmodel.a", "model.elf", "Makefile"
 _SOURCES = frozenset({"model.c", "model.h", "weights.c", "weights.h", "runtime/package.h"})
 _VECTORS = frozenset({f"{VECTORS}/{REQUESTS}", f"{VECTORS}/{REPLIES}"})
 # The farm and `make` write these, and a package for the host is whole without.
-_OPTIONAL = frozenset({"README.md", "provenance.json", PROGRAM_FILE})
+_OPTIONAL = frozenset({"README.md", "provenance.json", "SHA256SUMS", PROGRAM_FILE})
 _INCLUDE = re.compile(r'^\s*#\s*include\s*"([\w.]+(?:/[\w.]+)*)"', flags=re.MULTILINE)
 
 
