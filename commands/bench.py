@@ -14,7 +14,9 @@ from commands.options import (
     ProfilesOption,
     ShapeOption,
     StoreOption,
+    ThreadsOption,
     shape_sizes,
+    thread_limit,
 )
 from commands.output import print_tables
 from farm.errors import OptionError
@@ -33,6 +35,7 @@ def bench(
     ] = None,
     data: DataOption = None,
     shape: ShapeOption = None,
+    threads: ThreadsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
     profiles: ProfilesOption = None,
     store: StoreOption = None,
@@ -53,6 +56,8 @@ def bench(
         raise OptionError(
             "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
         )
+    if trial is not None and threads is not None:
+        raise OptionError("A trial has its own threads: leave out --threads, or --trial ID.")
     chosen = [read_candidate(candidate)] if candidate else []
     recalled = None
     if trial is not None:
@@ -68,6 +73,7 @@ def bench(
             data=str(data.absolute()) if data else "",
             shapes=shape_sizes(shape),
             seed=seed,
+            threads=thread_limit(threads),
         )
     (measured,) = measure(store, request, device, profiles, chosen, recalled)
     if json_output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -42,7 +43,8 @@ def compare(
             raise OptionError("Only trials of one model on one device can be compared.")
         if pair[0].candidate == pair[1].candidate:
             raise OptionError("Both trials have the same candidate: there is nothing to compare.")
-        device, request = pair[0].trial.device, pair[0].request
+        # What a search was limited to does not bind what is compared.
+        device, request = pair[0].trial.device, replace(pair[0].request, threads=0)
         candidates = [pair[0].candidate, pair[1].candidate]
         found = compare_measured(
             *measure_again(store, request, device, profiles, candidates, pair[0])

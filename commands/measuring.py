@@ -28,13 +28,14 @@ def measure(
     from db.store import Store
     from reports.progress import TuneProgress
     from tuner.bench import bench as bench_candidates
-    from tuner.bench import check_device
+    from tuner.bench import check_device, check_threads
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
     from workers.trials.cache import default_folder
 
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
+    check_threads(request, candidates)
     check_device(profile, candidates)
     checked = check_request(replace(request, devices=(device,)), known)
     if recalled is not None:

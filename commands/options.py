@@ -43,6 +43,10 @@ DataOption = Annotated[
         help="Samples named like the model's inputs, and `label` if there are labels.",
     ),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="At most so many threads for every candidate."),
+]
 MetricOption = Annotated[
     str, typer.Option("--metric", metavar="MODULE:FUNCTION", help="Your own accuracy metric.")
 ]
@@ -64,6 +68,15 @@ def one_of(kind: type[_E], name: str | None, option: str) -> _E | None:
     except ValueError:
         choices = ", ".join(str(choice) for choice in kind)
         raise OptionError(f"{option} takes one of {choices}, got '{name}'.") from None
+
+
+def thread_limit(threads: int | None) -> int:
+    """``--threads`` as a request has it, 0 for no limit. Raises OptionError."""
+    if threads is None:
+        return 0
+    if threads < 1:
+        raise OptionError(f"--threads must be 1 or more, got {threads}.")
+    return threads
 
 
 def split_names(names: str) -> tuple[str, ...]:

@@ -20,9 +20,11 @@ from commands.options import (
     ProfilesOption,
     ShapeOption,
     StoreOption,
+    ThreadsOption,
     known_profiles,
     shape_sizes,
     split_names,
+    thread_limit,
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
@@ -57,6 +59,7 @@ def tune(
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many candidates per device.")
     ] = None,
+    threads: ThreadsOption = None,
     max_accuracy_drop: Annotated[
         float | None,
         typer.Option(
@@ -143,6 +146,7 @@ def tune(
             max_trials=_trial_count(trials),
             seed=seed,
             output=folder,
+            threads=thread_limit(threads),
         )
         checked = check_request(request, known, require_all=require_all)
     check_output(checked)

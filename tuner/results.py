@@ -104,6 +104,7 @@ class TuneResult:
 
     devices: without the one that was being tuned when the run was interrupted.
     interrupted: by Ctrl-C; it can be resumed by its name.
+    threads: the limit that was asked for, 0 for none.
     """
 
     run: str
@@ -113,6 +114,7 @@ class TuneResult:
     output: str
     interrupted: bool = False
     objective: Objective = Objective.LATENCY
+    threads: int = 0
 
     @property
     def any_tuned(self) -> bool:
