@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands import completion
 from commands.measuring import measure
 from commands.options import (
     DataOption,
@@ -26,12 +27,20 @@ from tuner.request import TuneRequest
 def bench(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="ONNX file.")] = None,
     *,
-    device: Annotated[str, typer.Option("--device", metavar="NAME")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="NAME", autocompletion=completion.device_name),
+    ] = "cpu",
     candidate: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Candidate as JSON. Default: the baseline.")
     ] = None,
     trial: Annotated[
-        str | None, typer.Option(metavar="ID", help="Run a trial of the store again.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Run a trial of the store again.",
+            autocompletion=completion.trial_id,
+        ),
     ] = None,
     data: DataOption = None,
     shape: ShapeOption = None,

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from commands import completion
 from commands.measuring import measure as measure_again
 from commands.options import JsonOption, ProfilesOption, StoreOption
 from commands.output import print_lines
 from farm.errors import OptionError
 
 
+def _trial_argument(metavar: str) -> Any:
+    return typer.Argument(
+        metavar=metavar,
+        help="Trial id, or its beginning.",
+        autocompletion=completion.trial_id,
+    )
+
+
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Trial id, or its beginning.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Trial id, or its beginning.")],
+    first: Annotated[str, _trial_argument("A")],
+    second: Annotated[str, _trial_argument("B")],
     *,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure both again, side by side.")

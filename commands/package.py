@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from commands import exit_codes
+from commands import completion, exit_codes
 from commands.options import (
     DataOption,
     JsonOption,
@@ -50,7 +50,13 @@ def package_build(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
     ],
     device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Device profile.")
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="Device profile.",
+            autocompletion=completion.device_name,
+        ),
     ] = "dsp",
     data: DataOption = None,
     metric: MetricOption = "",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from commands import completion
 from commands.options import StoreOption
 from commands.output import Format, print_rows, print_tables
 from farm.measurement import Outcome
@@ -14,8 +15,16 @@ from farm.measurement import Outcome
 def results(
     *,
     model: Annotated[str | None, typer.Option(metavar="NAME|SHA", help="Only this model.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Only this device.", autocompletion=completion.device_name
+        ),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Only this run.", autocompletion=completion.run_name),
+    ] = None,
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
     ] = None,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands import exit_codes
+from commands import completion, exit_codes
 from commands.options import (
     DataOption,
     JsonOption,
@@ -41,7 +41,13 @@ def tune(
     ] = None,
     *,
     devices: Annotated[
-        str, typer.Option("--devices", metavar="NAMES", help="Device profiles, with commas.")
+        str,
+        typer.Option(
+            "--devices",
+            metavar="NAMES",
+            help="Device profiles, with commas.",
+            autocompletion=completion.device_names,
+        ),
     ] = "cpu",
     data: DataOption = None,
     shape: ShapeOption = None,
@@ -90,7 +96,12 @@ def tune(
         typer.Option(metavar="DIR", help="Folder for the winners. Default: runs/RUN."),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with an interrupted run.",
+            autocompletion=completion.tune_name,
+        ),
     ] = None,
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail if a device is not there.")
