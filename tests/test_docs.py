@@ -14,7 +14,10 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -33,7 +36,7 @@ RUN = [
 ]
 ALL = [*RUN, *sorted((DOCS / "explanation").glob("*.md")), DOCS / "README.md"]
 WITH_RAY = {"first-tune.md"}  # elsewhere its start would only take time
-TIMEOUT = 300
+TIMEOUT = 400  # seconds, for a page on a machine that does much else
 
 # What the comments of a page can call, beside `export FARM_TEST_TRIALS=2`: see short_farm.py.
 PRELUDE = """\
@@ -69,21 +72,53 @@ def identify(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A clone of the repository in which the farm is installed, with a model and data.
+@pytest.fixture(scope="module")
+def ended(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Path, Future[subprocess.CompletedProcess[str]]]]:
+    """How the commands of each page that is asked for end; two pages at a time, for they wait."""
+    name = test_the_commands_of_a_page_work.__name__
+    wanted = [item for item in request.session.items if getattr(item, "originalname", "") == name]
+    paths = [item.callspec.params["path"] for item in wanted]
+    with ThreadPoolExecutor(2) as pool:
+        yield {path: pool.submit(_run, path, tmp_path_factory.mktemp("page")) for path in paths}
+
+
+def _run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    page = read_page(path)
+    _settle(folder)
+    for block in page.blocks:
+        if "file" in block.notes:
+            file = folder / block.notes["file"]
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text + "\n")
+    told = [f"echo '== {path.name}:{b.line}'\n{b.script}\n" for b in page.blocks if b.is_run]
+    return subprocess.run(
+        ["bash", "-c", "\n".join([PRELUDE, *told])],
+        cwd=folder,
+        env=_environment(folder, page),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def _settle(folder: Path) -> None:
+    """Make a clone of the repository in which the farm is installed, with a model and data.
 
     The installation is complete for make, so that `make demo` goes on with what comes after it.
     """
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "examples", folder / "examples")
     for name in ("model", "spotting", "images"):
-        shutil.copy(ROOT / "examples" / "digits.onnx", tmp_path / f"{name}.onnx")
-    shutil.copy(ROOT / "examples" / "digits.npz", tmp_path / "samples.npz")
-    _install(tmp_path / ".venv")
-    (tmp_path / "home").mkdir()
-    return tmp_path
+        shutil.copy(ROOT / "examples" / "digits.onnx", folder / f"{name}.onnx")
+    shutil.copy(ROOT / "examples" / "digits.npz", folder / "samples.npz")
+    _install(folder / ".venv")
+    (folder / "home").mkdir()
 
 
 def _install(folder: Path) -> None:
@@ -119,25 +154,10 @@ def _environment(folder: Path, page: Page) -> dict[str, str]:
 @pytest.mark.parametrize(
     "path", [p for p in RUN if any(b.is_run for b in read_page(p).blocks)], ids=identify
 )
-def test_the_commands_of_a_page_work(path: Path, home: Path) -> None:
-    page = read_page(path)
-    for block in page.blocks:
-        if "file" in block.notes:
-            file = home / block.notes["file"]
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(block.text + "\n")
-    told = [f"echo '== {path.name}:{b.line}'\n{b.script}\n" for b in page.blocks if b.is_run]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join([PRELUDE, *told])],
-        cwd=home,
-        env=_environment(home, page),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+def test_the_commands_of_a_page_work(
+    path: Path, ended: Mapping[Path, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    done = ended[path].result()
     assert done.returncode == 0, done.stdout
     assert "Traceback" not in done.stdout, done.stdout
 
@@ -160,19 +180,29 @@ _LEFT_OUT = re.compile("MissingParameter|requires an argument")  # as a sentence
 
 
 def _fault(text: str) -> str:
-    """What the command line has against a command; "" for nothing."""
-    arguments = [a for a in shlex.split(text, comments=True) if a != "--help"]
-    command, context = typer.main.get_command(cli.app), None
+    """What the command line has against a command; "" for nothing. Nothing is executed."""
+    command, arguments = typer.main.get_command(cli.app), shlex.split(text, comments=True)
+    context = None
     try:
-        while arguments:
+        while arguments and not _acts_at_once(command, arguments):
             context = command.make_context(command.name, arguments, parent=context)
             if not hasattr(command, "resolve_command"):
                 break
             rest = [*context._protected_args, *context.args]
+            if not rest:
+                break
             _, command, arguments = command.resolve_command(context, rest)
     except Exception as error:  # noqa: BLE001 (they are of Typer's own Click, without a public name)
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _acts_at_once(command: Any, arguments: list[str]) -> bool:
+    """Whether an option is there, --help or --install-completion, that acts when it is read."""
+    context = typer.Context(command)
+    at_once = {name for p in command.get_params(context) if p.callback for name in p.opts}
+    own = arguments[:1] if hasattr(command, "resolve_command") else arguments
+    return not at_once.isdisjoint(own)
 
 
 SHORT = ("--budget", "90s", "--trials", "1")
@@ -214,6 +244,17 @@ def test_comments_that_would_go_unheard(page: str, tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(page)
     with pytest.raises(AssertionError, match=r"page\.md"):
         read_page(tmp_path / "page.md")
+
+
+def test_options_that_act_at_once_do_not_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    for command in ("--install-completion", "--show-completion", "tune --help", "--version"):
+        assert _fault(command) == ""
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("command", ["tune m --nosuch 1", "nosuch", "plan m", "tune m --seed x"])
