@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands import completion
 from commands.help import Panel
 from commands.measuring import measure
 from commands.options import (
@@ -16,9 +17,11 @@ from commands.options import (
     SeedOption,
     ShapeOption,
     StoreOption,
+    ThreadsOption,
     devices_option,
     one_device,
     shape_sizes,
+    thread_limit,
 )
 from commands.output import print_tables
 from farm.errors import OptionError
@@ -41,11 +44,15 @@ def bench(
     trial: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Run a trial of the store again.", rich_help_panel=Panel.SUBJECT
+            metavar="ID",
+            help="Run a trial of the store again.",
+            autocompletion=completion.trial_id,
+            rich_help_panel=Panel.SUBJECT,
         ),
     ] = None,
     data: DataOption = None,
     shape: ShapeOption = None,
+    threads: ThreadsOption = None,
     seed: SeedOption = 0,
     profiles: ProfilesOption = None,
     store: StoreOption = None,
@@ -68,6 +75,8 @@ def bench(
         raise OptionError(
             "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
         )
+    if trial is not None and threads is not None:
+        raise OptionError("A trial has its own threads: leave out --threads, or --trial ID.")
     chosen = [read_candidate(candidate)] if candidate else []
     recalled = None
     if trial is not None:
@@ -84,6 +93,7 @@ def bench(
             data=str(data.absolute()) if data else "",
             shapes=shape_sizes(shape),
             seed=seed,
+            threads=thread_limit(threads),
         )
     (measured,) = measure(store, request, device, profiles, chosen, recalled)
     if json_output:

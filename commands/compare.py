@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
+from commands import completion
 from commands.measuring import measure as measure_again
 from commands.options import JsonOption, ProfilesOption, StoreOption
 from commands.output import print_lines
 from farm.errors import OptionError
 
 
+def _trial_argument(metavar: str) -> Any:
+    return typer.Argument(
+        metavar=metavar,
+        help="Trial id, or its beginning.",
+        autocompletion=completion.trial_id,
+    )
+
+
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Trial id, or its beginning.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Trial id, or its beginning.")],
+    first: Annotated[str, _trial_argument("A")],
+    second: Annotated[str, _trial_argument("B")],
     *,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure both again, side by side.")
@@ -43,7 +53,8 @@ def compare(
             raise OptionError("Only trials of one model on one device can be compared.")
         if pair[0].candidate == pair[1].candidate:
             raise OptionError("Both trials have the same candidate: there is nothing to compare.")
-        device, request = pair[0].trial.device, pair[0].request
+        # What a search was limited to does not bind what is compared.
+        device, request = pair[0].trial.device, replace(pair[0].request, threads=0)
         candidates = [pair[0].candidate, pair[1].candidate]
         found = compare_measured(
             *measure_again(store, request, device, profiles, candidates, pair[0])

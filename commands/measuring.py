@@ -44,13 +44,14 @@ def measure(
     from farm.device import select_profiles
     from reports.progress import TuneProgress
     from tuner.bench import bench as bench_candidates
-    from tuner.bench import check_device
+    from tuner.bench import check_device, check_threads
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
     from workers.trials.cache import default_folder
 
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
+    check_threads(request, candidates)
     check_device(profile, candidates)
     cache = default_folder()
     checked = check_request(replace(request, devices=(device,)), known)

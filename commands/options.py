@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from commands import completion
 from commands.help import Panel
 from farm.errors import DeviceError, OptionError
 
@@ -57,6 +58,15 @@ DataOption = Annotated[
         rich_help_panel=Panel.SUBJECT,
     ),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="At most so many threads for every candidate.",
+        rich_help_panel=Panel.LIMITS,
+    ),
+]
 MetricOption = Annotated[
     str,
     typer.Option(
@@ -83,7 +93,12 @@ def devices_option(text: str) -> Any:
     text: what the command does with them, and the default.
     """
     return typer.Option(
-        "--devices", "--device", metavar="NAMES", help=text, rich_help_panel=Panel.SUBJECT
+        "--devices",
+        "--device",
+        metavar="NAMES",
+        help=text,
+        autocompletion=completion.device_names,
+        rich_help_panel=Panel.SUBJECT,
     )
 
 
@@ -130,6 +145,15 @@ def one_device(texts: Sequence[str] | None, default: str) -> str:
             "give --device NAME once."
         )
     return names[0]
+
+
+def thread_limit(threads: int | None) -> int:
+    """``--threads`` as a request has it, 0 for no limit. Raises OptionError."""
+    if threads is None:
+        return 0
+    if threads < 1:
+        raise OptionError(f"--threads must be 1 or more, got {threads}.")
+    return threads
 
 
 def shape_sizes(options: Sequence[str] | None) -> dict[str, int]:

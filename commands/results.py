@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from commands import completion
 from commands.options import StoreOption, device_names, devices_option
 from commands.output import Format, print_rows, print_tables
 from farm.measurement import Outcome
@@ -19,7 +20,10 @@ def results(
     devices: Annotated[
         list[str] | None, devices_option("Only these devices, with commas or repeated.")
     ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Only this run.", autocompletion=completion.run_name),
+    ] = None,
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands import completion
 from commands.options import JsonOption, StoreOption
 from commands.output import print_tables
 
@@ -34,7 +35,14 @@ def runs(
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its beginning.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Name of a run, or its beginning.",
+            autocompletion=completion.run_name,
+        ),
+    ],
     *,
     store: StoreOption = None,
     json_output: JsonOption = False,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands import exit_codes
+from commands import completion, exit_codes
 from commands.help import Panel
 from commands.measuring import look_for_room
 from commands.options import (
@@ -23,10 +23,12 @@ from commands.options import (
     SeedOption,
     ShapeOption,
     StoreOption,
+    ThreadsOption,
     device_names,
     devices_option,
     known_profiles,
     shape_sizes,
+    thread_limit,
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
@@ -72,6 +74,7 @@ def tune(
             rich_help_panel=Panel.SEARCH,
         ),
     ] = None,
+    threads: ThreadsOption = None,
     max_accuracy_drop: Annotated[
         float | None,
         typer.Option(
@@ -124,6 +127,7 @@ def tune(
         typer.Option(
             metavar="RUN",
             help="Go on with a run, or deliver a finished one again.",
+            autocompletion=completion.tune_name,
             rich_help_panel=Panel.SUBJECT,
         ),
     ] = None,
@@ -199,6 +203,7 @@ def tune(
             max_trials=_trial_count(trials),
             seed=seed,
             output=folder,
+            threads=thread_limit(threads),
         )
         checked = check_request(request, known, require_all=require_all)
     check_output(checked, earlier.name if earlier else "", force=force)

@@ -260,6 +260,7 @@ class Fake:
 
 
 PackageEngine = CPackage | CPackageEmulated
+ThreadedEngine = OnnxRuntimeCpu | OpenVino
 Engine = Annotated[
     OnnxRuntimeCpu | OpenVino | CPackage | CPackageEmulated | Fake, Discriminator("kind")
 ]

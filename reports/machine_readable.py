@@ -31,6 +31,7 @@ def tune_json(result: TuneResult) -> str:
             "devices": [_device(device) for device in result.devices],
             "output": result.output,
             "interrupted": result.interrupted,
+            "threads": result.threads or None,
         }
     )
 
@@ -46,6 +47,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "measurements": dict(measurements_json(measured.measurements)),
             "accuracy": None if measured.accuracy is None else asdict(measured.accuracy),
             "notes": list(measured.notes),
+            "threads": measured.threads or None,
         }
     )
 

@@ -76,7 +76,7 @@ def reader(tuned: Tuned) -> Iterator[StoreReader]:
 
 
 def test_only_the_object_is_on_standard_output(tuned: Tuned) -> None:
-    assert list(tuned.found) == ["run", "model", "devices", "output", "interrupted"]
+    assert list(tuned.found) == ["run", "model", "devices", "output", "interrupted", "threads"]
     assert "\x1b" not in tuned.err
     assert tuned.err.splitlines()[0] == f"Run {tuned.found['run']}"
     assert len(tuned.err.splitlines()) < 15, "quiet without a terminal"
@@ -229,7 +229,7 @@ def test_bench_of_the_fake_baseline(farm: Command) -> None:
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     facts = ["run", "device", "trial", "candidate"]
-    assert list(found) == [*facts, "measurements", "accuracy", "notes"]
+    assert list(found) == [*facts, "measurements", "accuracy", "notes", "threads"]
     assert found["measurements"]["latency"]["value"] == pytest.approx(1e-3, rel=0.05)
     assert found["measurements"]["latency"]["ci"] is not None
 

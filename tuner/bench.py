@@ -12,7 +12,7 @@ from db.reader import StoreReader
 from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, from_json
+from farm.candidate import Candidate, ThreadedEngine, from_json
 from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
@@ -29,7 +29,7 @@ from tuner.runs.life import living
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
-from tuner.search.space import Space, space_of
+from tuner.search.space import Space, space_of, threads_sentence
 from workers.discovery import device_availability
 from workers.executor import Executor
 
@@ -47,7 +47,10 @@ class NotMeasured(InfrastructureError):
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What was measured of one candidate on one device. notes: sentences about the candidate."""
+    """What was measured of one candidate on one device.
+
+    notes: sentences about the candidate. threads: the limit that was asked for, 0 for none.
+    """
 
     run: str
     device: str
@@ -56,6 +59,7 @@ class Benchmark:
     measurements: Mapping[Metric, Measurement]
     accuracy: AccuracyResult | None = None
     notes: tuple[str, ...] = ()
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,17 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
     run = store.run(trial.run)
     candidate = from_json(store.candidate(trial.candidate_id).json)
     return Recalled(trial, candidate, TuneRequest.from_json(run.request), run.model_sha256)
+
+
+def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None:
+    """Raise OptionError when a candidate may use more threads than the request allows."""
+    for engine in (c.engine for c in candidates if isinstance(c.engine, ThreadedEngine)):
+        if request.threads and not 0 < engine.threads <= request.threads:
+            used = f"has {engine.threads} threads" if engine.threads else "has no limit of threads"
+            raise OptionError(
+                f"The candidate's engine {engine.kind} {used}, and --threads allows "
+                f"{request.threads}. Change its `threads`, or leave out --threads."
+            )
 
 
 def check_device(profile: DeviceProfile, candidates: Sequence[Candidate]) -> None:
@@ -148,7 +163,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     if candidates:
         entries = _trials(journal, candidates, listen)
     else:
-        space = space_of(facts, given_format(opened.subject.model.proto))
+        space = space_of(facts, given_format(opened.subject.model.proto), request.threads)
         entries, notes = _baseline(journal, space, listen)
     track = RaceTrack(journal, scorer, budget, request.seed)
     _blocks(journal, track, entries, listen)
@@ -164,6 +179,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
             e.measurements,
             e.accuracy,
             notes,
+            request.threads,
         )
         for e in entries
     )
@@ -218,7 +234,7 @@ def _baseline(
     found = find_baseline(
         candidates, lambda candidate: next(iter(journal.run_trials([candidate], Phase.BENCH)))
     )
-    return [found.entry], tuple(found.notes())
+    return [found.entry], (*found.notes(), *threads_sentence(space))
 
 
 def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Listener) -> None:

@@ -61,6 +61,7 @@ class TuneRequest:
     model, data: absolute paths (data empty: synthetic inputs). shapes: of dynamic dimensions.
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
+    threads: at most so many for every candidate, the baseline included; 0 for no limit.
     """
 
     __pydantic_config__ = ConfigDict(defer_build=True)
@@ -76,6 +77,7 @@ class TuneRequest:
     max_trials: int = 0
     seed: int = 0
     output: str = ""
+    threads: int = 0
 
     def check(self) -> None:
         """Raise OptionError for options that contradict the facts."""
@@ -84,6 +86,8 @@ class TuneRequest:
             raise OptionError(f"--budget must be above 0 seconds, got {self.budget_seconds:g}.")
         if self.max_trials < 0:
             raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
+        if self.threads < 0:
+            raise OptionError(f"--threads must be 1 or more, got {self.threads}.")
         if not 0 <= self.seed < _SEEDS:
             raise OptionError(f"--seed must lie between 0 and {_SEEDS - 1}, got {self.seed}.")
 

@@ -107,6 +107,7 @@ class TuneResult:
     """What became of a run.
 
     interrupted: by Ctrl-C; it can be resumed by its name.
+    threads: the limit that was asked for, 0 for none.
     """
 
     run: str
@@ -116,6 +117,7 @@ class TuneResult:
     output: str
     interrupted: bool = False
     objective: Objective = Objective.LATENCY
+    threads: int = 0
 
     @property
     def any_tuned(self) -> bool:

@@ -44,7 +44,7 @@ from tuner.runs.start import OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
-from tuner.search.space import Space, fitted, space_of
+from tuner.search.space import Space, fitted, space_of, threads_sentence
 from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
@@ -98,6 +98,7 @@ def _tune(tuning: _Tuning, opened: OpenRun, executors: ExecutorFactory) -> TuneR
         str(output_folder(opened)),
         ended_early,
         opened.request.objective,
+        opened.request.threads,
     )
 
 
@@ -240,7 +241,8 @@ class _Tuning:
         """The space of the device and this model, and what is left out of it."""
         if not facts.engines:
             raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
-        space = space_of(facts, given_format(self._subject.model.proto))
+        given = given_format(self._subject.model.proto)
+        space = space_of(facts, given, self._request.threads)
         try:
             job = journal.job(space.baseline(), records.Phase.SEARCH)
             names = executor.quantizable(profile.name, job)
@@ -249,7 +251,10 @@ class _Tuning:
         rewritable = bool(names.pop("rewritten", ()))
         space = replace(space, quantizable=names, rewritable=rewritable)
         graph = self._subject.graph
-        return fitted(space, graph.macs, graph.weight_bytes, quantised=self._came_quantised())
+        space, notes = fitted(
+            space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()
+        )
+        return space, (*threads_sentence(space), *notes)
 
     def _fixed(self) -> Iterator[str]:
         if fixed := fixed_sentence(self._subject.model.shapes):

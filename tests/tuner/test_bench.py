@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from db.records import Phase, RunKind, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
+from farm.candidate import Candidate, CPackage, Fake, GraphLevel, OnnxRuntimeCpu, OpenVino
 from farm.device import load_profiles
 from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
@@ -20,6 +21,7 @@ from tuner.bench import (
     Benchmark,
     bench,
     check_device,
+    check_threads,
     compare_measured,
     compare_recorded,
     recall,
@@ -36,6 +38,15 @@ FAST, SLOW = fakes(0.5, 1.5)
 def empty() -> Iterator[Store]:
     with Store.open(":memory:") as store:
         yield store
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntimeCpu(), OpenVino(threads=3)])
+def test_candidates_beyond_the_limit_of_threads(engine: OnnxRuntimeCpu | OpenVino) -> None:
+    request = TuneRequest("/m.onnx", ("cpu",), threads=2)
+    with pytest.raises(OptionError, match="and --threads allows 2"):
+        check_threads(request, [Candidate(engine)])
+    check_threads(replace(request, threads=0), [Candidate(engine)])
+    check_threads(request, [Candidate(replace(engine, threads=2)), Candidate(CPackage())])
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -33,6 +34,7 @@ requests = st.builds(
     max_trials=st.integers(0, 10**6),
     seed=st.integers(0, 2**31 - 1),
     output=st.text(),
+    threads=st.integers(0, 2**10),
 )
 
 
@@ -53,6 +55,7 @@ def test_these_are_possible(request: TuneRequest) -> None:
         ({"budget_seconds": -1.0}, "--budget"),
         ({"budget_seconds": math.nan}, "--budget"),
         ({"budget_seconds": math.inf}, "--budget"),
+        ({"threads": -1}, "--threads must be 1 or more, got -1."),
         ({"max_trials": -1}, "--trials must be 1 or more, got -1."),
         ({"seed": -1}, "--seed must lie between 0 and 2147483647, got -1."),
         ({"seed": 2**31}, "--seed"),
@@ -81,6 +84,13 @@ def test_impossible_limits(change: dict[str, float], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         request.check()
     assert str(caught.value).startswith(message)
+
+
+def test_a_request_from_before_there_was_a_limit_of_threads_has_none() -> None:
+    stored = json.loads(replace(REQUEST, threads=2).to_json())
+    del stored["threads"]
+    assert TuneRequest.from_json(json.dumps(stored)) == REQUEST
+    assert REQUEST.threads == 0
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"model": 1}', REQUEST.to_json()[:-3]])

@@ -78,6 +78,7 @@ def check_request(
     Raises InputError.
     """
     request.check()
+    _check_threads(request)
     chosen = select_profiles(request.devices, dict(profiles))
     found = {profile.name: device_availability(profile) for profile in chosen}
     if require_all:
@@ -241,6 +242,16 @@ def _add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
     store.add_machine(machine)
     store.add_software(software)
     return machine.id, software.id
+
+
+def _check_threads(request: TuneRequest) -> None:
+    """Raise OptionError for more threads than this machine has cores."""
+    cores = fingerprint().cores
+    if request.threads > cores:
+        raise OptionError(
+            f"--threads must not be above the {cores} core{'s' if cores > 1 else ''} of this "
+            f"machine, got {request.threads}."
+        )
 
 
 def _require_all(found: Mapping[str, Availability]) -> None:

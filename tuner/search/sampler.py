@@ -160,7 +160,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
     kinds = ["none", *(kind for kind, names in space.quantizable.items() if names)]
     choices: dict[str, Sequence[Choice]] = {
         "engine": engines,
-        "threads": (0, *space.threads()),
+        "threads": space.thread_options(),
         "spinning": (True, False),
         "memory_pattern": (True, False),
         "graph_level": [str(level) for level in GraphLevel],

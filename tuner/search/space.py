@@ -5,7 +5,7 @@ A space is a plain value. It lists choices, it does not rank them: that is the p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from farm.candidate import (
@@ -26,6 +26,7 @@ from farm.candidate import (
     Precision,
     Quantization,
     StaticInt8,
+    ThreadedEngine,
     WeightOnlyInt4,
 )
 from farm.model.formats import float_bytes
@@ -54,6 +55,7 @@ class Space:
     small: whether the model is one for which packages often win, see ``SMALL_MACS``.
     quantised: whether the model came quantised, so that packages have no choice of precision.
     given: what the model computes in as it was given.
+    most_threads: of every candidate, at most ``cores``; 0 for no limit.
     """
 
     engines: tuple[str, ...]
@@ -65,11 +67,17 @@ class Space:
     small: bool = True
     quantised: bool = False
     given: GivenFormat = GivenFormat.FLOAT32
+    most_threads: int = 0
 
     def baseline(self) -> Candidate:
-        """The model as the user gave it, on the default engine with default options."""
+        """The model as the user gave it, on the default engine with default options.
+
+        Where threads are limited, it has as many as may be instead of the engine's own choice.
+        """
         kind = self.engines[0]
         engine = self.packages[0] if kind in _PACKAGE_KINDS else _DEFAULTS[kind]
+        if isinstance(engine, ThreadedEngine):
+            engine = replace(engine, threads=self.most_threads)
         return Candidate(engine, self.kept_precisions(engine)[-1])
 
     def baselines(self) -> tuple[Candidate, ...]:
@@ -108,9 +116,17 @@ class Space:
         return (*quantised, float_)
 
     def threads(self) -> tuple[int, ...]:
-        """Thread counts worth trying: 1, the powers of two below the cores, all cores."""
-        powers = {1 << i for i in range(self.cores.bit_length())}
-        return tuple(sorted({t for t in powers if t < self.cores} | {1, self.cores}))
+        """Thread counts worth trying: 1, the powers of two below the cores, all cores.
+
+        Where threads are limited, the limit takes the place of the cores.
+        """
+        most = self.most_threads or self.cores
+        powers = {1 << i for i in range(most.bit_length())}
+        return tuple(sorted({t for t in powers if t < most} | {1, most}))
+
+    def thread_options(self) -> tuple[int, ...]:
+        """All that an engine's option may be, 0 included: the engine's own choice, if free."""
+        return self.threads() if self.most_threads else (0, *self.threads())
 
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
@@ -178,11 +194,12 @@ class Space:
             case CPackage() | CPackageEmulated():
                 return [other for other in self.packages if other.kind == engine.kind]
             case OpenVino():
-                threads: list[Engine] = [replace(engine, threads=t) for t in (0, *self.threads())]
+                counts = self.thread_options()
+                threads: list[Engine] = [replace(engine, threads=t) for t in counts]
                 return [*threads, replace(engine, pinning=not engine.pinning)]
             case OnnxRuntimeCpu():
                 return [
-                    *(replace(engine, threads=t) for t in (0, *self.threads())),
+                    *(replace(engine, threads=t) for t in self.thread_options()),
                     replace(engine, spinning=not engine.spinning),
                     replace(engine, memory_pattern=not engine.memory_pattern),
                     replace(engine, saved_graph=not engine.saved_graph),
@@ -195,15 +212,26 @@ class Space:
                 ]
 
 
-def space_of(facts: DeviceFacts, given: GivenFormat) -> Space:
-    """The space of a device whose worker gave these facts, for a model that computes in this."""
+def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
+    """The space of a device whose worker gave these facts, for a model that computes in this.
+
+    threads: at most so many for every candidate, 0 for no limit.
+    """
     return Space(
         facts.engines,
         facts.machine.cores,
         facts.openvino_float_types,
         packages=facts.packages,
         given=given,
+        most_threads=min(threads, facts.machine.cores),
     )
+
+
+def threads_sentence(space: Space) -> Iterator[str]:
+    """What a limit of threads means on a device, where an engine there has threads at all."""
+    if space.most_threads and not _THREADED_KINDS.isdisjoint(space.engines):
+        threads = f"{space.most_threads} thread{'s' if space.most_threads > 1 else ''}"
+        yield f"Every candidate has at most {threads}, the baseline has {threads}."
 
 
 def fitted(
@@ -298,6 +326,7 @@ def _fake_engines(space: Space) -> list[Engine]:
 
 
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})
+_THREADED_KINDS = frozenset({"onnxruntime-cpu", "openvino"})
 _DEFAULTS: dict[str, Engine] = {
     "onnxruntime-cpu": OnnxRuntimeCpu(),
     "openvino": OpenVino(),

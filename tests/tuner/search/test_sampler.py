@@ -102,6 +102,11 @@ def test_quantises_only_what_can_be_quantised() -> None:
     assert kinds == {type(None), DynamicInt8}
 
 
+def test_a_limit_of_threads_holds_for_samples() -> None:
+    found = sample(replace(SPACE, cores=4, most_threads=2), [], 30, 1)
+    assert {c.engine.threads for c in found} == {1, 2}
+
+
 def test_other_seeds_sample_otherwise() -> None:
     assert sample(SPACE, [], 6, 1) != sample(SPACE, [], 6, 2)
 

@@ -20,11 +20,19 @@ from farm.candidate import (
     OpenVino,
     Precision,
     StaticInt8,
+    ThreadedEngine,
     WeightOnlyInt4,
 )
 from farm.units import Bytes
 from tests.tuner.search.test_propose import SPACE
-from tuner.search.space import MOST_WEIGHTS, SMALL_MACS, Space, fitted, with_keep_float
+from tuner.search.space import (
+    MOST_WEIGHTS,
+    SMALL_MACS,
+    Space,
+    fitted,
+    threads_sentence,
+    with_keep_float,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,27 @@ def test_thread_counts_are_within_the_cores(cores: int) -> None:
 def test_the_baseline_is_the_first_engine_with_its_defaults() -> None:
     assert SPACE.baseline() == Candidate(OnnxRuntimeCpu())
     assert Space(("openvino",), 2).baseline() == Candidate(OpenVino())
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_limit_of_threads_holds_for_the_baseline_and_all_others(most: int) -> None:
+    space = replace(SPACE, cores=4, most_threads=most)
+    assert space.threads()[-1] == most
+    assert space.baseline() == Candidate(OnnxRuntimeCpu(threads=most))
+    assert replace(space, engines=("openvino",)).baseline() == Candidate(OpenVino(threads=most))
+    engines = space.float_engines()
+    near = [c.engine for engine in engines for c in space.neighbours(Candidate(engine))]
+    levels = [candidate.engine for candidate in space.baselines()]
+    threads = [e.threads for e in (*engines, *near, *levels) if isinstance(e, ThreadedEngine)]
+    assert len(threads) > 10
+    assert set(threads) == set(space.threads()), "0 leaves the number to the engine"
+
+
+def test_a_limit_of_threads_is_told_where_engines_have_threads() -> None:
+    told = "Every candidate has at most 1 thread, the baseline has 1 thread."
+    assert list(threads_sentence(replace(SPACE, most_threads=1))) == [told]
+    assert list(threads_sentence(SPACE)) == []
+    assert list(threads_sentence(Space(("cpackage-emulated",), 2, most_threads=1))) == []
 
 
 def test_precisions_follow_what_can_be_quantised() -> None:

@@ -1,0 +1,82 @@
+"""What a shell offers where a device, a run or a trial is asked for.
+
+Each function takes what the user has typed so far and gives words, each with a few words about it.
+Whatever is wrong, it is the command that says so: here it only means that nothing is offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+
+import typer
+
+Words = list[tuple[str, str]]
+Completer = Callable[[typer.Context, str], Words]
+
+
+def _silent(find: Callable[[typer.Context, str], Iterable[tuple[str, str]]]) -> Completer:
+    @wraps(find)
+    def complete(ctx: typer.Context, incomplete: str) -> Words:
+        from farm.text import printable
+
+        try:
+            return [(word, printable(about)) for word, about in find(ctx, incomplete)]
+        except Exception:  # noqa: BLE001 (a message would end up between what the user types)
+            return []
+
+    return complete
+
+
+@_silent
+def device_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """One device profile."""
+    return [found for found in _profiles(ctx) if found[0].startswith(incomplete)]
+
+
+@_silent
+def device_names(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """Device profiles with commas: the last of them, without those that are there already."""
+    before, comma, last = incomplete.rpartition(",")
+    given = before.split(",")
+    return [
+        (before + comma + name, about)
+        for name, about in _profiles(ctx)
+        if name.startswith(last) and name not in given
+    ]
+
+
+@_silent
+def run_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A run of the store, newest first."""
+    from db.names import run_names
+
+    return run_names(ctx.params.get("store"), incomplete)
+
+
+@_silent
+def tune_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A run of ``farm tune``, newest first."""
+    from db.names import run_names
+
+    return run_names(ctx.params.get("store"), incomplete, "tune")
+
+
+@_silent
+def trial_id(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A trial of the store, newest first, without one that is given already."""
+    from db.names import trial_ids
+
+    given = set(map(str, ctx.params.values()))
+    return [
+        found for found in trial_ids(ctx.params.get("store"), incomplete) if found[0] not in given
+    ]
+
+
+def _profiles(ctx: typer.Context) -> list[tuple[str, str]]:
+    from farm.device import load_profiles
+
+    folder = ctx.params.get("profiles")
+    profiles = load_profiles(Path(folder) if folder else None)
+    return [(p.name, p.description) for p in profiles.values() if not p.is_fake]

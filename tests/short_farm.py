@@ -1,0 +1,29 @@
+"""The ``farm`` command as the documentation's test runs it: with short searches.
+
+Every `farm tune` ends after the baseline, or ``FARM_TEST_TRIALS`` candidates for each device,
+whatever its budget is. Its time is enough for them on a slow machine, so that it is not the time
+that decides what happens. With ``FARM_TEST_LOCAL`` it starts no Ray, which takes some seconds
+every time. All else is as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def shortened(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a short search; the last one of an option that is given twice holds."""
+    if arguments[:1] != ["tune"]:
+        return list(arguments)
+    trials = os.environ.get("FARM_TEST_TRIALS") or "1"
+    short = () if "--resume" in arguments else ("--budget", "90s", "--trials", trials)
+    local = ("--local",) if os.environ.get("FARM_TEST_LOCAL") else ()
+    return [*arguments, *short, *local]
+
+
+if __name__ == "__main__":
+    cli = Path(__file__).resolve().parent.parent / "cli.py"
+    os.execv(sys.executable, [sys.executable, str(cli), *shortened(sys.argv[1:])])
