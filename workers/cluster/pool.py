@@ -20,7 +20,7 @@ from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
-from workers.cluster.lifecycle import LOSSES, Cluster
+from workers.cluster.lifecycle import LOSSES, OwnCluster, first_line
 from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
@@ -50,17 +50,12 @@ class _Lease:
 
 
 class RayExecutor(Closing):
-    """Workers as Ray actors on a cluster that this process starts, or on one that runs.
+    """Workers as Ray actors on a cluster that this process starts."""
 
-    address: of a running cluster; None starts one on this machine, reachable from it alone.
-    """
-
-    def __init__(
-        self, profiles: Iterable[DeviceProfile], cache: Path, address: str | None = None
-    ) -> None:
+    def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
         self._cache = cache
-        self._cluster = Cluster(self._profiles, address)
+        self._cluster = OwnCluster(self._profiles)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
         self._cluster.start()
@@ -190,7 +185,7 @@ class RayExecutor(Closing):
                 if attempt == MAX_ATTEMPTS:
                     raise InfrastructureError(
                         f"The worker of device {device} was lost {attempt} times in a row: "
-                        f"{_first_line(loss)}"
+                        f"{first_line(loss)}"
                     ) from None
                 self._recover(device)
         raise AssertionError
@@ -207,11 +202,10 @@ class RayExecutor(Closing):
         if actor is not None:
             with contextlib.suppress(*LOSSES):
                 ray.kill(actor)
-        if self._cluster.answers():
+        if self._cluster.has(device):
             return
         self._actors.clear()
-        self._cluster.stop()
-        self._cluster.start()
+        self._cluster.restore(device)
 
 
 def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
@@ -246,9 +240,5 @@ def _given_up(job: TrialJob, loss: BaseException) -> TrialReport:
     return TrialReport(
         job.trial_id,
         Outcome.INFRASTRUCTURE_ERROR,
-        f"the worker was lost {MAX_ATTEMPTS} times during this trial: {_first_line(loss)}",
+        f"the worker was lost {MAX_ATTEMPTS} times during this trial: {first_line(loss)}",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
