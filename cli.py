@@ -19,11 +19,13 @@ from commands.bench import bench
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
+from commands.head import head_app
 from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
 from commands.tune import tune
+from commands.worker import worker_app
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault, OptionError
 from farm.text import printable
@@ -54,6 +56,8 @@ app.add_typer(plan_app, name="plan")
 app.command()(compare)
 app.command()(results)
 app.command()(query)
+app.add_typer(head_app, name="head")
+app.add_typer(worker_app, name="worker")
 app.command()(devices)
 app.command()(doctor)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands import exit_codes
+from commands.cluster import Cluster
 from commands.options import (
     DataOption,
     JsonOption,
@@ -20,6 +21,7 @@ from commands.options import (
     ProfilesOption,
     ShapeOption,
     StoreOption,
+    TokenOption,
     known_profiles,
     shape_sizes,
     split_names,
@@ -95,6 +97,16 @@ def tune(
     local: Annotated[
         bool, typer.Option("--local", help="Without Ray: run the worker in this process.")
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST[:PORT]",
+            help="Tune on the machines of this head: see `farm worker`. Their devices are "
+            "tuned at the same time.",
+        ),
+    ] = None,
+    token: TokenOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every failed trial.")
     ] = False,
@@ -113,14 +125,31 @@ def tune(
     from tuner.delivery.winners import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
+    from workers.discovery import device_availability
 
-    known, folder = known_profiles(profiles), str(output.absolute()) if output else ""
+    if address is not None and (local or profiles is not None):
+        raise OptionError("--address takes devices of other machines: no --local, no --profiles.")
+    cluster = (
+        None
+        if address is None
+        else Cluster.at(address, token, () if resume is not None else split_names(devices))
+    )
+    known = known_profiles(profiles) if cluster is None else cluster.profiles
+    found = device_availability if cluster is None else cluster.availability
+    folder = str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:
         resume = Path(resume).name  # winners lie in runs/RUN, which is easily given instead
         _refuse_with_resume(context)
         with StoreReader.open(store) as reader:
-            earlier = resume_run(reader, resume, known, output=folder, require_all=require_all)
+            earlier = resume_run(
+                reader,
+                resume,
+                known,
+                output=folder,
+                require_all=require_all,
+                availability=found,
+            )
         checked = earlier.checked
     elif model is None:
         raise OptionError("Give the ONNX model to tune, or --resume RUN.")
@@ -144,7 +173,7 @@ def tune(
             seed=seed,
             output=folder,
         )
-        checked = check_request(request, known, require_all=require_all)
+        checked = check_request(request, known, require_all=require_all, availability=found)
     check_output(checked)
     console = Console(stderr=True)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
@@ -152,7 +181,8 @@ def tune(
         console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
         # Ray reports the death of its own processes on standard output, which is for results.
         with _resumable(run.name), redirect_stdout(sys.stderr):
-            result = tune_run(opened, run, _executors(local=local), progress)
+            make = cluster.executor if cluster is not None else _executors(local=local)
+            result = tune_run(opened, run, make, progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
     elif result.devices:
@@ -169,7 +199,8 @@ def tune(
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """Raise OptionError for options that a run cannot change."""
-    free = {"resume", "output", "require_all", "local", "verbose", "profiles", "store"}
+    free = {"resume", "output", "require_all", "local", "address", "token", "verbose"}
+    free |= {"profiles", "store"}
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)

@@ -31,12 +31,11 @@ from tuner.runs.clock import Budget
 from tuner.runs.details import metric_of
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
-from tuner.runs.start import Memory, OpenRun, open_journal
+from tuner.runs.start import Checked, Memory, OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
 from tuner.search.space import Space, fitted, space_of
-from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 from workers.trials.process import ChildError
@@ -63,7 +62,7 @@ def tune_run(
     Raises StoreError. Raises InputError: the data or the metric do not suit the model's outputs,
     or the winner cannot be written.
     """
-    results = {p.name: _unavailable(p) for p in opened.profiles}
+    results = {p.name: _unavailable(p, opened.checked) for p in opened.profiles}
     present = [p for p in opened.profiles if results[p.name] is None]
     tuning = _Tuning(store, opened, listen)
     interrupted = False
@@ -251,8 +250,8 @@ class _Tuning:
         )
 
 
-def _unavailable(profile: DeviceProfile) -> DeviceResult | None:
-    found = device_availability(profile)
+def _unavailable(profile: DeviceProfile, checked: Checked) -> DeviceResult | None:
+    found = checked.found[profile.name]
     if found.available:
         return None
     return DeviceResult(profile.name, Status.UNAVAILABLE, found.reason, found.remedy)

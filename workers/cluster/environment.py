@@ -17,8 +17,8 @@ from pathlib import Path
 from farm import own_modules
 from farm.errors import InfrastructureError
 
-# The longest path of a Unix socket is 107 bytes, and Ray puts about 75 behind its folder.
-_LONGEST_FOLDER = 30
+# The longest path of a Unix socket is 107 bytes, and 80 of them follow on this folder.
+_LONGEST_FOLDER = 26
 
 
 def for_own_cluster() -> None:
@@ -42,6 +42,7 @@ def _set(**variables: str) -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
         RAY_AUTH_MODE="token",
+        RAY_BACKEND_LOG_LEVEL="error",  # its C++ part writes warnings to standard error
         **variables,
     )
 
@@ -60,7 +61,7 @@ def files_folder() -> Path:
     if folder.is_symlink() or folder.stat().st_uid != user:
         raise InfrastructureError(f"{folder}, where Ray is to keep its files, is somebody else's.")
     folder.chmod(0o700)
-    sessions = folder / "sessions"  # Ray opens this one to everybody
+    sessions = folder / "s"  # Ray opens this one to everybody
     sessions.mkdir(exist_ok=True)
     return sessions
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import ray
@@ -26,7 +26,26 @@ from workers.cluster.reaper import end_with_me
 LOSSES = (RayError, ConnectionError)
 _START_ATTEMPTS = 3
 _ANSWER_SECONDS = 5.0
-_QUIET: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+QUIET: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+
+
+class Cluster(Protocol):
+    """What a pool needs of a cluster. ``start`` and ``restore`` raise InfrastructureError."""
+
+    def start(self) -> None:
+        """Start or join it, so that it has the devices."""
+
+    def stop(self) -> None:
+        """End or leave it."""
+
+    def check(self) -> None:
+        """Raise InfrastructureError when it is lost for good."""
+
+    def has(self, device: str) -> bool:
+        """Whether it can still give a device."""
+
+    def restore(self, device: str) -> bool:
+        """Make it give a device again; whether all other devices were lost with it."""
 
 
 class OwnCluster:
@@ -44,8 +63,8 @@ class OwnCluster:
         folder = files_folder()
         place = self._ends.enter_context(shelter(folder))
         options = {"include_dashboard": False, "resources": self._resources}
-        with standing_in(place), _signals_kept():
-            _init({**_QUIET, **options, "address": "local", "_temp_dir": str(folder)})
+        with standing_in(place), signals_kept():
+            _init({**QUIET, **options, "address": "local", "_temp_dir": str(folder)})
         node = _local_node()
         self._ends.callback(shutil.rmtree, node.get_session_dir_path(), ignore_errors=True)
         self._ends.callback(_reap, end_with_me(_raylet_children()))
@@ -54,6 +73,9 @@ class OwnCluster:
         """End it, and remove its files."""
         ray.shutdown()
         self._ends.close()
+
+    def check(self) -> None:
+        """Raise InfrastructureError when it cannot be used any more: it can be started anew."""
 
     def has(self, device: str) -> bool:
         """Whether it can still give a device; waits a few seconds for it."""
@@ -66,11 +88,12 @@ class OwnCluster:
                 time.sleep(0.1)
         return False
 
-    def restore(self, device: str) -> None:
+    def restore(self, device: str) -> bool:
         """Make it give a device again: it is started anew. Raises InfrastructureError."""
         del device
         self.stop()
         self.start()
+        return True
 
     def _lives(self) -> bool:
         """Whether what this process started is running; the rest is Ray's business."""
@@ -81,8 +104,8 @@ class OwnCluster:
 
 
 @contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray puts its own handler for SIGTERM in the place of ours."""
+def signals_kept() -> Iterator[None]:
+    """Keep our handler for SIGTERM, in whose place Ray puts its own."""
     terminated = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
-from workers.cluster.lifecycle import LOSSES, OwnCluster, first_line
+from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
 from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
@@ -37,6 +37,7 @@ MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 2
 _POLL_SECONDS = 0.5
 _START_SECONDS = 60.0
+_SEND_SECONDS = 600.0  # gigabytes through a slow network
 _T = TypeVar("_T")
 
 
@@ -50,20 +51,29 @@ class _Lease:
 
 
 class RayExecutor(Closing):
-    """Workers as Ray actors on a cluster that this process starts."""
+    """Workers as Ray actors.
 
-    def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
+    cache: folder of artifacts; None for the default one of each worker's machine.
+    cluster: with the profiles' devices; None for one that this process starts.
+    """
+
+    def __init__(
+        self,
+        profiles: Iterable[DeviceProfile],
+        cache: Path | None,
+        cluster: Cluster | None = None,
+    ) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
         self._cache = cache
-        self._cluster = OwnCluster(self._profiles)
+        self._cluster = cluster or OwnCluster(self._profiles)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
         self._cluster.start()
 
     def prepare(self, device: str, workload: Workload) -> None:
         """Send a workload to the device's actor, and to every later one."""
+        self._call(device, lambda actor: _send(actor, workload), fetch=False)
         self._workloads.setdefault(device, []).append(workload)
-        self._call(device, lambda actor: actor.prepare.remote(ray.put(workload)))
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         """Keep at most two jobs with the actor, so that it never waits for the driver."""
@@ -142,11 +152,11 @@ class RayExecutor(Closing):
         self._call(device, lambda actor: actor.release.remote(ids))
 
     def close(self) -> None:
-        """End the actors' children, the actors, and the cluster if it was started here."""
-        if not ray.is_initialized():  # any other call would start it
-            return
-        with contextlib.suppress(*LOSSES):
-            ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
+        """End the actors' children and the actors; end the cluster, or leave it."""
+        if ray.is_initialized():  # any other call would start it
+            with contextlib.suppress(*LOSSES, InfrastructureError):
+                self._cluster.check()
+                ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
         self._actors.clear()
         self._cluster.stop()
 
@@ -192,6 +202,7 @@ class RayExecutor(Closing):
 
     def _result(self, reference: Any) -> Any:  # noqa: ANN401  (what the actor returned)
         while True:
+            self._cluster.check()
             ready, _ = ray.wait([reference], timeout=_POLL_SECONDS)
             if ready:
                 return _raise_cause(lambda: ray.get(reference))
@@ -202,10 +213,8 @@ class RayExecutor(Closing):
         if actor is not None:
             with contextlib.suppress(*LOSSES):
                 ray.kill(actor)
-        if self._cluster.has(device):
-            return
-        self._actors.clear()
-        self._cluster.restore(device)
+        if not self._cluster.has(device) and self._cluster.restore(device):
+            self._actors.clear()
 
 
 def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
@@ -224,8 +233,11 @@ def _submit(job: TrialJob) -> Callable[[Any], Any]:
 
 
 def _send(actor: Any, workload: Workload) -> None:  # noqa: ANN401  (a Ray actor handle)
-    sent = actor.prepare.remote(ray.put(workload))
-    _raise_cause(lambda: ray.get(sent, timeout=_START_SECONDS))
+    """Send a workload; of one that the machine has already, only what is said about it."""
+    holds = _raise_cause(lambda: ray.get(actor.holds.remote(workload.key), timeout=_START_SECONDS))
+    sent = replace(workload, model=b"", parts={}, labels={}) if holds else workload
+    prepared = actor.prepare.remote(ray.put(sent))
+    _raise_cause(lambda: ray.get(prepared, timeout=_SEND_SECONDS))
 
 
 def _raise_cause(get: Callable[[], _T]) -> _T:

@@ -83,7 +83,7 @@ def test_a_folder_of_links_holds_the_packages(tmp_path):
 
 def test_ray_keeps_its_files_in_a_folder_of_this_user(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    folder = Path(f"/tmp/farm-ray-{os.getuid()}/sessions")
+    folder = Path(f"/tmp/farm-ray-{os.getuid()}/s")
     assert files_folder() == folder
     assert folder.parent.stat().st_mode & 0o777 == 0o700
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 20)))
