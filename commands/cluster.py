@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,12 @@ class Cluster:
         del profile
         return Availability(available=True)
 
-    def executor(self, profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
-        """Workers on the machines of these devices."""
+    def executor(
+        self, profiles: Sequence[DeviceProfile], say: Callable[[str], None]
+    ) -> AbstractContextManager[Any]:
+        """Workers on the machines of these devices. say: takes what happens to them."""
         from workers.cluster.joined import JoinedCluster
         from workers.cluster.pool import RayExecutor
 
         names = [profile.name for profile in profiles]
-        return RayExecutor(profiles, None, JoinedCluster(self.head, names))
+        return RayExecutor(profiles, None, JoinedCluster(self.head, names, say))

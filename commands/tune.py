@@ -181,7 +181,7 @@ def tune(
         console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
         # Ray reports the death of its own processes on standard output, which is for results.
         with _resumable(run.name), redirect_stdout(sys.stderr):
-            make = cluster.executor if cluster is not None else _executors(local=local)
+            make = _executors(console, cluster, local=local)
             result = tune_run(opened, run, make, progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
@@ -232,11 +232,18 @@ def _trial_count(trials: int | None) -> int:
     return trials
 
 
-def _executors(*, local: bool) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
+def _executors(
+    console: Console, cluster: Cluster | None, *, local: bool
+) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
     """How executors are made; Ray is imported only where it is used."""
     from workers.trials.cache import default_folder
 
+    def say(sentence: str) -> None:
+        console.print(escape(printable(sentence)), highlight=False, soft_wrap=True)
+
     def make(profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
+        if cluster is not None:
+            return cluster.executor(profiles, say)
         if local:
             from workers.executor import LocalExecutor
 

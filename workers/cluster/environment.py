@@ -42,7 +42,6 @@ def _set(**variables: str) -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
         RAY_AUTH_MODE="token",
-        RAY_BACKEND_LOG_LEVEL="error",  # its C++ part writes warnings to standard error
         **variables,
     )
 

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import platform
 import re
 import secrets
 import socket
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from farm import __version__
 from farm.errors import DeviceError, OptionError
 from workers.cluster import environment
+from workers.cluster.patience import Deadline, patiently
 
 DEFAULT_PORT = 6379
 CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 8.0
 _TOKEN_BYTES = 32
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ def open_board(head: Head) -> Board:
             "`farm head start`, or check the address and the firewall."
         ) from None
     environment.for_head(head.token)
-    return _answer(head, lambda: Board(head))
+    with _silent():
+        return _answer(head)
 
 
 def look(head: Head) -> Board:
@@ -141,34 +143,34 @@ def _significant(key: str, versions: Versions) -> str:
     return text.rpartition(".")[0] if key == "python" else text
 
 
-def _answer(head: Head, ask: Callable[[], _T]) -> _T:
-    """What the head says, within seconds: what is no head at all may never answer."""
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's C++ part warns on standard error of what is said here in a sentence."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def _answer(head: Head) -> Board:
+    """Its board, within seconds: what is no head at all may never answer."""
     from ray.exceptions import AuthenticationError  # noqa: PLC0415  (after ``environment``)
 
-    found: list[_T] = []
-    failed: list[Exception] = []
-
-    def run() -> None:
-        try:
-            found.append(ask())
-        except Exception as error:  # noqa: BLE001  (judged below, in the asking thread)
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(_ANSWER_SECONDS)
-    if found:
-        return found[0]
-    match failed:
-        case [AuthenticationError()]:
-            raise OptionError(
-                f"The head at {head.address} does not know the token in {head.token}: copy the "
-                "token file of its machine."
-            )
-        case [DeviceError() as error]:
-            raise error
-        case _:
-            raise DeviceError(f"What answers at {head.address} is not a head of the farm.")
+    try:
+        return patiently(lambda: Board(head), Deadline(_ANSWER_SECONDS))
+    except AuthenticationError:
+        raise OptionError(
+            f"The head at {head.address} does not know the token in {head.token}: copy the "
+            "token file of its machine."
+        ) from None
+    except DeviceError:
+        raise
+    except Exception:  # noqa: BLE001  (Ray raises classes of its own for whatever it reads)
+        raise DeviceError(f"What answers at {head.address} is not a head of the farm.") from None
 
 
 class Board:

@@ -11,7 +11,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 import ray
@@ -21,19 +21,24 @@ from workers.cluster.head import Board, Head, look, reaches
 from workers.cluster.lifecycle import LOSSES, QUIET, signals_kept
 from workers.cluster.node import Node, member_node, new_name
 from workers.cluster.offers import Use, leave, now, offers, take
+from workers.cluster.patience import Deadline, patiently
 
 _LOOK_SECONDS = 1.0
 # Ray gives up after 60 s; a node is given up by the head after 4.
 _PATIENCE_SECONDS = 20.0
 _RETURN_SECONDS = 90.0
-_LEAVE_SECONDS = 5.0
+_LEAVE_SECONDS = 10.0
 
 
 class JoinedCluster:
-    """The cluster of a head, for a driver that uses some of its devices and nobody else then."""
+    """The cluster of a head, for a driver that uses some of its devices and nobody else then.
 
-    def __init__(self, head: Head, devices: Iterable[str]) -> None:
+    say: takes a sentence when a machine is lost or comes back.
+    """
+
+    def __init__(self, head: Head, devices: Iterable[str], say: Callable[[str], None]) -> None:
         self._head = head
+        self._say = say
         self._devices = tuple(devices)
         self._ends = ExitStack()
         self._lost = threading.Event()
@@ -72,14 +77,17 @@ class JoinedCluster:
             )
 
     def has(self, device: str) -> bool:
-        """Whether a living node offers the device."""
-        self.check()
-        with contextlib.suppress(OSError, DeviceError, *LOSSES):
-            return any(made.profile.name == device for made in offers(look(self._head)))
-        return False
+        """Whether a living node offers the device. Raises InfrastructureError without a head."""
+        while True:
+            self.check()
+            try:
+                return any(made.profile.name == device for made in offers(look(self._head)))
+            except (OSError, DeviceError, *LOSSES):
+                time.sleep(_LOOK_SECONDS)
 
     def restore(self, device: str) -> bool:
         """Wait for the device to come back. Raises InfrastructureError when it does not."""
+        self._say(f"The machine of device {device} has left the cluster; waiting for it ...")
         deadline = time.monotonic() + _RETURN_SECONDS
         while not self.has(device):
             if time.monotonic() > deadline:
@@ -88,6 +96,7 @@ class JoinedCluster:
                     f"within {_RETURN_SECONDS:.0f} s."
                 )
             time.sleep(_LOOK_SECONDS)
+        self._say(f"The machine of device {device} is back.")
         return False
 
     def _take(self, board: Board, node: Node) -> None:
@@ -103,9 +112,8 @@ class JoinedCluster:
 
     def _leave_ray(self) -> None:
         """Ray may wait for a head that is lost; this process has no time for that."""
-        thread = threading.Thread(target=ray.shutdown, daemon=True)
-        thread.start()
-        thread.join(_LEAVE_SECONDS if self._lost.is_set() else None)
+        with contextlib.suppress(TimeoutError):
+            patiently(ray.shutdown, Deadline(_LEAVE_SECONDS))
 
     def _watch(self, ended: threading.Event) -> None:
         last = time.monotonic()

@@ -21,6 +21,9 @@ from farm.errors import InfrastructureError
 from workers.cluster.environment import files_folder, shelter, standing_in
 from workers.cluster.reaper import end_with_me
 
+# Ray tells of nodes that died, and of much else, in its own words and colours; the farm says it.
+ray._private.worker._worker_logs_enabled = False  # noqa: SLF001  (there is no public way)
+
 # Anything that says "the machinery was lost". What a worker's own code raised arrives as a
 # RayTaskError, which is unpacked before these are looked at.
 LOSSES = (RayError, ConnectionError)

@@ -21,6 +21,7 @@ from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
 from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
+from workers.cluster.patience import patiently
 from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
@@ -189,7 +190,7 @@ class RayExecutor(Closing):
         """Call the device's actor; after a loss, recover and call again."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                reference = submit(self._actor(device))
+                reference = patiently(lambda: submit(self._actor(device)), self._cluster.check)
                 return self._result(reference) if fetch else reference
             except LOSSES as loss:
                 if attempt == MAX_ATTEMPTS:
@@ -208,12 +209,13 @@ class RayExecutor(Closing):
                 return _raise_cause(lambda: ray.get(reference))
 
     def _recover(self, device: str) -> None:
-        """Drop the actor; start the cluster anew if it does not answer any more."""
+        """Drop the actor; have the cluster restored if it cannot give the device any more."""
+        there = self._cluster.has(device)  # first: without a head, Ray's calls do not return
         actor = self._actors.pop(device, None)
         if actor is not None:
             with contextlib.suppress(*LOSSES):
-                ray.kill(actor)
-        if not self._cluster.has(device) and self._cluster.restore(device):
+                patiently(lambda: ray.kill(actor), self._cluster.check)
+        if not there and self._cluster.restore(device):
             self._actors.clear()
 
 
