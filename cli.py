@@ -22,6 +22,7 @@ from commands.clean import clean
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
+from commands.head import head_app
 from commands.help import App
 from commands.package import package_app
 from commands.plan import plan_app
@@ -32,6 +33,7 @@ from commands.surroundings import check_names, open_streams
 from commands.tune import tune
 from commands.usage import PrintableUsage
 from commands.verify import verify
+from commands.worker import worker_app
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault
 from farm.text import printable
@@ -68,6 +70,8 @@ app.command()(runs)
 app.command()(show)
 app.command()(results)
 app.command()(query)
+app.add_typer(head_app, name="head")
+app.add_typer(worker_app, name="worker")
 app.command()(devices)
 app.command()(doctor)
 app.command()(clean)

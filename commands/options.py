@@ -39,6 +39,17 @@ ProfilesOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="FARM_TOKEN_FILE",
+        help="What the machines of a cluster know each other by. Default: head.token in the "
+        "user's data folder.",
+        rich_help_panel=Panel.PLACE,
+    ),
+]
 ShapeOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -109,6 +120,13 @@ def known_profiles(folder: Path | None) -> dict[str, DeviceProfile]:
     if folder is not None and not folder.is_dir():
         raise DeviceError(f"There is no folder {folder} with device profiles.")
     return load_profiles(folder)
+
+
+def token_file(given: Path | None) -> Path:
+    """Where the token of a cluster is."""
+    from db.address import default_path
+
+    return given.expanduser() if given else default_path().with_name("head.token")
 
 
 def one_of(kind: type[_E], name: str | None, option: str) -> _E | None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands import completion, exit_codes
+from commands.cluster import Cluster
 from commands.help import Panel
 from commands.measuring import look_for_room
 from commands.options import (
@@ -24,6 +25,7 @@ from commands.options import (
     ShapeOption,
     StoreOption,
     ThreadsOption,
+    TokenOption,
     device_names,
     devices_option,
     known_profiles,
@@ -145,6 +147,17 @@ def tune(
             rich_help_panel=Panel.PLACE,
         ),
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST[:PORT]",
+            help="Tune on the machines of this head: see `farm worker`. Their devices are "
+            "tuned at the same time.",
+            rich_help_panel=Panel.PLACE,
+        ),
+    ] = None,
+    token: TokenOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every failed trial.")
     ] = False,
@@ -165,8 +178,18 @@ def tune(
     from tuner.delivery.place import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
+    from workers.discovery import device_availability
 
-    known, folder = known_profiles(profiles), str(output.absolute()) if output else ""
+    if address is not None and (local or profiles is not None):
+        raise OptionError("--address takes devices of other machines: no --local, no --profiles.")
+    cluster = (
+        None
+        if address is None
+        else Cluster.at(address, token, () if resume is not None else device_names(devices, "cpu"))
+    )
+    known = known_profiles(profiles) if cluster is None else cluster.profiles
+    found = device_availability if cluster is None else cluster.availability
+    folder = str(output.absolute()) if output else ""
     earlier = None
     if resume is not None:
         resume = Path(resume).name  # winners lie in runs/RUN, which is easily given instead
@@ -180,6 +203,7 @@ def tune(
                 output=folder,
                 require_all=require_all,
                 more_seconds=more,
+                availability=found,
             )
         checked = earlier.checked
     elif model is None:
@@ -205,10 +229,10 @@ def tune(
             output=folder,
             threads=thread_limit(threads),
         )
-        checked = check_request(request, known, require_all=require_all)
+        checked = check_request(request, known, require_all=require_all, availability=found)
     check_output(checked, earlier.name if earlier else "", force=force)
-    executors = _executors(local=local)
     console = Console(stderr=True)
+    executors = _executors(console, cluster, local=local)
     with Store.open(store) as opened, TuneProgress(console, verbose=verbose) as progress:
         run = earlier or start_run(opened, checked)
         console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
@@ -231,7 +255,8 @@ def tune(
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """Raise OptionError for options that a run cannot change."""
-    free = {"resume", "output", "force", "require_all", "local", "verbose", "profiles", "store"}
+    free = {"resume", "output", "force", "require_all", "local", "address", "token", "verbose"}
+    free |= {"profiles", "store"}
     for parameter in context.command.params:
         name = parameter.name or ""
         if _is_given(context, name) and name not in free | {"json_output", "budget"}:
@@ -288,14 +313,21 @@ def _trial_count(trials: int | None) -> int:
     return trials
 
 
-def _executors(*, local: bool) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
+def _executors(
+    console: Console, cluster: Cluster | None, *, local: bool
+) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
     """How executors are made; Ray is imported only where it is used."""
     from farm.folders import give_home
     from workers.trials.cache import default_folder
 
     cache = default_folder()  # may be unknown, which is said before anything starts
 
+    def say(sentence: str) -> None:
+        console.print(escape(printable(sentence)), highlight=False, soft_wrap=True)
+
     def make(profiles: Sequence[DeviceProfile]) -> AbstractContextManager[Any]:
+        if cluster is not None:
+            return cluster.executor(profiles, say)
         if local:
             from workers.executor import LocalExecutor
 

@@ -17,20 +17,24 @@ from pathlib import Path
 from farm.locks import Lock
 
 _KEPT = "kept"
+_RANDOM = 8  # characters with which a name ends
+_SHORT = Path("/tmp")  # noqa: S108  (where folders are made that only their user can open)
 
 
 class OwnedFolder:
     """A new folder among the temporary files, of this process until it is removed or kept.
 
-    purpose: a lower-case word for its name.
+    purpose: a lower-case word for its name. within: the longest path that it may have, in bytes;
+    where the temporary folder's is too long already, it is made in ``/tmp``.
 
     Raises OSError where it cannot be made.
     """
 
-    def __init__(self, purpose: str) -> None:
-        self.path, self._lock = owned_folder(
-            Path(tempfile.gettempdir()), f"farm-{purpose}-{os.getuid()}-"
-        )
+    def __init__(self, purpose: str, within: int | None = None) -> None:
+        base, prefix = Path(tempfile.gettempdir()), f"farm-{purpose}-{os.getuid()}-"
+        if within is not None and len(os.fsencode(base / prefix)) + _RANDOM > within:
+            base = _SHORT
+        self.path, self._lock = owned_folder(base, prefix)
 
     def remove(self) -> None:
         """Remove it with all that is in it; again does nothing."""
@@ -74,8 +78,9 @@ def leftovers(*, kept: bool = False) -> Iterator[tuple[Path, Lock]]:
 
     kept: also those that were left to be looked at.
     """
-    name = re.compile(rf"farm-([a-z]+)-{os.getuid()}-[a-z0-9_]{{8}}")
-    for path in sorted(Path(tempfile.gettempdir()).glob("farm-*")):
+    name = re.compile(rf"farm-([a-z]+)-{os.getuid()}-[a-z0-9_]{{{_RANDOM}}}")
+    bases = {Path(tempfile.gettempdir()), _SHORT}
+    for path in sorted(path for base in bases for path in base.glob("farm-*")):
         found = name.fullmatch(path.name)
         if found is None or (found[1] == _KEPT and not kept):
             continue

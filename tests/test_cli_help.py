@@ -56,7 +56,7 @@ def test_many_options_are_in_groups_in_one_order(help_of) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_one_thing_has_one_name_everywhere(option: Any) -> None:
-    short = {"output": "-o", "verbose": "-v"}
+    short = {"output": "-o", "verbose": "-v", "yes": "-y"}
     names = {name.lstrip("-") for name in option.opts}
     letters = {name for name in option.opts if len(name) == 2}
     assert letters == {short[name] for name in names if name in short}

@@ -59,7 +59,7 @@ def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel):
 
 def test_the_wheel_carries_the_command_and_the_licence(wheel):
     (info,) = wheel.glob("*.dist-info")
-    assert "farm = cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")
+    assert "farm = farm.entry:main" in (info / "entry_points.txt").read_text(encoding="utf-8")
     assert (info / "licenses" / "LICENSE").is_file()
 
 

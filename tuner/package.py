@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.accuracy.evaluate import accuracy
-from farm.accuracy.metric import AccuracyMetric, choose_metric, default_limit, load_metric
+from farm.accuracy.metric import (
+    AccuracyMetric,
+    choose_metric,
+    default_limit,
+    load_metric,
+    metric_source,
+)
 from farm.accuracy.outputs import Output, Reference, stacked
 from farm.artifact import Compiler
 from farm.candidate import (
@@ -247,7 +253,7 @@ def _metric(request: PackageRequest) -> AccuracyMetric | None:
         return None
     if request.data is None:
         raise OptionError("--metric compares outputs on real data; give --data as well.")
-    return load_metric(request.metric)
+    return load_metric(request.metric, metric_source(request.metric))
 
 
 def _refuse_constant_outputs(model: Model) -> None:

@@ -40,12 +40,11 @@ from tuner.runs.details import metric_of
 from tuner.runs.journal import Journal
 from tuner.runs.life import Life, living
 from tuner.runs.memory import DeviceMemory, Memory
-from tuner.runs.start import OpenRun, open_journal
+from tuner.runs.start import Checked, OpenRun, open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
 from tuner.search.space import Space, fitted, space_of, threads_sentence
-from workers.discovery import device_availability
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 from workers.trials.process import ChildError
@@ -153,7 +152,7 @@ class _Tuning:
 
     def without_worker(self, profile: DeviceProfile) -> DeviceResult | None:
         """What is known of a device for which no worker is needed; None where one is."""
-        memory, result = self._memory(), _unavailable(profile)
+        memory, result = self._memory(), _unavailable(profile, self._opened.checked)
         if result is None and self._sealed and profile.name not in memory.confirmed:
             return self._left_out(profile.name, memory.devices.get(profile.name))
         if result is not None and not self._sealed:
@@ -334,8 +333,8 @@ class _Tuning:
         )
 
 
-def _unavailable(profile: DeviceProfile) -> DeviceResult | None:
-    found = device_availability(profile)
+def _unavailable(profile: DeviceProfile, checked: Checked) -> DeviceResult | None:
+    found = checked.found[profile.name]
     if found.available:
         return None
     return DeviceResult(profile.name, Status.UNAVAILABLE, found.reason, found.remedy)

@@ -30,7 +30,8 @@ class Workload:
 
     model: ONNX bytes with all shapes fixed. parts: npz bytes, one array per model input with a
     leading sample axis, and ``label`` under its own key in ``labels``.
-    metric: ``module:function`` of the user's own metric, or empty.
+    metric: ``module:function`` of the user's own metric, or empty. metric_source: text of its
+    module, if that is a file.
     outputs: names of the model's outputs, in its order. random: operators that make it answer
     differently each time.
     """
@@ -41,6 +42,7 @@ class Workload:
     parts: dict[Part, bytes]
     labels: dict[Part, bytes] = field(default_factory=dict)
     metric: str = ""
+    metric_source: str = ""
     outputs: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
 

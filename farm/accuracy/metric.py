@@ -62,10 +62,19 @@ def default_limit(metric: str) -> float:
     return UNLABELLED_LIMIT if metric == MetricKind.AGREEMENT else LABELLED_LIMIT
 
 
-def load_metric(name: str) -> AccuracyMetric:
+def metric_source(name: str) -> str:
+    """Text of the file ``module.py`` in the current folder; "" where Python finds the module.
+
+    It goes to the workers, which have other folders or run on other machines. Raises OSError.
+    """
+    file = _file(name.partition(":")[0])
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def load_metric(name: str, source: str = "") -> AccuracyMetric:
     """The metric ``module:function`` of the user: ``function(outputs, labels)`` gives a float.
 
-    The module is one that Python finds, or a file ``module.py`` in the current folder.
+    source: text of the module, if it is a file in the user's folder; else Python finds it.
 
     Raises OptionError: not of this form, no such module or function, the module fails to load.
     """
@@ -73,7 +82,7 @@ def load_metric(name: str) -> AccuracyMetric:
     if not (module_name and colon and function_name):
         raise OptionError(f"Metric '{name}' must have the form module:function.")
     try:
-        module = _import(module_name)
+        module = _module(module_name, source)
     except ModuleNotFoundError as error:
         raise OptionError(
             f"Metric '{name}' needs the module '{error.name}', which Python does "
@@ -108,11 +117,14 @@ def _shape(output: Array | tuple[Array, ...]) -> str:
     return "one that varies" if isinstance(output, tuple) else str(list(output.shape[1:]))
 
 
-def _import(name: str) -> ModuleType:
-    file = Path(name.replace(".", "/") + ".py")
-    spec = importlib.util.spec_from_file_location(name, file) if file.is_file() else None
-    if spec is None or spec.loader is None:
+def _file(module: str) -> Path:
+    return Path(module.replace(".", "/") + ".py")
+
+
+def _module(name: str, source: str) -> ModuleType:
+    if not source:
         return importlib.import_module(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(name)
+    module.__file__ = str(_file(name))
+    exec(compile(source, module.__file__, "exec"), vars(module))  # noqa: S102  (the user's own)
     return module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db import records
@@ -23,17 +23,22 @@ from workers.executor import Executor
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import DeviceFacts, Limits
 
+Find = Callable[[DeviceProfile], Availability]
 _LEAST_DEADLINE = 30.0
 _MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request in which nothing is wrong, with its model and data loaded; nothing is written."""
+    """A request in which nothing is wrong, with its model and data loaded; nothing is written.
+
+    found: whether each device is there, by name.
+    """
 
     request: TuneRequest
     subject: Subject
     profiles: tuple[DeviceProfile, ...]
+    found: Mapping[str, Availability]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +74,26 @@ class OpenRun:
 
 
 def check_request(
-    request: TuneRequest, profiles: Mapping[str, DeviceProfile], *, require_all: bool = False
+    request: TuneRequest,
+    profiles: Mapping[str, DeviceProfile],
+    *,
+    require_all: bool = False,
+    availability: Find = device_availability,
 ) -> Checked:
     """Find everything that can be wrong with a request, before anything is written.
 
-    require_all: a device that is not there is an error.
+    require_all: a device that is not there is an error. availability: how to find that out.
 
     Raises InputError.
     """
     request.check()
     _check_threads(request)
     chosen = select_profiles(request.devices, dict(profiles))
-    found = {profile.name: device_availability(profile) for profile in chosen}
+    found = {profile.name: availability(profile) for profile in chosen}
     if require_all:
         _require_all(found)
     _require_power(request, [p for p in chosen if found[p.name].available])
-    return Checked(request, load_subject(request), chosen)
+    return Checked(request, load_subject(request), chosen, found)
 
 
 def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> OpenRun:
@@ -119,6 +128,7 @@ def resume_run(
     output: str = "",
     require_all: bool = False,
     more_seconds: float = 0.0,
+    availability: Find = device_availability,
 ) -> OpenRun:
     """The run of this name, with its model and data loaded anew; nothing is written.
 
@@ -137,7 +147,7 @@ def resume_run(
     request = TuneRequest.from_json(run.request)
     if output:
         request = replace(request, output=output)
-    checked = check_request(request, profiles, require_all=require_all)
+    checked = check_request(request, profiles, require_all=require_all, availability=availability)
     check_model(checked, run.model_sha256, f"Run {name} cannot be resumed")
     if Memory.of(run).data_sha256 not in ("", checked.subject.dataset.sha256):
         raise OptionError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.accuracy.metric import load_metric
+from farm.accuracy.metric import load_metric, metric_source
 from farm.dataset import (
     MIN_SAMPLES,
     Dataset,
@@ -55,7 +55,7 @@ class Subject:
 def load_subject(request: TuneRequest) -> Subject:
     """Load and check everything that a request names. Raises InputError."""
     if request.metric:
-        load_metric(request.metric)
+        load_metric(request.metric, metric_source(request.metric))
     model = load_model(Path(request.model), request.shapes)
     if request.data:
         dataset = load_dataset(Path(request.data), model)
@@ -75,7 +75,8 @@ def _workload(request: TuneRequest, model: Model, splits: Splits) -> Workload:
     labels = {p: _npy(d.labels) for p, d in parts.items() if d.labels is not None}
     content = model.proto.SerializeToString(deterministic=True)
     digest = hashlib.sha256(content)
-    for piece in (*arrays.values(), *labels.values(), request.metric.encode()):
+    source = metric_source(request.metric)
+    for piece in (*arrays.values(), *labels.values(), request.metric.encode(), source.encode()):
         digest.update(piece)
     return Workload(
         digest.hexdigest()[:32],
@@ -84,6 +85,7 @@ def _workload(request: TuneRequest, model: Model, splits: Splits) -> Workload:
         arrays,
         labels,
         request.metric,
+        source,
         outputs=tuple(output.name for output in model.proto.graph.output),
         random=random_operators(model.proto),
     )

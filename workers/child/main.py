@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 _ROOT = str(Path(__file__).resolve().parents[2])
-if _ROOT not in sys.path:  # another interpreter: its own packages go first
-    sys.path.append(_ROOT)
+sys.path.insert(0, _ROOT)
+from farm import own_modules  # noqa: E402
+
+sys.path.remove(_ROOT)  # another interpreter: its own packages go first
+own_modules.put_first()
 
 from farm.session import SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
-from workers.cluster.lifecycle import LOSSES, Cluster
+from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
+from workers.cluster.patience import patiently
 from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
@@ -32,13 +33,14 @@ from workers.jobs import (
     Workload,
 )
 from workers.trials.artifacts import cached_files
-from workers.trials.cache import Cache
+from workers.trials.cache import Cache, default_folder
 from workers.trials.worker import Worker
 
 MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 2
 _POLL_SECONDS = 0.5
 _START_SECONDS = 60.0
+_SEND_SECONDS = 600.0  # gigabytes through a slow network
 _T = TypeVar("_T")
 
 
@@ -52,25 +54,29 @@ class _Lease:
 
 
 class RayExecutor(Closing):
-    """Workers as Ray actors on a cluster that this process starts, or on one that runs.
+    """Workers as Ray actors.
 
-    address: of a running cluster; None starts one on this machine, reachable from it alone.
+    cache: folder of artifacts; None for the default one of each worker's machine.
+    cluster: with the profiles' devices; None for one that this process starts.
     """
 
     def __init__(
-        self, profiles: Iterable[DeviceProfile], cache: Path, address: str | None = None
+        self,
+        profiles: Iterable[DeviceProfile],
+        cache: Path | None,
+        cluster: Cluster | None = None,
     ) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
         self._cache = cache
-        self._cluster = Cluster(self._profiles, address)
+        self._cluster = cluster or OwnCluster(self._profiles)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
         self._cluster.start()
 
     def prepare(self, device: str, workload: Workload) -> None:
         """Send a workload to the device's actor, and to every later one."""
+        self._call(device, lambda actor: _send(actor, workload), fetch=False)
         self._workloads.setdefault(device, []).append(workload)
-        self._call(device, lambda actor: actor.prepare.remote(ray.put(workload)))
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         """Keep at most two jobs with the actor, so that it never waits for the driver."""
@@ -139,7 +145,7 @@ class RayExecutor(Closing):
     def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
         """Read them from the cache of this machine, which an actor here writes, too."""
         del device
-        return cached_files(Cache(self._cache), artifact)
+        return cached_files(Cache(self._cache or default_folder()), artifact)
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered. Raises ChildError."""
@@ -159,11 +165,11 @@ class RayExecutor(Closing):
         self._call(device, lambda actor: actor.release.remote(ids))
 
     def close(self) -> None:
-        """End the actors' children, the actors, and the cluster if it was started here."""
-        if not ray.is_initialized():  # any other call would start it
-            return
-        with contextlib.suppress(*LOSSES):
-            ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
+        """End the actors' children and the actors; end the cluster, or leave it."""
+        if ray.is_initialized():  # any other call would start it
+            with contextlib.suppress(*LOSSES, InfrastructureError):
+                self._cluster.check()
+                ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
         self._actors.clear()
         self._cluster.stop()
 
@@ -196,34 +202,33 @@ class RayExecutor(Closing):
         """Call the device's actor; after a loss, recover and call again."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                reference = submit(self._actor(device))
+                reference = patiently(lambda: submit(self._actor(device)), self._cluster.check)
                 return self._result(reference) if fetch else reference
             except LOSSES as loss:
                 if attempt == MAX_ATTEMPTS:
                     raise InfrastructureError(
                         f"The worker of device {device} was lost {attempt} times in a row: "
-                        f"{_first_line(loss)}"
+                        f"{first_line(loss)}"
                     ) from None
                 self._recover(device)
         raise AssertionError
 
     def _result(self, reference: Any) -> Any:  # noqa: ANN401  (what the actor returned)
         while True:
+            self._cluster.check()
             ready, _ = ray.wait([reference], timeout=_POLL_SECONDS)
             if ready:
                 return _raise_cause(lambda: ray.get(reference))
 
     def _recover(self, device: str) -> None:
-        """Drop the actor; start the cluster anew if it does not answer any more."""
+        """Drop the actor; have the cluster restored if it cannot give the device any more."""
+        there = self._cluster.has(device)  # first: without a head, Ray's calls do not return
         actor = self._actors.pop(device, None)
         if actor is not None:
             with contextlib.suppress(*LOSSES):
-                ray.kill(actor)
-        if self._cluster.answers():
-            return
-        self._actors.clear()
-        self._cluster.stop()
-        self._cluster.start()
+                patiently(lambda: ray.kill(actor), self._cluster.check)
+        if not there and self._cluster.restore(device):
+            self._actors.clear()
 
 
 def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
@@ -242,8 +247,11 @@ def _submit(job: TrialJob) -> Callable[[Any], Any]:
 
 
 def _send(actor: Any, workload: Workload) -> None:  # noqa: ANN401  (a Ray actor handle)
-    sent = actor.prepare.remote(ray.put(workload))
-    _raise_cause(lambda: ray.get(sent, timeout=_START_SECONDS))
+    """Send a workload; of one that the machine has already, only what is said about it."""
+    holds = _raise_cause(lambda: ray.get(actor.holds.remote(workload.key), timeout=_START_SECONDS))
+    sent = replace(workload, model=b"", parts={}, labels={}) if holds else workload
+    prepared = actor.prepare.remote(ray.put(sent))
+    _raise_cause(lambda: ray.get(prepared, timeout=_SEND_SECONDS))
 
 
 def _raise_cause(get: Callable[[], _T]) -> _T:
@@ -258,9 +266,5 @@ def _given_up(job: TrialJob, loss: BaseException) -> TrialReport:
     return TrialReport(
         job.trial_id,
         Outcome.INFRASTRUCTURE_ERROR,
-        f"the worker was lost {MAX_ATTEMPTS} times during this trial: {_first_line(loss)}",
+        f"the worker was lost {MAX_ATTEMPTS} times during this trial: {first_line(loss)}",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -49,8 +49,12 @@ class Checker:
         path.unlink()
         label_file = self._cache.labels(job.workload_key, job.part)
         labels = np.load(label_file, allow_pickle=False) if label_file.exists() else None
-        name = self._workloads[job.workload_key].metric
-        metric = load_metric(name) if name else choose_metric(reference, labels)
+        asked = self._workloads[job.workload_key]
+        metric = (
+            load_metric(asked.metric, asked.metric_source)
+            if asked.metric
+            else choose_metric(reference, labels)
+        )
         try:
             return accuracy(metric, outputs, reference, labels)
         except OptionError as error:

@@ -32,7 +32,7 @@ from workers.jobs import (
 )
 from workers.meters.disturbance import MachineReading
 from workers.trials.artifacts import Artifacts
-from workers.trials.cache import Cache
+from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
 from workers.trials.children import Children
 from workers.trials.process import ChildError
@@ -48,12 +48,13 @@ _T = TypeVar("_T")
 class Worker:
     """Runs trial and block jobs of one device, one at a time.
 
-    cache: where artifacts are kept. Children's logs go to a temporary folder.
+    cache: where artifacts are kept, by default this machine's ``default_folder``. Children's logs
+    go to a temporary folder.
     """
 
-    def __init__(self, profile: DeviceProfile, cache: Path) -> None:
+    def __init__(self, profile: DeviceProfile, cache: Path | None) -> None:
         self.profile = profile
-        self._cache = Cache(cache)
+        self._cache = Cache(cache or default_folder())
         self._children = Children(profile.interpreter)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
@@ -72,6 +73,10 @@ class Worker:
         self._cache.keep_limit()
         self._cache.add_workload(workload)
         self._checker.use(workload)
+
+    def holds(self, key: str) -> bool:
+        """Whether a workload's files are in the cache, so that they need not be sent."""
+        return self._cache.workload(key).exists()
 
     def run_trial(self, job: TrialJob) -> TrialReport:
         """Compile, load, check and first measure a candidate; its child stays alive if it is ok.

@@ -16,6 +16,7 @@ from farm.accuracy.metric import (
     choose_metric,
     default_limit,
     load_metric,
+    metric_source,
 )
 from farm.accuracy.outputs import Reference
 from farm.errors import DataError, OptionError
@@ -130,7 +131,9 @@ def test_a_metric_from_a_file_in_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "def score(outputs, labels):\n    return (outputs[0][:, 0] > 0).mean() + len(labels)\n"
     )
-    metric = load_metric("mine:score")
+    source = metric_source("mine:score")
+    monkeypatch.chdir("/")  # as a worker has it
+    metric = load_metric("mine:score", source)
     outputs = [np.array([[1.0], [-1.0]])]
     result = accuracy(metric, outputs, Reference(outputs), np.array([0, 1]))
     assert (metric.name, result.metric, result.value) == ("mine:score", "mine:score", 2.5)
@@ -167,7 +170,7 @@ def test_metrics_that_cannot_be_loaded(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text("1 / 0\n")
     with pytest.raises(OptionError) as caught:
-        load_metric(name)
+        load_metric(name, metric_source(name))
     assert str(caught.value) == message
 
 

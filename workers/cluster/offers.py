@@ -1,0 +1,101 @@
+"""What the machines of a cluster offer, and who uses it: notes on the head's board.
+
+A note is worth as much as the node that wrote it: those of nodes that the head does not take for
+alive any more are as good as gone, so that nobody has to clean up after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+
+from farm.device import DeviceProfile
+from farm.errors import DeviceError
+from workers.cluster.head import Board
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A device that a machine offers.
+
+    node: name of the Ray node. host, address: of the machine. since: when it joined, in UTC.
+    """
+
+    profile: DeviceProfile
+    node: str
+    host: str
+    address: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Who uses a device. node: name of the driver's node. process: its id."""
+
+    node: str
+    host: str
+    process: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on host {self.host} since {self.since}"
+
+
+_OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
+_USE: TypeAdapter[Use] = TypeAdapter(Use)
+
+
+def now() -> str:
+    """This moment in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def check_free(board: Board, device: str) -> None:
+    """Raise DeviceError when a machine offers a device of this name."""
+    for other in offers(board):
+        if other.profile.name == device:
+            raise DeviceError(
+                f"Device {device} is offered already, by host {other.host} since {other.since}; "
+                "give this one another name with --as."
+            )
+
+
+def offer(board: Board, made: Offer) -> None:
+    """Offer a device. Raises DeviceError when another machine offers one of this name."""
+    check_free(board, made.profile.name)
+    board.put(f"offer:{made.profile.name}", _OFFER.dump_json(made).decode())
+
+
+def offers(board: Board) -> list[Offer]:
+    """What living nodes offer, by device name."""
+    alive = board.living_nodes()
+    told = (board.get(key) for key in board.keys("offer:"))
+    made = [_OFFER.validate_json(text) for text in told if text]
+    return sorted((o for o in made if o.node in alive), key=lambda o: o.profile.name)
+
+
+def take(board: Board, device: str, user: Use) -> None:
+    """Take a device for oneself. Raises DeviceError when somebody uses it."""
+    key, text = f"use:{device}", _USE.dump_json(user).decode()
+    if board.put(key, text, overwrite=False):
+        return
+    other = user_of(board, device)
+    if other is not None and other.node != user.node:
+        raise DeviceError(f"Device {device} is being used by {other}; try again when it is free.")
+    board.put(key, text)
+
+
+def leave(board: Board, device: str, node: str) -> None:
+    """Give back a device that a driver's node has taken."""
+    text = board.get(f"use:{device}")
+    if text is not None and _USE.validate_json(text).node == node:
+        board.delete(f"use:{device}")
+
+
+def user_of(board: Board, device: str) -> Use | None:
+    """Who uses a device; None for nobody."""
+    text = board.get(f"use:{device}")
+    found = None if text is None else _USE.validate_json(text)
+    return found if found is not None and found.node in board.living_nodes() else None
