@@ -205,7 +205,7 @@ def _acts_at_once(command: Any, arguments: list[str]) -> bool:
     return not at_once.isdisjoint(own)
 
 
-SHORT = ("--budget", "90s", "--trials", "1")
+SHORT = ("--budget", "2s", "--trials", "1")
 
 
 @pytest.mark.parametrize(
