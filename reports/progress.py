@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -24,6 +26,7 @@ from farm.measurement import Outcome
 from farm.text import printable
 from tuner.events import (
     BestChanged,
+    DeviceEnded,
     DeviceStarted,
     Event,
     StageStarted,
@@ -55,10 +58,7 @@ class TuneProgress:
             redirect_stderr=False,
         )
         self._streams = ExitStack()
-        self._task: TaskID | None = None
-        self._trials = 0
-        self._stage = ""
-        self._device = ""
+        self._devices: dict[str, _Device] = {}  # that are being tuned
 
     def __enter__(self) -> Self:
         """Start drawing; what anything else prints meanwhile stands above it."""
@@ -87,59 +87,64 @@ class TuneProgress:
         """Show one event."""
         match event:
             case DeviceStarted(device=device, budget_seconds=seconds):
-                self._start(device, seconds)
-            case StageStarted(stage=stage):
-                self._stage = stage
-                self._describe()
-                self._plain(f"{self._device}: {stage}")
+                task = self._bar.add_task(escape(printable(device)), total=seconds)
+                self._devices[device] = _Device(device, task)
+            case DeviceEnded(device=device):
+                self._bar.remove_task(self._devices.pop(device).task)
+                self._bar.best.pop(device, None)
+            case StageStarted(device=device, stage=stage):
+                self._devices[device].stage = stage
+                self._describe(self._devices[device])
+                self._plain(f"{device}: {stage}")
             case TrialFinished() as trial:
                 self._finish_trial(trial)
-            case BestChanged(label=label, speedup=speedup):
-                self._show_best(label, speedup)
-            case Ticked(used_seconds=used):
-                if self._task is not None:
-                    self._bar.update(self._task, completed=used)
-
-    def _start(self, device: str, seconds: float) -> None:
-        self._device, self._trials = device, 0
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._bar.best = ""
-        self._task = self._bar.add_task(escape(printable(device)), total=seconds)
+            case BestChanged(device=device, label=label, speedup=speedup):
+                text = f"best {speedup:.2f}x {label}"
+                several = f"{device}: " if len(self._devices) > 1 else ""
+                self._bar.best[device] = printable(several + text)
+                self._plain(f"{device}: {text} ({self._devices[device].trials} trials)")
+            case Ticked(device=device, used_seconds=used):
+                self._bar.update(self._devices[device].task, completed=used)
 
     def _finish_trial(self, trial: TrialFinished) -> None:
-        self._trials += 1
-        self._describe()
+        self._devices[trial.device].trials += 1
+        self._describe(self._devices[trial.device])
         if self._verbose and trial.outcome is not Outcome.OK:
             text = f"{trial.device}: {trial.label}: {trial.outcome}: {trial.message}"
             self._console.print(
                 escape(printable(text)), style="dim", highlight=False, soft_wrap=True
             )
 
-    def _show_best(self, label: str, speedup: float) -> None:
-        text = f"best {speedup:.2f}x {label}"
-        self._bar.best = printable(text)
-        self._plain(f"{self._device}: {text} ({self._trials} trials)")
-
-    def _describe(self) -> None:
-        if self._task is not None:
-            text = f"{self._device} {self._stage} ({self._trials} trials)"
-            self._bar.update(self._task, description=escape(printable(text)))
+    def _describe(self, device: _Device) -> None:
+        text = f"{device.name} {device.stage} ({device.trials} trials)"
+        self._bar.update(device.task, description=escape(printable(text)))
 
     def _plain(self, text: str) -> None:
         if not self._draws:
             self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)
 
 
-class _WithBest(Progress):
-    """The bar, and below it the best candidate, whose name is whole on the narrowest terminal."""
+@dataclass(slots=True)
+class _Device:
+    """What is shown of a device. task: its bar."""
 
-    best = ""
+    name: str
+    task: TaskID
+    stage: str = ""
+    trials: int = 0
+
+
+class _WithBest(Progress):
+    """The bars, and below them the best candidates, whose names are whole at any width."""
+
+    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:  # noqa: ANN401
+        self.best: dict[str, str] = {}  # by device
+        super().__init__(*columns, **settings)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
-        if self.best:
-            yield Text(f"  {self.best}", overflow="fold")
+        for best in tuple(self.best.values()):
+            yield Text(f"  {best}", overflow="fold")
 
 
 class _Above:

@@ -17,6 +17,13 @@ class DeviceStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceEnded:
+    """Nothing more is done on a device."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted:
     """The search turns to something else: baseline, engines, ..., race, confirmation."""
 
@@ -51,7 +58,7 @@ class Ticked:
     used_seconds: float
 
 
-Event = DeviceStarted | StageStarted | TrialFinished | BestChanged | Ticked
+Event = DeviceStarted | DeviceEnded | StageStarted | TrialFinished | BestChanged | Ticked
 Listener = Callable[[Event], None]
 
 

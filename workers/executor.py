@@ -32,6 +32,12 @@ from workers.trials.worker import Worker
 class Executor(Protocol):
     """Runs jobs on the workers of device profiles."""
 
+    def machine(self, device: str) -> str:
+        """What is the same for devices of one machine, which would disturb each other."""
+
+    def interrupt(self) -> None:
+        """Have what waits here in other threads raise KeyboardInterrupt."""
+
     def prepare(self, device: str, workload: Workload) -> None:
         """Make a workload known to the device's worker."""
 
@@ -120,6 +126,14 @@ class LocalExecutor(Closing):
     def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
         self._cache = cache
         self._workers = {profile.name: Worker(profile, cache) for profile in profiles}
+
+    def machine(self, device: str) -> str:
+        """This one."""
+        del device
+        return ""
+
+    def interrupt(self) -> None:
+        """Nothing waits in other threads: the devices are of one machine."""
 
     def prepare(self, device: str, workload: Workload) -> None:
         """Write the workload to the cache."""

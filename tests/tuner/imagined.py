@@ -88,6 +88,8 @@ class ImaginedExecutor:
         self.prepared = ""
         self.remarks: tuple[str, ...] = ()
         self.closed = False
+        self.machines: dict[str, str] = {}
+        self.interrupted = False
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -136,6 +138,12 @@ class ImaginedExecutor:
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}
+
+    def machine(self, device: str) -> str:
+        return self.machines.get(device, "")
+
+    def interrupt(self) -> None:
+        self.interrupted = True
 
     def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
         return ()
@@ -198,7 +206,8 @@ class ImaginedExecutor:
         return float(np.exp(rng.normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
-        if self.interrupt_at is not None and len(self.calls) >= self.interrupt_at:
+        ends = self.interrupt_at is not None and len(self.calls) >= self.interrupt_at
+        if ends or self.interrupted:
             raise KeyboardInterrupt
         self.calls.append(call)
 

@@ -16,7 +16,7 @@ from farm.candidate import Candidate, OnnxRuntimeCpu
 from farm.device import load_profiles
 from farm.measurement import Metric
 from reports.machine_readable import tune_json
-from reports.tables import run_table, verdict_lines
+from reports.tables.run import run_table, verdict_lines
 from tests.conftest import furnish
 from tests.reports.test_tables import rendered
 from tests.tuner.imagined import ImaginedExecutor, Traits

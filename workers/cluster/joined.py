@@ -42,6 +42,7 @@ class JoinedCluster:
         self._devices = tuple(devices)
         self._ends = ExitStack()
         self._lost = threading.Event()
+        self._machines: dict[str, str] = {}
 
     def start(self) -> None:
         """Join it, and take the devices. Raises OptionError, DeviceError, InfrastructureError."""
@@ -57,6 +58,7 @@ class JoinedCluster:
         node = member_node(self._head, name, lambda name: name in board.living_nodes())
         self._ends.callback(node.stop)
         self._take(board, node)
+        self._machines = {made.profile.name: made.address for made in offers(board)}
         with signals_kept():
             # Of the nodes on this machine, the one with these files.
             ray.init(address=self._head.address, _temp_dir=str(node.sessions), **QUIET)
@@ -75,6 +77,10 @@ class JoinedCluster:
             raise InfrastructureError(
                 f"The head at {self._head.address} has not answered for {_PATIENCE_SECONDS:.0f} s."
             )
+
+    def machine(self, device: str) -> str:
+        """Address of the machine that offered the device when this cluster was joined."""
+        return self._machines[device]
 
     def has(self, device: str) -> bool:
         """Whether a living node offers the device. Raises InfrastructureError without a head."""

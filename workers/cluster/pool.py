@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 import ray
@@ -71,7 +72,16 @@ class RayExecutor(Closing):
         self._cluster = cluster or OwnCluster(self._profiles)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
+        self._interrupted = Event()
         self._cluster.start()
+
+    def machine(self, device: str) -> str:
+        """The machine of a device, as the cluster knows it."""
+        return self._cluster.machine(device)
+
+    def interrupt(self) -> None:
+        """Have what waits here in other threads raise KeyboardInterrupt."""
+        self._interrupted.set()
 
     def prepare(self, device: str, workload: Workload) -> None:
         """Send a workload to the device's actor, and to every later one."""
@@ -202,7 +212,7 @@ class RayExecutor(Closing):
         """Call the device's actor; after a loss, recover and call again."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                reference = patiently(lambda: submit(self._actor(device)), self._cluster.check)
+                reference = patiently(lambda: submit(self._actor(device)), self._check)
                 return self._result(reference) if fetch else reference
             except LOSSES as loss:
                 if attempt == MAX_ATTEMPTS:
@@ -213,9 +223,15 @@ class RayExecutor(Closing):
                 self._recover(device)
         raise AssertionError
 
+    def _check(self) -> None:
+        """What ends waiting. Raises KeyboardInterrupt, InfrastructureError."""
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        self._cluster.check()
+
     def _result(self, reference: Any) -> Any:  # noqa: ANN401  (what the actor returned)
         while True:
-            self._cluster.check()
+            self._check()
             ready, _ = ray.wait([reference], timeout=_POLL_SECONDS)
             if ready:
                 return _raise_cause(lambda: ray.get(reference))
@@ -226,7 +242,7 @@ class RayExecutor(Closing):
         actor = self._actors.pop(device, None)
         if actor is not None:
             with contextlib.suppress(*LOSSES):
-                patiently(lambda: ray.kill(actor), self._cluster.check)
+                patiently(lambda: ray.kill(actor), self._check)
         if not there and self._cluster.restore(device):
             self._actors.clear()
 

@@ -1,0 +1,335 @@
+"""One device of a run: prepare, search, confirm and deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+from db import records
+from db.store import Store
+from farm.artifact import MODEL_FILE
+from farm.candidate import Candidate, PackageEngine
+from farm.device import DeviceProfile
+from farm.errors import InfrastructureError
+from farm.measurement import Metric
+from farm.model.formats import given_format
+from farm.model.shapes import fixed_sentence
+from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
+from tuner.delivery.winners import Provenance, artifact_files, deliver, deliver_package
+from tuner.events import BestChanged, DeviceEnded, DeviceStarted, Event, Listener, StageStarted
+from tuner.racing.objective import Scorer
+from tuner.racing.track import RaceTrack
+from tuner.results import AccuracyComparison, DeviceResult, Status, Verdict
+from tuner.runs.clock import Budget
+from tuner.runs.details import metric_of
+from tuner.runs.journal import Journal
+from tuner.runs.life import Life
+from tuner.runs.memory import DeviceMemory, Memory
+from tuner.runs.start import open_journal
+from tuner.search.confirm import Confirmation, Confirmed
+from tuner.search.propose import Proposer
+from tuner.search.search import Alone, Found, Search, count_outcomes
+from tuner.search.space import Space, fitted, space_of, threads_sentence
+from workers.executor import Executor
+from workers.jobs import DeviceFacts
+from workers.trials.process import ChildError
+
+_ALONE = {
+    Alone.BUDGET: "the budget was used up by the baseline and its confirmation; nothing else was "
+    "tried: give a longer --budget",
+    Alone.TRIALS: "nothing else was tried, because the baseline alone was asked for: give more "
+    "--trials",
+    Alone.EXHAUSTED: "nothing else was tried, because there is no other choice for this model on "
+    "this device",
+}
+
+
+class Notebook:
+    """What a run remembers of its devices, some of which may be tuned at the same time."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._lock = Lock()
+
+    def read(self) -> Memory:
+        """What it remembers now."""
+        return Memory.of(self._store.run(self._run))
+
+    def write(self, change: Callable[[Memory], Memory]) -> None:
+        """Change it, as nobody else does meanwhile."""
+        with self._lock:
+            memory = change(self.read())
+            spent = sum(memory.seconds.values())
+            self._store.update_run(self._run, active_seconds=spent, summary=memory.to_json())
+
+
+class DeviceTuning:
+    """One device in one invocation of a run."""
+
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        store: Store,
+        life: Life,
+        notebook: Notebook,
+        listen: Listener,
+    ) -> None:
+        self._profile = profile
+        self._store = store
+        self._opened = life.opened
+        self._sealed = life.sealed
+        self._request = life.opened.request
+        self._subject = life.opened.subject
+        self._notebook = notebook
+        self._listen = listen
+        self._under_way: UnderWay | None = None
+        self._confirmed: DeviceResult | None = None
+
+    @property
+    def name(self) -> str:
+        """The device's name."""
+        return self._profile.name
+
+    def without_worker(self) -> DeviceResult | None:
+        """What is known if no worker is needed; None where one is."""
+        found = self._opened.checked.found[self.name]
+        if not found.available:
+            result = DeviceResult(self.name, Status.UNAVAILABLE, found.reason, found.remedy)
+            if not self._sealed:
+                self._notebook.write(lambda memory: memory.with_result(result, ""))
+            return result
+        memory = self._notebook.read()
+        if self._sealed and self.name not in memory.confirmed:
+            return self._left_out(memory.devices.get(self.name))
+        return None
+
+    def run(self, executor: Executor) -> DeviceResult:
+        """Search, confirm and deliver. A KeyboardInterrupt leaves what ``interrupted`` gives."""
+        try:
+            result = self._run(executor)
+        finally:
+            self._listen(DeviceEnded(self.name))
+        if not self._sealed or result.status is Status.TUNED:
+            output = str(Path(result.output).absolute()) if result.output else ""
+            self._notebook.write(lambda memory: memory.with_result(result, output))
+        return result
+
+    def interrupted(self, executor: Executor) -> DeviceResult:
+        """The result after an interruption of ``run``: the best so far, which is delivered."""
+        if self._confirmed:
+            return self._confirmed
+        if self._under_way:
+            return best_so_far(self._store, self._opened, executor, self._under_way)
+        return self.not_reached()
+
+    def not_reached(self) -> DeviceResult:
+        """The result where an interrupted invocation did not come to this device."""
+        if self.name not in self._notebook.read().confirmed:
+            return interrupted(self.name)
+        reason = "interrupted before its winner, which is confirmed, was gone through again"
+        return replace(interrupted(self.name), reason=reason)
+
+    def _left_out(self, known: DeviceMemory | None) -> DeviceResult:
+        """The run finished without this device, and a finished run measures nothing more."""
+        why = f": {known.reason}" if known and known.reason else ""
+        return DeviceResult(
+            self.name,
+            Status.FAILED,
+            f"the run finished without it{why}",
+            f"give it time: farm tune --resume {self._opened.name} --budget +TIME",
+        )
+
+    def _run(self, executor: Executor) -> DeviceResult:
+        profile, memory = self._profile, self._notebook.read()
+        ended, total = profile.name in memory.confirmed, self._request.budget_seconds
+        # Without any time left, what was measured is gone through again, and nothing more is.
+        budget = Budget(total, total if ended else memory.seconds.get(profile.name, 0.0))
+        search: Search | None = None
+
+        def listen(event: Event) -> None:
+            # Now and then, so that a run that is killed has used its time, too.
+            if isinstance(event, StageStarted | BestChanged) and not ended:
+                self._note(budget.used)
+            self._listen(event)
+
+        listen(DeviceStarted(profile.name, budget.left))
+        try:
+            executor.prepare(profile.name, self._subject.workload)
+            facts = executor.describe(profile.name)
+            journal = open_journal(
+                self._store, executor, self._opened, profile, facts, complete=ended
+            )
+            request, work = self._request, self._subject.work
+            scorer = Scorer(request.objective, request.constraints, work, profile.power)
+            track = RaceTrack(journal, scorer, budget, request.seed)
+            space, notes = self._space(profile, executor, facts, journal)
+            proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
+            search = Search(journal, executor, proposer, scorer, budget, track, listen)
+            self._under_way = UnderWay(journal, search, scorer, track)
+            found = search.run(space.baselines(), request.max_trials)
+            confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
+            confirmed = confirmation.run(found, memory.champion(profile.name))
+            if not ended:
+                self._note(budget.used, confirmed=True)
+                ended = True
+            result = self._result(profile, found, confirmed, track, notes)
+            self._confirmed = result
+            result = self._delivered(result, executor, journal, confirmed)
+            remarks = executor.take_remarks(profile.name)
+            return replace(result, notes=(*result.notes, *remarks))
+        except InfrastructureError as error:
+            trials = count_outcomes(search.entries) if search else {}
+            return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
+        finally:
+            if not ended:
+                self._note(budget.used)
+
+    def _note(self, used: float, *, confirmed: bool = False) -> None:
+        def change(memory: Memory) -> Memory:
+            memory = memory.spent(self.name, used)
+            return memory.with_confirmed(self.name) if confirmed else memory
+
+        self._notebook.write(change)
+
+    def _space(
+        self, profile: DeviceProfile, executor: Executor, facts: DeviceFacts, journal: Journal
+    ) -> tuple[Space, tuple[str, ...]]:
+        """The space of the device and this model, and what is left out of it."""
+        if not facts.engines:
+            raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
+        given = given_format(self._subject.model.proto)
+        space = space_of(facts, given, self._request.threads)
+        try:
+            job = journal.job(space.baseline(), records.Phase.SEARCH)
+            names = executor.quantizable(profile.name, job)
+        except ChildError:
+            names = {}  # the model cannot be prepared: quantised candidates will say why
+        rewritable = bool(names.pop("rewritten", ()))
+        space = replace(space, quantizable=names, rewritable=rewritable)
+        graph = self._subject.graph
+        space, notes = fitted(
+            space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()
+        )
+        return space, (*threads_sentence(space), *notes)
+
+    def _fixed(self) -> Iterator[str]:
+        if fixed := fixed_sentence(self._subject.model.shapes):
+            yield fixed
+
+    def _came_quantised(self) -> bool:
+        return any(op.op_type == "QuantizeLinear" for op in self._subject.graph.operators)
+
+    def _kept_integers(self, found: Found) -> Iterator[str]:
+        """Why packages have one precision only, where there were packages."""
+        packaged = any(
+            isinstance(entry.candidate.engine, PackageEngine) and entry.ok
+            for entry in found.entries
+        )
+        if packaged and self._came_quantised():
+            yield "The model came quantised, and packages keep its integers."
+
+    def _result(
+        self,
+        profile: DeviceProfile,
+        found: Found,
+        confirmed: Confirmed,
+        track: RaceTrack,
+        notes: tuple[str, ...],
+    ) -> DeviceResult:
+        nothing = confirmed.verdict is Verdict.NONE_WITHIN_LIMITS
+        return DeviceResult(
+            profile.name,
+            Status.FAILED if nothing else Status.TUNED,
+            reason=_reason(confirmed.verdict, found),
+            verdict=confirmed.verdict,
+            baseline=measured(confirmed.baseline),
+            winner=None if nothing else measured(confirmed.winner),
+            ratio=confirmed.ratio,
+            gain=confirmed.gain,
+            accuracy=self._accuracy(confirmed),
+            trials=count_outcomes(found.entries),
+            disturbed=track.disturbed,
+            tolerated=track.tolerated,
+            notes=(
+                *found.notes,
+                *_does_not_fit(found),
+                *self._kept_integers(found),
+                *self._fixed(),
+                *notes,
+            ),
+        )
+
+    def _delivered(
+        self, result: DeviceResult, executor: Executor, journal: Journal, confirmed: Confirmed
+    ) -> DeviceResult:
+        """The result with the folder of the winner, which is written here."""
+        winner, baseline = confirmed.winner, confirmed.baseline.candidate
+        if result.winner is None or winner.candidate.engine.kind == "fake":
+            return result  # the fake device has no model that could be delivered
+        provenance = Provenance(self._store, self._opened, result, winner.candidate, baseline)
+        job = journal.job(winner.candidate, records.Phase.CONFIRM)
+        if isinstance(winner.candidate.engine, PackageEngine):
+            folder = deliver_package(provenance, executor, job, winner)
+        else:
+            folder = deliver(provenance, artifact_files(provenance, executor, job)[MODEL_FILE])
+        return replace(result, output=str(folder))
+
+    def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
+        winner = confirmed.winner.accuracy
+        if winner is None:
+            return None
+        return AccuracyComparison(
+            metric_of(self._store.trial(confirmed.winner.trial_id).details),
+            confirmed.baseline.value(Metric.ACCURACY),
+            confirmed.original.value(Metric.ACCURACY),
+            confirmed.winner.value(Metric.ACCURACY),
+            len(self._subject.splits.confirmation),
+            on_real_data=not self._subject.dataset.synthetic,
+            worst=winner.worst,
+            notes=winner.notes,
+        )
+
+
+def _sensitivity(
+    profile: DeviceProfile, executor: Executor, journal: Journal
+) -> Callable[[Candidate], tuple[str, ...]]:
+    known: dict[Candidate, tuple[str, ...]] = {}
+
+    def ask(candidate: Candidate) -> tuple[str, ...]:
+        if candidate not in known:
+            job = journal.job(candidate, records.Phase.SEARCH)
+            try:
+                known[candidate] = executor.rank_sensitivity(profile.name, job)
+            except ChildError:
+                known[candidate] = ()  # nothing can be repaired; the trial said why
+        return known[candidate]
+
+    return ask
+
+
+def _reason(verdict: Verdict, found: Found) -> str:
+    """Why there was nothing to deliver, or nothing to compare; "" where there was."""
+    others = ", ".join(f"{n} {outcome}" for outcome, n in count_outcomes(found.others).items())
+    match verdict:
+        case Verdict.NOTHING_TRIED if found.alone:
+            return _ALONE[found.alone]
+        case Verdict.NOTHING_ELSE_OK:
+            return f"nothing else could run within the limits ({others})"
+        case Verdict.NONE_WITHIN_LIMITS if found.alone:
+            return f"the baseline is not within the limits, and {_ALONE[found.alone]}"
+        case Verdict.NONE_WITHIN_LIMITS:
+            return str(verdict)
+        case _:
+            return ""
+
+
+def _does_not_fit(found: Found) -> Iterator[str]:
+    """Why the baseline is not the model as it was given."""
+    if found.original is not found.baseline:
+        label, message = found.original.candidate.label(), found.original.message
+        reached = found.original.value(Metric.ACCURACY)
+        accuracy = "" if reached is None else f" Its accuracy would be {reached:.4f}."
+        yield f"{label}, the model as it was given, does not fit: {message}{accuracy}"
