@@ -28,7 +28,7 @@ _FENCE = re.compile(r"```(\w*)")
 _REPLACEMENT = re.compile(r"(\S+?)=(\$\([^)]*\)|\S+)")
 _KNOWN = {"sh": {"not run", "before", "with"}}
 _KNOWN_ELSEWHERE = {"file"}
-_NO_COMMANDS = {"c", "csv", "json", "python", "toml"}
+_NO_COMMANDS = {"c", "csv", "ini", "json", "python", "toml"}
 _LIKE_A_COMMAND = re.compile(
     r"\s*(\$ )?(\S*bin/)?(apt-get|createdb|export|farm|make|pip|python3?|sudo) [^=|]"
 )
