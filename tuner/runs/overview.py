@@ -100,7 +100,6 @@ def overview(store: StoreReader, name: str) -> Overview:
     budget = request.budget_seconds if request and is_tune else None
     output = (request.output if request else "") or (f"runs/{run.name}" if is_tune else "")
     memory, counts = Memory.of(run), _trials(store, run.name)
-    used = {device: memory.seconds.get(device, 0.0) for device in standing.devices}
     return Overview(
         standing,
         request,
@@ -110,8 +109,8 @@ def overview(store: StoreReader, name: str) -> Overview:
                 device,
                 _device_status(run, memory, device, begun=device in counts),
                 memory.devices.get(device),
-                None if budget is None else used[device],
-                None if budget is None else max(0.0, budget - used[device]),
+                None if budget is None else memory.seconds.get(device, 0.0),
+                None if budget is None else _left(memory, device, budget),
                 counts.get(device, {}),
             )
             for device in standing.devices
@@ -131,6 +130,10 @@ def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> 
     if lease is not None:
         gone = f"process {lease.pid} on host {lease.host} is gone"
     return Standing(run, model, RunStatus.INTERRUPTED, None, devices, gone)
+
+
+def _left(memory: Memory, device: str, budget: float) -> float:
+    return max(0.0, memory.opening(device, budget).until - memory.seconds.get(device, 0.0))
 
 
 def _asked(run: Run) -> dict[str, list[object]]:
