@@ -68,7 +68,7 @@ def test_adding_again_replaces(filled: Store) -> None:
 
 
 def test_what_is_not_there_is_named(store: Store) -> None:
-    with pytest.raises(NotInStore, match=r"no run 'nothing' in the store at .* `farm results`"):
+    with pytest.raises(NotInStore, match=r"no run 'nothing' in the store at .* `farm runs`"):
         store.run("nothing")
     with pytest.raises(NotInStore, match="no trial 'nothing'"):
         store.trial("nothing")
