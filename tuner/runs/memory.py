@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from db.records import Run
+from farm.errors import StoreError
 from farm.measurement import Estimate
 from tuner.results import DeviceResult, Status, Verdict
 
@@ -73,8 +74,13 @@ class Memory:
 
     @classmethod
     def of(cls, run: Run) -> Memory:
-        """What a run remembers."""
-        return _MEMORY.validate_json(run.summary or "{}")
+        """What a run remembers. Raises StoreError: it cannot be read."""
+        try:
+            return _MEMORY.validate_json(run.summary or "{}")
+        except ValidationError:
+            raise StoreError(
+                f"What the store keeps of run {run.name} cannot be read. Start a new run."
+            ) from None
 
     def spent(self, device: str, seconds: float) -> Memory:
         """With the time that was spent on a device so far."""

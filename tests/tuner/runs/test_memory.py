@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from db.records import Run
+from farm.errors import StoreError
 from farm.measurement import Estimate
 from tests.db.samples import RUN
 from tuner.results import DeviceResult, Measured, Status, Verdict
@@ -68,3 +69,10 @@ def test_more_time_is_had_whatever_was_used_beyond_the_budget() -> None:
     assert again.opening("over", 75.0) == Opening(88.0, 100.0)
     assert again.opening("under", 75.0).total == 10.0
     assert Memory.of(replace(RUN, summary=again.to_json())) == again
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"seconds": {"cpu": "x"}}'])
+def test_what_cannot_be_read_is_said(text: str) -> None:
+    said = f"^What the store keeps of run {RUN.name} cannot be read. Start a new run.$"
+    with pytest.raises(StoreError, match=said):
+        Memory.of(replace(RUN, summary=text))
