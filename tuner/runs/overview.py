@@ -121,7 +121,7 @@ def overview(store: StoreReader, name: str) -> Overview:
 
 
 def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> Standing:
-    devices = tuple(map(str, _asked(run).get("devices", ())))
+    devices = _asked(run)
     if lease is not None and not is_gone(lease, now):
         return Standing(run, model, run.status, lease, devices)
     if run.status is not RunStatus.RUNNING:
@@ -136,10 +136,13 @@ def _left(memory: Memory, device: str, budget: float) -> float:
     return max(0.0, memory.opening(device, budget).until - memory.seconds.get(device, 0.0))
 
 
-def _asked(run: Run) -> dict[str, list[object]]:
-    """The request as any version of the farm wrote it."""
-    found: dict[str, list[object]] = json.loads(run.request)
-    return found
+def _asked(run: Run) -> tuple[str, ...]:
+    """The devices in a request of any version of the farm; none where it cannot be read."""
+    try:
+        devices = json.loads(run.request)["devices"]
+    except (ValueError, TypeError, KeyError):
+        return ()
+    return tuple(map(str, devices)) if isinstance(devices, list) else ()
 
 
 def _request(run: Run) -> tuple[TuneRequest | None, str]:
