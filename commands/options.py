@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from farm.device import DeviceProfile
 
 _LARGEST_SIZE = (1 << 31) - 1
+_MOST_ROWS = 10**9  # databases count rows in 64 bits, and memory holds fewer
 _E = TypeVar("_E", bound=StrEnum)
 
 
@@ -37,6 +38,9 @@ ProfilesOption = Annotated[
         help="Folder with further device profiles.",
         rich_help_panel=Panel.SUBJECT,
     ),
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=_MOST_ROWS, help="At most so many rows.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 TokenOption = Annotated[

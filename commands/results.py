@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 from commands import completion
-from commands.options import StoreOption, device_names, devices_option
+from commands.options import LimitOption, StoreOption, device_names, devices_option
 from commands.output import Format, print_rows, print_tables
 from farm.measurement import Outcome
-
-_MOST_ROWS = 10**9  # databases count rows in 64 bits, and memory holds fewer
 
 
 def results(
@@ -27,9 +25,7 @@ def results(
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
     ] = None,
-    limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=_MOST_ROWS, help="At most so many rows.")
-    ] = 50,
+    limit: LimitOption = 50,
     output_format: Annotated[
         Format, typer.Option("--format", help="How rows are written.")
     ] = Format.TABLE,

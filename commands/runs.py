@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from commands import completion
-from commands.options import JsonOption, StoreOption
+from commands.options import JsonOption, LimitOption, StoreOption
 from commands.output import print_tables
 
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many rows.")] = 20,
+    limit: LimitOption = 20,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:

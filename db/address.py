@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -49,8 +49,8 @@ class Address:
 def parse_address(text: str | None) -> Address:
     """Understand a path, a SQLAlchemy URL, or None for the default place.
 
-    Raises OptionError: empty, not a URL, a home folder that is unknown, a database that is
-    neither SQLite nor PostgreSQL, or a driver for the latter that is not psycopg.
+    Raises OptionError: empty, a folder, not a URL, a home folder that is unknown, a database that
+    is neither SQLite nor PostgreSQL, or a driver for the latter that is not psycopg.
     """
     if text is None:
         return _sqlite_file(default_path())
@@ -95,10 +95,14 @@ def _sqlite_url(url: URL) -> Address:
     database = (url.database or "").removeprefix("file:")
     if database in {"", ":memory:"}:
         return _memory()
-    return Address(url, expanded(database))
+    return replace(_sqlite_file(expanded(database)), url=url)
 
 
 def _sqlite_file(path: Path) -> Address:
+    if path.is_dir():
+        raise OptionError(
+            f"The store {path} is a folder; give a file, such as {path / 'farm.db'}."
+        )
     return Address(URL.create("sqlite", database=str(path)), path)
 
 

@@ -245,7 +245,7 @@ class StoreReader:
     def _missing(self, what: str, key: str) -> str:
         return (
             f"There is no {what} {key!r} in the store at {self._address}. "
-            "`farm results` lists what there is."
+            f"`farm {'runs' if what == 'run' else 'results'}` lists what there is."
         )
 
 

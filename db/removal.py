@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Table, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.reader import StoreReader
-from db.records import RunStatus
-from db.schema import Base, BlockRow, BlockSampleRow, MeasurementRow, RunRow, TrialRow
+from db.leases import lease_of
+from db.reader import StoreReader, store_time
+from db.records import RunLease
+from db.schema import Base, BlockRow, BlockSampleRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
 
 _ROW_BYTES = 128  # of names, numbers and indexes, about
 
@@ -25,19 +26,38 @@ class OldRun:
     size: int
 
 
-def old_runs(store: StoreReader, before: datetime) -> tuple[OldRun, ...]:
+def old_runs(
+    store: StoreReader, before: datetime, is_gone: Callable[[RunLease, datetime], bool]
+) -> tuple[OldRun, ...]:
     """Runs that were begun, and have ended, before a moment; the oldest first.
 
-    One that is running is not among them, whenever it began.
+    One that a process works on is not among them, whatever its status. One whose process was
+    killed has ended with that process's last sign of life.
+
+    is_gone: whether the holder of a lease is gone, by the store's time.
     """
-    ended = func.coalesce(RunRow.finished_at, RunRow.created_at) < before
+    ended = func.coalesce(RunRow.finished_at, RunLeaseRow.renewed_at, RunRow.created_at)
     query = (
         select(RunRow.name)
-        .where(ended, RunRow.status != RunStatus.RUNNING)
+        .outerjoin(RunLeaseRow, RunLeaseRow.run == RunRow.name)
+        .where(ended < before)
         .order_by(RunRow.created_at, RunRow.name)
     )
     with store.reading() as session:
-        return tuple(_old_run(session, name) for name in session.scalars(query).all())
+        names = session.scalars(query).all()
+        return tuple(
+            _old_run(session, name)
+            for name in names
+            if living_lease(session, name, is_gone) is None
+        )
+
+
+def living_lease(
+    session: Session, run: str, is_gone: Callable[[RunLease, datetime], bool]
+) -> RunLease | None:
+    """The lease of the process that works on a run; None where none does."""
+    lease = lease_of(session, run)
+    return None if lease is None or is_gone(lease, store_time(session)) else lease
 
 
 def remove_run(session: Session, name: str) -> None:

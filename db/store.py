@@ -33,7 +33,7 @@ from db.records import (
     Trial,
     utc_now,
 )
-from db.removal import remove_run
+from db.removal import living_lease, remove_run
 from db.schema import (
     ArtifactRow,
     Base,
@@ -286,20 +286,22 @@ class Store(StoreReader):
             if samples:
                 session.execute(insert(BlockSampleRow), samples)
 
-    def delete_run(self, name: str) -> None:
+    def delete_run(self, name: str, is_gone: Callable[[RunLease, datetime], bool]) -> None:
         """Delete a run that has ended, with its trials, their measurements and its blocks.
 
-        Raises NotInStore. Raises StoreError: the run is running.
+        is_gone: whether the holder of a lease is gone, as in ``take_lease``.
+
+        Raises NotInStore. Raises StoreError: a process works on the run.
         """
         with self._writing() as session:
-            run = session.get(RunRow, name, with_for_update=True)
-            if run is None:
+            if lock_run(session, name) is None:
                 raise NotInStore(self._missing("run", name))
-            if run.status is RunStatus.RUNNING:
+            held = living_lease(session, name, is_gone)
+            if held is not None:
                 raise StoreError(
-                    f"Run {name} in the store at {self._address} is running, and is not deleted."
+                    f"Run {name} in the store at {self._address} is being run by process "
+                    f"{held.pid} on host {held.host}, and is not deleted."
                 )
-            session.expunge(run)
             remove_run(session, name)
 
     def compact(self) -> None:

@@ -87,7 +87,7 @@ def overview_json(found: Overview) -> str:
             "sha256": found.standing.model.sha256,
         },
         "devices": [_device(device) for device in found.devices],
-        "request": json.loads(request),
+        "request": _request(request),
         "finished": _time(found.standing.run.finished_at),
         "lease": None if lease is None else _lease(lease),
         "output": found.output,
@@ -232,6 +232,14 @@ def _standing(row: Standing) -> dict[str, object]:
         "started": _time(row.run.created_at),
         "seconds": row.run.active_seconds,
     }
+
+
+def _request(text: str) -> object:
+    """As the store keeps it; the text itself where that is no JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _lease(lease: RunLease) -> dict[str, object]:

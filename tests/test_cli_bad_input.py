@@ -226,6 +226,8 @@ def test_energy_needs_power_figures(farm: Command, unchanged) -> None:
         ("tune", "model.onnx", "another.onnx"),
         ("tune", "--nonsense"),
         ("results", "--limit", "0"),
+        ("results", "--limit", "99999999999999999999"),
+        ("runs", "--limit", "99999999999999999999"),
         ("results", "--format", "xml"),
         ("nonsense",),
         ("compare", "one"),

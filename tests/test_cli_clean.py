@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from db.store import Store
 from farm.temporary import OwnedFolder
 from tests.command import Command
 from tests.db import samples
+from tuner.runs.lease import is_gone, own_lease
 from workers.trials.cache import Cache
 
 YEAR = timedelta(days=365)
@@ -45,7 +48,7 @@ def used(farm: Command, place: Path) -> Command:
     (cache.root / "zig").mkdir()
     (cache.root / "zig" / "crt1.o").write_bytes(bytes(4096))
     with Store.open(str(farm.store)) as store:
-        samples.fill(store)  # a run that is running
+        samples.fill(store).take_lease(own_lease(samples.RUN.name), is_gone)  # it is running
         for name, age in (("old", YEAR), ("new", timedelta())):
             run = samples.RUN.__class__(
                 name,
@@ -125,6 +128,21 @@ def test_how_old_runs_must_be_can_be_said(used: Command) -> None:
     assert runs(used) == {samples.RUN.name, "old", "new"}
     used("clean", "--runs", "--older-than", "0s", "--yes")
     assert runs(used) == {samples.RUN.name}, "one that is running stays, however old"
+
+
+def test_a_run_that_was_killed_can_be_removed(used: Command) -> None:
+    killed = subprocess.Popen(["true"])  # a process that is gone
+    killed.wait()
+    with Store.open(str(used.store)) as store:
+        store.take_lease(replace(own_lease(samples.RUN.name), pid=killed.pid), lambda *_: True)
+    (row,) = [
+        row for row in json.loads(used("runs", "--json").out) if row["run"] == samples.RUN.name
+    ]
+    assert row["status"] == "interrupted"
+    used("clean", "--runs", "--yes")
+    assert samples.RUN.name in runs(used), "it lived a moment ago"
+    used("clean", "--runs", "--older-than", "0s", "--yes")
+    assert runs(used) == set()
 
 
 def test_it_does_not_remove_what_nobody_agreed_to(used: Command) -> None:

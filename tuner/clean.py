@@ -14,6 +14,7 @@ from db.removal import OldRun, old_runs
 from db.store import Store
 from farm.temporary import is_in_use
 from farm.units import Bytes
+from tuner.runs.lease import is_gone
 from workers.leftovers import Leftovers, clear_leftovers, find_leftovers
 from workers.trials.usage import KINDS, drafts, entries, evict, folder_size, in_use, moved_away
 
@@ -66,7 +67,7 @@ class Cleaning:
         if Area.TEMPORARY in areas:
             self._leftovers = find_leftovers(kept=True)
         if Area.RUNS in areas and store is not None:
-            self._runs = old_runs(store, before)
+            self._runs = old_runs(store, before, is_gone)
         self.found = tuple(self._find())
 
     def clear(self, store: Store | None) -> None:
@@ -82,9 +83,9 @@ class Cleaning:
         if Area.TEMPORARY in self._areas:
             clear_leftovers(kept=True)
         if self._runs and store is not None:
-            still = {run.name for run in old_runs(store, self._before)}
+            still = {run.name for run in old_runs(store, self._before, is_gone)}
             for name in (run.name for run in self._runs if run.name in still):
-                store.delete_run(name)
+                store.delete_run(name, is_gone)
             store.compact()
 
     def _find(self) -> Iterator[Clearable]:

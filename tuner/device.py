@@ -144,15 +144,17 @@ class DeviceTuning:
 
     def _run(self, executor: Executor) -> DeviceResult:
         profile, memory = self._profile, self._notebook.read()
-        ended, total = profile.name in memory.confirmed, self._request.budget_seconds
+        ended = profile.name in memory.confirmed
+        opening = memory.opening(profile.name, self._request.budget_seconds)
         # Without any time left, what was measured is gone through again, and nothing more is.
-        budget = Budget(total, total if ended else memory.seconds.get(profile.name, 0.0))
+        spent = opening.until if ended else memory.seconds.get(profile.name, 0.0)
+        budget = Budget(opening.total, spent - opening.since)
         search: Search | None = None
 
         def listen(event: Event) -> None:
             # Now and then, so that a run that is killed has used its time, too.
             if isinstance(event, StageStarted | BestChanged) and not ended:
-                self._note(budget.used)
+                self._note(opening.since + budget.used)
             self._listen(event)
 
         listen(DeviceStarted(profile.name, budget.left))
@@ -173,7 +175,7 @@ class DeviceTuning:
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found, memory.champion(profile.name))
             if not ended:
-                self._note(budget.used, confirmed=True)
+                self._note(opening.since + budget.used, confirmed=True)
                 ended = True
             result = self._result(profile, found, confirmed, track, notes)
             self._confirmed = result
@@ -185,7 +187,7 @@ class DeviceTuning:
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
         finally:
             if not ended:
-                self._note(budget.used)
+                self._note(opening.since + budget.used)
 
     def _note(self, used: float, *, confirmed: bool = False) -> None:
         def change(memory: Memory) -> Memory:

@@ -52,7 +52,7 @@ class BestChanged:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Something was measured; so many seconds of the budget are used."""
+    """Something was measured; so many seconds are used of those that were to go."""
 
     device: str
     used_seconds: float

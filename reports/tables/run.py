@@ -119,9 +119,10 @@ def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
     if device.winner is not None and Metric.ARENA in device.winner.measurements:
         lines.append(f"{name}: {_package(device.winner)}.")
     if device.tolerated:
+        verb = "was" if device.disturbed == 1 else "were"
         lines.append(
-            f"{name}: the machine was not quiet: {device.disturbed} disturbed blocks were run "
-            f"again and {device.tolerated} had to be kept."
+            f"{name}: the machine was not quiet: {counted(device.disturbed, 'disturbed block')} "
+            f"{verb} run again and {device.tolerated} had to be kept."
         )
     if device.output:
         package = device.winner is not None and Metric.ARENA in device.winner.measurements

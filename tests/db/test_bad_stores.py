@@ -20,7 +20,7 @@ from db.queries import results
 from db.reader import StoreReader
 from db.schema import VERSION_TABLE
 from db.store import Store
-from farm.errors import StoreError
+from farm.errors import OptionError, StoreError
 from farm.measurement import Outcome
 from tests.db.samples import LATENCY, RUN, fill, trial
 
@@ -82,9 +82,15 @@ def test_a_damaged_store(path: Path) -> None:
         Store.open(str(path))
 
 
-def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot be opened. Check that this is a file"):
-        Store.open(str(tmp_path))
+@pytest.mark.parametrize("kind", [Store, StoreReader])
+@pytest.mark.parametrize("place", [".", "..", "/", "{}", "{}/", "sqlite:///{}"])
+def test_a_folder(tmp_path: Path, place: str, kind: type[StoreReader]) -> None:
+    """Said before SQLite is asked, which knows a folder only as something it cannot open."""
+    folder = place.format(tmp_path)
+    path = Path(folder.removeprefix("sqlite:///"))
+    said = f"^The store {path} is a folder; give a file, such as {path / 'farm.db'}.$"
+    with pytest.raises(OptionError, match=said):
+        kind.open(folder)
 
 
 def test_a_store_that_is_locked_when_it_is_opened(path: Path) -> None:

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.records import CandidateRecord, Phase, RunStatus
-from db.removal import old_runs
 from db.store import Store
 from farm.candidate import Candidate, from_json
 from farm.errors import NotInStore, OptionError, StoreError
@@ -69,7 +68,7 @@ def test_adding_again_replaces(filled: Store) -> None:
 
 
 def test_what_is_not_there_is_named(store: Store) -> None:
-    with pytest.raises(NotInStore, match=r"no run 'nothing' in the store at .* `farm results`"):
+    with pytest.raises(NotInStore, match=r"no run 'nothing' in the store at .* `farm runs`"):
         store.run("nothing")
     with pytest.raises(NotInStore, match="no trial 'nothing'"):
         store.trial("nothing")
@@ -140,48 +139,6 @@ def test_runs_are_listed_newest_first(filled: Store) -> None:
     assert filled.runs(model=MODEL.sha256[:6]) == (RUN,)
     assert filled.runs(status=RunStatus.INTERRUPTED) == (later,)
     assert filled.runs(limit=1) == (later,)
-
-
-def test_a_run_is_deleted_with_all_that_hangs_on_it(filled: Store) -> None:
-    other = replace(RUN, name="other")
-    filled.create_run(other)
-    for each in (trial(0), trial(1, SLOW), trial(2, run=other)):
-        filled.lease_trial(each)
-        filled.commit_trial(each.id, Outcome.OK, measurements=[LATENCY])
-    filled.add_block(block(0, "trial-1", "trial-0"))
-    filled.add_block(replace(block(0, "trial-2"), run="other"))
-    filled.update_run(RUN.name, status=RunStatus.FINISHED)
-    filled.delete_run(RUN.name)
-    filled.compact()
-    assert [run.name for run in filled.runs()] == ["other"]
-    assert [each.id for each in filled.trials()] == ["trial-2"]
-    assert filled.measurements("trial-0") == ()
-    assert filled.measurements("trial-2") == (LATENCY,)
-    assert filled.blocks(RUN.name, "cpu") == ()
-    assert len(filled.blocks("other", "cpu")) == 1
-    assert filled.model(MODEL.sha256) == MODEL
-    assert filled.machine(MACHINE.id) == MACHINE
-    assert filled.candidate(SLOW.id) == SLOW
-    with pytest.raises(NotInStore, match=f"no run '{RUN.name}'"):
-        filled.delete_run(RUN.name)
-
-
-def test_a_run_that_is_running_is_never_deleted(filled: Store) -> None:
-    with pytest.raises(StoreError, match=rf"Run {RUN.name} in the store at .* is running, and"):
-        filled.delete_run(RUN.name)
-    assert filled.run(RUN.name) == RUN
-
-
-def test_old_runs_are_those_that_ended(filled: Store) -> None:
-    later = START + timedelta(days=30)
-    filled.create_run(replace(RUN, name="new", created_at=later, status=RunStatus.FAILED))
-    filled.create_run(replace(RUN, name="old", status=RunStatus.INTERRUPTED))
-    filled.lease_trial(replace(trial(), run="old"))
-    filled.commit_trial("trial-0", Outcome.OK, measurements=[LATENCY])
-    (old,) = old_runs(filled, later)
-    assert (old.name, old.trials) == ("old", 1)
-    assert 100 < old.size < 1000
-    assert [run.name for run in old_runs(filled, later + timedelta(seconds=1))] == ["old", "new"]
 
 
 def test_a_leased_trial_is_pending(filled: Store) -> None:

@@ -218,3 +218,12 @@ def test_accuracy_that_cannot_be_judged_is_said() -> None:
         "model's own precision win."
     ) in lines
     assert "None" not in rendered(run_table(result))
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "said"), [(1, "1 disturbed block was"), (1200, "1,200 disturbed blocks were")]
+)
+def test_how_quiet_the_machine_was(disturbed: int, said: str) -> None:
+    device = replace(IMPROVED, disturbed=disturbed, tolerated=11)
+    line = f"cpu: the machine was not quiet: {said} run again and 11 had to be kept."
+    assert line in verdict_lines(tune_result(device))

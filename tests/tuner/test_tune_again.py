@@ -18,9 +18,11 @@ from farm.errors import InfrastructureError, OptionError, StoreError
 from farm.measurement import Outcome
 from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor, Traits
+from tuner.events import DeviceStarted, Event, Ticked
 from tuner.request import TuneRequest
 from tuner.results import DeviceResult, Status, TuneResult, Verdict
 from tuner.runs.memory import Memory
+from tuner.runs.overview import overview
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
 
@@ -214,6 +216,24 @@ def test_more_time_finds_more_and_replaces_the_winner_by_a_better_one(
     assert winner is not None
     assert Memory.of(run).devices["cpu"].trial == winner.trial_id
     assert again(store, first.run, cpu()) == result, "and it is finished again"
+
+
+def test_more_time_is_had_though_the_confirmation_went_beyond_the_budget(
+    store: Store, request_: TuneRequest
+) -> None:
+    first = begun(store, request_)
+    memory = Memory.of(store.run(first.run)).spent("cpu", 1000.0)
+    store.update_run(first.run, summary=memory.to_json())
+    events: list[Event] = []
+    opened = resume_run(store, first.run, PROFILES, more_seconds=60.0)
+    result = tune_run(store, opened, given(cpu()), events.append)  # type: ignore[arg-type]
+    assert sum(only(result).trials.values()) > 2
+    (left,) = [e.budget_seconds for e in events if isinstance(e, DeviceStarted)]
+    assert left == pytest.approx(60.0, abs=1.0)
+    assert max(e.used_seconds for e in events if isinstance(e, Ticked)) < 30.0
+    assert Memory.of(store.run(first.run)).seconds["cpu"] == pytest.approx(1000.0, abs=30.0)
+    (device,) = overview(store, first.run).devices
+    assert device.left == pytest.approx(60.0, abs=30.0)
 
 
 def test_a_reopened_run_that_is_interrupted_keeps_its_winner(

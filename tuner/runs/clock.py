@@ -19,7 +19,12 @@ class Budget:
     @property
     def used(self) -> float:
         """Seconds used so far."""
-        return self._earlier + time.monotonic() - self._started
+        return self._earlier + self.elapsed
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this was made, those of this invocation."""
+        return time.monotonic() - self._started
 
     @property
     def left(self) -> float:

@@ -64,12 +64,13 @@ def _taken_up(store: Store, opened: OpenRun) -> Life:
 def _with_more_time(store: Store, opened: OpenRun, run: Run) -> OpenRun:
     """The run with a longer budget, open on every device."""
     request = TuneRequest.from_json(run.request)
-    seconds = request.budget_seconds + opened.more_seconds
+    before, more = request.budget_seconds, opened.more_seconds
+    seconds = before + more
     store.update_run(
         run.name,
         status=RunStatus.RUNNING,
         request=replace(request, budget_seconds=seconds).to_json(),
-        summary=Memory.of(run).reopened().to_json(),
+        summary=Memory.of(run).reopened(before, more).to_json(),
     )
     asked = replace(opened.checked, request=replace(opened.request, budget_seconds=seconds))
     return replace(opened, run=store.run(run.name), checked=asked)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from db.records import Run
+from farm.errors import StoreError
 from farm.measurement import Estimate
 from tuner.results import DeviceResult, Status, Verdict
 
@@ -35,6 +36,22 @@ class DeviceMemory:
         return self.verdict in (Verdict.IMPROVED, Verdict.WITHIN_LIMITS)
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Since when, and until when, a device may be worked on: both in seconds spent on it.
+
+    A device most often has spent more than its budget when it ends, because of what is under way.
+    """
+
+    since: float
+    until: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of this opening."""
+        return self.until - self.since
+
+
 @with_config(ConfigDict(ser_json_inf_nan="strings"))  # an interval may have no bound
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -42,13 +59,14 @@ class Memory:
 
     data_sha256: of its data. seconds: spent on each device so far. confirmed: devices whose
     confirmation is complete, so that nothing more is measured there. devices: what became of
-    each; runs of a farm before 0.2 do not have it.
+    each; runs of a farm before 0.2 do not have it. openings: of devices that were given more time.
     """
 
     data_sha256: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
     devices: dict[str, DeviceMemory] = field(default_factory=dict)
+    openings: dict[str, Opening] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text that the store keeps."""
@@ -56,8 +74,13 @@ class Memory:
 
     @classmethod
     def of(cls, run: Run) -> Memory:
-        """What a run remembers."""
-        return _MEMORY.validate_json(run.summary or "{}")
+        """What a run remembers. Raises StoreError: it cannot be read."""
+        try:
+            return _MEMORY.validate_json(run.summary or "{}")
+        except ValidationError:
+            raise StoreError(
+                f"What the store keeps of run {run.name} cannot be read. Start a new run."
+            ) from None
 
     def spent(self, device: str, seconds: float) -> Memory:
         """With the time that was spent on a device so far."""
@@ -85,9 +108,21 @@ class Memory:
         )
         return replace(self, devices={**self.devices, result.device: found})
 
-    def reopened(self) -> Memory:
-        """With more to be measured on every device; the winners are known still."""
-        return replace(self, confirmed=())
+    def opening(self, device: str, budget: float) -> Opening:
+        """What a device may spend. budget: seconds that every device of the run has."""
+        return self.openings.get(device) or Opening(0.0, budget)
+
+    def reopened(self, budget: float, more: float) -> Memory:
+        """With more to be measured on every device; the winners are known still.
+
+        budget: seconds that every device had. more: seconds that every device has from now on,
+        beside what is left to it.
+        """
+        openings = {
+            device: Opening(spent, max(self.opening(device, budget).until, spent) + more)
+            for device, spent in self.seconds.items()
+        }
+        return replace(self, confirmed=(), openings=openings)
 
     def champion(self, device: str) -> str:
         """The id of the candidate that was confirmed as better than the baseline; "" if none."""

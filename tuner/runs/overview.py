@@ -100,7 +100,6 @@ def overview(store: StoreReader, name: str) -> Overview:
     budget = request.budget_seconds if request and is_tune else None
     output = (request.output if request else "") or (f"runs/{run.name}" if is_tune else "")
     memory, counts = Memory.of(run), _trials(store, run.name)
-    used = {device: memory.seconds.get(device, 0.0) for device in standing.devices}
     return Overview(
         standing,
         request,
@@ -110,8 +109,8 @@ def overview(store: StoreReader, name: str) -> Overview:
                 device,
                 _device_status(run, memory, device, begun=device in counts),
                 memory.devices.get(device),
-                None if budget is None else used[device],
-                None if budget is None else max(0.0, budget - used[device]),
+                None if budget is None else memory.seconds.get(device, 0.0),
+                None if budget is None else _left(memory, device, budget),
                 counts.get(device, {}),
             )
             for device in standing.devices
@@ -122,7 +121,7 @@ def overview(store: StoreReader, name: str) -> Overview:
 
 
 def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> Standing:
-    devices = tuple(map(str, _asked(run).get("devices", ())))
+    devices = _asked(run)
     if lease is not None and not is_gone(lease, now):
         return Standing(run, model, run.status, lease, devices)
     if run.status is not RunStatus.RUNNING:
@@ -133,10 +132,17 @@ def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> 
     return Standing(run, model, RunStatus.INTERRUPTED, None, devices, gone)
 
 
-def _asked(run: Run) -> dict[str, list[object]]:
-    """The request as any version of the farm wrote it."""
-    found: dict[str, list[object]] = json.loads(run.request)
-    return found
+def _left(memory: Memory, device: str, budget: float) -> float:
+    return max(0.0, memory.opening(device, budget).until - memory.seconds.get(device, 0.0))
+
+
+def _asked(run: Run) -> tuple[str, ...]:
+    """The devices in a request of any version of the farm; none where it cannot be read."""
+    try:
+        devices = json.loads(run.request)["devices"]
+    except (ValueError, TypeError, KeyError):
+        return ()
+    return tuple(map(str, devices)) if isinstance(devices, list) else ()
 
 
 def _request(run: Run) -> tuple[TuneRequest | None, str]:

@@ -166,7 +166,7 @@ class Confirmation:
         least = _least_pairs(entries)
 
         def wanted(done: int, seconds_each: float) -> bool:
-            self._listen(Ticked(device, self._budget.used))
+            self._listen(Ticked(device, self._budget.elapsed))
             if complete or done < least or _are_counted(entries):
                 return done < least
             left = self._budget.left - 2 * _DETAIL_SECONDS

@@ -260,7 +260,7 @@ class Search:
         return self._budget.left > reserve
 
     def _may_block(self) -> bool:
-        self._listen(Ticked(self._journal.scope.device, self._budget.used))
+        self._listen(Ticked(self._journal.scope.device, self._budget.elapsed))
         return self._may_search()
 
     def _release(self, entries: Sequence[Entry]) -> None:
@@ -275,7 +275,7 @@ class Search:
         device = self._journal.scope.device
         label = entry.candidate.label()
         self._listen(TrialFinished(device, label, entry.outcome, entry.message))
-        self._listen(Ticked(device, self._budget.used))
+        self._listen(Ticked(device, self._budget.elapsed))
 
 
 def prefer_plain(entries: Sequence[Entry]) -> list[Entry]:

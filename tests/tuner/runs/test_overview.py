@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from db.records import Phase, RunKind, RunLease, RunStatus
 from db.store import Store
 from farm.errors import NotInStore, OptionError
 from farm.measurement import Outcome
+from reports.runs import overview_json
 from tests.db.samples import FAST, RUN, SLOW, START, trial
 from tests.tuner.runs.test_memory import TUNED
 from tuner.request import TuneRequest
@@ -127,3 +129,12 @@ def test_asking_needs_no_engine_and_no_cluster() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert ended.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '{"devices": "cpu"}', '{"devices": 3}'])
+def test_a_request_that_cannot_be_read_is_shown_as_far_as_it_goes(tuned: Store, text: str) -> None:
+    tuned.update_run("tuned", request=text)
+    assert "tuned" in [row.run.name for row in list_runs(tuned)]
+    found = overview(tuned, "tuned")
+    assert (found.devices, found.command) == ((), "")
+    assert json.loads(overview_json(found))["request"] is not None
