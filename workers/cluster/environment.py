@@ -30,18 +30,24 @@ def for_own_cluster() -> None:
 
 def for_head(token: Path) -> None:
     """For a cluster of several machines. token: the file that holds its token."""
-    _set(RAY_AUTH_TOKEN_PATH=str(token.absolute()))
+    _set(
+        RAY_AUTH_TOKEN_PATH=str(token.absolute()),
+        # Its C++ part would warn on standard error of what the farm says in a sentence.
+        RAY_BACKEND_LOG_LEVEL="fatal",
+    )
 
 
 def _set(**variables: str) -> None:
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        del os.environ[name]
-    os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-        RAY_AUTH_MODE="token",
+    """Set these, and no others; what is right already stays, as threads may be reading it."""
+    wanted = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_AUTH_MODE": "token",
         **variables,
-    )
+    }
+    for name in [name for name in os.environ if name.startswith("RAY_") and name not in wanted]:
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 class Files:

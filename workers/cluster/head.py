@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import platform
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -117,8 +114,7 @@ def open_board(head: Head) -> Board:
             "`farm head start`, or check the address and the firewall."
         ) from None
     environment.for_head(head.token)
-    with _silent():
-        return _answer(head)
+    return _answer(head)
 
 
 def look(head: Head) -> Board:
@@ -141,19 +137,6 @@ def _significant(key: str, versions: Versions) -> str:
     """What has to be equal: of Python major and minor version, of the others everything."""
     text: str = getattr(versions, key)
     return text.rpartition(".")[0] if key == "python" else text
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Ray's C++ part warns on standard error of what is said here in a sentence."""
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
 
 
 def _answer(head: Head) -> Board:
@@ -208,10 +191,6 @@ class Board:
             key.encode(), text.encode(), overwrite, self._FARM
         )
         return bool(added)
-
-    def delete(self, key: str) -> None:
-        """Remove a key."""
-        self._client.internal_kv_del(key.encode(), del_by_prefix=False, namespace=self._FARM)
 
     def keys(self, prefix: str) -> list[str]:
         """The farm's keys that begin so."""
