@@ -102,4 +102,5 @@ def test_of_two_who_see_a_void_note_one_gets_the_device(board):
     for thread in threads:
         thread.join()
     assert len(got) == 1
+    board.living_nodes = read
     assert user_of(board, "one") == use(got[0])
