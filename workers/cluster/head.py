@@ -25,6 +25,7 @@ DEFAULT_PORT = 6379
 CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 8.0
 _TOKEN_BYTES = 32
+_IDENTITY, _VERSION = "identity", "version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def open_board(head: Head) -> Board:
             "`farm head start`, or check the address and the firewall."
         ) from None
     environment.for_head(head.token)
-    return _answer(head)
+    with environment.quiet_questions():
+        return _answer(head)
 
 
 def look(head: Head) -> Board:
@@ -175,10 +177,19 @@ class Board:
         """What the head's machine runs."""
         told = self._metadata
         return Versions(
-            self.get("version") or "unknown",
+            self.get(_VERSION) or "unknown",
             told.get("ray_version", "unknown"),
             told.get("python_version", "unknown"),
         )
+
+    def identity(self) -> str:
+        """What tells this head from a later one at its address."""
+        return self.get(_IDENTITY) or ""
+
+    def introduce(self) -> None:
+        """Have a new head say who it is; nobody joins before."""
+        self.put(_IDENTITY, secrets.token_hex(8))
+        self.put(_VERSION, __version__)
 
     def get(self, key: str) -> str | None:
         """The text under a key of the farm's."""

@@ -34,8 +34,6 @@ _HEALTH = {
     "RAY_health_check_timeout_ms": "500",
     "RAY_health_check_failure_threshold": "4",
 }
-# Its log says why it does not start; what this process itself says in Ray's words is not for it.
-_LOGGING = {"RAY_BACKEND_LOG_LEVEL": "info"}
 
 
 class Node:
@@ -66,7 +64,7 @@ class Node:
             self._process = subprocess.Popen(
                 [*command, *common, *arguments],
                 cwd=self._files.shelter,
-                env={**variables_in(self._files.shelter), **_LOGGING, **(variables or {})},
+                env={**variables_in(self._files.shelter), **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

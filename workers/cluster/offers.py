@@ -20,13 +20,15 @@ from workers.cluster.head import Board
 class Offer:
     """A device that a machine offers.
 
-    node: name of the Ray node. host, address: of the machine. since: when it joined, in UTC.
+    node: name of the Ray node. host, address, cores: of the machine. since: when it joined, in
+    UTC.
     """
 
     profile: DeviceProfile
     node: str
     host: str
     address: str
+    cores: int
     since: str
 
 
