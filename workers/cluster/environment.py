@@ -17,7 +17,6 @@ from farm.temporary import OwnedFolder
 
 # The longest path of a Unix socket is 107 bytes, and 65 of them follow on this folder.
 _LONGEST_FOLDER = 40
-_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
 
 def for_own_cluster() -> None:
@@ -32,19 +31,6 @@ def for_own_cluster() -> None:
 def for_head(token: Path) -> None:
     """For a cluster of several machines. token: the file that holds its token."""
     _set(RAY_AUTH_TOKEN_PATH=str(token.absolute()))
-
-
-@contextmanager
-def quiet_questions() -> Iterator[None]:
-    """Have Ray's C++ part not warn on standard error of what the farm says in a sentence.
-
-    For questions to a head before Ray is initialised, which logs to files and would tell of this.
-    """
-    os.environ[_LOG_LEVEL] = "fatal"
-    try:
-        yield
-    finally:
-        os.environ.pop(_LOG_LEVEL, None)  # another thread may have asked, too
 
 
 def _set(**variables: str) -> None:

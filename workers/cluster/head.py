@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import platform
 import re
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from farm import __version__
@@ -115,7 +119,7 @@ def open_board(head: Head) -> Board:
             "`farm head start`, or check the address and the firewall."
         ) from None
     environment.for_head(head.token)
-    with environment.quiet_questions():
+    with _SILENCE, _silent():
         return _answer(head)
 
 
@@ -139,6 +143,23 @@ def _significant(key: str, versions: Versions) -> str:
     """What has to be equal: of Python major and minor version, of the others everything."""
     text: str = getattr(versions, key)
     return text.rpartition(".")[0] if key == "python" else text
+
+
+# Standard error is the whole process's: two threads that move it at once would lose it for good.
+_SILENCE = Lock()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's C++ part warns on standard error of what is said here in a sentence."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _answer(head: Head) -> Board:
