@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,31 +16,44 @@ from farm.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A head, and what its machines offer."""
+    """A head, and what its machines offer. profiles, cores of the machine: by device."""
 
     head: Any
     profiles: dict[str, DeviceProfile]
+    cores: dict[str, int]
 
     @classmethod
-    def at(cls, address: str, token: Path | None, wanted: Sequence[str]) -> Cluster:
-        """Look at a head. Raises OptionError, DeviceError, also for a device that is missing."""
+    def at(cls, address: str, token: Path | None) -> Cluster:
+        """Look at a head. Raises OptionError, DeviceError."""
         from workers.cluster.head import look, parse_head
         from workers.cluster.offers import offers
 
         head = parse_head(address, token_file(token))
-        profiles = {made.profile.name: made.profile for made in offers(look(head))}
-        for name in wanted:
-            if name not in profiles:
+        made = {offer.profile.name: offer for offer in offers(look(head))}
+        return cls(
+            head,
+            {name: offer.profile for name, offer in made.items()},
+            {name: offer.cores for name, offer in made.items()},
+        )
+
+    def require(self, devices: Sequence[str]) -> None:
+        """Raise DeviceError for a device that no machine offers."""
+        for name in devices:
+            if name not in self.profiles:
                 raise DeviceError(
-                    f"No machine offers device '{name}' to the head at {head.address}; offered: "
-                    f"{', '.join(profiles) or 'none'}. See `farm worker join --help`."
+                    f"No machine offers device '{name}' to the head at {self.head.address}; "
+                    f"offered: {', '.join(self.profiles) or 'none'}. "
+                    "See `farm worker join --help`."
                 )
-        return cls(head, profiles)
+
+    def options(self, token: Path | None) -> str:
+        """What has to be given to go on with a run of these machines, with a space before it."""
+        given = "" if token is None else f" --token-file {shlex.quote(str(token))}"
+        return f" --address {self.head.address}{given}"
 
     def availability(self, profile: DeviceProfile) -> Availability:
         """What is offered is there: its own machine has looked."""
-        del profile
-        return Availability(available=True)
+        return Availability(available=True, cores=self.cores[profile.name])
 
     def executor(
         self, profiles: Sequence[DeviceProfile], say: Callable[[str], None]

@@ -42,7 +42,7 @@ def start(
     Example: farm head start --host 10.0.0.5
     """
     from workers.cluster.environment import for_head
-    from workers.cluster.head import Versions, check_token, make_token, open_board, parse_head
+    from workers.cluster.head import check_token, make_token, open_board, parse_head
 
     file = token_file(token)
     where = parse_head(f"{host or _outside_address()}:{port}", file)
@@ -54,14 +54,14 @@ def start(
 
     node = head_node(where.host, where.port, file)
     try:
-        open_board(where).put("version", Versions.here().farm)
+        open_board(where).introduce()
         typer.echo(f"The head answers at {where.address}. Ctrl-C ends it.")
         typer.echo(printable(f"Token file: {file}{' (new)' if made else ''}"))
         typer.echo(
             "On every other machine, with a copy of that file:\n"
             f"  farm worker join {where.address} --device cpu --token-file FILE\n"
             "and to tune:\n"
-            f"  farm tune model.onnx --address {where.address} --devices cpu"
+            f"  farm tune model.onnx --address {where.address} --devices cpu --token-file FILE"
         )
         while node.alive:
             time.sleep(0.5)

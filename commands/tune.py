@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,10 +34,13 @@ from commands.options import (
 )
 from commands.output import print_tables
 from farm.device import DeviceProfile
-from farm.errors import InfrastructureError, LeaseLost, OptionError, StoreError
+from farm.errors import DeviceError, InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
 from farm.units import parse_bytes, parse_joules, parse_seconds
 from tuner.request import Constraints, Objective, TuneRequest
+
+if TYPE_CHECKING:
+    from db.reader import StoreReader
 
 
 def tune(
@@ -182,11 +185,7 @@ def tune(
 
     if address is not None and (local or profiles is not None):
         raise OptionError("--address takes devices of other machines: no --local, no --profiles.")
-    cluster = (
-        None
-        if address is None
-        else Cluster.at(address, token, () if resume is not None else device_names(devices, "cpu"))
-    )
+    cluster = None if address is None else Cluster.at(address, token)
     known = known_profiles(profiles) if cluster is None else cluster.profiles
     found = device_availability if cluster is None else cluster.availability
     folder = str(output.absolute()) if output else ""
@@ -196,6 +195,7 @@ def tune(
         _refuse_with_resume(context)
         more = _more_seconds(budget) if _is_given(context, "budget") else 0.0
         with StoreReader.open(store) as reader:
+            _check_devices(reader, resume, known, cluster)
             earlier = resume_run(
                 reader,
                 resume,
@@ -211,7 +211,7 @@ def tune(
     else:
         request = TuneRequest(
             model=str(model.absolute()),
-            devices=device_names(devices, "cpu"),
+            devices=_device_names(devices, cluster),
             data=str(data.absolute()) if data else "",
             shapes=shape_sizes(shape),
             metric=metric,
@@ -237,7 +237,7 @@ def tune(
         run = earlier or start_run(opened, checked)
         console.print(f"Run [bold]{escape(printable(run.name))}[/]", highlight=False)
         # Ray reports the death of its own processes on standard output, which is for results.
-        with _resumable(run.name), redirect_stdout(sys.stderr):
+        with _resumable(_options_to_resume(run.name, cluster, token)), redirect_stdout(sys.stderr):
             result = tune_run(opened, run, executors, progress)
     if json_output:
         typer.echo(machine_readable.tune_json(result))
@@ -245,12 +245,39 @@ def tune(
         print_tables(run_table(result), verdict_lines(result))
     if result.interrupted:
         told = (
-            f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {result.run}"
+            "Interrupted; nothing measured is lost. Go on with: "
+            f"farm tune --resume {_options_to_resume(result.run, cluster, token)}"
         )
         typer.echo(printable(told), err=True)
         raise typer.Exit(exit_codes.INTERRUPTED)
     if not result.any_tuned:
         raise typer.Exit(exit_codes.FAILED)
+
+
+def _options_to_resume(run: str, cluster: Cluster | None, token: Path | None) -> str:
+    return run if cluster is None else f"{run}{cluster.options(token)}"
+
+
+def _device_names(devices: list[str] | None, cluster: Cluster | None) -> tuple[str, ...]:
+    """What --devices names. Raises DeviceError when no machine of a cluster offers it."""
+    names = device_names(devices, "cpu")
+    if cluster is not None:
+        cluster.require(names)
+    return names
+
+
+def _check_devices(
+    reader: StoreReader, run: str, known: Mapping[str, DeviceProfile], cluster: Cluster | None
+) -> None:
+    """Raise DeviceError when a run is about a device that is not known where it is to go on."""
+    devices = TuneRequest.from_json(reader.run(run).request).devices
+    if cluster is not None:
+        cluster.require(devices)
+    elif missing := [name for name in devices if name not in known]:
+        raise DeviceError(
+            f"Run {run} is about device '{missing[0]}', which no profile here has: if another "
+            "machine offers it, give --address; if it is from a file, give --profiles."
+        )
 
 
 def _refuse_with_resume(context: typer.Context) -> None:

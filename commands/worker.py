@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -24,6 +25,8 @@ from farm.text import printable
 AddressArgument = Annotated[
     str, typer.Argument(metavar="ADDRESS", help="Of the head: HOST or HOST:PORT.")
 ]
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,59}"  # it becomes the name of a folder
 
 worker_app = App(
     name="worker", no_args_is_help=True, help="Machines that offer devices to a head."
@@ -55,8 +58,11 @@ def join(
 
     (profile,) = select_profiles((one_device(device, ""),), known_profiles(profiles))
     shown = name or profile.name
-    if not shown.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise OptionError("--as takes letters, digits, '-', '_' and '.'.")
+    if name and not re.fullmatch(_NAME, name):
+        raise OptionError(
+            "--as takes up to 60 letters of ASCII, digits, '-', '_' and '.', a letter or digit "
+            "first."
+        )
     head = parse_head(address, token_file(token))
 
     def say(sentence: str) -> None:

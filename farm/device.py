@@ -117,11 +117,15 @@ class DeviceProfile:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a profile's device can be used here, and if not, why and what would change it."""
+    """Whether a profile's device can be used, and if not, why and what would change it.
+
+    cores: of the machine that has it; 0 where that is this one.
+    """
 
     available: bool
     reason: str = ""
     remedy: str = ""
+    cores: int = 0
 
 
 _ADAPTER: TypeAdapter[DeviceProfile] = TypeAdapter(DeviceProfile)

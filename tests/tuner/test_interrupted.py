@@ -232,7 +232,7 @@ def test_what_is_not_in_the_cache_is_told(store: Store, request_: TuneRequest) -
             return {}
 
     assert only(tune(store, request_, Cleared(5))).notes == (
-        "The best so far was not written: its model is not in the cache of this machine.",
+        "The best so far was not written: its model is not in the cache of its machine.",
     )
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from db.records import RunStatus
 from db.store import Store
-from farm.device import load_profiles
-from farm.errors import DataError
+from farm.device import Availability, DeviceProfile, load_profiles
+from farm.errors import DataError, OptionError
 from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor
 from tuner.events import DeviceStarted, Event, TrialFinished
@@ -101,3 +101,19 @@ def test_an_error_of_one_machine_ends_the_run(store, run, executor, monkeypatch)
         tune_run(store, run, lambda _: executor, lambda _: None)
     assert executor.interrupted
     assert store.run(run.name).status is RunStatus.FAILED
+
+
+def test_threads_are_limited_by_the_cores_of_each_devices_machine(tmp_path):
+    furnish(tmp_path)
+    cores = {"one": 64, "two": 128, "three": 96}
+    request = TuneRequest(str(tmp_path / "model.onnx"), NAMES, threads=64)
+
+    def there(profile: DeviceProfile) -> Availability:
+        return Availability(available=True, cores=cores[profile.name])
+
+    assert check_request(request, PROFILES, availability=there).request.threads == 64
+    with pytest.raises(OptionError) as refused:
+        check_request(replace(request, threads=65), PROFILES, availability=there)
+    assert str(refused.value) == (
+        "--threads must not be above the 64 cores of the machine of device one, got 65."
+    )

@@ -111,7 +111,7 @@ def _delivered(provenance: Provenance, executor: Executor, best: Entry) -> Devic
             return _undelivered(result, why)
         files: Mapping[str, bytes] = executor.cached_files(result.device, best.artifact_key)
         if MODEL_FILE not in files:
-            return _undelivered(result, "its model is not in the cache of this machine")
+            return _undelivered(result, "its model is not in the cache of its machine")
         return replace(result, output=str(deliver(provenance, files[MODEL_FILE])))
     except (FarmError, OSError) as error:
         return _undelivered(result, str(error).rstrip("."))

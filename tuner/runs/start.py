@@ -87,9 +87,9 @@ def check_request(
     Raises InputError.
     """
     request.check()
-    _check_threads(request)
     chosen = select_profiles(request.devices, dict(profiles))
     found = {profile.name: availability(profile) for profile in chosen}
+    _check_threads(request, found)
     if require_all:
         _require_all(found)
     _require_power(request, [p for p in chosen if found[p.name].available])
@@ -254,14 +254,16 @@ def _add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
     return machine.id, software.id
 
 
-def _check_threads(request: TuneRequest) -> None:
-    """Raise OptionError for more threads than this machine has cores."""
-    cores = fingerprint().cores
-    if request.threads > cores:
-        raise OptionError(
-            f"--threads must not be above the {cores} core{'s' if cores > 1 else ''} of this "
-            f"machine, got {request.threads}."
-        )
+def _check_threads(request: TuneRequest, found: Mapping[str, Availability]) -> None:
+    """Raise OptionError for more threads than the machine of a device has cores."""
+    for name, device in found.items():
+        cores = device.cores or fingerprint().cores
+        machine = f"the machine of device {name}" if device.cores else "this machine"
+        if request.threads > cores:
+            raise OptionError(
+                f"--threads must not be above the {cores} core{'s' if cores > 1 else ''} of "
+                f"{machine}, got {request.threads}."
+            )
 
 
 def _require_all(found: Mapping[str, Availability]) -> None:

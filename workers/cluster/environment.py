@@ -34,14 +34,16 @@ def for_head(token: Path) -> None:
 
 
 def _set(**variables: str) -> None:
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        del os.environ[name]
-    os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-        RAY_AUTH_MODE="token",
+    """Set these, and no others; what is right already stays, as threads may be reading it."""
+    wanted = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_AUTH_MODE": "token",
         **variables,
-    )
+    }
+    for name in [name for name in os.environ if name.startswith("RAY_") and name not in wanted]:
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 class Files:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from farm import __version__
@@ -28,6 +29,7 @@ DEFAULT_PORT = 6379
 CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 8.0
 _TOKEN_BYTES = 32
+_IDENTITY, _VERSION = "identity", "version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def open_board(head: Head) -> Board:
             "`farm head start`, or check the address and the firewall."
         ) from None
     environment.for_head(head.token)
-    with _silent():
+    with _SILENCE, _silent():
         return _answer(head)
 
 
@@ -141,6 +143,10 @@ def _significant(key: str, versions: Versions) -> str:
     """What has to be equal: of Python major and minor version, of the others everything."""
     text: str = getattr(versions, key)
     return text.rpartition(".")[0] if key == "python" else text
+
+
+# Standard error is the whole process's: two threads that move it at once would lose it for good.
+_SILENCE = Lock()
 
 
 @contextmanager
@@ -192,10 +198,19 @@ class Board:
         """What the head's machine runs."""
         told = self._metadata
         return Versions(
-            self.get("version") or "unknown",
+            self.get(_VERSION) or "unknown",
             told.get("ray_version", "unknown"),
             told.get("python_version", "unknown"),
         )
+
+    def identity(self) -> str:
+        """What tells this head from a later one at its address."""
+        return self.get(_IDENTITY) or ""
+
+    def introduce(self) -> None:
+        """Have a new head say who it is; nobody joins before."""
+        self.put(_IDENTITY, secrets.token_hex(8))
+        self.put(_VERSION, __version__)
 
     def get(self, key: str) -> str | None:
         """The text under a key of the farm's."""
@@ -208,10 +223,6 @@ class Board:
             key.encode(), text.encode(), overwrite, self._FARM
         )
         return bool(added)
-
-    def delete(self, key: str) -> None:
-        """Remove a key."""
-        self._client.internal_kv_del(key.encode(), del_by_prefix=False, namespace=self._FARM)
 
     def keys(self, prefix: str) -> list[str]:
         """The farm's keys that begin so."""

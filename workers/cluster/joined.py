@@ -42,7 +42,9 @@ class JoinedCluster:
         self._devices = tuple(devices)
         self._ends = ExitStack()
         self._lost = threading.Event()
+        self._why = f"The head at {head.address} has not answered for {_PATIENCE_SECONDS:.0f} s."
         self._machines: dict[str, str] = {}
+        self._identity = ""  # of the head that was joined
 
     def start(self) -> None:
         """Join it, and take the devices. Raises OptionError, DeviceError, InfrastructureError."""
@@ -54,6 +56,7 @@ class JoinedCluster:
 
     def _start(self) -> None:
         board = look(self._head)
+        self._identity = board.identity()
         name = new_name("driver")
         node = member_node(self._head, name, lambda name: name in board.living_nodes())
         self._ends.callback(node.stop)
@@ -74,9 +77,7 @@ class JoinedCluster:
     def check(self) -> None:
         """Raise InfrastructureError when the head is lost."""
         if self._lost.is_set():
-            raise InfrastructureError(
-                f"The head at {self._head.address} has not answered for {_PATIENCE_SECONDS:.0f} s."
-            )
+            raise InfrastructureError(self._why)
 
     def machine(self, device: str) -> str:
         """Address of the machine that offered the device when this cluster was joined."""
@@ -87,9 +88,18 @@ class JoinedCluster:
         while True:
             self.check()
             try:
-                return any(made.profile.name == device for made in offers(look(self._head)))
+                board = look(self._head)
+                self._check_identity(board)
+                return any(made.profile.name == device for made in offers(board))
             except (OSError, DeviceError, *LOSSES):
                 time.sleep(_LOOK_SECONDS)
+
+    def _check_identity(self, board: Board) -> None:
+        """Raise InfrastructureError for a head that knows nothing of what is done here."""
+        if board.identity() != self._identity:
+            self._why = f"The head at {self._head.address} has been started anew meanwhile."
+            self._lost.set()
+            self.check()
 
     def restore(self, device: str) -> bool:
         """Wait for the device to come back. Raises InfrastructureError when it does not."""

@@ -7,7 +7,6 @@ of reach for long, with whatever runs on it, and started anew when the head answ
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,8 @@ from workers.cluster.head import Head, look, reaches
 from workers.cluster.node import Node, member_node, new_name
 from workers.cluster.offers import Offer, check_free, now, offer
 from workers.discovery import device_availability
+from workers.fingerprint import fingerprint
+from workers.leftovers import clear_leftovers
 
 _LOOK_SECONDS = 1.0
 # Longer than the head waits for a node (2 to 4 s): whoever is out of reach so long is out.
@@ -59,12 +60,15 @@ def join(head: Head, profile: DeviceProfile, name: str, say: Say) -> None:
 
 
 def _joined(head: Head, profile: DeviceProfile) -> Node:
+    clear_leftovers()  # of actors that Ray has ended; nothing else on this machine may ever do it
     board = look(head)
     node = member_node(
         head, new_name("worker"), lambda name: name in board.living_nodes(), [profile.name]
     )
     try:
-        offer(board, Offer(profile, node.name, platform.node(), reaches(head), now()))
+        machine = fingerprint()
+        here = (machine.hostname, reaches(head), machine.cores)
+        offer(board, Offer(profile, node.name, *here, now()))
     except BaseException:
         node.stop()
         raise

@@ -20,13 +20,15 @@ from workers.cluster.head import Board
 class Offer:
     """A device that a machine offers.
 
-    node: name of the Ray node. host, address: of the machine. since: when it joined, in UTC.
+    node: name of the Ray node. host, address, cores: of the machine. since: when it joined, in
+    UTC.
     """
 
     profile: DeviceProfile
     node: str
     host: str
     address: str
+    cores: int
     since: str
 
 
@@ -45,6 +47,7 @@ class Use:
 
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
 _USE: TypeAdapter[Use] = TypeAdapter(Use)
+_NOBODY = ""  # the text of a note of use that was given back
 
 
 def now() -> str:
@@ -77,25 +80,47 @@ def offers(board: Board) -> list[Offer]:
 
 
 def take(board: Board, device: str, user: Use) -> None:
-    """Take a device for oneself. Raises DeviceError when somebody uses it."""
-    key, text = f"use:{device}", _USE.dump_json(user).decode()
-    if board.put(key, text, overwrite=False):
-        return
-    other = user_of(board, device)
-    if other is not None and other.node != user.node:
-        raise DeviceError(f"Device {device} is being used by {other}; try again when it is free.")
-    board.put(key, text)
+    """Take a device for oneself. Raises DeviceError when somebody uses it.
+
+    Notes of use are numbered. The board adds a note only once, so that of several who find the
+    last one void at the same moment, one gets the next number, and the others see it.
+    """
+    text = _USE.dump_json(user).decode()
+    while True:
+        last = _last_use(board, device)
+        other = _user(board, device, last)
+        if other is not None and other.node != user.node:
+            raise DeviceError(
+                f"Device {device} is being used by {other}; try again when it is free."
+            )
+        if board.put(_use_key(device, last + 1), text, overwrite=False):
+            return
 
 
 def leave(board: Board, device: str, node: str) -> None:
-    """Give back a device that a driver's node has taken."""
-    text = board.get(f"use:{device}")
-    if text is not None and _USE.validate_json(text).node == node:
-        board.delete(f"use:{device}")
+    """Give back a device that a driver's node has taken. The last number is never used again."""
+    last = _last_use(board, device)
+    user = _user(board, device, last)
+    if user is not None and user.node == node:
+        board.put(_use_key(device, last), _NOBODY)
 
 
 def user_of(board: Board, device: str) -> Use | None:
     """Who uses a device; None for nobody."""
-    text = board.get(f"use:{device}")
-    found = None if text is None else _USE.validate_json(text)
+    return _user(board, device, _last_use(board, device))
+
+
+def _use_key(device: str, number: int) -> str:
+    return f"use:{device}:{number}"
+
+
+def _last_use(board: Board, device: str) -> int:
+    """Number of the last note; 0 where there is none."""
+    numbers = (int(key.rpartition(":")[2]) for key in board.keys(f"use:{device}:"))
+    return max(numbers, default=0)
+
+
+def _user(board: Board, device: str, number: int) -> Use | None:
+    text = board.get(_use_key(device, number)) if number else None
+    found = _USE.validate_json(text) if text else None
     return found if found is not None and found.node in board.living_nodes() else None

@@ -22,7 +22,7 @@ from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
 from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
-from workers.cluster.patience import patiently
+from workers.cluster.patience import Deadline, patiently
 from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
@@ -41,6 +41,7 @@ MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 2
 _POLL_SECONDS = 0.5
 _START_SECONDS = 60.0
+_CACHE_SECONDS = 10.0  # in which also a process starts
 _SEND_SECONDS = 600.0  # gigabytes through a slow network
 _T = TypeVar("_T")
 
@@ -153,9 +154,20 @@ class RayExecutor(Closing):
         return files
 
     def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
-        """Read them from the cache of this machine, which an actor here writes, too."""
-        del device
-        return cached_files(Cache(self._cache or default_folder()), artifact)
+        """Read them beside the actor, which may be busy."""
+        machine = self._cluster.machine(device)
+        if not machine:  # this one
+            return _cached_files(self._cache, artifact)
+        # Ray has such a resource for every node.
+        place = {f"node:{machine}": 0.001}
+        read: Any = ray.remote(num_cpus=0, max_retries=0, resources=place)(_cached_files)
+        with contextlib.suppress(*LOSSES, InfrastructureError, TimeoutError):
+            self._cluster.check()
+            files: dict[str, bytes] = patiently(
+                lambda: ray.get(read.remote(self._cache, artifact)), Deadline(_CACHE_SECONDS)
+            )
+            return files
+        return {}
 
     def complete_package(self, device: str, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered. Raises ChildError."""
@@ -179,7 +191,9 @@ class RayExecutor(Closing):
         if ray.is_initialized():  # any other call would start it
             with contextlib.suppress(*LOSSES, InfrastructureError):
                 self._cluster.check()
-                ray.get([actor.close.remote() for actor in self._actors.values()], timeout=5.0)
+                ray.get(
+                    [actor.close.remote() for actor in list(self._actors.values())], timeout=5.0
+                )
         self._actors.clear()
         self._cluster.stop()
 
@@ -256,6 +270,10 @@ def _ray_options(profile: DeviceProfile) -> dict[str, Any]:
         "num_gpus": gpus,
         "resources": {f"device:{profile.name}": 1.0, **asked},
     }
+
+
+def _cached_files(cache: Path | None, artifact: str) -> dict[str, bytes]:
+    return cached_files(Cache(cache or default_folder()), artifact)
 
 
 def _submit(job: TrialJob) -> Callable[[Any], Any]:
