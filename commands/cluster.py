@@ -16,34 +16,46 @@ from farm.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A head, and what its machines offer. profiles, cores of the machine: by device."""
+    """A head, and what its machines offer.
+
+    profiles, cores of the machine, users of what is being used: by device.
+    """
 
     head: Any
     profiles: dict[str, DeviceProfile]
     cores: dict[str, int]
+    users: dict[str, str]
 
     @classmethod
     def at(cls, address: str, token: Path | None) -> Cluster:
         """Look at a head. Raises OptionError, DeviceError."""
         from workers.cluster.head import look, parse_head
-        from workers.cluster.offers import offers
+        from workers.cluster.offers import offers, user_of
 
         head = parse_head(address, token_file(token))
-        made = {offer.profile.name: offer for offer in offers(look(head))}
+        board = look(head)
+        made = {offer.profile.name: offer for offer in offers(board)}
+        used = {name: user_of(board, name) for name in made}
         return cls(
             head,
             {name: offer.profile for name, offer in made.items()},
             {name: offer.cores for name, offer in made.items()},
+            {name: str(user) for name, user in used.items() if user is not None},
         )
 
     def require(self, devices: Sequence[str]) -> None:
-        """Raise DeviceError for a device that no machine offers."""
+        """Raise DeviceError for a device that no machine offers, or that somebody uses."""
         for name in devices:
             if name not in self.profiles:
                 raise DeviceError(
                     f"No machine offers device '{name}' to the head at {self.head.address}; "
                     f"offered: {', '.join(self.profiles) or 'none'}. "
                     "See `farm worker join --help`."
+                )
+            if name in self.users:
+                raise DeviceError(
+                    f"Device {name} is being used by {self.users[name]}; try again when it is "
+                    "free."
                 )
 
     def options(self, token: Path | None) -> str:

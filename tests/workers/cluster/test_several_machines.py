@@ -64,16 +64,18 @@ class Cluster:
         return err.removeprefix("farm: ").strip()
 
 
-def read_to(process: subprocess.Popen[str], text: str) -> list[str]:
-    """Read what a process says up to a line, and go on reading it, so that it never waits."""
+def read_to(process: subprocess.Popen[str], *texts: str) -> list[str]:
+    """Read what a process says until all texts were in it; what follows is read and dropped."""
     assert process.stderr is not None
     lines: list[str] = []
+    missing = set(texts)
     for line in process.stderr:
         lines.append(line.rstrip("\n"))
-        if text in line:
+        missing = {text for text in missing if text not in line}
+        if not missing:
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return lines
-    raise AssertionError(f"'{text}' did not come: {lines}")
+    raise AssertionError(f"{missing} did not come: {lines}")
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +154,14 @@ def test_one_is_killed_and_one_cut_off_and_nothing_is_lost_or_twice(cluster):
         *("tune", "model.onnx", "--address", cluster.address, "--token-file", cluster.token),
         *("--devices", ",".join(NAMES), "--budget", "30s", "--json"),
     )
-    started = read_to(tune, "three: engines")
-    assert {"one: baseline", "two: baseline", "three: baseline"} <= set(started), "all at once"
+    started = read_to(tune, *(f"{name}: engines" for name in NAMES))
+    assert not [line for line in started if "confirmation" in line], "all at once"
     assert {row["used_by"] is None for row in cluster.listed()} == {False}
+    said = cluster.refused(
+        *("tune", "model.onnx", "--address", cluster.address, "--devices", "three"),
+        *("--token-file", cluster.token),
+    )
+    assert said.startswith("Device three is being used by process ")
     cluster.others["two"].cut()
     cluster.others["one"].kill()
     time.sleep(2)
