@@ -16,22 +16,22 @@ from typing import Annotated
 
 import typer
 
-from commands import exit_codes
 from commands.bench import bench
 from commands.clean import clean
 from commands.compare import compare
 from commands.devices import devices
 from commands.doctor import doctor
 from commands.head import head_app
-from commands.help import App
 from commands.package import package_app
 from commands.plan import plan_app
 from commands.query import query
 from commands.results import results
 from commands.runs import runs, show
-from commands.surroundings import check_names, open_streams
+from commands.shared import exit_codes
+from commands.shared.help import App
+from commands.shared.surroundings import check_names, open_streams
+from commands.shared.usage import PrintableUsage
 from commands.tune import tune
-from commands.usage import PrintableUsage
 from commands.verify import verify
 from commands.worker import worker_app
 from farm import __version__

@@ -35,7 +35,7 @@ import psutil
 from common import Report, Unit, options
 from faults_driver import DEADLINE_SECONDS, expected_outcomes, store_file
 
-from db.asking import query
+from db.questions.sql import query
 from db.records import RunStatus, Trial
 from db.store import Store
 from farm.measurement import Outcome

@@ -9,7 +9,7 @@ Zig's compiler and qemu-hexagon. Without data the inputs are made up.
 
 from __future__ import annotations
 
-import farm.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
+import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
 import sys

@@ -28,7 +28,7 @@ The exit code is 1 when there was anything.
 
 from __future__ import annotations
 
-import farm.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
+import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
 import re

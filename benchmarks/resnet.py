@@ -8,7 +8,7 @@ different classes, by margins that rounding can lose.
 
 from __future__ import annotations
 
-import farm.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
+import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
 from collections.abc import Sequence

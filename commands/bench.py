@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from commands import completion
-from commands.help import Panel
-from commands.measuring import measure
-from commands.options import (
+from commands.shared import completion
+from commands.shared.help import Panel
+from commands.shared.measuring import measure
+from commands.shared.options import (
     DataOption,
     JsonOption,
     ProfilesOption,
@@ -23,7 +23,7 @@ from commands.options import (
     shape_sizes,
     thread_limit,
 )
-from commands.output import print_tables
+from commands.shared.output import print_tables
 from farm.errors import OptionError
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.options import JsonOption, StoreOption
-from commands.output import print_tables
+from commands.shared.options import JsonOption, StoreOption
+from commands.shared.output import print_tables
 from farm.errors import OptionError
 from farm.units import parse_seconds
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from commands.options import JsonOption, ProfilesOption, known_profiles
-from commands.output import print_tables
+from commands.shared.options import JsonOption, ProfilesOption, known_profiles
+from commands.shared.output import print_tables
 
 
 def devices(*, profiles: ProfilesOption = None, json_output: JsonOption = False) -> None:

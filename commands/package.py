@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from commands import exit_codes
-from commands.help import App, Group, Panel
-from commands.options import (
+from commands.shared import exit_codes
+from commands.shared.help import App, Group, Panel
+from commands.shared.options import (
     DataOption,
     JsonOption,
     MetricOption,
@@ -22,7 +22,7 @@ from commands.options import (
     one_of,
     shape_sizes,
 )
-from commands.output import print_lines, print_tables
+from commands.shared.output import print_lines, print_tables
 
 
 class _WithDefault(Group):

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from commands import exit_codes
-from commands.help import App
-from commands.options import JsonOption, ShapeOption, one_of, shape_sizes
-from commands.output import print_lines
+from commands.shared import exit_codes
+from commands.shared.help import App
+from commands.shared.options import JsonOption, ShapeOption, one_of, shape_sizes
+from commands.shared.output import print_lines
 from farm.errors import OptionError
 from farm.units import parse_bytes, parse_seconds
 

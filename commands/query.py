@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from commands.options import StoreOption
-from commands.output import Format, print_rows
+from commands.shared.options import StoreOption
+from commands.shared.output import Format, print_rows
 
 
 def query(
@@ -22,7 +22,7 @@ def query(
 
     Example: farm query "SELECT outcome, count(*) FROM trial GROUP BY outcome"
     """
-    from db.asking import asking
+    from db.questions.sql import asking
 
     with asking(store, sql) as answer:
         print_rows(answer.columns, answer.rows, output_format)

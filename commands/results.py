@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from commands import completion
-from commands.options import LimitOption, StoreOption, device_names, devices_option
-from commands.output import Format, print_rows, print_tables
+from commands.shared import completion
+from commands.shared.options import LimitOption, StoreOption, device_names, devices_option
+from commands.shared.output import Format, print_rows, print_tables
 from farm.measurement import Outcome
 
 
@@ -35,7 +35,7 @@ def results(
 
     Example: farm results --device cpu --outcome ok --format csv
     """
-    from db.queries import results as find
+    from db.questions.results import results as find
     from db.reader import StoreReader
     from reports.rows import result_rows
     from reports.tables.rows import results_table

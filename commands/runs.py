@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from commands import completion
-from commands.options import JsonOption, LimitOption, StoreOption
-from commands.output import print_tables
+from commands.shared import completion
+from commands.shared.options import JsonOption, LimitOption, StoreOption
+from commands.shared.output import print_tables
 
 
 def runs(

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands import completion, exit_codes
-from commands.cluster import Cluster
-from commands.help import Panel
-from commands.measuring import look_for_room
-from commands.options import (
+from commands.shared import completion, exit_codes
+from commands.shared.cluster import Cluster
+from commands.shared.help import Panel
+from commands.shared.measuring import look_for_room
+from commands.shared.options import (
     DataOption,
     JsonOption,
     MetricOption,
@@ -32,7 +32,7 @@ from commands.options import (
     shape_sizes,
     thread_limit,
 )
-from commands.output import print_tables
+from commands.shared.output import print_tables
 from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
@@ -344,7 +344,7 @@ def _executors(
     console: Console, cluster: Cluster | None, *, local: bool
 ) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
     """How executors are made; Ray is imported only where it is used."""
-    from farm.folders import give_home
+    from farm.host.folders import give_home
     from workers.trials.cache import default_folder
 
     cache = default_folder()  # may be unknown, which is said before anything starts

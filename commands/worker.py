@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.help import App
-from commands.options import (
+from commands.shared.help import App
+from commands.shared.options import (
     JsonOption,
     ProfilesOption,
     TokenOption,
@@ -17,7 +17,7 @@ from commands.options import (
     one_device,
     token_file,
 )
-from commands.output import print_tables
+from commands.shared.output import print_tables
 from farm.device import select_profiles
 from farm.errors import OptionError
 from farm.text import printable

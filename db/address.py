@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from farm.errors import OptionError
-from farm.folders import data_folder, expanded
+from farm.host.folders import data_folder, expanded
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Pure functions over values: nothing here starts a process, opens a database or prints.
 """
 
-from farm.privacy import send_nothing
+from farm.host.privacy import send_nothing
 
 __version__ = "0.1.0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from farm import own_modules
+from farm.host import own_modules
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from db.reader import StoreReader
 from farm.codegen.build.compilers import Target, emulator_version, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import FarmError
-from farm.limits import memory_limit, processor_quota
+from farm.host.limits import memory_limit, processor_quota
 from farm.units import format_bytes
 from workers.discovery import (
     device_availability,

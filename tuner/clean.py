@@ -12,7 +12,7 @@ from pathlib import Path
 from db.reader import StoreReader
 from db.removal import OldRun, old_runs
 from db.store import Store
-from farm.temporary import is_in_use
+from farm.host.temporary import is_in_use
 from farm.units import Bytes
 from tuner.runs.lease import is_gone
 from workers.leftovers import Leftovers, clear_leftovers, find_leftovers

@@ -57,11 +57,11 @@ from farm.dataset import (
 from farm.device import DeviceProfile
 from farm.engines import package_engines
 from farm.errors import CompileError, DeviceError, OptionError
+from farm.host.temporary import temporary_folder
 from farm.model.formats import given_format
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, OutputSpec, TensorSpec, load_model
 from farm.model.shapes import fixed_sentence
-from farm.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from tuner.runs.subject import SYNTHETIC_SAMPLES
 from workers.child.packages import check_float, complete, running, vector_samples

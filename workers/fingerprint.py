@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from farm.limits import memory_limit, processors
+from farm.host.limits import memory_limit, processors
 from farm.units import Bytes, counted, format_bytes
 
 _CPUINFO = Path("/proc/cpuinfo")

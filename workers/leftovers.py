@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.temporary import leftovers
+from farm.host.temporary import leftovers
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from commands.options import known_profiles
+from commands.shared.options import known_profiles
 from farm.codegen.front.annotate import has_qdq
 from farm.device import select_profiles
 from farm.errors import FarmError

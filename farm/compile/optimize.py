@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from farm.candidate import GraphLevel
 from farm.compile.passes import PassResult, cpu_session, reported_as, session_options
-from farm.temporary import temporary_folder
+from farm.host.temporary import temporary_folder
 
 _LEVELS = {
     GraphLevel.NONE: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -23,8 +23,8 @@ from farm.compile.passes import (
     session_options,
 )
 from farm.compile.raise_opset import RaiseOpset
+from farm.host.temporary import temporary_folder
 from farm.model.walk import all_nodes, name_nodes
-from farm.temporary import temporary_folder
 
 _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, text
 
-from db.asking import query
-from db.queries import results
+from db.questions.results import results
+from db.questions.sql import query
 from db.reader import StoreReader
 from db.schema import VERSION_TABLE
 from db.store import Store

@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 
 import db.migrations
 from db.address import parse_address
-from db.asking import query
 from db.engine import open_engine
-from db.queries import results
+from db.questions.results import results
+from db.questions.sql import query
 from db.reader import StoreReader
 from db.records import RunLease
 from db.schema import VERSION_TABLE, Base

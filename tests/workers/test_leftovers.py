@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.temporary import OwnedFolder
+from farm.host.temporary import OwnedFolder
 from workers.cluster.environment import Files
 from workers.leftovers import clear_leftovers, find_leftovers
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from farm.errors import InfrastructureError, OptionError
-from farm.temporary import OwnedFolder
+from farm.host.temporary import OwnedFolder
 from tests.command import Command
 from tests.workers.processes import small_disk
 from workers.room import make_room

@@ -52,7 +52,7 @@ from farm.codegen.package.write import (
     source_files,
 )
 from farm.errors import CompileError, InputError
-from farm.temporary import temporary_folder
+from farm.host.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from workers.child.agreement import bits
 from workers.engines.runner import RunnerProcess

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 sys.path.insert(0, _ROOT)
-from farm import own_modules  # noqa: E402
+from farm.host import own_modules  # noqa: E402
 
 sys.path.remove(_ROOT)  # another interpreter: its own packages go first
 own_modules.put_first()

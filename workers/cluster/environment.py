@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from farm import own_modules
-from farm.temporary import OwnedFolder
+from farm.host import own_modules
+from farm.host.temporary import OwnedFolder
 
 # The longest path of a Unix socket is 107 bytes, and 65 of them follow on this folder.
 _LONGEST_FOLDER = 40

@@ -22,7 +22,7 @@ from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_com
 from farm.codegen.package.manifest import Manifest
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
-from farm.temporary import temporary_folder
+from farm.host.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob

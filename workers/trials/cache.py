@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from farm.errors import InfrastructureError
-from farm.folders import cache_folder
-from farm.temporary import owned_folder
+from farm.host.folders import cache_folder
+from farm.host.temporary import owned_folder
 from workers.jobs import Part, Workload
 from workers.trials.hashes import HASHES_FILE, Stamp, damage, stamp, write_hashes
 from workers.trials.usage import DRAFT, Usage, cache_limit, evict, locked, moved_away

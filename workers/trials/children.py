@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.temporary import OwnedFolder
+from farm.host.temporary import OwnedFolder
 from workers.jobs import Limits
 from workers.protocol import Counted, Loaded, Sample, Warmup
 from workers.trials.process import Child

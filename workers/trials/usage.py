@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import OptionError
-from farm.locks import Lock
-from farm.temporary import free_folder, owned_folder
+from farm.host.locks import Lock
+from farm.host.temporary import free_folder, owned_folder
 from farm.units import Bytes, parse_bytes
 from workers.trials.hashes import HASHES_FILE
 

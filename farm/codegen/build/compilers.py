@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from farm.errors import CompileError, OptionError
-from farm.folders import cache_folder
+from farm.host.folders import cache_folder
 
 _CPUINFO = Path("/proc/cpuinfo")
 _X86_64 = frozenset({"x86_64", "amd64"})

@@ -22,7 +22,7 @@ from pathlib import Path
 from farm.codegen.build.compilers import Compiler, Target, compiler_environment, default_compiler
 from farm.codegen.build.elf import Sizes, object_sizes, undefined_symbols
 from farm.errors import CompileError
-from farm.temporary import OwnedFolder, temporary_folder
+from farm.host.temporary import OwnedFolder, temporary_folder
 from farm.units import Bytes
 
 # All that a package may need of a C library.

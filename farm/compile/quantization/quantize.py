@@ -36,7 +36,7 @@ from farm.compile.quantization.calibrate import Calibration
 from farm.compile.quantization.masks import masked_sums
 from farm.compile.quantization.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
-from farm.temporary import temporary_folder
+from farm.host.temporary import temporary_folder
 
 _PREPARED = "a prepared graph: weights are initializers, shapes are known"
 

@@ -16,7 +16,7 @@ from threading import TIMEOUT_MAX, Timer
 from types import TracebackType
 from typing import Self
 
-from farm.limits import processors
+from farm.host.limits import processors
 from farm.plan.memory.board import (
     Item,
     Spans,

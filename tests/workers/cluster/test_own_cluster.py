@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm import own_modules
+from farm.host import own_modules
 from tests.command import ROOT, environment
 from tests.conftest import furnish
 from tests.workers import samples

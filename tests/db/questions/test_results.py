@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from db.queries import results
+from db.questions.results import results
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.db.samples import FAST, LATENCY, OTHER_MODEL, RUN, SLOW, fill, trial

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from db.asking import asking, query
+from db.questions.sql import asking, query
 from db.side_thread import GRACE_SECONDS, SideThread
 from db.store import Store
 from farm.errors import OptionError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commands.options import token_file
+from commands.shared.options import token_file
 from farm.device import Availability, DeviceProfile
 from farm.errors import DeviceError
 

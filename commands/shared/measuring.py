@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from commands import exit_codes
-from commands.options import known_profiles
+from commands.shared import exit_codes
+from commands.shared.options import known_profiles
 
 if TYPE_CHECKING:
     from tuner.request import TuneRequest

@@ -50,7 +50,7 @@ def device_names(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str
 @_silent
 def run_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A run of the store, newest first."""
-    from db.names import run_names
+    from db.questions.names import run_names
 
     return run_names(ctx.params.get("store"), incomplete)
 
@@ -58,7 +58,7 @@ def run_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
 @_silent
 def tune_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A run of ``farm tune``, newest first."""
-    from db.names import run_names
+    from db.questions.names import run_names
 
     return run_names(ctx.params.get("store"), incomplete, "tune")
 
@@ -66,7 +66,7 @@ def tune_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
 @_silent
 def trial_id(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A trial of the store, newest first, without one that is given already."""
-    from db.names import trial_ids
+    from db.questions.names import trial_ids
 
     given = set(map(str, ctx.params.values()))
     return [

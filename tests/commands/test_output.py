@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from commands.output import print_lines
+from commands.shared.output import print_lines
 
 LINE = "cpu: no significant gain over the baseline :x: [bold]. 5 trials: 5 ok."
 PATH = "cpu: the winner lies in /a/folder/whose/name/is/longer/than/the/terminal"

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("commands", "db", "farm", "reports", "tuner", "workers")
 _NAMES = frozenset(("cli", *_PACKAGES))
 

@@ -65,8 +65,9 @@ def test_streams_that_lead_nowhere(stored: Command, line: str, code: int | None)
 def test_a_library_that_prints_does_not_print_into_a_file(stored: Command) -> None:
     """The number of a closed stream is given to what is opened next."""
     source = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); from commands.surroundings import "
-        "open_streams; open_streams(); f = open('mine', 'w'); os.write(1, b'loud'); "
+        "import os, sys; sys.path.insert(0, sys.argv[1]); "
+        "from commands.shared.surroundings import open_streams; "
+        "open_streams(); f = open('mine', 'w'); os.write(1, b'loud'); "
         "assert f.fileno() > 2"
     )
     program = shlex.join([sys.executable, "-c", source, str(ROOT)])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from commands.help import Group
+from commands.shared.help import Group
 from farm.text import printable
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from farm.temporary import OwnedFolder, leftovers, temporary_folder
+from farm.host.temporary import OwnedFolder, leftovers, temporary_folder
 from tests.command import ROOT
 
 _OTHER = """
 import os, sys
-from farm.temporary import OwnedFolder
+from farm.host.temporary import OwnedFolder
 folder = OwnedFolder("compile")
 (folder.path / "file").write_text("x")
 print(folder.path, flush=True)

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from farm.errors import OptionError
-from farm.folders import cache_folder, data_folder, expanded, give_home
+from farm.host.folders import cache_folder, data_folder, expanded, give_home
 
 FOLDERS = [
     (data_folder, "XDG_DATA_HOME", ".local/share"),

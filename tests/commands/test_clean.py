@@ -15,7 +15,7 @@ import pytest
 
 from db.records import RunStatus, utc_now
 from db.store import Store
-from farm.temporary import OwnedFolder
+from farm.host.temporary import OwnedFolder
 from tests.command import Command
 from tests.db import samples
 from tuner.runs.lease import is_gone, own_lease

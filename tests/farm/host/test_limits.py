@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.limits import memory_limit, processor_quota, processors
+from farm.host.limits import memory_limit, processor_quota, processors
 
 Machine = Callable[[str, Mapping[str, object]], Path]
 

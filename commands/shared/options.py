@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from commands import completion
-from commands.help import Panel
+from commands.shared import completion
+from commands.shared.help import Panel
 from farm.errors import DeviceError, OptionError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from farm.locks import Lock
+from farm.host.locks import Lock
 
 _KEPT = "kept"
 _RANDOM = 8  # characters with which a name ends

@@ -1,0 +1,1 @@
+"""What commands share: options, output, help, completion, and where they are called."""
