@@ -60,6 +60,12 @@ def translated(address: Address) -> Iterator[None]:
         raise StoreError(_explain(address, error.orig)) from error
     except sqlite3.Error as error:
         raise StoreError(_explain(address, error)) from error
+    except LookupError as error:  # of this very class: a word that a column's type does not know
+        if type(error) is not LookupError:
+            raise
+        raise StoreError(
+            f"The store at {address} holds what no farm writes: {first_line(error)}."
+        ) from error
 
 
 def first_line(cause: BaseException | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
+from farm.errors import OptionError
 from farm.model.model import TensorSpec
 from farm.model.shapes import fixed_sentence
 from farm.session import SessionSpec
@@ -23,6 +25,7 @@ from farm.text import printable
 
 RECORD_FILE = "provenance.json"  # every delivery has it
 SUMS_FILE = "SHA256SUMS"
+_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 MODEL_FILE, SESSION_FILE, SCRIPT_FILE = "model.onnx", "session.json", "run.py"
 UNCONFIRMED_FILE = "NOT-CONFIRMED.txt"
 
@@ -104,14 +107,21 @@ def stranger(folder: Path) -> str:
 def delivered_sums(folder: Path) -> dict[str, str]:
     """SHA-256 of what was delivered in a folder, by path in it; "" where none was recorded.
 
-    Raises OSError: it cannot be read.
+    Raises OSError: it cannot be read. Raises OptionError: a line of it is not what was written.
     """
     try:
         text = (folder / SUMS_FILE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return dict.fromkeys(_unrecorded(folder), "")
-    rows = (line.partition("  ") for line in text.splitlines())
-    return {name: digest for digest, separator, name in rows if separator}
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _SUM.fullmatch(line)
+        if found is None:
+            raise OptionError(
+                f"{folder / SUMS_FILE} is damaged: its line {number} is not a digest and a name."
+            )
+        sums[found[2]] = found[1]
+    return sums
 
 
 def _unrecorded(folder: Path) -> Iterator[str]:

@@ -193,6 +193,9 @@ def test_folders_that_cannot_be_used(farm: Command) -> None:
     sums = folder / "SHA256SUMS"
     sums.write_text(sums.read_text().replace("model.onnx", "../../data.npz"))
     assert farm.refused("verify", folder) == f"{sums} is damaged: it names ../../data.npz."
+    sums.write_text("x\n")
+    said = f"{sums} is damaged: its line 1 is not a digest and a name."
+    assert farm.refused("verify", folder) == said
 
 
 def test_a_delivery_of_an_earlier_version(farm: Command) -> None:

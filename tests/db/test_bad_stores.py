@@ -82,6 +82,14 @@ def test_a_damaged_store(path: Path) -> None:
         Store.open(str(path))
 
 
+def test_a_word_that_no_farm_writes(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE run SET status = 'odd'")
+    with StoreReader.open(str(path)) as reader, pytest.raises(StoreError) as caught:
+        reader.runs()
+    assert str(caught.value).startswith(f"The store at {path} holds what no farm writes: 'odd'")
+
+
 @pytest.mark.parametrize("kind", [Store, StoreReader])
 @pytest.mark.parametrize("place", [".", "..", "/", "{}", "{}/", "sqlite:///{}"])
 def test_a_folder(tmp_path: Path, place: str, kind: type[StoreReader]) -> None:
