@@ -173,6 +173,7 @@ def tune(
     Example: farm tune model.onnx --data samples.npz --devices cpu --budget 2m
     """
     look_for_room(model)
+    import workers.cluster  # noqa: F401  (sets what Ray reads, before a user's metric imports it)
     from db.reader import StoreReader
     from db.store import Store
     from reports import machine_readable

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import ray
 
 from farm.errors import DeviceError, InfrastructureError, OptionError
 from workers.cluster import head, lifecycle
@@ -83,7 +82,7 @@ def test_where_ray_does_not_start_the_way_without_it_is_named(monkeypatch):
     def fail(**_: object) -> None:
         raise RuntimeError("The node died.\nAdvice for programmers.")
 
-    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(lifecycle.ray, "init", fail)
     with pytest.raises(InfrastructureError) as caught:
         lifecycle._init({})
     assert str(caught.value) == (
