@@ -41,6 +41,7 @@ from tuner.request import Constraints, Objective, TuneRequest
 
 if TYPE_CHECKING:
     from db.reader import StoreReader
+    from tuner.results import TuneResult
 
 
 def tune(
@@ -176,9 +177,7 @@ def tune(
     import workers.cluster  # noqa: F401  (sets what Ray reads, before a user's metric imports it)
     from db.reader import StoreReader
     from db.store import Store
-    from reports import machine_readable
     from reports.progress import TuneProgress
-    from reports.tables.run import run_table, verdict_lines
     from tuner.delivery.place import check_output
     from tuner.runs.start import check_request, resume_run, start_run
     from tuner.tune import tune_run
@@ -240,15 +239,20 @@ def tune(
         # Ray reports the death of its own processes on standard output, which is for results.
         with _resumable(_options_to_resume(run.name, cluster, token)), redirect_stdout(sys.stderr):
             result = tune_run(opened, run, executors, progress)
-    if json_output:
+    _show(result, _options_to_resume(run.name, cluster, token), as_json=json_output)
+
+
+def _show(result: TuneResult, to_resume: str, *, as_json: bool) -> None:
+    """Write the result to standard output, and end as it says. Raises Exit."""
+    from reports import machine_readable
+    from reports.tables.run import run_table, verdict_lines
+
+    if as_json:
         typer.echo(machine_readable.tune_json(result))
     elif result.devices:
         print_tables(run_table(result), verdict_lines(result))
     if result.interrupted:
-        told = (
-            "Interrupted; nothing measured is lost. Go on with: "
-            f"farm tune --resume {_options_to_resume(result.run, cluster, token)}"
-        )
+        told = f"Interrupted; nothing measured is lost. Go on with: farm tune --resume {to_resume}"
         typer.echo(printable(told), err=True)
         raise typer.Exit(exit_codes.INTERRUPTED)
     if not result.any_tuned:
