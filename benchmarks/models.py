@@ -13,10 +13,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from resnet import resnet50, smooth_images
+from tiny import anomaly_detector, person_detector, pictures, spectra
 
 OPSET = 20
 IR_VERSION = 10
 WEIGHT_SCALE = 0.05
+_SAMPLES = 400  # for a model of MLPerf Tiny's size
 
 
 def main() -> None:
@@ -30,7 +32,14 @@ def main() -> None:
     resnet, images = folder / "resnet50.onnx", folder / "resnet50.npz"
     onnx.save(resnet50(), resnet)
     np.savez(images, image=random_images())
-    for path in (encoder, resnet, images):
+    random = np.random.default_rng(1)
+    detector, lines = folder / "ad_autoencoder.onnx", folder / "ad_autoencoder.npz"
+    onnx.save(anomaly_detector(), detector)
+    np.savez(lines, spectrum=spectra(_SAMPLES, random))
+    persons, photos = folder / "vww_mobilenet.onnx", folder / "vww_mobilenet.npz"
+    onnx.save(person_detector(), persons)
+    np.savez(photos, image=pictures(_SAMPLES, random))
+    for path in (encoder, resnet, images, detector, lines, persons, photos):
         print(f"{path}: {path.stat().st_size} B")
 
 
