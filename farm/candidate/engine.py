@@ -1,0 +1,137 @@
+"""Engines with their options: what runs a candidate, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field
+
+from farm.candidate.fields import STRICT
+
+HostTarget = Literal["portable", "avx2", "avx512-vnni"]
+HostCompiler = Literal["zig", "clang", "gcc"]
+HexagonTarget = Literal["hexagon-v67", "hexagon-v67-hvx"]
+
+
+class GraphLevel(StrEnum):
+    """ONNX Runtime's graph optimisation levels."""
+
+    NONE = "none"
+    BASIC = "basic"
+    EXTENDED = "extended"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRuntimeCpu:
+    """ONNX Runtime's own CPU provider.
+
+    threads: intra-operator threads; 0 leaves the number to ONNX Runtime.
+    graph_level: graph optimisations applied when the session is created.
+    saved_graph: the optimised graph was saved beforehand and is loaded with optimisation off.
+    disabled_optimizers: names of ONNX Runtime graph transformers switched off, sorted.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["onnxruntime-cpu"] = "onnxruntime-cpu"
+    threads: Annotated[int, Field(ge=0)] = 0
+    spinning: bool = True
+    memory_pattern: bool = True
+    graph_level: GraphLevel = GraphLevel.ALL
+    saved_graph: bool = False
+    disabled_optimizers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVino:
+    """The OpenVINO execution provider, a plugin of ONNX Runtime, on its CPU device.
+
+    threads: inference threads; 0 leaves the number to OpenVINO.
+    pinning: threads are pinned to cores.
+    cpu_operators: operators that the provider refuses may run on ONNX Runtime's CPU provider;
+        without it such a model is a run error, never a silent mix.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["openvino"] = "openvino"
+    threads: Annotated[int, Field(ge=0)] = 0
+    pinning: bool = False
+    cpu_operators: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CPackage:
+    """A compiled package of generated C, run on this machine's processor in one thread.
+
+    target: instruction set it is compiled for, a host's ``farm.codegen.build.compilers.Target``.
+    compiler: the kind that compiles it.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["cpackage"] = "cpackage"
+    target: HostTarget = "portable"
+    compiler: HostCompiler = "zig"
+
+
+@dataclass(frozen=True, slots=True)
+class CPackageEmulated:
+    """A compiled package of generated C for a Hexagon, executed by an instruction emulator.
+
+    target: instruction set it is compiled for, a Hexagon's
+        ``farm.codegen.build.compilers.Target``.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["cpackage-emulated"] = "cpackage-emulated"
+    target: HexagonTarget = "hexagon-v67-hvx"
+
+
+@dataclass(frozen=True, slots=True)
+class Fake:
+    """The fake engine, for tests of the farm's own logic. It runs nothing.
+
+    seconds: the latency it pretends to have; noise: relative standard deviation of it.
+    fault: what it does instead of running (really: it crashes, hangs, or allocates).
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["fake"] = "fake"
+    seconds: float = 1e-3
+    noise: float = 0.01
+    fault: Literal["none", "crash", "hang", "out-of-memory", "error", "wrong-engine"] = "none"
+    serial: int = 0
+
+
+PackageEngine = CPackage | CPackageEmulated
+ThreadedEngine = OnnxRuntimeCpu | OpenVino
+Engine = Annotated[
+    OnnxRuntimeCpu | OpenVino | CPackage | CPackageEmulated | Fake, Discriminator("kind")
+]
+
+
+def engine_label(engine: Engine) -> str:
+    """The engine with the options that differ from its defaults, for tables."""
+    match engine:
+        case CPackage(target=target, compiler=compiler):
+            return f"cpackage {target} {compiler}"
+        case CPackageEmulated(target=target):
+            return f"cpackage {target}"
+        case Fake(seconds=seconds):
+            return f"fake {seconds:g} s"
+        case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
+            text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
+            return text + (" pinned" if pinning else "")
+        case OnnxRuntimeCpu() as ort:
+            parts = ["onnxruntime-cpu" + _threads(ort.threads)]
+            parts += [] if ort.spinning else ["no-spin"]
+            parts += [] if ort.memory_pattern else ["no-pattern"]
+            parts += [] if ort.graph_level is GraphLevel.ALL else [f"graph={ort.graph_level}"]
+            parts += ["saved"] if ort.saved_graph else []
+            parts += [f"-{name}" for name in ort.disabled_optimizers]
+            return " ".join(parts)
+
+
+def _threads(count: int) -> str:
+    return "" if count == 0 else f" {count} thread{'s' if count > 1 else ''}"
