@@ -37,7 +37,7 @@ from farm.artifact import compile_candidate
 from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
 from farm.codegen.package.compiled import RUNNER_FILE
 from farm.device import load_profiles
-from farm.engines import session_spec
+from farm.engines import onnxruntime_spec
 from farm.errors import InfrastructureError
 from tuner.racing.statistics import compare
 from tuner.runs.journal import Journal
@@ -150,7 +150,7 @@ def per_latency(report: Report, folder: Path, sessions: int) -> None:
 def _alternate(model: Path, feeds: Feeds, number: int) -> Sequence[tuple[float, float]]:
     """Pairs of seconds per run: by the farm's meter and by a bare loop, first one, then other."""
     bare = _bare_session(model) if number % 2 else None
-    farm = OnnxRuntimeSession(model, session_spec(ONE_THREAD))
+    farm = OnnxRuntimeSession(model, onnxruntime_spec(OnnxRuntimeCpu(threads=1)))
     farm.set_feeds(feeds)
     bare = bare or _bare_session(model)
     loops = calibrate(farm, SAMPLE_SECONDS)
@@ -178,7 +178,7 @@ def per_call(report: Report, folder: Path) -> None:
     compile_candidate(proto, Candidate(CPackage()), [feeds], package)
     onnx.save(proto, model)
     sessions: dict[str, Session] = {
-        "by ONNX Runtime": OnnxRuntimeSession(model, session_spec(ONE_THREAD)),
+        "by ONNX Runtime": OnnxRuntimeSession(model, onnxruntime_spec(OnnxRuntimeCpu(threads=1))),
         "as a package": CPackageSession(package / RUNNER_FILE),
     }
     for name, session in sessions.items():

@@ -322,7 +322,7 @@ def _graph_precision(candidate: Candidate) -> Precision:
     if precision.float_type is FloatType.BFLOAT16:
         raise CompileError(
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
-            "bfloat16 with the openvino engine."
+            "bfloat16 with an engine of OpenVINO."
         )
     if precision.float_type is FloatType.FLOAT16 and precision.quantization is not None:
         raise CompileError(

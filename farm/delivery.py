@@ -20,7 +20,7 @@ from types import MappingProxyType
 from farm.errors import OptionError
 from farm.model.model import TensorSpec
 from farm.model.shapes import fixed_sentence
-from farm.session import SessionSpec
+from farm.session import OpenVinoSpec, SessionSpec
 from farm.text import printable
 
 RECORD_FILE = "provenance.json"  # every delivery has it
@@ -29,7 +29,8 @@ _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 MODEL_FILE, SESSION_FILE, SCRIPT_FILE = "model.onnx", "session.json", "run.py"
 UNCONFIRMED_FILE = "NOT-CONFIRMED.txt"
 
-_TEMPLATE = resources.files("farm") / "templates" / "run.py"
+_TEMPLATES = resources.files("farm") / "templates"
+_SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
 _UNCONFIRMED = (
     "This is the best that a search had found when it was interrupted. It was not confirmed:\n"
     "neither its speed in fresh processes nor its accuracy on data the search never saw.\n"
@@ -45,7 +46,7 @@ _PACKAGE_WITHOUT_SUMS = (
 def write_delivery(
     folder: Path,
     model: bytes,
-    session: SessionSpec,
+    session: SessionSpec | OpenVinoSpec,
     inputs: Sequence[TensorSpec],
     provenance: str,
     shapes: Mapping[str, int] = MappingProxyType({}),
@@ -64,7 +65,7 @@ def write_delivery(
     files = {
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
-        SCRIPT_FILE: _run_script(inputs, shapes).encode(),
+        SCRIPT_FILE: _run_script(session, inputs, shapes).encode(),
         RECORD_FILE: provenance.encode(),
     }
     if not confirmed:
@@ -178,7 +179,12 @@ def write_file(path: Path, content: bytes) -> None:
         Path(draft).unlink(missing_ok=True)
 
 
-def _run_script(inputs: Sequence[TensorSpec], shapes: Mapping[str, int]) -> str:
+def _run_script(
+    session: SessionSpec | OpenVinoSpec, inputs: Sequence[TensorSpec], shapes: Mapping[str, int]
+) -> str:
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
-    text = _TEMPLATE.read_text(encoding="utf-8").replace("INPUTS = []", f"INPUTS = {described}")
+    text = (_TEMPLATES / "run.py").read_text(encoding="utf-8")
+    loading = (_TEMPLATES / _SESSIONS[type(session)]).read_text(encoding="utf-8")
+    text = text.replace("# SESSION\n", f"\n{loading}\n")
+    text = text.replace("INPUTS = []", f"INPUTS = {described}")
     return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

@@ -1,10 +1,10 @@
-"""Engines: those that a device has for packages, and the sessions of ONNX Runtime's."""
+"""Engines: those that a device has for packages, and the sessions of the others."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import cast
+from typing import Literal, cast
 
 from farm.candidate import (
     Candidate,
@@ -12,18 +12,22 @@ from farm.candidate import (
     CPackageEmulated,
     Fake,
     FloatType,
+    GivenFormat,
     GraphLevel,
     HexagonTarget,
     HostCompiler,
     HostTarget,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     PackageEngine,
+    Precision,
+    StaticInt8,
 )
 from farm.codegen.build.compilers import Target, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import CompileError
-from farm.session import SessionSpec
+from farm.session import OpenVinoSpec, SessionSpec
 
 _GRAPH_LEVELS = {
     GraphLevel.NONE: 0,
@@ -31,27 +35,29 @@ _GRAPH_LEVELS = {
     GraphLevel.EXTENDED: 2,
     GraphLevel.ALL: 99,
 }
-_OPENVINO_PRECISION = {
+_OPENVINO_PRECISION: dict[FloatType, Literal["f32", "bf16", "f16"]] = {
     FloatType.FLOAT32: "f32",
     FloatType.BFLOAT16: "bf16",
     FloatType.FLOAT16: "f16",
 }
 
 
-def session_spec(candidate: Candidate) -> SessionSpec:
+def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
     """The session that this candidate asks for.
 
     Raises CompileError when the engine offers no such arithmetic.
     """
     match candidate.engine:
         case OnnxRuntimeCpu() as engine:
-            return _onnxruntime_cpu(engine)
+            return onnxruntime_spec(engine)
         case OpenVino() as engine:
             return _openvino(engine, candidate.precision.float_type)
+        case OpenVinoRuntime() as engine:
+            return _openvino_runtime(engine, candidate.precision)
         case CPackage() | CPackageEmulated():
-            raise CompileError("A compiled package has no ONNX Runtime session.")
+            raise CompileError("A compiled package has no session.")
         case Fake():
-            raise CompileError("The fake engine has no ONNX Runtime session.")
+            raise CompileError("The fake engine has no session.")
 
 
 def package_engines(profile: DeviceProfile) -> tuple[PackageEngine, ...]:
@@ -79,7 +85,8 @@ def _host_engines() -> Iterator[CPackage]:
         yield CPackage(target=cast("HostTarget", str(target)), compiler=kinds[0])
 
 
-def _onnxruntime_cpu(engine: OnnxRuntimeCpu) -> SessionSpec:
+def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:
+    """The session of ONNX Runtime's own CPU provider."""
     level = GraphLevel.NONE if engine.saved_graph else engine.graph_level
     entries = {} if engine.spinning else {"session.intra_op.allow_spinning": "0"}
     return SessionSpec(
@@ -94,9 +101,7 @@ def _onnxruntime_cpu(engine: OnnxRuntimeCpu) -> SessionSpec:
 
 
 def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
-    if float_type not in _OPENVINO_PRECISION:
-        raise CompileError(f"OpenVINO's CPU device does not compute in {float_type}.")
-    config = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[float_type]}
+    config: dict[str, str] = {"INFERENCE_PRECISION_HINT": _openvino_type(float_type)}
     if engine.threads:
         config["INFERENCE_NUM_THREADS"] = str(engine.threads)
     if engine.pinning:
@@ -108,3 +113,34 @@ def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
         intra_op_num_threads=engine.threads,
         allow_cpu_fallback=engine.cpu_operators,
     )
+
+
+def _openvino_runtime(engine: OpenVinoRuntime, precision: Precision) -> OpenVinoSpec:
+    """Without options it would choose the arithmetic itself, and quantise what it likes."""
+    float_type = _openvino_type(precision.float_type)
+    config: dict[str, str] = {
+        "INFERENCE_PRECISION_HINT": float_type,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        "PERFORMANCE_HINT": engine.hint.upper(),
+    }
+    if engine.threads:
+        config["INFERENCE_NUM_THREADS"] = str(engine.threads)
+    if engine.streams:
+        config["NUM_STREAMS"] = str(engine.streams)
+    if not engine.pinning:
+        config["ENABLE_CPU_PINNING"] = "NO"
+    return OpenVinoSpec("CPU", config, float_type, _openvino_integers(precision))
+
+
+def _openvino_integers(precision: Precision) -> Literal["needed", "allowed", "none"]:
+    """Integers are needed where they were asked for, and the engine is known to have kernels."""
+    if isinstance(precision.quantization, StaticInt8):
+        return "needed"
+    free = precision.quantization is not None or precision.given is GivenFormat.QUANTISED
+    return "allowed" if free else "none"
+
+
+def _openvino_type(float_type: FloatType) -> Literal["f32", "bf16", "f16"]:
+    if float_type not in _OPENVINO_PRECISION:
+        raise CompileError(f"OpenVINO's CPU device does not compute in {float_type}.")
+    return _OPENVINO_PRECISION[float_type]

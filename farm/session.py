@@ -1,6 +1,6 @@
-"""What an ONNX Runtime session is created with, as plain JSON.
+"""What a session is created with, as plain JSON.
 
-The child process creates its session from a :class:`SessionSpec`, and the very same file,
+The child process creates its session from one of these, and the very same file,
 ``session.json``, is delivered with the winner: what was measured is what leaves the farm. This
 module imports nothing but the standard library, because children may run in interpreters that
 have no more than an engine installed.
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """How to create the session.
+    """How to create a session of ONNX Runtime.
 
     provider: the execution provider that every operator must be assigned to.
     plugin: Python package of a plugin provider (``get_library_path()``), empty for built-in ones.
@@ -33,6 +34,25 @@ class SessionSpec:
     graph_optimization_level: int = 99
     disabled_optimizers: tuple[str, ...] = ()
     allow_cpu_fallback: bool = False
+
+    def to_json(self) -> str:
+        """The content of ``session.json``."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoSpec:
+    """How to compile a model with OpenVINO.
+
+    device, config: of ``Core.compile_model``; every value of ``config`` is a text.
+    float_type: of every operator that computes in floats, by OpenVINO's name.
+    integers: whether operators that have weights compute in integers. ``needed``: one at least.
+    """
+
+    device: str
+    config: dict[str, str]
+    float_type: Literal["f32", "bf16", "f16"] = "f32"
+    integers: Literal["needed", "allowed", "none"] = "none"
 
     def to_json(self) -> str:
         """The content of ``session.json``."""

@@ -16,7 +16,7 @@ from farm.units import format_bytes
 from workers.discovery import (
     device_availability,
     emulator_availability,
-    engine_availability,
+    engines_of,
 )
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading
@@ -110,8 +110,7 @@ def _device(profile: DeviceProfile) -> Iterator[Finding]:
         yield Finding(f"device {profile.name}", found.reason, "note", found.remedy)
         return
     yield Finding(f"device {profile.name}", "available")
-    for engine in profile.engines:
-        state = engine_availability(engine)
+    for engine, state in engines_of(profile).items():
         if state.available:
             yield Finding(f"engine {engine}", "available")
         else:

@@ -14,6 +14,11 @@ from farm.codegen.build.compilers import Target, find_compilers, find_emulator, 
 from farm.device import Availability, DeviceKind, DeviceProfile
 
 _HERE = Availability(available=True)
+_BY_PLUGIN = Availability(
+    available=False,
+    reason="OpenVINO runs on this processor as a plug-in of ONNX Runtime: the engine openvino",
+    remedy="none; one of the two is offered",
+)
 
 
 def engine_availability(engine: str) -> Availability:
@@ -28,9 +33,22 @@ def engine_availability(engine: str) -> Availability:
     return probe()
 
 
+def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
+    """Whether each of the profile's engines is offered here, in the profile's order.
+
+    Of the two ways to OpenVINO one is: where ONNX Runtime's plug-in finds a device, the other one
+    would find the same kernels, and the search would try everything twice.
+    """
+    found = {engine: engine_availability(engine) for engine in profile.engines}
+    both = ("openvino", "openvino-runtime")
+    if all(engine in found and found[engine].available for engine in both):
+        found["openvino-runtime"] = _BY_PLUGIN
+    return found
+
+
 def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
     """The profile's engines that can run here, in the profile's order."""
-    return tuple(e for e in profile.engines if engine_availability(e).available)
+    return tuple(name for name, found in engines_of(profile).items() if found.available)
 
 
 def device_availability(profile: DeviceProfile) -> Availability:
@@ -66,9 +84,12 @@ def emulator_availability() -> Availability:
 
 def openvino_float_types() -> tuple[FloatType, ...]:
     """Arithmetic types that OpenVINO's CPU device says it is good at on this machine."""
-    if not _openvino().available:
+    if _openvino().available:
+        offered = frozenset((_openvino_capabilities() or "").split())
+    elif _openvino_runtime().available:
+        offered = _openvino_runtime_capabilities()
+    else:
         return ()
-    offered = set((_openvino_capabilities() or "").split())
     names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
     return tuple(float_type for name, float_type in names.items() if name in offered)
 
@@ -89,6 +110,14 @@ def _openvino_capabilities() -> str | None:
         return devices[0].ep_metadata.get("OPTIMIZATION_CAPABILITIES", "") if devices else None
     finally:
         ort.unregister_execution_provider_library(name)
+
+
+@cache
+def _openvino_runtime_capabilities() -> frozenset[str]:
+    """What OpenVINO says of its CPU device, asked in this process: it runs nothing."""
+    import openvino  # noqa: PLC0415  (only where it is asked)
+
+    return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _onnxruntime() -> Availability:
@@ -118,9 +147,19 @@ def _openvino() -> Availability:
         return Availability(
             available=False,
             reason="the OpenVINO plugin offers no device for this machine's processor",
-            remedy="none; the other engines are used",
+            remedy="none; the engine openvino-runtime runs OpenVINO without it",
         )
     return _HERE
+
+
+def _openvino_runtime() -> Availability:
+    if importlib.util.find_spec("openvino"):
+        return _HERE
+    return Availability(
+        available=False,
+        reason="the Python package openvino is not installed",
+        remedy="pip install openvino, where there is one for this system",
+    )
 
 
 def _cpackage() -> Availability:
@@ -148,6 +187,7 @@ _LATER = {"onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs
 _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,
+    "openvino-runtime": _openvino_runtime,
     "cpackage": _cpackage,
     "cpackage-emulated": _cpackage_emulated,
     "fake": lambda: _HERE,

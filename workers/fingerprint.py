@@ -23,6 +23,7 @@ _PACKAGES = (
     "farm",
     "onnxruntime",
     "onnxruntime-ep-openvino",
+    "openvino",
     "onnx",
     "numpy",
     "ray",

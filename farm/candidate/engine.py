@@ -62,6 +62,24 @@ class OpenVino:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenVinoRuntime:
+    """OpenVINO itself, by its own Python package, on its CPU device.
+
+    threads: inference threads; 0 leaves the number to OpenVINO.
+    hint: what OpenVINO sets itself up for: one request at a time, or many.
+    streams: requests that run at the same time; 0 leaves the number to the hint.
+    pinning: threads are pinned to cores, where the system can do that.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["openvino-runtime"] = "openvino-runtime"
+    threads: Annotated[int, Field(ge=0)] = 0
+    hint: Literal["latency", "throughput"] = "latency"
+    streams: Annotated[int, Field(ge=0)] = 0
+    pinning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class CPackage:
     """A compiled package of generated C, run on this machine's processor in one thread.
 
@@ -105,9 +123,10 @@ class Fake:
 
 
 PackageEngine = CPackage | CPackageEmulated
-ThreadedEngine = OnnxRuntimeCpu | OpenVino
+ThreadedEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime
 Engine = Annotated[
-    OnnxRuntimeCpu | OpenVino | CPackage | CPackageEmulated | Fake, Discriminator("kind")
+    OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake,
+    Discriminator("kind"),
 ]
 
 
@@ -123,6 +142,12 @@ def engine_label(engine: Engine) -> str:
         case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
             text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
             return text + (" pinned" if pinning else "")
+        case OpenVinoRuntime() as openvino:
+            parts = ["openvino-runtime" + _threads(openvino.threads)]
+            parts += [] if openvino.hint == "latency" else [openvino.hint]
+            parts += [f"streams={openvino.streams}"] if openvino.streams else []
+            parts += [] if openvino.pinning else ["not pinned"]
+            return " ".join(parts)
         case OnnxRuntimeCpu() as ort:
             parts = ["onnxruntime-cpu" + _threads(ort.threads)]
             parts += [] if ort.spinning else ["no-spin"]

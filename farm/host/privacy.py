@@ -7,7 +7,10 @@ into the user's cache folder, before ``disable_telemetry_events()`` can be calle
 from __future__ import annotations
 
 import os
+import sys
 
+# OpenVINO's package sends an event when it is imported, unless this module cannot be.
+_NOT_IMPORTED = ("openvino_telemetry",)
 _OFF = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -17,3 +20,5 @@ def send_nothing() -> None:
     Called where ``farm`` is imported, which is before any dependency that has telemetry.
     """
     os.environ.update(_OFF)
+    for module in _NOT_IMPORTED:
+        sys.modules[module] = None  # type: ignore[assignment]  # a second import raises ImportError

@@ -212,7 +212,7 @@ def quantised():
             candidate(float_type=FloatType.BFLOAT16),
             (
                 "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
-                "bfloat16 with the openvino engine."
+                "bfloat16 with an engine of OpenVINO."
             ),
         ),
         (

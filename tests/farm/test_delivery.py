@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto
 from onnx.helper import make_node
 
-from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino
+from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino, OpenVinoRuntime
 from farm.delivery import stranger, write_delivery, write_files
 from farm.engines import session_spec
 from farm.model.model import load_model
@@ -65,12 +65,13 @@ def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
             )
         ),
         Candidate(OpenVino(threads=1)),
+        Candidate(OpenVinoRuntime(threads=1, hint="throughput", streams=1, pinning=False)),
     ],
     ids=lambda candidate: candidate.label(),
 )
 def test_run_py_prints_the_outputs(tmp_path, candidate):
-    if isinstance(candidate.engine, OpenVino):
-        require_openvino()
+    if isinstance(candidate.engine, OpenVino | OpenVinoRuntime):
+        require_openvino(candidate.engine.kind)
     folder = tmp_path / "out" / "cpu"
     folder.parent.mkdir()
     deliver(folder, models.conv_net(), session_spec(candidate))

@@ -25,6 +25,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
@@ -71,6 +72,8 @@ def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT
     engine: Engine
     if parameters["engine"] == "openvino":
         engine = OpenVino(threads=threads, pinning=bool(parameters["pinning"]))
+    elif parameters["engine"] == "openvino-runtime":
+        engine = OpenVinoRuntime(threads=threads, pinning=bool(parameters["pinning"]))
     else:
         if quantization is not None:
             float_type = FloatType.FLOAT32
@@ -95,8 +98,8 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
     flat["float_type"] = str(candidate.precision.float_type)
     match candidate.engine:
-        case OpenVino() as engine:
-            flat |= {"engine": "openvino", "threads": engine.threads, "pinning": engine.pinning}
+        case OpenVino() | OpenVinoRuntime() as engine:
+            flat |= {"engine": engine.kind, "threads": engine.threads, "pinning": engine.pinning}
         case OnnxRuntimeCpu() as engine:
             flat |= {"threads": engine.threads, "spinning": engine.spinning}
             flat |= {"memory_pattern": engine.memory_pattern, "saved_graph": engine.saved_graph}
@@ -117,7 +120,9 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     return flat if decode(flat, candidate.precision.given) == candidate else None
 
 
-_ENGINES = frozenset({"onnxruntime-cpu", "openvino"})  # packages have no options to sample
+_ENGINES = frozenset(
+    {"onnxruntime-cpu", "openvino", "openvino-runtime"}
+)  # packages have no options to sample
 _DEFAULTS: dict[str, Choice] = {
     "engine": "onnxruntime-cpu",
     "threads": 0,

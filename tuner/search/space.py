@@ -22,6 +22,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     PackageEngine,
     Precision,
     Quantization,
@@ -135,7 +136,7 @@ class Space:
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
-        if isinstance(engine, OpenVino):
+        if isinstance(engine, OpenVino | OpenVinoRuntime):
             return self.openvino_float_types
         return tuple(precision.float_type for precision in self.kept_precisions(engine))
 
@@ -193,7 +194,7 @@ class Space:
                 return []
             case CPackage() | CPackageEmulated():
                 return [other for other in self.packages if other.kind == engine.kind]
-            case OpenVino():
+            case OpenVino() | OpenVinoRuntime():
                 counts = self.thread_options()
                 threads: list[Engine] = [replace(engine, threads=t) for t in counts]
                 return [*threads, replace(engine, pinning=not engine.pinning)]
@@ -315,6 +316,10 @@ def _openvino_engines(space: Space) -> list[Engine]:
     return [OpenVino(threads=t) for t in space.threads()]
 
 
+def _openvino_runtime_engines(space: Space) -> list[Engine]:
+    return [OpenVinoRuntime(threads=t) for t in space.threads()]
+
+
 def _fake_engines(space: Space) -> list[Engine]:
     """Invented latencies around 1 ms, one of them the best, and two that fail."""
     del space
@@ -326,14 +331,16 @@ def _fake_engines(space: Space) -> list[Engine]:
 
 
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})
-_THREADED_KINDS = frozenset({"onnxruntime-cpu", "openvino"})
+_THREADED_KINDS = frozenset({"onnxruntime-cpu", "openvino", "openvino-runtime"})
 _DEFAULTS: dict[str, Engine] = {
     "onnxruntime-cpu": OnnxRuntimeCpu(),
     "openvino": OpenVino(),
+    "openvino-runtime": OpenVinoRuntime(),
     "fake": Fake(),
 }
 _ENGINE_LISTS = {
     "onnxruntime-cpu": _onnxruntime_engines,
     "openvino": _openvino_engines,
+    "openvino-runtime": _openvino_runtime_engines,
     "fake": _fake_engines,
 }

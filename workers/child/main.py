@@ -28,7 +28,7 @@ from farm.host import own_modules  # noqa: E402
 sys.path.remove(_ROOT)  # another interpreter: its own packages go first
 own_modules.put_first()
 
-from farm.session import SessionSpec  # noqa: E402
+from farm.session import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
 from workers.child.feeds import read_feeds  # noqa: E402
 from workers.engines.session import (  # noqa: E402
@@ -176,6 +176,10 @@ def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable
         from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
 
         return lambda: OnnxRuntimeSession(model, SessionSpec(**spec))
+    if engine == "openvino":
+        from workers.engines.openvino import OpenVinoSession  # noqa: PLC0415
+
+        return lambda: OpenVinoSession(model, OpenVinoSpec(**spec))
     if engine == "cpackage":
         from workers.engines.cpackage import (  # noqa: PLC0415
             CPackageSession,

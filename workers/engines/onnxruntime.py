@@ -16,8 +16,14 @@ from pathlib import Path
 import onnxruntime as ort
 
 from farm.session import SessionSpec
-from farm.tool_messages import without_sources
-from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session
+from workers.engines.session import (
+    Array,
+    EngineError,
+    Feeds,
+    NotAsPlannedError,
+    Session,
+    compact,
+)
 
 _NAMED = 5  # operators named in a message
 
@@ -128,11 +134,3 @@ def _plugin_devices(spec: SessionSpec) -> list[ort.OrtEpDevice]:
     if not devices:
         raise NotAsPlannedError(f"{spec.provider} found no device on this machine.")
     return devices[:1]
-
-
-def compact(error: Exception) -> str:
-    """An engine's error as one line of at most 300 letters.
-
-    Codes, and where in ONNX Runtime's or OpenVINO's source it came from, are left out.
-    """
-    return (without_sources(str(error)) or type(error).__name__)[:300]

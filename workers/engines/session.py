@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.tool_messages import without_sources
+
 Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
 
@@ -25,6 +27,14 @@ class KilledError(EngineError):
 
 class NotAsPlannedError(EngineError):
     """Another engine than the one asked for would have run (part of) the model."""
+
+
+def compact(error: Exception) -> str:
+    """An engine's error as one line of at most 300 letters.
+
+    Codes, and where in ONNX Runtime's or OpenVINO's source it came from, are left out.
+    """
+    return (without_sources(str(error)) or type(error).__name__)[:300]
 
 
 class Session(ABC):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Fake, PackageEngine
+from farm.candidate import Candidate, Fake, OpenVinoRuntime, PackageEngine
 from farm.codegen.package.compiled import excess
 from farm.device import DeviceProfile
 from farm.engines import session_spec
@@ -139,7 +139,8 @@ class TrialRunner:
             return "fake", {name: getattr(candidate.engine, name) for name in fields}
         if isinstance(candidate.engine, PackageEngine):
             return "cpackage", asdict(PackageDescription(self._seconds_per_packet(candidate)))
-        return "onnxruntime", asdict(session_spec(candidate))
+        engine = "openvino" if isinstance(candidate.engine, OpenVinoRuntime) else "onnxruntime"
+        return engine, asdict(session_spec(candidate))
 
     def _seconds_per_packet(self, candidate: Candidate) -> float:
         """Of the device that is emulated; 0 where runs are timed. Raises CompileError."""

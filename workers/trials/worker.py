@@ -40,6 +40,7 @@ from workers.trials.sentinel import Sentinel
 from workers.trials.trial import TrialRunner, failure_of
 
 _ATTEMPTS = 3
+_OPENVINO = frozenset({"openvino", "openvino-runtime"})
 _THROUGHPUT_SECONDS = 0.5
 _ENERGY_SECONDS = 1.0
 _T = TypeVar("_T")
@@ -111,7 +112,7 @@ class Worker:
             fingerprint(),
             software_versions(),
             usable_engines(self.profile),
-            openvino_float_types() if "openvino" in self.profile.engines else (),
+            openvino_float_types() if _OPENVINO & set(self.profile.engines) else (),
             package_engines(self.profile),
         )
 

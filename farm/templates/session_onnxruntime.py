@@ -1,0 +1,29 @@
+import importlib
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
+
+import onnxruntime as ort
+
+options = ort.SessionOptions()
+options.intra_op_num_threads = spec["intra_op_num_threads"]
+options.enable_mem_pattern = spec["enable_mem_pattern"]
+options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
+for key, value in spec["config_entries"].items():
+    options.add_session_config_entry(key, value)
+if not spec["allow_cpu_fallback"]:
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+provider = spec["provider"]
+arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
+if spec["plugin"]:
+    plugin = importlib.import_module(spec["plugin"])
+    ort.register_execution_provider_library(provider, plugin.get_library_path())
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]
+    options.add_provider_for_devices(devices[:1], spec["provider_options"])
+else:
+    arguments["providers"] = [(provider, spec["provider_options"])]
+session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
+
+
+def run(feeds):
+    return zip((output.name for output in session.get_outputs()), session.run(None, feeds))
