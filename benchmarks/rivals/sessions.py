@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import onnxruntime as ort
 import openvino as ov
 
@@ -115,7 +116,9 @@ class OpenVino(Session):
         """Choose the input of the timed runs."""
         for index, names in enumerate(self._ports):
             array = next(feeds[name] for name in names if name in feeds)
-            self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+            self._request.set_input_tensor(
+                index, ov.Tensor(np.asarray(array, order="C"), shared_memory=True)
+            )
 
     def timed(self, loops: int) -> int:
         """Run ``loops`` times; nanoseconds."""
