@@ -118,7 +118,7 @@ def make_board(items: Sequence[Item], layout: Spans, ranking: Ranking, k: Kernel
         overlaps=k.ints(list(chain(*overlaps)) or [0]),
         overlaps_at=k.ints([0, *accumulate(map(len, overlaps))]),
         state=k.ints([0] * (count + sections) + totals + [0] * (2 * count)),
-        trail=k.zeros(2 * count * (3 * count + 2 * sections + 1) + 1),
+        trail=k.zeros(2 * _most_changes(first, end, overlaps, sections) + 1),
         pool=pool,
         candidates=k.zeros(pairs),
         frames=frames,
@@ -205,6 +205,20 @@ def _lowest(above: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
 
 def _descending(keys: dict[str, list[int]], order: str) -> Callable[[int], tuple[int, ...]]:
     return lambda item: (*(-keys[name][item] for name in order), item)
+
+
+def _most_changes(
+    first: Sequence[int], end: Sequence[int], overlaps: Sequence[Sequence[int]], sections: int
+) -> int:
+    """How many values of the state a search has changed at most when all buffers are placed.
+
+    For each buffer the loads and floors of sections, and once per pair that shares one, what it
+    pushes up; for each that is open besides it, that it was passed over or ranked anew.
+    """
+    count = len(first)
+    loads = sum(end) - sum(first)
+    pushed = sum(map(len, overlaps)) // 2
+    return loads + count * sections + pushed + count * (count + 1)
 
 
 def _twins(items: Sequence[Item], order: Sequence[int], layout: Spans) -> list[int]:

@@ -36,7 +36,9 @@ _PLAIN_NODES = 2_000  # placements that a search tries without being compiled
 _FIRST_NODES = 4_000  # placements that a compiled search tries in its first round
 _GROWTH = 4  # how many times more in each further round
 _NODES_BELOW_CAPACITY = 16_000  # of the last round that lowers what is within the capacity
-_SEARCH_ITEMS = 1_000  # beyond, an exact search neither ends nor helps
+_SEARCH_ITEMS = 3_000  # beyond, an exact search takes more memory than it is worth
+_MANY = 1_000  # items from which on a search that is not over soon hardly ever ends
+_NODES_OF_MANY = 16_000  # of the last round that searches so many
 _LIVE = 12  # at once; where more items live, a sweep takes longer than it gains
 _WIDTHS = (32, 512)  # stacks that the first sweeps keep
 _WIDEST = 4096  # that the last ones keep
@@ -153,7 +155,7 @@ def place_items(
             return best
     if len(items) < _SWEPT_FIRST:
         best = _swept(items, layout, best, aim, alarm, _WIDTHS)
-    if len(items) <= _SEARCH_ITEMS and (most_nodes is None or most_nodes >= _FIRST_NODES):
+    if len(items) <= _SEARCH_ITEMS and _most(items, most_nodes) >= _FIRST_NODES:
         ask = partial(_race, items, layout, _FIRST_NODES)
         best = _exact_round(items, best, aim, alarm, ask, most_questions=1)
     if aim.is_settled(best) or alarm.over:
@@ -166,11 +168,16 @@ def place_items(
     for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count(1)):
         if aim.is_settled(best) or alarm.over:
             break
-        most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
-        if most is not None and nodes > most:
+        if nodes > (_NODES_BELOW_CAPACITY if aim.is_within(best) else _most(items, most_nodes)):
             break
         best = _exact_round(items, best, aim, alarm, partial(_race, items, layout, nodes))
     return best
+
+
+def _most(items: Sequence[Item], most_nodes: int | None) -> int:
+    """Nodes of the last round of exact searches. most_nodes: what is allowed, None for any."""
+    most = _NODES_OF_MANY if len(items) > _MANY else _NO_LIMIT
+    return most if most_nodes is None else min(most, most_nodes)
 
 
 def _piled(items: Sequence[Item], lower: int) -> Placement:

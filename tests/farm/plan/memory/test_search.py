@@ -138,3 +138,13 @@ def test_nodes_are_those_of_the_search_that_found_the_offsets():
     assert len(problem.buffers) <= solution.nodes <= 4000
     assert plan_memory(problem).nodes == solution.nodes
     assert plan_memory(problem, nodes=0).nodes == 0
+
+
+def test_more_than_a_thousand_buffers_are_searched_where_a_sweep_is_of_no_use():
+    problem = large_problem(1500, seed=3)
+    (items,) = groups(problem)
+    assert max(map(len, spans(items).sections)) > 12  # alive at once
+    solution = plan_memory(problem)
+    assert violations(problem, solution) == []
+    assert solution.status is Status.OPTIMAL
+    assert 1500 <= solution.nodes <= 4000
