@@ -257,7 +257,10 @@ def list_rest(board: Board, top: int, buffer: int) -> None:
 
 
 def next_group(board: Board, top: int) -> bool:
-    """Prepare the frame above for the next group of the rest; False when none is left."""
+    """Prepare the frame above for the next group of the rest; False when none is left.
+
+    A group that is not the whole rest is ranked anew.
+    """
     frames, pool = board.frames, board.pool
     begin = frames[top + _REST]
     end = frames[top + _SPARE] + frames[top + _COUNT] - 1

@@ -168,7 +168,8 @@ def place_items(
     for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count(1)):
         if aim.is_settled(best) or alarm.over:
             break
-        if nodes > (_NODES_BELOW_CAPACITY if aim.is_within(best) else _most(items, most_nodes)):
+        most = _NODES_BELOW_CAPACITY if aim.is_within(best) else _NO_LIMIT
+        if nodes > min(most, _most(items, most_nodes)):
             break
         best = _exact_round(items, best, aim, alarm, partial(_race, items, layout, nodes))
     return best

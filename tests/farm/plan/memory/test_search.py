@@ -137,7 +137,16 @@ def test_nodes_are_those_of_the_search_that_found_the_offsets():
     assert solution.status is Status.OPTIMAL
     assert len(problem.buffers) <= solution.nodes <= 4000
     assert plan_memory(problem).nodes == solution.nodes
-    assert plan_memory(problem, nodes=0).nodes == 0
+
+
+def test_no_node_is_tried_where_none_is_allowed():
+    problem = joined_problem(Random(1), rooms=6, count=40)
+    without = plan_memory(problem, nodes=0)
+    assert without.nodes == 0
+    assert without.status is Status.FEASIBLE
+    roomy = replace(problem, capacity=without.height)  # kept, but the load bound is lower
+    assert plan_memory(roomy, nodes=0).nodes == 0
+    assert plan_memory(roomy).nodes > 0
 
 
 def test_more_than_a_thousand_buffers_are_searched_where_a_sweep_is_of_no_use():
