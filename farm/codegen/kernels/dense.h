@@ -31,16 +31,24 @@ FARM_INLINE uint32_t dense_word(const uint8_t *x, int32_t k, DenseShape shape) {
     return word;
 }
 
-/* Adds the products of element k of the rows and the three after it. */
+/* Adds the products of element k of the rows and of those after it: one or two words of four. */
 FARM_INLINE void dense_products(RowSums *sums, const uint8_t *x, const int8_t *weights, int32_t k,
-                                const int32_t rows, const int32_t vectors, DenseShape shape) {
-    Bytes four_weights[ROW_VECTORS];
-    for (int32_t v = 0; v < vectors; v++) {
-        four_weights[v] = row_weights(weights + v * LANES * 4);
-    }
+                                const int32_t words, const int32_t rows, const int32_t vectors,
+                                const int32_t strip, DenseShape shape) {
+    uint32_t four[DENSE_ROWS][2];
     for (int32_t r = 0; r < rows; r++) {
-        const uint32_t four = dense_word(x + r * shape.inputs, k, shape);
-        row_products(&sums[r], four, four_weights, vectors);
+        four[r][0] = dense_word(x + r * shape.inputs, k, shape);
+        four[r][1] = words == 1 ? 0 : dense_word(x + r * shape.inputs, k + 4, shape);
+        row_elements(&sums[r], four[r][0], four[r][1]);
+    }
+    for (int32_t word = 0; word < words; word++) {
+        Bytes four_weights[ROW_VECTORS];
+        for (int32_t v = 0; v < vectors; v++) {
+            four_weights[v] = row_weights(weights + (word * strip + v * LANES) * 4);
+        }
+        for (int32_t r = 0; r < rows; r++) {
+            row_products(&sums[r], four[r][word], four_weights, vectors);
+        }
     }
 }
 
@@ -50,17 +58,18 @@ FARM_INLINE void dense_tile(const uint8_t *x, const int8_t *weights, const int32
                             const int32_t vectors, int32_t outputs, const int32_t strip,
                             DenseShape shape) {
     const RowRule rule = {shape.shift, shape.post_shift, shape.lowest, shape.highest};
-    const int32_t whole = shape.inputs & ~3;
+    const int32_t words = row_words(rows, vectors), step = 4 * words;
+    const int32_t whole = shape.inputs / step * step, left = shape.inputs - whole;
     RowSums sums[DENSE_ROWS];
     for (int32_t r = 0; r < rows; r++) {
         sums[r] = row_begin(bias, vectors);
     }
-    for (int32_t k = 0; k < whole; k += 4) {
-        dense_products(sums, x, weights, k, rows, vectors, shape);
-        weights += strip * 4;
+    for (int32_t k = 0; k < whole; k += step) {
+        dense_products(sums, x, weights, k, words, rows, vectors, strip, shape);
+        weights += strip * step;
     }
-    if (whole < shape.inputs) {
-        dense_products(sums, x, weights, whole, rows, vectors, shape);
+    if (left > 0) {
+        dense_products(sums, x, weights, whole, (left + 3) / 4, rows, vectors, strip, shape);
     }
     for (int32_t r = 0; r < rows; r++) {
         row_end(&sums[r], multiplier, y + r * shape.outputs, vectors, outputs, rule);

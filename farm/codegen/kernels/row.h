@@ -31,6 +31,17 @@ FARM_INLINE RowSums row_begin(const int32_t *bias, const int32_t vectors) {
 /* Four weights of every lane, at a multiple of a vector's bytes. */
 FARM_INLINE Bytes row_weights(const int8_t *weights) { return *(const Bytes *)weights; }
 
+/* Words of the row to take at once. */
+FARM_INLINE int32_t row_words(int32_t rows, int32_t vectors) {
+    (void)rows, (void)vectors;
+    return 1;
+}
+
+/* Counts one or two words of the row in, where that is needed: not here. */
+FARM_INLINE void row_elements(RowSums *sums, uint32_t first, uint32_t second) {
+    (void)sums, (void)first, (void)second;
+}
+
 /* Adds the products of four elements of the row and the weights of all lanes. */
 FARM_INLINE void row_products(RowSums *sums, uint32_t four, const Bytes *weights,
                               const int32_t vectors) {

@@ -52,6 +52,26 @@ FARM_INLINE void bytes_store_first(uint8_t *p, Bytes v, int32_t bytes) {
     }
 }
 
+/* The first bytes at p, at most 128. Reads no line of 128 bytes in which there is none of them. */
+FARM_INLINE Bytes bytes_load_first(const void *p, int32_t bytes) {
+    const uint8_t *begin = p, *last = begin + bytes - 1;
+    if (bytes >= 4 * LANES) {
+        return bytes_load(begin);
+    }
+    const HVX_Vector *first_line = (const HVX_Vector *)((uintptr_t)begin & ~(uintptr_t)127);
+    const HVX_Vector *last_line = (const HVX_Vector *)((uintptr_t)last & ~(uintptr_t)127);
+    return Q6_V_valign_VVR(*last_line, *first_line, (int32_t)(uintptr_t)begin);
+}
+
+/* Writes the first bytes; a vector if there are as many. */
+FARM_INLINE void bytes_store_most(void *p, Bytes v, int32_t bytes) {
+    if (bytes >= 4 * LANES) {
+        bytes_store(p, v);
+    } else {
+        bytes_store_first(p, v, bytes);
+    }
+}
+
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
 FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     bytes_store_first(p, v, 4 * positions);

@@ -14,7 +14,7 @@ enum { ROW_VECTORS = 4 };
 
 typedef struct {
     Words v[ROW_VECTORS];
-    int64_t of_row; /* its elements, summed up in the lower word */
+    int64_t of_row; /* two sums of its elements */
 } RowSums;
 
 /* Sums begin with the bias of their output. */
@@ -32,10 +32,21 @@ FARM_INLINE Bytes row_weights(const int8_t *weights) {
     return Q6_V_vxor_VV(*(const HVX_Vector *)weights, bytes_fill(128));
 }
 
+/* Words of the row to take at once. Two are counted in together; with as many vectors as that
+ * leaves nothing to wait for, one at a time needs fewer registers. */
+FARM_INLINE int32_t row_words(int32_t rows, int32_t vectors) {
+    return rows == 1 && vectors > 1 ? 1 : 2;
+}
+
+/* Counts one or two words of the row in. */
+FARM_INLINE void row_elements(RowSums *sums, uint32_t first, uint32_t second) {
+    const int64_t eight = Q6_P_combine_RR((int32_t)second, (int32_t)first);
+    sums->of_row = Q6_P_vrmpybuacc_PP(sums->of_row, eight, 0x0101010101010101);
+}
+
 /* Adds the products of four elements of the row and the weights of all lanes. */
 FARM_INLINE void row_products(RowSums *sums, uint32_t four, const Bytes *weights,
                               const int32_t vectors) {
-    sums->of_row = Q6_P_vrmpybuacc_PP(sums->of_row, four, 0x01010101);
     for (int32_t v = 0; v < vectors; v++) {
         sums->v[v] = Q6_Vuw_vrmpyacc_VuwVubRub(sums->v[v], weights[v], (int32_t)four);
     }
@@ -58,7 +69,8 @@ FARM_INLINE HVX_Vector row_halves(Words first, Words second, const int16_t *mult
  * at a time. */
 FARM_INLINE void row_end(const RowSums *sums, const int16_t *multiplier, uint8_t *y,
                          const int32_t vectors, int32_t outputs, RowRule rule) {
-    const Words surplus = words_fill((int32_t)(0u - 128u * (uint32_t)sums->of_row));
+    const uint32_t of_row = (uint32_t)sums->of_row + (uint32_t)(sums->of_row >> 32);
+    const Words surplus = words_fill((int32_t)(0u - 128u * of_row));
     Words sum[ROW_VECTORS];
     for (int32_t v = 0; v < ROW_VECTORS; v++) {
         sum[v] = Q6_Vw_vadd_VwVw(sums->v[int_min(v, vectors - 1)], surplus);
