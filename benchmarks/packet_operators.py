@@ -455,6 +455,7 @@ def _parts_of_tensors(graph: _Graph) -> None:
     for shape, pads in (
         ((1, 8, 8, 8), (0, 0, 1, 1, 0, 0, 1, 1)), ((4, 30), (0, 2, 0, 3)),
         ((1, 3, 20, 20), (0, 0, 2, 2, 0, 0, 2, 2)), ((1, 16, 10), (0, 8, 0, 0, 8, 0)),
+        ((3, 60), (0, 1, 0, 2)), ((2, 4, 200), (0, 1, 0, 0, 0, 5)), ((10, 128), (1, 3, 1, 3)),
     ):  # fmt: skip
         graph.add("Pad", graph.x(*shape), graph.indices(*pads))
     for shape, begin, end, axis, step in (
@@ -505,7 +506,7 @@ def _flattened(graph: _Graph) -> None:
         x = graph.add("Flatten", graph.conv(channels, channels, (height, width)))
         size = channels * height * width
         graph.add("Gemm", x, graph.weights(outputs, size), graph.weights(outputs), transB=1)
-        for image in (8, channels + 2):
+        for image in (8, channels + 2, 3, 2):
             x = graph.conv(channels, image, (height, width))
             x = graph.add("Transpose", x, perm=(0, 2, 3, 1))
             graph.add("Mul", x, graph.x(1, height, width, image))

@@ -2,7 +2,7 @@
 #ifndef FARM_MOVEMENT_H
 #define FARM_MOVEMENT_H
 
-#include "common.h"
+#include "vector.h"
 
 enum { MOVE_BY_STRIDE = -1, MOVE_OUTSIDE = -1, MOVE_STRIP = 16 };
 
@@ -34,6 +34,32 @@ FARM_INLINE int32_t move_place(int32_t place, int32_t i, const int32_t *table, M
     return offset < 0 ? MOVE_OUTSIDE : place + offset;
 }
 
+#ifdef __HVX__
+
+enum { MOVE_MANY = 32 }; /* fewer elements are moved faster one by one than in vectors */
+
+/* Elements that follow one another, if there are many; whether there were. */
+FARM_INLINE int move_vectors(void *to, const void *from, int32_t elements, int32_t size) {
+    if (elements < MOVE_MANY) {
+        return 0;
+    }
+    const int32_t bytes = elements * size;
+    for (int32_t i = 0; i < bytes; i += 4 * LANES) {
+        Bytes some = bytes_load_first((const uint8_t *)from + i, bytes - i);
+        bytes_store_most((uint8_t *)to + i, some, bytes - i);
+    }
+    return 1;
+}
+
+#else
+
+FARM_INLINE int move_vectors(void *to, const void *from, int32_t elements, int32_t size) {
+    (void)to, (void)from, (void)elements, (void)size;
+    return 0; /* compilers turn the loop over single elements into vector code */
+}
+
+#endif
+
 /* The innermost loop, for one type of element. */
 #define MOVE_ROW(NAME, TYPE)                                                                    \
     FARM_INLINE void NAME(const TYPE *x, const int32_t *table, TYPE *restrict y, int32_t place, \
@@ -43,7 +69,12 @@ FARM_INLINE int32_t move_place(int32_t place, int32_t i, const int32_t *table, M
         for (int32_t i = 0; i < first; i++) {                                                   \
             y[i] = fill;                                                                        \
         }                                                                                       \
-        for (int32_t i = first; i < last; i++) {                                                \
+        int32_t i = first;                                                                      \
+        if (loop.table == MOVE_BY_STRIDE && loop.stride == 1 &&                                 \
+            move_vectors(y + first, x + place, last - first, (int32_t)sizeof(TYPE))) {          \
+            i = last;                                                                           \
+        }                                                                                       \
+        for (; i < last; i++) {                                                                 \
             if (loop.table == MOVE_BY_STRIDE) {                                                 \
                 y[i] = x[place + (i - first) * loop.stride];                                    \
             } else {                                                                            \

@@ -36,11 +36,11 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) {
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { *(AnywhereVector *)p = (AnywhereVector)v; }
 
-/* Writes the first 4 * positions bytes only; 0 < positions <= LANES. They may lie in two lines of
- * 128 bytes; a predicated store leaves the other bytes of its line alone.
+/* Writes the first bytes only; 0 < bytes <= 128. They may lie in two lines of 128 bytes; a
+ * predicated store leaves the other bytes of its line alone.
  */
-FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
-    int32_t first = (int32_t)((uintptr_t)p & 127), last = first + 4 * positions;
+FARM_INLINE void bytes_store_first(uint8_t *p, Bytes v, int32_t bytes) {
+    int32_t first = (int32_t)((uintptr_t)p & 127), last = first + bytes;
     HVX_Vector *line = (HVX_Vector *)(p - first);
     Bytes rotated = Q6_V_vlalign_VVR(v, v, first);
     HVX_VectorPred before = Q6_Q_vsetq_R(first);
@@ -50,6 +50,31 @@ FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     } else {
         Q6_vmem_QRIV(Q6_Q_and_QQn(Q6_Q_vsetq2_R(last), before), line, rotated);
     }
+}
+
+/* The first bytes at p, at most 128. Reads no line of 128 bytes in which there is none of them. */
+FARM_INLINE Bytes bytes_load_first(const void *p, int32_t bytes) {
+    const uint8_t *begin = p, *last = begin + bytes - 1;
+    if (bytes >= 4 * LANES) {
+        return bytes_load(begin);
+    }
+    const HVX_Vector *first_line = (const HVX_Vector *)((uintptr_t)begin & ~(uintptr_t)127);
+    const HVX_Vector *last_line = (const HVX_Vector *)((uintptr_t)last & ~(uintptr_t)127);
+    return Q6_V_valign_VVR(*last_line, *first_line, (int32_t)(uintptr_t)begin);
+}
+
+/* Writes the first bytes; a vector if there are as many. */
+FARM_INLINE void bytes_store_most(void *p, Bytes v, int32_t bytes) {
+    if (bytes >= 4 * LANES) {
+        bytes_store(p, v);
+    } else {
+        bytes_store_first(p, v, bytes);
+    }
+}
+
+/* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
+FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
+    bytes_store_first(p, v, 4 * positions);
 }
 
 /* The weights of four channels for one word: four words, at a multiple of 16 bytes.

@@ -37,6 +37,7 @@ OUTSIDE = -1
 
 _HEADER = "movement.h"
 _LOOPS = "abcdef"
+_MANY = 32  # elements in a row that vectors move
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class Move(Mover):
 
     @property
     def work(self) -> Work:
-        """Rows of the innermost loop."""
+        """Rows of the innermost loop, in bytes where these are moved as vectors."""
         nest = simplified(self.offsets)
         *outer, length = map(len, nest)
         stride = _whole_stride(nest[-1])
@@ -69,6 +70,9 @@ class Move(Mover):
             name = "transposed_rows"
         else:
             name = "rows" if stride else "repeated_elements"
+        window = nest[-1][nest[-1] >= 0] if name in {"padded_rows", "rows"} else nest[-1][:0]
+        if len(window) >= _MANY and _whole_stride(window) == 1:
+            name, length = f"{name}_in_vectors", length * self.outputs[0].element.bytes
         return Work("move", (Loop(name, math.prod(outer), length),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:

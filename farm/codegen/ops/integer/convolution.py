@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
 from farm.codegen.ops.integer.packing import (
-    DENSE_BLOCK,
+    DENSE_ROWS,
     LANES,
     KernelRows,
     band_rows,
+    dense_strips,
     kernel_rows,
     lines,
     merge_groups,
@@ -29,6 +30,7 @@ from farm.codegen.ops.integer.packing import (
     pack_depthwise,
     pack_single,
     pad_channels,
+    pad_outputs,
 )
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
@@ -324,13 +326,19 @@ class Dense:
 
     @property
     def work(self) -> Work:
-        """Words of x times a block of outputs, for two rows at once; then the outputs."""
+        """Words of x times a strip of outputs or less, for four rows at once; then the outputs."""
         outputs, depth = self.weights.shape
-        rows, blocks = math.prod(self.inputs[0].shape[:-1]), -(-outputs // DENSE_BLOCK)
-        words, kind = -(-depth // 4), "" if depth % 4 == 0 else "_unaligned"
+        rows, words = math.prod(self.inputs[0].shape[:-1]), -(-depth // 4)
+        wide, narrow = dense_strips(outputs)
+        kind = "" if depth % 4 == 0 or rows == 1 else "_unaligned"
+        together, alone = divmod(rows, DENSE_ROWS)
         loops = (
-            Loop(f"row_pairs{kind}", rows // 2 * blocks, words),
-            Loop(f"last_row{kind}", rows % 2 * blocks, words),
+            Loop(f"rows{kind}", alone * -(-outputs // 8), words),
+            Loop(f"wide_rows{kind}", alone * wide, words),
+            Loop(f"narrow_rows{kind}", alone * narrow, words),
+            Loop(f"four_rows{kind}", together * -(-outputs // 4), words),
+            Loop(f"wide_four_rows{kind}", together * wide, words),
+            Loop(f"narrow_four_rows{kind}", together * narrow, words),
             Loop("outputs", rows, outputs),
         )
         return Work("dense", loops)
@@ -347,8 +355,8 @@ class Dense:
         pointers = (
             Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
             Pointer("const int8_t *", bind.constant(pack_dense(self.weights), "weights")),
-            Pointer("const int32_t *", bind.constant(self.bias, "bias")),
-            Pointer("const int16_t *", bind.constant(np.ascontiguousarray(multiplier), "scale")),
+            Pointer("const int32_t *", bind.constant(pad_outputs(self.bias), "bias")),
+            Pointer("const int16_t *", bind.constant(pad_outputs(multiplier), "scale")),
             Pointer("uint8_t *", bind.tensor(self.outputs[0])),
         )
         shape = shape_literal(

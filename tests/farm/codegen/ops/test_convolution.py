@@ -157,7 +157,21 @@ def depthwise_cases() -> list[Case]:
 
 
 def dense_cases() -> list[Case]:
-    shapes = [((1,), 64, 12), ((1,), 7, 33), ((3, 1), 1, 1), ((5,), 64, 70), ((2, 2), 9, 12)]
+    shapes = [
+        ((1,), 64, 12),
+        ((1,), 7, 33),
+        ((3, 1), 1, 1),
+        ((5,), 64, 70),
+        ((2, 2), 9, 12),
+        # Strips of 128 outputs: full ones, one that is not, and 32 outputs after one.
+        ((1,), 40, 256),
+        ((7,), 12, 101),
+        ((9,), 6, 141),
+        ((1,), 30, 230),
+        ((1,), 1, 97),
+        ((4,), 16, 96),
+        ((2,), 3, 128),
+    ]
     return [dense(*each) for each in shapes]
 
 
