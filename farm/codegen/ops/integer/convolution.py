@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
+from farm.codegen.ops.integer.depthwise_three import takes_three, three_loops, three_scratch
 from farm.codegen.ops.integer.packing import (
     DENSE_BLOCK,
     LANES,
@@ -27,6 +28,7 @@ from farm.codegen.ops.integer.packing import (
     pack_columns,
     pack_dense,
     pack_depthwise,
+    pack_depthwise_three,
     pack_single,
     pad_channels,
 )
@@ -52,6 +54,7 @@ class _Kernel(StrEnum):
     COLUMNS = "conv_columns"
     SINGLE = "conv_single"
     DEPTHWISE = "depthwise"
+    DEPTHWISE_THREE = "depthwise_three"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +87,15 @@ class Convolution:
     @property
     def scratch_bytes(self) -> Bytes:
         """For the columns of one band of output rows."""
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            return three_scratch(self.outputs[0].shape[3], self.strides[1])
         return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
 
     @property
     def work(self) -> Work:
         """What is repeated for every band of output rows."""
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            return Work(self._kernel.value, self._three_loops)
         whole, rest = divmod(self.outputs[0].shape[2], self._band)
         loops = self._band_loops(whole, self._band) if whole else ()
         rest_loops = self._band_loops(1, rest) if rest else ()
@@ -135,7 +142,7 @@ class Convolution:
         ]
         if kernel is not _Kernel.POINTWISE:
             pointers.append(Pointer("uint8_t *", bind.scratch()))
-        header = "depthwise.h" if kernel is _Kernel.DEPTHWISE else "conv.h"
+        header = f"{kernel}.h" if self._is_depthwise else "conv.h"
         return Call(header, kernel.value, tuple(pointers), self._shape_literal())
 
     @property
@@ -144,9 +151,16 @@ class Convolution:
         if self.inputs[0].layout is Layout.PLAIN:
             return _Kernel.SINGLE
         if channels == self.groups == self.weights.shape[0]:
-            return _Kernel.DEPTHWISE
+            widths = (self.inputs[0].shape[3], self.outputs[0].shape[3])
+            window = (self.strides, self.pads, self.dilations)
+            is_three = takes_three(self.weights.shape[2:], *window, widths)
+            return _Kernel.DEPTHWISE_THREE if is_three else _Kernel.DEPTHWISE
         is_point = self.weights.shape[2:] == (1, 1) and self.strides == (1, 1)
         return _Kernel.POINTWISE if is_point and not any(self.pads) else _Kernel.COLUMNS
+
+    @property
+    def _is_depthwise(self) -> bool:
+        return self._kernel in {_Kernel.DEPTHWISE, _Kernel.DEPTHWISE_THREE}
 
     @property
     def _rows(self) -> KernelRows:
@@ -156,7 +170,7 @@ class Convolution:
     def _words(self) -> int:
         """32-bit words of columns along a row of the kernel."""
         taps: int = self.weights.shape[3]
-        return -(-taps // 4) if self._kernel in {_Kernel.SINGLE, _Kernel.DEPTHWISE} else taps
+        return taps if self._kernel in {_Kernel.POINTWISE, _Kernel.COLUMNS} else -(-taps // 4)
 
     @property
     def _reach(self) -> int:
@@ -166,7 +180,7 @@ class Convolution:
     @property
     def _band(self) -> int:
         height, width = self.outputs[0].shape[2:]
-        if self._kernel is _Kernel.POINTWISE:
+        if self._kernel in {_Kernel.POINTWISE, _Kernel.DEPTHWISE_THREE}:
             return height
         return band_rows(height, width, self._reach, self._scratch)
 
@@ -177,8 +191,7 @@ class Convolution:
         if self._kernel is _Kernel.SINGLE:
             return lines(planes * plane + self._padded_width)
         if self._kernel is _Kernel.DEPTHWISE:
-            turned = lines(plane)
-            return Bytes(planes * 4 * turned + lines(max(4 * plane, 2 * turned)))
+            return Bytes(planes * 4 * lines(plane) + lines(4 * plane))
         blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
         return lines(blocks * planes * plane)
 
@@ -191,7 +204,7 @@ class Convolution:
     @property
     def _kernel_groups(self) -> int:
         """Groups that the kernel sees: some are computed as one."""
-        if self._kernel is _Kernel.DEPTHWISE:
+        if self._is_depthwise:
             return 1
         outputs, inputs = self.weights.shape[:2]
         return self.groups // merged_groups(outputs // self.groups, inputs, self.groups)
@@ -203,6 +216,8 @@ class Convolution:
             return pack_single(self.weights, self._rows)
         if self._kernel is _Kernel.DEPTHWISE:
             return pack_depthwise(self.weights, self._rows)
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            return pack_depthwise_three(self.weights)
         merged = merge_groups(self.weights, self.groups, self.groups // self._kernel_groups)
         return pack_columns(merged, self._rows)
 
@@ -227,6 +242,13 @@ class Convolution:
             loops.append(Loop("parts", calls * out_blocks))
         return (*loops, *self._column_loops(calls, blocks, rows + self._reach))
 
+    @property
+    def _three_loops(self) -> tuple[Loop, ...]:
+        batch, channels, height, width = self.outputs[0].shape
+        calls = batch * -(-channels // 4)
+        loops = three_loops(calls, self.weights.shape[2], (height, width), self.strides)
+        return loops if self.skip is None else (*loops, Loop("sums", calls, 4 * height * width))
+
     def _column_loops(self, calls: int, blocks: int, rows: int) -> tuple[Loop, ...]:
         """What builds the columns of ``blocks`` blocks, planes of so many rows, in every call."""
         kernel, width = self._kernel, self.outputs[0].shape[3]
@@ -238,8 +260,6 @@ class Convolution:
             name = "words" if self.dilations[1] == 1 else "gathered_words"
             built = Loop(name, planes * rows * self._words, width)
             return Loop("padded_rows", planes * rows, inside), built
-        if kernel is _Kernel.DEPTHWISE and self._is_straight:
-            return (Loop("turned_straight", planes, 4 * rows * width),)
         copies = planes * self.weights.shape[3]
         loops = [
             Loop("planes", copies, 4 * rows * width),
@@ -253,12 +273,6 @@ class Convolution:
         if kernel is _Kernel.DEPTHWISE:
             loops.append(Loop("turned", planes * self._words, 4 * rows * width))
         return tuple(loops)
-
-    @property
-    def _is_straight(self) -> bool:
-        """Whether depthwise planes are made straight from x, as ``depthwise`` of the kernels."""
-        same = self.outputs[0].shape[3] == self.inputs[0].shape[3] and self.strides == (1, 1)
-        return same and (self.weights.shape[3], self.dilations[1], self.pads[1]) == (3, 1, 1)
 
     @property
     def _is_near(self) -> bool:
