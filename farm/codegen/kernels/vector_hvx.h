@@ -188,13 +188,18 @@ FARM_INLINE Pair lanes_zip(Bytes a, Bytes b) {
     return (Pair){{Q6_V_lo_W(zipped), Q6_V_hi_W(zipped)}};
 }
 
-/* Lanes that are outputs. There is no product of s8 with the u8 of a scalar register, so weights
- * are lifted to u8; what sums are too large by then is the same for all outputs. */
+/* Lanes that are outputs: lane i of the four sums of `requantize` is a channel of block i. There
+ * is no product of s8 with the u8 of a scalar register, so weights stay lifted by 128; what sums
+ * are too large by then is the same for all outputs. */
 
-/* Weights of LANES outputs for one word, as dot_word wants them; at a multiple of a vector. */
+/* Weights of LANES outputs for one word, as dot_word wants them. p: lifted by 128, at a multiple of
+ * a vector. */
 FARM_INLINE Bytes lane_weights(const uint8_t *p) {
-    return Q6_V_vxor_VV(*(const HVX_Vector *)p, bytes_fill(128));
+    return *(const HVX_Vector *)p;
 }
+
+/* Words at a multiple of a vector. */
+FARM_INLINE Words lane_words(const int32_t *p) { return *(const HVX_Vector *)p; }
 
 /* acc[i] += sum over j of x[j] * w[i][j], x being the bytes of four, and DOT_WORD_LIFT times the
  * sum of x. */

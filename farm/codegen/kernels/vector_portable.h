@@ -170,8 +170,14 @@ FARM_INLINE Pair lanes_zip(Bytes a, Bytes b) {
 
 /* Lanes that are outputs: lane i of the four sums of `requantize` is a channel of block i. */
 
-/* Weights of LANES outputs for one word, as dot_word wants them; at a multiple of a vector. */
-FARM_INLINE Bytes lane_weights(const uint8_t *p) { return bytes_load(p); }
+/* Weights of LANES outputs for one word, as dot_word wants them. p: lifted by 128, at a multiple of
+ * a vector. */
+FARM_INLINE Bytes lane_weights(const uint8_t *p) {
+    return bytes_load(p) ^ bytes_fill(128);
+}
+
+/* Words at a multiple of a vector. */
+FARM_INLINE Words lane_words(const int32_t *p) { return (Words)bytes_load((const uint8_t *)p); }
 
 /* acc[i] += sum over j of x[j] * w[i][j], x being the bytes of four. */
 FARM_INLINE Words dot_word(Words acc, uint32_t four, Bytes weights) {

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
@@ -32,6 +31,14 @@ from farm.codegen.ops.integer.packing import (
     pack_single,
     pad_channels,
 )
+from farm.codegen.ops.integer.pointwise_small import (
+    pack_lanes,
+    pack_small,
+    small_loops,
+    small_scratch,
+    takes_small,
+)
+from farm.codegen.ops.integer.window_sums import Window, window_sums
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,
@@ -51,6 +58,7 @@ class _Kernel(StrEnum):
     """Functions of the kernel headers."""
 
     POINTWISE = "conv_pointwise"
+    POINTWISE_SMALL = "pointwise_small"
     COLUMNS = "conv_columns"
     SINGLE = "conv_single"
     DEPTHWISE = "depthwise"
@@ -89,60 +97,51 @@ class Convolution:
         """For the columns of one band of output rows."""
         if self._kernel is _Kernel.DEPTHWISE_THREE:
             return three_scratch(self.outputs[0].shape[3], self.strides[1])
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return small_scratch(math.prod(self.outputs[0].shape[2:]))
         return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
 
     @property
     def work(self) -> Work:
         """What is repeated for every band of output rows."""
         if self._kernel is _Kernel.DEPTHWISE_THREE:
-            return Work(self._kernel.value, self._three_loops)
+            height, skips = self.weights.shape[2], self.skip is not None
+            loops = three_loops(self.outputs[0].shape, height, self.strides, skips=skips)
+            return Work(self._kernel.value, loops)
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return Work(self._kernel, small_loops(self.outputs[0].shape, self.weights.shape[1]))
         whole, rest = divmod(self.outputs[0].shape[2], self._band)
         loops = self._band_loops(whole, self._band) if whole else ()
         rest_loops = self._band_loops(1, rest) if rest else ()
         return Work(self._kernel.value, (*loops, *rest_loops))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Windows of the padded input times the kernel, group by group."""
-        x, y = self.inputs[0], self.outputs[0]
-        top, left, bottom, right = self.pads
-        padded = np.pad(
-            inputs[0].astype(np.int32),
-            ((0, 0), (0, 0), (top, bottom), (left, right)),
-            constant_values=x.quant.zero_point,
-        )
-        kernel, dilation = self.weights.shape[2:], self.dilations
-        window = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
-        windows = sliding_window_view(padded, window, (2, 3))[
-            :, :, :: self.strides[0], :: self.strides[1], :: dilation[0], :: dilation[1]
-        ][:, :, : y.shape[2], : y.shape[3]]
-        sums = [
-            np.einsum("nchwij,ocij->nohw", part, weights.astype(np.int32), optimize=True)
-            for part, weights in zip(
-                np.split(windows, self.groups, 1),
-                np.split(self.weights, self.groups, 0),
-                strict=True,
-            )
-        ]
-        accumulators = np.concatenate(sums, 1) + self.bias.reshape(1, -1, 1, 1)
-        result = requantize(accumulators, self.rule, 1)
+        """Sums over windows, narrowed."""
+        outside = self.inputs[0].quant.zero_point
+        window = Window(self.strides, self.pads, self.dilations, self.outputs[0].shape[2:])
+        sums = window_sums(inputs[0], outside, self.weights, self.groups, window)
+        result = requantize(sums + self.bias.reshape(1, -1, 1, 1), self.rule, 1)
         return (result if self.skip is None else add_weighted(result, inputs[1], self.skip),)
 
     def call(self, bind: Binding) -> Call:
         """One call of the kernel that fits the shapes."""
         kernel = self._kernel
+        is_small = kernel is _Kernel.POINTWISE_SMALL
         multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
-        skip = bind.tensor(self.inputs[1] if self.skip else self.outputs[0])
+        order, weights = (pack_lanes, "uint8_t") if is_small else (pad_channels, "int32_t")
         pointers = [
             Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
-            Pointer("const int32_t *", bind.constant(self._packed, "weights")),
-            Pointer("const int32_t *", bind.constant(pad_channels(self.bias), "bias")),
-            Pointer("const int16_t *", bind.constant(pad_channels(multiplier), "multiplier")),
-            Pointer("const uint8_t *", skip),
-            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
+            Pointer(f"const {weights} *", bind.constant(self._packed, "weights")),
+            Pointer("const int32_t *", bind.constant(order(self.bias), "bias")),
+            Pointer("const int16_t *", bind.constant(order(multiplier), "multiplier")),
         ]
+        if not is_small:
+            skip = bind.tensor(self.inputs[1] if self.skip else self.outputs[0])
+            pointers.append(Pointer("const uint8_t *", skip))
+        pointers.append(Pointer("uint8_t *", bind.tensor(self.outputs[0])))
         if kernel is not _Kernel.POINTWISE:
             pointers.append(Pointer("uint8_t *", bind.scratch()))
-        header = f"{kernel}.h" if self._is_depthwise else "conv.h"
+        header = "conv.h" if kernel.value.startswith("conv") else f"{kernel}.h"
         return Call(header, kernel.value, tuple(pointers), self._shape_literal())
 
     @property
@@ -155,8 +154,12 @@ class Convolution:
             window = (self.strides, self.pads, self.dilations)
             is_three = takes_three(self.weights.shape[2:], *window, widths)
             return _Kernel.DEPTHWISE_THREE if is_three else _Kernel.DEPTHWISE
-        is_point = self.weights.shape[2:] == (1, 1) and self.strides == (1, 1)
-        return _Kernel.POINTWISE if is_point and not any(self.pads) else _Kernel.COLUMNS
+        if self.weights.shape[2:] != (1, 1) or self.strides != (1, 1) or any(self.pads):
+            return _Kernel.COLUMNS
+        positions = math.prod(self.outputs[0].shape[2:])
+        is_alone = self.groups == 1 and self.skip is None
+        is_small = is_alone and takes_small(positions, channels, self.weights.shape[0])
+        return _Kernel.POINTWISE_SMALL if is_small else _Kernel.POINTWISE
 
     @property
     def _is_depthwise(self) -> bool:
@@ -170,7 +173,7 @@ class Convolution:
     def _words(self) -> int:
         """32-bit words of columns along a row of the kernel."""
         taps: int = self.weights.shape[3]
-        return taps if self._kernel in {_Kernel.POINTWISE, _Kernel.COLUMNS} else -(-taps // 4)
+        return taps if self._kernel is _Kernel.COLUMNS else -(-taps // 4)
 
     @property
     def _reach(self) -> int:
@@ -180,7 +183,7 @@ class Convolution:
     @property
     def _band(self) -> int:
         height, width = self.outputs[0].shape[2:]
-        if self._kernel in {_Kernel.POINTWISE, _Kernel.DEPTHWISE_THREE}:
+        if self._kernel not in {_Kernel.COLUMNS, _Kernel.SINGLE, _Kernel.DEPTHWISE}:
             return height
         return band_rows(height, width, self._reach, self._scratch)
 
@@ -218,6 +221,8 @@ class Convolution:
             return pack_depthwise(self.weights, self._rows)
         if self._kernel is _Kernel.DEPTHWISE_THREE:
             return pack_depthwise_three(self.weights)
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return pack_small(self.weights[:, :, 0, 0])
         merged = merge_groups(self.weights, self.groups, self.groups // self._kernel_groups)
         return pack_columns(merged, self._rows)
 
@@ -241,13 +246,6 @@ class Convolution:
         if positions < LANES or (self.skip is not None and positions % LANES):
             loops.append(Loop("parts", calls * out_blocks))
         return (*loops, *self._column_loops(calls, blocks, rows + self._reach))
-
-    @property
-    def _three_loops(self) -> tuple[Loop, ...]:
-        batch, channels, height, width = self.outputs[0].shape
-        calls = batch * -(-channels // 4)
-        loops = three_loops(calls, self.weights.shape[2], (height, width), self.strides)
-        return loops if self.skip is None else (*loops, Loop("sums", calls, 4 * height * width))
 
     def _column_loops(self, calls: int, blocks: int, rows: int) -> tuple[Loop, ...]:
         """What builds the columns of ``blocks`` blocks, planes of so many rows, in every call."""

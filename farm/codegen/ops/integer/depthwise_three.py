@@ -40,15 +40,17 @@ def three_scratch(out_width: int, stride: int) -> Bytes:
 
 
 def three_loops(
-    calls: int, kernel_rows: int, size: tuple[int, ...], strides: tuple[int, int]
+    shape: tuple[int, ...], kernel_rows: int, strides: tuple[int, int], *, skips: bool
 ) -> tuple[Loop, ...]:
-    """What is repeated for ``calls`` blocks. size: height and width of the output."""
-    height, width = size
-    plane = 4 * height * width
+    """What is repeated. shape: of the output. skips: whether another tensor is added."""
+    batch, channels, height, width = shape
+    calls, plane = batch * -(-channels // 4), 4 * height * width
     kind = "" if strides == (1, 1) else "_halved"
-    return (
+    rows = "strips" if 2 * width > LANES else "rows"
+    loops = (
         Loop("products", calls * kernel_rows, plane),
         Loop("outputs", calls, plane),
         Loop(f"taps{kind}", calls * kernel_rows, plane),
-        Loop(f"strips{kind}" if 2 * width > LANES else f"rows{kind}", calls * height, 4 * width),
+        Loop(f"{rows}{kind}", calls * height, 4 * width),
     )
+    return (*loops, Loop("sums", calls, plane)) if skips else loops

@@ -97,6 +97,16 @@ def pointwise_cases() -> list[Case]:
     ]
 
 
+def pointwise_small_cases() -> list[Case]:
+    """Groups of 128 outputs: of whole blocks or not, with a tile's positions, less and more."""
+    shapes = [
+        ((1, 16, 3, 3), 256), ((1, 64, 6, 6), 128), ((2, 20, 1, 1), 120), ((1, 7, 2, 1), 126),
+        ((2, 33, 4, 4), 381), ((1, 12, 1, 7), 128), ((1, 200, 5, 7), 128), ((3, 8, 2, 4), 128),
+        ((1, 40, 1, 5), 250),
+    ]  # fmt: skip
+    return [convolution(x, outputs, (1, 1)) for x, outputs in shapes]
+
+
 def column_cases() -> list[Case]:
     return [
         convolution((1, 16, 32, 32), 16, (3, 3), pads=SAME, skip=True, shared=True),
@@ -197,7 +207,8 @@ def dense_cases() -> list[Case]:
 
 def all_cases() -> list[Case]:
     depthwise = [*depthwise_cases(), *depthwise_three_cases()]
-    return [*pointwise_cases(), *column_cases(), *single_cases(), *depthwise, *dense_cases()]
+    pointwise = [*pointwise_cases(), *pointwise_small_cases()]
+    return [*pointwise, *column_cases(), *single_cases(), *depthwise, *dense_cases()]
 
 
 def cases_for(target: Target) -> Sequence[Case]:
@@ -274,6 +285,18 @@ def test_depthwise_kernels_three_wide_are_those_of_neighbours():
         convolution((1, 4, 9, 9), 4, (3, 3), pads=(2, 1, 2, 1), dilations=(2, 1), groups=4),
     ]
     assert {case.step.work.kernel for case in others} == {"depthwise"}
+
+
+def test_pointwise_kernels_have_outputs_in_lanes_where_positions_are_few():
+    small = {case.step.work.kernel for case in pointwise_small_cases()}
+    assert small == {"pointwise_small"}
+    others = [
+        convolution((1, 128, 8, 8), 128, (1, 1)),  # no lane is lost to positions
+        convolution((1, 128, 3, 3), 64, (1, 1)),  # half of the lanes would be to outputs
+        convolution((1, 128, 3, 3), 128, (1, 1), skip=True),
+        convolution((1, 128, 3, 3), 128, (1, 1), groups=2),
+    ]
+    assert {case.step.work.kernel for case in others} == {"conv_pointwise"}
 
 
 def test_scratch_memory_grows_with_rows_not_with_images():
