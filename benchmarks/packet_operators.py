@@ -156,6 +156,14 @@ def _pointwise_large(graph: _Graph) -> None:
         graph.conv(channels, outputs, (*size,))
 
 
+def _pointwise_small(graph: _Graph) -> None:
+    for channels, outputs, *size in (
+        (16, 128, 3, 3), (64, 256, 3, 3), (64, 128, 6, 6), (128, 128, 6, 6), (32, 120, 5, 5),
+        (20, 128, 1, 1), (256, 256, 1, 1), (48, 250, 2, 5), (96, 128, 7, 4), (160, 384, 4, 4),
+    ):  # fmt: skip
+        graph.conv(channels, outputs, (*size,))
+
+
 def _pointwise_sums(graph: _Graph) -> None:
     for channels, outputs, *size in (
         (16, 16, 4, 4), (32, 32, 7, 7), (24, 40, 12, 12), (64, 64, 8, 8), (8, 8, 20, 23),
@@ -242,7 +250,10 @@ def _depthwise_large(graph: _Graph) -> None:
         (8, 12, 12), (16, 20, 20), (32, 14, 14), (12, 28, 28), (4, 40, 40), (4, 48, 64),
     ):  # fmt: skip
         graph.conv(channels, channels, (*size,), (3, 3), _AROUND, groups=channels)
-    for channels, *size in ((16, 20, 20), (8, 33, 33), (4, 48, 64), (4, 40, 128)):
+    for channels, *size in (
+        (16, 20, 20), (8, 33, 33), (4, 48, 64), (4, 40, 128), (64, 6, 6), (32, 12, 12),
+        (16, 24, 24),
+    ):  # fmt: skip
         graph.conv(channels, channels, (*size,), (3, 3), _AROUND, (2, 2), groups=channels)
 
 
@@ -252,6 +263,12 @@ def _depthwise_odd(graph: _Graph) -> None:
     graph.conv(8, 8, (16, 16), (3, 3), groups=8)
     graph.conv(8, 8, (12, 12), (3, 3), _MORE_AROUND, dilations=(2, 2), groups=8)
     graph.conv(8, 8, (9, 9), (7, 7), (3, 3, 3, 3), groups=8)
+    graph.conv(16, 16, (20, 20), (7, 7), (3, 3, 3, 3), groups=16)
+    graph.conv(24, 24, (10, 10), (5, 5), _MORE_AROUND, groups=24)
+    graph.conv(8, 8, (30, 30), (5, 5), _MORE_AROUND, groups=8)
+    graph.conv(16, 16, (17, 17), (7, 7), (3, 3, 3, 3), (2, 2), groups=16)
+    graph.conv(12, 12, (20, 20), (3, 3), groups=12)
+    graph.conv(8, 8, (13, 13), (3, 3), strides=(2, 2), groups=8)
     graph.conv(12, 12, (30, 1), (3, 1), (1, 0, 1, 0), groups=12)
     for channels, *size in ((16, 10, 10), (32, 6, 5), (8, 18, 18)):
         result = graph.conv(channels, channels, (*size,), (3, 3), _AROUND, groups=channels)
@@ -520,8 +537,9 @@ def _flattened(graph: _Graph) -> None:
 
 
 _MODELS: tuple[Callable[[_Graph], None], ...] = (
-    _pointwise, _pointwise_large, _pointwise_sums, _columns, _columns_large, _columns_odd,
-    _columns_sums, _single, _depthwise, _depthwise_large, _depthwise_odd, _one_axis, _dense,
+    _pointwise, _pointwise_large, _pointwise_small, _pointwise_sums, _columns, _columns_large,
+    _columns_odd, _columns_sums, _single, _depthwise, _depthwise_large, _depthwise_odd, _one_axis,
+    _dense,
     _two_matrices, _sums, _products, _functions, _normalizations, _largest_of_windows,
     _means_of_windows, _means, _means_of_blocks, _softmax, _inner_softmax, _resize,
     _transpositions, _parts_of_tensors, _concatenations, _channels_last, _flattened,

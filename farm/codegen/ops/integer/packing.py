@@ -129,6 +129,21 @@ def dense_strips(outputs: int) -> tuple[int, int]:
     return wide, max(0, -(-(outputs - wide * DENSE_WIDE) // DENSE_NARROW))
 
 
+def pack_depthwise_three(weights: NDArray[np.int8]) -> Array:
+    """[C, 1, rows, 3] as words of three taps, in the order of ``depthwise_three.h``; int32.
+
+    The third tap lies in another byte of odd channels, and there are zeros in the other one.
+    """
+    padded = _padded(weights[:, 0], 0, 4)
+    channels, rows, _ = padded.shape
+    words = np.zeros((channels // 4, rows, 4, 4), np.int8)
+    split = padded.reshape(-1, 4, rows, 3).transpose(0, 2, 1, 3)
+    words[..., :2] = split[..., :2]
+    words[:, :, 0::2, 2] = split[:, :, 0::2, 2]
+    words[:, :, 1::2, 3] = split[:, :, 1::2, 2]
+    return _words(words)
+
+
 def pack_dense(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     """[O, K] in the order of ``dense.h``; int8, one-dimensional."""
     wide, _ = dense_strips(len(weights))

@@ -97,6 +97,16 @@ def pointwise_cases() -> list[Case]:
     ]
 
 
+def pointwise_small_cases() -> list[Case]:
+    """Groups of 128 outputs: of whole blocks or not, with a tile's positions, less and more."""
+    shapes = [
+        ((1, 16, 3, 3), 256), ((1, 64, 6, 6), 128), ((2, 20, 1, 1), 120), ((1, 7, 2, 1), 126),
+        ((2, 33, 4, 4), 381), ((1, 12, 1, 7), 128), ((1, 200, 5, 7), 128), ((3, 8, 2, 4), 128),
+        ((1, 40, 1, 5), 250),
+    ]  # fmt: skip
+    return [convolution(x, outputs, (1, 1)) for x, outputs in shapes]
+
+
 def column_cases() -> list[Case]:
     return [
         convolution((1, 16, 32, 32), 16, (3, 3), pads=SAME, skip=True, shared=True),
@@ -156,6 +166,40 @@ def depthwise_cases() -> list[Case]:
     ]
 
 
+def depthwise_three_cases() -> list[Case]:
+    """Images that are wide and small on some target, by all strides, with and without sums."""
+    even, left = (1, 1, 0, 1), (0, 1, 1, 0)
+    shapes = [
+        ((1, 8, 12, 48), (3, 3), SAME, (1, 1), False),
+        ((1, 6, 7, 33), (3, 3), SAME, (1, 1), True),
+        ((1, 8, 6, 12), (3, 3), SAME, (1, 1), True),
+        ((2, 40, 3, 3), (3, 3), SAME, (1, 1), False),
+        ((1, 12, 3, 3), (3, 3), SAME, (1, 1), True),
+        ((1, 20, 6, 6), (5, 3), (2, 1, 2, 1), (1, 1), False),
+        ((1, 8, 9, 5), (3, 3), (0, 1, 0, 1), (1, 1), False),
+        ((1, 4, 5, 70), (7, 3), (3, 1, 3, 1), (1, 1), False),
+        ((1, 8, 20, 48), (3, 3), SAME, (2, 2), False),
+        ((1, 8, 9, 32), (3, 3), (1, 0, 1, 1), (2, 2), False),
+        ((1, 4, 9, 31), (3, 3), SAME, (2, 2), True),
+        ((1, 4, 6, 66), (3, 3), SAME, (2, 2), True),
+        ((2, 20, 6, 6), (3, 3), SAME, (2, 2), False),
+        ((1, 16, 12, 12), (3, 3), left, (2, 2), False),
+        ((1, 8, 14, 14), (3, 3), even, (2, 2), False),
+        ((1, 12, 6, 4), (3, 3), (1, 0, 1, 1), (2, 2), True),
+        ((1, 24, 8, 2), (5, 3), (2, 1, 2, 1), (2, 2), False),
+        ((1, 4, 10, 16), (3, 3), SAME, (2, 2), False),
+        ((1, 8, 8, 10), (3, 3), SAME, (2, 1), False),
+        ((1, 8, 8, 10), (3, 3), SAME, (1, 2), False),
+        ((1, 4, 9, 8), (1, 3), (0, 1, 0, 1), (2, 2), False),
+    ]
+    return [
+        convolution(
+            x, x[1], kernel, pads=pads, strides=strides, groups=x[1], skip=skip, shared=skip
+        )
+        for x, kernel, pads, strides, skip in shapes
+    ]
+
+
 def dense_cases() -> list[Case]:
     shapes = [
         ((1,), 64, 12),
@@ -176,8 +220,9 @@ def dense_cases() -> list[Case]:
 
 
 def all_cases() -> list[Case]:
-    convolutions = [*pointwise_cases(), *column_cases(), *single_cases(), *depthwise_cases()]
-    return [*convolutions, *dense_cases()]
+    depthwise = [*depthwise_cases(), *depthwise_three_cases()]
+    pointwise = [*pointwise_cases(), *pointwise_small_cases()]
+    return [*pointwise, *column_cases(), *single_cases(), *depthwise, *dense_cases()]
 
 
 def cases_for(target: Target) -> Sequence[Case]:
@@ -241,6 +286,31 @@ def test_the_output_may_replace_the_input_that_is_added_to_it():
     assert step.in_place == ((0, 1),)
     assert replace(step, inputs=step.inputs[:1] * 2).in_place == ()
     assert pointwise_cases()[0].step.in_place == ()
+
+
+def test_depthwise_kernels_three_wide_are_those_of_neighbours():
+    """Where a tap lies further outside, or between the columns, any kernel's planes are built."""
+    assert {case.step.work.kernel for case in depthwise_three_cases()} == {"depthwise_three"}
+    others = [
+        convolution((1, 4, 9, 9), 4, (3, 3), pads=(2, 2, 2, 2), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), strides=(2, 2), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), strides=(3, 3), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 2), pads=SAME, groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), pads=(2, 1, 2, 1), dilations=(2, 1), groups=4),
+    ]
+    assert {case.step.work.kernel for case in others} == {"depthwise"}
+
+
+def test_pointwise_kernels_have_outputs_in_lanes_where_positions_are_few():
+    small = {case.step.work.kernel for case in pointwise_small_cases()}
+    assert small == {"pointwise_small"}
+    others = [
+        convolution((1, 128, 8, 8), 128, (1, 1)),  # no lane is lost to positions
+        convolution((1, 128, 3, 3), 64, (1, 1)),  # half of the lanes would be to outputs
+        convolution((1, 128, 3, 3), 128, (1, 1), skip=True),
+        convolution((1, 128, 3, 3), 128, (1, 1), groups=2),
+    ]
+    assert {case.step.work.kernel for case in others} == {"conv_pointwise"}
 
 
 def test_scratch_memory_grows_with_rows_not_with_images():
