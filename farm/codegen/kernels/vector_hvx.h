@@ -23,6 +23,7 @@ typedef struct {
     Bytes v[4];
 } Quad; /* LANES positions of 4 taps, one vector per channel */
 
+typedef int64_t FourHalves __attribute__((may_alias, aligned(2)));
 typedef int32_t AnywhereVector __attribute__((vector_size(128), aligned(1), may_alias));
 
 FARM_INLINE Bytes bytes_load(const uint8_t *p) { return (Bytes) * (const AnywhereVector *)p; }
@@ -35,6 +36,9 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) {
 }
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { *(AnywhereVector *)p = (AnywhereVector)v; }
+
+/* The same at a multiple of 128: leaves room for more in its packet. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { *(HVX_Vector *)p = v; }
 
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. They may lie in two lines of
  * 128 bytes; a predicated store leaves the other bytes of its line alone.
@@ -80,6 +84,28 @@ FARM_INLINE Bytes bytes_select(Bytes mask, Bytes a, Bytes b) {
 /* The lanes 0, 2, 4, ... of a, then those of b. */
 FARM_INLINE Bytes bytes_even(Bytes a, Bytes b) { return Q6_V_lo_W(Q6_W_vdeal_VVR(b, a, -4)); }
 
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) { return Q6_V_hi_W(Q6_W_vdeal_VVR(b, a, -4)); }
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)p;
+    return lanes == 0 ? here : Q6_V_valign_VVR(next, here, lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    if (step == 2) {
+        return Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(v, 2), v, -2));
+    }
+    HVX_Vector pairs = Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(v, 1), v, -1));
+    return Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(pairs, 4), pairs, -2));
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) { return Q6_V_vmux_QVV(Q6_Q_vsetq_R(64), a, b); }
+
 /* acc[i] += sum over j of x[i][j] * w[j], w being the bytes of four_weights. */
 FARM_INLINE Words dot(Words acc, Bytes x, int32_t four_weights) {
     return Q6_Vw_vrmpyacc_VwVubRb(acc, x, four_weights);
@@ -102,8 +128,9 @@ FARM_INLINE Bytes bytes_clamp(Bytes v, int32_t lowest, int32_t highest) {
  */
 FARM_INLINE Bytes requantize4(Words a0, Words a1, Words a2, Words a3, const int16_t *multiplier4,
                               int32_t shift, int32_t post_shift, int32_t lowest, int32_t highest) {
-    int32_t multiplier02 = Q6_R_combine_RlRl(multiplier4[2], multiplier4[0]);
-    int32_t multiplier13 = Q6_R_combine_RlRl(multiplier4[3], multiplier4[1]);
+    int64_t all = *(const FourHalves *)multiplier4;
+    int32_t multiplier02 = Q6_R_combine_RlRl((int32_t)(all >> 32), (int32_t)all);
+    int32_t multiplier13 = Q6_R_combine_RhRh((int32_t)(all >> 32), (int32_t)all);
     HVX_Vector even = Q6_Vh_vasr_VwVwR_sat(a2, a0, shift);
     HVX_Vector odd = Q6_Vh_vasr_VwVwR_sat(a3, a1, shift);
     even = Q6_Vh_vmpy_VhRh_s1_rnd_sat(even, multiplier02);

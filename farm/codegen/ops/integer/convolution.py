@@ -18,6 +18,7 @@ from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, r
 from farm.codegen.ops.integer.packing import (
     DENSE_BLOCK,
     LANES,
+    LINE,
     KernelRows,
     band_rows,
     kernel_rows,
@@ -29,6 +30,7 @@ from farm.codegen.ops.integer.packing import (
     pack_depthwise,
     pack_single,
     pad_channels,
+    whole_lines,
 )
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
@@ -84,7 +86,9 @@ class Convolution:
     @property
     def scratch_bytes(self) -> Bytes:
         """For the columns of one band of output rows."""
-        return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
+        if self._kernel is _Kernel.POINTWISE:
+            return NO_SCRATCH
+        return Bytes(self._before_planes(self._band) + self._scratch(self._band))
 
     @property
     def work(self) -> Work:
@@ -182,6 +186,20 @@ class Convolution:
         blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
         return lines(blocks * planes * plane)
 
+    def _before_planes(self, band: int) -> int:
+        """Bytes for masks, and for a band's rows of plain x, at the begin of scratch memory."""
+        out_width, stride = self.outputs[0].shape[3], self.strides[1]
+        may_be_halved = self._is_near and stride == 2  # how wide depends on the target
+        if self._kernel is _Kernel.COLUMNS and (self._is_straight or may_be_halved):
+            return int((self._outside > 0).sum()) * whole_lines((out_width + LANES) * 4)
+        if self._kernel is _Kernel.SINGLE and self._are_windows_near:
+            planes, dilation = self._rows.planes, self.dilations[0]
+            reach = (band + self._reach - 1) * self.strides[0] + (planes - 1) * dilation
+            rows = min(reach + 1, self.inputs[0].shape[2]) * self.inputs[0].shape[3]
+            mask = out_width * stride + self._words * 4 + LINE
+            return whole_lines(mask) + whole_lines(rows)
+        return 0
+
     @property
     def _padded_width(self) -> int:
         """Elements of a padded row of x that the single-channel kernel looks at."""
@@ -234,16 +252,15 @@ class Convolution:
         if kernel is _Kernel.POINTWISE:
             return ()
         if kernel is _Kernel.SINGLE:
-            inside = min(self.inputs[0].shape[3], self._padded_width)
-            name = "words" if self.dilations[1] == 1 else "gathered_words"
-            built = Loop(name, planes * rows * self._words, width)
-            return Loop("padded_rows", planes * rows, inside), built
-        if kernel is _Kernel.DEPTHWISE and self._is_straight:
+            return self._window_loops(calls, planes, rows)
+        if kernel is _Kernel.DEPTHWISE and self._is_turned_straight:
             return (Loop("turned_straight", planes, 4 * rows * width),)
+        if kernel is _Kernel.COLUMNS and (self._is_straight or self._is_halved):
+            return self._near_loops(planes, rows)
         copies = planes * self.weights.shape[3]
         loops = [
             Loop("planes", copies, 4 * rows * width),
-            Loop("padding", planes * self._outside, rows),
+            Loop("padding", planes * int(self._outside.sum()), rows),
         ]
         if not self._is_near:
             loops.append(Loop("picked_rows", copies * rows, width))
@@ -254,8 +271,27 @@ class Convolution:
             loops.append(Loop("turned", planes * self._words, 4 * rows * width))
         return tuple(loops)
 
+    def _window_loops(self, calls: int, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of a single channel."""
+        width, across = self.outputs[0].shape[3], self.inputs[0].shape[3]
+        if self._are_windows_near:
+            copied = Loop("rows", calls, rows * self.strides[0] * across)
+            return copied, Loop("windows", planes * rows * self._words, 4 * width)
+        name = "words" if self.dilations[1] == 1 else "gathered_words"
+        built = Loop(name, planes * rows * self._words, width)
+        return Loop("padded_rows", planes * rows, min(across, self._padded_width)), built
+
+    def _near_loops(self, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of planes that are built together."""
+        width, taps = self.outputs[0].shape[3], self.weights.shape[3]
+        if self._is_straight:
+            return (Loop("straight", planes * taps, 4 * rows * width),)
+        if width < LANES:
+            return (Loop("halved", planes * taps, 4 * rows * width),)
+        return (Loop("long_rows", planes * taps * rows, 4 * width),)
+
     @property
-    def _is_straight(self) -> bool:
+    def _is_turned_straight(self) -> bool:
         """Whether depthwise planes are made straight from x, as ``depthwise`` of the kernels."""
         same = self.outputs[0].shape[3] == self.inputs[0].shape[3] and self.strides == (1, 1)
         return same and (self.weights.shape[3], self.dilations[1], self.pads[1]) == (3, 1, 1)
@@ -270,11 +306,32 @@ class Convolution:
         return stride <= 2 and left < 64 and last < 32 and reach < 64
 
     @property
-    def _outside(self) -> int:
-        """Columns of the planes of one row of the kernel that lie outside of x."""
+    def _is_straight(self) -> bool:
+        """The question that ``rows_are_straight`` of the kernels answers."""
+        same = self.outputs[0].shape[3] == self.inputs[0].shape[3]
+        return self._is_near and self.strides == (1, 1) and same
+
+    @property
+    def _is_halved(self) -> bool:
+        """The question that ``rows_are_halved`` answers for the longest vectors."""
+        width = self.outputs[0].shape[3]
+        fits = width >= LANES or width in {LANES // 2, LANES // 4}
+        return self._is_near and self.strides[1] == 2 and fits
+
+    @property
+    def _are_windows_near(self) -> bool:
+        """The question that ``windows_are_near`` answers, but for the target's lanes."""
+        left, stride, width = self.pads[1], self.strides[1], self.inputs[0].shape[3]
+        end = (self.outputs[0].shape[3] - 1) * stride + self._words * 4
+        is_near = left < LINE and end - left < width + LINE
+        return self.dilations[1] == 1 and stride <= 2 and is_near
+
+    @property
+    def _outside(self) -> NDArray[np.int64]:
+        """Columns outside of x, by tap, of the planes of one row of the kernel."""
         taps = np.arange(self.weights.shape[3])[:, None] * self.dilations[1] - self.pads[1]
         columns = taps + np.arange(self.outputs[0].shape[3]) * self.strides[1]
-        return int(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum())
+        return np.asarray(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum(1))
 
     def _shape_literal(self) -> str:
         batch, channels, height, width = self.inputs[0].shape
