@@ -123,7 +123,7 @@ def main() -> int:
     report = Report(__file__, arguments.json)
     operators = {target: list(operator_counts(target)) for target in TARGETS}
     fitted = "".join(price_lines(Target(target), found) for target, found in operators.items())
-    prices = ROOT / "farm" / "codegen" / PRICES
+    prices = ROOT / "farm" / "codegen" / "package" / PRICES
     if arguments.write:
         prices.write_text(_HEADER + fitted, encoding="utf-8")
     else:
