@@ -192,6 +192,7 @@ def _columns_large(graph: _Graph) -> None:
         graph.conv(channels, outputs, (*size,), (3, 3), _AROUND)
     for channels, outputs, *size in (
         (16, 32, 20, 20), (32, 64, 13, 13), (3, 16, 40, 40), (3, 16, 64, 96), (48, 48, 14, 14),
+        (16, 32, 32, 32), (32, 64, 16, 16), (8, 16, 64, 64), (4, 24, 32, 80), (64, 48, 16, 32),
     ):  # fmt: skip
         graph.conv(channels, outputs, (*size,), (3, 3), _AROUND, (2, 2))
 
@@ -201,6 +202,8 @@ def _columns_odd(graph: _Graph) -> None:
     graph.conv(16, 16, (14, 14), (5, 5), _MORE_AROUND, (2, 2))
     graph.conv(16, 16, (10, 10), strides=(2, 2))
     graph.conv(64, 32, (8, 8), strides=(2, 2))
+    graph.conv(16, 32, (32, 32), strides=(2, 2))
+    graph.conv(32, 64, (16, 16), strides=(2, 2))
     graph.conv(8, 16, (20, 10), (3, 1), (1, 0, 1, 0))
     graph.conv(8, 16, (10, 20), (1, 7), (0, 3, 0, 3))
     graph.conv(16, 16, (12, 12), (3, 3), _MORE_AROUND, dilations=(2, 2))
@@ -233,6 +236,9 @@ def _single(graph: _Graph) -> None:
     graph.conv(1, 16, (1, 1))
     graph.conv(1, 40, (10, 10), (3, 3), _AROUND)
     graph.conv(1, 64, (30, 8), (5, 3), (2, 1, 2, 1), (2, 2))
+    graph.conv(1, 8, (48, 48), (3, 3), _AROUND, (2, 2))
+    graph.conv(1, 8, (24, 64), (5, 5), _MORE_AROUND)
+    graph.conv(1, 16, (49, 10), (10, 4), (4, 1, 5, 1), (2, 2))
 
 
 def _depthwise(graph: _Graph) -> None:

@@ -37,6 +37,18 @@ FARM_INLINE void word_store(uint8_t *p, uint32_t value) { *(Word *)p = value; }
  * it schedules for the Hexagon. Costs nothing but the freedom to do that. */
 FARM_INLINE void stores_in_order(void) { __asm__ volatile("" ::: "memory"); }
 
+/* The same pointers, from which compilers reckon neighbours anew: they would rather keep each of
+ * them in a register and step it, and have too few. */
+FARM_INLINE const uint8_t *one_source(const uint8_t *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+FARM_INLINE uint8_t *one_target(uint8_t *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 FARM_INLINE void copy_bytes(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 FARM_INLINE int32_t int_min(int32_t a, int32_t b) { return a < b ? a : b; }

@@ -28,6 +28,9 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) { return bytes_load(p); }
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { _mm256_storeu_si256((__m256i *)p, v); }
 
+/* The same at a multiple of 4 * LANES. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { bytes_store(p, v); }
+
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
 FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -73,6 +76,35 @@ FARM_INLINE Bytes lanes_from(Bytes v, int32_t first) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_permutevar8x32_epi32(v, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
 }
+
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) {
+    __m256i mixed = _mm256_castps_si256(
+        _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd));
+    return _mm256_permute4x64_epi64(mixed, 0xd8);
+}
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it, for targets that would rather not load once more. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)here;
+    (void)next;
+    return bytes_load_apart(p + lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    const __m256i fours = _mm256_setr_epi32(0, 1, 0, 0, 1, 2, 0, 0);
+    const __m256i eights = _mm256_setr_epi32(0, 1, 2, 0, 2, 3, 4, 0);
+    const __m128i by_one = _mm_setr_epi32(0x03020100, 0x04030201, 0x05040302, 0x06050403);
+    const __m128i by_two = _mm_setr_epi32(0x03020100, 0x05040302, 0x07060504, 0x09080706);
+    return _mm256_shuffle_epi8(
+        _mm256_permutevar8x32_epi32(v, step == 1 ? fours : eights),
+        _mm256_broadcastsi128_si256(step == 1 ? by_one : by_two));
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) { return _mm256_blend_epi32(a, b, 0xf0); }
 
 /* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. */
 FARM_INLINE Words dot_vectors(Words acc, Bytes x, Bytes weights) {

@@ -26,6 +26,9 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) { return bytes_load(p); }
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { _mm512_storeu_si512(p, v); }
 
+/* The same at a multiple of 4 * LANES. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { bytes_store(p, v); }
+
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
 FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     _mm512_mask_storeu_epi32(p, (__mmask16)((1u << positions) - 1), v);
@@ -71,6 +74,34 @@ FARM_INLINE Bytes lanes_from(Bytes v, int32_t first) {
         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return _mm512_permutexvar_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)), v);
 }
+
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) {
+    const __m512i odd =
+        _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_epi32(a, odd, b);
+}
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it, for targets that would rather not load once more. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)here;
+    (void)next;
+    return bytes_load_apart(p + lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    const __m512i fours = _mm512_setr_epi32(0, 1, 0, 0, 1, 2, 0, 0, 2, 3, 0, 0, 3, 4, 0, 0);
+    const __m512i eights = _mm512_setr_epi32(0, 1, 2, 0, 2, 3, 4, 0, 4, 5, 6, 0, 6, 7, 8, 0);
+    const __m512i by_one = _mm512_set4_epi32(0x06050403, 0x05040302, 0x04030201, 0x03020100);
+    const __m512i by_two = _mm512_set4_epi32(0x09080706, 0x07060504, 0x05040302, 0x03020100);
+    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(step == 1 ? fours : eights, v),
+                               step == 1 ? by_one : by_two);
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) { return _mm512_mask_mov_epi32(a, 0xff00, b); }
 
 /* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. */
 FARM_INLINE Words dot_vectors(Words acc, Bytes x, Bytes weights) {

@@ -34,6 +34,9 @@ FARM_INLINE void bytes_store(uint8_t *p, Bytes v) {
     word_store(p + 4, (uint32_t)(v >> 32));
 }
 
+/* The same at a multiple of 4 * LANES. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { bytes_store(p, v); }
+
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
 FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     word_store(p, (uint32_t)v);
@@ -76,6 +79,29 @@ FARM_INLINE Pair bytes_deal(Bytes a, Bytes b) {
 /* Lane i gets what lane i + first has, 0 <= first < LANES; the last ones may get anything. */
 FARM_INLINE Bytes lanes_from(Bytes v, int32_t first) {
     return v >> 32 * first;
+}
+
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) {
+    return Q6_P_combine_RR((int32_t)(b >> 32), (int32_t)(a >> 32));
+}
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it, for targets that would rather not load once more. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)here;
+    (void)next;
+    return bytes_load_apart(p + lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    return Q6_P_combine_RR((int32_t)(v >> 8 * step), (int32_t)v);
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) {
+    return Q6_P_combine_RR((int32_t)(b >> 32), (int32_t)a);
 }
 
 /* acc[i] += sum over j of x[i][j] * w[i][j]: u8 times s8. */

@@ -28,6 +28,7 @@ typedef struct {
     Bytes v[2];
 } Pair; /* even and odd ones of 2 * LANES positions */
 
+typedef int64_t FourHalves __attribute__((may_alias));
 typedef int32_t AnywhereVector __attribute__((vector_size(128), aligned(1), may_alias));
 
 FARM_INLINE Bytes bytes_load(const uint8_t *p) { return (Bytes) * (const AnywhereVector *)p; }
@@ -40,6 +41,9 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) {
 }
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { *(AnywhereVector *)p = (AnywhereVector)v; }
+
+/* The same at a multiple of 128: leaves room for more in its packet. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { *(HVX_Vector *)p = v; }
 
 /* Writes the first bytes only; 0 < bytes <= 128. They may lie in two lines of 128 bytes; a
  * predicated store leaves the other bytes of its line alone.
@@ -121,6 +125,28 @@ FARM_INLINE Bytes lanes_from(Bytes v, int32_t first) {
     return Q6_V_vror_VR(v, first * 4);
 }
 
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) { return Q6_V_hi_W(Q6_W_vdeal_VVR(b, a, -4)); }
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)p;
+    return lanes == 0 ? here : Q6_V_valign_VVR(next, here, lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    if (step == 2) {
+        return Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(v, 2), v, -2));
+    }
+    HVX_Vector pairs = Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(v, 1), v, -1));
+    return Q6_V_lo_W(Q6_W_vshuff_VVR(Q6_V_vror_VR(pairs, 4), pairs, -2));
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) { return Q6_V_vmux_QVV(Q6_Q_vsetq_R(64), a, b); }
+
 /* acc[i] += sum over j of x[i][j] * w[j], w being the bytes of four_weights. */
 FARM_INLINE Words dot(Words acc, Bytes x, int32_t four_weights) {
     return Q6_Vw_vrmpyacc_VwVubRb(acc, x, four_weights);
@@ -158,7 +184,7 @@ FARM_INLINE Bytes requantize(Words a0, Words a1, Words a2, Words a3, Multipliers
 /* The same with one multiplier for all lanes of a channel. */
 FARM_INLINE Bytes requantize4(Words a0, Words a1, Words a2, Words a3, const int16_t *multiplier4,
                               int32_t shift, int32_t post_shift, int32_t lowest, int32_t highest) {
-    const int64_t four = *(const int64_t *)__builtin_assume_aligned(multiplier4, 8);
+    const int64_t four = *(const FourHalves *)multiplier4;
     int32_t multiplier02 = Q6_R_combine_RlRl((int32_t)(four >> 32), (int32_t)four);
     int32_t multiplier13 = Q6_R_combine_RhRh((int32_t)(four >> 32), (int32_t)four);
     HVX_Vector even = Q6_Vh_vasr_VwVwR_sat(a2, a0, shift);

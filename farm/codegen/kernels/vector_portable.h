@@ -31,6 +31,9 @@ FARM_INLINE Bytes bytes_load_apart(const uint8_t *p) { return bytes_load(p); }
 
 FARM_INLINE void bytes_store(uint8_t *p, Bytes v) { memcpy(p, &v, sizeof v); }
 
+/* The same at a multiple of 4 * LANES. */
+FARM_INLINE void bytes_store_aligned(uint8_t *p, Bytes v) { bytes_store(p, v); }
+
 /* Writes the first 4 * positions bytes only; 0 < positions <= LANES. */
 FARM_INLINE void bytes_store_part(uint8_t *p, Bytes v, int32_t positions) {
     for (int32_t i = 0; i < LANES; i++) {
@@ -74,6 +77,31 @@ FARM_INLINE Bytes lanes_from(Bytes v, int32_t first) {
     uint32_t lanes[2 * LANES] = {v[0], v[1], v[2], v[3]};
     return bytes_load((const uint8_t *)(lanes + first));
 }
+
+/* The lanes 1, 3, 5, ... of a, then those of b. */
+FARM_INLINE Bytes bytes_odd(Bytes a, Bytes b) { return (Bytes){a[1], a[3], b[1], b[3]}; }
+
+/* The vector that begins `lanes` lanes behind p, less than LANES. here, next: those at p and LANES
+ * lanes behind it, for targets that would rather not load once more. */
+FARM_INLINE Bytes bytes_behind(const uint8_t *p, Bytes here, Bytes next, int32_t lanes) {
+    (void)here;
+    (void)next;
+    return bytes_load_apart(p + lanes * 4);
+}
+
+/* Lane i of the result: the four bytes from i * step on. step: 1 or 2. */
+FARM_INLINE Bytes bytes_windows(Bytes v, const int32_t step) {
+    uint8_t bytes[sizeof v];
+    Bytes windows;
+    memcpy(bytes, &v, sizeof v);
+    for (int32_t i = 0; i < LANES; i++) {
+        windows[i] = word_load_anywhere(bytes + i * step);
+    }
+    return windows;
+}
+
+/* The first half of a, then the second half of b. */
+FARM_INLINE Bytes bytes_halves(Bytes a, Bytes b) { return (Bytes){a[0], a[1], b[2], b[3]}; }
 
 FARM_INLINE Words low_halves(Halves v) { return (Words)v << 16 >> 16; }
 

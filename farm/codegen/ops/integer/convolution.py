@@ -1,4 +1,4 @@
-"""Integer convolutions and matrix products with constant weights.
+"""Integer convolutions with constant weights.
 
 One step stands for every convolution; which kernel computes it follows from its shapes.
 """
@@ -16,22 +16,20 @@ from numpy.typing import NDArray
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
 from farm.codegen.ops.integer.depthwise_three import takes_three, three_loops, three_scratch
 from farm.codegen.ops.integer.packing import (
-    DENSE_ROWS,
     LANES,
+    LINE,
     KernelRows,
     band_rows,
-    dense_strips,
     kernel_rows,
     lines,
     merge_groups,
     merged_groups,
     pack_columns,
-    pack_dense,
     pack_depthwise,
     pack_depthwise_three,
     pack_single,
     pad_channels,
-    pad_outputs,
+    whole_lines,
 )
 from farm.codegen.ops.integer.pointwise_small import (
     pack_lanes,
@@ -101,7 +99,9 @@ class Convolution:
             return three_scratch(self.outputs[0].shape[3], self.strides[1])
         if self._kernel is _Kernel.POINTWISE_SMALL:
             return small_scratch(math.prod(self.outputs[0].shape[2:]))
-        return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
+        if self._kernel is _Kernel.POINTWISE:
+            return NO_SCRATCH
+        return Bytes(self._before_planes(self._band) + self._scratch(self._band))
 
     @property
     def work(self) -> Work:
@@ -200,6 +200,20 @@ class Convolution:
         blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
         return lines(blocks * planes * plane)
 
+    def _before_planes(self, band: int) -> int:
+        """Bytes for masks, and for a band's rows of plain x, at the begin of scratch memory."""
+        out_width, stride = self.outputs[0].shape[3], self.strides[1]
+        may_be_halved = self._is_near and stride == 2  # how wide depends on the target
+        if self._kernel is _Kernel.COLUMNS and (self._is_straight or may_be_halved):
+            return int((self._outside > 0).sum()) * whole_lines((out_width + LANES) * 4)
+        if self._kernel is _Kernel.SINGLE and self._are_windows_near:
+            planes, dilation = self._rows.planes, self.dilations[0]
+            reach = (band + self._reach - 1) * self.strides[0] + (planes - 1) * dilation
+            rows = min(reach + 1, self.inputs[0].shape[2]) * self.inputs[0].shape[3]
+            mask = out_width * stride + self._words * 4 + LINE
+            return whole_lines(mask) + whole_lines(rows)
+        return 0
+
     @property
     def _padded_width(self) -> int:
         """Elements of a padded row of x that the single-channel kernel looks at."""
@@ -256,14 +270,13 @@ class Convolution:
         if kernel is _Kernel.POINTWISE:
             return ()
         if kernel is _Kernel.SINGLE:
-            inside = min(self.inputs[0].shape[3], self._padded_width)
-            name = "words" if self.dilations[1] == 1 else "gathered_words"
-            built = Loop(name, planes * rows * self._words, width)
-            return Loop("padded_rows", planes * rows, inside), built
+            return self._window_loops(calls, planes, rows)
+        if kernel is _Kernel.COLUMNS and (self._is_straight or self._is_halved):
+            return self._near_loops(planes, rows)
         copies = planes * self.weights.shape[3]
         loops = [
             Loop("planes", copies, 4 * rows * width),
-            Loop("padding", planes * self._outside, rows),
+            Loop("padding", planes * int(self._outside.sum()), rows),
         ]
         if not self._is_near:
             loops.append(Loop("picked_rows", copies * rows, width))
@@ -273,6 +286,25 @@ class Convolution:
         if kernel is _Kernel.DEPTHWISE:
             loops.append(Loop("turned", planes * self._words, 4 * rows * width))
         return tuple(loops)
+
+    def _window_loops(self, calls: int, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of a single channel."""
+        width, across = self.outputs[0].shape[3], self.inputs[0].shape[3]
+        if self._are_windows_near:
+            copied = Loop("rows", calls, rows * self.strides[0] * across)
+            return copied, Loop("windows", planes * rows * self._words, 4 * width)
+        name = "words" if self.dilations[1] == 1 else "gathered_words"
+        built = Loop(name, planes * rows * self._words, width)
+        return Loop("padded_rows", planes * rows, min(across, self._padded_width)), built
+
+    def _near_loops(self, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of planes that are built together."""
+        width, taps = self.outputs[0].shape[3], self.weights.shape[3]
+        if self._is_straight:
+            return (Loop("straight", planes * taps, 4 * rows * width),)
+        if width < LANES:
+            return (Loop("halved", planes * taps, 4 * rows * width),)
+        return (Loop("long_rows", planes * taps * rows, 4 * width),)
 
     @property
     def _is_near(self) -> bool:
@@ -284,11 +316,32 @@ class Convolution:
         return stride <= 2 and left < 64 and last < 32 and reach < 64
 
     @property
-    def _outside(self) -> int:
-        """Columns of the planes of one row of the kernel that lie outside of x."""
+    def _is_straight(self) -> bool:
+        """The question that ``rows_are_straight`` of the kernels answers."""
+        same = self.outputs[0].shape[3] == self.inputs[0].shape[3]
+        return self._is_near and self.strides == (1, 1) and same
+
+    @property
+    def _is_halved(self) -> bool:
+        """The question that ``rows_are_halved`` answers for the longest vectors."""
+        width = self.outputs[0].shape[3]
+        fits = width >= LANES or width in {LANES // 2, LANES // 4}
+        return self._is_near and self.strides[1] == 2 and fits
+
+    @property
+    def _are_windows_near(self) -> bool:
+        """The question that ``windows_are_near`` answers, but for the target's lanes."""
+        left, stride, width = self.pads[1], self.strides[1], self.inputs[0].shape[3]
+        end = (self.outputs[0].shape[3] - 1) * stride + self._words * 4
+        is_near = left < LINE and end - left < width + LINE
+        return self.dilations[1] == 1 and stride <= 2 and is_near
+
+    @property
+    def _outside(self) -> NDArray[np.int64]:
+        """Columns outside of x, by tap, of the planes of one row of the kernel."""
         taps = np.arange(self.weights.shape[3])[:, None] * self.dilations[1] - self.pads[1]
         columns = taps + np.arange(self.outputs[0].shape[3]) * self.strides[1]
-        return int(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum())
+        return np.asarray(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum(1))
 
     def _shape_literal(self) -> str:
         batch, channels, height, width = self.inputs[0].shape
@@ -319,69 +372,6 @@ class Convolution:
             zero_point=self.inputs[0].quant.zero_point,
             output=_output_literal(self.rule, self.skip),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """y = requantize(bias + x weights^T): x U8 PLAIN [..., K], y U8 PLAIN [..., O].
-
-    weights: int8 [O, K]. bias: int32 [O], complete as in :class:`Convolution`.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    rule: Requantization
-    in_place: tuple[tuple[int, int], ...] = ()
-    scratch_bytes: Bytes = NO_SCRATCH
-
-    @property
-    def work(self) -> Work:
-        """Words of x times a strip of outputs or less, for four rows at once; then the outputs."""
-        outputs, depth = self.weights.shape
-        rows, words = math.prod(self.inputs[0].shape[:-1]), -(-depth // 4)
-        wide, narrow = dense_strips(outputs)
-        kind = "" if depth % 4 == 0 or rows == 1 else "_unaligned"
-        together, alone = divmod(rows, DENSE_ROWS)
-        loops = (
-            Loop(f"rows{kind}", alone * -(-outputs // 8), words),
-            Loop(f"wide_rows{kind}", alone * wide, words),
-            Loop(f"narrow_rows{kind}", alone * narrow, words),
-            Loop(f"four_rows{kind}", together * -(-outputs // 4), words),
-            Loop(f"wide_four_rows{kind}", together * wide, words),
-            Loop(f"narrow_four_rows{kind}", together * narrow, words),
-            Loop("outputs", rows, outputs),
-        )
-        return Work("dense", loops)
-
-    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """One matrix product."""
-        accumulators = inputs[0].astype(np.int32) @ self.weights.T.astype(np.int32) + self.bias
-        return (requantize(accumulators, self.rule, accumulators.ndim - 1),)
-
-    def call(self, bind: Binding) -> Call:
-        """One call of ``dense``."""
-        outputs, depth = self.weights.shape
-        multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
-        pointers = (
-            Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
-            Pointer("const int8_t *", bind.constant(pack_dense(self.weights), "weights")),
-            Pointer("const int32_t *", bind.constant(pad_outputs(self.bias), "bias")),
-            Pointer("const int16_t *", bind.constant(pad_outputs(multiplier), "scale")),
-            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
-        )
-        shape = shape_literal(
-            "DenseShape",
-            rows=math.prod(self.inputs[0].shape[:-1]),
-            inputs=depth,
-            outputs=outputs,
-            shift=self.rule.shift,
-            post_shift=self.rule.post_shift,
-            lowest=self.rule.lowest,
-            highest=self.rule.highest,
-        )
-        return Call("dense.h", "dense", pointers, shape)
 
 
 def _output_literal(rule: Requantization, skip: WeightedSum | None) -> str:

@@ -166,9 +166,14 @@ def pad_channels(values: Array) -> Array:
     return _padded(values, 0, 4)
 
 
+def whole_lines(size: int) -> Bytes:
+    """Bytes rounded up to whole lines."""
+    return Bytes((size + LINE - 1) // LINE * LINE)
+
+
 def lines(size: int) -> Bytes:
     """Bytes rounded up to whole lines, and one line more."""
-    return Bytes((size + 2 * LINE - 1) // LINE * LINE)
+    return Bytes(whole_lines(size) + LINE)
 
 
 def _padded(array: Array, axis: int, multiple: int) -> Array:

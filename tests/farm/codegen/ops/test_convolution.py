@@ -18,7 +18,8 @@ from farm.codegen.arithmetic import (
     requantize,
 )
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.integer.convolution import Convolution, Dense
+from farm.codegen.ops.integer.convolution import Convolution
+from farm.codegen.ops.integer.dense import Dense
 from farm.codegen.program import Layout
 from tests.farm.codegen.kernel_harness import Case, divided, tensor
 
@@ -134,6 +135,46 @@ def column_cases() -> list[Case]:
         convolution((1, 4, 6, 5), 4, (6, 5)),
         convolution((1, 5, 2, 50), 3, (1, 40), pads=(0, 20, 0, 19)),
         convolution((1, 4, 3, 150), 4, (3, 3), strides=(1, 2), pads=(1, 70, 1, 70)),
+        *straight_cases(),
+        *halved_cases(),
+    ]
+
+
+def straight_cases() -> list[Case]:
+    """Rows as long as those of x, whole vectors or not, with more taps than are built together."""
+    return [
+        convolution((1, 4, 7, 64), 4, (3, 3), pads=SAME),
+        convolution((1, 8, 5, 32), 4, (5, 5), pads=(2, 2, 2, 2)),
+        convolution((1, 5, 6, 48), 7, (3, 7), pads=(1, 3, 1, 3), skip=True, shared=True),
+        convolution((1, 12, 9, 16), 4, (3, 9), pads=(1, 4, 1, 4)),
+        convolution((2, 8, 11, 8), 4, (2, 3), pads=(1, 1, 0, 1), groups=2),
+        convolution((1, 4, 70, 4), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 40, 2), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 6, 32), 4, (1, 3), pads=(0, 12, 0, 12), dilations=(1, 12)),
+        convolution((1, 4, 1, 37), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 20, 1), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 5, 16), 4, (9, 3), pads=(4, 1, 4, 1)),
+    ]
+
+
+def halved_cases() -> list[Case]:
+    """Every second column: some rows in a vector, or vectors in a row, of every target."""
+    two = (2, 2)
+    return [
+        *(
+            convolution((1, 8, 13, width), 8, (3, 3), strides=two, pads=SAME)
+            for width in (7, 8, 16, 31, 32, 64, 96)
+        ),
+        convolution((1, 16, 32, 32), 8, (3, 3), strides=two, pads=(0, 0, 1, 1)),
+        convolution((1, 32, 16, 16), 8, (3, 3), strides=two, pads=(0, 0, 1, 1), skip=True),
+        convolution((2, 8, 9, 16), 8, (5, 5), strides=two, pads=(2, 2, 2, 2), groups=2),
+        convolution((1, 4, 11, 70), 5, (3, 7), strides=two, pads=(1, 3, 1, 3)),
+        convolution((1, 4, 12, 32), 4, (3, 3), strides=(1, 2), pads=SAME),
+        convolution((1, 4, 12, 64), 4, (3, 3), strides=(3, 2), pads=(1, 0, 1, 1)),
+        convolution((1, 8, 14, 32), 4, (2, 2), strides=two),
+        convolution((1, 8, 14, 36), 4, (3, 3), strides=two, pads=(2, 2, 2, 2), dilations=(1, 2)),
+        convolution((1, 4, 1, 16), 4, (3, 3), strides=two, pads=SAME),
+        convolution((1, 4, 2, 130), 4, (3, 3), strides=two, pads=SAME),
     ]
 
 
@@ -146,6 +187,15 @@ def single_cases() -> list[Case]:
         convolution((1, 1, 13, 13), 5, (5, 5), strides=(3, 2), pads=SAME, layout=x),
         convolution((1, 1, 3, 3), 1, (1, 1), layout=x),
         convolution((1, 1, 4, 4), 4, (3, 2), pads=(3, 3, 3, 3), strides=(1, 4), layout=x),
+        # Vectors of bytes: short rows and long ones, steps of one and two, several words.
+        convolution((1, 1, 30, 32), 8, (3, 3), pads=SAME, layout=x),
+        convolution((1, 1, 12, 100), 4, (3, 3), pads=SAME, layout=x),
+        convolution((1, 1, 9, 131), 5, (3, 7), pads=(1, 3, 1, 3), strides=(2, 2), layout=x),
+        convolution((2, 1, 40, 20), 4, (2, 6), pads=(0, 2, 1, 3), dilations=(2, 1), layout=x),
+        convolution((1, 1, 1, 200), 4, (1, 13), pads=(0, 6, 0, 6), strides=(1, 2), layout=x),
+        convolution((1, 1, 3, 5), 4, (7, 5), pads=(6, 4, 6, 4), layout=x),
+        convolution((1, 1, 50, 1), 4, (5, 1), pads=(2, 0, 2, 0), layout=x),
+        convolution((1, 1, 6, 9), 4, (3, 9), pads=(1, 0, 1, 150), strides=(1, 2), layout=x),
     ]
 
 
