@@ -179,6 +179,21 @@ FARM_INLINE Bytes small_vector(const uint8_t *x, int32_t lane, int32_t lanes,
     return end_three(sum, channels, shape.output);
 }
 
+/* Stores one vector of results, of which the first `positions` lanes exist. */
+FARM_INLINE void store_output(Bytes result, const uint8_t *skip, uint8_t *y, int32_t positions,
+                              ConvOutput output) {
+    if (output.has_skip) {
+        result = add_weighted_bytes(result, bytes_load(skip), output.skip_first,
+                                    output.skip_second, output.skip_offset, output.skip_shift,
+                                    output.skip_lowest, output.skip_highest);
+    }
+    if (positions >= LANES) {
+        bytes_store(y, result);
+    } else {
+        bytes_store_part(y, result, positions);
+    }
+}
+
 /* By strides of 1: the blocks first..last - 1 of a vector that begins at position `at`. */
 FARM_INLINE void small_blocks(const uint8_t *x, ConvChannels all, const uint8_t *skip, uint8_t *y,
                               int32_t first, int32_t last, int32_t at, const int32_t words,
