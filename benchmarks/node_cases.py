@@ -27,7 +27,7 @@ from farm.codegen.emit import emit
 from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.movement import MOVEMENT_OPERATORS
 from farm.codegen.package.write import write_sources

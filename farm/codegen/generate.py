@@ -12,7 +12,7 @@ from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges
 from farm.codegen.front.names import names_apart, with_model_names
 from farm.codegen.front.source import read_source
 from farm.codegen.lower.graph import lower
-from farm.codegen.lower.integer_operators import ONLY_INTEGER
+from farm.codegen.lower.integer.operators import ONLY_INTEGER
 from farm.codegen.program import Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store

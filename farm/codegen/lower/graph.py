@@ -9,9 +9,9 @@ from dataclasses import replace
 from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.fuse import PRODUCTS, find_chains
 from farm.codegen.front.source import Node, UnsupportedOperator, Value
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS, lower_float
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS, lower_float
 from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved
-from farm.codegen.lower.integer_operators import LOWERINGS, is_quantized, lower_integer
+from farm.codegen.lower.integer.operators import LOWERINGS, is_quantized, lower_integer
 from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.lower.site import Site
 from farm.codegen.program import Copy, Program, Step, Tensor

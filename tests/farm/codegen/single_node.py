@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime import InferenceSession
 
 from farm.codegen.front.source import Node, Source, UnsupportedOperator, read_source
-from farm.codegen.lower.float_operators import lower_float
+from farm.codegen.lower.floats.operators import lower_float
 from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.program import Element, Step, Tensor
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import farm
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS
-from farm.codegen.lower.integer_operators import LOWERINGS
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS
+from farm.codegen.lower.integer.operators import LOWERINGS
 from farm.codegen.lower.movement import MOVEMENT_OPERATORS
 
 PAGE = Path(farm.__file__).parent.parent / "docs" / "reference" / "generated-operators.md"

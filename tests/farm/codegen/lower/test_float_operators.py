@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.codegen.front.source import UnsupportedOperator
-from farm.codegen.lower.float_operators import lower_float
+from farm.codegen.lower.floats.operators import lower_float
 from farm.codegen.program import Element, Tensor
 from tests.farm.codegen.single_node import compare, lowered, node_of, unsupported
 

@@ -9,8 +9,8 @@ from itertools import groupby
 import numpy as np
 
 from farm.codegen.front.source import Node, UnsupportedOperator
-from farm.codegen.lower.float_products import lower_gemm, lower_matmul
-from farm.codegen.lower.float_windows import lower_convolution, lower_pool
+from farm.codegen.lower.floats.products import lower_gemm, lower_matmul
+from farm.codegen.lower.floats.windows import lower_convolution, lower_pool
 from farm.codegen.lower.resize import interpolation_taps, resized_axes
 from farm.codegen.ops.floats.elementwise import (
     MOST_LOOPS,

@@ -1,4 +1,4 @@
-"""Lowers pools, means and softmax on quantised tensors; see ``lower_products``."""
+"""Lowers pools, means and softmax on quantised tensors; see ``lower_integer``."""
 
 from __future__ import annotations
 
