@@ -43,6 +43,7 @@ from farm.codegen.package.compiled import (
 )
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
+from farm.codegen.program import PortType
 from farm.compile.passes import cpu_session, reported_as
 from farm.dataset import (
     Array,
@@ -85,7 +86,8 @@ class PackageRequest:
     data: None for made-up inputs. metric: ``module:function``, "" for one that suits the model.
     precision: None for int8, or what a QDQ model came with. calibration: None for min-max.
     calibration, keep_float: for int8 that the farm chooses only. compiler: None for the default
-    one. name: what all names in the package's C begin with. force: replaces an earlier package.
+    one. name: what all names in the package's C begin with. ports: what quantised inputs and
+    outputs are for the package's caller. force: replaces an earlier package.
     """
 
     model: Path
@@ -98,6 +100,7 @@ class PackageRequest:
     keep_float: tuple[str, ...] = ()
     compiler: CompilerKind | None = None
     name: str = DEFAULT_NAME
+    ports: PortType = PortType.FLOAT32
     force: bool = False
     seed: int = 0
 
@@ -139,7 +142,7 @@ class _Packaging:
         self._real = not dataset.synthetic
         self._splits: Splits = split(dataset, request.seed)
         feeds = list(self._splits.calibration.samples())
-        self._compiler = Compiler(model.proto, feeds, request.name)
+        self._compiler = Compiler(model.proto, feeds, request.name, request.ports)
 
     def write(self, folder: Path, profile: DeviceProfile) -> Manifest:
         """Write the package into an existing, empty folder."""
@@ -187,7 +190,7 @@ class _Packaging:
         if not compiled.target.is_hexagon or not find_emulator():
             return None
         sample = next(self._samples())
-        inputs = [sample[port.name] for port in compiled.inputs]
+        inputs = [port.elements(sample[port.name]) for port in compiled.inputs]
         with running(place / EMULATED_FILE, compiled.target) as runner:
             runner.run(inputs)
             return runner.count(1).packets
@@ -321,7 +324,8 @@ def _precision(request: PackageRequest, model: Model, engine: PackageEngine) -> 
         _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
         return own
     if request.precision is PackagePrecision.FLOAT32:
-        _refuse(given | {"--precision": False}, "With --precision float32 nothing is quantised")
+        given |= {"--precision": False, "--io": request.ports is not PortType.FLOAT32}
+        _refuse(given, "With --precision float32 nothing is quantised")
         return own
     method = request.calibration or CalibrationMethod.MIN_MAX
     kept = tuple(sorted(request.keep_float))

@@ -106,6 +106,18 @@ def parameter_names(kind: str, tensors: Sequence[str]) -> list[str]:
     return names if plain else [f"{kind}_{i}" for i in range(len(names))]
 
 
+def macro_names(parameters: Sequence[str]) -> list[str]:
+    """What the macros of parameters begin with, after the package's own prefix.
+
+    parameters: of the model's function, of one kind. They are numbered where capitals would make
+    two of them one.
+    """
+    names = [parameter.upper() for parameter in parameters]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name.split('_')[0]}_{i}" for i, name in enumerate(names)]
+
+
 def runner_header(name: str) -> str:
     """``runtime/package.h``: what the runner knows of the package."""
     prefix = name.upper()
@@ -227,6 +239,7 @@ class _Emitter:
             f"#define {prefix}_INPUT_BYTES {{ {_sizes(inputs)} }}",
             f"#define {prefix}_OUTPUT_BYTES {{ {_sizes(outputs)} }}",
             "",
+            *self._scales(),
             *(_described(parameter, tensor) for parameter, tensor in described),
             f"void {name}_run(void *memory, {self._parameters()});",
             "",
@@ -240,10 +253,35 @@ class _Emitter:
         ]
         return "\n".join(lines) + "\n"
 
+    def _scales(self) -> Iterator[str]:
+        """Macros with the scales and zero points of the caller's arrays."""
+        inputs, outputs = self._program.inputs, self._program.outputs
+        macros = (*macro_names(self._inputs), *macro_names(self._outputs))
+        quantized = [
+            (macro, tensor.quant)
+            for macro, tensor in zip(macros, (*inputs, *outputs), strict=True)
+            if tensor.element.is_quantized
+        ]
+        if not quantized:
+            return
+        yield "/* A byte of an array stands for (byte - zero point) * scale, a real number. Arrays"
+        yield "   of bytes begin at a multiple of four, as arrays of floats do. */"
+        for macro, quant in quantized:
+            name, scale = f"{self._name.upper()}_{macro}", float(np.float32(quant.scale))
+            yield f"#define {name}_SCALE {_float(scale)} /* {scale:.9g} */"
+            yield f"#define {name}_ZERO_POINT ({quant.zero_point})"
+        yield ""
+
     def _parameters(self) -> str:
-        inputs = (f"const float *{parameter}" for parameter in self._inputs)
-        outputs = (f"float *{parameter}" for parameter in self._outputs)
-        return ", ".join((*inputs, *outputs))
+        program = self._program
+        inputs = zip(self._inputs, program.inputs, strict=True)
+        outputs = zip(self._outputs, program.outputs, strict=True)
+        return ", ".join(
+            (
+                *(f"const {tensor.element.ctype} *{name}" for name, tensor in inputs),
+                *(f"{tensor.element.ctype} *{name}" for name, tensor in outputs),
+            )
+        )
 
     def _source(self, calls: Sequence[str]) -> str:
         passed = [f"inputs[{i}]" for i in range(len(self._inputs))]

@@ -14,7 +14,7 @@ from onnx import TensorProto
 from onnx.helper import make_node
 
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
-from farm.codegen.lower import float_operators
+from farm.codegen.lower.floats import operators as float_operators
 from tests.command import Command
 from tests.models import build, cache_net, conv_net, custom_net, lstm_net, save, value
 

@@ -141,6 +141,8 @@ def _flat(rows: Sequence[Arrays], output: int) -> Array:
 
 def bits(array: Array) -> bytes:
     """An array's bytes; NaN is the same whatever its bits are: processors make others."""
+    if array.dtype.kind != "f":
+        return array.tobytes()
     return np.where(np.isnan(array), np.float32(np.nan), array).tobytes()
 
 

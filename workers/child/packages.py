@@ -18,10 +18,11 @@ import numpy as np
 import onnx
 
 from farm.artifact import RECORD_FILE
+from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
 from farm.codegen.build.toolchain import build_library
 from farm.codegen.generate import Generation
-from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE
+from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, port_of
 from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
@@ -75,12 +76,12 @@ def make_vectors(
     """
     inputs = _inputs(program, samples)
     answers = _answers(compiled / RUNNER_FILE, Target.PORTABLE, program, inputs)
-    references = [_reference(program, sample) for sample in samples]
+    references = [_reference(program, arrays) for arrays in inputs]
     between = "The compiled code and the numpy reference"
     if program.is_integer:
         require_equal(answers, references, between)
     else:
-        require_near(answers, references, between)
+        require_near(_real(program, answers), _real(program, references), between)
     if target.is_hexagon and find_emulator():
         emulated = _answers(compiled / EMULATED_FILE, target, program, inputs)
         require_equal(answers, emulated, f"The code compiled for the host and for {target}")
@@ -139,14 +140,27 @@ def _answers(
 
 
 def _inputs(program: Program, samples: Sequence[Feeds]) -> list[Arrays]:
-    """Samples in the program's order."""
+    """Samples of the model in the program's order and types."""
+    ports = [port_of(tensor) for tensor in program.inputs]
+    return [
+        tuple(np.ascontiguousarray(port.elements(sample[port.name])) for port in ports)
+        for sample in samples
+    ]
+
+
+def _reference(program: Program, inputs: Arrays) -> Arrays:
     names = [tensor.label for tensor in program.inputs]
-    return [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
-
-
-def _reference(program: Program, sample: Feeds) -> Arrays:
-    found = program.run(sample)
+    found = program.run(dict(zip(names, inputs, strict=True)))
     return tuple(np.ascontiguousarray(found[tensor.name]) for tensor in program.outputs)
+
+
+def _real(program: Program, rows: Sequence[Arrays]) -> list[Arrays]:
+    """Outputs as the real numbers that they stand for."""
+    found = [tensor.quantization for tensor in program.outputs]
+    return [
+        tuple(a if q is None else dequantize(a, q) for a, q in zip(row, found, strict=True))
+        for row in rows
+    ]
 
 
 def _require_same_sources(compiled: Path, generation: Generation) -> None:

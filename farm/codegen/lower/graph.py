@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.fuse import PRODUCTS, find_chains
@@ -13,24 +12,29 @@ from farm.codegen.lower.floats.operators import FLOAT_OPERATORS, lower_float
 from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved
 from farm.codegen.lower.integer.operators import LOWERINGS, is_quantized, lower_integer
 from farm.codegen.lower.movement import is_movement, lower_movement
+from farm.codegen.lower.ports import Ports, without_copies
 from farm.codegen.lower.site import Site
-from farm.codegen.program import Copy, Program, Step, Tensor
+from farm.codegen.program import PortType, Program, Step, Tensor
 from farm.errors import CompileError
 
 
-def lower(annotated: Annotated) -> Program:
+def lower(annotated: Annotated, ports: PortType = PortType.FLOAT32) -> Program:
     """The program of a graph.
+
+    ports: what its quantised inputs and outputs are for the caller.
 
     Raises UnsupportedOperator: an operator, attribute or type that there is no kernel for.
     """
-    return _Lowering(annotated).program()
+    return _Lowering(annotated, ports).program()
 
 
 class _Lowering:
-    def __init__(self, annotated: Annotated) -> None:
+    def __init__(self, annotated: Annotated, ports: PortType) -> None:
         self._annotated = annotated
         self._chains = find_chains(annotated)
         self._forms = Forms(annotated.quantizations, annotated.rounded)
+        self._ports = Ports(ports, annotated.quantizations, self._forms)
+        self._integer_outputs = ports is not PortType.FLOAT32
         self._done: set[str] = set()  # operators that were computed with an earlier one
         self._notes: list[str] = list(annotated.notes)
 
@@ -43,15 +47,18 @@ class _Lowering:
                 self._lower(node)
         outputs = tuple(self._output(value, inputs) for value in source.outputs)
         steps, operators = _needed(self._forms.steps, self._forms.operators, outputs)
+        steps = without_copies(steps, inputs, outputs)
         macs = sum(count_macs(node) for node in source.nodes)
-        return Program(inputs, outputs, steps, operators, macs, tuple(self._notes))
+        notes = (*self._notes, *self._ports.notes())
+        return Program(inputs, outputs, steps, operators, macs, notes)
 
     def _input(self, value: Value) -> Tensor:
         if value.dtype != "float32":
             raise CompileError(
                 f"The code generator takes float32 inputs, and {value.name!r} is {value.dtype}."
             )
-        return self._forms.given(value)
+        self._forms.operator = value.name
+        return self._ports.given(value)
 
     def _output(self, value: Value, inputs: Sequence[Tensor]) -> Tensor:
         if value.dtype != "float32" or value.constant is not None:
@@ -61,12 +68,7 @@ class _Lowering:
                 f"{value.name!r} is {kind}."
             )
         self._forms.operator = value.name
-        given = next((tensor for tensor in inputs if tensor.name == value.name), None)
-        if given is None:
-            return self._forms.get(value, FLOAT)
-        copied = replace(given, name=f"{given.name}.copy", model_name=given.name)
-        self._forms.add(Copy((given,), (copied,)))
-        return copied
+        return self._ports.result(value, inputs)
 
     def _lower(self, node: Node) -> None:
         for value in (*node.changing, *(v for v in node.outputs if v is not None)):
@@ -106,7 +108,7 @@ class _Lowering:
         ):
             return ""
         try:
-            lower_integer(Site(node, chain, self._annotated, self._forms, self._notes))
+            lower_integer(self._site(node))
         except ValueError as error:
             for value in (*node.outputs, chain.output if chain else None):
                 if value is not None:
@@ -115,6 +117,10 @@ class _Lowering:
         if chain is not None:
             self._done.update(chain.absorbed)
         return None
+
+    def _site(self, node: Node) -> Site:
+        chain = self._chains.get(node.name)
+        return Site(node, chain, self._annotated, self._forms, self._notes, self._integer_outputs)
 
     def _kept_float(self, node: Node) -> str:
         """Why a result of a node, or what its integer kernel would read, stays float."""

@@ -295,7 +295,7 @@ def _to_memory(each: Tensor, array: Array) -> Array:
 
 
 def _from_memory(each: Tensor, content: Array) -> Array:
-    array = content.view(np.uint8 if each.element is Element.U8 else np.float32)
+    array = content.view(each.element.value)
     if each.layout is Layout.PLAIN:
         return array.reshape(each.shape)
     batch, channels, *positions = each.shape
