@@ -29,13 +29,13 @@ class Graph:
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
         self._nodes: list[NodeProto] = []
-        self._inputs: list[tuple[str, Shape]] = []
+        self._inputs: list[tuple[str, int, Shape]] = []
         self._constants: list[TensorProto] = []
         self._inner: set[str] = set()
 
-    def x(self, *shape: int) -> str:
+    def x(self, *shape: int, element: int = TensorProto.FLOAT) -> str:
         """An input."""
-        self._inputs.append((f"x{len(self._inputs)}", shape))
+        self._inputs.append((f"x{len(self._inputs)}", element, shape))
         return self._inputs[-1][0]
 
     def weights(self, *shape: int) -> str:
@@ -97,7 +97,7 @@ class Graph:
         graph = make_graph(
             self._nodes,
             name,
-            [make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in self._inputs],
+            [make_tensor_value_info(*described) for described in self._inputs],
             [
                 make_tensor_value_info(end, TensorProto.FLOAT, None)
                 for end in ends

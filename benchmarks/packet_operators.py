@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from onnx import ModelProto
 from packet_graph import Attribute, Shape
 from packet_graph import Graph as _Graph
+from packet_sequences import SEQUENCES
 
 _AROUND = (1, 1, 1, 1)  # padding of a window of 3 x 3
 _MORE_AROUND = (2, 2, 2, 2)
@@ -20,7 +21,7 @@ _MORE_AROUND = (2, 2, 2, 2)
 
 def operator_models() -> Iterator[tuple[str, ModelProto]]:
     """All models with their names."""
-    for make in _MODELS:
+    for make in (*_MODELS, *SEQUENCES):
         graph = _Graph()
         make(graph)
         name = make.__name__.removeprefix("_")

@@ -32,6 +32,7 @@ from farm.candidate import (
 from farm.codegen.build.compilers import CompilerKind, find_emulator
 from farm.codegen.emit import DEFAULT_NAME, check_name
 from farm.codegen.front.annotate import has_qdq
+from farm.codegen.front.source import INPUT_TYPES, refused_input
 from farm.codegen.package.compiled import (
     EMULATED_FILE,
     RUNNER_FILE,
@@ -272,14 +273,15 @@ def _refuse_constant_outputs(model: Model) -> None:
 
 def _refuse_other_types(model: Model) -> None:
     """Raise CompileError for inputs and outputs that no package has, before any work."""
-    ends: list[tuple[str, TensorSpec | OutputSpec]] = []
-    ends += [("takes float32 inputs", spec) for spec in model.inputs]
-    # Which operator makes an output of integers is known further on, and says more.
-    ends += [("gives float32 outputs", s) for s in model.outputs if s.dtype.kind == "f"]
-    for rule, spec in ends:
-        if spec.dtype != np.float32:
+    for given in model.inputs:
+        if given.dtype.name not in INPUT_TYPES:
+            raise CompileError(refused_input(given.name, given.dtype.name, _remedy(given)))
+    for told in model.outputs:
+        # Which operator makes an output of integers is known further on, and says more.
+        if told.dtype.kind == "f" and told.dtype != np.float32:
             raise CompileError(
-                f"The code generator {rule}, and {spec.name!r} is {spec.dtype}{_remedy(spec)}."
+                f"The code generator gives float32 outputs, and {told.name!r} is "
+                f"{told.dtype}{_remedy(told)}."
             )
 
 

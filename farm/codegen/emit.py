@@ -14,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 
+from farm.codegen.ops.literal import finite_literal, initializer_lines
 from farm.codegen.program import Array, Call, Program, Step, Tensor
 from farm.codegen.storage import Area, Storage
 from farm.errors import OptionError
@@ -31,11 +32,13 @@ third, because clang loads neighbours that are not aligned by whole lines, one m
 
 _ALIGNMENT = 128  # of constants and of the memory block: one HVX vector
 _CTYPES = {
+    np.dtype(np.bool_): "uint8_t",
     np.dtype(np.int8): "int8_t",
     np.dtype(np.uint8): "uint8_t",
     np.dtype(np.int16): "int16_t",
     np.dtype(np.int32): "int32_t",
     np.dtype(np.uint32): "uint32_t",
+    np.dtype(np.int64): "int64_t",
     np.dtype(np.float32): "float",
 }
 # Of C23 and C++23, and C++'s other spellings of operators.
@@ -268,7 +271,7 @@ class _Emitter:
         yield "   of bytes begin at a multiple of four, as arrays of floats do. */"
         for macro, quant in quantized:
             name, scale = f"{self._name.upper()}_{macro}", float(np.float32(quant.scale))
-            yield f"#define {name}_SCALE {_float(scale)} /* {scale:.9g} */"
+            yield f"#define {name}_SCALE {finite_literal(scale)} /* {scale:.9g} */"
             yield f"#define {name}_ZERO_POINT ({quant.zero_point})"
         yield ""
 
@@ -321,7 +324,7 @@ class _Emitter:
             lines.append(
                 f"{_declaration(name, array)} __attribute__((aligned({_ALIGNMENT}))) = {{"
             )
-            lines += _values(array)
+            lines += initializer_lines(array)
             lines.append("};")
         return "\n".join(lines) + "\n"
 
@@ -372,22 +375,3 @@ def _comment(text: str) -> str:
 
 def _declaration(name: str, array: Array) -> str:
     return f"const {_CTYPES[array.dtype]} {name}[{array.size}]"
-
-
-def _values(array: Array) -> Iterator[str]:
-    """The initialiser's lines. Floats are written in hexadecimal: exactly."""
-    if array.dtype == np.float32:
-        texts = [_float(value) for value in array.ravel().tolist()]
-    else:
-        texts = [str(value) for value in array.ravel().tolist()]
-    per_line = 24 if array.dtype.itemsize == 1 else 12
-    for start in range(0, len(texts), per_line):
-        yield ", ".join(texts[start : start + per_line]) + ","
-
-
-def _float(value: float) -> str:
-    if value != value:  # noqa: PLR0124 (NaN is the number that differs from itself)
-        return '__builtin_nanf("")'
-    if value in (float("inf"), float("-inf")):
-        return f"{'-' if value < 0 else ''}__builtin_inff()"
-    return f"{value.hex()}f"

@@ -10,7 +10,7 @@ import onnx
 from farm.codegen.emit import DEFAULT_NAME, Generated, emit
 from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
 from farm.codegen.front.names import names_apart, with_model_names
-from farm.codegen.front.source import read_source
+from farm.codegen.front.source import INPUT_TYPES, read_source, refused_input
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.integer.operators import ONLY_INTEGER
 from farm.codegen.program import PortType, Program
@@ -82,11 +82,9 @@ def check_inputs(model: onnx.ModelProto) -> None:
     stored = {tensor.name for tensor in model.graph.initializer}
     for value in model.graph.input:
         element = value.type.tensor_type.elem_type
-        if value.name not in stored and element != onnx.TensorProto.FLOAT:
-            kind = onnx.helper.tensor_dtype_to_np_dtype(element)
-            raise CompileError(
-                f"The code generator takes float32 inputs, and {value.name!r} is {kind}."
-            )
+        kind = onnx.helper.tensor_dtype_to_np_dtype(element).name
+        if value.name not in stored and kind not in INPUT_TYPES:
+            raise CompileError(refused_input(value.name, kind))
 
 
 def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:

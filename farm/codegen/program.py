@@ -28,6 +28,9 @@ class Element(StrEnum):
     U8 = "uint8"  # quantised: real value = (element - zero_point) * scale
     S8 = "int8"  # the same numbers, 128 lower: of the caller's arrays alone
     F32 = "float32"
+    I32 = "int32"
+    I64 = "int64"
+    BOOL = "bool"  # bytes that are 0 or 1
 
     @property
     def bytes(self) -> int:
@@ -45,7 +48,14 @@ class Element(StrEnum):
         return self in (Element.U8, Element.S8)
 
 
-_CTYPES = {Element.U8: "uint8_t", Element.S8: "int8_t", Element.F32: "float"}
+_CTYPES = {
+    Element.U8: "uint8_t",
+    Element.S8: "int8_t",
+    Element.F32: "float",
+    Element.I32: "int32_t",
+    Element.I64: "int64_t",
+    Element.BOOL: "uint8_t",
+}
 
 
 class PortType(StrEnum):
@@ -181,7 +191,8 @@ class Binding(Protocol):
     def constant(self, array: Array, hint: str) -> str:
         """Name of a constant array with this content, aligned to 128 bytes.
 
-        array: int8, uint8, int16, int32, uint32 or float32; equal contents share one array.
+        array: bool, int8, uint8, int16, int32, uint32, int64 or float32; equal contents share
+        one array.
         hint: part of the name.
         """
 
@@ -214,7 +225,7 @@ class Step(Protocol):
         """What the kernel repeats, in the terms of its loops in C."""
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Outputs from inputs, as logical arrays (``shape`` of the tensors, uint8 or float32)."""
+        """Outputs from inputs, as logical arrays: of the tensors' shapes and elements' types."""
 
     def call(self, bind: Binding) -> Call:
         """The kernel call."""

@@ -259,8 +259,8 @@ class TestPackage:
         save(build(nodes, ends[:1], ends[1:], limits), farm.folder, "double.onnx")
         sentence = farm.refused("package", "double.onnx", "-o", "out")
         assert sentence == (
-            "The code generator takes float32 inputs, and 'x' is float64: export the model with "
-            "float32 inputs and outputs."
+            "The code generator takes float32, int32, int64 and bool inputs, and 'x' is float64: "
+            "export the model with float32 inputs and outputs."
         )
 
     def test_an_input_that_is_an_output_keeps_its_name(self, farm):
@@ -555,7 +555,7 @@ def test_a_dsp_is_tuned_and_its_package_verifies(farm: Command, emulator: str) -
             f"float16: {EXPORT} (float16 inside of it is fine).",
         ),
         (TensorProto.DOUBLE, f"float64: {EXPORT}."),
-        (TensorProto.INT32, "int32."),
+        (TensorProto.INT8, "int8."),
     ],
 )
 def test_types_that_packages_do_not_take(farm: Command, element: int, told: str) -> None:
@@ -563,4 +563,5 @@ def test_types_that_packages_do_not_take(farm: Command, element: int, told: str)
     model = build(nodes, [value("x", [1, 8], element)], [value("y", [1, 8], element)], {})
     save(model, farm.folder)
     message = farm.refused(*MAKE)
-    assert message == f"The code generator takes float32 inputs, and 'x' is {told}"
+    known = "float32, int32, int64 and bool"
+    assert message == f"The code generator takes {known} inputs, and 'x' is {told}"

@@ -18,6 +18,7 @@ from farm.codegen.package.manifest import read_manifest
 from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import Quantization
 from tests.command import Command
+from tests.farm.codegen.lower.test_typed import embedding_net
 from tests.models import build, save, value
 from tuner.delivery.verify import read_vectors
 from workers.engines.cpackage import CPackageSession
@@ -143,3 +144,40 @@ def test_the_farm_runs_it_on_the_models_own_numbers(farm, package, tmp_path):
 )
 def test_bad_options(farm, options, sentence):
     assert farm.refused(*HOST, *options) == sentence
+
+
+@pytest.mark.parametrize("device", ["cpu", "dsp"])
+def test_ids_and_masks_keep_their_types(farm, device, request):
+    if device == "dsp":
+        request.getfixturevalue("emulator")
+    save(embedding_net(), farm.folder, "ids.onnx")
+    random = np.random.default_rng(0)
+    data = {
+        "ids": random.integers(0, 20, (15, 1, 6)),
+        "mask": random.random((15, 1, 6)) < 0.7,
+    }
+    np.savez(farm.folder / "ids.npz", **data)
+    make = ("package", "ids.onnx", "--device", device, "-o", "out", "--data", "ids.npz")
+    ended = farm(*make, "--io", "uint8", "--json")
+    assert ended.code == 0, ended.err
+    manifest = json.loads(ended.out)
+    ports = [*manifest["inputs"], *manifest["outputs"]]
+    assert [port["dtype"] for port in ports] == ["int64", "bool", "uint8"]
+    why = "Not quantised, so not uint8 as was asked for: input 'ids' (int64), input 'mask' (bool)."
+    assert why in manifest["notes"]
+    assert manifest["accuracy"]["value"] > 0.95
+    readme = (farm.folder / "out" / "README.md").read_text()
+    assert "`input_mask`: bool (bytes of 0 or 1) [1, 6], row-major" in readme
+    header = (farm.folder / "out" / "model.h").read_text()
+    assert "const int64_t *input_ids, const uint8_t *input_mask, uint8_t *output_y" in header
+    ended = farm("package", "verify", "out")
+    assert ended.code == 0, ended.out
+
+
+def test_a_float_package_of_ids_computes_its_model(farm):
+    save(embedding_net(), farm.folder, "ids.onnx")
+    make = ("package", "ids.onnx", "--device", "cpu", "-o", "out", "--precision", "float32")
+    ended = farm(*make, "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["vectors"] == 16
+    assert farm("package", "verify", "out").code == 0

@@ -12,6 +12,7 @@ from farm.codegen.emit import macro_names, parameter_names
 from farm.codegen.package.manifest import Manifest, Port
 
 _ELEMENT_BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
+_ELEMENT_BYTES |= {"int64_t": 8}
 
 
 def wrong_sizes(sources: Path, manifest: Manifest) -> Iterator[str]:

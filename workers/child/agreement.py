@@ -176,5 +176,8 @@ def _moved(sample: Feeds) -> dict[str, Array]:
 
 def _with_noise(sample: Feeds, random: np.random.Generator) -> Iterator[tuple[str, Array]]:
     for name, array in sample.items():
+        if array.dtype.kind != "f":
+            yield name, array
+            continue
         factors = 1 + _LAST_DIGITS * random.choice([-1.0, 1.0], np.shape(array))
         yield name, (array * factors).astype(np.float32)

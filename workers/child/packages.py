@@ -26,7 +26,7 @@ from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, port_of
 from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
-from farm.codegen.program import Program
+from farm.codegen.program import Array, Program
 from farm.errors import CompileError
 from workers.child.agreement import (
     MOST_COMPARED,
@@ -108,10 +108,19 @@ def vector_samples(samples: Iterable[Feeds], count: int) -> list[Feeds]:
     """Inputs for so many test vectors: of the samples, then made up where those do not suffice."""
     found = list(islice(samples, count))
     random = np.random.default_rng(0)
-    shapes = {name: np.shape(array) for name, array in found[0].items()}
+    given = len(found)
     while len(found) < count:
-        found.append({n: random.standard_normal(s, dtype=np.float32) for n, s in shapes.items()})
+        found.append({name: _made_up(name, found[:given], random) for name in found[0]})
     return found
+
+
+def _made_up(name: str, samples: Sequence[Feeds], random: np.random.Generator) -> Array:
+    """An input that is made up: normal numbers, or integers and truth values of the samples."""
+    array = np.asarray(samples[0][name])
+    if array.dtype == np.float32:
+        return random.standard_normal(array.shape, dtype=np.float32)
+    known = np.concatenate([np.asarray(sample[name]).ravel() for sample in samples])
+    return random.choice(known, array.shape) if known.size else array
 
 
 @contextmanager

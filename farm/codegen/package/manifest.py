@@ -30,7 +30,7 @@ class Port:
 
     __pydantic_config__ = _STRICT
     name: str
-    dtype: Annotated[str, Field(pattern="^(float32|int8|uint8)$")]
+    dtype: Annotated[str, Field(pattern="^(float32|u?int8|int32|int64|bool)$")]
     shape: tuple[Annotated[int, Field(ge=0)], ...]
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     zero_point: Annotated[int, Field(ge=-128, le=255)] | None = None

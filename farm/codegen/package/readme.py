@@ -167,7 +167,8 @@ version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 def _described(parameter: str, port: Port) -> str:
     shape = ", ".join(map(str, port.shape))
     name = printable(" ".join(port.name.split())).replace("`", "'")
-    text = f"- `{parameter}`: {port.dtype} [{shape}], row-major; the model's `{name}`"
+    dtype = "bool (bytes of 0 or 1)" if port.dtype == "bool" else port.dtype
+    text = f"- `{parameter}`: {dtype} [{shape}], row-major; the model's `{name}`"
     if port.scale is not None:
         text += f" is (byte - {port.zero_point}) * {port.scale:.9g}"
     return text.replace("- -", "+ ")
