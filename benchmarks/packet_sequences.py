@@ -67,4 +67,40 @@ def rows(graph: Graph) -> None:
         graph.add("ReduceSum", graph.x(*shape), graph.indices(0))
 
 
-SEQUENCES: tuple[Callable[[Graph], None], ...] = (tables, casts, choices, powers, rows)
+def transposed(graph: Graph) -> None:
+    """Transposed convolutions, whole ones and by channel."""
+    for channels, outputs, groups, size, kernel, stride in (
+        (3, 4, 1, (5, 5), 3, 1), (4, 8, 1, (8, 9), 2, 2), (6, 6, 6, (10, 12), 4, 2),
+        (8, 4, 1, (16, 20), 3, 2), (2, 3, 1, (6, 40), 3, 3), (12, 12, 4, (7, 7), 3, 1),
+    ):  # fmt: skip
+        weights = graph.weights(channels, outputs // groups, kernel, kernel)
+        x = graph.x(1, channels, *size)
+        graph.add("ConvTranspose", x, weights, group=groups, strides=(stride, stride))
+
+
+def recurrent(graph: Graph) -> None:
+    """LSTM and GRU of different sizes."""
+    for kind, gates in (("LSTM", 4), ("GRU", 3)):
+        for steps, batch, inputs, hidden, directions in (
+            (3, 1, 4, 4, 1), (5, 1, 16, 8, 1), (4, 2, 7, 19, 1), (6, 1, 32, 32, 1),
+            (3, 1, 40, 24, 2),
+        ):  # fmt: skip
+            graph.add(
+                kind,
+                graph.x(steps, batch, inputs),
+                graph.weights(directions, gates * hidden, inputs),
+                graph.weights(directions, gates * hidden, hidden),
+                hidden_size=hidden,
+                direction="bidirectional" if directions == 2 else "forward",
+            )
+
+
+SEQUENCES: tuple[Callable[[Graph], None], ...] = (
+    tables,
+    casts,
+    choices,
+    powers,
+    rows,
+    transposed,
+    recurrent,
+)

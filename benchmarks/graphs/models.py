@@ -76,4 +76,6 @@ _PROPOSERS: Sequence[Callable[[Maker, str], Proposal | None]] = (
     *[sequences.reduce_sum] * 2,
     *[sequences.layer_normalization] * 2,
     sequences.choice,
+    sequences.recurrent,
+    *[sequences.transposed] * 2,
 )

@@ -63,6 +63,44 @@ def choice(maker: Maker, name: str) -> Proposal | None:
     return Proposal("Where", [maker.constant(np.asarray(mask)), *operands])
 
 
+def recurrent(maker: Maker, name: str) -> Proposal | None:
+    """An LSTM or GRU over the first axis of three."""
+    shape = maker.values[name].shape
+    if len(shape) != 3:
+        return None
+    op_type, gates = maker.one_of([("LSTM", 4), ("GRU", 3)])
+    hidden, direction = maker.whole(1, 6), maker.one_of(["forward", "reverse", "bidirectional"])
+    count = 2 if direction == "bidirectional" else 1
+    parts = [
+        maker.normal((count, gates * hidden, shape[2]), shape[2] ** -0.5),
+        maker.normal((count, gates * hidden, hidden), hidden**-0.5),
+        maker.normal((count, 2 * gates * hidden), 0.3),
+    ]
+    inputs = [name, *map(maker.constant, parts[: maker.whole(2, 3)])]
+    attributes: dict[str, Any] = {"hidden_size": hidden, "direction": direction}
+    if op_type == "GRU":
+        attributes["linear_before_reset"] = maker.whole(0, 1)
+    return Proposal(op_type, inputs, attributes)
+
+
+def transposed(maker: Maker, name: str) -> Proposal | None:
+    """A transposed convolution."""
+    shape = maker.values[name].shape
+    if not 3 <= len(shape) <= 5:
+        return None
+    channels, rank = shape[1], len(shape) - 2
+    groups = channels if maker.chance(0.3) else 1
+    kernel = [maker.whole(1, 3) for _ in range(rank)]
+    weights = maker.normal((channels, maker.whole(1, 4), *kernel), channels**-0.5)
+    attributes: dict[str, Any] = {"group": groups, "kernel_shape": kernel}
+    attributes["strides"] = [maker.whole(1, 3) for _ in range(rank)]
+    if maker.chance(0.5):
+        attributes["pads"] = [maker.whole(0, 1) for _ in range(2 * rank)]
+    if maker.chance(0.3):
+        attributes["output_padding"] = [each - 1 for each in attributes["strides"]]
+    return Proposal("ConvTranspose", [name, maker.constant(weights)], attributes)
+
+
 def token_ids(maker: Maker) -> Built:
     """Rows of a table that ids choose, masked, then summed: ids and masks are inputs."""
     fresh = Maker(maker.random, maker.one_of([13, 14, 17, 17, 18, 21]))

@@ -219,4 +219,6 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:  # noqa: ANN401 (an ONNX 
         return value.decode()
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(each.decode() if isinstance(each, bytes) else each for each in value)
+    return value

@@ -70,9 +70,15 @@ def unsupported(
     return str(caught.value)
 
 
-def node_of(op_type: str, *inputs: Input, opset: int = 21, **attributes: Any) -> Node:
+def node_of(
+    op_type: str,
+    *inputs: Input,
+    opset: int = 21,
+    constants: Sequence[int] = (),
+    **attributes: Any,
+) -> Node:
     """An operator as it is read from a model."""
-    return read_source(model_of(op_type, inputs, opset, 1, (), (), attributes)).nodes[0]
+    return read_source(model_of(op_type, inputs, opset, 1, constants, (), attributes)).nodes[0]
 
 
 def steps_of(source: Source) -> tuple[Step, ...]:

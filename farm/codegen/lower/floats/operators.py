@@ -9,13 +9,14 @@ import numpy as np
 
 from farm.codegen.front.source import Node, UnsupportedOperator
 from farm.codegen.lower.floats.products import lower_gemm, lower_matmul
+from farm.codegen.lower.floats.recurrent import lower_recurrent
 from farm.codegen.lower.floats.reductions import (
     lower_global_pool,
     lower_layer_normalization,
     lower_reduction,
     lower_softmax,
 )
-from farm.codegen.lower.floats.windows import lower_convolution, lower_pool
+from farm.codegen.lower.floats.windows import lower_convolution, lower_pool, lower_transposed
 from farm.codegen.lower.resize import interpolation_taps, resized_axes
 from farm.codegen.ops.floats.elementwise import (
     MOST_LOOPS,
@@ -150,15 +151,18 @@ _LOWERINGS: Mapping[str, Lowering] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
     "Conv": lower_convolution,
+    "ConvTranspose": lower_transposed,
     "Div": _binary(BinaryFunction.DIV),
     "Erf": _unary(UnaryFunction.ERF),
     "Exp": _unary(UnaryFunction.EXP),
+    "GRU": lower_recurrent,
     "Gelu": _gelu,
     "Gemm": lower_gemm,
     "GlobalAveragePool": lower_global_pool,
     "GlobalMaxPool": lower_global_pool,
     "HardSigmoid": _unary(UnaryFunction.HARD_SIGMOID, ("alpha", 0.2), ("beta", 0.5)),
     "HardSwish": _unary(UnaryFunction.HARD_SWISH),
+    "LSTM": lower_recurrent,
     "LayerNormalization": lower_layer_normalization,
     "LeakyRelu": _unary(UnaryFunction.LEAKY_RELU, ("alpha", 0.01)),
     "MatMul": lower_matmul,

@@ -136,7 +136,7 @@ def test_int8_is_uint8_with_the_other_first_bit():
 
 
 def test_kernels_that_read_beyond_their_tensors_get_a_copy():
-    """Convolutions read neighbours of an image, as products of matrices do."""
+    """Here a table of results does; what brings channels to blocks does not."""
     nodes = [make_node("Sigmoid", ["x"], ["y"], name="s")]
     straight = build(nodes, [value("x", [3, 8])], [value("y", [3, 8])], {})
     copies = [s for s in made(straight, PortType.UINT8).program.steps if isinstance(s, Copy)]

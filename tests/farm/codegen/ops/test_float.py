@@ -20,8 +20,10 @@ from farm.codegen.ops.floats.elementwise import (
 from farm.codegen.ops.floats.matmul import FloatMatMul
 from farm.codegen.ops.floats.norm import FloatLayerNorm
 from farm.codegen.ops.floats.pool import FloatPool
+from farm.codegen.ops.floats.recurrent import Cell, FloatRecurrent
 from farm.codegen.ops.floats.reduce import FloatReduce, FloatSoftmax, Reduction
 from farm.codegen.ops.floats.resample import FloatResample, Taps
+from farm.codegen.ops.floats.transposed import FloatTransposed
 from farm.codegen.ops.floats.window import Window
 from farm.codegen.program import Element, Step, Tensor
 from tests.farm.codegen.kernel_harness import Case, KernelProgram, tensor
@@ -92,6 +94,54 @@ def matmul(a: Sequence[int], b: Sequence[int], bias: bool = False) -> FloatMatMu
     given = (floats("a", *a),)
     added = numbers(b[-1]) if bias else None
     return FloatMatMul(given, (floats("y", *product.shape),), (None, numbers(*b)), added)
+
+
+def transposed(
+    x: Sequence[int], outputs: int, span: Window, groups: int = 1, extra: int = 0
+) -> FloatTransposed:
+    """extra: positions at the end that no window reaches."""
+    parts = zip(
+        x[2:], span.begin, span.end, span.kernel, span.strides, span.dilations, strict=True
+    )
+    sizes = [(n - 1) * s + (k - 1) * d + 1 - b - e + extra for n, b, e, k, s, d in parts]
+    y = floats("y", x[0], outputs, *sizes)
+    weights = numbers(x[1], outputs // groups, *span.kernel)
+    return FloatTransposed((floats("x", *x),), (y,), weights, numbers(outputs), span, groups)
+
+
+def recurrent(
+    cell: Cell,
+    directions: int,
+    wanted: tuple[bool, bool, bool],
+    *,
+    given: tuple[bool, bool] = (False, False),
+    reverse: bool = False,
+    linear: bool = False,
+    batch_first: bool = False,
+) -> FloatRecurrent:
+    """5 steps, a batch of 2, 7 inputs, 19 hidden elements."""
+    steps, batch, inputs, hidden = 5, 2, 7, 19
+    gates = (4 if cell is Cell.LSTM else 3) * hidden
+    state = (batch, directions, hidden) if batch_first else (directions, batch, hidden)
+    whole = (steps, *state) if not batch_first else (batch, steps, directions, hidden)
+    x = floats("x", *((batch, steps) if batch_first else (steps, batch)), inputs)
+    results = (floats("y", *whole), floats("last", *state), floats("cell", *state))
+    first = numbers(*state) if not given[0] and reverse else None
+    return FloatRecurrent(
+        (x, *(floats(f"s{i}", *state) for i in range(2) if given[i])),
+        tuple(each for each, is_wanted in zip(results, wanted, strict=True) if is_wanted),
+        cell,
+        numbers(directions, gates, inputs) / 3,
+        numbers(directions, gates, hidden) / 4,
+        numbers(directions, 4 * hidden),
+        numbers(directions, 3 * hidden),
+        given,
+        (first, None),
+        wanted,
+        reverse,
+        linear,
+        batch_first,
+    )
 
 
 def layer_norm(
@@ -170,6 +220,23 @@ LONG_SUM = FloatMatMul(
     (floats("y", 1, 3),),
     (None, np.abs(numbers(70_000, 3))),
 )
+TRANSPOSED: list[Step] = [
+    transposed((2, 3, 5, 7), 4, window((3, 3))),
+    transposed((1, 4, 5, 6), 6, window((3, 2), (2, 3), (1, 0, 1, 1)), groups=2),
+    transposed((1, 3, 4, 5), 3, window((3, 3), (2, 2), (1, 1, 1, 1), (2, 1)), groups=3, extra=1),
+    transposed((2, 3, 9), 5, window((4,), (3,), (2, 1))),
+    transposed((1, 2, 3, 4, 5), 3, window((2, 3, 2), (1, 2, 3), (0, 1, 0, 1, 0, 1))),
+    transposed((1, 2, 1, 1), 2, window((1, 1), (3, 3)), extra=2),
+]
+RECURRENT: list[Step] = [
+    recurrent(Cell.LSTM, 1, (True, True, True)),
+    recurrent(Cell.LSTM, 2, (True, False, True), given=(True, True)),
+    recurrent(Cell.LSTM, 1, (False, True, False), reverse=True, given=(False, True)),
+    recurrent(Cell.LSTM, 2, (True, True, True), batch_first=True),
+    recurrent(Cell.GRU, 1, (True, True, False)),
+    recurrent(Cell.GRU, 2, (True, False, False), linear=True, given=(True, False)),
+    recurrent(Cell.GRU, 1, (False, True, False), reverse=True, batch_first=True),
+]
 NORMS: list[Step] = [
     layer_norm((3, 4, 37), 37),
     layer_norm((3, 4, 5), 20, has_mean=True),
@@ -189,7 +256,7 @@ SHARED: list[Step] = [
 CASES = [
     *(
         Case(step, [numbers(*each.shape) for each in step.inputs])
-        for step in (*CONVOLUTIONS, *POOLS, *OTHERS, *NORMS)
+        for step in (*CONVOLUTIONS, *POOLS, *OTHERS, *NORMS, *TRANSPOSED, *RECURRENT)
     ),
     *(Case(step, [numbers(*each.shape) for each in step.inputs], shared=True) for step in SHARED),
     Case(LONG_SUM, [np.abs(numbers(1, 70_000))]),
