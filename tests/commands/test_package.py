@@ -16,7 +16,7 @@ from onnx.helper import make_node
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
 from farm.codegen.lower.floats import operators as float_operators
 from tests.command import Command
-from tests.models import build, cache_net, conv_net, custom_net, lstm_net, save, value
+from tests.models import build, cache_net, conv_net, custom_net, rnn_net, save, value
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
 EXPORT = "export the model with float32 inputs and outputs"
@@ -193,9 +193,9 @@ class TestPackage:
         assert "does not depend on the inputs" in sentence
 
     def test_operators_that_are_not_supported_are_named(self, farm):
-        save(lstm_net(), farm.folder, "lstm.onnx")
-        sentence = farm.refused("package", "lstm.onnx", "-o", "out")
-        assert "does not support operator 'lstm' (LSTM)" in sentence
+        save(rnn_net(), farm.folder, "rnn.onnx")
+        sentence = farm.refused("package", "rnn.onnx", "-o", "out")
+        assert "does not support operator 'rnn' (RNN)" in sentence
         save(custom_net(), farm.folder, "custom.onnx")
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
         assert not (farm.folder / "out").exists()

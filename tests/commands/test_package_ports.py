@@ -19,7 +19,7 @@ from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import Quantization
 from tests.command import Command
 from tests.farm.codegen.lower.test_typed import embedding_net
-from tests.models import build, save, value
+from tests.models import build, lstm_net, save, value
 from tuner.delivery.verify import read_vectors
 from workers.engines.cpackage import CPackageSession
 
@@ -172,6 +172,14 @@ def test_ids_and_masks_keep_their_types(farm, device, request):
     assert "const int64_t *input_ids, const uint8_t *input_mask, uint8_t *output_y" in header
     ended = farm("package", "verify", "out")
     assert ended.code == 0, ended.out
+
+
+def test_a_recurrent_network_in_a_package(farm):
+    save(lstm_net(), farm.folder, "lstm.onnx")
+    make = ("package", "lstm.onnx", "--device", "cpu", "-o", "out", "--precision", "float32")
+    ended = farm(*make, "--json")
+    assert ended.code == 0, ended.err
+    assert farm("package", "verify", "out").code == 0
 
 
 def test_a_float_package_of_ids_computes_its_model(farm):

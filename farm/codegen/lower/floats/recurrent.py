@@ -25,8 +25,6 @@ def lower_recurrent(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[S
     _require_own_functions(node, len(weights))
     _require_whole_sequences(node, inputs[0])
     states = [_initial(node, position) for position in (5, 6)]
-    if not outputs:
-        return
     hidden = recurrence.shape[2]
     peephole = node.constant(7)
     yield FloatRecurrent(
