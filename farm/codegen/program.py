@@ -232,7 +232,10 @@ class Step(Protocol):
 
 
 class Mover:
-    """Base of steps that move elements and compute nothing: reference and kernel agree exactly."""
+    """Base of steps that move elements, or give them another type, and compute nothing else.
+
+    Reference and kernel agree exactly.
+    """
 
     __slots__ = ()
 

@@ -13,6 +13,7 @@ from farm.codegen.program import (
     Binding,
     Call,
     Loop,
+    Mover,
     Pointer,
     Tensor,
     Work,
@@ -21,7 +22,7 @@ from farm.units import Bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cast:
+class Cast(Mover):
     """y = x in y's type, as C converts it.
 
     Floats become integers towards zero; what does not fit becomes the nearest integer that does,

@@ -299,6 +299,20 @@ def test_float_islands_in_an_int8_package():
         np.testing.assert_allclose(got, want, atol=0.15)
 
 
+def test_masks_leave_a_package_of_integers_exact():
+    nodes = [
+        make_node("Sigmoid", ["x"], ["s"], name="sigmoid"),
+        make_node("Cast", ["mask"], ["m"], name="cast", to=TensorProto.FLOAT),
+        make_node("Mul", ["s", "m"], ["y"], name="masked"),
+    ]
+    inputs = [value("x", [2, 6]), value("mask", [2, 6], TensorProto.BOOL)]
+    model = prepare(build(nodes, inputs, [value("y", [2, 6])], {})).model
+    feeds = [{"x": numbers(2, 6), "mask": mask(2, 6)} for _ in range(8)]
+    names = tensors_to_calibrate(model)
+    ranges = calibrate(model, names, feeds, CalibrationMethod.MIN_MAX).ranges
+    assert generate(model, "test", ranges).program.is_integer
+
+
 def test_inputs_of_other_types_are_named():
     model = build(
         [make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
