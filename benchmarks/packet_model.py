@@ -34,6 +34,7 @@ from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import emit
 from farm.codegen.generate import Generation
+from farm.codegen.package.compiled import port_of
 from farm.codegen.package.packets import PRICES, counts, step_packets
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import (
@@ -44,12 +45,13 @@ from farm.codegen.program import (
     Call,
     Element,
     Pointer,
+    PortType,
     Step,
     Tensor,
     Work,
 )
 from farm.codegen.storage import Area, Place
-from farm.dataset import Feed, split, synthetic_dataset
+from farm.dataset import split, synthetic_dataset
 from farm.errors import FarmError
 from farm.model.model import load_model
 from farm.units import Bytes
@@ -58,6 +60,7 @@ from workers.engines.runner import RunnerProcess
 SAMPLES = 24
 TARGETS: tuple[HexagonTarget, ...] = ("hexagon-v67-hvx", "hexagon-v67")
 PRECISIONS = {"int8": Precision(quantization=StaticInt8()), "float32": Precision()}
+PORTS = {"ports": PortType.INT8}  # of models by name
 MORE_ERROR = 1.01  # what may be lost for a price less
 CLOSE = 1.3  # a ratio that operators should stay within,
 MOST = {"int8": 1.15, "float32": 1.3}  # and whole models
@@ -156,8 +159,9 @@ def operator_counts(
         for name, model in operator_models():
             path = Path(folder) / f"{name}.onnx"
             onnx.save(model, path)
+            ports = PORTS.get(name, PortType.FLOAT32)
             for precision in PRECISIONS.values():
-                yield from step_counts(path, target, precision, kernels)
+                yield from step_counts(path, target, precision, kernels, ports)
 
 
 def step_counts(
@@ -165,6 +169,7 @@ def step_counts(
     target: HexagonTarget,
     precision: Precision,
     kernels: frozenset[str] | None = None,
+    ports: PortType = PortType.FLOAT32,
 ) -> list[Count]:
     """Make a package that counts its own steps, and run it once.
 
@@ -172,7 +177,7 @@ def step_counts(
     """
     model = load_model(path)
     parts = split(synthetic_dataset(model, SAMPLES, 0), 0)
-    compiler = Compiler(model.proto, list(parts.calibration.samples()))
+    compiler = Compiler(model.proto, list(parts.calibration.samples()), ports=ports)
     generation = compiler.generation(Candidate(CPackageEmulated(target=target), precision))
     steps = [step for step, _ in generation.storage.steps]
     wanted = [kernels is None or step.work.kernel in kernels for step in steps]
@@ -182,7 +187,9 @@ def step_counts(
         folder, program = Path(name), Path(name) / "counting"
         write_sources(folder, counting(generation))
         build_runner(folder, Target(target), program)
-        found = run(program, Target(target), next(parts.confirmation.samples()))
+        sample = next(parts.confirmation.samples())
+        given = [port_of(t).elements(sample[t.label]) for t in generation.program.inputs]
+        found = run(program, Target(target), given)
     counted = zip(steps, found.tolist(), wanted, strict=True)
     return [Count(step, *each) for step, each, is_wanted in counted if is_wanted]
 
@@ -206,11 +213,11 @@ def counting(generation: Generation) -> Generation:
     return Generation(program, storage, replace(generated, files=files))
 
 
-def run(program: Path, target: Target, sample: Feed) -> NDArray[np.int64]:
+def run(program: Path, target: Target, inputs: Sequence[Array]) -> NDArray[np.int64]:
     """Packets and vector instructions of every step: [steps, 2]."""
     runner = RunnerProcess(program, target)
     try:
-        counters = runner.run(list(sample.values()))[-1].view(np.uint32).reshape(-1, 2)
+        counters = runner.run(inputs)[-1].view(np.uint32).reshape(-1, 2)
     finally:
         runner.close()
     taken = np.diff(counters, axis=0).astype(np.int64)  # counters wrap around, differences do not

@@ -8,135 +8,24 @@ longer than kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.helper import (
-    make_graph,
-    make_model,
-    make_node,
-    make_opsetid,
-    make_tensor_value_info,
-)
-from onnx.shape_inference import infer_shapes
+from onnx import ModelProto
+from packet_graph import Attribute, Shape
+from packet_graph import Graph as _Graph
+from packet_sequences import SEQUENCES
 
-_IR_VERSION, _OPSET = 9, 17
 _AROUND = (1, 1, 1, 1)  # padding of a window of 3 x 3
 _MORE_AROUND = (2, 2, 2, 2)
-
-Shape = tuple[int, ...]
-Attribute = int | str | Sequence[int]
 
 
 def operator_models() -> Iterator[tuple[str, ModelProto]]:
     """All models with their names."""
-    for make in _MODELS:
+    for make in (*_MODELS, *SEQUENCES):
         graph = _Graph()
         make(graph)
         name = make.__name__.removeprefix("_")
         yield name, graph.model(name)
-
-
-class _Graph:
-    """Collects operators. Constants are random, and always the same."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(0)
-        self._nodes: list[NodeProto] = []
-        self._inputs: list[tuple[str, Shape]] = []
-        self._constants: list[TensorProto] = []
-        self._inner: set[str] = set()
-
-    def x(self, *shape: int) -> str:
-        """An input."""
-        self._inputs.append((f"x{len(self._inputs)}", shape))
-        return self._inputs[-1][0]
-
-    def weights(self, *shape: int) -> str:
-        """Random numbers."""
-        return self._constant(self._random.normal(size=shape).astype(np.float32))
-
-    def positive(self, *shape: int) -> str:
-        """Random numbers from 0.5 to 1.5."""
-        return self._constant(self._random.uniform(0.5, 1.5, shape).astype(np.float32))
-
-    def numbers(self, *values: float) -> str:
-        """These float32."""
-        return self._constant(np.array(values, np.float32))
-
-    def scalar(self, value: float) -> str:
-        """One float32 without axes."""
-        return self._constant(np.array(value, np.float32))
-
-    def indices(self, *values: int) -> str:
-        """These int64."""
-        return self._constant(np.array(values, np.int64))
-
-    def add(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
-        """An operator; its output, which is one of the model's if nothing else reads it."""
-        return self._add(kind, inputs, 1, attributes)[0]
-
-    def split(self, x: str, parts: int, axis: int) -> None:
-        """A split into equal parts."""
-        self._add("Split", (x,), parts, {"axis": axis})
-
-    def conv(
-        self,
-        channels: int,
-        outputs: int,
-        size: Shape,
-        kernel: Shape = (1, 1),
-        pads: Shape = (0, 0, 0, 0),
-        strides: Shape = (1, 1),
-        groups: int = 1,
-        **window: Shape,
-    ) -> str:
-        """A convolution of a new input. size: height and width, perhaps a batch before them."""
-        batch = size[0] if len(size) == 3 else 1
-        return self.add(
-            "Conv",
-            self.x(batch, channels, *size[-2:]),
-            self.weights(outputs, channels // groups, *kernel),
-            self.weights(outputs),
-            kernel_shape=kernel,
-            pads=pads,
-            strides=strides,
-            group=groups,
-            **window,
-        )
-
-    def model(self, name: str) -> ModelProto:
-        ends = [output for node in self._nodes for output in node.output]
-        graph = make_graph(
-            self._nodes,
-            name,
-            [make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in self._inputs],
-            [
-                make_tensor_value_info(end, TensorProto.FLOAT, None)
-                for end in ends
-                if end not in self._inner
-            ],
-            self._constants,
-        )
-        opsets = [make_opsetid("", _OPSET)]
-        return infer_shapes(make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION))
-
-    def _add(
-        self, kind: str, inputs: Sequence[str], outputs: int, attributes: Mapping[str, Any]
-    ) -> list[str]:
-        number = len(self._nodes)
-        names = [f"y{number}_{i}" for i in range(outputs)]
-        self._nodes.append(make_node(kind, inputs, names, f"{kind}_{number}", **attributes))
-        self._inner.update(inputs)
-        return names
-
-    def _constant(self, array: NDArray[np.generic]) -> str:
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(array, name))
-        return name
 
 
 def _pointwise(graph: _Graph) -> None:
@@ -509,6 +398,17 @@ def _concatenations(graph: _Graph) -> None:
     graph.add("Concat", graph.x(1, 5, 9), graph.weights(1, 3, 9), axis=1)
 
 
+def _ports(graph: _Graph) -> None:
+    """Images that are bytes for the caller: see ``PORTS`` in packet_model.py."""
+    for shape in ((1, 3, 8, 8), (1, 3, 12, 11), (1, 5, 20, 20), (2, 16, 17, 9), (1, 3, 64, 50)):
+        graph.add("Conv", graph.x(*shape), graph.weights(8, shape[1], 3, 3), graph.weights(8))
+    for size in ((6, 6), (10, 13), (24, 24), (40, 33)):
+        x = graph.add("Transpose", graph.x(1, *size, 3), perm=(0, 3, 1, 2))
+        graph.add("Conv", x, graph.weights(8, 3, 3, 3), graph.weights(8))
+    for length in (7, 40, 128, 300, 1000, 5000):
+        graph.add("Relu", graph.x(1, length))
+
+
 def _channels_last(graph: _Graph) -> None:
     for channels, outputs, *size in (
         (3, 8, 10, 10), (4, 4, 7, 7), (16, 16, 6, 6), (3, 16, 32, 32), (12, 6, 9, 13),
@@ -548,5 +448,5 @@ _MODELS: tuple[Callable[[_Graph], None], ...] = (
     _dense,
     _two_matrices, _sums, _products, _functions, _normalizations, _largest_of_windows,
     _means_of_windows, _means, _means_of_blocks, _softmax, _inner_softmax, _resize,
-    _transpositions, _parts_of_tensors, _concatenations, _channels_last, _flattened,
+    _transpositions, _parts_of_tensors, _concatenations, _channels_last, _flattened, _ports,
 )  # fmt: skip

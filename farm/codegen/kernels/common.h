@@ -31,6 +31,9 @@ typedef uint32_t WordAnywhere __attribute__((may_alias, aligned(1)));
 
 FARM_INLINE uint32_t word_load_anywhere(const uint8_t *p) { return *(const WordAnywhere *)p; }
 
+/* Eight bytes at an address that is a multiple of four, as tensors are. */
+typedef int64_t Long __attribute__((may_alias, aligned(4)));
+
 FARM_INLINE void word_store(uint8_t *p, uint32_t value) { *(Word *)p = value; }
 
 /* Between stores that overlap: LLVM 22 moves a word's store before a vector's to the same bytes when

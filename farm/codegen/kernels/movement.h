@@ -16,7 +16,8 @@ typedef struct {
 
 /* The output is a row-major nest of six loops, a the outermost. */
 typedef struct {
-    int32_t bytes; /* of an element: 1, or 4 which are a float */
+    int32_t bytes; /* of an element: 1, 4, or 8 which are an integer */
+    int32_t whole; /* 1 of integers that have more than one byte */
     float fill;    /* what elements from outside of the input become */
     int32_t start; /* place of the first element */
     MoveLoop a, b, c, d, e, f;
@@ -89,6 +90,8 @@ FARM_INLINE int move_vectors(void *to, const void *from, int32_t elements, int32
 
 MOVE_ROW(move_row_bytes, uint8_t)
 MOVE_ROW(move_row_floats, float)
+MOVE_ROW(move_row_words, Word)
+MOVE_ROW(move_row_longs, Long)
 
 /* Before a loop that jumps through memory: single elements are faster than gathering vectors. */
 #ifdef __clang__
@@ -116,6 +119,8 @@ MOVE_ROW(move_row_floats, float)
 
 MOVE_TRANSPOSED(move_transposed_bytes, uint8_t)
 MOVE_TRANSPOSED(move_transposed_floats, float)
+MOVE_TRANSPOSED(move_transposed_words, Word)
+MOVE_TRANSPOSED(move_transposed_longs, Long)
 
 FARM_INLINE int move_is_transposition(MoveLoop outer, MoveLoop inner) {
     int by_strides = outer.table == MOVE_BY_STRIDE && inner.table == MOVE_BY_STRIDE;
@@ -133,6 +138,10 @@ FARM_INLINE void move_rows(const void *x, const int32_t *table, void *y, int32_t
         int32_t rows = s.e.length, columns = s.f.length, stride = s.f.stride;
         if (s.bytes == 1) {
             move_transposed_bytes((const uint8_t *)x + place, bytes, rows, columns, stride);
+        } else if (s.bytes == 8) {
+            move_transposed_longs((const Long *)x + place, y, rows, columns, stride);
+        } else if (s.whole) {
+            move_transposed_words((const Word *)x + place, y, rows, columns, stride);
         } else {
             move_transposed_floats((const float *)x + place, floats, rows, columns, stride);
         }
@@ -142,6 +151,11 @@ FARM_INLINE void move_rows(const void *x, const int32_t *table, void *y, int32_t
         int32_t row = move_place(place, i, table, s.e);
         if (s.bytes == 1) {
             move_row_bytes(x, table, bytes + i * s.f.length, row, (uint8_t)s.fill, s.f);
+        } else if (s.bytes == 8) {
+            move_row_longs(x, table, (Long *)y + i * s.f.length, row, (Long)s.fill, s.f);
+        } else if (s.whole) {
+            Word fill = (Word)(int32_t)s.fill;
+            move_row_words(x, table, (Word *)y + i * s.f.length, row, fill, s.f);
         } else {
             move_row_floats(x, table, floats + i * s.f.length, row, s.fill, s.f);
         }

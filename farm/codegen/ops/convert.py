@@ -25,6 +25,9 @@ from farm.codegen.program import (
 from farm.units import Bytes
 
 _HEADER = "convert.h"
+_BLOCKS_HEADER = "blocks.h"
+_TRIPLE = 3  # channels of an image in colours
+_ROW_VECTOR = 128  # positions that HVX takes at once, see kernels/blocks.h
 _SPARE = 4  # bytes that are read past a row in scratch
 _BLOCK = 4  # channels
 _FLOAT = 4  # bytes
@@ -151,6 +154,10 @@ class Relayout:
     def work(self) -> Work:
         """Every element, or every word where the words stay as they are."""
         blocked, _, target = self._orders
+        if self._kernel == "blocks_from_rows":
+            return Work(self._kernel, (_blocks(blocked),))
+        if self._kernel == "blocks_from_triples":
+            return Work(self._kernel, (Loop("bytes", 1, blocked.bytes),))
         batch, channels, positions = *blocked.shape[:2], math.prod(blocked.shape[2:])
         blocks = batch * -(-channels // _BLOCK)
         if self.channels_last and channels % _BLOCK == 0:
@@ -171,12 +178,33 @@ class Relayout:
         return (np.moveaxis(inputs[0], *axes),)
 
     def call(self, bind: Binding) -> Call:
-        """One call of ``relayout``."""
+        """One call: to blocks there are kernels of their own for rows, and for three channels."""
         pointers = (
             Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
             Pointer("uint8_t *", bind.tensor(self.outputs[0])),
         )
+        blocked = self._orders[0]
+        outer, channels, *positions = blocked.shape
+        each = math.prod(positions)
+        match self._kernel:
+            case "blocks_from_rows" as kernel:
+                sizes = shape_literal(
+                    "BlocksShape", outer=outer, channels=channels, positions=each
+                )
+                return Call(_BLOCKS_HEADER, kernel, pointers, sizes)
+            case "blocks_from_triples" as kernel:
+                return Call(_BLOCKS_HEADER, kernel, pointers, str(outer * each))
         return Call(_HEADER, "relayout", pointers, _order(*self._orders))
+
+    @property
+    def _kernel(self) -> str:
+        blocked, source, target = self._orders
+        channels = blocked.shape[1]
+        if target == _BLOCKED and (source == "CHANNELS_FIRST" or channels == 1):
+            return "blocks_from_rows"
+        if target == _BLOCKED and channels == _TRIPLE:
+            return "blocks_from_triples"
+        return "relayout"
 
     @property
     def _orders(self) -> tuple[Tensor, str, str]:
@@ -225,6 +253,13 @@ def _planes(name: str, batch: int, channels: int, positions: int) -> tuple[Loop,
     kind = "part_" if length < LINE else ""
     floats = Loop(f"{kind}{name}", batch * channels, length)
     return floats, Loop(f"{kind}{name}_blocks", blocks, length)
+
+
+def _blocks(tensor: Tensor) -> Loop:
+    """The loop over the positions of every block of channels."""
+    outer, channels, *positions = tensor.shape
+    length = math.prod(positions)
+    return Loop("rows" if length >= _ROW_VECTOR else "words", outer * -(-channels // 4), length)
 
 
 def _order(tensor: Tensor, source: str, target: str) -> str:

@@ -21,6 +21,7 @@ from farm.codegen.program import (
     Array,
     Binding,
     Call,
+    Element,
     Layout,
     Loop,
     Mover,
@@ -83,7 +84,8 @@ class Move(Mover):
             place = np.add.outer(place, each).ravel()
             inside = np.logical_and.outer(inside, each >= 0).ravel()
         taken = inputs[0].ravel()[np.where(inside, place, 0)] if inputs[0].size else place
-        filled = np.where(inside, taken, self.fill).astype(self.outputs[0].element.value)
+        dtype = np.dtype(self.outputs[0].element.value)
+        filled = np.where(inside, taken.astype(dtype), np.asarray(self.fill).astype(dtype))
         return (filled.reshape(self.outputs[0].shape),)
 
     def call(self, bind: Binding) -> Call:
@@ -97,9 +99,12 @@ class Move(Mover):
             if loop["table"] != "MOVE_BY_STRIDE":
                 table.append(each)
         offsets = np.concatenate(table).astype(np.int32) if table else None
+        is_whole = self.outputs[0].element in (Element.I32, Element.I64)
+        whole: dict[str, Field] = {"whole": 1} if is_whole else {}
         shape = shape_literal(
             "MoveShape",
             bytes=self.outputs[0].element.bytes,
+            **whole,
             fill=float(self.fill),
             start=start,
             **dict(zip(_LOOPS, loops, strict=True)),

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from farm.codegen.arithmetic import quantize
+from farm.codegen.arithmetic import dequantize, quantize, quantize_port
 from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.ops.convert import Dequantize, Quantize, Relayout
+from farm.codegen.ops.ports import Flip
 from farm.codegen.program import Element, Layout, Quantization
 from tests.farm.codegen.kernel_harness import Case, tensor
 
@@ -97,6 +98,15 @@ def row_cases() -> list[Case]:
     return [make((size,), PLAIN) for make in (quantize_case, dequantize_case) for size in sizes]
 
 
+def flip_case(size: int, *, to_port: int) -> Case:
+    inner = quantized("inner", (size,), PLAIN)
+    moved = Quantization(SCALE, ZERO - 128)
+    port = replace(inner, name="port", element=Element.S8, quantization=moved)
+    if to_port:
+        return Case(Flip((inner,), (port,)), [elements((size,))])
+    return Case(Flip((port,), (inner,)), [elements((size,)).view(np.int8)])
+
+
 def all_cases() -> list[Case]:
     float_cases = [
         make(shape, layout, channels_last=channels_last)
@@ -107,11 +117,20 @@ def all_cases() -> list[Case]:
     ]
     relayouts = [
         relayout_case(shape, to_blocks=to_blocks, channels_last=channels_last)
-        for shape in ((2, 6, 5, 7), (2, 8, 5, 7), (1, 65, 3), (1, 3, 150), (2, 2, 8), (1, 1, 33))
+        for shape in (
+            *((2, 6, 5, 7), (2, 8, 5, 7), (1, 65, 3), (1, 3, 150), (2, 2, 8), (1, 1, 33)),
+            *((2, 3, 9, 15), (1, 1, 49, 10)),
+        )
         for to_blocks in (False, True)
         for channels_last in (False, True)
     ]
-    return [*float_cases, *relayouts, *row_cases(), *scale_cases()]
+    relayouts += [  # rows of whole vectors on every target, and what is left of them
+        relayout_case(shape, to_blocks=True, channels_last=channels_last)
+        for shape in ((1, 3, 16, 16), (1, 7, 128), (2, 3, 43))
+        for channels_last in (False, True)
+    ]
+    flips = [flip_case(size, to_port=to_port) for size in (1, 7, 131, 256) for to_port in (0, 1)]
+    return [*float_cases, *relayouts, *flips, *row_cases(), *scale_cases()]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -128,6 +147,17 @@ def test_awkward_numbers_saturate():
 def test_halves_are_rounded_to_even():
     numbers = np.array([0.5, 1.5, 2.5, -0.5, -1.5], np.float32)
     assert quantize(numbers, Quantization(1.0, 10)).tolist() == [10, 12, 12, 10, 8]
+
+
+def test_a_port_stands_for_the_same_numbers_as_the_tensor_within():
+    case = flip_case(256, to_port=1)
+    (port,) = case.step.reference(case.inputs)
+    assert port.dtype == np.int8
+    x, y = case.step.inputs[0], case.step.outputs[0]
+    np.testing.assert_array_equal(dequantize(port, y.quant), dequantize(case.inputs[0], x.quant))
+    real = reals((256,))
+    bytes_given = quantize_port(real, y.quant, "int8").astype(int)
+    np.testing.assert_array_equal(bytes_given + 128, quantize_port(real, x.quant, "uint8"))
 
 
 def test_there_and_back_gives_the_same():
