@@ -54,6 +54,7 @@ from workers.meters.disturbance import MachineReading
 _BLOCKS, _QUICK_BLOCKS = 30, 6
 _SAMPLE_SECONDS = 0.02
 _LOAD_SECONDS = 300.0
+_SHOWN = 80  # letters of why an engine is refused
 _TOLERANCES = {"float32": 1e-3, "int8": 0.05}
 _INT8 = Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=StaticInt8(per_channel=True)))
 _OWN = ("onnxruntime", "openvino")
@@ -231,9 +232,15 @@ def _race(case: Case, threads: int, pythons: Mapping[str, str], rules: Rules) ->
                 entrants[engine] = Entrant(child, loops)
             except (RefusedError, CompileError) as error:
                 child.end()
-                cells[engine] = f"refused: {str(error).rstrip('.')}"
+                cells[engine] = f"refused: {_shortened(str(error))}"
         seconds = _blocks(entrants, rules)
     return cells | _compared(seconds)
+
+
+def _shortened(sentence: str) -> str:
+    """A sentence that fits a cell of a table."""
+    words = " ".join(sentence.replace("|", "/").split())
+    return words.rstrip(".") if len(words) <= _SHOWN else f"{words[:_SHOWN]} ..."
 
 
 def _evaluated(child: Child, engine: str, case: Case, threads: int) -> list[FloatArray]:

@@ -35,7 +35,9 @@ class Runner:
         with np.load(inputs) as archive:
             columns = {name: archive[name] for name in archive.files}
         count = len(next(iter(columns.values())))
-        self._feeds = [{name: c[i] for name, c in columns.items()} for i in range(count)]
+        self._feeds = [
+            {name: np.asarray(c[i]) for name, c in columns.items()} for i in range(count)
+        ]
         self._session = _session(engine, spec, Path(model), self._feeds[0])
         self._session.set_feeds(self._feeds[0])
 
