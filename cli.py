@@ -19,7 +19,7 @@ import typer
 from commands.bench import bench
 from commands.clean import clean
 from commands.compare import compare
-from commands.devices import devices
+from commands.devices import devices_app
 from commands.doctor import doctor
 from commands.head import head_app
 from commands.package import package_app
@@ -72,7 +72,7 @@ app.command()(results)
 app.command()(query)
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")
-app.command()(devices)
+app.add_typer(devices_app, name="devices")
 app.command()(doctor)
 app.command()(clean)
 

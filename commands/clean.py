@@ -37,15 +37,19 @@ def clean(
 ) -> None:
     """Show what takes room, ask, and remove it. Without a choice: all of it.
 
-    What a living process uses stays. Runs that are running, and folders of winners, always stay.
+    What a living process uses stays. Runs that are running, folders of winners and environments
+    always stay.
 
     Example: farm clean --runs --older-than 90d --dry-run
     """
     from db.records import utc_now
     from reports.clean import clean_json, clean_line, clean_table
+    from reports.environments import staying_lines
     from tuner.clean import Area, Cleaning
+    from workers.environments.installed import states
     from workers.trials.cache import default_folder
 
+    environments = [each for each in states({}) if each.installed]
     before = utc_now() - timedelta(seconds=parse_seconds(older_than))
     chosen = {Area.CACHE: cache, Area.TEMPORARY: temporary, Area.RUNS: runs}
     areas = frozenset(area for area, given in chosen.items() if given) or frozenset(Area)
@@ -58,14 +62,15 @@ def clean(
         cleaning = Cleaning(areas, default_folder(), opened, before)
         found = cleaning.found
         if not json_output:
-            print_tables(clean_table(found), [])
+            staying = staying_lines(environments) if len(areas) == len(Area) else []
+            print_tables(clean_table(found), staying)
         removed = not dry_run and any(each.count for each in found)
         if removed and not yes:
             typer.confirm(f"{clean_line(found, removed=False)} Remove it?", abort=True)
         if removed:
             cleaning.clear(opened)
     if json_output:
-        typer.echo(clean_json(found, removed=removed))
+        typer.echo(clean_json(found, environments, removed=removed))
     else:
         typer.echo(clean_line(found, removed=removed))
 

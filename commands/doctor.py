@@ -14,10 +14,11 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
 
     Example: farm doctor
     """
+    from farm.environment import load_environments
     from reports.doctor import diagnose
     from reports.tables.machine import findings_table
 
-    findings = diagnose(known_profiles(profiles), store)
+    findings = diagnose(known_profiles(profiles), store, load_environments(profiles))
     print_tables(findings_table(findings), [])
     if any(finding.fatal for finding in findings):
         raise typer.Exit(exit_codes.FAILED)

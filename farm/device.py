@@ -6,19 +6,17 @@ A profile says nothing about whether its device is there: that is found out on t
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from farm.errors import DeviceError
+from farm.text import did_you_mean
+from farm.toml_files import parse_toml, read_toml_files
 from farm.units import Seconds
 
 _STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
@@ -136,14 +134,7 @@ def parse_profile(text: str, source: str) -> DeviceProfile:
 
     Raises DeviceError: not TOML, a missing or unknown key, a wrong value.
     """
-    try:
-        return _ADAPTER.validate_python(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise DeviceError(f"Device profile {source} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the top level"
-        raise DeviceError(f"Device profile {source}: at {where}: {first['msg']}.") from None
+    return parse_toml(_ADAPTER, text, f"Device profile {source}")
 
 
 def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
@@ -151,14 +142,8 @@ def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
 
     Raises DeviceError for a profile that cannot be read.
     """
-    texts = [
-        (entry.name, entry.read_text(encoding="utf-8"))
-        for entry in sorted((resources.files("farm") / "profiles").iterdir(), key=_name)
-        if entry.name.endswith(".toml")
-    ]
-    if folder is not None and folder.is_dir():
-        texts += [(str(path), _read(path)) for path in sorted(folder.glob("*.toml"))]
-    parsed = (parse_profile(text, source) for source, text in texts)
+    texts = read_toml_files("profiles", folder, "Device profile")
+    parsed = (parse_toml(_ADAPTER, text, what) for what, text in texts)
     return {profile.name: profile for profile in parsed}
 
 
@@ -175,21 +160,8 @@ def select_profiles(
     for name in wanted:
         if name not in profiles:
             known = sorted(n for n, p in profiles.items() if not p.is_fake)
-            near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}? " if near else ""
             raise DeviceError(
-                f"Unknown device '{name}'. {hint}Known devices: {', '.join(known)}. "
-                "`farm devices` shows what each one is."
+                f"Unknown device '{name}'. {did_you_mean(name, known)}Known devices: "
+                f"{', '.join(known)}. `farm devices` shows what each one is."
             )
     return tuple(profiles[name] for name in wanted)
-
-
-def _name(entry: Traversable) -> str:
-    return entry.name
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeviceError(f"Device profile {path} cannot be read: {error}.") from None

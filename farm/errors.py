@@ -4,7 +4,7 @@ FarmError
 ├── InputError          the user gave something that cannot work: exit code 2
 │   ├── ModelError      the model file, its external data, its operators, its shapes
 │   ├── DataError       the --data file: names, shapes, types, values
-│   ├── DeviceError     a device profile that is unknown, malformed or not there
+│   ├── DeviceError     a device profile or environment: unknown, malformed, not there
 │   ├── CandidateError  a candidate or package description that cannot be read
 │   ├── PlanError       a memory or schedule problem that makes no sense
 │   └── OptionError     a limit, budget or option that contradicts itself or the facts
@@ -40,7 +40,7 @@ class DataError(InputError):
 
 
 class DeviceError(InputError):
-    """A device profile is unknown, malformed, or its device is not there."""
+    """A device profile or an environment is unknown, malformed, or cannot be used here."""
 
 
 class CandidateError(InputError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def printable(text: str) -> str:
     r"""Text that moves no cursor, changes no colour, breaks no line and turns no direction.
@@ -18,3 +20,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for text that may have several lines, as a cell of a table may."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that offers the nearest known names, with a space behind it; empty if none is."""
+    import difflib  # noqa: PLC0415  (this module is imported by every command)
+
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}? " if near else ""

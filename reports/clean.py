@@ -10,8 +10,10 @@ from rich.text import Text
 
 from farm.text import printable
 from farm.units import Bytes, counted, format_bytes
+from reports.environments import environments_json
 from reports.rows import Json, dump
 from tuner.clean import Area, Clearable
+from workers.environments.installed import State
 
 
 def total(found: Sequence[Clearable]) -> Bytes:
@@ -47,8 +49,11 @@ def clean_line(found: Sequence[Clearable], *, removed: bool) -> str:
     return f"{what} removed." if removed else f"{what} can be removed."
 
 
-def clean_json(found: Sequence[Clearable], *, removed: bool) -> str:
-    """The object that ``farm clean --json`` prints. Bytes throughout."""
+def clean_json(found: Sequence[Clearable], environments: Sequence[State], *, removed: bool) -> str:
+    """The object that ``farm clean --json`` prints. Bytes throughout.
+
+    environments: that are installed; they stay.
+    """
     items: list[Json] = [
         {
             "area": str(each.area),
@@ -60,4 +65,11 @@ def clean_json(found: Sequence[Clearable], *, removed: bool) -> str:
         }
         for each in found
     ]
-    return dump({"items": items, "bytes": total(found), "removed": removed})
+    return dump(
+        {
+            "items": items,
+            "bytes": total(found),
+            "removed": removed,
+            "environments": environments_json(environments),
+        }
+    )

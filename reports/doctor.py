@@ -10,6 +10,7 @@ from typing import Literal
 from db.reader import StoreReader
 from farm.codegen.build.compilers import Target, emulator_version, find_compilers, host_targets
 from farm.device import DeviceProfile
+from farm.environment import Environment
 from farm.errors import FarmError
 from farm.host.limits import memory_limit, processor_quota
 from farm.units import format_bytes
@@ -18,6 +19,7 @@ from workers.discovery import (
     emulator_availability,
     engines_of,
 )
+from workers.environments.installed import State, states
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading
 from workers.meters.energy import find_rapl
@@ -40,13 +42,21 @@ class Finding:
         return self.level == "problem"
 
 
-def diagnose(profiles: Mapping[str, DeviceProfile], store: str | None) -> list[Finding]:
-    """Look at everything. Takes about a second, in which the machine should do nothing else."""
+def diagnose(
+    profiles: Mapping[str, DeviceProfile],
+    store: str | None,
+    environments: Mapping[str, Environment] | None = None,
+) -> list[Finding]:
+    """Look at everything. Takes about a second, in which the machine should do nothing else.
+
+    environments: that are known; those that are installed are shown in any case.
+    """
     return [
         *_machine(),
         *_software(),
         *_toolchain(),
         *(finding for p in profiles.values() if not p.is_fake for finding in _device(p)),
+        *map(_environment, states(environments or {})),
         _store(store),
         _quiet(),
     ]
@@ -115,6 +125,18 @@ def _device(profile: DeviceProfile) -> Iterator[Finding]:
             yield Finding(f"engine {engine}", "available")
         else:
             yield Finding(f"engine {engine}", state.reason, "note", state.remedy)
+
+
+def _environment(state: State) -> Finding:
+    name, engines = state.environment.name, ", ".join(state.environment.engines)
+    what = f"environment {name}"
+    if state.installed is None:
+        reason = state.environment.unsuited
+        found = f"not for this machine: {reason}" if reason else f"not installed; gives {engines}"
+        return Finding(what, found)
+    if broken := state.installed.broken:
+        return Finding(what, broken, "note", f"farm devices remove {name}, then install it again")
+    return Finding(what, f"installed, {format_bytes(state.size)}; {engines} runs in it")
 
 
 def _store(url: str | None) -> Finding:

@@ -12,6 +12,7 @@ from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
+from reports.environments import environments_json
 from reports.rows import Json, dump
 from tuner.bench import Benchmark
 from tuner.delivery.record import RecordedAccuracy
@@ -20,6 +21,7 @@ from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
 from tuner.verify import Verification
+from workers.environments.installed import State
 
 
 def tune_json(result: TuneResult) -> str:
@@ -135,22 +137,22 @@ def plan_json(planned: Planned) -> str:
 
 def devices_json(
     rows: Sequence[tuple[DeviceProfile, Availability, tuple[str, ...]]],
+    environments: Sequence[State] = (),
 ) -> str:
-    """The list that ``farm devices --json`` prints."""
-    return dump(
-        [
-            {
-                "device": profile.name,
-                "kind": str(profile.kind),
-                "description": profile.description,
-                "available": found.available,
-                "reason": found.reason,
-                "remedy": found.remedy,
-                "engines": list(engines),
-            }
-            for profile, found, engines in rows
-        ]
-    )
+    """The object that ``farm devices --json`` prints."""
+    devices: list[Json] = [
+        {
+            "device": profile.name,
+            "kind": str(profile.kind),
+            "description": profile.description,
+            "available": found.available,
+            "reason": found.reason,
+            "remedy": found.remedy,
+            "engines": list(engines),
+        }
+        for profile, found, engines in rows
+    ]
+    return dump({"devices": devices, "environments": environments_json(environments)})
 
 
 def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, Json]:

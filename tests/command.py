@@ -98,4 +98,8 @@ def _hear_ctrl_c() -> None:
 
 
 def environment(folder: Path) -> Mapping[str, str]:
-    return {"XDG_CACHE_HOME": str(folder / "cache"), "FARM_STORE": str(folder / "farm.db")}
+    return {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "FARM_STORE": str(folder / "farm.db"),
+    }

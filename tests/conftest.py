@@ -18,8 +18,11 @@ from tests.models import conv_net, save
 def pytest_configure(config: pytest.Config) -> None:
     """Tests that run at the same time have folders for temporary files of their own.
 
-    Some look whether anything was left there.
+    Some look whether anything was left there. No test runs in an environment of the developer's.
     """
+    data = tempfile.mkdtemp(prefix="data-")
+    os.environ["XDG_DATA_HOME"] = data
+    config.add_cleanup(lambda: shutil.rmtree(data, ignore_errors=True))
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         folder = tempfile.mkdtemp(prefix=f"{worker}-")
         Path(folder).chmod(0o755)  # PostgreSQL's server is another user

@@ -90,7 +90,7 @@ def _run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     for block in page.blocks:
         if "file" in block.notes:
             file = folder / block.notes["file"]
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text + "\n")
     told = [f"echo '== {path.name}:{b.line}'\n{b.script}\n" for b in page.blocks if b.is_run]
     return subprocess.run(

@@ -12,11 +12,12 @@ from pathlib import Path
 from db.reader import StoreReader
 from db.removal import OldRun, old_runs
 from db.store import Store
+from farm.host.folders import folder_size
 from farm.host.temporary import is_in_use
 from farm.units import Bytes
 from tuner.runs.lease import is_gone
 from workers.leftovers import Leftovers, clear_leftovers, find_leftovers
-from workers.trials.usage import KINDS, drafts, entries, evict, folder_size, in_use, moved_away
+from workers.trials.usage import KINDS, drafts, entries, evict, in_use, moved_away
 
 _COMPILERS_FOLDER = "zig"  # in the cache: what Zig builds once per target
 

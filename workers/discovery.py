@@ -6,12 +6,15 @@ import importlib.util
 import platform
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from farm.candidate import FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.device import Availability, DeviceKind, DeviceProfile
+from farm.environment import load_environments
+from workers.environments.installed import Installed, environments_of
 
 _HERE = Availability(available=True)
 _BY_PLUGIN = Availability(
@@ -39,10 +42,35 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
     Of the two ways to OpenVINO one is: where ONNX Runtime's plug-in finds a device, the other one
     would find the same kernels, and the search would try everything twice.
     """
-    found = {engine: engine_availability(engine) for engine in profile.engines}
+    if profile.interpreter:
+        found = {engine: engine_availability(engine) for engine in profile.engines}
+    else:
+        given = environments_of(profile.engines)
+        found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
     both = ("openvino", "openvino-runtime")
     if all(engine in found and found[engine].available for engine in both):
         found["openvino-runtime"] = _BY_PLUGIN
+    return found
+
+
+def _of_engine(engine: str, given: Installed | None) -> Availability:
+    """Whether an engine can run here: in the environment that gives it, if one is installed."""
+    if given is None or engine not in _PROBES:
+        found = engine_availability(engine)
+        offered = engine in _PROBES and not found.available
+        return _with_environment(found, engine) if offered else found
+    if given.broken:
+        name = given.environment.name
+        remedy = f"farm devices remove {name}, then farm devices install {name}"
+        return Availability(available=False, reason=given.broken, remedy=remedy)
+    return _HERE
+
+
+def _with_environment(found: Availability, engine: str) -> Availability:
+    """Offer the environment that would give an engine, where one comes with the farm."""
+    for name, environment in load_environments().items():
+        if engine in environment.engines and not environment.unsuited:
+            return replace(found, remedy=f"farm devices install {name}")
     return found
 
 
@@ -65,7 +93,7 @@ def device_availability(profile: DeviceProfile) -> Availability:
             reason=f"its interpreter {profile.interpreter} does not exist",
             remedy="create that virtual environment, or correct the profile",
         )
-    found = [engine_availability(engine) for engine in profile.engines]
+    found = list(engines_of(profile).values())
     if any(availability.available for availability in found):
         return _HERE
     return found[0] if found else Availability(available=False, reason="it names no engine")

@@ -19,7 +19,7 @@ from farm.units import Bytes, counted, format_bytes
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-_PACKAGES = (
+PACKAGES = (
     "farm",
     "onnxruntime",
     "onnxruntime-ep-openvino",
@@ -96,7 +96,7 @@ def fingerprint() -> Fingerprint:
 def software_versions() -> dict[str, str]:
     """Versions of Python and of the packages that take part in a measurement."""
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

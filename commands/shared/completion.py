@@ -1,4 +1,4 @@
-"""What a shell offers where a device, a run or a trial is asked for.
+"""What a shell offers where a device, an environment, a run or a trial is asked for.
 
 Each function takes what the user has typed so far and gives words, each with a few words about it.
 Whatever is wrong, it is the command that says so: here it only means that nothing is offered.
@@ -6,11 +6,15 @@ Whatever is wrong, it is the command that says so: here it only means that nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from farm.environment import Environment
 
 Words = list[tuple[str, str]]
 Completer = Callable[[typer.Context, str], Words]
@@ -72,6 +76,38 @@ def trial_id(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     return [
         found for found in trial_ids(ctx.params.get("store"), incomplete) if found[0] not in given
     ]
+
+
+@_silent
+def environment_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """An environment that can be installed here, and is not."""
+    from workers.environments.installed import states
+
+    return [
+        (each.environment.name, each.environment.description)
+        for each in states(_environments(ctx))
+        if each.status == "available" and each.environment.name.startswith(incomplete)
+    ]
+
+
+@_silent
+def installed_environment_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """An environment that is installed."""
+    del ctx
+    from workers.environments.installed import installed_environments
+
+    return [
+        (name, found.environment.description)
+        for name, found in installed_environments().items()
+        if name.startswith(incomplete)
+    ]
+
+
+def _environments(ctx: typer.Context) -> Mapping[str, Environment]:
+    from farm.environment import load_environments
+
+    folder = ctx.params.get("profiles")
+    return load_environments(Path(folder) if folder else None)
 
 
 def _profiles(ctx: typer.Context) -> list[tuple[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from farm.errors import OptionError
+from farm.units import Bytes
 
 
 def data_folder() -> Path:
@@ -36,6 +38,16 @@ def give_home(folder: Path) -> None:
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = str(folder)
+
+
+def folder_size(folder: Path) -> Bytes:
+    """What a folder takes on disk, its folders included; files that go meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += (Path(place) / name).lstat().st_blocks * 512
+    return Bytes(total)
 
 
 def _folder(variable: str, default: str) -> Path:

@@ -44,6 +44,22 @@ class Lock:
             return None
         return cls(descriptor)
 
+    @classmethod
+    def share(cls, path: Path) -> Self | None:
+        """A lock that others can share, and that keeps it from being taken; None as above."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:  # the file system knows no locks: nobody can take it either
+            return cls(descriptor)
+        return cls(descriptor)
+
     def is_on(self, path: Path) -> bool:
         """Whether what lies at the path is what is locked, and not removed or replaced."""
         try:

@@ -271,7 +271,7 @@ def test_devices(farm: Command) -> None:
     table = farm("devices").out
     assert "cpu" in table
     assert "fake" not in table
-    found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)}
+    found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)["devices"]}
     assert found["cpu"]["available"] is True
     assert found["dsp"]["available"] is True
     assert found["gpu"]["available"] is False

@@ -14,8 +14,10 @@ import pytest
 
 from db.records import RunKind
 from db.store import Store
+from farm.environment import load_environments
 from tests.command import ROOT, Command
 from tests.db.samples import RUN, fill, trial
+from workers.environments.installed import write_record
 
 Complete = Callable[[str], list[str]]
 TUNED, BENCHED = RUN.name, "benched_1"
@@ -139,3 +141,13 @@ def test_a_shell_can_be_told_to_ask(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert "complete -o default -F _farm_completion farm" in script
+
+
+def test_environments(complete: Complete, farm: Command) -> None:
+    assert complete("farm devices install onnx") == ["onnxruntime-1.24"]
+    assert complete("farm devices remove ") == []
+    place = farm.folder / "data" / "farm" / "environments" / "onnxruntime-1.24"
+    place.mkdir(parents=True)
+    write_record(place, load_environments()["onnxruntime-1.24"], {})
+    assert complete("farm devices install onnx") == []
+    assert complete("farm devices remove o") == ["onnxruntime-1.24"]

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from workers.engines.session import Session
 from workers.protocol import Sample, Warmup
@@ -150,6 +149,13 @@ def _involuntary_switches(session: Session) -> int:
     import resource  # noqa: PLC0415  (does not exist elsewhere)
 
     switches: int = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    for process in session.processes:
-        switches += psutil.Process(process).num_ctx_switches().involuntary
-    return switches
+    return switches + sum(_switches_of(process) for process in session.processes)
+
+
+def _switches_of(process: int) -> int:
+    """Involuntary switches of a process of one thread; 0 where they are not counted."""
+    path = Path(f"/proc/{process}/status")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("nonvoluntary_ctxt_switches:"):
+            return int(line.split()[1])
+    return 0

@@ -2,14 +2,15 @@
 
 The peak resident set is read from ``VmHWM`` and reset through ``clear_refs`` on Linux; elsewhere
 ``ru_maxrss`` serves, which cannot be reset, so that a peak before the start hides a lower one.
+Where there is ``/proc``, nothing but the standard library is needed: a child may run in an
+interpreter that has no more than an engine installed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-
-import psutil
 
 _PROC = Path("/proc")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -17,7 +18,10 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 def resident() -> int:
     """Resident set of this process in bytes."""
-    return int(psutil.Process().memory_info().rss)
+    statm = _PROC / "self" / "statm"
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return _resident_elsewhere(None)
 
 
 def reset_peak() -> None:
@@ -37,8 +41,14 @@ def peak(process: int | None = None) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     if process is not None:
-        return int(psutil.Process(process).memory_info().rss)
+        return _resident_elsewhere(process)
     import resource  # noqa: PLC0415  (does not exist on Windows)
 
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _resident_elsewhere(process: int | None) -> int:
+    import psutil  # noqa: PLC0415  (only where the system has no /proc)
+
+    return int(psutil.Process(process).memory_info().rss)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.host.temporary import OwnedFolder
+from workers.environments.interpreters import Interpreters
 from workers.jobs import Limits
 from workers.protocol import Counted, Loaded, Sample, Warmup
 from workers.trials.process import Child
@@ -152,14 +153,14 @@ class LoadedChild:
 class Children:
     """The children of one worker; those of trials are known by their trial's id.
 
-    interpreter: of the children that run artifacts; empty for the farm's own.
+    interpreters: of the children that run artifacts.
     """
 
-    def __init__(self, interpreter: str) -> None:
+    def __init__(self, interpreters: Interpreters) -> None:
         self.watch = Stopwatch()
         self._folder = OwnedFolder("worker")
         self.scratch = self._folder.path
-        self._interpreter = interpreter
+        self._interpreters = interpreters
         self._of_trials: dict[str, LoadedChild] = {}
 
     def spawn(self, name: str, limits: Limits, interpreter: str = "") -> Child:
@@ -178,10 +179,15 @@ class Children:
             child.kill()
             raise
 
-    def load_trial(self, trial_id: str, loading: Loading, limits: Limits) -> LoadedChild:
-        """Load a trial's artifact into a new child, which lives until it is released."""
+    def load_trial(
+        self, trial_id: str, loading: Loading, limits: Limits, engine: str
+    ) -> LoadedChild:
+        """Load a trial's artifact into a new child, which lives until it is released.
+
+        engine: the candidate's, by which its interpreter is chosen.
+        """
         self.release([trial_id])
-        loaded = self.load(trial_id, loading, limits, self._interpreter)
+        loaded = self.load(trial_id, loading, limits, self._interpreters.of(engine))
         self._of_trials[trial_id] = loaded
         return loaded
 

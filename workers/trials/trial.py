@@ -131,7 +131,8 @@ class TrialRunner:
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
             loading = Loading(engine, spec, str(artifact.model), str(inputs))
-        return self._children.load_trial(job.trial_id, loading, job.limits)
+        kind = job.candidate.engine.kind
+        return self._children.load_trial(job.trial_id, loading, job.limits, kind)
 
     def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:
         if isinstance(candidate.engine, Fake):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import OptionError
+from farm.host.folders import folder_size
 from farm.host.locks import Lock
 from farm.host.temporary import free_folder, owned_folder
 from farm.units import Bytes, parse_bytes
@@ -145,16 +146,6 @@ def moved_away(entry: Path) -> Path:
     with lock, suppress(FileNotFoundError):
         entry.rename(trash / entry.name)
     return trash
-
-
-def folder_size(folder: Path) -> Bytes:
-    """What a folder takes on disk, its folders included; files that go meanwhile do not count."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += (Path(place) / name).lstat().st_blocks * 512
-    return Bytes(total)
 
 
 def _in_use(root: Path) -> set[Path]:

@@ -19,6 +19,7 @@ from farm.engines import package_engines
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from workers.discovery import openvino_float_types, usable_engines
+from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import (
     BlockJob,
@@ -56,7 +57,8 @@ class Worker:
     def __init__(self, profile: DeviceProfile, cache: Path | None) -> None:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
-        self._children = Children(profile.interpreter)
+        self._interpreters = Interpreters(profile)
+        self._children = Children(self._interpreters)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
         self._trials = TrialRunner(
@@ -110,7 +112,7 @@ class Worker:
         """What this worker's machine is and offers."""
         return DeviceFacts(
             fingerprint(),
-            software_versions(),
+            software_versions() | self._interpreters.versions(),
             usable_engines(self.profile),
             openvino_float_types() if _OPENVINO & set(self.profile.engines) else (),
             package_engines(self.profile),
@@ -145,6 +147,7 @@ class Worker:
         self._artifacts.close()
         self._sentinel.close()
         self._children.close()
+        self._interpreters.close()
         self._cache.close()
 
     def _block(self, job: BlockJob) -> BlockReport:

@@ -10,10 +10,12 @@ import sys
 import textwrap
 import threading
 import time
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -59,6 +61,24 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
 
     return write
+
+
+class TestInterpreter:
+    def test_it_needs_nothing_but_numpy(self, start, tmp_path):
+        """Of another virtual environment, which has an engine's packages and no others."""
+        venv.create(tmp_path / "bare", symlinks=True)
+        python = tmp_path / "bare" / "bin" / "python"
+        (packages,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
+        outer = Path(np.__file__).parents[1]
+        for name in ("numpy", "numpy.libs"):
+            if (outer / name).exists():
+                (packages / name).symlink_to(outer / name)
+        child = start(str(python))
+        assert load_fake(child)["assignment"] == {"fake": 1}
+        child.request("warm-up", 20.0, target=1e-3, cap=0.1)
+        loops = child.request("calibrate", 20.0, target=1e-2)
+        assert child.request("sample", 20.0, loops=loops)["seconds"] > 0
+        assert child.request("peak-memory", 20.0) >= 0
 
 
 class TestFaults:

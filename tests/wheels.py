@@ -1,0 +1,50 @@
+"""Small wheels for tests that install something, without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Wheel:
+    path: Path
+    name: str
+    version: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @property
+    def requirement(self) -> str:
+        """A line of a requirements file; the wheel is found in its own folder."""
+        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+
+
+def build_wheel(folder: Path, name: str = "tiny", version: str = "1.0") -> Wheel:
+    """A package of one module. With it, all that the tests' own interpreter has is importable."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"version = '{version}'\n",
+        f"{name}-outer.pth": sysconfig.get_path("purelib") + "\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{place},,\n" for place in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for place, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(zipfile.ZipInfo(place), text)
+    return Wheel(path, name, version)
+
+
+def environment_toml(wheel: Wheel, name: str = "tiny", engine: str = "onnxruntime-cpu") -> str:
+    """An environment of this wheel alone."""
+    return (
+        f'name = "{name}"\ndescription = "For a test"\nengines = ["{engine}"]\n'
+        f'modules = ["{wheel.name}"]\nrequirements = "{wheel.requirement}"\n'
+    )

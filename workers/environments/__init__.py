@@ -1,0 +1,1 @@
+"""Environments on this machine: installed, used by workers, removed."""

@@ -1,0 +1,82 @@
+"""Which Python runs the artifacts of one device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import suppress
+
+from farm.device import DeviceProfile
+from farm.host.locks import Lock
+from workers.environments.installed import Installed, environments_of, kept
+from workers.fingerprint import PACKAGES
+
+_ASK_SECONDS = 30.0
+_VERSIONS = """
+import importlib.metadata, json, platform, sys
+found = {"python": platform.python_version()}
+for package in sys.argv[1:]:
+    try:
+        found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+class Interpreters:
+    """The Python of each engine of a device, as it was when this was made.
+
+    The profile's own, if it names one; else that of the installed environment that gives the
+    engine; else the farm's own. Nobody can remove an environment before this is closed.
+    """
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self._of_profile = profile.interpreter
+        self._environments: dict[str, Installed] = {}
+        self._locks: list[Lock] = []
+        if not self._of_profile:
+            for engine, found in environments_of(profile.engines).items():
+                if lock := kept(found):
+                    self._locks.append(lock)
+                    self._environments[engine] = found
+
+    def of(self, engine: str) -> str:
+        """The interpreter of an engine's child processes; empty for the farm's own."""
+        found = self._environments.get(engine)
+        return self._of_profile if found is None else str(found.interpreter)
+
+    def versions(self) -> dict[str, str]:
+        """Versions in interpreters that are not the farm's own.
+
+        By ``ENGINE: PACKAGE`` in an environment, whose name and hash are ``ENGINE: environment``;
+        by ``interpreter: PACKAGE`` in the profile's own.
+        """
+        if self._of_profile:
+            return {f"interpreter: {p}": v for p, v in _versions_in(self._of_profile).items()}
+        return {
+            f"{engine}: {package}": version
+            for engine, found in sorted(self._environments.items())
+            for package, version in _with_name(found).items()
+        }
+
+    def close(self) -> None:
+        """Let the environments be removed; again does nothing."""
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+
+
+def _with_name(found: Installed) -> dict[str, str]:
+    environment = found.environment
+    return {"environment": f"{environment.name} {environment.digest}", **found.versions}
+
+
+def _versions_in(interpreter: str) -> dict[str, str]:
+    """Of the packages that take part in a measurement; nothing where it does not answer."""
+    command = [interpreter, "-I", "-c", _VERSIONS, *PACKAGES]
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        done = subprocess.run(command, capture_output=True, timeout=_ASK_SECONDS, check=True)
+        found: dict[str, str] = json.loads(done.stdout)
+        return found
+    return {}
