@@ -33,13 +33,28 @@ def devices(
 
     shown = [p for p in known_profiles(profiles).values() if not p.is_fake]
     rows = [(p, device_availability(p), usable_engines(p)) for p in shown]
-    environments = states(_known(profiles))
     if json_output:
-        typer.echo(machine_readable.devices_json(rows, environments))
+        typer.echo(machine_readable.devices_json(rows))
         return
     print_tables(devices_table(rows), [])
-    if environments:
+    if environments := states(_known(profiles)):
         print_tables(environments_table(environments), [])
+
+
+@devices_app.command()
+def environments(*, profiles: ProfilesOption = None, json_output: JsonOption = False) -> None:
+    """List the environments: what they give, and whether they are installed.
+
+    Example: farm devices environments --json
+    """
+    from reports.environments import environments_json, environments_table
+    from workers.environments.installed import states
+
+    found = states(_known(profiles))
+    if json_output:
+        typer.echo(environments_json(found))
+    else:
+        print_tables(environments_table(found), [])
 
 
 @devices_app.command()

@@ -12,7 +12,6 @@ from farm.candidate import to_json
 from farm.device import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
-from reports.environments import environments_json
 from reports.rows import Json, dump
 from tuner.bench import Benchmark
 from tuner.delivery.record import RecordedAccuracy
@@ -21,7 +20,6 @@ from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
 from tuner.verify import Verification
-from workers.environments.installed import State
 
 
 def tune_json(result: TuneResult) -> str:
@@ -137,9 +135,8 @@ def plan_json(planned: Planned) -> str:
 
 def devices_json(
     rows: Sequence[tuple[DeviceProfile, Availability, tuple[str, ...]]],
-    environments: Sequence[State] = (),
 ) -> str:
-    """The object that ``farm devices --json`` prints."""
+    """The list that ``farm devices --json`` prints."""
     devices: list[Json] = [
         {
             "device": profile.name,
@@ -152,7 +149,7 @@ def devices_json(
         }
         for profile, found, engines in rows
     ]
-    return dump({"devices": devices, "environments": environments_json(environments)})
+    return dump(devices)
 
 
 def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, Json]:

@@ -34,9 +34,9 @@ def _pip(folder: Path) -> dict[str, str]:
 
 
 def listed(farm: Command, *options: str) -> dict[str, dict[str, Any]]:
-    ended = farm("devices", "--json", *options)
+    ended = farm("devices", "environments", "--json", *options)
     assert ended.code == 0, ended.err
-    return {each["environment"]: each for each in json.loads(ended.out)["environments"]}
+    return {each["environment"]: each for each in json.loads(ended.out)}
 
 
 def test_an_environment_from_its_installation_to_its_end(farm_with: Command) -> None:

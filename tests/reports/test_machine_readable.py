@@ -115,7 +115,7 @@ def test_a_comparison() -> None:
 
 def test_devices() -> None:
     rows = [(load_profiles()["cpu"], Availability(available=True), ("openvino",))]
-    (found,) = json.loads(devices_json(rows))["devices"]
+    (found,) = json.loads(devices_json(rows))
     assert (found["device"], found["available"], found["engines"]) == ("cpu", True, ["openvino"])
 
 
