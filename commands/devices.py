@@ -36,9 +36,10 @@ def devices(
     if json_output:
         typer.echo(machine_readable.devices_json(rows))
         return
+    known = states(_known(profiles))
     print_tables(devices_table(rows), [])
-    if environments := states(_known(profiles)):
-        print_tables(environments_table(environments), [])
+    if known:
+        print_tables(environments_table(known), [])
 
 
 @devices_app.command()
@@ -48,11 +49,12 @@ def environments(*, profiles: ProfilesOption = None, json_output: JsonOption = F
     Example: farm devices environments --json
     """
     from reports.environments import environments_json, environments_table
+    from reports.rows import dump
     from workers.environments.installed import states
 
     found = states(_known(profiles))
     if json_output:
-        typer.echo(environments_json(found))
+        typer.echo(dump(environments_json(found)))
     else:
         print_tables(environments_table(found), [])
 

@@ -38,9 +38,9 @@ def environments_table(rows: Sequence[State]) -> Rows:
     return table
 
 
-def environments_json(rows: Sequence[State]) -> str:
-    """The list that ``farm devices environments --json`` prints. Bytes."""
-    return dump([_object(each) for each in rows])
+def environments_json(rows: Sequence[State]) -> list[Json]:
+    """One object per environment. Bytes."""
+    return [_object(each) for each in rows]
 
 
 def installed_json(found: Installed) -> str:
