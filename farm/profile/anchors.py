@@ -12,6 +12,7 @@ in ways that are its own:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Set as AbstractSet
 
 from farm.profile.view import Node, View
@@ -19,6 +20,7 @@ from farm.profile.view import Node, View
 _INLINED = re.compile(r"(?:_if_(?:then|else)_branch(?:_token_\d+)?_)+")
 _NUMBERED = re.compile(r"_token_\d+$")
 _BLOCKED = "_nchwc"
+_SUMS = frozenset({"Add", "Sum"})
 _ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "LeakyRelu"})
 
 
@@ -55,20 +57,14 @@ def _behind_sums(after: View, before: View, anchors: dict[str, str]) -> dict[str
 def _result(node: Node, before: View, anchors: dict[str, str]) -> str:
     """What a node computes, by what it reads beside the operands of the node that it is of."""
     result = anchors[node.outputs[0]]
-    held = {anchors[name] for name in node.inputs if name in anchors}
-    for at in before.readers.get(result, ()):
-        summing = before.nodes[at]
-        others = [name for name in summing.inputs if name != result]
-        if summing.op_type in ("Add", "Sum") and len(others) == 1 and others[0] in held:
-            if others[0] in _operands(before, result):
-                continue
-            return _activated(before, summing.outputs[0])
+    spare = Counter(anchors[name] for name in node.inputs if name in anchors)
+    if (of := before.producers.get(result)) is not None:
+        spare.subtract(before.nodes[of].inputs)
+    for reader in (before.nodes[at] for at in before.readers.get(result, ())):
+        others = [name for name in reader.inputs if name != result]
+        if reader.op_type in _SUMS and len(others) == 1 and spare[others[0]] > 0:
+            return _activated(before, reader.outputs[0])
     return result
-
-
-def _operands(before: View, result: str) -> tuple[str, ...]:
-    at = before.producers.get(result)
-    return () if at is None else before.nodes[at].inputs
 
 
 def _activated(before: View, result: str) -> str:
