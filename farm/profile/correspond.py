@@ -83,11 +83,17 @@ def spread(after: View, anchors: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Slices:
-    """What of a graph lies behind anchors and between them."""
+    """What of a graph lies behind anchors and between them.
+
+    Where something in one branch of a condition is an anchor, its other branch does not run.
+    """
 
     def __init__(self, graph: View, cut: AbstractSet[str]) -> None:
         self._graph = graph
         self._cut = cut
+        held = (graph.nodes[graph.producers[name]] for name in cut if name in graph.producers)
+        self._taken = {branch for node in held for branch in node.path}
+        self._decided = {owner for owner, _ in self._taken}
 
     def behind(self, targets: Iterable[str]) -> Names:
         """The nodes that compute these tensors, back to anchors, inputs and constants."""
@@ -96,10 +102,13 @@ class _Slices:
         waiting = [producers[name] for name in targets if name in producers]
         while waiting:
             at = waiting.pop()
-            if at not in seen:
+            if at not in seen and self._runs(nodes[at]):
                 seen.add(at)
                 waiting += [producers[name] for name in self._followed(nodes[at])]
         return tuple(nodes[at].name for at in sorted(seen))
+
+    def _runs(self, node: Node) -> bool:
+        return all(b in self._taken for b in node.path if b[0] in self._decided)
 
     def _followed(self, node: Node) -> list[str]:
         """Tensors whose producers belong to the same slice."""

@@ -20,14 +20,21 @@ from farm.model.walk import subgraphs
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
+Path = tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: its name, the operator, and the names of what it reads and writes."""
+    """One node: its name, the operator, and the names of what it reads and writes.
+
+    path: the nodes in which it is, from the outermost one, and in which of their graphs.
+    """
 
     name: str
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    path: Path = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class View:
 def view_of(model: ModelProto) -> View:
     """The view of a model."""
     builder = _Builder()
-    builder.add(model.graph, {})
+    builder.add(model.graph, {}, ())
     written = {name for node in builder.nodes for name in node.outputs}
     read = {name for node in builder.nodes for name in node.inputs}
     return View(
@@ -83,7 +90,7 @@ class _Builder:
         self.given: list[str] = []
         self._taken: set[str] = set()
 
-    def add(self, graph: GraphProto, outer: Mapping[str, str]) -> tuple[str, ...]:
+    def add(self, graph: GraphProto, outer: Mapping[str, str], path: Path) -> tuple[str, ...]:
         """Add a graph's nodes; what its outputs are called in the view."""
         scope = dict(outer)
         stored = [t.name for t in graph.initializer]
@@ -94,16 +101,18 @@ class _Builder:
         self.given += [scope[name] for name in given if name not in stored]
         for node in graph.node:
             self._define(scope, node.output)
-            self._add_node(node, scope)
+            self._add_node(node, scope, path)
         return tuple(scope.get(value.name, value.name) for value in graph.output)
 
-    def _add_node(self, node: NodeProto, scope: Mapping[str, str]) -> None:
-        nested = [name for graph in subgraphs(node) for name in self.add(graph, scope)]
+    def _add_node(self, node: NodeProto, scope: Mapping[str, str], path: Path) -> None:
+        nested: list[str] = []
+        for at, graph in enumerate(subgraphs(node)):
+            nested += self.add(graph, scope, (*path, (node.name, at)))
         inputs = tuple(scope.get(name, name) for name in node.input if name)
         outputs = tuple(scope[name] for name in node.output if name)
         if self._is_constant(node, (*inputs, *nested)):
             self.constant.update(outputs)
-        self.nodes.append(Node(node.name, node.op_type, (*inputs, *nested), outputs))
+        self.nodes.append(Node(node.name, node.op_type, (*inputs, *nested), outputs, path))
 
     def _is_constant(self, node: NodeProto, reads: Iterable[str]) -> bool:
         if node.op_type in RANDOM_OPERATORS:

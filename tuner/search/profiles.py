@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from farm.candidate import Fake
+from farm.candidate import Fake, OpenVino
 from farm.errors import CompileError, InfrastructureError
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
@@ -18,6 +18,7 @@ from workers.trials.process import ChildError
 
 _LEAST_SECONDS, _SECONDS = 0.3, 1.0  # that one candidate is run for
 _ALWAYS = 2  # the baseline and the winner are profiled, even if their confirmation took longer
+_SILENT = frozenset({OpenVino().kind})  # one kernel is all of the model
 _SHARE, _MOST_SECONDS = 0.05, 30.0  # of a device's budget, kept for profiles
 
 
@@ -30,10 +31,10 @@ def worth_profiling(confirmed: Sequence[Entry], tried: Sequence[Entry]) -> tuple
     """Whose kernels are timed, the most important first.
 
     confirmed: the baseline and the winner. tried: all of the search, of which follows the best of
-    every engine that is not among these.
+    every engine that is not among these and tells what is in its kernels.
     """
     chosen = {entry.candidate.id: entry for entry in confirmed}
-    engines = {entry.candidate.engine.kind for entry in confirmed}
+    engines = {entry.candidate.engine.kind for entry in confirmed} | _SILENT
     for entry in ranked(tried):
         if entry.candidate.engine.kind not in engines:
             engines.add(entry.candidate.engine.kind)

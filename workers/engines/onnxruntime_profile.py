@@ -1,7 +1,7 @@
 """What ONNX Runtime's profiler says of the kernels of a session.
 
-The profiler takes some time of its own, most of it between kernels and about a microsecond in
-each. How much that is here is found on a chain of small operators, whose time is known without
+The profiler takes some time of its own, most of it between kernels and a microsecond or two
+in each. How much that is here is found on a chain of small operators, whose time is known without
 the profiler, and subtracted from every kernel.
 """
 
@@ -28,8 +28,8 @@ from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 
 _SUFFIX = "_kernel_time"
-_WARMUP_RUNS = 3
-_LEAST_RUNS, _MOST_RUNS = 8, 200
+_WARMUP_RUNS = 2
+_LEAST_RUNS, _MOST_RUNS = 5, 200
 _MOST_EVENTS = 10_000  # each is about 700 bytes of text
 _FAST_SHARE = 4  # one run of so many counts: those that nothing else on the machine disturbed
 _PRECISIONS = {

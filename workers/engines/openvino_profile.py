@@ -18,8 +18,8 @@ from workers.engines.openvino import Kernel as RuntimeKernel
 from workers.engines.openvino import OpenVinoSession
 from workers.engines.session import Feeds
 
-_WARMUP_RUNS = 3
-_LEAST_RUNS, _MOST_RUNS = 10, 200
+_WARMUP_RUNS = 2
+_LEAST_RUNS, _MOST_RUNS = 5, 200
 _ROUND_SECONDS = 0.2
 _MOST_ROUNDS = 8
 _PRECISIONS = {

@@ -130,3 +130,21 @@ def test_what_an_engine_tells_is_completed_by_what_nobody_has() -> None:
 
 def test_what_reads_nothing_and_is_read_by_nobody_has_no_operators() -> None:
     assert mapped(view("stray: Something -> z"), CHAIN) == {"stray": ()}
+
+
+def test_of_a_condition_only_the_branch_that_runs_is_followed() -> None:
+    then, other = (("if", 0),), (("if", 1),)
+    before = View(
+        (
+            Node("a", "MatMul", ("x", "w"), ("a",), then),
+            Node("b", "Squeeze", ("a",), ("b",), then),
+            Node("never", "MatMul", ("x", "v"), ("c",), other),
+            Node("if", "If", ("flag", "b", "c"), ("y",)),
+        ),
+        frozenset({"x", "flag"}),
+        frozenset({"w", "v", "flag"}),
+    )
+    inlined = view("k: MatMul x w -> _if_then_branch_token_0_a", "m: Reshape q s -> y")
+    assert mapped(inlined, before) == {"k": ("a",), "m": ("b", "if")}
+    unknown = view("k: MatMul x w -> y")
+    assert mapped(unknown, before) == {"k": ("a", "b", "never", "if")}, "nothing says which"
