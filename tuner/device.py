@@ -150,6 +150,7 @@ class DeviceTuning:
         # Without any time left, what was measured is gone through again, and nothing more is.
         spent = opening.until if ended else memory.seconds.get(profile.name, 0.0)
         kept = kept_for_profiles(opening.total)
+        whole = Budget(opening.total, spent - opening.since)
         budget = Budget(opening.total - kept, spent - opening.since)
         search: Search | None = None
 
@@ -159,7 +160,7 @@ class DeviceTuning:
                 self._note(opening.since + budget.used)
             self._listen(event)
 
-        listen(DeviceStarted(profile.name, budget.extended(kept).left))
+        listen(DeviceStarted(profile.name, whole.left))
         try:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
@@ -185,7 +186,7 @@ class DeviceTuning:
             self._confirmed = result
             ends = (confirmed.baseline, confirmed.winner)
             chosen = worth_profiling(ends, found.entries)
-            failed = take_profiles(journal, chosen, budget.extended(kept), listen)
+            failed = take_profiles(journal, chosen, Budget(kept), listen)
             if not was_ended:
                 self._note(opening.since + budget.used)
             result = replace(result, notes=(*result.notes, *failed))

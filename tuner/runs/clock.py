@@ -16,10 +16,6 @@ class Budget:
         self._earlier = used
         self._started = time.monotonic()
 
-    def extended(self, seconds: float) -> Budget:
-        """A budget of so many seconds more, of which the same are used."""
-        return Budget(self.total + seconds, self.used)
-
     @property
     def used(self) -> float:
         """Seconds used so far."""

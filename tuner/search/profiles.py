@@ -16,8 +16,8 @@ from tuner.runs.history import Entry, ranked
 from tuner.runs.journal import Journal
 from workers.trials.process import ChildError
 
-_LEAST_SECONDS, _SECONDS = 0.3, 1.0  # that one candidate is run for
-_ALWAYS = 2  # the baseline and the winner are profiled, even if their confirmation took longer
+_LEAST_SECONDS, _SECONDS = 0.3, 0.5  # that one candidate is run for
+_ALWAYS = 2  # the baseline and the winner are profiled, however long that takes
 _SILENT = frozenset({OpenVino().kind})  # one kernel is all of the model
 _SHARE, _MOST_SECONDS = 0.05, 30.0  # of a device's budget, kept for profiles
 
@@ -48,7 +48,8 @@ def take_profiles(
 ) -> tuple[str, ...]:
     """Profile candidates, each once in a run; sentences on what failed.
 
-    entries: see ``worth_profiling``. After the first two, only while there is time.
+    entries: see ``worth_profiling``. After the first two, only while there is time. budget: of
+    profiles alone, so that a confirmation that took longer than planned takes none from them.
     """
     if entries:
         listen(StageStarted(journal.scope.device, "profiles"))
