@@ -48,8 +48,9 @@ def operators_lines(profile: TrialProfile) -> Iterator[str]:
     if profile.latency is None:
         yield f"{what}."
         return
+    without = ", which was measured without one" if profile.method is Method.MEASURED else ""
     yield (
-        f"{what}; times are the shares of the trial's latency without that: "
+        f"{what}; times are shares of the trial's latency{without}: "
         f"{latency_cell(profile.latency)}."
     )
 
