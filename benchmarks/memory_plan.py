@@ -17,6 +17,7 @@ from common import Report, Unit, options
 from memory_problems import (
     crowded_problem,
     fewest_portions,
+    joined_problem,
     large_problem,
     lowest_height,
     packed_problem,
@@ -30,9 +31,11 @@ from farm.plan.memory.problem import Problem
 from farm.units import Bytes
 
 SEED = 20261
-SECONDS = 60.0  # for each of the real problems, and for all of them together
-MINIMALLOC_SECONDS = 22.8  # the published solver in C++ on six of the real problems
+SECONDS = 60.0  # for each of the real problems
+ALL_SECONDS = 30.0  # for all of them together
+MINIMALLOC_SECONDS = 27.2  # the published solver in C++ on A to G and I
 RANDOM_PROBLEMS = 1000
+ROOMS = (4, 16)
 LARGE = 10_000
 LARGE_PROBLEMS = 3
 
@@ -47,6 +50,8 @@ def main() -> int:
     if arguments.problems is not None:
         real_problems(report, arguments.problems)
     random_problems(report)
+    for rooms in ROOMS:
+        without_a_free_byte(report, rooms)
     large(report)
     return report.close()
 
@@ -62,7 +67,10 @@ def first_call(report: Report) -> None:
 
 
 def real_problems(report: Report, folder: Path) -> None:
-    """Each problem of a folder within its capacity, and how long all of them take."""
+    """Each problem of a folder within its capacity, and how long all of them take.
+
+    The kernels are compiled or loaded by now: that is not in these times.
+    """
     paths = sorted(folder.glob("*.*.csv"))
     if not paths:
         sys.exit(f"there are no problems in {folder}; expected NAME.CAPACITY.csv")
@@ -76,13 +84,14 @@ def real_problems(report: Report, folder: Path) -> None:
         report.at_most(f"{name}: time", solution.seconds, SECONDS, Unit.SECONDS)
         wrong = len(violations(problem, solution)) + (not solution.offsets)
         report.at_most(f"{name}: violations", wrong, 0, Unit.COUNT, described(solution))
-    report.at_most("all real problems: time", total, SECONDS, Unit.SECONDS)
+    report.at_most("all real problems: time", total, ALL_SECONDS, Unit.SECONDS)
     report.at_most("the same, stretch", total, MINIMALLOC_SECONDS, Unit.SECONDS)
 
 
 def described(solution: Solution) -> str:
-    """Height, bound and status."""
-    return f"{solution.height} B, bound {solution.lower_bound} B, {solution.status}"
+    """Height, bound, status, and how much was searched."""
+    searched = f"{solution.nodes} nodes" if solution.nodes else "not searched"
+    return f"{solution.height} B, bound {solution.lower_bound} B, {solution.status}, {searched}"
 
 
 def random_problems(report: Report) -> None:
@@ -110,6 +119,17 @@ def has_fewest_portions(problem: Problem) -> bool:
     solution = plan_portions(problem)
     found = (len(solution.sizes), solution.height)
     return found == fewest_portions(problem) and not portion_violations(problem, solution)
+
+
+def without_a_free_byte(report: Report, rooms: int) -> None:
+    """Full squares under bars that join them: no solver may take them all at once."""
+    problem = joined_problem(Random(SEED), rooms=rooms, count=40)
+    solution = plan_memory(problem)
+    name = f"{rooms} full rooms, {len(problem.buffers)} buffers"
+    report.at_most(f"{name}: above the bound", solution.gap, 0, note=described(solution))
+    wrong = len(violations(problem, solution))
+    report.at_most(f"{name}: violations", wrong, 0, Unit.COUNT)
+    report.show(f"{name}: time", solution.seconds, Unit.SECONDS)
 
 
 def large(report: Report) -> None:

@@ -74,6 +74,28 @@ def packed_problem(random: Random, *, count: int, side: int = 64) -> Problem:
     return Problem(tuple(buffers))
 
 
+def joined_problem(random: Random, *, rooms: int, count: int, side: int = 32) -> Problem:
+    """Packed squares side by side, over bars that join them: what is left parts room by room.
+
+    Each bar lies over two rooms that are neighbours, and one over all; no step has a free byte.
+    """
+    bars = [(0, rooms, random.randint(1, side // 4))]
+    bars += [(room, room + 2, random.randint(1, side // 4)) for room in range(rooms - 1)]
+    height = max(sum(size for low, high, size in bars if low <= r < high) for r in range(rooms))
+    height += side
+    buffers = []
+    for room in range(rooms):
+        free = height - sum(size for low, high, size in bars if low <= room < high)
+        for piece in packed_problem(random, count=count, side=free).buffers:
+            start, end = (
+                room * height + step * height // free for step in (piece.start, piece.end)
+            )
+            buffers.append(Buffer(f"r{room}{piece.id}", start, end, piece.size))
+    for number, (low, high, size) in enumerate(bars):
+        buffers.append(Buffer(f"bar{number}", low * height, high * height, Bytes(size)))
+    return Problem(tuple(buffers))
+
+
 def lowest_height(problem: Problem) -> int:
     """The lowest possible arena: every order from bottom to top, each buffer as low as it gets."""
     buffers = problem.buffers

@@ -25,11 +25,12 @@ from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import emit
 from farm.codegen.front.annotate import Annotated
-from farm.codegen.front.source import read_source
+from farm.codegen.front.source import INPUT_TYPES, read_source
 from farm.codegen.generate import Generation
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.movement import MOVEMENT_OPERATORS
+from farm.codegen.lower.typed import TYPED_OPERATORS
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import Program, Step, Tensor
 from farm.codegen.storage import store
@@ -39,7 +40,7 @@ from workers.engines.runner import RunnerProcess
 
 Array = NDArray[Any]
 
-SUPPORTED = FLOAT_OPERATORS | MOVEMENT_OPERATORS
+SUPPORTED = FLOAT_OPERATORS | MOVEMENT_OPERATORS | TYPED_OPERATORS
 
 NODE = "node"
 STORED = ("pytorch-converted", "pytorch-operator", "simple")
@@ -50,11 +51,15 @@ _PARAMETERS: Mapping[str, int] = {
     "BatchNormalization": 1,
     "Clip": 1,
     "Conv": 1,
+    "ConvTranspose": 1,
     "Dropout": 1,
     "Expand": 1,
-    "Gather": 1,
+    "GRU": 1,
+    "LSTM": 1,
+    "LayerNormalization": 1,
     "Pad": 1,
     "ReduceMean": 1,
+    "ReduceSum": 1,
     "Reshape": 1,
     "Resize": 1,
     "Slice": 1,
@@ -213,13 +218,14 @@ def _case(test: _Test, operators: tuple[str, ...]) -> Case | Excluded:
 
 
 def _unsuitable(model: onnx.ModelProto) -> str:
-    """Why generated code, which computes on float32 tensors, cannot run a graph."""
-    for value in (*model.graph.output, *_data_inputs(model)):
+    """Why generated code, which gives float32 tensors, cannot run a graph."""
+    inputs = _data_inputs(model)
+    for value in (*model.graph.output, *inputs):
         if not value.type.HasField("tensor_type"):
             return f"{value.name} is no tensor"
-        element = value.type.tensor_type.elem_type
-        if element != onnx.TensorProto.FLOAT:
-            return f"{value.name} is {helper.tensor_dtype_to_np_dtype(element)}"
+        dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+        if dtype not in (INPUT_TYPES if value in inputs else ("float32",)):
+            return f"{value.name} is {dtype}"
         if any(size.dim_value == 0 for size in value.type.tensor_type.shape.dim):
             return f"{value.name} has no elements"
     return "" if _data_inputs(model) else "it has no inputs"

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from common import Report, Unit, options
 from pydantic import TypeAdapter
 
@@ -36,6 +35,7 @@ from farm.candidate import (
     StaticInt8,
 )
 from farm.codegen.build.compilers import Target, host_targets
+from farm.codegen.package.compiled import port_of
 from farm.dataset import split, synthetic_dataset
 from farm.engines import session_spec
 from farm.errors import FarmError
@@ -122,7 +122,7 @@ def profiled(compiler: Compiler, candidate: Candidate, sample: Feeds, folder: Pa
     compiler.compile(candidate, artifact)
     if isinstance(candidate.engine, PackageEngine):
         rows = package_profile(compiler, candidate, sample, place, SECONDS)
-        return Profiled(rows, whole_package(candidate, artifact, sample))
+        return Profiled(rows, whole_package(compiler, candidate, artifact, sample))
     write_named(artifact / MODEL_FILE, place)
     told = engine_profile(session_spec(candidate), sample, place)
     (folder / MODEL_FILE).write_bytes(compiler.model.SerializeToString())
@@ -138,10 +138,13 @@ def engine_profile(spec: SessionSpec | OpenVinoSpec, sample: Feeds, place: Path)
     return onnxruntime_profile(place / MODEL_FILE, spec, sample, place, SECONDS)
 
 
-def whole_package(candidate: Candidate, artifact: Path, sample: Feeds) -> float:
+def whole_package(
+    compiler: Compiler, candidate: Candidate, artifact: Path, sample: Feeds
+) -> float:
     """Seconds or packets of a run of the package as it is."""
     if isinstance(candidate.engine, CPackageEmulated):
-        inputs = [np.ascontiguousarray(array) for array in sample.values()]
+        given = compiler.generation(candidate).program.inputs
+        inputs = [port_of(tensor).elements(sample[tensor.label]) for tensor in given]
         with RunnerProcess(artifact / "model.elf", Target(candidate.engine.target)) as runner:
             runner.run(inputs)
             return float(runner.count(1).packets)

@@ -1,16 +1,19 @@
 """Fits the model of packets to counts of the emulator, and says how far off it is.
 
-``python benchmarks/packet_model.py [--models FOLDER] [--write]`` makes packages of the models of
-single operators in ``packet_operators.py``, in int8 and in float32, for both Hexagon targets,
-counts the packets of every step under qemu-hexagon, and fits the prices of each kernel to them:
-least squares of the relative error, no price below zero, as few prices as do almost as well as
-all. ``--write`` replaces ``farm/codegen/package/packets.toml`` by what was fitted. The ratios are
-of counts and of what the farm's prices say, the larger over the smaller: for single operators,
-and for whole models, which are the example and those of the folder. Nothing was fitted to them.
+``python benchmarks/packet_model.py [--models FOLDER] [--kernels NAMES] [--write]`` makes packages
+of the models of single operators in ``packet_operators.py``, in int8 and in float32, for both
+Hexagon targets, counts the packets of every step under qemu-hexagon, and fits the prices of each
+kernel to them: least squares of the relative error, no price below zero, as few prices as do
+almost as well as all. ``--write`` replaces ``farm/codegen/package/packets.toml`` by what was
+fitted; with ``--kernels`` only the prices of these, which depend on no other kernel. The ratios
+are of counts and of what the farm's prices say, the larger over the smaller: for single
+operators, and for whole models, which are the example and those of the folder. Nothing was fitted
+to them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections import defaultdict
@@ -29,13 +32,16 @@ from farm.artifact import Compiler
 from farm.candidate import Candidate, CPackageEmulated, HexagonTarget, Precision, StaticInt8
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
+from farm.codegen.package.compiled import port_of
 from farm.codegen.package.packets import PRICES, counts, step_packets
 from farm.codegen.package.stamps import counted_steps, stamped
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import (
+    Array,
+    PortType,
     Step,
 )
-from farm.dataset import Feed, split, synthetic_dataset
+from farm.dataset import split, synthetic_dataset
 from farm.errors import FarmError
 from farm.model.model import load_model
 from workers.engines.runner import RunnerProcess
@@ -43,6 +49,7 @@ from workers.engines.runner import RunnerProcess
 SAMPLES = 24
 TARGETS: tuple[HexagonTarget, ...] = ("hexagon-v67-hvx", "hexagon-v67")
 PRECISIONS = {"int8": Precision(quantization=StaticInt8()), "float32": Precision()}
+PORTS = {"ports": PortType.INT8}  # of models by name
 MORE_ERROR = 1.01  # what may be lost for a price less
 CLOSE = 1.3  # a ratio that operators should stay within,
 MOST = {"int8": 1.15, "float32": 1.3}  # and whole models
@@ -69,12 +76,16 @@ def main() -> int:
     """Print all figures."""
     parser = options(__doc__)
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="also check its ONNX files")
+    parser.add_argument("--kernels", help="fit the prices of these alone: names, with commas")
     parser.add_argument("--write", action="store_true", help="replace the farm's prices first")
     arguments = parser.parse_args()
+    kernels = frozenset(arguments.kernels.split(",")) if arguments.kernels else None
     report = Report(__file__, arguments.json)
-    operators = {target: list(operator_counts(target)) for target in TARGETS}
+    operators = {target: list(operator_counts(target, kernels)) for target in TARGETS}
     fitted = "".join(price_lines(Target(target), found) for target, found in operators.items())
-    prices = ROOT / "farm" / "codegen" / PRICES
+    prices = ROOT / "farm" / "codegen" / "package" / PRICES
+    if kernels:
+        fitted = with_sections(prices.read_text(encoding="utf-8"), fitted)
     if arguments.write:
         prices.write_text(_HEADER + fitted, encoding="utf-8")
     else:
@@ -89,35 +100,56 @@ def main() -> int:
     return report.close()
 
 
-def operator_counts(target: HexagonTarget) -> Iterator[Count]:
-    """Counts of all steps of the models of single operators, in all precisions."""
+def operator_counts(
+    target: HexagonTarget, kernels: frozenset[str] | None = None
+) -> Iterator[Count]:
+    """Counts of steps of the models of single operators, in all precisions.
+
+    kernels: whose steps. None: all.
+    """
     with tempfile.TemporaryDirectory(prefix="farm-packets-") as folder:
         for name, model in operator_models():
             path = Path(folder) / f"{name}.onnx"
             onnx.save(model, path)
+            ports = PORTS.get(name, PortType.FLOAT32)
             for precision in PRECISIONS.values():
-                yield from step_counts(path, target, precision)
+                yield from step_counts(path, target, precision, kernels, ports)
 
 
-def step_counts(path: Path, target: HexagonTarget, precision: Precision) -> list[Count]:
-    """Make a package that counts its own steps, and run it once. Raises FarmError."""
+def step_counts(
+    path: Path,
+    target: HexagonTarget,
+    precision: Precision,
+    kernels: frozenset[str] | None = None,
+    ports: PortType = PortType.FLOAT32,
+) -> list[Count]:
+    """Make a package that counts its own steps, and run it once.
+
+    kernels: whose steps; nothing is run where there are none. None: all. Raises FarmError.
+    """
     model = load_model(path)
     parts = split(synthetic_dataset(model, SAMPLES, 0), 0)
-    compiler = Compiler(model.proto, list(parts.calibration.samples()))
+    compiler = Compiler(model.proto, list(parts.calibration.samples()), ports=ports)
     generation = compiler.generation(Candidate(CPackageEmulated(target=target), precision))
+    steps = [step for step, _ in generation.storage.steps]
+    wanted = [kernels is None or step.work.kernel in kernels for step in steps]
+    if not any(wanted):
+        return []
     with tempfile.TemporaryDirectory(prefix="farm-packets-") as name:
         folder, program = Path(name), Path(name) / "counting"
         write_sources(folder, stamped(generation, Target(target)))
         build_runner(folder, Target(target), program)
-        found = run(program, Target(target), next(parts.confirmation.samples()))
-    steps = [step for step, _ in generation.storage.steps]
-    return [Count(step, *each) for step, each in zip(steps, found.tolist(), strict=True)]
+        sample = next(parts.confirmation.samples())
+        given = [port_of(t).elements(sample[t.label]) for t in generation.program.inputs]
+        found = run(program, Target(target), given)
+    counted = zip(steps, found.tolist(), wanted, strict=True)
+    return [Count(step, *each) for step, each, is_wanted in counted if is_wanted]
 
 
-def run(program: Path, target: Target, sample: Feed) -> NDArray[np.int64]:
+def run(program: Path, target: Target, inputs: Sequence[Array]) -> NDArray[np.int64]:
     """Packets and vector instructions of every step: [steps, 2]."""
     with RunnerProcess(program, target) as runner:
-        return counted_steps(runner.run(list(sample.values()))[-1])
+        return counted_steps(runner.run(inputs)[-1])
 
 
 def price_lines(target: Target, found: Sequence[Count]) -> str:
@@ -131,6 +163,21 @@ def price_lines(target: Target, found: Sequence[Count]) -> str:
         for name, (packets, vector) in fit(steps, target).items():
             text += f'"{name}" = [{round(packets, 4):.4g}, {round(vector, 4):.4g}]\n'
     return text
+
+
+def with_sections(text: str, fitted: str) -> str:
+    """The prices that a file has, with those of some kernels in their places; TOML, no header."""
+
+    def sections(lines: str) -> dict[str, str]:
+        parts = re.split(r"^(?=\[)", lines, flags=re.MULTILINE)[1:]
+        return {part.partition("]")[0]: part.strip() for part in parts}
+
+    def place(name: str) -> tuple[int, str]:
+        target, _, kernel = name.removeprefix("[").partition(".")
+        return [str(each) for each in TARGETS].index(target), kernel
+
+    together = sections(text) | sections(fitted)
+    return "".join(f"\n{together[name]}\n" for name in sorted(together, key=place))
 
 
 def fit(steps: Sequence[Count], target: Target) -> dict[str, tuple[float, float]]:

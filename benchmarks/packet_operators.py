@@ -8,135 +8,24 @@ longer than kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.helper import (
-    make_graph,
-    make_model,
-    make_node,
-    make_opsetid,
-    make_tensor_value_info,
-)
-from onnx.shape_inference import infer_shapes
+from onnx import ModelProto
+from packet_graph import Attribute, Shape
+from packet_graph import Graph as _Graph
+from packet_sequences import SEQUENCES
 
-_IR_VERSION, _OPSET = 9, 17
 _AROUND = (1, 1, 1, 1)  # padding of a window of 3 x 3
 _MORE_AROUND = (2, 2, 2, 2)
-
-Shape = tuple[int, ...]
-Attribute = int | str | Sequence[int]
 
 
 def operator_models() -> Iterator[tuple[str, ModelProto]]:
     """All models with their names."""
-    for make in _MODELS:
+    for make in (*_MODELS, *SEQUENCES):
         graph = _Graph()
         make(graph)
         name = make.__name__.removeprefix("_")
         yield name, graph.model(name)
-
-
-class _Graph:
-    """Collects operators. Constants are random, and always the same."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(0)
-        self._nodes: list[NodeProto] = []
-        self._inputs: list[tuple[str, Shape]] = []
-        self._constants: list[TensorProto] = []
-        self._inner: set[str] = set()
-
-    def x(self, *shape: int) -> str:
-        """An input."""
-        self._inputs.append((f"x{len(self._inputs)}", shape))
-        return self._inputs[-1][0]
-
-    def weights(self, *shape: int) -> str:
-        """Random numbers."""
-        return self._constant(self._random.normal(size=shape).astype(np.float32))
-
-    def positive(self, *shape: int) -> str:
-        """Random numbers from 0.5 to 1.5."""
-        return self._constant(self._random.uniform(0.5, 1.5, shape).astype(np.float32))
-
-    def numbers(self, *values: float) -> str:
-        """These float32."""
-        return self._constant(np.array(values, np.float32))
-
-    def scalar(self, value: float) -> str:
-        """One float32 without axes."""
-        return self._constant(np.array(value, np.float32))
-
-    def indices(self, *values: int) -> str:
-        """These int64."""
-        return self._constant(np.array(values, np.int64))
-
-    def add(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
-        """An operator; its output, which is one of the model's if nothing else reads it."""
-        return self._add(kind, inputs, 1, attributes)[0]
-
-    def split(self, x: str, parts: int, axis: int) -> None:
-        """A split into equal parts."""
-        self._add("Split", (x,), parts, {"axis": axis})
-
-    def conv(
-        self,
-        channels: int,
-        outputs: int,
-        size: Shape,
-        kernel: Shape = (1, 1),
-        pads: Shape = (0, 0, 0, 0),
-        strides: Shape = (1, 1),
-        groups: int = 1,
-        **window: Shape,
-    ) -> str:
-        """A convolution of a new input. size: height and width, perhaps a batch before them."""
-        batch = size[0] if len(size) == 3 else 1
-        return self.add(
-            "Conv",
-            self.x(batch, channels, *size[-2:]),
-            self.weights(outputs, channels // groups, *kernel),
-            self.weights(outputs),
-            kernel_shape=kernel,
-            pads=pads,
-            strides=strides,
-            group=groups,
-            **window,
-        )
-
-    def model(self, name: str) -> ModelProto:
-        ends = [output for node in self._nodes for output in node.output]
-        graph = make_graph(
-            self._nodes,
-            name,
-            [make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in self._inputs],
-            [
-                make_tensor_value_info(end, TensorProto.FLOAT, None)
-                for end in ends
-                if end not in self._inner
-            ],
-            self._constants,
-        )
-        opsets = [make_opsetid("", _OPSET)]
-        return infer_shapes(make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION))
-
-    def _add(
-        self, kind: str, inputs: Sequence[str], outputs: int, attributes: Mapping[str, Any]
-    ) -> list[str]:
-        number = len(self._nodes)
-        names = [f"y{number}_{i}" for i in range(outputs)]
-        self._nodes.append(make_node(kind, inputs, names, f"{kind}_{number}", **attributes))
-        self._inner.update(inputs)
-        return names
-
-    def _constant(self, array: NDArray[np.generic]) -> str:
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(array, name))
-        return name
 
 
 def _pointwise(graph: _Graph) -> None:
@@ -152,6 +41,14 @@ def _pointwise_large(graph: _Graph) -> None:
         (16, 32, 8, 8), (32, 64, 9, 9), (64, 64, 13, 5), (24, 24, 12, 12), (8, 8, 24, 24),
         (96, 24, 14, 14), (16, 16, 30, 30), (64, 64, 10, 20), (128, 16, 16, 16),
         (40, 120, 11, 11), (16, 32, 60, 80), (32, 32, 40, 30), (48, 32, 36, 36),
+    ):  # fmt: skip
+        graph.conv(channels, outputs, (*size,))
+
+
+def _pointwise_small(graph: _Graph) -> None:
+    for channels, outputs, *size in (
+        (16, 128, 3, 3), (64, 256, 3, 3), (64, 128, 6, 6), (128, 128, 6, 6), (32, 120, 5, 5),
+        (20, 128, 1, 1), (256, 256, 1, 1), (48, 250, 2, 5), (96, 128, 7, 4), (160, 384, 4, 4),
     ):  # fmt: skip
         graph.conv(channels, outputs, (*size,))
 
@@ -184,6 +81,7 @@ def _columns_large(graph: _Graph) -> None:
         graph.conv(channels, outputs, (*size,), (3, 3), _AROUND)
     for channels, outputs, *size in (
         (16, 32, 20, 20), (32, 64, 13, 13), (3, 16, 40, 40), (3, 16, 64, 96), (48, 48, 14, 14),
+        (16, 32, 32, 32), (32, 64, 16, 16), (8, 16, 64, 64), (4, 24, 32, 80), (64, 48, 16, 32),
     ):  # fmt: skip
         graph.conv(channels, outputs, (*size,), (3, 3), _AROUND, (2, 2))
 
@@ -193,6 +91,8 @@ def _columns_odd(graph: _Graph) -> None:
     graph.conv(16, 16, (14, 14), (5, 5), _MORE_AROUND, (2, 2))
     graph.conv(16, 16, (10, 10), strides=(2, 2))
     graph.conv(64, 32, (8, 8), strides=(2, 2))
+    graph.conv(16, 32, (32, 32), strides=(2, 2))
+    graph.conv(32, 64, (16, 16), strides=(2, 2))
     graph.conv(8, 16, (20, 10), (3, 1), (1, 0, 1, 0))
     graph.conv(8, 16, (10, 20), (1, 7), (0, 3, 0, 3))
     graph.conv(16, 16, (12, 12), (3, 3), _MORE_AROUND, dilations=(2, 2))
@@ -225,6 +125,9 @@ def _single(graph: _Graph) -> None:
     graph.conv(1, 16, (1, 1))
     graph.conv(1, 40, (10, 10), (3, 3), _AROUND)
     graph.conv(1, 64, (30, 8), (5, 3), (2, 1, 2, 1), (2, 2))
+    graph.conv(1, 8, (48, 48), (3, 3), _AROUND, (2, 2))
+    graph.conv(1, 8, (24, 64), (5, 5), _MORE_AROUND)
+    graph.conv(1, 16, (49, 10), (10, 4), (4, 1, 5, 1), (2, 2))
 
 
 def _depthwise(graph: _Graph) -> None:
@@ -242,7 +145,10 @@ def _depthwise_large(graph: _Graph) -> None:
         (8, 12, 12), (16, 20, 20), (32, 14, 14), (12, 28, 28), (4, 40, 40), (4, 48, 64),
     ):  # fmt: skip
         graph.conv(channels, channels, (*size,), (3, 3), _AROUND, groups=channels)
-    for channels, *size in ((16, 20, 20), (8, 33, 33), (4, 48, 64), (4, 40, 128)):
+    for channels, *size in (
+        (16, 20, 20), (8, 33, 33), (4, 48, 64), (4, 40, 128), (64, 6, 6), (32, 12, 12),
+        (16, 24, 24),
+    ):  # fmt: skip
         graph.conv(channels, channels, (*size,), (3, 3), _AROUND, (2, 2), groups=channels)
 
 
@@ -252,6 +158,12 @@ def _depthwise_odd(graph: _Graph) -> None:
     graph.conv(8, 8, (16, 16), (3, 3), groups=8)
     graph.conv(8, 8, (12, 12), (3, 3), _MORE_AROUND, dilations=(2, 2), groups=8)
     graph.conv(8, 8, (9, 9), (7, 7), (3, 3, 3, 3), groups=8)
+    graph.conv(16, 16, (20, 20), (7, 7), (3, 3, 3, 3), groups=16)
+    graph.conv(24, 24, (10, 10), (5, 5), _MORE_AROUND, groups=24)
+    graph.conv(8, 8, (30, 30), (5, 5), _MORE_AROUND, groups=8)
+    graph.conv(16, 16, (17, 17), (7, 7), (3, 3, 3, 3), (2, 2), groups=16)
+    graph.conv(12, 12, (20, 20), (3, 3), groups=12)
+    graph.conv(8, 8, (13, 13), (3, 3), strides=(2, 2), groups=8)
     graph.conv(12, 12, (30, 1), (3, 1), (1, 0, 1, 0), groups=12)
     for channels, *size in ((16, 10, 10), (32, 6, 5), (8, 18, 18)):
         result = graph.conv(channels, channels, (*size,), (3, 3), _AROUND, groups=channels)
@@ -455,6 +367,7 @@ def _parts_of_tensors(graph: _Graph) -> None:
     for shape, pads in (
         ((1, 8, 8, 8), (0, 0, 1, 1, 0, 0, 1, 1)), ((4, 30), (0, 2, 0, 3)),
         ((1, 3, 20, 20), (0, 0, 2, 2, 0, 0, 2, 2)), ((1, 16, 10), (0, 8, 0, 0, 8, 0)),
+        ((3, 60), (0, 1, 0, 2)), ((2, 4, 200), (0, 1, 0, 0, 0, 5)), ((10, 128), (1, 3, 1, 3)),
     ):  # fmt: skip
         graph.add("Pad", graph.x(*shape), graph.indices(*pads))
     for shape, begin, end, axis, step in (
@@ -485,6 +398,17 @@ def _concatenations(graph: _Graph) -> None:
     graph.add("Concat", graph.x(1, 5, 9), graph.weights(1, 3, 9), axis=1)
 
 
+def _ports(graph: _Graph) -> None:
+    """Images that are bytes for the caller: see ``PORTS`` in packet_model.py."""
+    for shape in ((1, 3, 8, 8), (1, 3, 12, 11), (1, 5, 20, 20), (2, 16, 17, 9), (1, 3, 64, 50)):
+        graph.add("Conv", graph.x(*shape), graph.weights(8, shape[1], 3, 3), graph.weights(8))
+    for size in ((6, 6), (10, 13), (24, 24), (40, 33)):
+        x = graph.add("Transpose", graph.x(1, *size, 3), perm=(0, 3, 1, 2))
+        graph.add("Conv", x, graph.weights(8, 3, 3, 3), graph.weights(8))
+    for length in (7, 40, 128, 300, 1000, 5000):
+        graph.add("Relu", graph.x(1, length))
+
+
 def _channels_last(graph: _Graph) -> None:
     for channels, outputs, *size in (
         (3, 8, 10, 10), (4, 4, 7, 7), (16, 16, 6, 6), (3, 16, 32, 32), (12, 6, 9, 13),
@@ -505,7 +429,7 @@ def _flattened(graph: _Graph) -> None:
         x = graph.add("Flatten", graph.conv(channels, channels, (height, width)))
         size = channels * height * width
         graph.add("Gemm", x, graph.weights(outputs, size), graph.weights(outputs), transB=1)
-        for image in (8, channels + 2):
+        for image in (8, channels + 2, 3, 2):
             x = graph.conv(channels, image, (height, width))
             x = graph.add("Transpose", x, perm=(0, 2, 3, 1))
             graph.add("Mul", x, graph.x(1, height, width, image))
@@ -519,9 +443,10 @@ def _flattened(graph: _Graph) -> None:
 
 
 _MODELS: tuple[Callable[[_Graph], None], ...] = (
-    _pointwise, _pointwise_large, _pointwise_sums, _columns, _columns_large, _columns_odd,
-    _columns_sums, _single, _depthwise, _depthwise_large, _depthwise_odd, _one_axis, _dense,
+    _pointwise, _pointwise_large, _pointwise_small, _pointwise_sums, _columns, _columns_large,
+    _columns_odd, _columns_sums, _single, _depthwise, _depthwise_large, _depthwise_odd, _one_axis,
+    _dense,
     _two_matrices, _sums, _products, _functions, _normalizations, _largest_of_windows,
     _means_of_windows, _means, _means_of_blocks, _softmax, _inner_softmax, _resize,
-    _transpositions, _parts_of_tensors, _concatenations, _channels_last, _flattened,
+    _transpositions, _parts_of_tensors, _concatenations, _channels_last, _flattened, _ports,
 )  # fmt: skip

@@ -92,6 +92,16 @@ def package_build(
             rich_help_panel=Panel.CODE,
         ),
     ] = "model",
+    io: Annotated[
+        str | None,
+        typer.Option(
+            "--io",
+            metavar="TYPE",
+            help="What quantised inputs and outputs are for its caller: float32 (default), "
+            "uint8 or int8.",
+            rich_help_panel=Panel.CODE,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
     profiles: ProfilesOption = None,
     json_output: JsonOption = False,
@@ -102,6 +112,7 @@ def package_build(
     """
     from farm.candidate import CalibrationMethod
     from farm.codegen.build.compilers import CompilerKind
+    from farm.codegen.program import PortType
     from farm.device import select_profiles
     from reports.tables.packages import package_table
     from tuner.package import PackagePrecision, PackageRequest, make_package
@@ -118,6 +129,7 @@ def package_build(
         keep_float=tuple(keep_float or ()),
         compiler=one_of(CompilerKind, compiler, "--compiler"),
         name=name,
+        ports=one_of(PortType, io, "--io") or PortType.FLOAT32,
         force=force,
     )
     manifest = make_package(request, profile)

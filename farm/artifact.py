@@ -42,6 +42,7 @@ from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
 from farm.codegen.package.reopen import reopen_package
+from farm.codegen.program import PortType
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -84,7 +85,8 @@ class Compiler:
 
     model: the user's graph with fixed shapes and a name for every operator.
     calibration: samples for static int8, one inference each.
-    package_name: of packages; see ``farm.codegen.emit``.
+    package_name: of packages; see ``farm.codegen.emit``. ports: what quantised inputs and outputs
+    of packages are for their callers.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class Compiler:
         model: onnx.ModelProto,
         calibration: Sequence[Feeds],
         package_name: str = DEFAULT_NAME,
+        ports: PortType = PortType.FLOAT32,
     ) -> None:
         self._model = model
         self._feeds = calibration
         self._package_name = package_name
+        self._ports = ports
         self._prepared: Compiled | None = None
         self._ranges: dict[CalibrationMethod, Calibration] = {}
         self._package_ranges: dict[CalibrationMethod, Calibration] = {}
@@ -144,9 +148,10 @@ class Compiler:
         prepared = self.prepared().model
         graph = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
         title, name = f"Model {graph}, {candidate.precision.label()}", self._package_name
+        ports = self._ports
         match candidate.precision:
             case Precision(quantization=None, float_type=FloatType.FLOAT32):
-                return generate.generate(prepared, title, name=name)
+                return generate.generate(prepared, title, name=name, ports=ports)
             case Precision(quantization=StaticInt8(per_channel=True) as choice):
                 if has_qdq(prepared):
                     generate.placed(prepared)  # what cannot be packaged at all is told as that
@@ -156,7 +161,8 @@ class Compiler:
                     )
                 _check_names(prepared, choice.keep_float)
                 ranges = self._calibrated_package(choice.calibration)
-                return generate.generate(prepared, title, ranges.ranges, choice.keep_float, name)
+                kept = choice.keep_float
+                return generate.generate(prepared, title, ranges.ranges, kept, name, ports)
             case precision:
                 raise CompileError(
                     "A package computes in float32 or in static int8 per channel, and not in "
@@ -176,9 +182,9 @@ class Compiler:
         if isinstance(choice, StaticInt8):
             tensors = generate.tensors_to_calibrate(prepared)
             ranges = dict.fromkeys(tensors, Range(-1.0, 1.0))
-            _, storage = generate.placed(prepared, ranges, choice.keep_float)
+            _, storage = generate.placed(prepared, ranges, choice.keep_float, self._ports)
         else:
-            _, storage = generate.placed(prepared)
+            _, storage = generate.placed(prepared, ports=self._ports)
         return Bytes(storage.arena_bytes + storage.scratch_bytes)
 
     def prepared(self) -> Compiled:

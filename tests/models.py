@@ -168,6 +168,14 @@ def lstm_net(steps: int = 5, features: int = 6, hidden: int = 3) -> ModelProto:
     return build(nodes, [value("x", [steps, 1, features])], [out], stored)
 
 
+def rnn_net(steps: int = 5, features: int = 6, hidden: int = 3) -> ModelProto:
+    """One plain recurrent network over a sequence: ONNX Runtime has it, generated code has not."""
+    nodes = [make_node("RNN", ["x", "w", "r"], ["y"], name="rnn", hidden_size=hidden)]
+    stored = weights(w=(1, hidden, features), r=(1, hidden, hidden))
+    out = value("y", [steps, 1, 1, hidden])
+    return build(nodes, [value("x", [steps, 1, features])], [out], stored)
+
+
 def save(proto: ModelProto, folder: Path, name: str = "model.onnx") -> Path:
     path = folder / name
     onnx.save_model(proto, path)

@@ -32,6 +32,7 @@ from farm.candidate import (
 from farm.codegen.build.compilers import CompilerKind, find_emulator
 from farm.codegen.emit import DEFAULT_NAME, check_name
 from farm.codegen.front.annotate import has_qdq
+from farm.codegen.front.source import INPUT_TYPES, refused_input
 from farm.codegen.package.compiled import (
     EMULATED_FILE,
     RUNNER_FILE,
@@ -43,6 +44,7 @@ from farm.codegen.package.compiled import (
 )
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
+from farm.codegen.program import PortType
 from farm.compile.passes import cpu_session, reported_as
 from farm.dataset import (
     Array,
@@ -85,7 +87,8 @@ class PackageRequest:
     data: None for made-up inputs. metric: ``module:function``, "" for one that suits the model.
     precision: None for int8, or what a QDQ model came with. calibration: None for min-max.
     calibration, keep_float: for int8 that the farm chooses only. compiler: None for the default
-    one. name: what all names in the package's C begin with. force: replaces an earlier package.
+    one. name: what all names in the package's C begin with. ports: what quantised inputs and
+    outputs are for the package's caller. force: replaces an earlier package.
     """
 
     model: Path
@@ -98,6 +101,7 @@ class PackageRequest:
     keep_float: tuple[str, ...] = ()
     compiler: CompilerKind | None = None
     name: str = DEFAULT_NAME
+    ports: PortType = PortType.FLOAT32
     force: bool = False
     seed: int = 0
 
@@ -139,7 +143,7 @@ class _Packaging:
         self._real = not dataset.synthetic
         self._splits: Splits = split(dataset, request.seed)
         feeds = list(self._splits.calibration.samples())
-        self._compiler = Compiler(model.proto, feeds, request.name)
+        self._compiler = Compiler(model.proto, feeds, request.name, request.ports)
 
     def write(self, folder: Path, profile: DeviceProfile) -> Manifest:
         """Write the package into an existing, empty folder."""
@@ -187,7 +191,7 @@ class _Packaging:
         if not compiled.target.is_hexagon or not find_emulator():
             return None
         sample = next(self._samples())
-        inputs = [sample[port.name] for port in compiled.inputs]
+        inputs = [port.elements(sample[port.name]) for port in compiled.inputs]
         with running(place / EMULATED_FILE, compiled.target) as runner:
             runner.run(inputs)
             return runner.count(1).packets
@@ -269,14 +273,15 @@ def _refuse_constant_outputs(model: Model) -> None:
 
 def _refuse_other_types(model: Model) -> None:
     """Raise CompileError for inputs and outputs that no package has, before any work."""
-    ends: list[tuple[str, TensorSpec | OutputSpec]] = []
-    ends += [("takes float32 inputs", spec) for spec in model.inputs]
-    # Which operator makes an output of integers is known further on, and says more.
-    ends += [("gives float32 outputs", s) for s in model.outputs if s.dtype.kind == "f"]
-    for rule, spec in ends:
-        if spec.dtype != np.float32:
+    for given in model.inputs:
+        if given.dtype.name not in INPUT_TYPES:
+            raise CompileError(refused_input(given.name, given.dtype.name, _remedy(given)))
+    for told in model.outputs:
+        # Which operator makes an output of integers is known further on, and says more.
+        if told.dtype.kind == "f" and told.dtype != np.float32:
             raise CompileError(
-                f"The code generator {rule}, and {spec.name!r} is {spec.dtype}{_remedy(spec)}."
+                f"The code generator gives float32 outputs, and {told.name!r} is "
+                f"{told.dtype}{_remedy(told)}."
             )
 
 
@@ -321,7 +326,8 @@ def _precision(request: PackageRequest, model: Model, engine: PackageEngine) -> 
         _refuse(given, f"{request.model} came quantised, and a package keeps these integers")
         return own
     if request.precision is PackagePrecision.FLOAT32:
-        _refuse(given | {"--precision": False}, "With --precision float32 nothing is quantised")
+        given |= {"--precision": False, "--io": request.ports is not PortType.FLOAT32}
+        _refuse(given, "With --precision float32 nothing is quantised")
         return own
     method = request.calibration or CalibrationMethod.MIN_MAX
     kept = tuple(sorted(request.keep_float))

@@ -156,6 +156,7 @@ class Maker:
     def model(self) -> onnx.ModelProto:
         """The graph: its outputs are what nothing reads, and now and then what something does."""
         made = [name for node in self.nodes for name in node.output]
+        made = [name for name in made if self.values[name].dtype != np.bool_]
         outputs = [name for name in made if name not in self._read or self.chance(0.08)]
         outputs += sorted(self.kept.difference(outputs))
         self.random.shuffle(outputs)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from . import elementwise, movement, products, resampling, windows
+from . import elementwise, movement, products, resampling, sequences, windows
 from .maker import Maker
 from .proposal import Proposal
 
@@ -72,4 +72,10 @@ _PROPOSERS: Sequence[Callable[[Maker, str], Proposal | None]] = (
     movement.repeat,
     movement.gather,
     movement.depth,
+    sequences.power,
+    *[sequences.reduce_sum] * 2,
+    *[sequences.layer_normalization] * 2,
+    sequences.choice,
+    sequences.recurrent,
+    *[sequences.transposed] * 2,
 )

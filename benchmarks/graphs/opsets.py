@@ -37,6 +37,7 @@ def _plain(array: Array) -> int | float | list[int] | list[float]:
 _ATTRIBUTES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "Clip": (11, ("min", "max")),
     "Pad": (11, ("pads", "value")),
+    "ReduceSum": (13, ("axes",)),
     "Slice": (10, ("starts", "ends", "axes")),
     "Split": (13, ("split",)),
     "Squeeze": (13, ("axes",)),

@@ -19,6 +19,7 @@ from .maker import Maker
 from .models import random_maker
 from .oddities import ODDITIES
 from .proposal import Array
+from .sequences import SEQUENCES
 from .twists import TWISTS, Built, Feeder
 
 Feeds = Mapping[str, Array]
@@ -108,6 +109,8 @@ def subject_of(seed: int) -> Subject:
     if not is_twisted:
         return Subject(seed, kind, "", maker.model(), normal)
     name, build = _ALL[number % len(_ALL)]
+    if name in SEQUENCES and kind is Kind.RUNTIME_QDQ:  # whose quantiser takes no masks
+        kind = Kind.QDQ
     built = build(maker)
     feeder = built.feeder or normal
     return Subject(seed, kind, name, built.model, feeder, built.beyond, built.sizes)
@@ -145,5 +148,9 @@ def normal(random: np.random.Generator, _index: int, shape: Sequence[int]) -> Ar
     return np.asarray(random.standard_normal(shape))
 
 
-_ALL: Sequence[tuple[str, Callable[[Maker], Built]]] = (*TWISTS.items(), *ODDITIES.items())
+_ALL: Sequence[tuple[str, Callable[[Maker], Built]]] = (
+    *TWISTS.items(),
+    *ODDITIES.items(),
+    *SEQUENCES.items(),
+)
 NAMES: Sequence[str] = tuple(name for name, _ in _ALL)

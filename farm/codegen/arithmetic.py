@@ -27,6 +27,9 @@ MOST_SPREAD = 32.0
 """Largest ratio of two channels' factors that one shift per operator serves well: it leaves the
 channel with the largest factor 10 bits before the last rounding."""
 
+SIGN = 128
+"""From an s8 number to the u8 number that stands for it; the same bits but for the first one."""
+
 _S16 = 32767
 _LARGEST_SHIFT = 15  # HVX takes four bits of shift
 _FINE_MULTIPLIER = 4096  # from here on its own rounding moves a result by 1/32 at most
@@ -183,7 +186,16 @@ def quantize(real: Array, quantization: Quantization) -> Array:
     return clamped.astype(np.uint8)
 
 
+def quantize_port(real: Array, quantization: Quantization, dtype: str) -> Array:
+    """float32 to what an input of a package takes: uint8, or int8 with its own zero point."""
+    if dtype == "uint8":
+        return quantize(real, quantization)
+    moved = Quantization(quantization.scale, quantization.zero_point + SIGN)
+    flipped: Array = (quantize(real, moved) ^ SIGN).view(np.int8)
+    return flipped
+
+
 def dequantize(elements: Array, quantization: Quantization) -> Array:
-    """uint8 to float32, as the kernel does: one float32 product of the difference."""
+    """uint8 or int8 to float32, as the kernel does: one float32 product of the difference."""
     difference = elements.astype(np.int32) - quantization.zero_point
     return difference.astype(np.float32) * np.float32(quantization.scale)

@@ -14,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 
+from farm.codegen.ops.literal import finite_literal, initializer_lines
 from farm.codegen.program import Array, Call, Program, Step, Tensor
 from farm.codegen.storage import Area, Storage
 from farm.errors import OptionError
@@ -31,11 +32,13 @@ third, because clang loads neighbours that are not aligned by whole lines, one m
 
 _ALIGNMENT = 128  # of constants and of the memory block: one HVX vector
 _CTYPES = {
+    np.dtype(np.bool_): "uint8_t",
     np.dtype(np.int8): "int8_t",
     np.dtype(np.uint8): "uint8_t",
     np.dtype(np.int16): "int16_t",
     np.dtype(np.int32): "int32_t",
     np.dtype(np.uint32): "uint32_t",
+    np.dtype(np.int64): "int64_t",
     np.dtype(np.float32): "float",
 }
 # Of C23 and C++23, and C++'s other spellings of operators.
@@ -104,6 +107,18 @@ def parameter_names(kind: str, tensors: Sequence[str]) -> list[str]:
     names = [f"{kind}_{_identifier(tensor)}" for tensor in tensors]
     plain = len(set(names)) == len(names) and all(len(kind) + 1 < len(n) <= 40 for n in names)
     return names if plain else [f"{kind}_{i}" for i in range(len(names))]
+
+
+def macro_names(parameters: Sequence[str]) -> list[str]:
+    """What the macros of parameters begin with, after the package's own prefix.
+
+    parameters: of the model's function, of one kind. They are numbered where capitals would make
+    two of them one.
+    """
+    names = [parameter.upper() for parameter in parameters]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name.split('_')[0]}_{i}" for i, name in enumerate(names)]
 
 
 def runner_header(name: str) -> str:
@@ -227,6 +242,7 @@ class _Emitter:
             f"#define {prefix}_INPUT_BYTES {{ {_sizes(inputs)} }}",
             f"#define {prefix}_OUTPUT_BYTES {{ {_sizes(outputs)} }}",
             "",
+            *self._scales(),
             *(_described(parameter, tensor) for parameter, tensor in described),
             f"void {name}_run(void *memory, {self._parameters()});",
             "",
@@ -240,10 +256,35 @@ class _Emitter:
         ]
         return "\n".join(lines) + "\n"
 
+    def _scales(self) -> Iterator[str]:
+        """Macros with the scales and zero points of the caller's arrays."""
+        inputs, outputs = self._program.inputs, self._program.outputs
+        macros = (*macro_names(self._inputs), *macro_names(self._outputs))
+        quantized = [
+            (macro, tensor.quant)
+            for macro, tensor in zip(macros, (*inputs, *outputs), strict=True)
+            if tensor.element.is_quantized
+        ]
+        if not quantized:
+            return
+        yield "/* A byte of an array stands for (byte - zero point) * scale, a real number. Arrays"
+        yield "   of bytes begin at a multiple of four, as arrays of floats do. */"
+        for macro, quant in quantized:
+            name, scale = f"{self._name.upper()}_{macro}", float(np.float32(quant.scale))
+            yield f"#define {name}_SCALE {finite_literal(scale)} /* {scale:.9g} */"
+            yield f"#define {name}_ZERO_POINT ({quant.zero_point})"
+        yield ""
+
     def _parameters(self) -> str:
-        inputs = (f"const float *{parameter}" for parameter in self._inputs)
-        outputs = (f"float *{parameter}" for parameter in self._outputs)
-        return ", ".join((*inputs, *outputs))
+        program = self._program
+        inputs = zip(self._inputs, program.inputs, strict=True)
+        outputs = zip(self._outputs, program.outputs, strict=True)
+        return ", ".join(
+            (
+                *(f"const {tensor.element.ctype} *{name}" for name, tensor in inputs),
+                *(f"{tensor.element.ctype} *{name}" for name, tensor in outputs),
+            )
+        )
 
     def _source(self, calls: Sequence[str]) -> str:
         passed = [f"inputs[{i}]" for i in range(len(self._inputs))]
@@ -283,7 +324,7 @@ class _Emitter:
             lines.append(
                 f"{_declaration(name, array)} __attribute__((aligned({_ALIGNMENT}))) = {{"
             )
-            lines += _values(array)
+            lines += initializer_lines(array)
             lines.append("};")
         return "\n".join(lines) + "\n"
 
@@ -334,22 +375,3 @@ def _comment(text: str) -> str:
 
 def _declaration(name: str, array: Array) -> str:
     return f"const {_CTYPES[array.dtype]} {name}[{array.size}]"
-
-
-def _values(array: Array) -> Iterator[str]:
-    """The initialiser's lines. Floats are written in hexadecimal: exactly."""
-    if array.dtype == np.float32:
-        texts = [_float(value) for value in array.ravel().tolist()]
-    else:
-        texts = [str(value) for value in array.ravel().tolist()]
-    per_line = 24 if array.dtype.itemsize == 1 else 12
-    for start in range(0, len(texts), per_line):
-        yield ", ".join(texts[start : start + per_line]) + ","
-
-
-def _float(value: float) -> str:
-    if value != value:  # noqa: PLR0124 (NaN is the number that differs from itself)
-        return '__builtin_nanf("")'
-    if value in (float("inf"), float("-inf")):
-        return f"{'-' if value < 0 else ''}__builtin_inff()"
-    return f"{value.hex()}f"

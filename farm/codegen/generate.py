@@ -10,10 +10,10 @@ import onnx
 from farm.codegen.emit import DEFAULT_NAME, Generated, emit
 from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
 from farm.codegen.front.names import names_apart, with_model_names
-from farm.codegen.front.source import read_source
+from farm.codegen.front.source import INPUT_TYPES, read_source, refused_input
 from farm.codegen.lower.graph import lower
-from farm.codegen.lower.integer_operators import ONLY_INTEGER
-from farm.codegen.program import Program
+from farm.codegen.lower.integer.operators import ONLY_INTEGER
+from farm.codegen.program import PortType, Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
 from farm.compile.quantization.calibrate import Range
@@ -35,6 +35,7 @@ def generate(
     ranges: Mapping[str, Range] | None = None,
     keep_float: Iterable[str] = (),
     name: str = DEFAULT_NAME,
+    ports: PortType = PortType.FLOAT32,
 ) -> Generation:
     """Generate C for a model with fixed shapes.
 
@@ -43,11 +44,12 @@ def generate(
     title: what the model is, for the first line of every file. ranges: of the activations that
     ``tensors_to_calibrate`` names; they become u8. Without ranges a QDQ model keeps the integers
     it came with, and any other model stays float32. keep_float: names of operators that compute
-    in float. name: what all names in the code that others see begin with.
+    in float. name: what all names in the code that others see begin with. ports: what quantised
+    inputs and outputs are for the caller; others stay as they are in the model.
 
     Raises UnsupportedOperator, CompileError.
     """
-    program, storage = placed(model, ranges, keep_float)
+    program, storage = placed(model, ranges, keep_float, ports)
     return Generation(program, storage, emit(program, storage, title, name))
 
 
@@ -55,6 +57,7 @@ def placed(
     model: onnx.ModelProto,
     ranges: Mapping[str, Range] | None = None,
     keep_float: Iterable[str] = (),
+    ports: PortType = PortType.FLOAT32,
 ) -> tuple[Program, Storage]:
     """The program that ``generate`` writes as C, and the places of its tensors.
 
@@ -63,7 +66,8 @@ def placed(
     model, apart = names_apart(model)
     if ranges is not None:
         ranges = {apart.get(tensor, tensor): found for tensor, found in ranges.items()}
-    plain = with_model_names(lower(_annotated(model, ranges, frozenset(keep_float))), apart)
+    annotated = _annotated(model, ranges, frozenset(keep_float))
+    plain = with_model_names(lower(annotated, ports), apart)
     return min(
         ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
         key=lambda pair: pair[1].arena_bytes,
@@ -78,11 +82,9 @@ def check_inputs(model: onnx.ModelProto) -> None:
     stored = {tensor.name for tensor in model.graph.initializer}
     for value in model.graph.input:
         element = value.type.tensor_type.elem_type
-        if value.name not in stored and element != onnx.TensorProto.FLOAT:
-            kind = onnx.helper.tensor_dtype_to_np_dtype(element)
-            raise CompileError(
-                f"The code generator takes float32 inputs, and {value.name!r} is {kind}."
-            )
+        kind = onnx.helper.tensor_dtype_to_np_dtype(element).name
+        if value.name not in stored and kind not in INPUT_TYPES:
+            raise CompileError(refused_input(value.name, kind))
 
 
 def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:

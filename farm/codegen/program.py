@@ -23,20 +23,47 @@ NO_SCRATCH = Bytes(0)
 
 
 class Element(StrEnum):
-    """Type of a tensor's elements."""
+    """Type of a tensor's elements; the values are numpy's names."""
 
     U8 = "uint8"  # quantised: real value = (element - zero_point) * scale
+    S8 = "int8"  # the same numbers, 128 lower: of the caller's arrays alone
     F32 = "float32"
+    I32 = "int32"
+    I64 = "int64"
+    BOOL = "bool"  # bytes that are 0 or 1
 
     @property
     def bytes(self) -> int:
         """Size of one element."""
-        return 1 if self is Element.U8 else 4
+        return np.dtype(self.value).itemsize
 
     @property
     def ctype(self) -> str:
         """The type's name in C."""
-        return "uint8_t" if self is Element.U8 else "float"
+        return _CTYPES[self]
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether an element stands for a real number by a scale and a zero point."""
+        return self in (Element.U8, Element.S8)
+
+
+_CTYPES = {
+    Element.U8: "uint8_t",
+    Element.S8: "int8_t",
+    Element.F32: "float",
+    Element.I32: "int32_t",
+    Element.I64: "int64_t",
+    Element.BOOL: "uint8_t",
+}
+
+
+class PortType(StrEnum):
+    """What the caller's arrays hold, of inputs and outputs that are quantised."""
+
+    FLOAT32 = "float32"
+    UINT8 = "uint8"
+    INT8 = "int8"
 
 
 class Layout(StrEnum):
@@ -54,7 +81,10 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """real = (element - zero_point) * scale, with 0 <= zero_point <= 255 and scale > 0."""
+    """real = (element - zero_point) * scale, with scale > 0.
+
+    zero_point: 0..255, or -128..127 of S8 tensors.
+    """
 
     scale: float
     zero_point: int
@@ -65,7 +95,7 @@ class Tensor:
     """One tensor of a program.
 
     name: unlike those of all other tensors of the program.
-    shape: logical, axes in ONNX's order, whatever the layout. quantization: of U8 tensors.
+    shape: logical, axes in ONNX's order, whatever the layout. quantization: of U8 and S8 tensors.
     model_name: of an output that the model calls otherwise: an input that is an output, too.
     """
 
@@ -96,7 +126,7 @@ class Tensor:
 
     @property
     def quant(self) -> Quantization:
-        """The quantization of a U8 tensor."""
+        """The quantization of a tensor that has one."""
         assert self.quantization is not None, f"{self.name} is not quantised"
         return self.quantization
 
@@ -161,7 +191,8 @@ class Binding(Protocol):
     def constant(self, array: Array, hint: str) -> str:
         """Name of a constant array with this content, aligned to 128 bytes.
 
-        array: int8, uint8, int16, int32, uint32 or float32; equal contents share one array.
+        array: bool, int8, uint8, int16, int32, uint32, int64 or float32; equal contents share
+        one array.
         hint: part of the name.
         """
 
@@ -194,14 +225,17 @@ class Step(Protocol):
         """What the kernel repeats, in the terms of its loops in C."""
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Outputs from inputs, as logical arrays (``shape`` of the tensors, uint8 or float32)."""
+        """Outputs from inputs, as logical arrays: of the tensors' shapes and elements' types."""
 
     def call(self, bind: Binding) -> Call:
         """The kernel call."""
 
 
 class Mover:
-    """Base of steps that move elements and compute nothing: reference and kernel agree exactly."""
+    """Base of steps that move elements, or give them another type, and compute nothing else.
+
+    Reference and kernel agree exactly.
+    """
 
     __slots__ = ()
 
@@ -282,9 +316,9 @@ class Program:
 
     @property
     def is_float(self) -> bool:
-        """Whether no step reads or writes integers."""
+        """Whether no step reads or writes integers that stand for real numbers."""
         tensors = (tensor for step in self.steps for tensor in (*step.inputs, *step.outputs))
-        return all(tensor.element is Element.F32 for tensor in tensors)
+        return not any(tensor.element.is_quantized for tensor in tensors)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The reference: outputs by name from inputs by label, with their tensors' shapes.

@@ -14,9 +14,9 @@ from onnx import TensorProto
 from onnx.helper import make_node
 
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
-from farm.codegen.lower import float_operators
+from farm.codegen.lower.floats import operators as float_operators
 from tests.command import Command
-from tests.models import build, cache_net, conv_net, custom_net, lstm_net, save, value
+from tests.models import build, cache_net, conv_net, custom_net, rnn_net, save, value
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
 EXPORT = "export the model with float32 inputs and outputs"
@@ -193,9 +193,9 @@ class TestPackage:
         assert "does not depend on the inputs" in sentence
 
     def test_operators_that_are_not_supported_are_named(self, farm):
-        save(lstm_net(), farm.folder, "lstm.onnx")
-        sentence = farm.refused("package", "lstm.onnx", "-o", "out")
-        assert "does not support operator 'lstm' (LSTM)" in sentence
+        save(rnn_net(), farm.folder, "rnn.onnx")
+        sentence = farm.refused("package", "rnn.onnx", "-o", "out")
+        assert "does not support operator 'rnn' (RNN)" in sentence
         save(custom_net(), farm.folder, "custom.onnx")
         assert "acme.ops" in farm.refused("package", "custom.onnx", "-o", "out")
         assert not (farm.folder / "out").exists()
@@ -259,8 +259,8 @@ class TestPackage:
         save(build(nodes, ends[:1], ends[1:], limits), farm.folder, "double.onnx")
         sentence = farm.refused("package", "double.onnx", "-o", "out")
         assert sentence == (
-            "The code generator takes float32 inputs, and 'x' is float64: export the model with "
-            "float32 inputs and outputs."
+            "The code generator takes float32, int32, int64 and bool inputs, and 'x' is float64: "
+            "export the model with float32 inputs and outputs."
         )
 
     def test_an_input_that_is_an_output_keeps_its_name(self, farm):
@@ -555,7 +555,7 @@ def test_a_dsp_is_tuned_and_its_package_verifies(farm: Command, emulator: str) -
             f"float16: {EXPORT} (float16 inside of it is fine).",
         ),
         (TensorProto.DOUBLE, f"float64: {EXPORT}."),
-        (TensorProto.INT32, "int32."),
+        (TensorProto.INT8, "int8."),
     ],
 )
 def test_types_that_packages_do_not_take(farm: Command, element: int, told: str) -> None:
@@ -563,4 +563,5 @@ def test_types_that_packages_do_not_take(farm: Command, element: int, told: str)
     model = build(nodes, [value("x", [1, 8], element)], [value("y", [1, 8], element)], {})
     save(model, farm.folder)
     message = farm.refused(*MAKE)
-    assert message == f"The code generator takes float32 inputs, and 'x' is {told}"
+    known = "float32, int32, int64 and bool"
+    assert message == f"The code generator takes {known} inputs, and 'x' is {told}"

@@ -121,10 +121,10 @@ class TestHost:
         assert "t" in report.samples
 
     def test_what_the_generator_does_not_support_is_a_compile_error(self, worker):
-        worker.prepare(samples.workload(models.lstm_net()))
+        worker.prepare(samples.workload(models.rnn_net()))
         report = worker.run_trial(job(Candidate(CPackage())))
         assert report.outcome is Outcome.COMPILE_ERROR
-        assert "does not support operator 'lstm' (LSTM)" in report.message
+        assert "does not support operator 'rnn' (RNN)" in report.message
 
 
 class TestEmulated:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -54,6 +53,7 @@ from farm.codegen.package.write import (
 from farm.errors import CompileError, InputError
 from farm.host.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
+from tuner.delivery.figures import other, wrong_scales, wrong_sizes
 from workers.child.agreement import bits
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
@@ -67,7 +67,6 @@ _MACHINES = {
     Target.HEXAGON: _HEXAGON,
     Target.HEXAGON_HVX: _HEXAGON,
 }
-_ELEMENT_BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,8 @@ class _Verification:
                 f"It was made by farm {manifest.farm}, and this is {farm.__version__}: its "
                 "Makefile and runner were not compared."
             )
-        self._found += _wrong_sizes(self._sources, manifest)
+        self._found += wrong_sizes(self._sources, manifest)
+        self._found += wrong_scales(self._sources, manifest)
         target = self._runnable()
         compiler = _compiler(manifest, target)
         builder = _builder(manifest)
@@ -200,7 +200,7 @@ class _Verification:
         if manifest.flags != builder.flags(manifest.target):
             self._found.append("the manifest's flags are not those that the farm compiles with")
         if manifest.code_bytes != library.code_bytes:
-            self._found.append(_other("code_bytes", manifest.code_bytes, library.code_bytes))
+            self._found.append(other("code_bytes", manifest.code_bytes, library.code_bytes))
         with_program = manifest.target.is_hexagon and _is_own(manifest)
         for path in (archive, program) if with_program else (archive,):
             if path.read_bytes() != (self._folder / path.name).read_bytes():
@@ -225,7 +225,7 @@ class _Verification:
             runner.run(self._vectors[0].inputs)
             counted = runner.count(1).packets
             if counted != told:
-                self._found.append(_other("packets", told, counted))
+                self._found.append(other("packets", told, counted))
 
     def _replay_shipped(self, built: Path, target: Target, compiler: Compiler) -> None:
         """Let the shipped library answer, which cannot be built anew here, if it can run here.
@@ -314,40 +314,6 @@ def _other_texts(folder: Path, manifest: Manifest) -> Iterator[str]:
     for name in runtime_files():
         if (folder / "runtime" / name).read_bytes() != (source / name).read_bytes():
             yield f"runtime/{name} is not what the farm writes"
-
-
-def _wrong_sizes(sources: Path, manifest: Manifest) -> Iterator[str]:
-    """Sizes in the manifest that are not what the headers say."""
-    prefix = manifest.name.upper()
-    size_of = rf"^#define {re.escape(prefix)}_(\w+)_BYTES (\d+)u"
-    found = {name: int(size) for name, size in _matches(size_of, sources / "model.h")}
-    told = {
-        "ARENA": manifest.arena_bytes,
-        "SCRATCH": manifest.scratch_bytes,
-        "MEMORY": manifest.memory_bytes,
-    }
-    if not told.keys() <= found.keys():
-        yield f"model.h has no sizes of a package that is called {manifest.name}"
-        return
-    for name, size in told.items():
-        if found[name] != size:
-            yield _other(f"{name.lower()}_bytes", size, found[name])
-    arrays = _matches(r"^extern const (\w+) \w+\[(\d+)\];", sources / "weights.h")
-    weights = sum(_ELEMENT_BYTES.get(element, 0) * int(count) for element, count in arrays)
-    if weights != manifest.weight_bytes:
-        yield _other("weight_bytes", manifest.weight_bytes, weights)
-    if manifest.packets is not None and not manifest.target.is_hexagon:
-        yield f"the manifest says packets {manifest.packets}, which {manifest.target} has not"
-
-
-def _matches(pattern: str, header: Path) -> list[tuple[str, str]]:
-    text = header.read_text(encoding="utf-8", errors="replace")
-    found: list[tuple[str, str]] = re.findall(pattern, text, flags=re.MULTILINE)
-    return found
-
-
-def _other(name: str, told: int, found: int) -> str:
-    return f"the manifest says {name} {told}, and it is {found}"
 
 
 def _first_wrong(runner: RunnerProcess, manifest: Manifest, vectors: Sequence[Vector]) -> str:

@@ -141,6 +141,8 @@ def _flat(rows: Sequence[Arrays], output: int) -> Array:
 
 def bits(array: Array) -> bytes:
     """An array's bytes; NaN is the same whatever its bits are: processors make others."""
+    if array.dtype.kind != "f":
+        return array.tobytes()
     return np.where(np.isnan(array), np.float32(np.nan), array).tobytes()
 
 
@@ -174,5 +176,8 @@ def _moved(sample: Feeds) -> dict[str, Array]:
 
 def _with_noise(sample: Feeds, random: np.random.Generator) -> Iterator[tuple[str, Array]]:
     for name, array in sample.items():
+        if array.dtype.kind != "f":
+            yield name, array
+            continue
         factors = 1 + _LAST_DIGITS * random.choice([-1.0, 1.0], np.shape(array))
         yield name, (array * factors).astype(np.float32)

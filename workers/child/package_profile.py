@@ -14,6 +14,7 @@ from farm.candidate import Candidate, CPackage, CPackageEmulated
 from farm.codegen.build.compilers import Target, find_emulator
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.generate import Generation
+from farm.codegen.package.compiled import port_of
 from farm.codegen.package.packets import step_packets
 from farm.codegen.package.stamps import (
     counted_steps,
@@ -93,7 +94,7 @@ def _costs(
     write_sources(folder, stamped(generation, target))
     program = folder / "stamping"
     build_runner(folder, target, program, c_compiler(engine))
-    inputs = [np.ascontiguousarray(sample[t.label]) for t in generation.program.inputs]
+    inputs = [port_of(t).elements(sample[t.label]) for t in generation.program.inputs]
     with RunnerProcess(program, target) as runner:
         if target.is_hexagon:
             return counted_steps(runner.run(inputs)[-1])[:, 0].tolist(), Method.EMULATED

@@ -18,14 +18,15 @@ import numpy as np
 import onnx
 
 from farm.artifact import RECORD_FILE
+from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
 from farm.codegen.build.toolchain import build_library
 from farm.codegen.generate import Generation
-from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE
+from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, port_of
 from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
-from farm.codegen.program import Program
+from farm.codegen.program import Array, Program
 from farm.errors import CompileError
 from workers.child.agreement import (
     MOST_COMPARED,
@@ -75,12 +76,12 @@ def make_vectors(
     """
     inputs = _inputs(program, samples)
     answers = _answers(compiled / RUNNER_FILE, Target.PORTABLE, program, inputs)
-    references = [_reference(program, sample) for sample in samples]
+    references = [_reference(program, arrays) for arrays in inputs]
     between = "The compiled code and the numpy reference"
     if program.is_integer:
         require_equal(answers, references, between)
     else:
-        require_near(answers, references, between)
+        require_near(_real(program, answers), _real(program, references), between)
     if target.is_hexagon and find_emulator():
         emulated = _answers(compiled / EMULATED_FILE, target, program, inputs)
         require_equal(answers, emulated, f"The code compiled for the host and for {target}")
@@ -107,10 +108,19 @@ def vector_samples(samples: Iterable[Feeds], count: int) -> list[Feeds]:
     """Inputs for so many test vectors: of the samples, then made up where those do not suffice."""
     found = list(islice(samples, count))
     random = np.random.default_rng(0)
-    shapes = {name: np.shape(array) for name, array in found[0].items()}
+    given = len(found)
     while len(found) < count:
-        found.append({n: random.standard_normal(s, dtype=np.float32) for n, s in shapes.items()})
+        found.append({name: _made_up(name, found[:given], random) for name in found[0]})
     return found
+
+
+def _made_up(name: str, samples: Sequence[Feeds], random: np.random.Generator) -> Array:
+    """An input that is made up: normal numbers, or integers and truth values of the samples."""
+    array = np.asarray(samples[0][name])
+    if array.dtype == np.float32:
+        return random.standard_normal(array.shape, dtype=np.float32)
+    known = np.concatenate([np.asarray(sample[name]).ravel() for sample in samples])
+    return random.choice(known, array.shape) if known.size else array
 
 
 @contextmanager
@@ -139,14 +149,27 @@ def _answers(
 
 
 def _inputs(program: Program, samples: Sequence[Feeds]) -> list[Arrays]:
-    """Samples in the program's order."""
+    """Samples of the model in the program's order and types."""
+    ports = [port_of(tensor) for tensor in program.inputs]
+    return [
+        tuple(np.ascontiguousarray(port.elements(sample[port.name])) for port in ports)
+        for sample in samples
+    ]
+
+
+def _reference(program: Program, inputs: Arrays) -> Arrays:
     names = [tensor.label for tensor in program.inputs]
-    return [tuple(np.ascontiguousarray(sample[name]) for name in names) for sample in samples]
-
-
-def _reference(program: Program, sample: Feeds) -> Arrays:
-    found = program.run(sample)
+    found = program.run(dict(zip(names, inputs, strict=True)))
     return tuple(np.ascontiguousarray(found[tensor.name]) for tensor in program.outputs)
+
+
+def _real(program: Program, rows: Sequence[Arrays]) -> list[Arrays]:
+    """Outputs as the real numbers that they stand for."""
+    found = [tensor.quantization for tensor in program.outputs]
+    return [
+        tuple(a if q is None else dequantize(a, q) for a, q in zip(row, found, strict=True))
+        for row in rows
+    ]
 
 
 def _require_same_sources(compiled: Path, generation: Generation) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.codegen.arithmetic import dequantize, quantize_port
 from farm.codegen.build.compilers import Target, find_emulator
+from farm.codegen.program import Quantization
 from workers.engines.runner import Counters, RunnerProcess
 from workers.engines.session import Array, EngineError, Feeds, Session
 from workers.protocol import Counted, PackageDescription
@@ -31,17 +33,16 @@ class Ports:
     """The inputs and outputs of a package, as its record describes them."""
 
     def __init__(self, record: dict[str, Any]) -> None:
-        self._inputs = [str(port["name"]) for port in record["inputs"]]
-        self._outputs = [(port["dtype"], tuple(port["shape"])) for port in record["outputs"]]
+        self._inputs: list[dict[str, Any]] = record["inputs"]
+        self._outputs: list[dict[str, Any]] = record["outputs"]
 
     def arrays(self, feeds: Feeds) -> list[Array]:
-        """The inputs in the package's order."""
-        return [feeds[name] for name in self._inputs]
+        """The inputs in the package's order and types, from the model's own."""
+        return [_elements(feeds[port["name"]], port) for port in self._inputs]
 
     def outputs(self, contents: Sequence[NDArray[np.uint8]]) -> list[Array]:
-        """Outputs from their bytes."""
-        described = zip(contents, self._outputs, strict=True)
-        return [content.view(dtype).reshape(shape) for content, (dtype, shape) in described]
+        """The model's outputs from those of the package."""
+        return [_real(c, port) for c, port in zip(contents, self._outputs, strict=True)]
 
 
 class CPackageSession(Session):
@@ -166,6 +167,23 @@ class EmulatedPackageSession(Session):
 
     def _start_emulated(self, program: Path) -> RunnerProcess | None:
         return RunnerProcess(program, self._target) if find_emulator() else None
+
+
+def _elements(array: Array, port: dict[str, Any]) -> Array:
+    """What a package is given for an input of the model."""
+    found = _quantization(port)
+    return array if found is None else quantize_port(array, found, port["dtype"])
+
+
+def _real(content: NDArray[np.uint8], port: dict[str, Any]) -> Array:
+    """An output of the model from the bytes that a package gave."""
+    array, found = content.view(port["dtype"]).reshape(port["shape"]), _quantization(port)
+    return array if found is None else dequantize(array, found)
+
+
+def _quantization(port: dict[str, Any]) -> Quantization | None:
+    scale = port.get("scale")
+    return None if scale is None else Quantization(scale, port["zero_point"])
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,15 @@ from farm.errors import CompileError
 from farm.model.ceil_mode import without_empty_windows
 from farm.model.randomness import RANDOM_OPERATORS
 
+INPUT_TYPES = ("float32", "int32", "int64", "bool")
+"""Element types of inputs that there is code for, by numpy's names."""
+
+
+def refused_input(name: str, dtype: str, remedy: str = "") -> str:
+    """The sentence on an input of another type. remedy: what to do about it, if there is more."""
+    known = f"{', '.join(INPUT_TYPES[:-1])} and {INPUT_TYPES[-1]}"
+    return f"The code generator takes {known} inputs, and {name!r} is {dtype}{remedy}."
+
 
 class UnsupportedOperator(CompileError):
     """The code generator has no code for an operator as the model uses it."""
@@ -210,4 +219,6 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:  # noqa: ANN401 (an ONNX 
         return value.decode()
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(each.decode() if isinstance(each, bytes) else each for each in value)
+    return value

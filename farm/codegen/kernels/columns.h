@@ -89,6 +89,11 @@ FARM_INLINE int32_t rows_are_near(ConvShape shape) {
            last_column + words * shape.stride_x - shape.width < 64;
 }
 
+/* Column of x that a tap along the row of the kernel reads for output column 0. */
+FARM_INLINE int32_t tap_column(int32_t tap, ConvShape shape) {
+    return tap * shape.dilation_x - shape.left;
+}
+
 /* Some rows of a plane, from rows of x that are near: column 0 is column `column` of x. */
 FARM_INLINE void copy_rows(const uint8_t *row, uint8_t *to, int32_t rows, int32_t column,
                            ConvShape shape) {
@@ -151,72 +156,6 @@ FARM_INLINE void build_plane(const uint8_t *x, uint8_t *plane, int32_t rows, int
     stores_in_order();
     fill_vectors(plane + bottom * to_bytes, (rows - bottom) * shape.out_width, shape.zero_point);
     stores_in_order();
-}
-
-/* All planes of all blocks of one group for output rows top, top + 1, ... of a band:
- * [blocks][row_planes][kernel_width]. */
-FARM_INLINE void build_columns(const uint8_t *x, uint8_t *planes, int32_t rows, int32_t top,
-                               ConvShape shape) {
-    for (int32_t block = 0; block < shape.in_blocks; block++) {
-        for (int32_t ky = 0; ky < shape.row_planes; ky++) {
-            int32_t first_row = top * shape.stride_y + ky * shape.dilation_y - shape.top;
-            for (int32_t kx = 0; kx < shape.kernel_width; kx++) {
-                int32_t column = kx * shape.dilation_x - shape.left;
-                build_plane(x, planes, plane_rows(rows, shape), first_row, column, shape);
-                planes += plane_bytes(shape);
-            }
-        }
-        x += shape.height * shape.width * 4;
-    }
-}
-
-/* One row of plain x for every word of the kernel's row: four taps, dilation_x apart. */
-FARM_INLINE void build_single_row(const uint8_t *padded, uint8_t *to, ConvShape shape) {
-    const int32_t step = shape.dilation_x;
-    for (int32_t word = 0; word < shape.kernel_width; word++) {
-        const uint8_t *from = padded + word * 4 * step;
-        for (int32_t i = 0; i < shape.out_width; i++) {
-            if (step == 1) {
-                word_store(to + i * 4, word_load_anywhere(from));
-            } else {
-                uint32_t low = from[0] | (uint32_t)from[step] << 8;
-                uint32_t high = from[2 * step] | (uint32_t)from[3 * step] << 8;
-                word_store(to + i * 4, low | high << 16);
-            }
-            from += shape.stride_x;
-        }
-        to += plane_bytes(shape);
-    }
-}
-
-/* The same planes of a single channel, x being plain: [row_planes][kernel_width], four taps along
- * the row to a word. Behind the planes is the room for one row with its padding. */
-FARM_INLINE void build_single(const uint8_t *x, uint8_t *planes, int32_t rows, int32_t top,
-                              ConvShape shape) {
-    const int32_t all = shape.row_planes * shape.kernel_width * plane_bytes(shape);
-    const int32_t reach = (shape.out_width - 1) * shape.stride_x +
-                          (shape.kernel_width * 4 - 1) * shape.dilation_x + 1;
-    const int32_t inside = int_max(int_min(shape.width, reach - shape.left), 0);
-    uint8_t *padded = planes + all;
-    memset(padded, shape.zero_point, (size_t)reach);
-    for (int32_t ky = 0; ky < shape.row_planes; ky++) {
-        uint8_t *to = planes + ky * shape.kernel_width * plane_bytes(shape);
-        for (int32_t r = 0; r < plane_rows(rows, shape); r++) {
-            int32_t row = (top + r) * shape.stride_y + ky * shape.dilation_y - shape.top;
-            if (row >= 0 && row < shape.height) {
-                for (int32_t i = 0; i < inside; i++) {
-                    padded[shape.left + i] = x[row * shape.width + i];
-                }
-                build_single_row(padded, to, shape);
-            } else {
-                for (int32_t word = 0; word < shape.kernel_width; word++) {
-                    fill_words(to + word * plane_bytes(shape), shape.out_width,
-                               (uint32_t)shape.zero_point * 0x01010101u);
-                }
-            }
-            to += shape.out_width * 4;
-        }
-    }
 }
 
 #endif

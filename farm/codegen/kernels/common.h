@@ -31,11 +31,26 @@ typedef uint32_t WordAnywhere __attribute__((may_alias, aligned(1)));
 
 FARM_INLINE uint32_t word_load_anywhere(const uint8_t *p) { return *(const WordAnywhere *)p; }
 
+/* Eight bytes at an address that is a multiple of four, as tensors are. */
+typedef int64_t Long __attribute__((may_alias, aligned(4)));
+
 FARM_INLINE void word_store(uint8_t *p, uint32_t value) { *(Word *)p = value; }
 
 /* Between stores that overlap: LLVM 22 moves a word's store before a vector's to the same bytes when
  * it schedules for the Hexagon. Costs nothing but the freedom to do that. */
 FARM_INLINE void stores_in_order(void) { __asm__ volatile("" ::: "memory"); }
+
+/* The same pointers, from which compilers reckon neighbours anew: they would rather keep each of
+ * them in a register and step it, and have too few. */
+FARM_INLINE const uint8_t *one_source(const uint8_t *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+FARM_INLINE uint8_t *one_target(uint8_t *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
 
 FARM_INLINE void copy_bytes(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 

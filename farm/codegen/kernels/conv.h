@@ -11,7 +11,8 @@
 #ifndef FARM_CONV_H
 #define FARM_CONV_H
 
-#include "columns.h"
+#include "near_columns.h"
+#include "windows.h"
 
 /* Where a product reads: planes, and taps within a plane, both by their distance in bytes. */
 typedef struct {
@@ -25,21 +26,6 @@ typedef struct {
     const int16_t *multiplier;
 } ConvChannels;
 
-/* Stores one vector of results, of which the first `positions` lanes exist. */
-FARM_INLINE void store_output(Bytes result, const uint8_t *skip, uint8_t *y, int32_t positions,
-                              ConvOutput output) {
-    if (output.has_skip) {
-        result = add_weighted_bytes(result, bytes_load(skip), output.skip_first,
-                                    output.skip_second, output.skip_offset, output.skip_shift,
-                                    output.skip_lowest, output.skip_highest);
-    }
-    if (positions >= LANES) {
-        bytes_store(y, result);
-    } else {
-        bytes_store_part(y, result, positions);
-    }
-}
-
 /* Where a tile's vector begins. One that would end outside begins earlier: some positions are then
  * computed twice, which does not matter unless a skip was added to them already. */
 FARM_INLINE int32_t vector_start(int32_t v, int32_t positions, ConvOutput output) {
@@ -49,25 +35,51 @@ FARM_INLINE int32_t vector_start(int32_t v, int32_t positions, ConvOutput output
 
 /* The sums of four output channels and `vectors` vectors of positions start with the bias. */
 FARM_INLINE void start_tile(Words sum[4][TILE], ConvChannels channels, const int32_t vectors) {
+    const int32_t *bias = __builtin_assume_aligned(channels.bias, 16);
     for (int32_t o = 0; o < 4; o++) {
         for (int32_t v = 0; v < vectors; v++) {
-            sum[o][v] = words_fill(channels.bias[o]);
+            sum[o][v] = words_fill(bias[o]);
         }
     }
 }
 
-/* And end in y; the last vector may have less than LANES positions. */
+/* And end as results, which are stored when there are all of them: y could be where multipliers
+ * and skip are, for all that compilers know, so that they would wait for one another. */
+FARM_INLINE void finish_tile(Bytes result[TILE], Words sum[4][TILE], ConvChannels channels,
+                             const uint8_t *skip, int32_t positions, const int32_t vectors,
+                             ConvOutput output) {
+    const int16_t *multiplier = __builtin_assume_aligned(channels.multiplier, 8);
+    for (int32_t v = 0; v < vectors; v++) {
+        result[v] = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v], multiplier,
+                                output.shift, output.post_shift, output.lowest, output.highest);
+        if (output.has_skip) {
+            result[v] = add_weighted_bytes(
+                result[v], bytes_load(skip + vector_start(v, positions, output) * 4),
+                output.skip_first, output.skip_second, output.skip_offset, output.skip_shift,
+                output.skip_lowest, output.skip_highest);
+        }
+    }
+}
+
+/* The results in y; the last vector may have less than LANES positions. */
+FARM_INLINE void store_results(const Bytes result[TILE], uint8_t *y, int32_t positions,
+                               const int32_t vectors, ConvOutput output) {
+    for (int32_t v = 0; v < vectors; v++) {
+        const int32_t at = vector_start(v, positions, output);
+        if (v + 1 < vectors || positions - at >= LANES) {
+            bytes_store(y + at * 4, result[v]);
+        } else {
+            bytes_store_part(y + at * 4, result[v], positions - at);
+        }
+    }
+}
+
 FARM_INLINE void store_tile(Words sum[4][TILE], ConvChannels channels, const uint8_t *skip,
                             uint8_t *y, int32_t positions, const int32_t vectors,
                             ConvOutput output) {
-    for (int32_t v = 0; v < vectors; v++) {
-        Bytes result = requantize4(sum[0][v], sum[1][v], sum[2][v], sum[3][v],
-                                   channels.multiplier, output.shift, output.post_shift,
-                                   output.lowest, output.highest);
-        int32_t at = vector_start(v, positions, output);
-        int32_t left = v + 1 < vectors ? LANES : positions - at;
-        store_output(result, skip + at * 4, y + at * 4, left, output);
-    }
+    Bytes result[TILE];
+    finish_tile(result, sum, channels, skip, positions, vectors, output);
+    store_results(result, y, positions, vectors, output);
 }
 
 /* The channels `block` blocks further. */
@@ -114,9 +126,13 @@ FARM_INLINE void conv_tile(ConvColumns columns, int32_t offset, ConvChannels cha
             weights += 4;
         }
     }
+    Bytes result[TILE][TILE];
     for (int32_t b = 0; b < blocks; b++) {
-        store_tile(sum[b], channels_from(channels, b, columns), skip + b * y_bytes,
-                   y + b * y_bytes, positions, vectors, output);
+        finish_tile(result[b], sum[b], channels_from(channels, b, columns), skip + b * y_bytes,
+                    positions, vectors, output);
+    }
+    for (int32_t b = 0; b < blocks; b++) {
+        store_results(result[b], y + b * y_bytes, positions, vectors, output);
     }
 }
 
@@ -189,8 +205,10 @@ FARM_INLINE void conv_columns(const uint8_t *restrict x, const int32_t *restrict
     const int32_t x_bytes = shape.height * shape.width * 4;
     const int32_t y_bytes = shape.out_height * shape.out_width * 4;
     const int32_t planes = shape.in_blocks * shape.row_planes * shape.kernel_width;
-    ConvColumns columns = {scratch, planes, plane_bytes(shape), shape.taps,
-                       shape.tap_rows * shape.out_width * 4};
+    uint8_t *built = scratch + masks_before(shape.kernel_width, shape);
+    ConvColumns columns = {built, planes, plane_bytes(shape), shape.taps,
+                           shape.tap_rows * shape.out_width * 4};
+    build_masks_of_taps(scratch, shape);
     for (int32_t group = 0; group < shape.batch * shape.groups; group++) {
         int32_t first = group % shape.groups * shape.out_blocks * 4;
         ConvChannels channels = {weights + first * planes * shape.taps, bias + first,
@@ -198,7 +216,7 @@ FARM_INLINE void conv_columns(const uint8_t *restrict x, const int32_t *restrict
         int32_t place = group * shape.out_blocks * y_bytes;
         for (int32_t top = 0; top < shape.out_height; top += shape.band) {
             int32_t rows = band_rows(top, shape);
-            build_columns(x + group * shape.in_blocks * x_bytes, scratch, rows, top, shape);
+            build_columns(x + group * shape.in_blocks * x_bytes, built, scratch, rows, top, shape);
             int32_t start = place + top * shape.out_width * 4;
             conv_product(columns, channels, skip + start, y + start, y_bytes,
                          rows * shape.out_width, shape.out_blocks, shape.output);
@@ -207,20 +225,21 @@ FARM_INLINE void conv_columns(const uint8_t *restrict x, const int32_t *restrict
 }
 
 /* One input channel, whose x is plain [batch][height][width]: a word is four taps along the row.
- * kernel_width counts these words; the scratch memory ends with room for a row of x, padded. */
+ * kernel_width counts these words. */
 FARM_INLINE void conv_single(const uint8_t *restrict x, const int32_t *restrict weights,
                              const int32_t *restrict bias, const int16_t *restrict multiplier,
                              const uint8_t *skip, uint8_t *y, uint8_t *restrict scratch,
                              ConvShape shape) {
     const int32_t y_bytes = shape.out_height * shape.out_width * 4;
     const int32_t planes = shape.row_planes * shape.kernel_width;
-    ConvColumns columns = {scratch, planes, plane_bytes(shape), shape.taps,
-                       shape.tap_rows * shape.out_width * 4};
+    ConvColumns columns = {scratch + bytes_before_windows(shape), planes, plane_bytes(shape),
+                           shape.taps, shape.tap_rows * shape.out_width * 4};
     ConvChannels channels = {weights, bias, multiplier};
+    build_window_mask(scratch, shape);
     for (int32_t n = 0; n < shape.batch; n++) {
         for (int32_t top = 0; top < shape.out_height; top += shape.band) {
             int32_t rows = band_rows(top, shape);
-            build_single(x + n * shape.height * shape.width, scratch, rows, top, shape);
+            build_windows(x + n * shape.height * shape.width, scratch, rows, top, shape);
             int32_t start = n * shape.out_blocks * y_bytes + top * shape.out_width * 4;
             conv_product(columns, channels, skip + start, y + start, y_bytes,
                          rows * shape.out_width, shape.out_blocks, shape.output);

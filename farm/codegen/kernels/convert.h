@@ -3,6 +3,9 @@
 #define FARM_CONVERT_H
 
 #include "float_math.h"
+#ifdef __HVX__
+#include "vector_hvx_convert.h"
+#endif
 
 /* Orders of a tensor's elements: channels first and last are row-major, blocked is
  * [channels / 4][positions][4]. */
@@ -49,6 +52,10 @@ FARM_INLINE int32_t order_index(ChannelOrder order, int32_t channel, int32_t pos
         }                                                                                      \
     }
 
+#ifdef __HVX__
+enum { FEW = 8 }; /* positions that are converted one by one rather than in vectors */
+#endif
+
 /* inverse: of the scale. */
 typedef struct {
     ConvertOrder order;
@@ -75,10 +82,29 @@ FARM_INLINE uint8_t quantize_value(float x, QuantizeShape s) {
 
 FARM_INLINE void quantize_row(const float *restrict x, uint8_t *restrict y, int32_t size,
                               QuantizeShape s) {
+#ifdef __HVX__
+    if (size >= 2 * FEW && quantize_fits_vectors(bits_of(s.inverse))) {
+        quantize_vectors(x, y, size, bits_of(s.inverse), s.zero_point);
+        return;
+    }
+#endif
     EACH_ALONE
     for (int32_t i = 0; i < size; i++) {
         y[i] = quantize_value(x[i], s);
     }
+}
+
+/* One `outer` from one order to another. */
+FARM_INLINE void quantize_channels(const float *restrict x, uint8_t *restrict y, QuantizeShape s) {
+#ifdef __HVX__
+    const int32_t to_blocks = s.order.from == CHANNELS_FIRST && s.order.to == CHANNELS_BLOCKED;
+    if (to_blocks && s.order.positions >= FEW && quantize_fits_vectors(bits_of(s.inverse))) {
+        quantize_planes(x, y, s.order.channels, s.order.positions, bits_of(s.inverse),
+                        s.zero_point);
+        return;
+    }
+#endif
+    FOR_EACH_ELEMENT(s.order, i, j, y[j] = quantize_value(x[i], s))
 }
 
 /* y = x / scale + zero_point, rounded and limited to u8. */
@@ -88,32 +114,48 @@ FARM_INLINE void quantize(const float *restrict x, uint8_t *restrict y, Quantize
         return;
     }
     for (int32_t outer = 0; outer < s.order.outer; outer++) {
-        FOR_EACH_ELEMENT(s.order, i, j, y[j] = quantize_value(x[i], s))
+        quantize_channels(x, y, s);
         x += order_size(s.order.from, s.order);
         y += order_size(s.order.to, s.order);
     }
 }
 
-/* From channels last to blocks, by way of a row in scratch where words can be read anywhere.
- * Channels that only fill a block become copies of whatever follows. */
+/* One `outer` from channels last to blocks, by way of a row in scratch. Channels that only fill a
+ * block become copies of whatever follows. */
+FARM_INLINE void quantize_words(const float *x, uint8_t *y, uint8_t *scratch, QuantizeShape s) {
+    const int32_t channels = s.order.channels, positions = s.order.positions;
+    quantize_row(x, scratch, channels * positions, s);
+    for (int32_t first = 0; first < channels; first += 4) {
+        for (int32_t position = 0; position < positions; position++) {
+            const uint8_t *from = scratch + position * channels + first;
+            word_store(y + 4 * position,
+                       channels % 4 == 0 ? word_load(from) : word_load_anywhere(from));
+        }
+        y += 4 * positions;
+    }
+}
+
+/* From channels last to blocks, in whole words where that takes less. */
 FARM_INLINE void quantize_to_blocks(const float *x, uint8_t *y, uint8_t *scratch,
                                     QuantizeShape s) {
-#ifdef __hexagon__
-    (void)scratch;
-    quantize(x, y, s);
-#else
-    const int32_t channels = s.order.channels, positions = s.order.positions;
     for (int32_t outer = 0; outer < s.order.outer; outer++) {
-        quantize_row(x, scratch, channels * positions, s);
-        for (int32_t first = 0; first < channels; first += 4) {
-            for (int32_t position = 0; position < positions; position++) {
-                memcpy(y + 4 * position, scratch + position * channels + first, 4);
-            }
-            y += 4 * positions;
+#if defined(__HVX__)
+        const uint32_t inverse = bits_of(s.inverse);
+        if (s.order.channels < 4 && quantize_fits_vectors(inverse)) {
+            quantize_few_channels(x, y, s.order.channels, s.order.positions, inverse,
+                                  s.zero_point);
+        } else {
+            quantize_words(x, y, scratch, s);
         }
-        x += channels * positions;
-    }
+#elif defined(__hexagon__)
+        (void)scratch;
+        quantize_channels(x, y, s);
+#else
+        quantize_words(x, y, scratch, s);
 #endif
+        x += order_size(s.order.from, s.order);
+        y += order_size(s.order.to, s.order);
+    }
 }
 
 typedef struct {
@@ -126,17 +168,42 @@ FARM_INLINE float dequantize_value(uint8_t x, DequantizeShape s) {
     return (float)(x - s.zero_point) * s.scale;
 }
 
+FARM_INLINE void dequantize_row(const uint8_t *restrict x, float *restrict y, int32_t size,
+                                DequantizeShape s) {
+#ifdef __HVX__
+    if (size >= 2 * FEW && dequantize_fits_vectors(bits_of(s.scale))) {
+        dequantize_vectors(x, y, size, bits_of(s.scale), s.zero_point);
+        return;
+    }
+#endif
+    EACH_ALONE
+    for (int32_t i = 0; i < size; i++) {
+        y[i] = dequantize_value(x[i], s);
+    }
+}
+
+/* One `outer` from one order to another. */
+FARM_INLINE void dequantize_channels(const uint8_t *restrict x, float *restrict y,
+                                     DequantizeShape s) {
+#ifdef __HVX__
+    const int32_t from_blocks = s.order.from == CHANNELS_BLOCKED && s.order.to == CHANNELS_FIRST;
+    if (from_blocks && s.order.positions >= 2 * FEW && dequantize_fits_vectors(bits_of(s.scale))) {
+        dequantize_planes(x, y, s.order.channels, s.order.positions, bits_of(s.scale),
+                          s.zero_point);
+        return;
+    }
+#endif
+    FOR_EACH_ELEMENT(s.order, i, j, y[j] = dequantize_value(x[i], s))
+}
+
 /* y = (x - zero_point) * scale. */
 FARM_INLINE void dequantize(const uint8_t *restrict x, float *restrict y, DequantizeShape s) {
     if (s.order.from == s.order.to) {
-        EACH_ALONE
-        for (int32_t i = 0; i < s.order.outer * order_size(s.order.from, s.order); i++) {
-            y[i] = dequantize_value(x[i], s);
-        }
+        dequantize_row(x, y, s.order.outer * order_size(s.order.from, s.order), s);
         return;
     }
     for (int32_t outer = 0; outer < s.order.outer; outer++) {
-        FOR_EACH_ELEMENT(s.order, i, j, y[j] = dequantize_value(x[i], s))
+        dequantize_channels(x, y, s);
         x += order_size(s.order.from, s.order);
         y += order_size(s.order.to, s.order);
     }
@@ -157,15 +224,35 @@ FARM_INLINE void relayout_words(const uint8_t *x, uint8_t *y, ConvertOrder s) {
     }
 }
 
+/* One `outer`. */
+FARM_INLINE void relayout_channels(const uint8_t *restrict x, uint8_t *restrict y,
+                                   ConvertOrder s) {
+    if (s.channels % 4 == 0 && s.from != CHANNELS_FIRST && s.to != CHANNELS_FIRST) {
+        relayout_words(x, y, s);
+        return;
+    }
+#ifdef __HVX__
+    const int32_t is_long = s.positions >= FEW;
+    if (is_long && s.from == CHANNELS_FIRST && s.to == CHANNELS_BLOCKED) {
+        relayout_to_blocks(x, y, s.channels, s.positions);
+        return;
+    }
+    if (is_long && s.from == CHANNELS_BLOCKED && s.to == CHANNELS_FIRST) {
+        relayout_from_blocks(x, y, s.channels, s.positions);
+        return;
+    }
+    if (is_long && s.from == CHANNELS_LAST && s.to == CHANNELS_BLOCKED && s.channels < 4) {
+        relayout_few_channels(x, y, s.channels, s.positions);
+        return;
+    }
+#endif
+    FOR_EACH_ELEMENT(s, i, j, y[j] = x[i])
+}
+
 /* The same elements in another order. */
 FARM_INLINE void relayout(const uint8_t *restrict x, uint8_t *restrict y, ConvertOrder s) {
-    const int words = s.channels % 4 == 0 && s.from != CHANNELS_FIRST && s.to != CHANNELS_FIRST;
     for (int32_t outer = 0; outer < s.outer; outer++) {
-        if (words) {
-            relayout_words(x, y, s);
-        } else {
-            FOR_EACH_ELEMENT(s, i, j, y[j] = x[i])
-        }
+        relayout_channels(x, y, s);
         x += order_size(s.from, s);
         y += order_size(s.to, s);
     }

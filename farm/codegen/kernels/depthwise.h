@@ -1,4 +1,5 @@
-/* Depthwise convolutions of blocked tensors: every channel has a kernel of its own.
+/* Depthwise convolutions of blocked tensors: every channel has a kernel of its own, of any size.
+ * Those of three taps along the row are mostly computed by depthwise_three.h.
  *
  * The columns (see columns.h) of one block of channels are turned so that a word holds four taps
  * along the row of one channel. A kernel of 3 x 3 then costs three dot products per output. Turned
@@ -53,46 +54,6 @@ FARM_INLINE void build_turned(const uint8_t *x, uint8_t *turned, uint8_t *room, 
     }
 }
 
-/* Masks of the positions that have a left and a right neighbour, for rows of x. */
-FARM_INLINE void build_masks(uint8_t *masks, ConvShape shape) {
-    const int32_t rows = plane_rows(shape.band, shape), row_bytes = shape.width * 4;
-    memset(masks, 255, (size_t)(2 * turned_bytes(shape)));
-    stores_in_order();
-    for (int32_t r = 0; r < rows; r++) {
-        fill_words(masks + r * row_bytes, 1, 0);
-        fill_words(masks + turned_bytes(shape) + (r + 1) * row_bytes - 4, 1, 0);
-    }
-}
-
-FARM_INLINE void fill_turned(uint8_t *turned, int32_t row, int32_t rows, ConvShape shape) {
-    for (int32_t c = 0; c < 4; c++) {
-        fill_vectors(turned + c * turned_bytes(shape) + row * shape.width * 4, rows * shape.width,
-                     shape.zero_point);
-    }
-}
-
-/* The same planes for three taps around the position and stride 1, straight from x. */
-FARM_INLINE void build_turned_3(const uint8_t *x, uint8_t *turned, const uint8_t *masks,
-                                int32_t rows, int32_t top, ConvShape shape) {
-    const Bytes zeros = bytes_fill((uint8_t)shape.zero_point);
-    const int32_t all = plane_rows(rows, shape), row_bytes = shape.width * 4;
-    int32_t first = int_min(int_max(shape.top - top, 0), all);
-    int32_t last = int_max(int_min(shape.height + shape.top - top, all), first);
-    const uint8_t *from = x + (top + first - shape.top) * row_bytes;
-    fill_turned(turned, 0, first, shape);
-    stores_in_order();
-    for (int32_t at = 0; at < (last - first) * row_bytes; at += LANES * 4) {
-        Bytes left = bytes_load_apart(from + at - 4), right = bytes_load_apart(from + at + 4);
-        left = bytes_select(bytes_load_apart(masks + at), left, zeros);
-        right = bytes_select(bytes_load_apart(masks + turned_bytes(shape) + at), right, zeros);
-        Quad quad = interleave(left, bytes_load_apart(from + at), right, right);
-        store_turned(turned, first * row_bytes + at, quad, shape);
-    }
-    stores_in_order();
-    fill_turned(turned, last, all - last, shape);
-    stores_in_order();
-}
-
 /* One block of channels of `vectors` vectors of positions. */
 FARM_INLINE void depthwise_tile(const uint8_t *turned, ConvChannels channels, const uint8_t *skip,
                                 uint8_t *y, int32_t positions, const int32_t vectors,
@@ -134,19 +95,13 @@ FARM_INLINE void depthwise_product(const uint8_t *turned, ConvChannels channels,
 }
 
 /* groups = channels: in_blocks blocks of x and y. Behind the turned planes, the scratch memory has
- * room for two masks, or for four planes that are not turned yet and one vector. */
+ * room for four planes that are not turned yet and one vector. */
 FARM_INLINE void depthwise(const uint8_t *restrict x, const int32_t *restrict weights,
                            const int32_t *restrict bias, const int16_t *restrict multiplier,
                            const uint8_t *skip, uint8_t *y, uint8_t *restrict scratch,
                            ConvShape shape) {
     const int32_t planes = shape.row_planes * shape.kernel_width;
-    const int32_t straight = shape.kernel_width == 1 && shape.dilation_x == 1 && shape.left == 1 &&
-                             shape.stride_x == 1 && shape.stride_y == 1 &&
-                             shape.out_width == shape.width && shape.kernel_taps == 3;
     uint8_t *room = scratch + planes * 4 * turned_bytes(shape);
-    if (straight) {
-        build_masks(room, shape);
-    }
     for (int32_t n = 0; n < shape.batch; n++) {
         for (int32_t block = 0; block < shape.in_blocks; block++) {
             ConvChannels channels = {weights + block * planes * shape.taps * 4, bias + block * 4,
@@ -154,11 +109,7 @@ FARM_INLINE void depthwise(const uint8_t *restrict x, const int32_t *restrict we
             for (int32_t top = 0; top < shape.out_height; top += shape.band) {
                 int32_t rows = band_rows(top, shape);
                 int32_t start = top * shape.out_width * 4;
-                if (straight) {
-                    build_turned_3(x, scratch, room, rows, top, shape);
-                } else {
-                    build_turned(x, scratch, room, rows, top, shape);
-                }
+                build_turned(x, scratch, room, rows, top, shape);
                 depthwise_product(scratch, channels, skip + start, y + start,
                                   rows * shape.out_width, shape);
             }

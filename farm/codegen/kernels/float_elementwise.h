@@ -19,6 +19,8 @@ typedef enum {
     UNARY_SQRT,
     UNARY_NEG,
     UNARY_ABS,
+    UNARY_SQUARE,
+    UNARY_CUBE,
 } UnaryFunction;
 
 typedef struct {
@@ -58,6 +60,10 @@ FARM_INLINE float unary_value(float x, FloatUnaryShape s) {
         return -x;
     case UNARY_ABS:
         return float_abs(x);
+    case UNARY_SQUARE:
+        return x * x;
+    case UNARY_CUBE:
+        return x * x * x;
     }
     return x;
 }
@@ -70,7 +76,14 @@ FARM_INLINE void float_unary(const float *x, float *y, FloatUnaryShape s) {
     }
 }
 
-typedef enum { BINARY_ADD, BINARY_SUB, BINARY_MUL, BINARY_DIV, BINARY_PRELU } BinaryFunction;
+typedef enum {
+    BINARY_ADD,
+    BINARY_SUB,
+    BINARY_MUL,
+    BINARY_DIV,
+    BINARY_PRELU,
+    BINARY_POW,
+} BinaryFunction;
 
 /* A nest of four loops; strides are in elements, 0 where an operand is broadcast. */
 typedef struct {
@@ -90,6 +103,8 @@ FARM_INLINE float binary_value(float a, float b, BinaryFunction function) {
         return a / b;
     case BINARY_PRELU:
         return a < 0.0f ? a * b : a;
+    case BINARY_POW:
+        return float_pow(a, b);
     }
     return a;
 }

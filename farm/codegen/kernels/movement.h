@@ -2,7 +2,7 @@
 #ifndef FARM_MOVEMENT_H
 #define FARM_MOVEMENT_H
 
-#include "common.h"
+#include "vector.h"
 
 enum { MOVE_BY_STRIDE = -1, MOVE_OUTSIDE = -1, MOVE_STRIP = 16 };
 
@@ -16,7 +16,8 @@ typedef struct {
 
 /* The output is a row-major nest of six loops, a the outermost. */
 typedef struct {
-    int32_t bytes; /* of an element: 1, or 4 which are a float */
+    int32_t bytes; /* of an element: 1, 4, or 8 which are an integer */
+    int32_t whole; /* 1 of integers that have more than one byte */
     float fill;    /* what elements from outside of the input become */
     int32_t start; /* place of the first element */
     MoveLoop a, b, c, d, e, f;
@@ -34,6 +35,32 @@ FARM_INLINE int32_t move_place(int32_t place, int32_t i, const int32_t *table, M
     return offset < 0 ? MOVE_OUTSIDE : place + offset;
 }
 
+#ifdef __HVX__
+
+enum { MOVE_MANY = 32 }; /* fewer elements are moved faster one by one than in vectors */
+
+/* Elements that follow one another, if there are many; whether there were. */
+FARM_INLINE int move_vectors(void *to, const void *from, int32_t elements, int32_t size) {
+    if (elements < MOVE_MANY) {
+        return 0;
+    }
+    const int32_t bytes = elements * size;
+    for (int32_t i = 0; i < bytes; i += 4 * LANES) {
+        Bytes some = bytes_load_first((const uint8_t *)from + i, bytes - i);
+        bytes_store_most((uint8_t *)to + i, some, bytes - i);
+    }
+    return 1;
+}
+
+#else
+
+FARM_INLINE int move_vectors(void *to, const void *from, int32_t elements, int32_t size) {
+    (void)to, (void)from, (void)elements, (void)size;
+    return 0; /* compilers turn the loop over single elements into vector code */
+}
+
+#endif
+
 /* The innermost loop, for one type of element. */
 #define MOVE_ROW(NAME, TYPE)                                                                    \
     FARM_INLINE void NAME(const TYPE *x, const int32_t *table, TYPE *restrict y, int32_t place, \
@@ -43,7 +70,12 @@ FARM_INLINE int32_t move_place(int32_t place, int32_t i, const int32_t *table, M
         for (int32_t i = 0; i < first; i++) {                                                   \
             y[i] = fill;                                                                        \
         }                                                                                       \
-        for (int32_t i = first; i < last; i++) {                                                \
+        int32_t i = first;                                                                      \
+        if (loop.table == MOVE_BY_STRIDE && loop.stride == 1 &&                                 \
+            move_vectors(y + first, x + place, last - first, (int32_t)sizeof(TYPE))) {          \
+            i = last;                                                                           \
+        }                                                                                       \
+        for (; i < last; i++) {                                                                 \
             if (loop.table == MOVE_BY_STRIDE) {                                                 \
                 y[i] = x[place + (i - first) * loop.stride];                                    \
             } else {                                                                            \
@@ -58,6 +90,8 @@ FARM_INLINE int32_t move_place(int32_t place, int32_t i, const int32_t *table, M
 
 MOVE_ROW(move_row_bytes, uint8_t)
 MOVE_ROW(move_row_floats, float)
+MOVE_ROW(move_row_words, Word)
+MOVE_ROW(move_row_longs, Long)
 
 /* Before a loop that jumps through memory: single elements are faster than gathering vectors. */
 #ifdef __clang__
@@ -85,6 +119,8 @@ MOVE_ROW(move_row_floats, float)
 
 MOVE_TRANSPOSED(move_transposed_bytes, uint8_t)
 MOVE_TRANSPOSED(move_transposed_floats, float)
+MOVE_TRANSPOSED(move_transposed_words, Word)
+MOVE_TRANSPOSED(move_transposed_longs, Long)
 
 FARM_INLINE int move_is_transposition(MoveLoop outer, MoveLoop inner) {
     int by_strides = outer.table == MOVE_BY_STRIDE && inner.table == MOVE_BY_STRIDE;
@@ -102,6 +138,10 @@ FARM_INLINE void move_rows(const void *x, const int32_t *table, void *y, int32_t
         int32_t rows = s.e.length, columns = s.f.length, stride = s.f.stride;
         if (s.bytes == 1) {
             move_transposed_bytes((const uint8_t *)x + place, bytes, rows, columns, stride);
+        } else if (s.bytes == 8) {
+            move_transposed_longs((const Long *)x + place, y, rows, columns, stride);
+        } else if (s.whole) {
+            move_transposed_words((const Word *)x + place, y, rows, columns, stride);
         } else {
             move_transposed_floats((const float *)x + place, floats, rows, columns, stride);
         }
@@ -111,6 +151,11 @@ FARM_INLINE void move_rows(const void *x, const int32_t *table, void *y, int32_t
         int32_t row = move_place(place, i, table, s.e);
         if (s.bytes == 1) {
             move_row_bytes(x, table, bytes + i * s.f.length, row, (uint8_t)s.fill, s.f);
+        } else if (s.bytes == 8) {
+            move_row_longs(x, table, (Long *)y + i * s.f.length, row, (Long)s.fill, s.f);
+        } else if (s.whole) {
+            Word fill = (Word)(int32_t)s.fill;
+            move_row_words(x, table, (Word *)y + i * s.f.length, row, fill, s.f);
         } else {
             move_row_floats(x, table, floats + i * s.f.length, row, s.fill, s.f);
         }

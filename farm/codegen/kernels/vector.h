@@ -5,10 +5,13 @@
  *
  *   LANES         positions in a vector, at most 32
  *   TILE          vectors of positions that a product works on at once, four channels each
- *   bytes_...     load, store (anywhere), store of the first positions only, filling
+ *   bytes_...     load, store (anywhere), aligned store, store of the first positions only, filling
  *   bytes_load_apart   a load that the compiler shall not merge with others, for inner loops
  *   bytes_select  bytes of one vector where a mask is 255, of another where it is 0
- *   bytes_even    the lanes 0, 2, 4, ... of two vectors in a row
+ *   bytes_even, bytes_odd   the lanes 0, 2, 4, ... or 1, 3, 5, ... of two vectors in a row
+ *   bytes_behind  a vector that begins within another, of memory or of this one and the next
+ *   bytes_windows lanes of four bytes out of one vector, one or two bytes apart
+ *   bytes_halves  the first half of one vector and the second half of another
  *   interleave    four vectors of taps to four vectors of channels, whose lanes hold four taps
  *   weights_load  four words of weights
  *   dot           lanes of four u8 times the same four s8 weights, added to the accumulators

@@ -1,7 +1,8 @@
 """The forms in which values exist while a program is built, and the conversions between them.
 
-A value of the graph can exist as float32, as u8 in plain order, and as u8 blocked by channels.
-A form is made when somebody asks for it, from the nearest one that is there, once.
+A value of the graph can exist as float32, as u8 in plain order, and as u8 blocked by channels; one
+that is no real number in its own type, and as float32 where that is asked for. A form is made when
+somebody asks for it, from the nearest one that is there, once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from farm.codegen.front.source import Value
+from farm.codegen.ops.cast import Cast
 from farm.codegen.ops.convert import Dequantize, Quantize, Relayout
 from farm.codegen.ops.movement import transposition
 from farm.codegen.program import Element, Layout, Quantization, Step, Tensor, View
@@ -21,7 +23,12 @@ PLAIN = (Element.U8, Layout.PLAIN)
 BLOCKED = (Element.U8, Layout.BLOCKED)
 Form = tuple[Element, Layout]
 
-_SUFFIX = {FLOAT: "", PLAIN: ".u8", BLOCKED: ".blocked"}
+_SUFFIX = {PLAIN: ".u8", BLOCKED: ".blocked"}
+
+
+def own_form(value: Value) -> Form:
+    """The form of a value as it is in the model."""
+    return Element(value.dtype), Layout.PLAIN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,17 +78,17 @@ class Forms:
         return tensor
 
     def computed(self, value: Value) -> Tensor:
-        """The float32 tensor of a value for an operator to write; it is known from now on."""
+        """The tensor of a value for an operator to write that computes no u8; it is known then."""
         if value.name not in self._rounded:
-            return self.new(value, FLOAT)
+            return self.new(value, own_form(value))
         tensor = replace(self.draft(value, FLOAT), name=f"{value.name}.exact")
         self._exact[value.name] = tensor
         return tensor
 
     def given(self, value: Value) -> Tensor:
-        """The float32 tensor of an input of the model."""
+        """The tensor of an input of the model in its own type."""
         if value.name not in self._rounded:
-            return self.new(value, FLOAT)
+            return self.new(value, own_form(value))
         tensor = self._exact[value.name] = self.draft(value, FLOAT)
         return tensor
 
@@ -91,7 +98,7 @@ class Forms:
         found = None
         if element is Element.U8:
             found = quantization or self._quantizations[value.name]
-        return Tensor(value.name + _SUFFIX[form], value.shape, element, layout, found)
+        return Tensor(value.name + _SUFFIX.get(form, ""), value.shape, element, layout, found)
 
     def forget(self, value: Value) -> None:
         """Know a value no more, because the steps that were to compute it are not appended."""
@@ -127,6 +134,11 @@ class Forms:
 
     def _convert(self, value: Value, form: Form) -> None:
         forms = self._forms.get(value.name, {})
+        if own_form(value) != FLOAT:
+            target = replace(self.draft(value, FLOAT), name=f"{value.name}.float")
+            forms[FLOAT] = target
+            self.add(Cast((forms[own_form(value)],), (target,)))
+            return
         source = forms.get(BLOCKED if form == PLAIN else PLAIN) or forms.get(BLOCKED)
         if form == FLOAT:
             source = source or self.get(value, PLAIN)

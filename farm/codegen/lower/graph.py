@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.fuse import PRODUCTS, find_chains
-from farm.codegen.front.source import Node, UnsupportedOperator, Value
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS, lower_float
-from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved
-from farm.codegen.lower.integer_operators import LOWERINGS, is_quantized, lower_integer
+from farm.codegen.front.source import (
+    INPUT_TYPES,
+    Node,
+    UnsupportedOperator,
+    Value,
+    refused_input,
+)
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS, lower_float
+from farm.codegen.lower.forms import BLOCKED, FLOAT, PLAIN, Form, Forms, Moved, own_form
+from farm.codegen.lower.integer.operators import LOWERINGS, is_quantized, lower_integer
 from farm.codegen.lower.movement import is_movement, lower_movement
+from farm.codegen.lower.ports import Ports, without_copies
 from farm.codegen.lower.site import Site
-from farm.codegen.program import Copy, Program, Step, Tensor
+from farm.codegen.lower.typed import TYPED_OPERATORS, is_typed, lower_typed, require_types
+from farm.codegen.program import PortType, Program, Step, Tensor
 from farm.errors import CompileError
 
 
-def lower(annotated: Annotated) -> Program:
+def lower(annotated: Annotated, ports: PortType = PortType.FLOAT32) -> Program:
     """The program of a graph.
+
+    ports: what its quantised inputs and outputs are for the caller.
 
     Raises UnsupportedOperator: an operator, attribute or type that there is no kernel for.
     """
-    return _Lowering(annotated).program()
+    return _Lowering(annotated, ports).program()
 
 
 class _Lowering:
-    def __init__(self, annotated: Annotated) -> None:
+    def __init__(self, annotated: Annotated, ports: PortType) -> None:
         self._annotated = annotated
         self._chains = find_chains(annotated)
         self._forms = Forms(annotated.quantizations, annotated.rounded)
+        self._ports = Ports(ports, annotated.quantizations, self._forms)
+        self._integer_outputs = ports is not PortType.FLOAT32
         self._done: set[str] = set()  # operators that were computed with an earlier one
         self._notes: list[str] = list(annotated.notes)
 
@@ -43,15 +54,16 @@ class _Lowering:
                 self._lower(node)
         outputs = tuple(self._output(value, inputs) for value in source.outputs)
         steps, operators = _needed(self._forms.steps, self._forms.operators, outputs)
+        steps = without_copies(steps, inputs, outputs)
         macs = sum(count_macs(node) for node in source.nodes)
-        return Program(inputs, outputs, steps, operators, macs, tuple(self._notes))
+        notes = (*self._notes, *self._ports.notes())
+        return Program(inputs, outputs, steps, operators, macs, notes)
 
     def _input(self, value: Value) -> Tensor:
-        if value.dtype != "float32":
-            raise CompileError(
-                f"The code generator takes float32 inputs, and {value.name!r} is {value.dtype}."
-            )
-        return self._forms.given(value)
+        if value.dtype not in INPUT_TYPES:
+            raise CompileError(refused_input(value.name, value.dtype))
+        self._forms.operator = value.name
+        return self._ports.given(value)
 
     def _output(self, value: Value, inputs: Sequence[Tensor]) -> Tensor:
         if value.dtype != "float32" or value.constant is not None:
@@ -61,19 +73,15 @@ class _Lowering:
                 f"{value.name!r} is {kind}."
             )
         self._forms.operator = value.name
-        given = next((tensor for tensor in inputs if tensor.name == value.name), None)
-        if given is None:
-            return self._forms.get(value, FLOAT)
-        copied = replace(given, name=f"{given.name}.copy", model_name=given.name)
-        self._forms.add(Copy((given,), (copied,)))
-        return copied
+        return self._ports.result(value, inputs)
 
     def _lower(self, node: Node) -> None:
-        for value in (*node.changing, *(v for v in node.outputs if v is not None)):
-            if value.dtype != "float32":
-                raise UnsupportedOperator(node, f"{value.name!r} is of type {value.dtype}")
+        require_types(node)
         if node.domain not in _DOMAINS:
             raise UnsupportedOperator(node, f"its domain is {node.domain}")
+        if is_typed(node):
+            self._lower_typed(node)
+            return
         if self._move_channels(node):
             return
         obstacle = self._lower_integer(node)
@@ -106,7 +114,7 @@ class _Lowering:
         ):
             return ""
         try:
-            lower_integer(Site(node, chain, self._annotated, self._forms, self._notes))
+            lower_integer(self._site(node))
         except ValueError as error:
             for value in (*node.outputs, chain.output if chain else None):
                 if value is not None:
@@ -115,6 +123,10 @@ class _Lowering:
         if chain is not None:
             self._done.update(chain.absorbed)
         return None
+
+    def _site(self, node: Node) -> Site:
+        chain = self._chains.get(node.name)
+        return Site(node, chain, self._annotated, self._forms, self._notes, self._integer_outputs)
 
     def _kept_float(self, node: Node) -> str:
         """Why a result of a node, or what its integer kernel would read, stays float."""
@@ -150,6 +162,30 @@ class _Lowering:
         return (
             len(found) == 1 and None not in found and node.name not in self._annotated.keep_float
         )
+
+    def _lower_typed(self, node: Node) -> None:
+        """Tensors in their own types; of a Gather in u8, where that is what it gives."""
+        results = [value for value in node.outputs if value is not None]
+        in_bytes = node.op_type == "Gather" and self._gathers_integers(node)
+        real = PLAIN if in_bytes else FLOAT
+        forms = (real if v.dtype == "float32" else own_form(v) for v in node.changing)
+        inputs = tuple(map(self._forms.get, node.changing, forms))
+        outputs = tuple(
+            self._forms.new(value, PLAIN) if in_bytes else self._forms.computed(value)
+            for value in results
+        )
+        lowering = lower_typed if node.op_type in (*TYPED_OPERATORS, "Gather") else lower_movement
+        self._forms.add(*lowering(node, inputs, outputs))
+
+    def _gathers_integers(self, node: Node) -> bool:
+        """Whether slices of data, which may be constant, have the quantisation of the data."""
+        data, result = node.inputs[0], node.outputs[0]
+        if data is None or result is None or node.name in self._annotated.keep_float:
+            return False
+        quantizations = self._annotated.quantizations
+        found = quantizations.get(result.name)
+        is_alike = data.constant is not None or found == quantizations.get(data.name)
+        return found is not None and is_alike
 
     def _lower_movement(self, node: Node, form: Form) -> None:
         """Data movement."""

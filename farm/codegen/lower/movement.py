@@ -35,10 +35,19 @@ def lower_movement(node: Node, inputs: Tensors, outputs: Tensors) -> Steps:
     return tuple(_LOWERINGS[node.op_type](node, inputs, outputs))
 
 
+def elements(values: Array, tensor: Tensor) -> Array:
+    """Constant values as elements of a tensor."""
+    if not tensor.element.is_quantized:
+        return values.astype(tensor.element.value)
+    quant = tensor.quant
+    found: Array = np.clip(np.rint(values / quant.scale) + quant.zero_point, 0, 255)
+    return found.astype(np.uint8)
+
+
 def _concat(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
     values = [value for value in node.inputs if value is not None]
     constants = [value.constant for value in values]
-    parts = tuple(None if each is None else _elements(each, outputs[0]) for each in constants)
+    parts = tuple(None if each is None else elements(each, outputs[0]) for each in constants)
     axis = int(node.attributes["axis"]) % len(outputs[0].shape)
     yield Concat(inputs, outputs, axis, parts)
 
@@ -100,8 +109,10 @@ def _pad(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
     for axis, begin, end in zip(axes, pads, pads[len(axes) :], strict=False):
         size = x.shape[axis]
         indices[axis] = _PADDED[mode](np.arange(-begin, size + end), size)
-    fill = np.zeros((), np.float32) if value is None else np.asarray(value)
-    yield selection(x, y, indices, float(_elements(fill.reshape(()), y)))
+    fill = elements(np.zeros(()) if value is None else np.asarray(value).reshape(()), y)
+    if y.element is not Element.F32 and int(np.float32(fill)) != int(fill):
+        raise UnsupportedOperator(node, f"its value {fill} is no float32, as which it is kept")
+    yield selection(x, y, indices, float(fill))
 
 
 def _resize(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
@@ -111,7 +122,7 @@ def _resize(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
         places = nearest_places(node, axis)
         indices[axis.axis] = np.where(axis.extrapolated, OUTSIDE, places)
     value = np.asarray(node.attributes.get("extrapolation_value", 0.0), np.float32)
-    yield selection(x, y, indices, float(_elements(value, y)))
+    yield selection(x, y, indices, float(elements(value, y)))
 
 
 def _slice(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
@@ -185,15 +196,6 @@ def _axes(node: Node, position: int, rank: int, count: int | None = None) -> lis
         given = node.constant(position)
     chosen = range(rank if count is None else count) if given is None else given
     return [int(axis) % rank for axis in chosen]
-
-
-def _elements(reals: Array, tensor: Tensor) -> Array:
-    """Real numbers as elements of a tensor."""
-    if tensor.element is Element.F32:
-        return reals.astype(np.float32)
-    quant = tensor.quant
-    elements: Array = np.clip(np.rint(reals / quant.scale) + quant.zero_point, 0, 255)
-    return elements.astype(np.uint8)
 
 
 def _constant_pad(places: Array, size: int) -> Array:

@@ -23,7 +23,7 @@ class Site:
     """A node that is being lowered to integers.
 
     chain: what is computed together with a product; None for every other node. notes: takes what
-    the user should know.
+    the user should know. integer_outputs: whether the caller takes quantised outputs as integers.
     """
 
     node: Node
@@ -31,6 +31,7 @@ class Site:
     annotated: Annotated
     forms: Forms
     notes: list[str]
+    integer_outputs: bool = False
 
     @property
     def input(self) -> Value:

@@ -21,6 +21,7 @@ from farm.codegen.program import (
     Array,
     Binding,
     Call,
+    Element,
     Layout,
     Loop,
     Mover,
@@ -37,6 +38,7 @@ OUTSIDE = -1
 
 _HEADER = "movement.h"
 _LOOPS = "abcdef"
+_MANY = 32  # elements in a row that vectors move
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +59,7 @@ class Move(Mover):
 
     @property
     def work(self) -> Work:
-        """Rows of the innermost loop."""
+        """Rows of the innermost loop, in bytes where these are moved as vectors."""
         nest = simplified(self.offsets)
         *outer, length = map(len, nest)
         stride = _whole_stride(nest[-1])
@@ -69,6 +71,9 @@ class Move(Mover):
             name = "transposed_rows"
         else:
             name = "rows" if stride else "repeated_elements"
+        window = nest[-1][nest[-1] >= 0] if name in {"padded_rows", "rows"} else nest[-1][:0]
+        if len(window) >= _MANY and _whole_stride(window) == 1:
+            name, length = f"{name}_in_vectors", length * self.outputs[0].element.bytes
         return Work("move", (Loop(name, math.prod(outer), length),))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -79,7 +84,8 @@ class Move(Mover):
             place = np.add.outer(place, each).ravel()
             inside = np.logical_and.outer(inside, each >= 0).ravel()
         taken = inputs[0].ravel()[np.where(inside, place, 0)] if inputs[0].size else place
-        filled = np.where(inside, taken, self.fill).astype(self.outputs[0].element.value)
+        dtype = np.dtype(self.outputs[0].element.value)
+        filled = np.where(inside, taken.astype(dtype), np.asarray(self.fill).astype(dtype))
         return (filled.reshape(self.outputs[0].shape),)
 
     def call(self, bind: Binding) -> Call:
@@ -93,9 +99,12 @@ class Move(Mover):
             if loop["table"] != "MOVE_BY_STRIDE":
                 table.append(each)
         offsets = np.concatenate(table).astype(np.int32) if table else None
+        is_whole = self.outputs[0].element in (Element.I32, Element.I64)
+        whole: dict[str, Field] = {"whole": 1} if is_whole else {}
         shape = shape_literal(
             "MoveShape",
             bytes=self.outputs[0].element.bytes,
+            **whole,
             fill=float(self.fill),
             start=start,
             **dict(zip(_LOOPS, loops, strict=True)),

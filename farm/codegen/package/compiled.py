@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -239,8 +239,15 @@ def excess(figures: PackageFigures, compiled: CompiledPackage) -> str:
     return ""
 
 
+def port_of(tensor: Tensor) -> Port:
+    """An input or output of a program as a manifest describes it."""
+    found = tensor.quantization
+    port = Port(tensor.label, str(tensor.element), tensor.shape)
+    return replace(port, scale=found.scale, zero_point=found.zero_point) if found else port
+
+
 def _ports(tensors: Sequence[Tensor]) -> tuple[Port, ...]:
-    return tuple(Port(t.label, str(t.element), t.shape) for t in tensors)
+    return tuple(map(port_of, tensors))
 
 
 def _binding_operator(generation: Generation) -> str:

@@ -10,7 +10,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from farm.accuracy.result import Worst
+from farm.codegen.arithmetic import quantize_port
 from farm.codegen.build.compilers import Target
+from farm.codegen.program import Array, Quantization
 from farm.errors import InputError
 from farm.units import Bytes
 
@@ -20,12 +22,30 @@ _STRICT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A model input or output, row-major. name: in the model."""
+    """A model input or output, row-major.
+
+    name: in the model. scale, zero_point: of bytes, which stand for the real numbers
+    (byte - zero_point) * scale; None of other types, and in manifests of older packages.
+    """
 
     __pydantic_config__ = _STRICT
     name: str
-    dtype: Annotated[str, Field(pattern="^float32$")]
+    dtype: Annotated[str, Field(pattern="^(float32|u?int8|int32|int64|bool)$")]
     shape: tuple[Annotated[int, Field(ge=0)], ...]
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    zero_point: Annotated[int, Field(ge=-128, le=255)] | None = None
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """What its bytes stand for; None of other types."""
+        if self.scale is None or self.zero_point is None:
+            return None
+        return Quantization(self.scale, self.zero_point)
+
+    def elements(self, array: Array) -> Array:
+        """A model's array as the package takes it: quantised where the port is."""
+        quantization = self.quantization
+        return array if quantization is None else quantize_port(array, quantization, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

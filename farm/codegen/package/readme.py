@@ -30,6 +30,12 @@ else
 KIND := gcc
 endif
 """
+_BYTES = """\
+`model.h` has scales and zero points as macros: `{prefix}_..._SCALE`, `{prefix}_..._ZERO_POINT`.
+Real numbers become bytes by rounding to the nearest one, halves to the even one, and saturating.
+Arrays of bytes begin at a multiple of four, as arrays of floats do.
+
+"""
 _KINDS = (CompilerKind.GCC, CompilerKind.CLANG, CompilerKind.ZIG)
 
 
@@ -107,6 +113,8 @@ def readme(manifest: Manifest) -> str:
         "\n".join(map(_described, names, ports))
         for names, ports in zip(parameters, (manifest.inputs, manifest.outputs), strict=True)
     )
+    quantized = any(port.scale is not None for port in (*manifest.inputs, *manifest.outputs))
+    bytes_ = _BYTES.format(prefix=prefix) if quantized else ""
     listed = "".join(f"- {printable(note)}\n" for note in manifest.notes)
     notes = f"Notes:\n\n{listed}\n" if listed else ""
     speed = "" if manifest.packets is None else f"| packets of one run | {manifest.packets:,} |\n"
@@ -136,7 +144,7 @@ Outputs:
 
 {outputs}
 
-{notes}| | |
+{bytes_}{notes}| | |
 |---|---|
 | tensors in the arena | {format_bytes(manifest.arena_bytes)} |
 | scratch memory of kernels | {format_bytes(manifest.scratch_bytes)} |
@@ -159,7 +167,11 @@ version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 def _described(parameter: str, port: Port) -> str:
     shape = ", ".join(map(str, port.shape))
     name = printable(" ".join(port.name.split())).replace("`", "'")
-    return f"- `{parameter}`: {port.dtype} [{shape}], row-major; the model's `{name}`"
+    dtype = "bool (bytes of 0 or 1)" if port.dtype == "bool" else port.dtype
+    text = f"- `{parameter}`: {dtype} [{shape}], row-major; the model's `{name}`"
+    if port.scale is not None:
+        text += f" is (byte - {port.zero_point}) * {port.scale:.9g}"
+    return text.replace("- -", "+ ")
 
 
 def _compilers(target: Target) -> str:

@@ -151,9 +151,11 @@ def timed_steps(
 
 
 def precision_of_step(step: Step) -> str:
-    """What a step computes in: integers if it reads or writes any."""
-    tensors = (*step.inputs, *step.outputs)
-    return "int8" if any(tensor.element is Element.U8 for tensor in tensors) else "float32"
+    """What a step computes in: integers of 8 bits if it reads or writes any."""
+    elements = [tensor.element for tensor in (*step.inputs, *step.outputs)]
+    if any(element.is_quantized for element in elements):
+        return "int8"
+    return str(Element.F32 if Element.F32 in elements else elements[-1])
 
 
 def operators_of_steps(generation: Generation, model: View) -> tuple[View, tuple[Names, ...]]:

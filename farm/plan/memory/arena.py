@@ -25,7 +25,8 @@ class Solution:
     offsets: bytes from the beginning of the arena, by id; empty where none keep the capacity.
     height: bytes of the arena; without offsets, of the lowest that was found. lower_bound: it is
     proven that no arena is lower. seconds: how long planning took. binding: why there are no
-    offsets: what does not fit, and by how many bytes.
+    offsets: what does not fit, and by how many bytes. nodes: placements of single buffers that
+    the exact search tried until it found the offsets, 0 where it was not needed.
     """
 
     offsets: Mapping[str, Bytes]
@@ -34,6 +35,7 @@ class Solution:
     status: Status
     seconds: Seconds
     binding: str = ""
+    nodes: int = 0
 
     @property
     def gap(self) -> float:
@@ -68,6 +70,7 @@ def plan_memory(problem: Problem, *, seconds: float = 60.0, nodes: int | None = 
         status=_status(placement, capacity),
         seconds=Seconds(perf_counter() - begin),
         binding="" if fits else binding,
+        nodes=placement.nodes if fits else 0,
     )
 
 
@@ -127,14 +130,16 @@ def _place(
     limit = None if capacity is None else capacity // unit
     offsets = [0] * len(blocks)
     height = lower = load // unit
+    tried = 0
     with Alarm(seconds) as alarm:
         for group in split(items):
             members = [items[i] for i in group]
             placement = place_items(members, Aim(height, limit), alarm, nodes)
             height, lower = max(height, placement.height), max(lower, placement.lower)
+            tried += placement.nodes
             for item, offset in zip(group, placement.offsets, strict=True):
                 offsets[sized[item]] = offset * unit
-    return Placement(tuple(offsets), height * unit, lower * unit)
+    return Placement(tuple(offsets), height * unit, lower * unit, tried)
 
 
 def _spread(blocks: Sequence[Block], offsets: Sequence[int]) -> dict[str, Bytes]:

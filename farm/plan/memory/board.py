@@ -56,31 +56,47 @@ def spans(items: Sequence[Item]) -> Spans:
     return Spans(sections, first, end)
 
 
-def rankings(items: Sequence[Item], layout: Spans) -> list[list[int]]:
+class Ranking(NamedTuple):
+    """In which order a search tries equally low items.
+
+    by_load: whether those in the fullest sections come first, by what is still open there. order:
+    the items themselves, which settles ties, or all where ``by_load`` is False.
+    """
+
+    by_load: bool
+    order: list[int]
+
+
+def rankings(items: Sequence[Item], layout: Spans) -> list[Ranking]:
     """Orders in which a search tries equally low items; what one is slow on, another one is not.
 
-    Each sorts by three of: the largest load in which the item takes part (T), sections it is in
-    (W), size times lifetime (A), items it shares a section with (C); all largest first.
+    Each sorts by some of these, largest first: the largest load in which the item takes part (T),
+    its lifetime in steps (L), sections it is in (W), size times lifetime (A), items it shares a
+    section with (C). As heuristics of Moffitt 2023, "MiniMalloc", they are T, L, C, A and O.
     """
     loads = [sum(items[item].size for item in section) for section in layout.sections]
     positions = range(len(items))
     within = [range(layout.first[item], layout.end[item]) for item in positions]
     keys: dict[str, list[int]] = {
         "T": [max(loads[section] for section in within[item]) for item in positions],
+        "L": [item.end - item.start for item in items],
         "W": [len(within[item]) for item in positions],
         "A": [(item.end - item.start) * item.size for item in items],
         "C": [len(set(chain(*(layout.sections[s] for s in within[item])))) for item in positions],
     }
-    return [sorted(positions, key=_descending(keys, order)) for order in _RANKINGS]
+    return [
+        Ranking(by_load, sorted(positions, key=_descending(keys, names)))
+        for by_load, names in _RANKINGS
+    ]
 
 
-def make_board(items: Sequence[Item], layout: Spans, ranking: Sequence[int], k: Kernels) -> Board:
-    """A board in the state before the first placement. ranking: items, the first one rank 0."""
-    count, sections = len(items), len(layout.sections)
-    rank = {item: position for position, item in enumerate(ranking)}
-    first = [layout.first[item] for item in ranking]
-    end = [layout.end[item] for item in ranking]
-    members = [sorted(rank[item] for item in section) for section in layout.sections]
+def make_board(items: Sequence[Item], layout: Spans, ranking: Ranking, k: Kernels) -> Board:
+    """A board in the state before the first placement; its buffers are numbered as ranked."""
+    count, sections, order = len(items), len(layout.sections), ranking.order
+    number = {item: position for position, item in enumerate(order)}
+    first = [layout.first[item] for item in order]
+    end = [layout.end[item] for item in order]
+    members = [sorted(number[item] for item in section) for section in layout.sections]
     overlaps = [
         sorted(set(chain(*members[first[buffer] : end[buffer]])) - {buffer})
         for buffer in range(count)
@@ -92,19 +108,21 @@ def make_board(items: Sequence[Item], layout: Spans, ranking: Sequence[int], k: 
         pool[position] = buffer
     frames[1] = frames[2] = count
     return Board(
-        sizes=k.ints([items[item].size for item in ranking]),
+        by_load=int(ranking.by_load),
+        sizes=k.ints([items[item].size for item in order]),
         first=k.ints(first),
         end=k.ints(end),
-        twin=k.ints(_twins(items, ranking, layout)),
+        twin=k.ints(_twins(items, order, layout)),
         members=k.ints(list(chain(*members))),
         members_at=k.ints([0, *accumulate(map(len, members))]),
         overlaps=k.ints(list(chain(*overlaps)) or [0]),
         overlaps_at=k.ints([0, *accumulate(map(len, overlaps))]),
-        state=k.ints([0] * (count + sections) + totals + [0] * count),
-        trail=k.zeros(2 * count * (2 * count + 2 * sections + 1) + 1),
+        state=k.ints([0] * (count + sections) + totals + [0] * (2 * count)),
+        trail=k.zeros(2 * _most_changes(first, end, overlaps, sections) + 1),
         pool=pool,
         candidates=k.zeros(pairs),
         frames=frames,
+        tried=k.zeros(1),
         stop=k.zeros(1),
     )
 
@@ -149,7 +167,7 @@ def strip_offsets(strip: Strip, layout: Spans) -> tuple[int, ...]:
     return tuple(offset for _, offset in sorted(zip(order, _lowest(above, sizes), strict=True)))
 
 
-_RANKINGS = ("TWA", "AWT", "WTA", "CAT")
+_RANKINGS = ((True, "LA"), (True, "TWA"), (True, "AW"), (True, "WL"), (False, "CWL"))
 
 
 def _sections(items: Sequence[Item]) -> Iterator[list[int]]:
@@ -189,12 +207,26 @@ def _descending(keys: dict[str, list[int]], order: str) -> Callable[[int], tuple
     return lambda item: (*(-keys[name][item] for name in order), item)
 
 
-def _twins(items: Sequence[Item], ranking: Sequence[int], layout: Spans) -> list[int]:
-    """Per rank the next lower one with equal size and sections, -1 where there is none."""
+def _most_changes(
+    first: Sequence[int], end: Sequence[int], overlaps: Sequence[Sequence[int]], sections: int
+) -> int:
+    """How many values of the state a search has changed at most when all buffers are placed.
+
+    For each buffer the loads and floors of sections, and once per pair that shares one, what it
+    pushes up; for each that is open besides it, that it was passed over or ranked anew.
+    """
+    count = len(first)
+    loads = sum(end) - sum(first)
+    pushed = sum(map(len, overlaps)) // 2
+    return loads + count * sections + pushed + count * (count + 1)
+
+
+def _twins(items: Sequence[Item], order: Sequence[int], layout: Spans) -> list[int]:
+    """Per number the next lower one with equal size and sections, -1 where there is none."""
     latest: dict[tuple[int, int, int], int] = {}
     twins = []
-    for rank, item in enumerate(ranking):
+    for number, item in enumerate(order):
         kind = (items[item].size, layout.first[item], layout.end[item])
         twins.append(latest.get(kind, -1))
-        latest[kind] = rank
+        latest[kind] = number
     return twins

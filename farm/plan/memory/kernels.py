@@ -12,10 +12,9 @@ FAILED, SOLVED, STOPPED = 0, 1, -1
 
 # A frame of the search: a group of buffers that share sections, directly or through each other.
 _GROUP, _COUNT, _SPARE = 0, 1, 2  # where its buffers lie in the pool, how many, what is free
-_LEVEL, _RANK = 3, 4  # offset and rank of the buffer that was placed last below the group
-_NEXT, _END = 5, 6  # candidates that were not tried yet
-_MARK, _REST = 7, 8  # length of the trail before the candidate; groups that are still to be solved
-FRAME_FIELDS = 9
+_NEXT, _END = 3, 4  # candidates that were not tried yet
+_MARK, _REST = 5, 6  # length of the trail before the candidate; groups that are still to be solved
+FRAME_FIELDS = 7
 
 
 class Ints(Protocol):
@@ -27,18 +26,21 @@ class Ints(Protocol):
 
 
 class Board(NamedTuple):
-    """A problem whose buffers are numbered by rank, and the memory that a search needs.
+    """A problem whose buffers are numbered in a fixed order, and the memory that a search needs.
 
+    by_load: 1 where the open load ranks before that order, which then settles ties; 0 where not.
     sizes, first, end: per buffer, its size and the sections ``first <= s < end`` it is alive in.
-    twin: per buffer, the next lower rank with equal size and sections, or -1.
+    twin: per buffer, the next lower number with equal size and sections, or -1.
     members, members_at: buffers of section s are ``members[members_at[s]:members_at[s + 1]]``.
     overlaps, overlaps_at: the same for the buffers that share a section with a buffer.
     state: per buffer its lowest possible offset, then per section the lowest of these among its
-    open buffers, then per section the sum of the sizes of its open buffers, then per buffer
-    whether it is placed. trail: its length, then pairs of a position in ``state`` and the value
-    to restore. stop: one value, set from outside to end the search.
+    open buffers, then per section the sum of the sizes of its open buffers, then per buffer the
+    load that it ranks by, then per buffer whether it is placed. trail: its length, then pairs of
+    a position in ``state`` and the value to restore. tried: one value, the placements tried.
+    stop: one value, set from outside to end the search.
     """
 
+    by_load: int
     sizes: Ints
     first: Ints
     end: Ints
@@ -52,6 +54,7 @@ class Board(NamedTuple):
     pool: Ints
     candidates: Ints
     frames: Ints
+    tried: Ints
     stop: Ints
 
 
@@ -59,16 +62,19 @@ def search(board: Board, capacity: int, most_nodes: int) -> int:
     """Place all buffers within the capacity: SOLVED, FAILED (impossible) or STOPPED.
 
     Goes through the placements in which no buffer can be pushed down, lowest offset first. A
-    placement of a buffer splits the open ones into groups that share no section; these are solved
-    one after another, and when one fails, the placement has failed whatever the others do.
+    placement of a buffer splits the open ones into groups that share no section; these are ranked
+    anew and solved one after another, and when one fails, the placement has failed whatever the
+    others do (dynamic decomposition: Moffitt 2023, "MiniMalloc").
     On success the offsets are the first values of ``board.state``. most_nodes: placements tried.
     """
     frames = board.frames
     top = 0
+    rank_by_load(board, 0, len(board.sizes))
     open_frame(board, 0)
-    for _ in range(most_nodes):
+    for tried in range(most_nodes):
         if board.stop[0] != 0:
             return STOPPED
+        board.tried[0] = tried + 1
         while frames[top + _NEXT] == frames[top + _END]:
             if top == 0:
                 return FAILED
@@ -80,26 +86,24 @@ def search(board: Board, capacity: int, most_nodes: int) -> int:
             undo(board, frames[top + _MARK])
             continue
         list_rest(board, top, buffer)
-        while not next_group(board, top, buffer):
+        while not next_group(board, top):
             if top == 0:
                 return SOLVED
             top -= FRAME_FIELDS
-            buffer = board.candidates[frames[top + _NEXT] - 1]
         top += FRAME_FIELDS
         open_frame(board, top)
     return STOPPED
 
 
 def open_frame(board: Board, top: int) -> None:
-    """List the candidates of a group, lowest offset first, then lowest rank.
+    """List the candidates of a group in the order of ``comes_before``.
 
-    A candidate lies at or above the buffer before it, and starts below the lowest end that any
-    open buffer could have: otherwise that buffer would fit underneath, which is at least as good.
+    A candidate starts below the lowest end that any open buffer could have: otherwise that buffer
+    would fit underneath, which is at least as good.
     """
     frames, state, candidates = board.frames, board.state, board.candidates
     placed = len(state) - len(board.sizes)
     begin, count = frames[top + _GROUP], frames[top + _COUNT]
-    level, rank = frames[top + _LEVEL], frames[top + _RANK]
     lowest_end = 1 << 62
     for position in range(begin, begin + count):
         buffer = board.pool[position]
@@ -108,17 +112,11 @@ def open_frame(board: Board, top: int) -> None:
     end = start
     for position in range(begin, begin + count):
         buffer = board.pool[position]
-        offset = state[buffer]
-        if offset < level or offset >= lowest_end or (offset == level and buffer < rank):
-            continue
         twin = board.twin[buffer]
-        if twin >= 0 and state[placed + twin] == 0:
+        if state[buffer] >= lowest_end or (twin >= 0 and state[placed + twin] == 0):
             continue
         slot = end
-        while slot > start and (
-            state[candidates[slot - 1]] > offset
-            or (state[candidates[slot - 1]] == offset and candidates[slot - 1] > buffer)
-        ):
+        while slot > start and comes_before(board, buffer, candidates[slot - 1]):
             candidates[slot] = candidates[slot - 1]
             slot -= 1
         candidates[slot] = buffer
@@ -127,8 +125,44 @@ def open_frame(board: Board, top: int) -> None:
     frames[top + _MARK] = board.trail[0]
 
 
+def comes_before(board: Board, one: int, two: int) -> bool:
+    """Whether a buffer is tried before another: lower offset, then higher load, then number."""
+    state = board.state
+    if state[one] != state[two]:
+        return state[one] < state[two]
+    loads = len(state) - 2 * len(board.sizes)
+    if state[loads + one] != state[loads + two]:
+        return state[loads + one] > state[loads + two]
+    return one < two
+
+
+def rank_by_load(board: Board, group: int, count: int) -> None:
+    """Rank a group of the pool anew: by the largest open load of a section that a buffer is in.
+
+    Any ranking leads through all placements, because what must not come later is kept in the
+    lowest offsets, by ``place``. Which one leads to an answer soon depends on where the room is
+    scarce, and that changes when a group is parted from the others.
+    """
+    state = board.state
+    loads = len(state) - 2 * len(board.sizes)
+    totals = loads - (len(board.members_at) - 1)
+    if board.by_load == 0:
+        return
+    for position in range(group, group + count):
+        buffer = board.pool[position]
+        load = 0
+        for section in range(board.first[buffer], board.end[buffer]):
+            load = max(load, state[totals + section])
+        if load != state[loads + buffer]:
+            change(board, loads + buffer, load)
+
+
 def place(board: Board, top: int, buffer: int, capacity: int) -> bool:
-    """Place a buffer at its lowest offset; False where some section then exceeds the capacity."""
+    """Place a buffer at its lowest offset; False where some section then exceeds the capacity.
+
+    Those that come before it must not lie where they could, as that was tried: each of them lies
+    on an open buffer, and so higher.
+    """
     state = board.state
     buffers, sections = len(board.sizes), len(board.members_at) - 1
     placed = len(state) - buffers
@@ -149,9 +183,7 @@ def place(board: Board, top: int, buffer: int, capacity: int) -> bool:
     group, count = board.frames[top + _GROUP], board.frames[top + _COUNT]
     for position in range(group, group + count):
         other = board.pool[position]
-        if state[placed + other] == 0 and (
-            state[other] < offset or (state[other] == offset and other < buffer)
-        ):
+        if state[placed + other] == 0 and comes_before(board, other, buffer):
             support = lowest_support(board, other, offset)
             if support + board.sizes[other] > capacity:
                 return False
@@ -224,8 +256,11 @@ def list_rest(board: Board, top: int, buffer: int) -> None:
             spare += 1
 
 
-def next_group(board: Board, top: int, buffer: int) -> bool:
-    """Prepare the frame above for the next group of the rest; False when none is left."""
+def next_group(board: Board, top: int) -> bool:
+    """Prepare the frame above for the next group of the rest; False when none is left.
+
+    A group that is not the whole rest is ranked anew.
+    """
     frames, pool = board.frames, board.pool
     begin = frames[top + _REST]
     end = frames[top + _SPARE] + frames[top + _COUNT] - 1
@@ -241,9 +276,9 @@ def next_group(board: Board, top: int, buffer: int) -> bool:
     frames[above + _GROUP] = begin
     frames[above + _COUNT] = position - begin
     frames[above + _SPARE] = end
-    frames[above + _LEVEL] = board.state[buffer]
-    frames[above + _RANK] = buffer
     frames[above + _NEXT] = frames[top + _END]
+    if position - begin < frames[top + _COUNT] - 1:
+        rank_by_load(board, begin, position - begin)
     return True
 
 
@@ -325,4 +360,7 @@ def first_fit_in_time(shelf: Shelf, order: Ints) -> int:
     return height
 
 
-SEARCH_HELPERS = (open_frame, place, lowest_support, fits, change, undo, list_rest, next_group)
+SEARCH_HELPERS = (
+    *(open_frame, comes_before, rank_by_load, place, lowest_support, fits, change, undo),
+    *(list_rest, next_group),
+)

@@ -14,11 +14,12 @@ from functools import partial
 from itertools import accumulate, count, islice
 from threading import TIMEOUT_MAX, Timer
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from farm.host.limits import processors
 from farm.plan.memory.board import (
     Item,
+    Ranking,
     Spans,
     by_begin,
     make_board,
@@ -32,10 +33,12 @@ from farm.plan.memory.kernels import FAILED, SOLVED, Board, Ints, Shelf
 
 _PLAIN_ITEMS = 64  # up to here the kernels are first tried without compiling them
 _PLAIN_NODES = 2_000  # placements that a search tries without being compiled
-_FIRST_NODES = 32_000  # placements that a compiled search tries in its first round
-_GROWTH = 8  # how many times more in each further round
-_NODES_BELOW_CAPACITY = 32_000  # of the last round that lowers what is within the capacity
-_SEARCH_ITEMS = 1_000  # beyond, an exact search neither ends nor helps
+_FIRST_NODES = 4_000  # placements that a compiled search tries in its first round
+_GROWTH = 4  # how many times more in each further round
+_NODES_BELOW_CAPACITY = 16_000  # of the last round that lowers what is within the capacity
+_SEARCH_ITEMS = 3_000  # beyond, an exact search takes more memory than it is worth
+_MANY = 1_000  # items from which on a search that is not over soon hardly ever ends
+_NODES_OF_MANY = 16_000  # of the last round that searches so many
 _LIVE = 12  # at once; where more items live, a sweep takes longer than it gains
 _WIDTHS = (32, 512)  # stacks that the first sweeps keep
 _WIDEST = 4096  # that the last ones keep
@@ -47,16 +50,27 @@ _REORDER_PAIRS = 20_000_000_000  # pairs of items that may be looked at while re
 _LONG = 20  # one item in so many is placed before the others, for its long life
 _NO_LIMIT = 1 << 62
 
-_Answer = tuple[int, tuple[int, ...]]  # SOLVED, FAILED or STOPPED; where SOLVED, offsets
-
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Offsets of items, in units. lower: no placement is lower than this."""
+    """Offsets of items, in units.
+
+    lower: no placement is lower than this. nodes: placements of single items that the exact
+    search tried until it found these offsets, 0 where they were found without it.
+    """
 
     offsets: tuple[int, ...]
     height: int
     lower: int
+    nodes: int = 0
+
+
+class _Answer(NamedTuple):
+    """result: SOLVED, FAILED or STOPPED. Where it is SOLVED, the offsets and the nodes to them."""
+
+    result: int
+    offsets: tuple[int, ...] = ()
+    nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,9 @@ def place_items(
             return best
     if len(items) < _SWEPT_FIRST:
         best = _swept(items, layout, best, aim, alarm, _WIDTHS)
+    if len(items) <= _SEARCH_ITEMS and _most(items, most_nodes) >= _FIRST_NODES:
+        ask = partial(_race, items, layout, _FIRST_NODES)
+        best = _exact_round(items, best, aim, alarm, ask, most_questions=1)
     if aim.is_settled(best) or alarm.over:
         return best
     best = _reorder(items, layout, best, aim, alarm)
@@ -148,14 +165,20 @@ def place_items(
         best = _swept(items, layout, best, aim, alarm, [_WIDEST])
     if len(items) > _SEARCH_ITEMS:
         return best
-    for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count()):
+    for nodes in (_FIRST_NODES * _GROWTH**growth for growth in count(1)):
         if aim.is_settled(best) or alarm.over:
             break
-        most = _NODES_BELOW_CAPACITY if aim.is_within(best) else most_nodes
-        if most is not None and nodes > most:
+        most = _NODES_BELOW_CAPACITY if aim.is_within(best) else _NO_LIMIT
+        if nodes > min(most, _most(items, most_nodes)):
             break
         best = _exact_round(items, best, aim, alarm, partial(_race, items, layout, nodes))
     return best
+
+
+def _most(items: Sequence[Item], most_nodes: int | None) -> int:
+    """Nodes of the last round of exact searches. most_nodes: what is allowed, None for any."""
+    most = _NODES_OF_MANY if len(items) > _MANY else _NO_LIMIT
+    return most if most_nodes is None else min(most, most_nodes)
 
 
 def _piled(items: Sequence[Item], lower: int) -> Placement:
@@ -168,7 +191,7 @@ def _placed_in_time(items: Sequence[Item], layout: Spans, best: Placement) -> Pl
     """What there is soon, however many items there are."""
     shelf = _shelf(items, layout, compiled())
     height = compiled().first_fit_in_time(shelf, compiled().ints(by_begin(layout)))
-    return replace(best, offsets=_offsets(shelf), height=height)
+    return Placement(_offsets(shelf), height, best.lower)
 
 
 def _greedy(
@@ -186,7 +209,7 @@ def _greedy(
     for order in _orders(items, layout):
         height = kernels.first_fit(shelf, kernels.ints(order), best.height)
         if height < best.height:
-            best = replace(best, offsets=_offsets(shelf), height=height)
+            best = Placement(_offsets(shelf), height, best.lower)
         if aim.is_settled(best) or alarm.over:
             break
     return best
@@ -256,7 +279,7 @@ def _sweep(items: Sequence[Item], layout: Spans, width: int, height: int, alarm:
     strip = make_strip(items, layout, width, kernels)
     alarm.watch([strip.stop])
     result = kernels.sweep(strip, height)
-    return int(result), strip_offsets(strip, layout) if result == SOLVED else ()
+    return _Answer(int(result), strip_offsets(strip, layout) if result == SOLVED else ())
 
 
 def _exact_round(
@@ -265,22 +288,28 @@ def _exact_round(
     aim: Aim,
     alarm: Alarm,
     ask: Callable[[int, Alarm], _Answer],
+    most_questions: int = _NO_LIMIT,
 ) -> Placement:
-    """Ask for ever lower heights, first of all for the goal. ask: whether all fit below one."""
+    """Ask for the goal, then for heights in between; with a capacity, for that and the goal.
+
+    ask: whether all fit below a height.
+    """
     begin = probe = max(aim.goal, best.lower)
-    while probe < best.height and not aim.is_settled(best) and not alarm.over:
+    for _ in range(most_questions):
+        if probe >= best.height or aim.is_settled(best) or alarm.over:
+            break
         asks_capacity = aim.capacity is not None and best.height > aim.capacity
         height = probe if probe == begin else (probe + best.height - 1) // 2
         if asks_capacity and aim.capacity is not None:
             height = aim.capacity
-        result, offsets = ask(height, alarm)
+        result, offsets, nodes = ask(height, alarm)
         if result == SOLVED:
             top = max(offset + item.size for offset, item in zip(offsets, items, strict=True))
-            best = replace(best, offsets=offsets, height=top)
+            best = Placement(offsets, top, best.lower, nodes)
             continue
         if result == FAILED:
             best = replace(best, lower=height + 1)
-        elif asks_capacity:
+        elif aim.capacity is not None:
             break
         probe = height + 1
     return best
@@ -308,13 +337,14 @@ def _race(items: Sequence[Item], layout: Spans, nodes: int, height: int, alarm: 
                     board.stop[0] = 1
     if SOLVED in results:
         winner = results.index(SOLVED)
-        return SOLVED, _ranked_offsets(boards[winner], orders[winner])
-    return (FAILED, ()) if FAILED in results else (results[0], ())
+        board = boards[winner]
+        return _Answer(SOLVED, _found(board, orders[winner]), int(board.tried[0]))
+    return _Answer(FAILED if FAILED in results else results[0])
 
 
-def _ranked_offsets(board: Board, ranking: Sequence[int]) -> tuple[int, ...]:
-    offsets = {item: int(board.state[rank]) for rank, item in enumerate(ranking)}
-    return tuple(offsets[item] for item in range(len(ranking)))
+def _found(board: Board, ranking: Ranking) -> tuple[int, ...]:
+    offsets = {item: int(board.state[number]) for number, item in enumerate(ranking.order)}
+    return tuple(offsets[item] for item in range(len(ranking.order)))
 
 
 def _run(boards: Sequence[Board], number: int, height: int, nodes: int, kernels: Kernels) -> int:

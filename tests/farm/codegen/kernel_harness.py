@@ -20,6 +20,7 @@ import numpy as np
 from farm.codegen.build.compilers import Compiler, Target, find_emulator, host_targets
 from farm.codegen.build.toolchain import Library, build_runner
 from farm.codegen.emit import GUARD_BYTES, runner_header
+from farm.codegen.ops.literal import initializer_lines
 from farm.codegen.program import Array, Element, Layout, Quantization, Step, Tensor
 from workers.engines.runner import Counters, RunnerProcess
 
@@ -30,7 +31,7 @@ ALL = -1
 HOST_TARGETS = host_targets()
 
 _CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
-_CTYPES |= {"uint32": "uint32_t", "float32": "float"}
+_CTYPES |= {"uint32": "uint32_t", "float32": "float", "int64": "int64_t", "bool": "uint8_t"}
 _HEADER = """\
 #ifndef MODEL_H
 #define MODEL_H
@@ -238,9 +239,8 @@ class _Bind:
         return f"(void *)(memory + {self._places[each.name]})"
 
     def constant(self, array: Array, hint: str) -> str:
-        numbers = [float(v).hex() if array.dtype == np.float32 else str(v) for v in array.ravel()]
         head = f"const {_CTYPES[array.dtype.name]} %s[] __attribute__((aligned(128)))"
-        text = f"static {head} = {{{', '.join(numbers)}}};\n"
+        text = f"static {head} = {{{' '.join(initializer_lines(array))}}};\n"
         return self._constants.setdefault(text, f"{hint}_{len(self._constants)}")
 
     def scratch(self) -> str:
@@ -295,7 +295,7 @@ def _to_memory(each: Tensor, array: Array) -> Array:
 
 
 def _from_memory(each: Tensor, content: Array) -> Array:
-    array = content.view(np.uint8 if each.element is Element.U8 else np.float32)
+    array = content.view(each.element.value)
     if each.layout is Layout.PLAIN:
         return array.reshape(each.shape)
     batch, channels, *positions = each.shape

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime import InferenceSession
 
 from farm.codegen.front.source import Node, Source, UnsupportedOperator, read_source
-from farm.codegen.lower.float_operators import lower_float
+from farm.codegen.lower.floats.operators import lower_float
 from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.program import Element, Step, Tensor
 
@@ -70,9 +70,15 @@ def unsupported(
     return str(caught.value)
 
 
-def node_of(op_type: str, *inputs: Input, opset: int = 21, **attributes: Any) -> Node:
+def node_of(
+    op_type: str,
+    *inputs: Input,
+    opset: int = 21,
+    constants: Sequence[int] = (),
+    **attributes: Any,
+) -> Node:
     """An operator as it is read from a model."""
-    return read_source(model_of(op_type, inputs, opset, 1, (), (), attributes)).nodes[0]
+    return read_source(model_of(op_type, inputs, opset, 1, constants, (), attributes)).nodes[0]
 
 
 def steps_of(source: Source) -> tuple[Step, ...]:

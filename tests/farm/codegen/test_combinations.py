@@ -11,7 +11,8 @@ from onnx.helper import make_node
 from farm.candidate import CalibrationMethod
 from farm.codegen.front.source import UnsupportedOperator, read_source
 from farm.codegen.generate import generate, tensors_to_calibrate
-from farm.codegen.ops.integer.convolution import Convolution, Dense
+from farm.codegen.ops.integer.convolution import Convolution
+from farm.codegen.ops.integer.dense import Dense
 from farm.codegen.ops.integer.elementwise import Table, WeightedAdd
 from farm.codegen.ops.integer.pool import AveragePool
 from farm.compile.quantization.calibrate import Range, calibrate

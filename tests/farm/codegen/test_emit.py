@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm.codegen.emit import check_name, emit, kernel_files
+from farm.codegen.emit import check_name, emit, kernel_files, macro_names
 from farm.codegen.front.annotate import annotate_ranges
 from farm.codegen.front.source import read_source
 from farm.codegen.lower.graph import lower
+from farm.codegen.ops.literal import initializer_lines
 from farm.codegen.program import Copy, Element, Program, Tensor
 from farm.codegen.storage import store
 from farm.compile.prepare import prepare
@@ -167,3 +168,19 @@ def test_kernels_come_with_what_they_include():
     found = kernel_files(("conv.h",))
 
     assert {"common.h", "conv.h", "vector.h", "vector_hvx.h"} <= set(found)
+
+
+def test_macros_of_parameters_that_capitals_would_make_one_are_numbered():
+    assert macro_names(["input_image", "input_mask"]) == ["INPUT_IMAGE", "INPUT_MASK"]
+    assert macro_names(["output_a", "output_A"]) == ["OUTPUT_0", "OUTPUT_1"]
+
+
+def test_every_number_is_one_that_c_has():
+    lowest = np.array([-(2**63), 2**63 - 1], np.int64)
+    assert list(initializer_lines(lowest)) == ["(-9223372036854775807 - 1), 9223372036854775807,"]
+    assert list(initializer_lines(np.array([True, False]))) == ["1, 0,"]
+    awkward = np.float32([np.nan, np.inf, -np.inf, 0.5])
+    (line,) = initializer_lines(awkward)
+    assert (
+        line == '__builtin_nanf(""), __builtin_inff(), -__builtin_inff(), 0x1.0000000000000p-1f,'
+    )

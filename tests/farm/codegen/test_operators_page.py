@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import farm
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS
-from farm.codegen.lower.integer_operators import LOWERINGS
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS
+from farm.codegen.lower.integer.operators import LOWERINGS
 from farm.codegen.lower.movement import MOVEMENT_OPERATORS
+from farm.codegen.lower.typed import TYPED_OPERATORS
 
 PAGE = Path(farm.__file__).parent.parent / "docs" / "reference" / "generated-operators.md"
 
@@ -15,4 +16,9 @@ def test_every_supported_operator_is_listed():
     rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
     listed = {name for row in rows[1:] for name in re.findall(r"[A-Z]\w+", row.split("|")[1])}
 
-    assert listed == {*LOWERINGS, *FLOAT_OPERATORS, *MOVEMENT_OPERATORS}
+    assert listed == {
+        *LOWERINGS,
+        *FLOAT_OPERATORS,
+        *MOVEMENT_OPERATORS,
+        *TYPED_OPERATORS,
+    }

@@ -250,9 +250,7 @@ class TestPackages:
         assert {c.engine for c in self.propose(history).candidates} == {self.ENGINES[1]}
 
     def test_what_the_generator_does_not_support_ends_them(self) -> None:
-        message = (
-            "The code generator does not support operator 'x' (LSTM): it has no code for LSTM."
-        )
+        message = "The code generator does not support operator 'x' (RNN): it has no code for RNN."
         failed = {"outcome": Outcome.COMPILE_ERROR, "message": message}
         assert self.after(**failed).stage is Stage.PRECISION
 

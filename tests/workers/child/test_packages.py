@@ -13,7 +13,7 @@ from onnx.helper import make_node
 from farm.candidate import Candidate, CPackage, to_json
 from farm.codegen.build.compilers import Target
 from farm.codegen.generate import Generation, generate
-from farm.codegen.lower import float_operators
+from farm.codegen.lower.floats import operators as float_operators
 from farm.codegen.package.write import write_sources
 from farm.compile.quantization.calibrate import Range
 from farm.errors import CompileError

@@ -52,16 +52,19 @@ class UnaryFunction(StrEnum):
     SQRT = "SQRT"
     NEG = "NEG"
     ABS = "ABS"
+    SQUARE = "SQUARE"
+    CUBE = "CUBE"
 
 
 class BinaryFunction(StrEnum):
-    """Functions of two elements. PRELU: the second one is the slope."""
+    """Functions of two elements. PRELU: the second one is the slope. POW: the exponent."""
 
     ADD = "ADD"
     SUB = "SUB"
     MUL = "MUL"
     DIV = "DIV"
     PRELU = "PRELU"
+    POW = "POW"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +138,7 @@ class FloatBinary:
         a, b = (next(following) if each is None else each for each in self.constants)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             result = _BINARY[self.function](a.astype(np.float32), b.astype(np.float32))
-        return (result.astype(np.float32),)
+            return (result.astype(np.float32),)
 
     def call(self, bind: Binding) -> Call:
         """One call of ``float_binary``."""
@@ -268,6 +271,8 @@ _UNARY: Mapping[UnaryFunction, Callable[[Floats, float, float], Floats]] = {
     UnaryFunction.SQRT: lambda x, _a, _b: np.sqrt(x),
     UnaryFunction.NEG: lambda x, _a, _b: -x,
     UnaryFunction.ABS: lambda x, _a, _b: np.abs(x),
+    UnaryFunction.SQUARE: lambda x, _a, _b: x * x,
+    UnaryFunction.CUBE: lambda x, _a, _b: x * x * x,
 }
 _BINARY: Mapping[BinaryFunction, Callable[[Array, Array], Array]] = {
     BinaryFunction.ADD: np.add,
@@ -275,4 +280,5 @@ _BINARY: Mapping[BinaryFunction, Callable[[Array, Array], Array]] = {
     BinaryFunction.MUL: np.multiply,
     BinaryFunction.DIV: np.divide,
     BinaryFunction.PRELU: lambda a, b: np.where(a < 0, a * b, a),
+    BinaryFunction.POW: lambda a, b: np.power(a.astype(np.float64), b.astype(np.float64)),
 }

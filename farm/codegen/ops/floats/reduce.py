@@ -1,10 +1,11 @@
-"""Float steps that reduce an axis: mean, largest element, softmax."""
+"""Float steps that reduce an axis: mean, sum, largest element, softmax."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 
@@ -24,9 +25,17 @@ from farm.units import Bytes
 _HEADER = "float_reduce.h"
 
 
+class Reduction(Enum):
+    """What becomes of the elements."""
+
+    MEAN = auto()
+    SUM = auto()
+    MAX = auto()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FloatReduce:
-    """The mean or the largest element over the axes first <= axis < last of x.
+    """The mean, the sum or the largest element over the axes first <= axis < last of x.
 
     y has the elements that remain in x's order, under any shape.
     """
@@ -35,7 +44,7 @@ class FloatReduce:
     outputs: tuple[Tensor, ...]
     first: int
     last: int
-    is_mean: bool
+    function: Reduction
     in_place: tuple[tuple[int, int], ...] = ()
     scratch_bytes: Bytes = NO_SCRATCH
 
@@ -51,7 +60,7 @@ class FloatReduce:
         """In double precision, then rounded."""
         axes = tuple(range(self.first, self.last))
         wide = inputs[0].astype(np.float64)
-        reduced = wide.mean(axes) if self.is_mean else wide.max(axes)
+        reduced = _REDUCED[self.function](wide, axes)
         return (np.asarray(reduced, np.float32).reshape(self.outputs[0].shape),)
 
     def call(self, bind: Binding) -> Call:
@@ -59,11 +68,11 @@ class FloatReduce:
         outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
         shape = shape_literal(
             "FloatReduceShape",
-            function="REDUCE_SUM" if self.is_mean else "REDUCE_MAX",
+            function="REDUCE_MAX" if self.function is Reduction.MAX else "REDUCE_SUM",
             outer=outer,
             length=length,
             inner=inner,
-            factor=float(np.float32(1 / length)) if self.is_mean else 1.0,
+            factor=float(np.float32(1 / length)) if self.function is Reduction.MEAN else 1.0,
         )
         return Call(_HEADER, "float_reduce", _pointers(self, bind), shape)
 
@@ -98,6 +107,13 @@ class FloatSoftmax:
         outer, length, inner = _parts(self.inputs[0].shape, self.first, self.last)
         shape = shape_literal("FloatSoftmaxShape", outer=outer, length=length, inner=inner)
         return Call(_HEADER, "float_softmax", _pointers(self, bind), shape)
+
+
+_REDUCED: Mapping[Reduction, Callable[[Array, tuple[int, ...]], Array]] = {
+    Reduction.MEAN: np.mean,
+    Reduction.SUM: np.sum,
+    Reduction.MAX: np.max,
+}
 
 
 def _parts(shape: Sequence[int], first: int, last: int) -> tuple[int, int, int]:

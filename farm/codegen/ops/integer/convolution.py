@@ -1,4 +1,4 @@
-"""Integer convolutions and matrix products with constant weights.
+"""Integer convolutions with constant weights.
 
 One step stands for every convolution; which kernel computes it follows from its shapes.
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from farm.codegen.arithmetic import Requantization, WeightedSum, add_weighted, requantize
+from farm.codegen.ops.integer.depthwise_three import takes_three, three_loops, three_scratch
 from farm.codegen.ops.integer.packing import (
-    DENSE_BLOCK,
     LANES,
+    LINE,
     KernelRows,
     band_rows,
     kernel_rows,
@@ -25,11 +25,20 @@ from farm.codegen.ops.integer.packing import (
     merge_groups,
     merged_groups,
     pack_columns,
-    pack_dense,
     pack_depthwise,
+    pack_depthwise_three,
     pack_single,
     pad_channels,
+    whole_lines,
 )
+from farm.codegen.ops.integer.pointwise_small import (
+    pack_lanes,
+    pack_small,
+    small_loops,
+    small_scratch,
+    takes_small,
+)
+from farm.codegen.ops.integer.window_sums import Window, window_sums
 from farm.codegen.ops.literal import shape_literal
 from farm.codegen.program import (
     NO_SCRATCH,
@@ -49,9 +58,11 @@ class _Kernel(StrEnum):
     """Functions of the kernel headers."""
 
     POINTWISE = "conv_pointwise"
+    POINTWISE_SMALL = "pointwise_small"
     COLUMNS = "conv_columns"
     SINGLE = "conv_single"
     DEPTHWISE = "depthwise"
+    DEPTHWISE_THREE = "depthwise_three"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,58 +95,55 @@ class Convolution:
     @property
     def scratch_bytes(self) -> Bytes:
         """For the columns of one band of output rows."""
-        return NO_SCRATCH if self._kernel is _Kernel.POINTWISE else self._scratch(self._band)
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            return three_scratch(self.outputs[0].shape[3], self.strides[1])
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return small_scratch(math.prod(self.outputs[0].shape[2:]))
+        if self._kernel is _Kernel.POINTWISE:
+            return NO_SCRATCH
+        return Bytes(self._before_planes(self._band) + self._scratch(self._band))
 
     @property
     def work(self) -> Work:
         """What is repeated for every band of output rows."""
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            height, skips = self.weights.shape[2], self.skip is not None
+            loops = three_loops(self.outputs[0].shape, height, self.strides, skips=skips)
+            return Work(self._kernel.value, loops)
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return Work(self._kernel, small_loops(self.outputs[0].shape, self.weights.shape[1]))
         whole, rest = divmod(self.outputs[0].shape[2], self._band)
         loops = self._band_loops(whole, self._band) if whole else ()
         rest_loops = self._band_loops(1, rest) if rest else ()
         return Work(self._kernel.value, (*loops, *rest_loops))
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Windows of the padded input times the kernel, group by group."""
-        x, y = self.inputs[0], self.outputs[0]
-        top, left, bottom, right = self.pads
-        padded = np.pad(
-            inputs[0].astype(np.int32),
-            ((0, 0), (0, 0), (top, bottom), (left, right)),
-            constant_values=x.quant.zero_point,
-        )
-        kernel, dilation = self.weights.shape[2:], self.dilations
-        window = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
-        windows = sliding_window_view(padded, window, (2, 3))[
-            :, :, :: self.strides[0], :: self.strides[1], :: dilation[0], :: dilation[1]
-        ][:, :, : y.shape[2], : y.shape[3]]
-        sums = [
-            np.einsum("nchwij,ocij->nohw", part, weights.astype(np.int32), optimize=True)
-            for part, weights in zip(
-                np.split(windows, self.groups, 1),
-                np.split(self.weights, self.groups, 0),
-                strict=True,
-            )
-        ]
-        accumulators = np.concatenate(sums, 1) + self.bias.reshape(1, -1, 1, 1)
-        result = requantize(accumulators, self.rule, 1)
+        """Sums over windows, narrowed."""
+        outside = self.inputs[0].quant.zero_point
+        window = Window(self.strides, self.pads, self.dilations, self.outputs[0].shape[2:])
+        sums = window_sums(inputs[0], outside, self.weights, self.groups, window)
+        result = requantize(sums + self.bias.reshape(1, -1, 1, 1), self.rule, 1)
         return (result if self.skip is None else add_weighted(result, inputs[1], self.skip),)
 
     def call(self, bind: Binding) -> Call:
         """One call of the kernel that fits the shapes."""
         kernel = self._kernel
+        is_small = kernel is _Kernel.POINTWISE_SMALL
         multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
-        skip = bind.tensor(self.inputs[1] if self.skip else self.outputs[0])
+        order, weights = (pack_lanes, "uint8_t") if is_small else (pad_channels, "int32_t")
         pointers = [
             Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
-            Pointer("const int32_t *", bind.constant(self._packed, "weights")),
-            Pointer("const int32_t *", bind.constant(pad_channels(self.bias), "bias")),
-            Pointer("const int16_t *", bind.constant(pad_channels(multiplier), "multiplier")),
-            Pointer("const uint8_t *", skip),
-            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
+            Pointer(f"const {weights} *", bind.constant(self._packed, "weights")),
+            Pointer("const int32_t *", bind.constant(order(self.bias), "bias")),
+            Pointer("const int16_t *", bind.constant(order(multiplier), "multiplier")),
         ]
+        if not is_small:
+            skip = bind.tensor(self.inputs[1] if self.skip else self.outputs[0])
+            pointers.append(Pointer("const uint8_t *", skip))
+        pointers.append(Pointer("uint8_t *", bind.tensor(self.outputs[0])))
         if kernel is not _Kernel.POINTWISE:
             pointers.append(Pointer("uint8_t *", bind.scratch()))
-        header = "depthwise.h" if kernel is _Kernel.DEPTHWISE else "conv.h"
+        header = "conv.h" if kernel.value.startswith("conv") else f"{kernel}.h"
         return Call(header, kernel.value, tuple(pointers), self._shape_literal())
 
     @property
@@ -144,9 +152,20 @@ class Convolution:
         if self.inputs[0].layout is Layout.PLAIN:
             return _Kernel.SINGLE
         if channels == self.groups == self.weights.shape[0]:
-            return _Kernel.DEPTHWISE
-        is_point = self.weights.shape[2:] == (1, 1) and self.strides == (1, 1)
-        return _Kernel.POINTWISE if is_point and not any(self.pads) else _Kernel.COLUMNS
+            widths = (self.inputs[0].shape[3], self.outputs[0].shape[3])
+            window = (self.strides, self.pads, self.dilations)
+            is_three = takes_three(self.weights.shape[2:], *window, widths)
+            return _Kernel.DEPTHWISE_THREE if is_three else _Kernel.DEPTHWISE
+        if self.weights.shape[2:] != (1, 1) or self.strides != (1, 1) or any(self.pads):
+            return _Kernel.COLUMNS
+        positions = math.prod(self.outputs[0].shape[2:])
+        is_alone = self.groups == 1 and self.skip is None
+        is_small = is_alone and takes_small(positions, channels, self.weights.shape[0])
+        return _Kernel.POINTWISE_SMALL if is_small else _Kernel.POINTWISE
+
+    @property
+    def _is_depthwise(self) -> bool:
+        return self._kernel in {_Kernel.DEPTHWISE, _Kernel.DEPTHWISE_THREE}
 
     @property
     def _rows(self) -> KernelRows:
@@ -156,7 +175,7 @@ class Convolution:
     def _words(self) -> int:
         """32-bit words of columns along a row of the kernel."""
         taps: int = self.weights.shape[3]
-        return -(-taps // 4) if self._kernel in {_Kernel.SINGLE, _Kernel.DEPTHWISE} else taps
+        return taps if self._kernel is _Kernel.COLUMNS else -(-taps // 4)
 
     @property
     def _reach(self) -> int:
@@ -166,7 +185,7 @@ class Convolution:
     @property
     def _band(self) -> int:
         height, width = self.outputs[0].shape[2:]
-        if self._kernel is _Kernel.POINTWISE:
+        if self._kernel not in {_Kernel.COLUMNS, _Kernel.SINGLE, _Kernel.DEPTHWISE}:
             return height
         return band_rows(height, width, self._reach, self._scratch)
 
@@ -177,10 +196,23 @@ class Convolution:
         if self._kernel is _Kernel.SINGLE:
             return lines(planes * plane + self._padded_width)
         if self._kernel is _Kernel.DEPTHWISE:
-            turned = lines(plane)
-            return Bytes(planes * 4 * turned + lines(max(4 * plane, 2 * turned)))
+            return Bytes(planes * 4 * lines(plane) + lines(4 * plane))
         blocks = -(-self.inputs[0].shape[1] // self._kernel_groups // 4)
         return lines(blocks * planes * plane)
+
+    def _before_planes(self, band: int) -> int:
+        """Bytes for masks, and for a band's rows of plain x, at the begin of scratch memory."""
+        out_width, stride = self.outputs[0].shape[3], self.strides[1]
+        may_be_halved = self._is_near and stride == 2  # how wide depends on the target
+        if self._kernel is _Kernel.COLUMNS and (self._is_straight or may_be_halved):
+            return int((self._outside > 0).sum()) * whole_lines((out_width + LANES) * 4)
+        if self._kernel is _Kernel.SINGLE and self._are_windows_near:
+            planes, dilation = self._rows.planes, self.dilations[0]
+            reach = (band + self._reach - 1) * self.strides[0] + (planes - 1) * dilation
+            rows = min(reach + 1, self.inputs[0].shape[2]) * self.inputs[0].shape[3]
+            mask = out_width * stride + self._words * 4 + LINE
+            return whole_lines(mask) + whole_lines(rows)
+        return 0
 
     @property
     def _padded_width(self) -> int:
@@ -191,7 +223,7 @@ class Convolution:
     @property
     def _kernel_groups(self) -> int:
         """Groups that the kernel sees: some are computed as one."""
-        if self._kernel is _Kernel.DEPTHWISE:
+        if self._is_depthwise:
             return 1
         outputs, inputs = self.weights.shape[:2]
         return self.groups // merged_groups(outputs // self.groups, inputs, self.groups)
@@ -203,6 +235,10 @@ class Convolution:
             return pack_single(self.weights, self._rows)
         if self._kernel is _Kernel.DEPTHWISE:
             return pack_depthwise(self.weights, self._rows)
+        if self._kernel is _Kernel.DEPTHWISE_THREE:
+            return pack_depthwise_three(self.weights)
+        if self._kernel is _Kernel.POINTWISE_SMALL:
+            return pack_small(self.weights[:, :, 0, 0])
         merged = merge_groups(self.weights, self.groups, self.groups // self._kernel_groups)
         return pack_columns(merged, self._rows)
 
@@ -234,16 +270,13 @@ class Convolution:
         if kernel is _Kernel.POINTWISE:
             return ()
         if kernel is _Kernel.SINGLE:
-            inside = min(self.inputs[0].shape[3], self._padded_width)
-            name = "words" if self.dilations[1] == 1 else "gathered_words"
-            built = Loop(name, planes * rows * self._words, width)
-            return Loop("padded_rows", planes * rows, inside), built
-        if kernel is _Kernel.DEPTHWISE and self._is_straight:
-            return (Loop("turned_straight", planes, 4 * rows * width),)
+            return self._window_loops(calls, planes, rows)
+        if kernel is _Kernel.COLUMNS and (self._is_straight or self._is_halved):
+            return self._near_loops(planes, rows)
         copies = planes * self.weights.shape[3]
         loops = [
             Loop("planes", copies, 4 * rows * width),
-            Loop("padding", planes * self._outside, rows),
+            Loop("padding", planes * int(self._outside.sum()), rows),
         ]
         if not self._is_near:
             loops.append(Loop("picked_rows", copies * rows, width))
@@ -254,11 +287,24 @@ class Convolution:
             loops.append(Loop("turned", planes * self._words, 4 * rows * width))
         return tuple(loops)
 
-    @property
-    def _is_straight(self) -> bool:
-        """Whether depthwise planes are made straight from x, as ``depthwise`` of the kernels."""
-        same = self.outputs[0].shape[3] == self.inputs[0].shape[3] and self.strides == (1, 1)
-        return same and (self.weights.shape[3], self.dilations[1], self.pads[1]) == (3, 1, 1)
+    def _window_loops(self, calls: int, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of a single channel."""
+        width, across = self.outputs[0].shape[3], self.inputs[0].shape[3]
+        if self._are_windows_near:
+            copied = Loop("rows", calls, rows * self.strides[0] * across)
+            return copied, Loop("windows", planes * rows * self._words, 4 * width)
+        name = "words" if self.dilations[1] == 1 else "gathered_words"
+        built = Loop(name, planes * rows * self._words, width)
+        return Loop("padded_rows", planes * rows, min(across, self._padded_width)), built
+
+    def _near_loops(self, planes: int, rows: int) -> tuple[Loop, ...]:
+        """Those of planes that are built together."""
+        width, taps = self.outputs[0].shape[3], self.weights.shape[3]
+        if self._is_straight:
+            return (Loop("straight", planes * taps, 4 * rows * width),)
+        if width < LANES:
+            return (Loop("halved", planes * taps, 4 * rows * width),)
+        return (Loop("long_rows", planes * taps * rows, 4 * width),)
 
     @property
     def _is_near(self) -> bool:
@@ -270,11 +316,32 @@ class Convolution:
         return stride <= 2 and left < 64 and last < 32 and reach < 64
 
     @property
-    def _outside(self) -> int:
-        """Columns of the planes of one row of the kernel that lie outside of x."""
+    def _is_straight(self) -> bool:
+        """The question that ``rows_are_straight`` of the kernels answers."""
+        same = self.outputs[0].shape[3] == self.inputs[0].shape[3]
+        return self._is_near and self.strides == (1, 1) and same
+
+    @property
+    def _is_halved(self) -> bool:
+        """The question that ``rows_are_halved`` answers for the longest vectors."""
+        width = self.outputs[0].shape[3]
+        fits = width >= LANES or width in {LANES // 2, LANES // 4}
+        return self._is_near and self.strides[1] == 2 and fits
+
+    @property
+    def _are_windows_near(self) -> bool:
+        """The question that ``windows_are_near`` answers, but for the target's lanes."""
+        left, stride, width = self.pads[1], self.strides[1], self.inputs[0].shape[3]
+        end = (self.outputs[0].shape[3] - 1) * stride + self._words * 4
+        is_near = left < LINE and end - left < width + LINE
+        return self.dilations[1] == 1 and stride <= 2 and is_near
+
+    @property
+    def _outside(self) -> NDArray[np.int64]:
+        """Columns outside of x, by tap, of the planes of one row of the kernel."""
         taps = np.arange(self.weights.shape[3])[:, None] * self.dilations[1] - self.pads[1]
         columns = taps + np.arange(self.outputs[0].shape[3]) * self.strides[1]
-        return int(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum())
+        return np.asarray(((columns < 0) | (columns >= self.inputs[0].shape[3])).sum(1))
 
     def _shape_literal(self) -> str:
         batch, channels, height, width = self.inputs[0].shape
@@ -305,63 +372,6 @@ class Convolution:
             zero_point=self.inputs[0].quant.zero_point,
             output=_output_literal(self.rule, self.skip),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """y = requantize(bias + x weights^T): x U8 PLAIN [..., K], y U8 PLAIN [..., O].
-
-    weights: int8 [O, K]. bias: int32 [O], complete as in :class:`Convolution`.
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    rule: Requantization
-    in_place: tuple[tuple[int, int], ...] = ()
-    scratch_bytes: Bytes = NO_SCRATCH
-
-    @property
-    def work(self) -> Work:
-        """Words of x times a block of outputs, for two rows at once; then the outputs."""
-        outputs, depth = self.weights.shape
-        rows, blocks = math.prod(self.inputs[0].shape[:-1]), -(-outputs // DENSE_BLOCK)
-        words, kind = -(-depth // 4), "" if depth % 4 == 0 else "_unaligned"
-        loops = (
-            Loop(f"row_pairs{kind}", rows // 2 * blocks, words),
-            Loop(f"last_row{kind}", rows % 2 * blocks, words),
-            Loop("outputs", rows, outputs),
-        )
-        return Work("dense", loops)
-
-    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """One matrix product."""
-        accumulators = inputs[0].astype(np.int32) @ self.weights.T.astype(np.int32) + self.bias
-        return (requantize(accumulators, self.rule, accumulators.ndim - 1),)
-
-    def call(self, bind: Binding) -> Call:
-        """One call of ``dense``."""
-        outputs, depth = self.weights.shape
-        multiplier = np.broadcast_to(self.rule.multiplier, self.bias.shape)
-        pointers = (
-            Pointer("const uint8_t *", bind.tensor(self.inputs[0])),
-            Pointer("const int8_t *", bind.constant(pack_dense(self.weights), "weights")),
-            Pointer("const int32_t *", bind.constant(self.bias, "bias")),
-            Pointer("const int16_t *", bind.constant(np.ascontiguousarray(multiplier), "scale")),
-            Pointer("uint8_t *", bind.tensor(self.outputs[0])),
-        )
-        shape = shape_literal(
-            "DenseShape",
-            rows=math.prod(self.inputs[0].shape[:-1]),
-            inputs=depth,
-            outputs=outputs,
-            shift=self.rule.shift,
-            post_shift=self.rule.post_shift,
-            lowest=self.rule.lowest,
-            highest=self.rule.highest,
-        )
-        return Call("dense.h", "dense", pointers, shape)
 
 
 def _output_literal(rule: Requantization, skip: WeightedSum | None) -> str:

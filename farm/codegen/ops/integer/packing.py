@@ -20,8 +20,14 @@ LINE = 128
 LANES = 32
 """Positions in that vector."""
 
-DENSE_BLOCK = 32
-"""Outputs that ``dense`` computes together."""
+DENSE_WIDE = 128
+"""Outputs that ``dense`` computes together where there are so many,"""
+
+DENSE_NARROW = 32
+"""and elsewhere."""
+
+DENSE_ROWS = 4
+"""Rows that it computes together, if there are as many."""
 
 _SCRATCH = 10 * 1024  # bytes that columns should fit: they are read from the nearest cache
 _MORE_WORK = 1.05  # what may be lost for less scratch memory
@@ -114,11 +120,45 @@ def pack_depthwise(weights: NDArray[np.int8], rows: KernelRows) -> Array:
     return pack_single(weights, rows)
 
 
+def dense_strips(outputs: int) -> tuple[int, int]:
+    """Strips of DENSE_WIDE and of DENSE_NARROW outputs that ``dense`` computes one by one.
+
+    Fewer outputs than fill a wide strip are one, too, if they reach into its last quarter.
+    """
+    wide = (outputs + DENSE_NARROW - 1) // DENSE_WIDE
+    return wide, max(0, -(-(outputs - wide * DENSE_WIDE) // DENSE_NARROW))
+
+
+def pack_depthwise_three(weights: NDArray[np.int8]) -> Array:
+    """[C, 1, rows, 3] as words of three taps, in the order of ``depthwise_three.h``; int32.
+
+    The third tap lies in another byte of odd channels, and there are zeros in the other one.
+    """
+    padded = _padded(weights[:, 0], 0, 4)
+    channels, rows, _ = padded.shape
+    words = np.zeros((channels // 4, rows, 4, 4), np.int8)
+    split = padded.reshape(-1, 4, rows, 3).transpose(0, 2, 1, 3)
+    words[..., :2] = split[..., :2]
+    words[:, :, 0::2, 2] = split[:, :, 0::2, 2]
+    words[:, :, 1::2, 3] = split[:, :, 1::2, 2]
+    return _words(words)
+
+
 def pack_dense(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     """[O, K] in the order of ``dense.h``; int8, one-dimensional."""
-    padded = _padded(_padded(weights, 0, DENSE_BLOCK), 1, 4)
-    split = padded.reshape(padded.shape[0] // DENSE_BLOCK, DENSE_BLOCK, -1, 4)
-    return np.ascontiguousarray(split.transpose(0, 2, 1, 3)).ravel()
+    wide, _ = dense_strips(len(weights))
+    padded = _padded(_padded(weights, 0, DENSE_NARROW), 1, 4)
+    parts = (padded[: wide * DENSE_WIDE], padded[wide * DENSE_WIDE :])
+    packed = [
+        part.reshape(-1, strip, part.shape[1] // 4, 4).transpose(0, 2, 1, 3).ravel()
+        for part, strip in zip(parts, (DENSE_WIDE, DENSE_NARROW), strict=True)
+    ]
+    return np.concatenate(packed)
+
+
+def pad_outputs(values: Array) -> Array:
+    """One-dimensional, filled up with zeros as far as ``dense`` reads."""
+    return np.pad(_padded(values, 0, DENSE_NARROW), (0, DENSE_NARROW))
 
 
 def pad_channels(values: Array) -> Array:
@@ -126,9 +166,14 @@ def pad_channels(values: Array) -> Array:
     return _padded(values, 0, 4)
 
 
+def whole_lines(size: int) -> Bytes:
+    """Bytes rounded up to whole lines."""
+    return Bytes((size + LINE - 1) // LINE * LINE)
+
+
 def lines(size: int) -> Bytes:
     """Bytes rounded up to whole lines, and one line more."""
-    return Bytes((size + 2 * LINE - 1) // LINE * LINE)
+    return Bytes(whole_lines(size) + LINE)
 
 
 def _padded(array: Array, axis: int, multiple: int) -> Array:

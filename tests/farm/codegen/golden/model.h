@@ -11,9 +11,9 @@ extern "C" {
 /* One block of memory for all that is computed, aligned to 128 bytes. It needs no
    initialisation; every instance that runs at the same time needs its own. At both
    ends 384 bytes are left free, which vector kernels may read. */
-#define MODEL_MEMORY_BYTES 1920u
+#define MODEL_MEMORY_BYTES 2432u
 #define MODEL_ARENA_BYTES 288u   /* of it: tensors */
-#define MODEL_SCRATCH_BYTES 768u /* of it: kernels */
+#define MODEL_SCRATCH_BYTES 1280u /* of it: kernels */
 #define MODEL_INPUTS 1
 #define MODEL_OUTPUTS 1
 #define MODEL_INPUT_BYTES { 576u }

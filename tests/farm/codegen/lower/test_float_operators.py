@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.codegen.front.source import UnsupportedOperator
-from farm.codegen.lower.float_operators import lower_float
+from farm.codegen.lower.floats.operators import lower_float
 from farm.codegen.program import Element, Tensor
 from tests.farm.codegen.single_node import compare, lowered, node_of, unsupported
 
@@ -229,3 +229,119 @@ class TestResize:
             "Resize", X, None, scales, mode="linear", coordinate_transformation_mode="magic"
         )
         assert "its coordinate_transformation_mode is magic" in message
+
+
+class TestConvTranspose:
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {},
+            {"strides": [2, 3]},
+            {"strides": [2, 2], "pads": [1, 0, 0, 2]},
+            {"strides": [3, 2], "output_padding": [2, 1], "pads": [1, 1, 1, 1]},
+            {"dilations": [2, 3], "strides": [2, 1], "kernel_shape": [3, 2]},
+            {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+            {"strides": [2, 2], "auto_pad": "SAME_LOWER"},
+            {"strides": [2, 2], "auto_pad": "VALID"},
+            {"strides": [3, 2], "output_shape": [14, 11]},
+            {"strides": [3, 2], "output_shape": [14, 11], "auto_pad": "SAME_UPPER"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("groups", [1, 2])
+    def test_attributes(self, attributes, groups):
+        x, w, b = numbers(2, 4, 5, 6), numbers(4, 3, 3, 2), numbers(3 * groups)
+        given = {"group": groups, "by_runtime": True, "tolerance": NEAR, **attributes}
+        compare("ConvTranspose", x, w, b, constants=(1, 2), **given)
+        compare("ConvTranspose", x, w, constants=(1,), opset=11, **given)
+
+    @pytest.mark.parametrize("rank", [1, 3])
+    def test_over_other_axes(self, rank):
+        x, w = numbers(1, 2, *[4] * rank), numbers(2, 3, *[3] * rank)
+        compare("ConvTranspose", x, w, constants=(1,), strides=[2] * rank, tolerance=NEAR)
+
+    def test_weights_that_change(self):
+        message = unsupported("ConvTranspose", numbers(1, 2, 4), numbers(2, 3, 3))
+        assert "(ConvTranspose): its input 'x1' is no constant" in message
+
+
+class TestRecurrent:
+    GATES = {"LSTM": 4, "GRU": 3}  # noqa: RUF012
+
+    def inputs(self, op_type, directions, *, bias=True, states=0, peephole=False):
+        """x, and parameters of 5 hidden elements for 3 inputs, 4 steps and a batch of 2."""
+        gates = self.GATES[op_type] * 5
+        given = [numbers(4, 2, 3), numbers(directions, gates, 3), numbers(directions, gates, 5)]
+        given.append(numbers(directions, 2 * gates) if bias else None)
+        given += [None, *(numbers(directions, 2, 5) for _ in range(states))]
+        if peephole:
+            given += [None] * (2 - states) + [numbers(directions, 15)]
+        while given[-1] is None:
+            given.pop()
+        return given
+
+    @pytest.mark.parametrize("op_type", GATES)
+    @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+    @pytest.mark.parametrize("outputs", [1, 2])
+    @pytest.mark.parametrize("bias", [False, True])
+    def test_directions(self, op_type, direction, outputs, bias):
+        given = self.inputs(op_type, 1 + (direction == "bidirectional"), bias=bias)
+        attributes = {"hidden_size": 5, "direction": direction}
+        for opset in (7, 14, 22):
+            compare(
+                op_type,
+                *given,
+                constants=range(1, 8),
+                outputs=outputs,
+                opset=opset,
+                by_runtime=True,
+                tolerance=NEAR,
+                **attributes,
+            )
+
+    @pytest.mark.parametrize("constants", [range(1, 5), range(1, 8)])
+    def test_initial_states(self, constants):
+        for op_type, states, outputs in (("LSTM", 2, 3), ("LSTM", 1, 3), ("GRU", 1, 2)):
+            given = self.inputs(op_type, 1, states=states)
+            options = {"by_runtime": True, "tolerance": NEAR, "hidden_size": 5}
+            compare(op_type, *given, constants=constants, outputs=outputs, **options)
+
+    def test_peepholes_and_a_reset_after_the_product(self):
+        options = {"by_runtime": True, "tolerance": NEAR, "hidden_size": 5}
+        given = self.inputs("LSTM", 1, peephole=True)
+        compare("LSTM", *given, constants=range(1, 8), **options)
+        given = self.inputs("GRU", 1)
+        compare("GRU", *given, constants=range(1, 8), linear_before_reset=1, **options)
+
+    def test_activations_that_are_its_own(self):
+        options = {"by_runtime": True, "tolerance": NEAR, "hidden_size": 5}
+        given = self.inputs("LSTM", 1)
+        own = ["Sigmoid", "Tanh", "Tanh"]
+        compare("LSTM", *given, constants=range(1, 8), activations=own, **options)
+
+    def test_whole_sequences(self):
+        given = self.inputs("GRU", 1)
+        options = {"by_runtime": True, "tolerance": NEAR, "hidden_size": 5}
+        compare("GRU", *given, np.int32([4, 4]), constants=range(1, 8), **options)
+
+    @pytest.mark.parametrize(
+        ("attributes", "reason"),
+        [
+            ({"activations": ["Relu", "Tanh", "Tanh"]}, "its activations are Relu, Tanh, Tanh"),
+            ({"clip": 0.5}, "it clips at 0.5"),
+            ({"input_forget": 1}, "its input gate and its forget gate are one"),
+        ],
+    )
+    def test_what_is_not_supported(self, attributes, reason):
+        x, *others = self.inputs("LSTM", 1)
+        node = node_of("LSTM", x, *others, constants=range(1, 8), hidden_size=5, **attributes)
+        inputs = (Tensor("x0", (4, 2, 3), Element.F32),)
+        with pytest.raises(UnsupportedOperator, match=reason):
+            lower_float(node, inputs, (Tensor("y", (4, 1, 2, 5), Element.F32),))
+
+    def test_shorter_sequences(self):
+        x, *others = self.inputs("GRU", 1)
+        node = node_of("GRU", x, *others, np.int32([4, 3]), constants=range(1, 8), hidden_size=5)
+        inputs = (Tensor("x0", (4, 2, 3), Element.F32),)
+        with pytest.raises(UnsupportedOperator, match="sequences are shorter than others"):
+            lower_float(node, inputs, (Tensor("y", (4, 1, 2, 5), Element.F32),))

@@ -9,7 +9,7 @@ import pytest
 from onnx.helper import make_node
 
 from farm.codegen.generate import generate
-from farm.codegen.lower.weights import integer_product
+from farm.codegen.lower.integer.weights import integer_product
 from farm.codegen.program import Quantization
 from farm.compile.quantization.calibrate import Range
 from tests.models import build, value

@@ -18,7 +18,8 @@ from farm.codegen.arithmetic import (
     requantize,
 )
 from farm.codegen.build.compilers import Target, host_targets
-from farm.codegen.ops.integer.convolution import Convolution, Dense
+from farm.codegen.ops.integer.convolution import Convolution
+from farm.codegen.ops.integer.dense import Dense
 from farm.codegen.program import Layout
 from tests.farm.codegen.kernel_harness import Case, divided, tensor
 
@@ -97,6 +98,16 @@ def pointwise_cases() -> list[Case]:
     ]
 
 
+def pointwise_small_cases() -> list[Case]:
+    """Groups of 128 outputs: of whole blocks or not, with a tile's positions, less and more."""
+    shapes = [
+        ((1, 16, 3, 3), 256), ((1, 64, 6, 6), 128), ((2, 20, 1, 1), 120), ((1, 7, 2, 1), 126),
+        ((2, 33, 4, 4), 381), ((1, 12, 1, 7), 128), ((1, 200, 5, 7), 128), ((3, 8, 2, 4), 128),
+        ((1, 40, 1, 5), 250),
+    ]  # fmt: skip
+    return [convolution(x, outputs, (1, 1)) for x, outputs in shapes]
+
+
 def column_cases() -> list[Case]:
     return [
         convolution((1, 16, 32, 32), 16, (3, 3), pads=SAME, skip=True, shared=True),
@@ -124,6 +135,46 @@ def column_cases() -> list[Case]:
         convolution((1, 4, 6, 5), 4, (6, 5)),
         convolution((1, 5, 2, 50), 3, (1, 40), pads=(0, 20, 0, 19)),
         convolution((1, 4, 3, 150), 4, (3, 3), strides=(1, 2), pads=(1, 70, 1, 70)),
+        *straight_cases(),
+        *halved_cases(),
+    ]
+
+
+def straight_cases() -> list[Case]:
+    """Rows as long as those of x, whole vectors or not, with more taps than are built together."""
+    return [
+        convolution((1, 4, 7, 64), 4, (3, 3), pads=SAME),
+        convolution((1, 8, 5, 32), 4, (5, 5), pads=(2, 2, 2, 2)),
+        convolution((1, 5, 6, 48), 7, (3, 7), pads=(1, 3, 1, 3), skip=True, shared=True),
+        convolution((1, 12, 9, 16), 4, (3, 9), pads=(1, 4, 1, 4)),
+        convolution((2, 8, 11, 8), 4, (2, 3), pads=(1, 1, 0, 1), groups=2),
+        convolution((1, 4, 70, 4), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 40, 2), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 6, 32), 4, (1, 3), pads=(0, 12, 0, 12), dilations=(1, 12)),
+        convolution((1, 4, 1, 37), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 20, 1), 4, (3, 3), pads=SAME),
+        convolution((1, 4, 5, 16), 4, (9, 3), pads=(4, 1, 4, 1)),
+    ]
+
+
+def halved_cases() -> list[Case]:
+    """Every second column: some rows in a vector, or vectors in a row, of every target."""
+    two = (2, 2)
+    return [
+        *(
+            convolution((1, 8, 13, width), 8, (3, 3), strides=two, pads=SAME)
+            for width in (7, 8, 16, 31, 32, 64, 96)
+        ),
+        convolution((1, 16, 32, 32), 8, (3, 3), strides=two, pads=(0, 0, 1, 1)),
+        convolution((1, 32, 16, 16), 8, (3, 3), strides=two, pads=(0, 0, 1, 1), skip=True),
+        convolution((2, 8, 9, 16), 8, (5, 5), strides=two, pads=(2, 2, 2, 2), groups=2),
+        convolution((1, 4, 11, 70), 5, (3, 7), strides=two, pads=(1, 3, 1, 3)),
+        convolution((1, 4, 12, 32), 4, (3, 3), strides=(1, 2), pads=SAME),
+        convolution((1, 4, 12, 64), 4, (3, 3), strides=(3, 2), pads=(1, 0, 1, 1)),
+        convolution((1, 8, 14, 32), 4, (2, 2), strides=two),
+        convolution((1, 8, 14, 36), 4, (3, 3), strides=two, pads=(2, 2, 2, 2), dilations=(1, 2)),
+        convolution((1, 4, 1, 16), 4, (3, 3), strides=two, pads=SAME),
+        convolution((1, 4, 2, 130), 4, (3, 3), strides=two, pads=SAME),
     ]
 
 
@@ -136,6 +187,15 @@ def single_cases() -> list[Case]:
         convolution((1, 1, 13, 13), 5, (5, 5), strides=(3, 2), pads=SAME, layout=x),
         convolution((1, 1, 3, 3), 1, (1, 1), layout=x),
         convolution((1, 1, 4, 4), 4, (3, 2), pads=(3, 3, 3, 3), strides=(1, 4), layout=x),
+        # Vectors of bytes: short rows and long ones, steps of one and two, several words.
+        convolution((1, 1, 30, 32), 8, (3, 3), pads=SAME, layout=x),
+        convolution((1, 1, 12, 100), 4, (3, 3), pads=SAME, layout=x),
+        convolution((1, 1, 9, 131), 5, (3, 7), pads=(1, 3, 1, 3), strides=(2, 2), layout=x),
+        convolution((2, 1, 40, 20), 4, (2, 6), pads=(0, 2, 1, 3), dilations=(2, 1), layout=x),
+        convolution((1, 1, 1, 200), 4, (1, 13), pads=(0, 6, 0, 6), strides=(1, 2), layout=x),
+        convolution((1, 1, 3, 5), 4, (7, 5), pads=(6, 4, 6, 4), layout=x),
+        convolution((1, 1, 50, 1), 4, (5, 1), pads=(2, 0, 2, 0), layout=x),
+        convolution((1, 1, 6, 9), 4, (3, 9), pads=(1, 0, 1, 150), strides=(1, 2), layout=x),
     ]
 
 
@@ -156,14 +216,63 @@ def depthwise_cases() -> list[Case]:
     ]
 
 
+def depthwise_three_cases() -> list[Case]:
+    """Images that are wide and small on some target, by all strides, with and without sums."""
+    even, left = (1, 1, 0, 1), (0, 1, 1, 0)
+    shapes = [
+        ((1, 8, 12, 48), (3, 3), SAME, (1, 1), False),
+        ((1, 6, 7, 33), (3, 3), SAME, (1, 1), True),
+        ((1, 8, 6, 12), (3, 3), SAME, (1, 1), True),
+        ((2, 40, 3, 3), (3, 3), SAME, (1, 1), False),
+        ((1, 12, 3, 3), (3, 3), SAME, (1, 1), True),
+        ((1, 20, 6, 6), (5, 3), (2, 1, 2, 1), (1, 1), False),
+        ((1, 8, 9, 5), (3, 3), (0, 1, 0, 1), (1, 1), False),
+        ((1, 4, 5, 70), (7, 3), (3, 1, 3, 1), (1, 1), False),
+        ((1, 8, 20, 48), (3, 3), SAME, (2, 2), False),
+        ((1, 8, 9, 32), (3, 3), (1, 0, 1, 1), (2, 2), False),
+        ((1, 4, 9, 31), (3, 3), SAME, (2, 2), True),
+        ((1, 4, 6, 66), (3, 3), SAME, (2, 2), True),
+        ((2, 20, 6, 6), (3, 3), SAME, (2, 2), False),
+        ((1, 16, 12, 12), (3, 3), left, (2, 2), False),
+        ((1, 8, 14, 14), (3, 3), even, (2, 2), False),
+        ((1, 12, 6, 4), (3, 3), (1, 0, 1, 1), (2, 2), True),
+        ((1, 24, 8, 2), (5, 3), (2, 1, 2, 1), (2, 2), False),
+        ((1, 4, 10, 16), (3, 3), SAME, (2, 2), False),
+        ((1, 8, 8, 10), (3, 3), SAME, (2, 1), False),
+        ((1, 8, 8, 10), (3, 3), SAME, (1, 2), False),
+        ((1, 4, 9, 8), (1, 3), (0, 1, 0, 1), (2, 2), False),
+    ]
+    return [
+        convolution(
+            x, x[1], kernel, pads=pads, strides=strides, groups=x[1], skip=skip, shared=skip
+        )
+        for x, kernel, pads, strides, skip in shapes
+    ]
+
+
 def dense_cases() -> list[Case]:
-    shapes = [((1,), 64, 12), ((1,), 7, 33), ((3, 1), 1, 1), ((5,), 64, 70), ((2, 2), 9, 12)]
+    shapes = [
+        ((1,), 64, 12),
+        ((1,), 7, 33),
+        ((3, 1), 1, 1),
+        ((5,), 64, 70),
+        ((2, 2), 9, 12),
+        # Strips of 128 outputs: full ones, one that is not, and 32 outputs after one.
+        ((1,), 40, 256),
+        ((7,), 12, 101),
+        ((9,), 6, 141),
+        ((1,), 30, 230),
+        ((1,), 1, 97),
+        ((4,), 16, 96),
+        ((2,), 3, 128),
+    ]
     return [dense(*each) for each in shapes]
 
 
 def all_cases() -> list[Case]:
-    convolutions = [*pointwise_cases(), *column_cases(), *single_cases(), *depthwise_cases()]
-    return [*convolutions, *dense_cases()]
+    depthwise = [*depthwise_cases(), *depthwise_three_cases()]
+    pointwise = [*pointwise_cases(), *pointwise_small_cases()]
+    return [*pointwise, *column_cases(), *single_cases(), *depthwise, *dense_cases()]
 
 
 def cases_for(target: Target) -> Sequence[Case]:
@@ -227,6 +336,31 @@ def test_the_output_may_replace_the_input_that_is_added_to_it():
     assert step.in_place == ((0, 1),)
     assert replace(step, inputs=step.inputs[:1] * 2).in_place == ()
     assert pointwise_cases()[0].step.in_place == ()
+
+
+def test_depthwise_kernels_three_wide_are_those_of_neighbours():
+    """Where a tap lies further outside, or between the columns, any kernel's planes are built."""
+    assert {case.step.work.kernel for case in depthwise_three_cases()} == {"depthwise_three"}
+    others = [
+        convolution((1, 4, 9, 9), 4, (3, 3), pads=(2, 2, 2, 2), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), strides=(2, 2), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), strides=(3, 3), groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 2), pads=SAME, groups=4),
+        convolution((1, 4, 9, 9), 4, (3, 3), pads=(2, 1, 2, 1), dilations=(2, 1), groups=4),
+    ]
+    assert {case.step.work.kernel for case in others} == {"depthwise"}
+
+
+def test_pointwise_kernels_have_outputs_in_lanes_where_positions_are_few():
+    small = {case.step.work.kernel for case in pointwise_small_cases()}
+    assert small == {"pointwise_small"}
+    others = [
+        convolution((1, 128, 8, 8), 128, (1, 1)),  # no lane is lost to positions
+        convolution((1, 128, 3, 3), 64, (1, 1)),  # half of the lanes would be to outputs
+        convolution((1, 128, 3, 3), 128, (1, 1), skip=True),
+        convolution((1, 128, 3, 3), 128, (1, 1), groups=2),
+    ]
+    assert {case.step.work.kernel for case in others} == {"conv_pointwise"}
 
 
 def test_scratch_memory_grows_with_rows_not_with_images():

@@ -22,6 +22,7 @@ from tests.farm.codegen.ops import (
     test_pool,
     test_resize,
     test_softmax,
+    test_typed,
 )
 from tests.models import conv_net
 from tests.workers.samples import named_conv_net
@@ -36,6 +37,7 @@ MODULES = (
     test_pool,
     test_resize,
     test_softmax,
+    test_typed,
 )
 
 

@@ -15,11 +15,12 @@ from farm.codegen.arithmetic import WeightedSum, weighted_sum
 from farm.codegen.front.fuse import Limits
 from farm.codegen.front.source import Value
 from farm.codegen.front.windows import window
-from farm.codegen.lower.elementwise import channel_tables
 from farm.codegen.lower.forms import BLOCKED, PLAIN
+from farm.codegen.lower.integer.elementwise import channel_tables
+from farm.codegen.lower.integer.weights import IntegerProduct, integer_product
 from farm.codegen.lower.site import NoIntegerKernel, Site
-from farm.codegen.lower.weights import IntegerProduct, integer_product
-from farm.codegen.ops.integer.convolution import Convolution, Dense
+from farm.codegen.ops.integer.convolution import Convolution
+from farm.codegen.ops.integer.dense import Dense
 from farm.codegen.program import Array, Quantization, Tensor
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 
 from farm.codegen.front.source import Node, UnsupportedOperator
-from farm.codegen.lower.float_products import lower_gemm, lower_matmul
-from farm.codegen.lower.float_windows import lower_convolution, lower_pool
+from farm.codegen.lower.floats.products import lower_gemm, lower_matmul
+from farm.codegen.lower.floats.recurrent import lower_recurrent
+from farm.codegen.lower.floats.reductions import (
+    lower_global_pool,
+    lower_layer_normalization,
+    lower_reduction,
+    lower_softmax,
+)
+from farm.codegen.lower.floats.windows import lower_convolution, lower_pool, lower_transposed
 from farm.codegen.lower.resize import interpolation_taps, resized_axes
 from farm.codegen.ops.floats.elementwise import (
     MOST_LOOPS,
@@ -21,7 +27,7 @@ from farm.codegen.ops.floats.elementwise import (
     UnaryFunction,
     broadcast_loops,
 )
-from farm.codegen.ops.floats.reduce import FloatReduce, FloatSoftmax
+from farm.codegen.ops.floats.reduce import Reduction
 from farm.codegen.ops.floats.resample import FloatResample
 from farm.codegen.program import Step, Tensor, View
 
@@ -107,47 +113,17 @@ def _batch_normalization(node: Node, inputs: Tensors, outputs: Tensors) -> Itera
     yield FloatAffine(inputs, outputs, factor.astype(np.float32), offset.astype(np.float32))
 
 
-def _softmax(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
-    rank = len(inputs[0].shape)
-    axis = int(node.attributes.get("axis", -1 if node.opset >= 13 else 1)) % rank
-    # Before operator set 13 the axis and all that follow it were one.
-    yield FloatSoftmax(inputs, outputs, axis, axis + 1 if node.opset >= 13 else rank)
-
-
-def _global_pool(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
-    is_mean = node.op_type == "GlobalAveragePool"
-    yield FloatReduce(inputs, outputs, 2, len(inputs[0].shape), is_mean)
-
-
-def _reduce_mean(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
-    """One step for each group of neighbouring axes, the last group first."""
-    x, y = inputs[0], outputs[0]
-    groups = _groups(_reduced_axes(node, len(x.shape)))
-    if not groups:
-        yield View(inputs, outputs)
-        return
-    for index, (first, last) in enumerate(groups):
-        shape = (*x.shape[:first], *x.shape[last:])
-        is_last = index == len(groups) - 1
-        to = y if is_last else replace(y, name=f"{y.name}.{index}", shape=shape)
-        yield FloatReduce((x,), (to,), first, last, is_mean=True)
-        x = to
-
-
-def _reduced_axes(node: Node, rank: int) -> list[int]:
-    given = node.attributes.get("axes") if node.opset < 18 else node.constant(1)
-    if given is not None and len(given) > 0:
-        return sorted(int(axis) % rank for axis in given)
-    return [] if node.attributes.get("noop_with_empty_axes", 0) else list(range(rank))
-
-
-def _groups(axes: list[int]) -> list[tuple[int, int]]:
-    """Neighbouring axes as half-open intervals, the last ones first."""
-    groups = [
-        [axis for _, axis in group]
-        for _, group in groupby(enumerate(axes), lambda numbered: numbered[1] - numbered[0])
-    ]
-    return [(group[0], group[-1] + 1) for group in reversed(groups)]
+def _pow(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
+    """Powers; squares and cubes are products, as in ONNX Runtime."""
+    base, exponent = node.inputs
+    assert base is not None
+    assert exponent is not None
+    if exponent.constant is not None and exponent.constant.size == 1 and inputs:
+        function = _POWERS.get(float(exponent.constant.item()))
+        if function is not None and base.shape == outputs[0].shape:
+            yield FloatUnary(inputs, outputs, function)
+            return
+    yield from _binary(BinaryFunction.POW)(node, inputs, outputs)
 
 
 def _resize(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
@@ -167,6 +143,7 @@ def _resize(node: Node, inputs: Tensors, outputs: Tensors) -> Iterator[Step]:
         x = to
 
 
+_POWERS = {2.0: UnaryFunction.SQUARE, 3.0: UnaryFunction.CUBE}
 _LOWERINGS: Mapping[str, Lowering] = {
     "Abs": _unary(UnaryFunction.ABS),
     "Add": _binary(BinaryFunction.ADD),
@@ -174,26 +151,32 @@ _LOWERINGS: Mapping[str, Lowering] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
     "Conv": lower_convolution,
+    "ConvTranspose": lower_transposed,
     "Div": _binary(BinaryFunction.DIV),
     "Erf": _unary(UnaryFunction.ERF),
     "Exp": _unary(UnaryFunction.EXP),
+    "GRU": lower_recurrent,
     "Gelu": _gelu,
     "Gemm": lower_gemm,
-    "GlobalAveragePool": _global_pool,
-    "GlobalMaxPool": _global_pool,
+    "GlobalAveragePool": lower_global_pool,
+    "GlobalMaxPool": lower_global_pool,
     "HardSigmoid": _unary(UnaryFunction.HARD_SIGMOID, ("alpha", 0.2), ("beta", 0.5)),
     "HardSwish": _unary(UnaryFunction.HARD_SWISH),
+    "LSTM": lower_recurrent,
+    "LayerNormalization": lower_layer_normalization,
     "LeakyRelu": _unary(UnaryFunction.LEAKY_RELU, ("alpha", 0.01)),
     "MatMul": lower_matmul,
     "MaxPool": lower_pool,
     "Mul": _binary(BinaryFunction.MUL),
     "Neg": _unary(UnaryFunction.NEG),
     "PRelu": _prelu,
-    "ReduceMean": _reduce_mean,
+    "Pow": _pow,
+    "ReduceMean": lower_reduction(Reduction.MEAN),
+    "ReduceSum": lower_reduction(Reduction.SUM),
     "Relu": _unary(UnaryFunction.RELU),
     "Resize": _resize,
     "Sigmoid": _unary(UnaryFunction.SIGMOID),
-    "Softmax": _softmax,
+    "Softmax": lower_softmax,
     "Sqrt": _unary(UnaryFunction.SQRT),
     "Sub": _binary(BinaryFunction.SUB),
     "Tanh": _unary(UnaryFunction.TANH),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from farm.codegen.front.annotate import Annotated
 from farm.codegen.front.fuse import Chain
 from farm.codegen.front.source import Node
-from farm.codegen.lower import elementwise, products, windows
-from farm.codegen.lower.float_operators import FLOAT_OPERATORS
+from farm.codegen.lower.floats.operators import FLOAT_OPERATORS
+from farm.codegen.lower.integer import elementwise, products, windows
 from farm.codegen.lower.site import NoIntegerKernel, Site
 
 UNARY = frozenset(

@@ -1,4 +1,4 @@
-"""Lowers pools, means and softmax on quantised tensors; see ``lower_products``."""
+"""Lowers pools, means and softmax on quantised tensors; see ``lower_integer``."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ def softmax(site: Site) -> None:
     outputs = {value.name for value in site.annotated.source.outputs}
     integer = result.name in site.annotated.quantizations and bool(readers)
     form = PLAIN if integer and result.name not in outputs else FLOAT
+    if site.integer_outputs and result.name in outputs & site.annotated.quantizations.keys():
+        form = PLAIN
     x = site.forms.get(site.input, PLAIN)
     y = site.forms.computed(result) if form == FLOAT else site.forms.new(result, form)
     site.forms.add(Softmax((x,), (y,), axis))

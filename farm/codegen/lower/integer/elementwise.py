@@ -1,4 +1,4 @@
-"""Lowers functions of one and of two quantised values; see ``lower_products`` for the contract."""
+"""Lowers functions of one and of two quantised values; see ``lower_integer`` for the contract."""
 
 from __future__ import annotations
 

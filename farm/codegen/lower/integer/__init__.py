@@ -1,0 +1,1 @@
+"""Lowering to integer kernels: operators whose tensors are quantised."""
