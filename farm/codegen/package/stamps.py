@@ -75,7 +75,7 @@ static inline void stamp(uint64_t *to, uint64_t *last) {
 }
 """
 _FIRST = 2  # notes before the first step
-_SUFFIXES = (".u8", ".blocked", ".exact", ".rounded", ".copy")  # of tensors, behind a value's name
+_SUFFIXES = (".u8", ".blocked", ".exact", ".rounded", ".float", ".copy")  # behind a value's name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
