@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,29 +32,18 @@ from farm.artifact import Compiler
 from farm.candidate import Candidate, CPackageEmulated, HexagonTarget, Precision, StaticInt8
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
-from farm.codegen.emit import emit
-from farm.codegen.generate import Generation
 from farm.codegen.package.compiled import port_of
 from farm.codegen.package.packets import PRICES, counts, step_packets
+from farm.codegen.package.stamps import counted_steps, stamped
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import (
-    NO_SCRATCH,
-    NO_WORK,
     Array,
-    Binding,
-    Call,
-    Element,
-    Pointer,
     PortType,
     Step,
-    Tensor,
-    Work,
 )
-from farm.codegen.storage import Area, Place
 from farm.dataset import split, synthetic_dataset
 from farm.errors import FarmError
 from farm.model.model import load_model
-from farm.units import Bytes
 from workers.engines.runner import RunnerProcess
 
 SAMPLES = 24
@@ -72,43 +61,6 @@ _HEADER = """\
 # Prices of the model of packets, see packets.py: [target.kernel], "loop.way" = [packets, vector
 # instructions]. Written by benchmarks/packet_model.py.
 """
-# The counters are those of farm/codegen/runtime/system_hexagon.c.
-_READ_COUNTERS = """
-#define COUNTER(name, word)                                                      \\
-    static inline uint32_t name(void) {                                          \\
-        uint32_t count;                                                          \\
-        __asm__ volatile(word "\\n\\t%0 = r0" : "=r"(count) : : "r0", "memory");   \\
-        return count;                                                            \\
-    }
-COUNTER(packets, ".word 0x6a14c000")
-COUNTER(vector_instructions, ".word 0x6a16c000")
-
-static inline void read_counters(uint32_t *to) {
-    to[0] = packets();
-    to[1] = vector_instructions();
-}
-"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mark:
-    """A step that writes down both counters, as a row of its output [marks, 2]."""
-
-    outputs: tuple[Tensor, ...]
-    row: int
-    inputs: tuple[Tensor, ...] = ()
-    in_place: tuple[tuple[int, int], ...] = ()
-    scratch_bytes: Bytes = NO_SCRATCH
-    work: Work = NO_WORK
-
-    def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Nobody knows."""
-        raise NotImplementedError
-
-    def call(self, bind: Binding) -> Call:
-        """One call of ``read_counters``."""
-        row = f"(uint8_t *)({bind.tensor(self.outputs[0])}) + {8 * self.row}"
-        return Call("common.h", "read_counters", (Pointer("uint32_t *", row),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +137,7 @@ def step_counts(
         return []
     with tempfile.TemporaryDirectory(prefix="farm-packets-") as name:
         folder, program = Path(name), Path(name) / "counting"
-        write_sources(folder, counting(generation))
+        write_sources(folder, stamped(generation, Target(target)))
         build_runner(folder, Target(target), program)
         sample = next(parts.confirmation.samples())
         given = [port_of(t).elements(sample[t.label]) for t in generation.program.inputs]
@@ -194,35 +146,10 @@ def step_counts(
     return [Count(step, *each) for step, each, is_wanted in counted if is_wanted]
 
 
-def counting(generation: Generation) -> Generation:
-    """The same package with marks around every step, and one more at the begin.
-
-    The first two have nothing between them: what a mark takes itself.
-    """
-    steps = generation.storage.steps
-    counters = Tensor("counters", (len(steps) + 2, 2), Element.F32)
-    marks = [(Mark((counters,), row), "mark") for row in range(counters.shape[0])]
-    marked = [pair for step, mark in zip(steps, marks[2:], strict=True) for pair in (step, mark)]
-    outputs = generation.program.outputs
-    program = replace(generation.program, outputs=(*outputs, counters))
-    places = {**generation.storage.places, counters.name: Place(Area.OUTPUT, len(outputs))}
-    storage = replace(generation.storage, places=places, steps=(*marks[:2], *marked))
-    generated = emit(program, storage, "A model that counts")
-    header = generated.files["weights.h"] + _READ_COUNTERS
-    files = {**generated.files, "weights.h": header}
-    return Generation(program, storage, replace(generated, files=files))
-
-
 def run(program: Path, target: Target, inputs: Sequence[Array]) -> NDArray[np.int64]:
     """Packets and vector instructions of every step: [steps, 2]."""
-    runner = RunnerProcess(program, target)
-    try:
-        counters = runner.run(inputs)[-1].view(np.uint32).reshape(-1, 2)
-    finally:
-        runner.close()
-    taken = np.diff(counters, axis=0).astype(np.int64)  # counters wrap around, differences do not
-    steps: NDArray[np.int64] = taken[1:] - taken[0]
-    return steps
+    with RunnerProcess(program, target) as runner:
+        return counted_steps(runner.run(inputs)[-1])
 
 
 def price_lines(target: Target, found: Sequence[Count]) -> str:

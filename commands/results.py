@@ -9,6 +9,7 @@ import typer
 from commands.shared import completion
 from commands.shared.options import LimitOption, StoreOption, device_names, devices_option
 from commands.shared.output import Format, print_rows, print_tables
+from farm.errors import OptionError
 from farm.measurement import Outcome
 
 
@@ -25,6 +26,14 @@ def results(
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
     ] = None,
+    operators: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIAL",
+            help="What each kernel of this one trial takes, and the operators that it stands for.",
+            autocompletion=completion.trial_id,
+        ),
+    ] = None,
     limit: LimitOption = 50,
     output_format: Annotated[
         Format, typer.Option("--format", help="How rows are written.")
@@ -35,6 +44,11 @@ def results(
 
     Example: farm results --device cpu --outcome ok --format csv
     """
+    if operators is not None:
+        if model or devices or run or outcome:
+            raise OptionError("--operators shows one trial: leave out what chooses others.")
+        _operators(operators, output_format, store)
+        return
     from db.questions.results import results as find
     from db.reader import StoreReader
     from reports.rows import result_rows
@@ -51,3 +65,20 @@ def results(
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
     columns, cells = result_rows(rows, candidates)
     print_rows(columns, cells, output_format)
+
+
+def _operators(trial: str, output_format: Format, store: str | None) -> None:
+    from db.questions.profiles import trial_profile
+    from db.reader import StoreReader
+    from reports.rows import profile_json, profile_rows
+    from reports.tables.operators import operators_lines, operators_table
+
+    with StoreReader.open(store) as reader:
+        profile = trial_profile(reader, trial)
+    if output_format is Format.TABLE:
+        print_tables(operators_table(profile), list(operators_lines(profile)))
+    elif output_format is Format.JSON:
+        typer.echo(profile_json(profile))
+    else:
+        columns, cells = profile_rows(profile)
+        print_rows(columns, cells, output_format)

@@ -36,6 +36,7 @@ from db.schema import (
     MachineRow,
     MeasurementRow,
     ModelRow,
+    OperatorProfileRow,
     RunLeaseRow,
     RunRow,
     SoftwareRow,
@@ -44,6 +45,7 @@ from db.schema import (
 from db.upgrade import HEAD, current_revision, ensure_schema
 from farm.errors import NotInStore, OptionError, StoreError
 from farm.measurement import Measurement, Outcome
+from farm.profile.kernels import OperatorProfile
 
 Record = TypeVar("Record", Block, CandidateRecord, Machine, Model, Run, Software, Trial)
 
@@ -181,6 +183,16 @@ class StoreReader:
         )
         with self.reading() as session:
             return tuple(Measurement(*row) for row in session.execute(query))
+
+    def profile(self, trial_id: str) -> tuple[OperatorProfile, ...]:
+        """The kernels of a trial's candidate in their order; empty where it was not profiled."""
+        query = (
+            columns(OperatorProfileRow, OperatorProfile)
+            .where(OperatorProfileRow.trial_id == trial_id)
+            .order_by(OperatorProfileRow.position)
+        )
+        with self.reading() as session:
+            return tuple(OperatorProfile(*row) for row in session.execute(query))
 
     def blocks(self, run: str, device: str, race: int | None = None) -> tuple[Block, ...]:
         """Blocks of one race, or of all, in the order they ran, discarded ones included."""

@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 from db.leases import lease_of
 from db.reader import StoreReader, store_time
 from db.records import RunLease
-from db.schema import Base, BlockRow, BlockSampleRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
+from db.schema import (
+    Base,
+    BlockRow,
+    BlockSampleRow,
+    MeasurementRow,
+    OperatorProfileRow,
+    RunLeaseRow,
+    RunRow,
+    TrialRow,
+)
 
 _ROW_BYTES = 128  # of names, numbers and indexes, about
 
@@ -93,8 +102,13 @@ def _old_run(session: Session, name: str) -> OldRun:
             MeasurementRow.trial_id.in_(trials)
         )
     ).one()
+    kernels = session.scalar(
+        select(func.count())
+        .where(OperatorProfileRow.trial_id.in_(trials))
+        .select_from(OperatorProfileRow)
+    )
     rounds = session.scalar(
         select(func.count()).where(BlockSampleRow.block_id.in_(blocks)).select_from(BlockSampleRow)
     )
-    rows = 1 + count + values + (rounds or 0)
+    rows = 1 + count + values + (kernels or 0) + (rounds or 0)
     return OldRun(name, count, int(_ROW_BYTES * rows + (text or 0) + (samples or 0)))

@@ -6,6 +6,7 @@ names differ where the attribute is a reserved word of SQL. A change here needs 
 
 from __future__ import annotations
 
+import json
 import struct
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -65,6 +66,21 @@ class Float64Samples(TypeDecorator[tuple[float, ...]]):
         """From bytes."""
         data = value or b""
         return struct.unpack(f"<{len(data) // 8}d", data)
+
+
+class NameList(TypeDecorator[tuple[str, ...]]):
+    """Names as a JSON list, which databases can take apart."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: Dialect) -> str:
+        """To text."""
+        return json.dumps(list(value or ()))
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        """From text."""
+        return tuple(json.loads(value or "[]"))
 
 
 class Message(TypeDecorator[str]):
@@ -225,6 +241,21 @@ class MeasurementRow(Base):
     high: Mapped[float | None]
     sample_count: Mapped[int]
     samples: Mapped[tuple[float, ...]] = mapped_column(Float64Samples)
+
+
+class OperatorProfileRow(Base):
+    """One kernel of a trial's candidate, with the operators of the model that it stands for."""
+
+    __tablename__ = "operator_profile"
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    kernel: Mapped[str]
+    kind: Mapped[str]
+    operators: Mapped[tuple[str, ...]] = mapped_column(NameList)
+    precision: Mapped[str]
+    seconds: Mapped[float | None]
+    packets: Mapped[int | None] = mapped_column(BigInteger)
+    method: Mapped[Method]
 
 
 class BlockRow(Base):

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from db.address import Address, parse_address
 from db.engine import LOCK_TIMEOUT, closed_on_error, for_writing, open_engine, translated
 from db.leases import lease_of, lock_run, require_lease
+from db.profiles import put_profile
 from db.reader import StoreReader, columns, store_time
 from db.records import (
     Artifact,
@@ -51,6 +52,7 @@ from db.schema import (
 from db.upgrade import ensure_schema
 from farm.errors import NotInStore, StoreError
 from farm.measurement import Measurement, Outcome
+from farm.profile.kernels import OperatorProfile
 
 _IS_OPEN = or_(TrialRow.outcome.is_(None), TrialRow.outcome == Outcome.INFRASTRUCTURE_ERROR)
 
@@ -269,6 +271,11 @@ class Store(StoreReader):
             if values:
                 session.execute(update(TrialRow).where(TrialRow.id == trial_id).values(values))
             _put_measurements(session, trial_id, measurements)
+
+    def add_profile(self, trial_id: str, profile: Sequence[OperatorProfile]) -> None:
+        """Add the kernels of a trial's candidate, or replace those that it has."""
+        with self._writing() as session:
+            put_profile(session, trial_id, profile)
 
     def reject_trial(self, trial_id: str, message: str) -> None:
         """Reject an ok trial that broke a limit later, at confirmation. See ``amend_trial``."""

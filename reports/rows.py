@@ -14,6 +14,7 @@ from itertools import chain, count
 from textwrap import indent
 from typing import TypeAlias
 
+from db.questions.profiles import TrialProfile
 from db.records import Result
 from farm.measurement import Measurement
 from farm.text import printable_lines
@@ -42,6 +43,68 @@ def result_rows(
     metrics = ("latency", "memory", "energy", "accuracy")
     columns = (*_RESULT_COLUMNS, *(m + s for m in metrics for s in _MEASUREMENT_SUFFIXES))
     return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
+
+
+_OPERATOR_COLUMNS = (
+    "share",
+    "seconds",
+    "kernel",
+    "kind",
+    "operators",
+    "precision",
+    "profiled_seconds",
+    "packets",
+    "method",
+)
+
+
+def profile_json(profile: TrialProfile) -> str:
+    """The kernels of one trial, in the order in which they run."""
+    latency = profile.latency
+    kernels: list[Json] = [
+        {
+            "share": each.share,
+            "seconds": each.seconds,
+            "kernel": each.kernel.kernel,
+            "kind": each.kernel.kind,
+            "operators": list(each.kernel.operators),
+            "precision": each.kernel.precision or None,
+            "profiled_seconds": each.kernel.seconds,
+            "packets": each.kernel.packets,
+            "method": str(each.kernel.method),
+        }
+        for each in profile.shares
+    ]
+    found: dict[str, Json] = {
+        "trial": profile.trial,
+        "run": profile.run,
+        "device": profile.device,
+        "candidate": profile.candidate,
+        "latency": latency.value if latency else None,
+        "latency_method": str(latency.method) if latency else None,
+        "unmapped": profile.unmapped,
+        "kernels": kernels,
+    }
+    return dump(found)
+
+
+def profile_rows(profile: TrialProfile) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """The same as columns and cells; operators are a JSON list."""
+    cells: list[tuple[object, ...]] = [
+        (
+            each.share,
+            each.seconds,
+            each.kernel.kernel,
+            each.kernel.kind,
+            json.dumps(each.kernel.operators),
+            each.kernel.precision,
+            each.kernel.seconds,
+            each.kernel.packets,
+            str(each.kernel.method),
+        )
+        for each in profile.shares
+    ]
+    return _OPERATOR_COLUMNS, cells
 
 
 def rows_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

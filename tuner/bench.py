@@ -29,6 +29,7 @@ from tuner.runs.life import living
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
+from tuner.search.profiles import take_profiles, worth_profiling
 from tuner.search.space import Space, space_of, threads_sentence
 from workers.discovery import device_availability
 from workers.executor import Executor
@@ -124,7 +125,7 @@ def bench(
     """Measure candidates side by side in 15 blocks, each in fresh processes.
 
     Without candidates the baseline is measured, or what takes its place.
-    detailed: also single runs, throughput and energy.
+    detailed: also single runs, throughput, energy, and what each kernel takes.
 
     Raises NotMeasured when one of them cannot be measured, with the reason; ChildError
     and CompileError when it fails after that; InputError.
@@ -169,6 +170,9 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     _blocks(journal, track, entries, listen)
     for entry in entries if detailed else ():
         measure_detail(journal, executor, scorer, entry)
+    if detailed:
+        chosen = worth_profiling(entries, ())
+        notes = (*notes, *take_profiles(journal, chosen, budget, listen))
     notes = (*notes, *executor.take_remarks(profile.name))
     return tuple(
         Benchmark(

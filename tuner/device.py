@@ -29,6 +29,7 @@ from tuner.runs.life import Life
 from tuner.runs.memory import DeviceMemory, Memory
 from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
+from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
 from tuner.search.space import Space, fitted, space_of, threads_sentence
@@ -144,11 +145,13 @@ class DeviceTuning:
 
     def _run(self, executor: Executor) -> DeviceResult:
         profile, memory = self._profile, self._notebook.read()
-        ended = profile.name in memory.confirmed
+        ended = was_ended = profile.name in memory.confirmed
         opening = memory.opening(profile.name, self._request.budget_seconds)
         # Without any time left, what was measured is gone through again, and nothing more is.
         spent = opening.until if ended else memory.seconds.get(profile.name, 0.0)
-        budget = Budget(opening.total, spent - opening.since)
+        kept = kept_for_profiles(opening.total)
+        whole = Budget(opening.total, spent - opening.since)
+        budget = Budget(opening.total - kept, spent - opening.since)
         search: Search | None = None
 
         def listen(event: Event) -> None:
@@ -157,7 +160,7 @@ class DeviceTuning:
                 self._note(opening.since + budget.used)
             self._listen(event)
 
-        listen(DeviceStarted(profile.name, budget.left))
+        listen(DeviceStarted(profile.name, whole.left))
         try:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
@@ -180,6 +183,13 @@ class DeviceTuning:
             result = self._result(profile, found, confirmed, track, notes)
             self._confirmed = result
             result = self._delivered(result, executor, journal, confirmed)
+            self._confirmed = result
+            ends = (confirmed.baseline, confirmed.winner)
+            chosen = worth_profiling(ends, found.entries)
+            failed = take_profiles(journal, chosen, Budget(kept), listen)
+            if not was_ended:
+                self._note(opening.since + budget.used)
+            result = replace(result, notes=(*result.notes, *failed))
             remarks = executor.take_remarks(profile.name)
             return replace(result, notes=(*result.notes, *remarks))
         except InfrastructureError as error:

@@ -15,11 +15,13 @@ from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement
+from farm.profile.kernels import OperatorProfile
 from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
     DeviceFacts,
+    ProfileJob,
     TrialJob,
     TrialReport,
     Workload,
@@ -53,6 +55,9 @@ class Executor(Protocol):
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         """Measure one candidate in detail. Raises InfrastructureError, ChildError."""
+
+    def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        """What each kernel of one candidate takes. Raises InfrastructureError, ChildError."""
 
     def describe(self, device: str) -> DeviceFacts:
         """What the device's machine is and offers."""
@@ -150,6 +155,10 @@ class LocalExecutor(Closing):
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         """Measure one candidate in detail."""
         return self._worker(device).run_detail(job)
+
+    def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        """Profile one candidate."""
+        return self._worker(device).run_profile(job)
 
     def describe(self, device: str) -> DeviceFacts:
         """What this machine is and offers."""

@@ -149,6 +149,14 @@ class BlockReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileJob:
+    """What each kernel of one candidate takes. seconds: about so long it is run for that."""
+
+    trial: TrialJob
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class DetailJob:
     """The distribution of single runs, throughput and energy of one candidate."""
 

@@ -19,6 +19,7 @@ from db.records import (
 )
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric
+from farm.profile.kernels import OperatorProfile
 
 START = datetime(2026, 11, 21, 6, 53, 12, 250_000, tzinfo=UTC)
 MACHINE = Machine.identify("bench-1", "Xeon", cores=4, memory_bytes=1 << 40)
@@ -45,6 +46,13 @@ RUN = Run(
 )
 LATENCY = Measurement(
     Metric.LATENCY, 1.0e-3, Method.MEASURED, low=0.9e-3, high=1.1e-3, samples=(1.0e-3, 1.1e-3)
+)
+
+PROFILE = (
+    OperatorProfile(
+        "conv_nchwc", "Conv", ("conv", 'a, "b"'), "float32", 7e-4, None, Method.MEASURED
+    ),
+    OperatorProfile("ReorderOutput", "ReorderOutput", (), "", 1e-4, None, Method.MEASURED),
 )
 
 

@@ -13,7 +13,18 @@ from db.removal import old_runs
 from db.store import Store
 from farm.errors import LeaseLost, NotInStore, StoreError
 from farm.measurement import Outcome
-from tests.db.samples import LATENCY, MACHINE, MODEL, RUN, SLOW, START, block, fill, trial
+from tests.db.samples import (
+    LATENCY,
+    MACHINE,
+    MODEL,
+    PROFILE,
+    RUN,
+    SLOW,
+    START,
+    block,
+    fill,
+    trial,
+)
 
 LEASE = RunLease(RUN.name, "mine", "bench-1", 11, "boot/1/100")
 
@@ -37,6 +48,7 @@ def test_a_run_is_deleted_with_all_that_hangs_on_it(filled: Store) -> None:
     for each in (trial(0), trial(1, SLOW), trial(2, run=other)):
         filled.lease_trial(each)
         filled.commit_trial(each.id, Outcome.OK, measurements=[LATENCY])
+        filled.add_profile(each.id, PROFILE)
     filled.add_block(block(0, "trial-1", "trial-0"))
     filled.add_block(replace(block(0, "trial-2"), run="other"))
     filled.delete_run(RUN.name, gone)
@@ -45,6 +57,7 @@ def test_a_run_is_deleted_with_all_that_hangs_on_it(filled: Store) -> None:
     assert [each.id for each in filled.trials()] == ["trial-2"]
     assert filled.measurements("trial-0") == ()
     assert filled.measurements("trial-2") == (LATENCY,)
+    assert (filled.profile("trial-0"), filled.profile("trial-2")) == ((), PROFILE)
     assert filled.blocks(RUN.name, "cpu") == ()
     assert len(filled.blocks("other", "cpu")) == 1
     assert filled.model(MODEL.sha256) == MODEL

@@ -22,6 +22,7 @@ from tests.db.samples import (
     MACHINE,
     MODEL,
     OTHER_MODEL,
+    PROFILE,
     RUN,
     SLOW,
     SOFTWARE,
@@ -327,3 +328,15 @@ def test_a_block_is_stored_whole_or_not_at_all(filled: Store) -> None:
     filled.add_block(block(0, "trial-0"))
     with pytest.raises(StoreError, match="contradicts"):
         filled.add_block(block(0, "trial-0"))
+
+
+def test_a_profile_keeps_its_order_and_is_replaced_as_a_whole(filled: Store) -> None:
+    filled.lease_trial(trial())
+    assert filled.profile("trial-0") == ()
+    filled.add_profile("trial-0", PROFILE)
+    assert filled.profile("trial-0") == PROFILE
+    counted = replace(PROFILE[1], seconds=None, packets=1 << 40, method=Method.EMULATED)
+    filled.add_profile("trial-0", [counted])
+    assert filled.profile("trial-0") == (counted,)
+    with pytest.raises(StoreError):
+        filled.add_profile("trial-9", PROFILE)

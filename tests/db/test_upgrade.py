@@ -24,7 +24,17 @@ from db.schema import VERSION_TABLE, Base
 from db.store import Store
 from db.upgrade import HEAD
 from farm.measurement import Outcome
-from tests.db.samples import FAST, LATENCY, MACHINE, MODEL, RUN, SOFTWARE, START, block
+from tests.db.samples import (
+    FAST,
+    LATENCY,
+    MACHINE,
+    MODEL,
+    PROFILE,
+    RUN,
+    SOFTWARE,
+    START,
+    block,
+)
 
 ASSETS = sorted((Path(__file__).parent / "assets").glob("schema_*.sql"))
 
@@ -82,6 +92,14 @@ def test_a_run_of_an_older_farm_has_no_lease(old_store: Path, request) -> None:
         assert kept == (
             {} if old else {RUN.name: replace(lease, taken_at=START, renewed_at=START)}
         )
+
+
+def test_only_stores_that_had_profiles_have_some(old_store: Path, request) -> None:
+    with Store.open(str(old_store)) as store:
+        had = request.node.callspec.id not in ("schema_0001", "schema_0002")
+        assert store.profile("trial-0") == (PROFILE if had else ())
+        store.add_profile("trial-0", PROFILE[:1])
+        assert store.profile("trial-0") == PROFILE[:1]
 
 
 def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:

@@ -18,6 +18,7 @@ from farm.candidate import Candidate, Fake
 from farm.device import PowerFigures
 from farm.energy import Work
 from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.profile.kernels import OperatorProfile
 from farm.units import Bytes
 from tests.db.samples import MACHINE, MODEL, RUN, SOFTWARE
 from tuner.events import Event
@@ -39,6 +40,7 @@ from workers.jobs import (
     Failure,
     Limits,
     Part,
+    ProfileJob,
     TrialJob,
     TrialReport,
     Workload,
@@ -57,7 +59,8 @@ class Traits:
     """What a candidate does.
 
     accuracy, confirmed: on the search part and on the confirmation part.
-    outcome: of its trials. fails_in_block, fails_in_detail: crashes there, blocks from 0.
+    outcome: of its trials. fails_in_block, fails_in_detail, fails_in_profile: crashes there,
+    blocks from 0.
     message: what its trials say where they are not ok. A rejected one is measured all the same.
     quick: factor of the seconds that its trials' own samples take.
     """
@@ -70,6 +73,7 @@ class Traits:
     message: str = "as imagined."
     fails_in_block: int | None = None
     fails_in_detail: bool = False
+    fails_in_profile: bool = False
     quick: float = 1.0
 
 
@@ -128,6 +132,14 @@ class ImaginedExecutor:
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
             Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
         )
+
+    def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        self._count("profile")
+        traits = self._traits(job.trial.candidate)
+        if traits.fails_in_profile:
+            raise ChildError(Outcome.RUN_ERROR, "it cannot be watched.")
+        seconds, method = traits.seconds, Method.MEASURED
+        return (OperatorProfile("all", "Conv", ("conv",), "float32", seconds, None, method),)
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         self.alive.difference_update(trial_ids)

@@ -251,3 +251,62 @@ def test_a_reopened_run_that_is_interrupted_keeps_its_winner(
     assert Memory.of(run).champion("cpu") == FAST.id
     assert (tmp_path / "out" / "cpu" / "provenance.json").read_bytes() == delivered
     assert only(again(store, first.run, cpu())).winner == only(first).winner
+
+
+# Profiles, which come last
+
+
+def test_a_run_profiles_its_baseline_and_its_winner(store: Store, request_: TuneRequest) -> None:
+    executor = cpu()
+    result = only(tune(store, request_, executor))
+    assert executor.calls[-2:] == ["profile", "profile"], "nothing is measured after them"
+    for each in (result.baseline, result.winner):
+        assert each is not None
+        assert [row.operators for row in store.profile(each.trial_id)] == [("conv",)]
+    resumed = cpu()
+    again(store, tuned_run(store), resumed)
+    assert "profile" not in resumed.calls
+
+
+def test_profiles_that_fail_leave_a_tuned_run(store: Store, request_: TuneRequest) -> None:
+    result = only(tune(store, request_, cpu(fails_in_profile=True)))
+    assert result.status is Status.TUNED
+    assert (
+        "onnxruntime-cpu 1 thread float32 has no profile of its operators: it cannot be watched."
+        in result.notes
+    )
+    assert store.run(tuned_run(store)).status is RunStatus.FINISHED
+
+
+def test_an_interruption_of_the_profiles_keeps_the_winner(
+    store: Store, request_: TuneRequest
+) -> None:
+    class Interrupted(ImaginedExecutor):
+        """Ctrl-C comes while the winner is profiled."""
+
+        def _count(self, call: str) -> None:
+            if call == "profile" and call in self.calls:
+                raise KeyboardInterrupt
+            super()._count(call)
+
+    executor = Interrupted(cpu().traits)
+    executor.engines = ("onnxruntime-cpu",)
+    result = tune(store, request_, executor)
+    assert result.interrupted
+    assert only(result).verdict is Verdict.IMPROVED
+    assert Path(only(result).output, "model.onnx").exists()
+    resumed = cpu()
+    assert only(again(store, result.run, resumed)).verdict is Verdict.IMPROVED
+    assert "profile" not in resumed.calls, "nothing more is measured once it is confirmed"
+
+
+def test_more_time_profiles_only_what_has_none_yet(store: Store, request_: TuneRequest) -> None:
+    run = tune(store, request_, cpu()).run
+    executor = cpu()
+    again(store, run, executor, more=60.0)
+    assert "profile" not in executor.calls
+
+
+def tuned_run(store: Store) -> str:
+    (run,) = store.runs()
+    return run.name

@@ -23,7 +23,7 @@ from tests.workers.processes import children, runs, wait_until
 from tests.workers.samples import fake, job
 from workers.cluster.pool import MAX_ATTEMPTS, MAX_IN_FLIGHT, RayExecutor
 from workers.executor import Executor, LocalExecutor
-from workers.jobs import BlockJob, DetailJob, Limits, TrialJob
+from workers.jobs import BlockJob, DetailJob, Limits, ProfileJob, TrialJob
 from workers.trials.process import ChildError
 
 PROFILES = (
@@ -108,6 +108,8 @@ class TestContract:
         assert "first" in executor.rank_sensitivity("cpu", int8)
         detail = executor.run_detail("cpu", DetailJob(int8, single_runs=20, seconds=0.2))
         assert {Metric.LATENCY_P50, Metric.THROUGHPUT} <= {m.metric for m in detail}
+        profile = executor.run_profile("cpu", ProfileJob(int8, seconds=0.05))
+        assert ("second",) in [kernel.operators for kernel in profile]
         executor.release("cpu", ["t"])
 
     def test_a_package_from_trial_to_delivery(self, executor):

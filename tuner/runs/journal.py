@@ -24,10 +24,11 @@ from db.store import Store
 from farm.candidate import Candidate, PackageEngine
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
+from farm.profile.kernels import OperatorProfile
 from tuner.runs.details import accuracy_of, as_first_measured, details_of
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
-from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
+from workers.jobs import BlockJob, BlockReport, Limits, Part, ProfileJob, TrialJob, TrialReport
 
 _PARTS = {
     Phase.SEARCH: Part.SEARCH,
@@ -149,6 +150,21 @@ class Journal:
         new = of_trials(measurements)
         self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()))
         entry.measurements = {**entry.measurements, **new}
+
+    def profile(self, entry: Entry, seconds: float) -> tuple[OperatorProfile, ...]:
+        """The kernels of an entry's candidate: from the store if it has them, else timed now.
+
+        seconds: about so long they are timed.
+
+        Raises ChildError, CompileError, InfrastructureError.
+        """
+        known = self._store.profile(entry.trial_id)
+        if known or self._complete:
+            return known
+        job = ProfileJob(self.job(entry.candidate, self.phase_of(entry)), seconds)
+        found = self._executor.run_profile(self.scope.device, job)
+        self._store.add_profile(entry.trial_id, found)
+        return found
 
     def _known(self, job: TrialJob) -> Entry | None:
         """A trial that has a final outcome in the store."""

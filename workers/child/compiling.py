@@ -19,7 +19,9 @@ from farm.codegen.package.manifest import parse_manifest
 from farm.compile.quantization.sensitivity import sensitivity
 from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
+from farm.profile.kernels import OperatorProfile
 from workers.child.feeds import read_feeds
+from workers.child.package_profile import package_profile
 from workers.child.packages import check_float, complete, vector_samples
 from workers.engines.session import EngineError
 from workers.jobs import Part
@@ -113,6 +115,17 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
         return dict(sensitivity(compiler.prepared().model, quantised, feeds))
     except CompileError as error:
         raise EngineError(str(error)) from error
+
+
+def profile_package(
+    workload: Path, candidate: str, folder: Path, seconds: float
+) -> tuple[OperatorProfile, ...]:
+    """Steps of a package with what they take and stand for; ``folder`` is empty, to build in.
+
+    Raises EngineError with the compile error's sentence.
+    """
+    sample = next(read_feeds(workload / f"{Part.CONFIRMATION}.npz"))
+    return package_profile(_compiler(workload), from_json(candidate), sample, folder, seconds)
 
 
 @lru_cache(maxsize=2)

@@ -133,6 +133,28 @@ class Runner:
             return None
         return energy.joules_per_run(counter, self._run_for, seconds)
 
+    def profile(
+        self,
+        engine: str,
+        spec: dict[str, Any],
+        model: str,
+        inputs: str,
+        folder: str,
+        seconds: float,
+    ) -> DataclassInstance:
+        """Time the kernels of a model for about so many seconds; see the engines' profiles.
+
+        model: one that ``workers.child.profiling`` named, in ``folder``.
+        """
+        feeds, path, place = next(read_feeds(Path(inputs))), Path(model), Path(folder)
+        if engine == "openvino":
+            from workers.engines import openvino_profile  # noqa: PLC0415
+
+            return openvino_profile.profile(path, OpenVinoSpec(**spec), feeds, seconds)
+        from workers.engines import onnxruntime_profile  # noqa: PLC0415
+
+        return onnxruntime_profile.profile(path, SessionSpec(**spec), feeds, place, seconds)
+
     def _run_for(self, seconds: float) -> int:
         loops = latency.calibrate(self.session, min(0.05, seconds))
         deadline, runs = time.perf_counter() + seconds, 0
@@ -162,6 +184,34 @@ class Runner:
         return compiling.complete_package(
             Path(workload), candidate, Path(artifact), manifest, Path(folder)
         )
+
+    def named(self, workload: str, candidate: str, artifact: str, folder: str) -> None:  # noqa: ARG002
+        """Write what an engine is to profile; only in the farm's own interpreter."""
+        from workers.child import profiling  # noqa: PLC0415  (as above)
+
+        profiling.write_named(Path(artifact), Path(folder))
+
+    def mapped(
+        self,
+        workload: str,
+        candidate: str,  # noqa: ARG002
+        artifact: str,
+        folder: str,
+        profile: str,
+    ) -> list[dict[str, Any]]:
+        """Kernels with the operators they stand for; only in the farm's own interpreter."""
+        from workers.child import profiling  # noqa: PLC0415  (as above)
+
+        return profiling.map_kernels(Path(workload), Path(artifact), Path(folder), profile)
+
+    def package_profile(
+        self, workload: str, candidate: str, folder: str, seconds: float
+    ) -> list[dict[str, Any]]:
+        """Steps of a package with the operators they stand for; as above."""
+        from workers.child import compiling  # noqa: PLC0415  (as above)
+
+        rows = compiling.profile_package(Path(workload), candidate, Path(folder), seconds)
+        return [asdict(row) for row in rows]
 
     def sensitivity(self, workload: str, candidate: str) -> dict[str, float]:
         """Damage of quantisation per operator; only in the farm's own interpreter."""

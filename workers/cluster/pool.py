@@ -21,6 +21,7 @@ from farm.codegen.package.manifest import Manifest
 from farm.device import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
+from farm.profile.kernels import OperatorProfile
 from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
 from workers.cluster.patience import Deadline, patiently
 from workers.executor import Closing
@@ -29,6 +30,7 @@ from workers.jobs import (
     BlockReport,
     DetailJob,
     DeviceFacts,
+    ProfileJob,
     TrialJob,
     TrialReport,
     Workload,
@@ -124,6 +126,13 @@ class RayExecutor(Closing):
         """Measure one candidate in detail."""
         found: tuple[Measurement, ...] = self._call(
             device, lambda actor: actor.run_detail.remote(job)
+        )
+        return found
+
+    def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        """Profile one candidate."""
+        found: tuple[OperatorProfile, ...] = self._call(
+            device, lambda actor: actor.run_profile.remote(job)
         )
         return found
 

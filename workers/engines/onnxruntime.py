@@ -15,6 +15,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from farm.profile.kernels import OPTIMISED_FILE
 from farm.session import SessionSpec
 from workers.engines.session import (
     Array,
@@ -31,17 +32,24 @@ _NAMED = 5  # operators named in a message
 class OnnxRuntimeSession(Session):
     """A session created exactly as its spec says, or not at all.
 
+    profiled: where it writes its optimised graph and, at the end, the times of its kernels.
+
     Raises EngineError when the session cannot be created, NotAsPlannedError when operators were
     assigned to another provider than the one asked for.
     """
 
-    def __init__(self, model: Path, spec: SessionSpec) -> None:
+    def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
         ort.set_default_logger_severity(4)
         ort.disable_telemetry_events()  # nothing about the user's model leaves the machine
+        options = _session_options(spec)
+        if profiled is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profiled / "kernels")
+            options.optimized_model_filepath = str(profiled / OPTIMISED_FILE)
         try:
             self._session = ort.InferenceSession(
                 str(model),
-                _session_options(spec),
+                options,
                 disabled_optimizers=list(spec.disabled_optimizers),
                 enable_fallback=False,  # else a provider's error ends in a session on the CPU
                 **_providers(spec),
@@ -71,6 +79,10 @@ class OnnxRuntimeSession(Session):
         for _ in range(loops):
             run(None, feeds)
         return time.perf_counter_ns() - start
+
+    def end_profile(self) -> Path:
+        """Stop timing kernels; the file that has the times."""
+        return Path(self._session.end_profiling())
 
     def _checked_assignment(self, spec: SessionSpec) -> Mapping[str, int]:
         placed = [

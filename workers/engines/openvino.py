@@ -46,12 +46,14 @@ class Kernel:
     """One operator as OpenVINO runs it.
 
     precision: by OpenVINO's name. operators: names in the model of what it stands for.
+    reads: names of the kernels whose results it reads.
     """
 
     name: str
     layer_type: str
     precision: str
     operators: tuple[str, ...]
+    reads: tuple[str, ...] = ()
 
 
 class _Caller(Session):
@@ -86,6 +88,7 @@ class _Caller(Session):
 
     def _bound(self, feeds: Feeds) -> list[ov.Tensor]:
         arrays = (next(feeds[name] for name in names if name in feeds) for names in self._ports)
+        # Not ascontiguousarray, which makes a scalar into an array of one.
         return [ov.Tensor(np.asarray(a, order="C"), shared_memory=True) for a in arrays]
 
     def _bind(self, tensors: Sequence[ov.Tensor]) -> None:
@@ -114,6 +117,11 @@ class OpenVinoSession(_Caller):
         counts = Counter(k.precision for k in self.kernels if k.layer_type not in _NO_ARITHMETIC)
         self.assignment = {f"OpenVINO {spec.device} {name}": n for name, n in counts.items()}
 
+    def counted(self) -> dict[str, float]:
+        """Mean seconds of each kernel over all runs so far, if its config has PERF_COUNT."""
+        told = self._request.profiling_info
+        return {each.node_name: each.real_time.total_seconds() for each in told}
+
     @contextmanager
     def callers(self, count: int) -> Iterator[Sequence[Session]]:
         """Requests of one compiled model, which run at the same time if it has the streams."""
@@ -131,6 +139,7 @@ def _kernels(compiled: ov.CompiledModel) -> Iterator[Kernel]:
             told.get("layerType", ""),
             told.get("runtimePrecision", ""),
             names,
+            tuple(i.get_node().get_friendly_name() for i in operator.input_values()),
         )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from farm.artifact import (
     MODEL_FILE,
     adopt_model,
@@ -23,6 +25,7 @@ from farm.codegen.package.manifest import Manifest
 from farm.engines import session_spec
 from farm.errors import InfrastructureError
 from farm.host.temporary import temporary_folder
+from farm.profile.kernels import OperatorProfile
 from farm.units import Bytes, format_bytes
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
@@ -31,6 +34,8 @@ from workers.trials.children import Children
 from workers.trials.hashes import HASHES_FILE
 from workers.trials.process import Child
 from workers.trials.usage import COPIES
+
+_ROWS: TypeAdapter[tuple[OperatorProfile, ...]] = TypeAdapter(tuple[OperatorProfile, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,29 @@ class Artifacts:
         found: dict[str, list[str]] = self._ask(job, "quantizable")
         return {kind: tuple(names) for kind, names in found.items()}
 
+    def name_for_profile(self, job: TrialJob, artifact: Artifact, folder: Path) -> None:
+        """Write what an engine is to profile into an empty folder. Raises ChildError."""
+        self._ask(job, "named", artifact=str(artifact.model), folder=str(folder))
+
+    def map_kernels(
+        self, job: TrialJob, artifact: Artifact, folder: Path, profile: str
+    ) -> tuple[OperatorProfile, ...]:
+        """An engine's kernels with the operators they stand for; see ``workers.child.profiling``.
+
+        Raises ChildError.
+        """
+        told = self._ask(
+            job, "mapped", artifact=str(artifact.model), folder=str(folder), profile=profile
+        )
+        return _ROWS.validate_python(told)
+
+    def profile_package(
+        self, job: TrialJob, folder: Path, seconds: float
+    ) -> tuple[OperatorProfile, ...]:
+        """The steps of a package, built anew in an empty folder. Raises ChildError."""
+        told = self._ask(job, "package-profile", folder=str(folder), seconds=seconds)
+        return _ROWS.validate_python(told)
+
     def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
         """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
         damage: dict[str, float] = self._ask(job, "sensitivity")
@@ -136,7 +164,7 @@ class Artifacts:
                     f"{format_bytes(free)} left; make room there."
                 )
 
-    def _ask(self, job: TrialJob, command: str, **arguments: str) -> Any:  # noqa: ANN401
+    def _ask(self, job: TrialJob, command: str, **arguments: str | float) -> Any:  # noqa: ANN401
         """Ask the compile child, a new one if the last died of another candidate."""
         self._cache.check_workload(job.workload_key)
         if self._compiler is None or not self._compiler.alive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,23 @@ class Children:
         loaded = self.load(trial_id, loading, limits, self._interpreters.of(engine))
         self._of_trials[trial_id] = loaded
         return loaded
+
+    def profile(
+        self, loading: Loading, limits: Limits, folder: Path, seconds: float, engine: str
+    ) -> Any:  # noqa: ANN401
+        """Time the kernels of an artifact in a child of its own, for about so many seconds.
+
+        folder: see ``workers.child.main``. engine: as in ``load_trial``. Raises ChildError.
+        """
+        child = self.spawn("profile", limits, self._interpreters.of(engine))
+        deadline = limits.load_seconds + limits.measure_seconds + _SLOWER * seconds
+        try:
+            with self.watch.running():
+                return child.request(
+                    "profile", deadline, folder=str(folder), seconds=seconds, **asdict(loading)
+                )
+        finally:
+            child.kill()
 
     def of_trial(self, trial_id: str) -> LoadedChild | None:
         """The living child of a trial."""

@@ -70,13 +70,13 @@ class TrialRunner:
         """
         child = self._children.of_trial(job.trial_id)
         if child is None:
-            child = self._load(job, self._compiled(job))
+            child = self._load(job, self.compiled(job))
             child.warm_up()
         child.calibrate(sample_seconds)
         return child
 
     def _run(self, job: TrialJob) -> TrialReport:
-        artifact = self._compiled(job)
+        artifact = self.compiled(job)
         child = self._load(job, artifact)
         checked = self._checker.check(job, child)
         warmup = child.warm_up()
@@ -116,7 +116,7 @@ class TrialRunner:
             return ""
         return excess(figures, artifact.package)
 
-    def _compiled(self, job: TrialJob) -> Artifact | None:
+    def compiled(self, job: TrialJob) -> Artifact | None:
         """The artifact. Raises CompileError for what the compile child reported itself, too."""
         try:
             return self._artifacts.of(job)
@@ -125,13 +125,17 @@ class TrialRunner:
                 raise CompileError(error.message) from None
             raise
 
-    def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
+    def loading(self, job: TrialJob, artifact: Artifact | None) -> Loading:
+        """What a child loads for a trial. Raises CompileError."""
         engine, spec = self._engine_description(job.candidate)
         loading = Loading(engine, spec)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
             loading = Loading(engine, spec, str(artifact.model), str(inputs))
-        kind = job.candidate.engine.kind
+        return loading
+
+    def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
+        loading, kind = self.loading(job, artifact), job.candidate.engine.kind
         return self._children.load_trial(job.trial_id, loading, job.limits, kind)
 
     def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from farm.device import DeviceProfile
 from farm.engines import package_engines
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.profile.kernels import OperatorProfile
 from workers.discovery import openvino_float_types, usable_engines
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
@@ -27,6 +28,7 @@ from workers.jobs import (
     DetailJob,
     DeviceFacts,
     Failure,
+    ProfileJob,
     TrialJob,
     TrialReport,
     Workload,
@@ -37,6 +39,7 @@ from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
 from workers.trials.children import Children
 from workers.trials.process import ChildError
+from workers.trials.profiler import Profiler
 from workers.trials.sentinel import Sentinel
 from workers.trials.trial import TrialRunner, failure_of
 
@@ -64,6 +67,7 @@ class Worker:
         self._trials = TrialRunner(
             profile, self._cache, self._children, self._artifacts, self._checker
         )
+        self._profiler = Profiler(self._children, self._artifacts, self._trials)
         self._sentinel = Sentinel(self._children)
 
     def prepare(self, workload: Workload) -> None:
@@ -107,6 +111,10 @@ class Worker:
     def run_detail(self, job: DetailJob) -> tuple[Measurement, ...]:
         """Distribution of single runs, throughput and energy. Raises ChildError, CompileError."""
         return _tried_again(lambda: self._detail(job))
+
+    def run_profile(self, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        """What each kernel takes, in a child of its own. Raises ChildError, CompileError."""
+        return _tried_again(lambda: self._profiler.run(job))
 
     def describe(self) -> DeviceFacts:
         """What this worker's machine is and offers."""

@@ -1,0 +1,177 @@
+"""What ONNX Runtime's profiler says of the kernels of a session.
+
+The profiler takes some time of its own, most of it between kernels and a microsecond or two
+in each. How much that is here is found on a chain of small operators, whose time is known without
+the profiler, and subtracted from every kernel.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from farm.profile.kernels import (
+    CHAIN_FILE,
+    CHAIN_INPUT,
+    CHAIN_VALUES,
+    EngineProfile,
+    Kernel,
+)
+from farm.session import SessionSpec
+from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.session import EngineError, Feeds
+
+_SUFFIX = "_kernel_time"
+_WARMUP_RUNS = 2
+_LEAST_RUNS, _MOST_RUNS = 5, 200
+_MOST_EVENTS = 10_000  # each is about 700 bytes of text
+_FAST_SHARE = 4  # one run of so many counts: those that nothing else on the machine disturbed
+_PRECISIONS = {
+    "float": "float32",
+    "double": "float64",
+    "float16": "float16",
+    "bfloat16": "bfloat16",
+    "int8": "int8",
+    "uint8": "int8",
+}
+# They quantise what they read, and compute in integers.
+_DYNAMIC = frozenset({"DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
+
+
+def profile(
+    model: Path, spec: SessionSpec, feeds: Feeds, folder: Path, seconds: float
+) -> EngineProfile:
+    """Profile a model for about so many seconds.
+
+    folder: has the chain of ``farm.profile.chain`` as ``CHAIN_FILE``, and is given the optimised
+    graph as ``OPTIMISED_FILE``.
+
+    Raises EngineError: a session cannot be created or run, or one kernel is all of the model.
+    """
+    if spec.plugin:
+        raise EngineError(
+            f"{spec.provider} runs the model as one kernel and does not tell what is in it."
+        )
+    own = folder / "calibration"
+    own.mkdir()
+    values = {CHAIN_INPUT: np.zeros(CHAIN_VALUES, np.float32)}
+    overhead = _overhead(_measured(folder / CHAIN_FILE, spec, values, own, seconds / 4))
+    measured = _measured(model, spec, feeds, folder, seconds)
+    kernels = (
+        Kernel(name, event.kind, event.precision, max(0.0, event.seconds - overhead))
+        for name, event in measured.events.items()
+    )
+    return EngineProfile(tuple(kernels), measured.latency, overhead)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """One run of a kernel. begin: seconds, by a clock of the profiler's."""
+
+    name: str
+    kind: str
+    precision: str
+    begin: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Kernels by name with their seconds per run, and seconds of a run without the profiler."""
+
+    events: Mapping[str, _Event]
+    latency: float
+
+
+def _measured(
+    model: Path, spec: SessionSpec, feeds: Feeds, folder: Path, seconds: float
+) -> _Measured:
+    plain, profiled = OnnxRuntimeSession(model, spec), OnnxRuntimeSession(model, spec, folder)
+    for session in (plain, profiled):
+        session.run(feeds)
+        session.set_feeds(feeds)
+        first = session.timed(_WARMUP_RUNS)
+    events = max(1, sum(plain.assignment.values()))
+    lasts = 2 * first * 1e-9 / _WARMUP_RUNS
+    wanted = min(_MOST_RUNS, _MOST_EVENTS // events, int(seconds / lasts))
+    plain_seconds = []
+    for _ in range(max(_LEAST_RUNS, wanted)):
+        plain_seconds.append(plain.timed(1) * 1e-9)
+        profiled.timed(1)
+    runs = kernel_runs(json.loads(profiled.end_profile().read_bytes()))[1 + _WARMUP_RUNS :]
+    if not runs:
+        raise EngineError("ONNX Runtime's profiler reported no runs.")
+    fast = _fastest(runs, lambda run: sum(event.seconds for event in run))
+    return _Measured(_mean(fast), _mean_of(_fastest(plain_seconds, lambda each: each)))
+
+
+def kernel_runs(events: Iterable[Mapping[str, Any]]) -> list[list[_Event]]:
+    """The kernels of each run, in the order in which they began.
+
+    What runs inside another kernel, like the body of a loop, is not counted in that one.
+    """
+    begins = sorted(e["ts"] * 1e-6 for e in events if e["name"] == "model_run")
+    found = [_event(e) for e in events if e["name"].endswith(_SUFFIX)]
+    runs: list[list[_Event]] = [[] for _ in begins]
+    for event in sorted(found, key=lambda event: (event.begin, -event.seconds)):
+        if at := bisect_right(begins, event.begin):
+            runs[at - 1].append(event)
+    return [_without_nested(run) for run in runs]
+
+
+def _event(told: Mapping[str, Any]) -> _Event:
+    kind, types = told["args"]["op_name"], told["args"].get("input_type_shape", [])
+    first = next(iter(types[0]), "") if types else ""
+    precision = "int8" if kind in _DYNAMIC else _PRECISIONS.get(first, first)
+    name = told["name"].removesuffix(_SUFFIX)
+    return _Event(name, kind, precision, told["ts"] * 1e-6, told["dur"] * 1e-6)
+
+
+def _without_nested(run: Sequence[_Event]) -> list[_Event]:
+    seconds = [event.seconds for event in run]
+    around: list[int] = []  # kernels that are running
+    for at, event in enumerate(run):
+        while around and _ends(run[around[-1]]) <= event.begin:
+            around.pop()
+        if around and _ends(event) <= _ends(run[around[-1]]):
+            seconds[around[-1]] -= event.seconds
+        around.append(at)
+    return [_timed(event, max(0.0, s)) for event, s in zip(run, seconds, strict=True)]
+
+
+def _ends(event: _Event) -> float:
+    return event.begin + event.seconds
+
+
+def _timed(event: _Event, seconds: float) -> _Event:
+    return _Event(event.name, event.kind, event.precision, event.begin, seconds)
+
+
+def _mean(runs: Sequence[Sequence[_Event]]) -> dict[str, _Event]:
+    """Mean seconds per run of each kernel; one that runs several times in a run adds up."""
+    seconds: dict[str, float] = {}
+    kernels: dict[str, _Event] = {}
+    for event in (event for run in runs for event in run):
+        kernels.setdefault(event.name, event)
+        seconds[event.name] = seconds.get(event.name, 0.0) + event.seconds / len(runs)
+    return {name: _timed(event, seconds[name]) for name, event in kernels.items()}
+
+
+def _overhead(calibrated: _Measured) -> float:
+    """Seconds that the profiler takes inside each kernel."""
+    whole = sum(event.seconds for event in calibrated.events.values())
+    return max(0.0, (whole - calibrated.latency) / len(calibrated.events))
+
+
+def _fastest(values: Sequence[Any], key: Any) -> list[Any]:  # noqa: ANN401 (of any type)
+    return sorted(values, key=key)[: max(3, len(values) // _FAST_SHARE)]
+
+
+def _mean_of(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

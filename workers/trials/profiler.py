@@ -1,0 +1,42 @@
+"""Profiles of a trial's candidate: kernels timed by the engine, mapped where it is compiled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from farm.candidate import PackageEngine
+from farm.host.temporary import temporary_folder
+from farm.profile.kernels import MODEL_FILE, OperatorProfile
+from workers.jobs import ProfileJob
+from workers.trials.artifacts import Artifacts
+from workers.trials.children import Children
+from workers.trials.trial import TrialRunner
+
+
+class Profiler:
+    """Profiles the candidates of one worker."""
+
+    def __init__(self, children: Children, artifacts: Artifacts, trials: TrialRunner) -> None:
+        self._children = children
+        self._artifacts = artifacts
+        self._trials = trials
+
+    def run(self, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        """The kernels of a candidate in the order in which they run; none of the fake engine.
+
+        Raises ChildError, CompileError.
+        """
+        trial, seconds = job.trial, job.seconds
+        artifact = self._trials.compiled(trial)
+        if artifact is None:
+            return ()
+        with temporary_folder("profile") as folder:
+            if isinstance(trial.candidate.engine, PackageEngine):
+                return self._artifacts.profile_package(trial, folder, seconds)
+            self._artifacts.name_for_profile(trial, artifact, folder)
+            named = replace(self._trials.loading(trial, artifact), model=str(folder / MODEL_FILE))
+            told = self._children.profile(
+                named, trial.limits, folder, seconds, trial.candidate.engine.kind
+            )
+            return self._artifacts.map_kernels(trial, artifact, folder, json.dumps(told))
