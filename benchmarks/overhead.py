@@ -43,7 +43,7 @@ from tuner.racing.statistics import compare
 from tuner.runs.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run
 from tuner.runs.subject import Subject, load_subject
-from tuner.search.space import OPTIONAL_OPTIMIZERS
+from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS
 from workers.child.feeds import read_feeds
 from workers.cluster.pool import RayExecutor
 from workers.engines.cpackage import CPackageSession

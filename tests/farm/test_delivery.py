@@ -64,6 +64,11 @@ def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
                 disabled_optimizers=("ConvActivationFusion",),
             )
         ),
+        Candidate(
+            OnnxRuntimeCpu(
+                threads=2, spin_microseconds=20, memory_arena=False, denormals_as_zero=True
+            )
+        ),
         Candidate(OpenVino(threads=1)),
         Candidate(OpenVinoRuntime(threads=1, hint="throughput", streams=1, pinning=False)),
     ],

@@ -13,7 +13,6 @@ from farm.candidate import (
     CalibrationMethod,
     Candidate,
     CPackage,
-    CPackageEmulated,
     DynamicInt8,
     Engine,
     Fake,
@@ -32,10 +31,10 @@ from farm.candidate import (
 )
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
+from tuner.search.options import default, main_engines, near_engines
+from tuner.search.options.family import Width
 from workers.jobs import DeviceFacts
 
-# Graph transformers of ONNX Runtime that change which kernels run, and are not always a gain.
-OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
 # Multiply-accumulates of one run, below which engines spend much of their time on themselves.
 SMALL_MACS = 50_000_000
 MOST_WEIGHTS = Bytes(8 << 20)
@@ -76,7 +75,7 @@ class Space:
         Where threads are limited, it has as many as may be instead of the engine's own choice.
         """
         kind = self.engines[0]
-        engine = self.packages[0] if kind in _PACKAGE_KINDS else _DEFAULTS[kind]
+        engine = self.packages[0] if kind in _PACKAGE_KINDS else default(kind)
         if isinstance(engine, ThreadedEngine):
             engine = replace(engine, threads=self.most_threads)
         return Candidate(engine, self.kept_precisions(engine)[-1])
@@ -129,10 +128,14 @@ class Space:
         """All that an engine's option may be, 0 included: the engine's own choice, if free."""
         return self.threads() if self.most_threads else (0, *self.threads())
 
+    def width(self) -> Width:
+        """Its thread counts, as the options of engines know them."""
+        return Width(self.threads(), self.thread_options())
+
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
         kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
-        return tuple(e for kind in kinds for e in _ENGINE_LISTS[kind](self))
+        return tuple(e for kind in kinds for e in main_engines(kind, self.width()))
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
@@ -166,7 +169,10 @@ class Space:
 
     def neighbours(self, candidate: Candidate) -> tuple[Candidate, ...]:
         """Candidates that differ from this one in one choice."""
-        engines = (replace(candidate, engine=e) for e in self._engine_neighbours(candidate.engine))
+        engines = (
+            replace(candidate, engine=e)
+            for e in near_engines(candidate.engine, self.width(), self.packages)
+        )
         floats = (candidate.with_float(t) for t in self.float_types(candidate.engine))
         quantised = (
             replace(candidate, precision=replace(candidate.precision, quantization=q))
@@ -187,30 +193,6 @@ class Space:
         if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
             return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
-
-    def _engine_neighbours(self, engine: Engine) -> list[Engine]:
-        match engine:
-            case Fake():
-                return []
-            case CPackage() | CPackageEmulated():
-                return [other for other in self.packages if other.kind == engine.kind]
-            case OpenVino() | OpenVinoRuntime():
-                counts = self.thread_options()
-                threads: list[Engine] = [replace(engine, threads=t) for t in counts]
-                return [*threads, replace(engine, pinning=not engine.pinning)]
-            case OnnxRuntimeCpu():
-                return [
-                    *(replace(engine, threads=t) for t in self.thread_options()),
-                    replace(engine, spinning=not engine.spinning),
-                    replace(engine, memory_pattern=not engine.memory_pattern),
-                    replace(engine, saved_graph=not engine.saved_graph),
-                    *(replace(engine, graph_level=level) for level in GraphLevel),
-                    replace(engine, disabled_optimizers=()),
-                    *(
-                        replace(engine, disabled_optimizers=(name,))
-                        for name in OPTIONAL_OPTIMIZERS
-                    ),
-                ]
 
 
 def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
@@ -303,44 +285,5 @@ def _quantization_neighbours(
             return []
 
 
-def _onnxruntime_engines(space: Space) -> list[Engine]:
-    counts = space.threads()
-    return [
-        *(OnnxRuntimeCpu(threads=t) for t in counts),
-        OnnxRuntimeCpu(threads=counts[-1], spinning=False),
-        OnnxRuntimeCpu(threads=counts[0], graph_level=GraphLevel.EXTENDED),
-    ]
-
-
-def _openvino_engines(space: Space) -> list[Engine]:
-    return [OpenVino(threads=t) for t in space.threads()]
-
-
-def _openvino_runtime_engines(space: Space) -> list[Engine]:
-    return [OpenVinoRuntime(threads=t) for t in space.threads()]
-
-
-def _fake_engines(space: Space) -> list[Engine]:
-    """Invented latencies around 1 ms, one of them the best, and two that fail."""
-    del space
-    return [
-        *(Fake(seconds=1e-3 * (0.5 + 0.1 * i), serial=i) for i in range(6)),
-        Fake(fault="crash"),
-        Fake(fault="wrong-engine"),
-    ]
-
-
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})
 _THREADED_KINDS = frozenset({"onnxruntime-cpu", "openvino", "openvino-runtime"})
-_DEFAULTS: dict[str, Engine] = {
-    "onnxruntime-cpu": OnnxRuntimeCpu(),
-    "openvino": OpenVino(),
-    "openvino-runtime": OpenVinoRuntime(),
-    "fake": Fake(),
-}
-_ENGINE_LISTS = {
-    "onnxruntime-cpu": _onnxruntime_engines,
-    "openvino": _openvino_engines,
-    "openvino-runtime": _openvino_runtime_engines,
-    "fake": _fake_engines,
-}

@@ -25,6 +25,7 @@ from farm.candidate import (
 )
 from farm.units import Bytes
 from tests.tuner.search.test_propose import SPACE
+from tuner.search.options.onnxruntime import SPIN_MICROSECONDS
 from tuner.search.space import (
     MOST_WEIGHTS,
     SMALL_MACS,
@@ -114,6 +115,23 @@ def test_neighbours_differ_in_one_choice(
         ]
         changed += ["float"] * (precision.float_type != neighbour.precision.float_type)
         assert len(changed) == 1
+
+
+def test_how_long_threads_spin_is_tried_where_there_are_several() -> None:
+    engines = SPACE.float_engines()
+    assert OnnxRuntimeCpu(threads=2, spin_microseconds=SPIN_MICROSECONDS[0]) in engines
+    alone = replace(SPACE, cores=1).float_engines()
+    assert all(
+        e.spinning and not e.spin_microseconds for e in alone if e.kind == "onnxruntime-cpu"
+    )
+    near = [c.engine for c in SPACE.neighbours(Candidate(OnnxRuntimeCpu(threads=2)))]
+    assert {e.spin_microseconds for e in near} == {0, *SPIN_MICROSECONDS}
+    assert {e.pinning for e in near} == {e.memory_arena for e in near} == {True, False}
+    single = [c.engine for c in SPACE.neighbours(Candidate(OnnxRuntimeCpu(threads=1)))]
+    assert all(e.spinning and not e.spin_microseconds and not e.pinning for e in single)
+    assert {e.denormals_as_zero for e in single} == {True, False}
+    sleeping = OnnxRuntimeCpu(threads=2, spinning=False)
+    assert {c.engine.spin_microseconds for c in SPACE.neighbours(Candidate(sleeping))} == {0}
 
 
 def test_a_fake_engine_has_no_neighbours() -> None:
