@@ -15,6 +15,15 @@ from rich.markup import escape
 from commands.shared import completion, exit_codes
 from commands.shared.cluster import Cluster
 from commands.shared.help import Panel
+from commands.shared.limits import (
+    AllowUnjudgedOption,
+    MaxAccuracyDropOption,
+    MaxCpuOption,
+    MaxEnergyOption,
+    MaxLatencyOption,
+    MaxMemoryOption,
+    constraints,
+)
 from commands.shared.measuring import look_for_room
 from commands.shared.options import (
     DataOption,
@@ -36,8 +45,8 @@ from commands.shared.output import print_tables
 from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
-from farm.units import parse_bytes, parse_joules, parse_seconds
-from tuner.request import Constraints, Objective, TuneRequest
+from farm.units import parse_seconds
+from tuner.request import Objective, TuneRequest
 
 if TYPE_CHECKING:
     from db.reader import StoreReader
@@ -60,7 +69,9 @@ def tune(
     objective: Annotated[
         Objective,
         typer.Option(
-            metavar="NAME", help="latency, memory or energy.", rich_help_panel=Panel.SEARCH
+            metavar="NAME",
+            help="What is minimised: latency, memory, energy or cpu (processor time).",
+            rich_help_panel=Panel.SEARCH,
         ),
     ] = Objective.LATENCY,
     budget: Annotated[
@@ -81,43 +92,12 @@ def tune(
         ),
     ] = None,
     threads: ThreadsOption = None,
-    max_accuracy_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help="Absolute, against the baseline. Default: 0.01 with labels or --metric, "
-            "0.05 of agreement with the baseline without.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = None,
-    allow_unjudged: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unjudged",
-            help="Where accuracy cannot be judged, let candidates of another precision win, too.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = False,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Peak memory, for example 64MiB.", rich_help_panel=Panel.LIMITS
-        ),
-    ] = None,
-    max_latency: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Latency, for example 5ms.", rich_help_panel=Panel.LIMITS
-        ),
-    ] = None,
-    max_energy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENERGY",
-            help="Energy of one run, for example 2mJ.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
+    allow_unjudged: AllowUnjudgedOption = False,
+    max_memory: MaxMemoryOption = None,
+    max_latency: MaxLatencyOption = None,
+    max_energy: MaxEnergyOption = None,
+    max_cpu: MaxCpuOption = None,
     seed: SeedOption = 0,
     output: Annotated[
         Path | None,
@@ -216,12 +196,13 @@ def tune(
             shapes=shape_sizes(shape),
             metric=metric,
             objective=objective,
-            constraints=Constraints(
+            constraints=constraints(
                 max_accuracy_drop,
-                None if max_memory is None else parse_bytes(max_memory),
-                None if max_latency is None else parse_seconds(max_latency),
-                None if max_energy is None else parse_joules(max_energy),
-                allow_unjudged,
+                allow_unjudged=allow_unjudged,
+                max_memory=max_memory,
+                max_latency=max_latency,
+                max_energy=max_energy,
+                max_cpu=max_cpu,
             ),
             budget_seconds=_budget_seconds(budget),
             max_trials=_trial_count(trials),

@@ -279,3 +279,4 @@ class Result:
     memory: Measurement | None
     energy: Measurement | None
     accuracy: Measurement | None
+    cpu: Measurement | None = None

@@ -22,6 +22,7 @@ class Metric(StrEnum):
     LATENCY_P50 = "latency_p50"
     LATENCY_P90 = "latency_p90"
     LATENCY_P99 = "latency_p99"
+    CPU_SECONDS = "cpu_seconds"  # processor time of one run, of all its threads together
     THROUGHPUT = "throughput"
     PEAK_MEMORY = "peak_memory"
     ENERGY = "energy"
@@ -38,6 +39,7 @@ UNITS: dict[Metric, str] = {
     Metric.LATENCY_P50: "s",
     Metric.LATENCY_P90: "s",
     Metric.LATENCY_P99: "s",
+    Metric.CPU_SECONDS: "s",
     Metric.THROUGHPUT: "1/s",
     Metric.PEAK_MEMORY: "B",
     Metric.ENERGY: "J",

@@ -41,8 +41,15 @@ class SessionSpec:
     allow_cpu_fallback: bool = False
 
     def to_json(self) -> str:
-        """The content of ``session.json``."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        """The content of ``session.json``.
+
+        What was added to it is left out where it has its default: a session that was delivered
+        before is still the same text.
+        """
+        plain = asdict(self)
+        if self.enable_cpu_mem_arena:
+            del plain["enable_cpu_mem_arena"]
+        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from farm.errors import DeviceError, InfrastructureError, OptionError, StoreErro
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
 from tuner.events import DeviceStarted, Listener, StageStarted
+from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.statistics import Comparison, compare
-from tuner.racing.track import RaceTrack, latency_measurement
+from tuner.racing.track import RaceTrack
 from tuner.request import Objective, TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
@@ -185,11 +186,23 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     )
 
 
-def compare_measured(first: Benchmark, second: Benchmark) -> Comparison:
-    """Compare two that were measured side by side; the ratio is first over second."""
-    ours = np.asarray(second.measurements[Metric.LATENCY].samples)
-    theirs = np.asarray(first.measurements[Metric.LATENCY].samples)
+def compare_measured(
+    first: Benchmark, second: Benchmark, metric: Metric = Metric.LATENCY
+) -> Comparison:
+    """Compare two that were measured side by side; the ratio is first over second.
+
+    metric: one that was measured by block.
+    """
+    ours = np.asarray(second.measurements[metric].samples)
+    theirs = np.asarray(first.measurements[metric].samples)
     return compare(ours, theirs)
+
+
+def measured_by_block(measured: Benchmark) -> frozenset[Metric]:
+    """Metrics that have one sample from each block."""
+    blocks = len(measured.measurements[Metric.LATENCY].samples)
+    found = {m for m in BY_BLOCK if m in measured.measurements}
+    return frozenset(m for m in found if len(measured.measurements[m].samples) == blocks)
 
 
 def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Comparison:
@@ -241,12 +254,10 @@ def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Li
     """Run the blocks and note each entry's latency over them."""
     listen(StageStarted(journal.scope.device, "blocks"))
     jobs = [journal.job(e.candidate, Phase.BENCH) for e in entries]
-    rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
+    for _ in track.rounds(entries, jobs, lambda done, _: done < BLOCKS):
+        pass
     for entry in entries:
         if not entry.ok:
             raise NotMeasured(
                 entry.candidate, f"{entry.candidate.label()} failed: {entry.message}"
             )
-        seconds = [row[entry.trial_id].seconds for row in rows]
-        method = entry.measurements[Metric.LATENCY].method
-        journal.amend(entry, [latency_measurement(seconds, method)])

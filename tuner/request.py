@@ -19,6 +19,7 @@ class Objective(StrEnum):
     LATENCY = "latency"
     MEMORY = "memory"
     ENERGY = "energy"
+    CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Constraints:
     allow_unjudged: candidates of another precision than the model's may win, too, where their
     accuracy cannot be judged.
     max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
+    max_cpu: processor seconds per run, of all threads together.
     """
 
     max_accuracy_drop: float | None = None
@@ -37,6 +39,7 @@ class Constraints:
     max_latency: float | None = None
     max_energy: float | None = None
     allow_unjudged: bool = False
+    max_cpu: float | None = None
 
     def check(self) -> None:
         """Raise OptionError for a limit that nothing can satisfy."""
@@ -48,6 +51,7 @@ class Constraints:
             ("--max-memory", self.max_memory, "bytes"),
             ("--max-latency", self.max_latency, "seconds"),
             ("--max-energy", self.max_energy, "joules"),
+            ("--max-cpu", self.max_cpu, "seconds"),
         )
         for option, value, unit in limits:
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -56,12 +56,14 @@ POWER = PowerFigures(static_watts=1.0, joules_per_byte=0.0, joules_per_mac={}, s
 class Traits:
     """What a candidate does.
 
+    cpu: processor seconds of one run; None: as long as it takes.
     accuracy, confirmed: on the search part and on the confirmation part.
     outcome: of its trials. fails_in_block, fails_in_detail: crashes there, blocks from 0.
     message: what its trials say where they are not ok. A rejected one is measured all the same.
     """
 
     seconds: float = 1e-3
+    cpu: float | None = None
     peak: int = 10 << 20
     accuracy: float | None = None
     confirmed: float | None = None
@@ -109,7 +111,8 @@ class ImaginedExecutor:
             seconds = traits.seconds
             if not member.candidate.is_counted:
                 seconds *= self._noise(member.trial_id, done)
-            samples[member.trial_id] = Sample(seconds, 10, seconds, 0)
+            cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
+            samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
         return BlockReport(1.7e9, samples, peaks, failures, 2e-3)
 
@@ -178,6 +181,9 @@ class ImaginedExecutor:
             Measurement(Metric.LATENCY, traits.seconds, method),
             Measurement(Metric.PEAK_MEMORY, float(traits.peak), Method.MEASURED),
         ]
+        if not counted:
+            cpu = traits.seconds if traits.cpu is None else traits.cpu
+            measured.append(Measurement(Metric.CPU_SECONDS, cpu, Method.MEASURED))
         if accuracy is not None:
             measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
         if counted:

@@ -14,6 +14,14 @@ from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
 
 _ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed
+_LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
+METRICS = {
+    Objective.LATENCY: Metric.LATENCY,
+    Objective.MEMORY: Metric.PEAK_MEMORY,
+    Objective.ENERGY: Metric.ENERGY,
+    Objective.CPU: Metric.CPU_SECONDS,
+}
+"""What is measured of each objective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +47,17 @@ class Scorer:
         return modelled_energy(self.power, self.work, entry.candidate, Seconds(seconds))
 
     def of_sample(self, entry: Entry, sample: BlockSample) -> float:
-        """The objective in one block: seconds, bytes (at least one page) or joules."""
+        """The objective in one block, less is better, above 0.
+
+        Seconds, bytes (at least one page), joules, or processor seconds.
+        """
         match self.objective:
             case Objective.LATENCY:
                 return sample.seconds
+            case Objective.CPU if entry.candidate.is_counted:
+                return sample.seconds  # of its one thread, which waits for nobody
+            case Objective.CPU:
+                return max(_LEAST_SECONDS, sample.cpu_seconds)
             case Objective.MEMORY:
                 return max(4096.0, float(sample.peak_bytes or 0))
             case Objective.ENERGY:
@@ -53,7 +68,8 @@ class Scorer:
         seconds, peak = entry.value(Metric.LATENCY), entry.value(Metric.PEAK_MEMORY)
         if seconds is None:
             return None
-        sample = BlockSample(entry.trial_id, seconds, 0.0, 1, 0, int(peak or 0))
+        cpu = entry.value(Metric.CPU_SECONDS) or 0.0
+        sample = BlockSample(entry.trial_id, seconds, cpu, 1, 0, int(peak or 0))
         return self.of_sample(entry, sample)
 
     def energy_measurement(self, entry: Entry, seconds: float) -> Measurement | None:
@@ -106,6 +122,10 @@ class Scorer:
         if limits.max_latency is not None and seconds > limits.max_latency:
             limit = format_seconds(limits.max_latency)
             return f"latency {format_seconds(seconds)} is above the limit of {limit}"
+        cpu = seconds if entry.candidate.is_counted else entry.value(Metric.CPU_SECONDS)
+        if limits.max_cpu is not None and cpu is not None and cpu > limits.max_cpu:
+            limit = format_seconds(limits.max_cpu)
+            return f"processor time {format_seconds(cpu)} is above the limit of {limit}"
         joules = self.energy(entry, seconds)
         if limits.max_energy is not None and joules is not None and joules > limits.max_energy:
             limit = format_joules(limits.max_energy)

@@ -67,6 +67,8 @@ class TestTrial:
         assert 0 < found[Metric.LATENCY].value < 0.1
         assert len(found[Metric.LATENCY].samples) == 3
         assert found[Metric.LOAD_TIME].value > 0
+        assert len(found[Metric.CPU_SECONDS].samples) == 3
+        assert found[Metric.CPU_SECONDS].value > 0
         assert 0 < found[Metric.PEAK_MEMORY].value < 500e6
         assert found[Metric.MODEL_SIZE].method is Method.PLANNED
         assert report.assignment.keys() == {"CPUExecutionProvider"}

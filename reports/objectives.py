@@ -1,0 +1,15 @@
+"""How a ratio of each objective is told."""
+
+from __future__ import annotations
+
+from tuner.request import Objective
+
+AS_MUCH = {
+    Objective.LATENCY: "as fast as the baseline",
+    Objective.MEMORY: "less peak memory than the baseline",
+    Objective.ENERGY: "less energy than the baseline",
+    Objective.CPU: "less processor time than the baseline",
+}
+"""What follows on ``2.00 times``."""
+COLUMNS = {Objective.CPU: "CPU time"}
+"""Headings of those that have a column where they are the objective, and only there."""
