@@ -50,6 +50,7 @@ $(VENV)/.runtime: pyproject.toml $(LOCK) | $(BIN)/pip
 	@echo "Installing the farm into $(VENV) ..." >&2
 	$(PIP) install --constraint $(LOCK) setuptools
 	$(PIP) install --constraint $(LOCK) --no-build-isolation --editable '.[dsp]'
+	@echo "Installed $$(du -sh $(VENV) | cut -f1) into $(VENV)." >&2
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

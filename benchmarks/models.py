@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,20 +29,37 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the models are written")
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = folder / "transformer_encoder.onnx"
-    onnx.save(transformer_encoder(), encoder)
-    resnet, images = folder / "resnet50.onnx", folder / "resnet50.npz"
-    onnx.save(resnet50(), resnet)
-    np.savez(images, image=random_images())
-    random = np.random.default_rng(1)
-    detector, lines = folder / "ad_autoencoder.onnx", folder / "ad_autoencoder.npz"
-    onnx.save(anomaly_detector(), detector)
-    np.savez(lines, spectrum=spectra(_SAMPLES, random))
-    persons, photos = folder / "vww_mobilenet.onnx", folder / "vww_mobilenet.npz"
-    onnx.save(person_detector(), persons)
-    np.savez(photos, image=pictures(_SAMPLES, random))
-    for path in (encoder, resnet, images, detector, lines, persons, photos):
+    for path in write_models(folder):
         print(f"{path}: {path.stat().st_size} B")
+
+
+def write_models(folder: Path) -> list[Path]:
+    """Write every model and its data to a folder; the files."""
+    random = np.random.default_rng(1)
+    models = {
+        "transformer_encoder": transformer_encoder(),
+        "resnet50": resnet50(),
+        "ad_autoencoder": anomaly_detector(),
+        "vww_mobilenet": person_detector(),
+    }
+    data = {
+        "resnet50": {"image": random_images()},
+        "ad_autoencoder": {"spectrum": spectra(_SAMPLES, random)},
+        "vww_mobilenet": {"image": pictures(_SAMPLES, random)},
+    }
+    for name, model in models.items():
+        onnx.save(model, folder / f"{name}.onnx")
+    for name, arrays in data.items():
+        save_arrays(folder / f"{name}.npz", arrays)
+    return [
+        *(folder / f"{name}.onnx" for name in models),
+        *(folder / f"{name}.npz" for name in data),
+    ]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an npz of these names."""
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # no name is that of an option
 
 
 def transformer_encoder(

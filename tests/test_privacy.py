@@ -92,6 +92,20 @@ def test_onnx_runtime_keeps_nothing_to_be_sent(tmp_path: Path, root: str) -> Non
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("root", ["farm", "workers.child.main"])
+def test_openvino_has_nothing_to_send_with(root: str) -> None:
+    """Its package sends an event when it is imported, if this module can be."""
+    pytest.importorskip("openvino")
+    source = (
+        f"import {root}, openvino, sys; print(sys.modules['openvino_telemetry'], "
+        "[name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None []\n"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("loud")
 def test_a_run_connects_to_nothing(farm: Command) -> None:

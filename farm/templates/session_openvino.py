@@ -15,7 +15,8 @@ if spec["float_type"] not in ran or (spec["integers"] == "needed" and not ran & 
 def run(feeds):
     for index, port in enumerate(compiled.inputs):
         array = next(feeds[name] for name in port.get_names() if name in feeds)
-        request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        contiguous = np.asarray(array, order="C")
+        request.set_input_tensor(index, ov.Tensor(contiguous, shared_memory=True))
     request.infer()  # and again, for what is written into the arrays
     names = (port.any_name for port in compiled.outputs)
     return zip(names, (tensor.data for tensor in request.output_tensors))

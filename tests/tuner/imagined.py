@@ -60,6 +60,7 @@ class Traits:
     accuracy, confirmed: on the search part and on the confirmation part.
     outcome: of its trials. fails_in_block, fails_in_detail: crashes there, blocks from 0.
     message: what its trials say where they are not ok. A rejected one is measured all the same.
+    quick: factor of the seconds that its trials' own samples take.
     """
 
     seconds: float = 1e-3
@@ -71,6 +72,7 @@ class Traits:
     message: str = "as imagined."
     fails_in_block: int | None = None
     fails_in_detail: bool = False
+    quick: float = 1.0
 
 
 class ImaginedExecutor:
@@ -92,6 +94,7 @@ class ImaginedExecutor:
         self.closed = False
         self.machines: dict[str, str] = {}
         self.interrupted = False
+        self.disturbed = ""
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -114,7 +117,7 @@ class ImaginedExecutor:
             cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
             samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-        return BlockReport(1.7e9, samples, peaks, failures, 2e-3)
+        return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed)
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         self._count("detail")
@@ -178,7 +181,7 @@ class ImaginedExecutor:
         self.alive.add(job.trial_id)
         accuracy = traits.confirmed if job.part is Part.CONFIRMATION else traits.accuracy
         measured = [
-            Measurement(Metric.LATENCY, traits.seconds, method),
+            Measurement(Metric.LATENCY, traits.seconds * traits.quick, method),
             Measurement(Metric.PEAK_MEMORY, float(traits.peak), Method.MEASURED),
         ]
         if not counted:

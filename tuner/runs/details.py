@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from pydantic import TypeAdapter
 
 from farm.accuracy.result import AccuracyResult
+from farm.measurement import Measurement, Metric
 from workers.jobs import TrialReport
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
@@ -23,6 +25,9 @@ def details_of(report: TrialReport) -> str:
         "accuracy": asdict(report.accuracy) if report.accuracy else None,
         "worker_seconds": report.worker_seconds,
         "child_seconds": report.child_seconds,
+        "quick_seconds": next(
+            (m.value for m in report.measurements if m.metric is Metric.LATENCY), None
+        ),
     }
     return json.dumps(details, sort_keys=True)
 
@@ -30,6 +35,21 @@ def details_of(report: TrialReport) -> str:
 def accuracy_of(details: str) -> AccuracyResult | None:
     """What the check of the outputs said; None where none was kept."""
     return _ACCURACY.validate_python(json.loads(details).get("accuracy"))
+
+
+def as_first_measured(
+    measurements: Mapping[Metric, Measurement], details: str
+) -> Mapping[Metric, Measurement]:
+    """The measurements with the latency of the trial's own quick samples.
+
+    In the store that of later races has taken its place. What follows from a trial at first is to
+    follow from it again when a run is resumed, and not from what the run found out afterwards.
+    """
+    quick = json.loads(details).get("quick_seconds")
+    if quick is None or Metric.LATENCY not in measurements:
+        return measurements
+    found = measurements[Metric.LATENCY]
+    return {**measurements, Metric.LATENCY: Measurement(found.metric, quick, found.method)}
 
 
 def metric_of(details: str) -> str:

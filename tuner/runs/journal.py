@@ -24,7 +24,7 @@ from db.store import Store
 from farm.candidate import Candidate, PackageEngine
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
-from tuner.runs.details import accuracy_of, details_of
+from tuner.runs.details import accuracy_of, as_first_measured, details_of
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import BlockJob, BlockReport, Limits, Part, TrialJob, TrialReport
@@ -166,7 +166,7 @@ class Journal:
             found.outcome,
             found.message,
             found.artifact_key or "",
-            of_trials(self._store.measurements(found.id)),
+            as_first_measured(of_trials(self._store.measurements(found.id)), found.details),
             accuracy=accuracy_of(found.details),
         )
 

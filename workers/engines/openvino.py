@@ -86,7 +86,7 @@ class _Caller(Session):
 
     def _bound(self, feeds: Feeds) -> list[ov.Tensor]:
         arrays = (next(feeds[name] for name in names if name in feeds) for names in self._ports)
-        return [ov.Tensor(np.ascontiguousarray(a), shared_memory=True) for a in arrays]
+        return [ov.Tensor(np.asarray(a, order="C"), shared_memory=True) for a in arrays]
 
     def _bind(self, tensors: Sequence[ov.Tensor]) -> None:
         for index, tensor in enumerate(tensors):

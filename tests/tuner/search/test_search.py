@@ -36,7 +36,8 @@ from tuner.events import BestChanged, StageStarted, TrialFinished
 from tuner.request import Constraints, Objective
 from tuner.results import Verdict
 from tuner.runs.history import Entry
-from tuner.search.search import COHORT, count_outcomes, prefer_plain
+from tuner.search.confirm import Confirmed
+from tuner.search.search import COHORT, Found, count_outcomes, prefer_plain
 
 
 def test_finds_the_fastest(store: Store) -> None:
@@ -250,6 +251,39 @@ def test_a_finished_run_is_resumed_without_measuring(store: Store) -> None:
     assert again.calls == []
     assert after.winner == replace(before.winner)
     assert after.ratio == before.ratio
+
+
+def test_first_samples_decide_when_it_is_resumed_as_they_did_before(store: Store) -> None:
+    """Races correct the latencies that the store has, and a busy machine makes samples differ."""
+    candidates = fakes(0.9, 0.5, 0.7, 0.8, 0.6, 0.4)
+    traits = {candidates[1]: Traits(seconds=0.5e-3, quick=3.0), BASELINE: Traits(quick=4.0)}
+
+    def run() -> tuple[Imagined, Found, Confirmed]:
+        imagined = Imagined(store, ImaginedExecutor(traits), candidates)
+        imagined.executor.disturbed = "another program ran"
+        return (imagined, *imagined.run())
+
+    (before, found, confirmed), (after, found_again, confirmed_again) = run(), run()
+    assert after.executor.calls == []
+    assert [e.ratio for e in found_again.entries] == [e.ratio for e in found.entries]
+    assert confirmed_again == confirmed
+    assert after.track.disturbed == before.track.disturbed > 0
+    assert after.track.tolerated == before.track.tolerated > 0
+
+
+def test_a_baseline_that_nothing_was_paired_with_is_gone_through_again(store: Store) -> None:
+    def run() -> tuple[Imagined, Confirmed]:
+        imagined = Imagined(store, ImaginedExecutor(), fakes(1.2))
+        imagined.executor.disturbed = "another program ran"
+        return imagined, imagined.run()[1]
+
+    (before, confirmed), (after, again) = run(), run()
+    assert after.executor.calls == []
+    assert again == confirmed
+    assert (after.track.disturbed, after.track.tolerated) == (
+        before.track.disturbed,
+        before.track.tolerated,
+    )
 
 
 def test_a_run_whose_time_is_up_keeps_what_it_found(store: Store) -> None:

@@ -97,6 +97,13 @@ class TestSession:
         given = {"a": np.float32([5, 7]), "b": np.float32([1, 2])}
         assert OpenVinoSession(path, spec()).run(given)[0].tolist() == [4, 5]
 
+    def test_scalars_and_arrays_that_are_not_contiguous(self, tmp_path):
+        node = make_node("Mul", ["a", "b"], ["y"])
+        ends = [models.value("a", []), models.value("b", [2, 3])], [models.value("y", [2, 3])]
+        path = models.save(models.build([node], *ends, {}), tmp_path)
+        given = {"a": np.float32(2), "b": np.arange(6, dtype=np.float32).reshape(3, 2).T}
+        np.testing.assert_array_equal(OpenVinoSession(path, spec()).run(given)[0], 2 * given["b"])
+
     def test_callers_have_requests_of_their_own(self, tmp_path):
         proto = models.conv_net()
         engine = replace(ENGINE, hint="throughput", streams=1)

@@ -1,0 +1,1 @@
+"""Engines as their own documentation says to use them, and races of them in one run."""
