@@ -22,6 +22,7 @@ from commands.shared.limits import (
     MaxEnergyOption,
     MaxLatencyOption,
     MaxMemoryOption,
+    MinThroughputOption,
     constraints,
 )
 from commands.shared.measuring import look_for_room
@@ -70,7 +71,8 @@ def tune(
         Objective,
         typer.Option(
             metavar="NAME",
-            help="What is minimised: latency, memory, energy or cpu (processor time).",
+            help="What wins: the least latency, memory, energy or cpu (processor time), or the "
+            "largest throughput (of several callers).",
             rich_help_panel=Panel.SEARCH,
         ),
     ] = Objective.LATENCY,
@@ -98,6 +100,7 @@ def tune(
     max_latency: MaxLatencyOption = None,
     max_energy: MaxEnergyOption = None,
     max_cpu: MaxCpuOption = None,
+    min_throughput: MinThroughputOption = None,
     seed: SeedOption = 0,
     output: Annotated[
         Path | None,
@@ -203,6 +206,7 @@ def tune(
                 max_latency=max_latency,
                 max_energy=max_energy,
                 max_cpu=max_cpu,
+                min_throughput=min_throughput,
             ),
             budget_seconds=_budget_seconds(budget),
             max_trials=_trial_count(trials),

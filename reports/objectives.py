@@ -9,7 +9,8 @@ AS_MUCH = {
     Objective.MEMORY: "less peak memory than the baseline",
     Objective.ENERGY: "less energy than the baseline",
     Objective.CPU: "less processor time than the baseline",
+    Objective.THROUGHPUT: "as many results per second as the baseline",
 }
 """What follows on ``2.00 times``."""
-COLUMNS = {Objective.CPU: "CPU time"}
+COLUMNS = {Objective.CPU: "CPU time", Objective.THROUGHPUT: "throughput"}
 """Headings of those that have a column where they are the objective, and only there."""

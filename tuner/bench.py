@@ -22,7 +22,7 @@ from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.statistics import Comparison, compare
 from tuner.racing.track import RaceTrack
-from tuner.request import Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
@@ -158,7 +158,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     facts = executor.describe(profile.name)
     journal = open_journal(store, executor, opened, profile, facts)
     request = opened.request
-    scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
+    scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
     listen(DeviceStarted(profile.name, budget.total))
     notes: tuple[str, ...] = ()
     if candidates:
@@ -195,7 +195,7 @@ def compare_measured(
     """
     ours = np.asarray(second.measurements[metric].samples)
     theirs = np.asarray(first.measurements[metric].samples)
-    return compare(ours, theirs)
+    return compare(1 / ours, 1 / theirs) if metric is Metric.THROUGHPUT else compare(ours, theirs)
 
 
 def measured_by_block(measured: Benchmark) -> frozenset[Metric]:

@@ -14,12 +14,13 @@ _SEEDS = 1 << 31  # what all generators take, with the number of trials added
 
 
 class Objective(StrEnum):
-    """What the search minimises."""
+    """What the search makes as small as it can, or of a throughput as large."""
 
     LATENCY = "latency"
     MEMORY = "memory"
     ENERGY = "energy"
     CPU = "cpu"
+    THROUGHPUT = "throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Constraints:
     allow_unjudged: candidates of another precision than the model's may win, too, where their
     accuracy cannot be judged.
     max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
-    max_cpu: processor seconds per run, of all threads together.
+    max_cpu: processor seconds per run, of all threads together. min_throughput: runs per second,
+    of all callers together.
     """
 
     max_accuracy_drop: float | None = None
@@ -40,6 +42,7 @@ class Constraints:
     max_energy: float | None = None
     allow_unjudged: bool = False
     max_cpu: float | None = None
+    min_throughput: float | None = None
 
     def check(self) -> None:
         """Raise OptionError for a limit that nothing can satisfy."""
@@ -52,6 +55,7 @@ class Constraints:
             ("--max-latency", self.max_latency, "seconds"),
             ("--max-energy", self.max_energy, "joules"),
             ("--max-cpu", self.max_cpu, "seconds"),
+            ("--min-throughput", self.min_throughput, "samples per second"),
         )
         for option, value, unit in limits:
             if value is not None and not (math.isfinite(value) and value > 0):

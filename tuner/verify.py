@@ -358,7 +358,7 @@ def _ratio(
     if metric in measured_by_block(winner) and not winner.candidate.is_counted:
         found = compare_measured(baseline, winner, metric)
         return found.ratio, found.pairs
-    if winner.candidate.is_counted and metric is Metric.CPU_SECONDS:
+    if winner.candidate.is_counted and metric in (Metric.CPU_SECONDS, Metric.THROUGHPUT):
         metric = Metric.LATENCY  # of its one thread, which waits for nobody
     ours, theirs = (side.measurements.get(metric) for side in (winner, baseline))
     if ours is None or theirs is None or ours.value <= 0:

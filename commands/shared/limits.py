@@ -56,6 +56,14 @@ MaxCpuOption = Annotated[
         rich_help_panel=Panel.LIMITS,
     ),
 ]
+MinThroughputOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Results per second, of all callers together.",
+        rich_help_panel=Panel.LIMITS,
+    ),
+]
 
 
 def constraints(
@@ -66,6 +74,7 @@ def constraints(
     max_latency: str | None,
     max_energy: str | None,
     max_cpu: str | None,
+    min_throughput: float | None,
 ) -> Constraints:
     """The limits that options ask for. Raises OptionError for a text that is no such value."""
     return Constraints(
@@ -75,6 +84,7 @@ def constraints(
         max_energy=_parsed(parse_joules, max_energy),
         allow_unjudged=allow_unjudged,
         max_cpu=_parsed(parse_seconds, max_cpu),
+        min_throughput=min_throughput,
     )
 
 

@@ -99,6 +99,15 @@ def test_a_batch_that_was_fixed_is_told_and_others_are_refused(tmp_path):
         assert refused == ([] if batch == 1 else [sentence])
 
 
+def test_callers_are_told(tmp_path):
+    model = load_model(models.save(models.conv_net(), tmp_path))
+    session, content = session_spec(Candidate()), model.proto.SerializeToString()
+    write_delivery(tmp_path / "out", content, session, model.inputs, "{}", callers=3)
+    done = run(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "It was measured with 3 callers at the same time.\n"
+
+
 def test_names_move_no_cursor(tmp_path):
     node = make_node("Relu", ["x"], ["y\x1b[31m"])
     ends = [models.value("x", ["n\r", 4])], [models.value("y\x1b[31m", ["n\r", 4])]

@@ -64,7 +64,6 @@ class Traits:
     """
 
     seconds: float = 1e-3
-    cpu: float | None = None
     peak: int = 10 << 20
     accuracy: float | None = None
     confirmed: float | None = None
@@ -73,6 +72,7 @@ class Traits:
     fails_in_block: int | None = None
     fails_in_detail: bool = False
     quick: float = 1.0
+    cpu: float | None = None
 
 
 class ImaginedExecutor:

@@ -85,6 +85,7 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
             provenance.text(),
             subject.shapes,
             confirmed=provenance.confirmed,
+            callers=provenance.winner.callers,
         )
     return folder
 

@@ -11,13 +11,22 @@ from farm.measurement import Measurement, Method, Metric
 from tuner.racing.statistics import median_interval
 from tuner.runs.history import Entry
 
-BY_BLOCK = frozenset({Metric.LATENCY, Metric.CPU_SECONDS})
+BY_BLOCK = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.THROUGHPUT})
 """Metrics with one sample from each block."""
 
 
-def measured_in_blocks(entry: Entry, samples: Sequence[BlockSample]) -> Iterator[Measurement]:
-    """Medians over blocks. samples: of an entry that was measured before, one per block."""
+def measured_in_blocks(
+    entry: Entry, samples: Sequence[BlockSample], *, throughput: bool = False
+) -> Iterator[Measurement]:
+    """Medians over blocks.
+
+    samples: of an entry that was measured before, one per block.
+    throughput: also the results of all callers per second.
+    """
     method = entry.measurements[Metric.LATENCY].method
+    if throughput:
+        rates = [entry.candidate.callers / sample.seconds for sample in samples]
+        yield over_blocks(Metric.THROUGHPUT, rates, method)
     yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
     if not entry.candidate.is_counted:
         yield over_blocks(Metric.CPU_SECONDS, [sample.cpu_seconds for sample in samples])

@@ -20,6 +20,7 @@ METRICS = {
     Objective.MEMORY: Metric.PEAK_MEMORY,
     Objective.ENERGY: Metric.ENERGY,
     Objective.CPU: Metric.CPU_SECONDS,
+    Objective.THROUGHPUT: Metric.THROUGHPUT,
 }
 """What is measured of each objective."""
 
@@ -36,6 +37,12 @@ class Scorer:
     work: Work
     power: PowerFigures | None
 
+    @property
+    def counts_results(self) -> bool:
+        """Whether it matters how many results come in a second."""
+        limited = self.constraints.min_throughput is not None
+        return limited or self.objective is Objective.THROUGHPUT
+
     def energy(self, entry: Entry, seconds: float) -> float | None:
         """Modelled joules of one run."""
         if self.power is None:
@@ -49,11 +56,14 @@ class Scorer:
     def of_sample(self, entry: Entry, sample: BlockSample) -> float:
         """The objective in one block, less is better, above 0.
 
-        Seconds, bytes (at least one page), joules, or processor seconds.
+        Seconds, bytes (at least one page), joules, processor seconds, or for a throughput the
+        seconds from one result to the next.
         """
         match self.objective:
             case Objective.LATENCY:
                 return sample.seconds
+            case Objective.THROUGHPUT:
+                return sample.seconds / entry.candidate.callers
             case Objective.CPU if entry.candidate.is_counted:
                 return sample.seconds  # of its one thread, which waits for nobody
             case Objective.CPU:
@@ -126,6 +136,9 @@ class Scorer:
         if limits.max_cpu is not None and cpu is not None and cpu > limits.max_cpu:
             limit = format_seconds(limits.max_cpu)
             return f"processor time {format_seconds(cpu)} is above the limit of {limit}"
+        rate = entry.candidate.callers / seconds
+        if limits.min_throughput is not None and rate < limits.min_throughput:
+            return f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
         joules = self.energy(entry, seconds)
         if limits.max_energy is not None and joules is not None and joules > limits.max_energy:
             limit = format_joules(limits.max_energy)

@@ -179,4 +179,5 @@ class RaceTrack:
         for trial_id, entry in by_id.items():
             samples = [s for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id]
             if entry.ok and samples:
-                self._journal.amend(entry, measured_in_blocks(entry, samples))
+                wanted = self._scorer.counts_results
+                self._journal.amend(entry, measured_in_blocks(entry, samples, throughput=wanted))

@@ -192,11 +192,14 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
 
     Raises ChildError, CompileError.
     """
-    if entry.value(Metric.THROUGHPUT) is not None:
+    known = Metric.THROUGHPUT if entry.candidate.is_counted else Metric.LATENCY_P50
+    if entry.value(known) is not None:
         return
     phase = journal.phase_of(entry)
     job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
     measured = executor.run_detail(journal.scope.device, job)
+    if scorer.counts_results:  # that of its own callers is known from the blocks
+        measured = tuple(m for m in measured if m.metric is not Metric.THROUGHPUT)
     executor.release(journal.scope.device, [entry.trial_id])
     modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
     has_counter = any(m.metric is Metric.ENERGY for m in measured)

@@ -73,12 +73,14 @@ def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT
         elif not (given.is_half and float_type is FloatType.FLOAT32):
             float_type = given.float_type
     precision = Precision(float_type, quantization, given)
-    return Candidate(engine, precision, rewritten=bool(parameters["rewritten"]))
+    rewritten, callers = bool(parameters["rewritten"]), int(parameters["callers"])
+    return Candidate(engine, precision, rewritten, callers)
 
 
 def encode(candidate: Candidate) -> dict[str, Choice] | None:
     """The flat parameters of a candidate; None where it lies outside the flat space."""
     flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
+    flat["callers"] = candidate.callers
     flat["float_type"] = str(candidate.precision.float_type)
     options = flatten(candidate.engine)
     if options is None:
@@ -107,6 +109,7 @@ _DEFAULTS: dict[str, Choice] = {
     "calibration": "min-max",
     "block_size": 32,
     "rewritten": False,
+    "callers": 1,
 }
 
 
@@ -142,6 +145,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "calibration": [str(method) for method in CalibrationMethod],
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),
+        "callers": space.callers(),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
 

@@ -56,6 +56,7 @@ class Space:
     quantised: whether the model came quantised, so that packages have no choice of precision.
     given: what the model computes in as it was given.
     most_threads: of every candidate, at most ``cores``; 0 for no limit.
+    many: what counts are the results of many callers, and their number is a choice, too.
     """
 
     engines: tuple[str, ...]
@@ -68,6 +69,7 @@ class Space:
     quantised: bool = False
     given: GivenFormat = GivenFormat.FLOAT32
     most_threads: int = 0
+    many: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -130,7 +132,22 @@ class Space:
 
     def width(self) -> Width:
         """Its thread counts, as the options of engines know them."""
-        return Width(self.threads(), self.thread_options())
+        return Width(self.threads(), self.thread_options(), self.many)
+
+    def callers(self) -> tuple[int, ...]:
+        """Numbers of callers worth trying: as those of threads, where that is a choice."""
+        return self.threads() if self.many else (1,)
+
+    def first_callers(self, engine: Engine) -> tuple[int, ...]:
+        """Numbers of callers for an engine's first trials: so many that they have processors."""
+        most = self.callers()[-1]
+        match engine:
+            case OpenVinoRuntime(hint="throughput", streams=streams):
+                return (max(1, min(streams or most, most)),)
+            case OnnxRuntimeCpu() | OpenVino() | OpenVinoRuntime():
+                return tuple(c for c in self.callers() if c == 1 or c * engine.threads <= most)
+            case _:
+                return self.callers()
 
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
@@ -179,13 +196,16 @@ class Space:
             for q in _quantization_neighbours(candidate.precision)
         )
         graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
-        near = dict.fromkeys((*graphs, *engines, *floats, *quantised))
+        callers = (replace(candidate, callers=count) for count in self.callers())
+        near = dict.fromkeys((*graphs, *engines, *floats, *quantised, *callers))
         near.pop(candidate, None)
         return tuple(c for c in near if self.offers(c))
 
     def offers(self, candidate: Candidate) -> bool:
         """Whether the engine offers the precision at all, whatever its options."""
         engine, precision = candidate.engine, candidate.precision
+        if not self._has_room(candidate):
+            return False
         if isinstance(engine, PackageEngine):
             return _packable(precision) and not candidate.rewritten
         if isinstance(precision.quantization, WeightOnlyInt4):
@@ -194,11 +214,22 @@ class Space:
             return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
 
+    def _has_room(self, candidate: Candidate) -> bool:
+        """Whether a limit of threads holds, and a device that counts has its one caller."""
+        if candidate.callers == 1:
+            return True
+        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        within = not self.most_threads or candidate.callers * threads <= self.most_threads
+        return within and not candidate.is_counted
 
-def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
+
+def space_of(
+    facts: DeviceFacts, given: GivenFormat, threads: int = 0, *, many: bool = False
+) -> Space:
     """The space of a device whose worker gave these facts, for a model that computes in this.
 
     threads: at most so many for every candidate, 0 for no limit.
+    many: what counts are the results of many callers.
     """
     return Space(
         facts.engines,
@@ -207,6 +238,7 @@ def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
         packages=facts.packages,
         given=given,
         most_threads=min(threads, facts.machine.cores),
+        many=many,
     )
 
 

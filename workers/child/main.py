@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ class Runner:
         self._session: Session | None = None
         self._feeds: list[Feeds] = []
         self._resident_before = 0
+        self._sessions: Sequence[Session] = ()
+        self._kept = ExitStack()
 
     @property
     def session(self) -> Session:
@@ -96,9 +99,11 @@ class Runner:
         """Runs per sample of at least ``target`` seconds."""
         return latency.calibrate(self.session, target)
 
-    def sample(self, loops: int) -> DataclassInstance:
-        """One latency sample."""
-        return latency.sample(self.session, loops)
+    def sample(self, loops: int, callers: int = 1) -> DataclassInstance:
+        """One latency sample, of so many callers at the same time."""
+        if len(self._sessions) < callers:
+            self._sessions = self._kept.enter_context(self.session.callers(callers))
+        return latency.sample(self._sessions[:callers] or [self.session], loops)
 
     def single_runs(self, count: int, cap: float) -> list[float]:
         """Seconds of single runs."""
@@ -116,7 +121,9 @@ class Runner:
         """
         if self.session.planned_bytes:
             return self.session.planned_bytes
-        started = sum(memory.peak(process) for process in self.session.processes)
+        sessions = (self.session, *self._sessions)
+        processes = {process for session in sessions for process in session.processes}
+        started = sum(memory.peak(process) for process in processes)
         return max(0, memory.peak() - self._resident_before) + started
 
     def counted(self) -> Counted | None:

@@ -27,12 +27,14 @@ class Loading:
     """What a child is to load. Files are empty paths for engines that read none.
 
     engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
+    callers: how many call it at the same time while it is sampled.
     """
 
     engine: str
     spec: dict[str, Any]
     model: str = ""
     inputs: str = ""
+    callers: int = 1
 
 
 class Stopwatch:
@@ -62,6 +64,7 @@ class LoadedChild:
         self._child = child
         self._limits = limits
         self._watch = watch
+        self._callers = loading.callers
         self._loops = 0
         self._sample_seconds = 0.0
         self.loaded = Loaded(
@@ -105,7 +108,11 @@ class LoadedChild:
     def sample(self) -> Sample:
         """One latency sample; :meth:`calibrate` comes first."""
         assert self._loops, "a child is calibrated before it is sampled"
-        reply = self._measure("sample", 2 * self._sample_seconds, runs=2, loops=self._loops)
+        callers = self._callers
+        lasts = 2 * callers * self._sample_seconds
+        reply = self._measure(
+            "sample", lasts, runs=2 * callers, loops=self._loops, callers=callers
+        )
         return Sample(**reply)
 
     def peak_memory(self) -> int:

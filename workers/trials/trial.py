@@ -128,10 +128,10 @@ class TrialRunner:
 
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
         engine, spec = self._engine_description(job.candidate)
-        loading = Loading(engine, spec)
+        loading = Loading(engine, spec, callers=job.candidate.callers)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
-            loading = Loading(engine, spec, str(artifact.model), str(inputs))
+            loading = replace(loading, model=str(artifact.model), inputs=str(inputs))
         return self._children.load_trial(job.trial_id, loading, job.limits)
 
     def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:

@@ -74,7 +74,7 @@ def candidates(draw: st.DrawFn) -> Candidate:
     engine = draw(ENGINES)
     offered = list(FloatType) if isinstance(engine, OpenVino) else [FloatType.FLOAT32]
     precision = Precision(draw(st.sampled_from(offered)), draw(QUANTIZATIONS))
-    return Candidate(engine, precision)
+    return Candidate(engine, precision, callers=draw(st.integers(1, 8)))
 
 
 @given(candidates())
@@ -125,6 +125,12 @@ def test_quantises_only_what_can_be_quantised() -> None:
 def test_a_limit_of_threads_holds_for_samples() -> None:
     found = sample(replace(SPACE, cores=4, most_threads=2), [], 30, 1)
     assert {c.engine.threads for c in found} == {1, 2}
+
+
+def test_callers_are_sampled_where_their_results_count() -> None:
+    assert {c.callers for c in sample(SPACE, [], 30, 1)} == {1}
+    many = replace(SPACE, cores=4, many=True)
+    assert {c.callers for c in sample(many, [], 30, 1)} == {1, 2, 4}
 
 
 def test_other_seeds_sample_otherwise() -> None:

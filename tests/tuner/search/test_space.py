@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from farm.candidate import (
     Candidate,
     CPackage,
+    CPackageEmulated,
     DynamicInt8,
     Fake,
     FloatType,
@@ -18,6 +19,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
     ThreadedEngine,
@@ -115,6 +117,45 @@ def test_neighbours_differ_in_one_choice(
         ]
         changed += ["float"] * (precision.float_type != neighbour.precision.float_type)
         assert len(changed) == 1
+
+
+class TestManyCallers:
+    SPACE = replace(SPACE, engines=("onnxruntime-cpu", "openvino-runtime"), cores=4, many=True)
+
+    def test_are_a_choice_only_where_their_results_count(self) -> None:
+        assert SPACE.callers() == (1,)
+        assert all(c.callers == 1 for c in SPACE.neighbours(Candidate()))
+        assert self.SPACE.callers() == (1, 2, 4)
+        assert {c.callers for c in self.SPACE.neighbours(Candidate())} == {1, 2, 4}
+        assert self.SPACE.baseline() == SPACE.baseline(), "which has one"
+
+    def test_have_processors_at_first(self) -> None:
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=1)) == (1, 2, 4)
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=2)) == (1, 2)
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=4)) == (1,)
+        many = OpenVinoRuntime(threads=4, hint="throughput")
+        assert self.SPACE.first_callers(many) == (4,), "as the hint says"
+        assert self.SPACE.first_callers(replace(many, streams=2)) == (2,)
+        assert self.SPACE.first_callers(CPackage()) == (1, 2, 4)
+
+    def test_openvino_is_told_of_them(self) -> None:
+        hints = {(e.hint, e.streams) for e in self.SPACE.float_engines() if "openvino" in e.kind}
+        assert hints == {("latency", 0), *(("throughput", streams) for streams in (0, 1, 2, 4))}
+        alone = replace(self.SPACE, many=False).float_engines()
+        assert {e.hint for e in alone if "openvino" in e.kind} == {"latency"}
+        near = self.SPACE.neighbours(Candidate(OpenVinoRuntime(threads=4)))
+        assert {c.engine.streams for c in near} == {0, 1, 2, 4}
+        assert {c.engine.hint for c in near} == {"latency", "throughput"}
+
+    def test_stay_within_a_limit_of_threads(self) -> None:
+        space = replace(self.SPACE, most_threads=2)
+        assert space.offers(Candidate(OnnxRuntimeCpu(threads=1), callers=2))
+        assert not space.offers(Candidate(OnnxRuntimeCpu(threads=2), callers=2))
+
+    def test_of_a_device_that_counts_there_is_one(self) -> None:
+        counted = Candidate(CPackageEmulated())
+        assert self.SPACE.offers(counted)
+        assert not self.SPACE.offers(replace(counted, callers=2))
 
 
 def test_how_long_threads_spin_is_tried_where_there_are_several() -> None:

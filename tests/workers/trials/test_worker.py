@@ -23,6 +23,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
 )
@@ -316,6 +317,32 @@ class TestOperators:
         os.kill(compiler, signal.SIGSTOP)
         threading.Timer(0.3, os.kill, (compiler, signal.SIGKILL)).start()
         assert worker.quantizable(job(BASELINE))["static-int8"]
+
+
+class TestCallers:
+    """More than one thread calls a candidate while it is sampled."""
+
+    @pytest.mark.parametrize(
+        "engine", [OnnxRuntimeCpu(threads=1), OpenVinoRuntime(threads=1, hint="throughput")]
+    )
+    def test_are_measured_together(self, worker, engine):
+        if isinstance(engine, OpenVinoRuntime):
+            require_openvino("openvino-runtime")
+        worker.prepare(samples.workload(models.mlp()))
+        jobs = [
+            replace(job(Candidate(engine, callers=callers)), trial_id=f"t{callers}")
+            for callers in (1, 2)
+        ]
+        for each in jobs:
+            report = worker.run_trial(each)
+            assert report.outcome is Outcome.OK, report.message
+        for restart in (False, True):
+            report = worker.run_block(BlockJob(tuple(jobs), restart=restart))
+            assert not report.failures
+            one, two = (report.samples[name] for name in ("t1", "t2"))
+            assert two.seconds > 0
+            assert 2 / two.seconds > 0.3 / one.seconds, "two callers, two results"
+            assert two.cpu_seconds > 0
 
 
 class TestBlock:
