@@ -21,7 +21,9 @@ from commands.shared.limits import (
     MaxCpuOption,
     MaxEnergyOption,
     MaxLatencyOption,
+    MaxLoadOption,
     MaxMemoryOption,
+    MaxP99Option,
     MinThroughputOption,
     constraints,
 )
@@ -71,8 +73,8 @@ def tune(
         Objective,
         typer.Option(
             metavar="NAME",
-            help="What wins: the least latency, memory, energy or cpu (processor time), or the "
-            "largest throughput (of several callers).",
+            help="What wins: the least latency, p99 (of latency), memory, energy, cpu (processor "
+            "time) or load (to the first outputs), or the largest throughput of several callers.",
             rich_help_panel=Panel.SEARCH,
         ),
     ] = Objective.LATENCY,
@@ -99,6 +101,8 @@ def tune(
     max_memory: MaxMemoryOption = None,
     max_latency: MaxLatencyOption = None,
     max_energy: MaxEnergyOption = None,
+    max_p99: MaxP99Option = None,
+    max_load: MaxLoadOption = None,
     max_cpu: MaxCpuOption = None,
     min_throughput: MinThroughputOption = None,
     seed: SeedOption = 0,
@@ -207,6 +211,8 @@ def tune(
                 max_energy=max_energy,
                 max_cpu=max_cpu,
                 min_throughput=min_throughput,
+                max_p99=max_p99,
+                max_load=max_load,
             ),
             budget_seconds=_budget_seconds(budget),
             max_trials=_trial_count(trials),

@@ -28,6 +28,7 @@ class Metric(StrEnum):
     ENERGY = "energy"
     ACCURACY = "accuracy"
     LOAD_TIME = "load_time"
+    FIRST_RESULT = "first_result"  # from the beginning of loading to the first outputs
     MODEL_SIZE = "model_size"
     PACKETS = "packets"  # of one run: what is issued together, in one cycle at best
     VECTOR_INSTRUCTIONS = "vector_instructions"  # of one run, on 128 bytes at a time
@@ -45,6 +46,7 @@ UNITS: dict[Metric, str] = {
     Metric.ENERGY: "J",
     Metric.ACCURACY: "1",
     Metric.LOAD_TIME: "s",
+    Metric.FIRST_RESULT: "s",
     Metric.MODEL_SIZE: "B",
     Metric.PACKETS: "packet",
     Metric.VECTOR_INSTRUCTIONS: "instruction",

@@ -21,7 +21,6 @@ from tuner.delivery.winners import Provenance, artifact_files, deliver, deliver_
 from tuner.events import BestChanged, DeviceEnded, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
-from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Status, Verdict
 from tuner.runs.clock import Budget
 from tuner.runs.details import metric_of
@@ -204,8 +203,7 @@ class DeviceTuning:
         if not facts.engines:
             raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
         given = given_format(self._subject.model.proto)
-        many = self._request.objective is Objective.THROUGHPUT
-        space = space_of(facts, given, self._request.threads, many=many)
+        space = space_of(facts, given, self._request.threads, self._request.objective)
         try:
             job = journal.job(space.baseline(), records.Phase.SEARCH)
             names = executor.quantizable(profile.name, job)

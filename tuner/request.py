@@ -21,6 +21,8 @@ class Objective(StrEnum):
     ENERGY = "energy"
     CPU = "cpu"
     THROUGHPUT = "throughput"
+    P99 = "p99"
+    LOAD = "load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Constraints:
     accuracy cannot be judged.
     max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
     max_cpu: processor seconds per run, of all threads together. min_throughput: runs per second,
-    of all callers together.
+    of all callers together. max_p99: seconds. max_load: seconds from loading to the first outputs.
     """
 
     max_accuracy_drop: float | None = None
@@ -43,6 +45,8 @@ class Constraints:
     allow_unjudged: bool = False
     max_cpu: float | None = None
     min_throughput: float | None = None
+    max_p99: float | None = None
+    max_load: float | None = None
 
     def check(self) -> None:
         """Raise OptionError for a limit that nothing can satisfy."""
@@ -55,6 +59,8 @@ class Constraints:
             ("--max-latency", self.max_latency, "seconds"),
             ("--max-energy", self.max_energy, "joules"),
             ("--max-cpu", self.max_cpu, "seconds"),
+            ("--max-p99", self.max_p99, "seconds"),
+            ("--max-load", self.max_load, "seconds"),
             ("--min-throughput", self.min_throughput, "samples per second"),
         )
         for option, value, unit in limits:

@@ -53,6 +53,7 @@ from workers.trials.artifacts import adopt
 from workers.trials.cache import Cache
 from workers.trials.process import ChildError
 
+_OF_ONE_THREAD = frozenset({Metric.CPU_SECONDS, Metric.THROUGHPUT, Metric.LATENCY_P99})
 _UNRECORDED = (
     "It was delivered by an earlier version of the farm, which recorded no digests: whether its "
     "files are those that were delivered is unknown."
@@ -358,8 +359,8 @@ def _ratio(
     if metric in measured_by_block(winner) and not winner.candidate.is_counted:
         found = compare_measured(baseline, winner, metric)
         return found.ratio, found.pairs
-    if winner.candidate.is_counted and metric in (Metric.CPU_SECONDS, Metric.THROUGHPUT):
-        metric = Metric.LATENCY  # of its one thread, which waits for nobody
+    if winner.candidate.is_counted and metric in _OF_ONE_THREAD:
+        metric = Metric.LATENCY  # one thread, and every run like every other
     ours, theirs = (side.measurements.get(metric) for side in (winner, baseline))
     if ours is None or theirs is None or ours.value <= 0:
         return None, 0

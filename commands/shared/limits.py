@@ -64,6 +64,22 @@ MinThroughputOption = Annotated[
         rich_help_panel=Panel.LIMITS,
     ),
 ]
+MaxP99Option = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="99th percentile of single runs, for example 8ms.",
+        rich_help_panel=Panel.LIMITS,
+    ),
+]
+MaxLoadOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="From loading to the first outputs, for example 200ms.",
+        rich_help_panel=Panel.LIMITS,
+    ),
+]
 
 
 def constraints(
@@ -75,6 +91,8 @@ def constraints(
     max_energy: str | None,
     max_cpu: str | None,
     min_throughput: float | None,
+    max_p99: str | None,
+    max_load: str | None,
 ) -> Constraints:
     """The limits that options ask for. Raises OptionError for a text that is no such value."""
     return Constraints(
@@ -85,6 +103,8 @@ def constraints(
         allow_unjudged=allow_unjudged,
         max_cpu=_parsed(parse_seconds, max_cpu),
         min_throughput=min_throughput,
+        max_p99=_parsed(parse_seconds, max_p99),
+        max_load=_parsed(parse_seconds, max_load),
     )
 
 

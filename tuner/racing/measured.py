@@ -8,11 +8,20 @@ import numpy as np
 
 from db.records import BlockSample
 from farm.measurement import Measurement, Method, Metric
-from tuner.racing.statistics import median_interval
+from tuner.racing.objective import SINGLE_RUNS
+from tuner.racing.statistics import median_interval, quantile_samples
 from tuner.runs.history import Entry
 
-BY_BLOCK = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.THROUGHPUT})
-"""Metrics with one sample from each block."""
+BY_BLOCK = frozenset(
+    {
+        Metric.LATENCY,
+        Metric.CPU_SECONDS,
+        Metric.THROUGHPUT,
+        Metric.LATENCY_P99,
+        Metric.FIRST_RESULT,
+    }
+)
+"""Metrics that may have one sample from each block."""
 
 
 def measured_in_blocks(
@@ -24,12 +33,19 @@ def measured_in_blocks(
     throughput: also the results of all callers per second.
     """
     method = entry.measurements[Metric.LATENCY].method
+    yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
     if throughput:
         rates = [entry.candidate.callers / sample.seconds for sample in samples]
         yield over_blocks(Metric.THROUGHPUT, rates, method)
-    yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
-    if not entry.candidate.is_counted:
-        yield over_blocks(Metric.CPU_SECONDS, [sample.cpu_seconds for sample in samples])
+    if entry.candidate.is_counted:
+        return
+    yield over_blocks(Metric.CPU_SECONDS, [sample.cpu_seconds for sample in samples])
+    longest = [s.longest_seconds for s in samples if s.longest_seconds is not None]
+    if len(longest) * SINGLE_RUNS >= quantile_samples(0.99):
+        yield over_blocks(Metric.LATENCY_P99, longest)
+    loads = [s.load_seconds for s in samples if s.load_seconds is not None]
+    if loads:
+        yield over_blocks(Metric.FIRST_RESULT, loads)
 
 
 def over_blocks(

@@ -63,8 +63,7 @@ class RaceTrack:
         blocks = self._replayed(race, number, by_id)
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
-            restart = len(blocks) > 0 and len(blocks) % self._restart_every() == 0
-            job = BlockJob(tuple(job_of[i] for i in order), restart)
+            job = self._job([job_of[i] for i in order], restart=self._is_restart(len(blocks)))
             blocks.append(self._run_block(number, blocks, job))
             self._take(race, blocks[-1], by_id)
         self._note_measured(by_id, blocks)
@@ -92,7 +91,7 @@ class RaceTrack:
                 block = recorded.popleft()
             else:
                 order = self._order(list(by_id), number, len(blocks))
-                job = BlockJob(tuple(job_of[i] for i in order), restart=True)
+                job = self._job([job_of[i] for i in order], restart=True)
                 block = self._run_block(number, blocks, job)
             blocks.append(block)
             self._count(block)
@@ -105,6 +104,17 @@ class RaceTrack:
                 kept += 1
                 yield measured
         self._note_measured(by_id, blocks)
+
+    def _job(self, members: Sequence[TrialJob], *, restart: bool) -> BlockJob:
+        loads = self._scorer.objective is Objective.LOAD
+        single_runs = self._scorer.single_runs
+        return BlockJob(tuple(members), restart, single_runs=single_runs, loads=loads)
+
+    def _is_restart(self, done: int) -> bool:
+        """Whether fresh processes begin with a block; of a load there is one in each process."""
+        if self._scorer.objective is Objective.LOAD:
+            return True
+        return done > 0 and done % self._restart_every() == 0
 
     def _claim(self, entrants: Collection[str]) -> int:
         """The number of a race: the one that was begun, which is used once, or a new one."""

@@ -13,7 +13,7 @@ from farm.measurement import Measurement, Metric
 from workers.jobs import TrialReport
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
-_MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS})  # in blocks
+_MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 

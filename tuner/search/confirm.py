@@ -22,13 +22,12 @@ from tuner.results import Verdict
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
-from tuner.search.search import Found
+from tuner.search.search import MIN_PAIRS, Found
 from workers.executor import Executor
 from workers.jobs import DetailJob
 from workers.trials.process import ChildError
 from workers.trials.trial import failure_of
 
-MIN_PAIRS = 11  # of fewer values a median has no interval
 MAX_PAIRS = 20
 _COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
 _DETAIL_SECONDS = 2.0
@@ -198,13 +197,12 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     phase = journal.phase_of(entry)
     job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
     measured = executor.run_detail(journal.scope.device, job)
-    if scorer.counts_results:  # that of its own callers is known from the blocks
-        measured = tuple(m for m in measured if m.metric is not Metric.THROUGHPUT)
     executor.release(journal.scope.device, [entry.trial_id])
     modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
     has_counter = any(m.metric is Metric.ENERGY for m in measured)
     extra = [] if has_counter or modelled is None else [modelled]
-    journal.amend(entry, [*_with_quantiles(measured), *extra])
+    found = [*_with_quantiles(measured), *extra]
+    journal.amend(entry, [m for m in found if m.metric not in scorer.told_by_blocks])
 
 
 def _in_turn(found: Found, champion: str) -> list[Entry]:

@@ -31,6 +31,7 @@ from farm.candidate import (
 )
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
+from tuner.request import Objective
 from tuner.search.options import default, main_engines, near_engines
 from tuner.search.options.family import Width
 from workers.jobs import DeviceFacts
@@ -57,6 +58,7 @@ class Space:
     given: what the model computes in as it was given.
     most_threads: of every candidate, at most ``cores``; 0 for no limit.
     many: what counts are the results of many callers, and their number is a choice, too.
+    loads: what counts is how soon an engine is there.
     """
 
     engines: tuple[str, ...]
@@ -70,6 +72,7 @@ class Space:
     given: GivenFormat = GivenFormat.FLOAT32
     most_threads: int = 0
     many: bool = False
+    loads: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -132,7 +135,7 @@ class Space:
 
     def width(self) -> Width:
         """Its thread counts, as the options of engines know them."""
-        return Width(self.threads(), self.thread_options(), self.many)
+        return Width(self.threads(), self.thread_options(), self.many, self.loads)
 
     def callers(self) -> tuple[int, ...]:
         """Numbers of callers worth trying: as those of threads, where that is a choice."""
@@ -224,12 +227,15 @@ class Space:
 
 
 def space_of(
-    facts: DeviceFacts, given: GivenFormat, threads: int = 0, *, many: bool = False
+    facts: DeviceFacts,
+    given: GivenFormat,
+    threads: int = 0,
+    objective: Objective = Objective.LATENCY,
 ) -> Space:
     """The space of a device whose worker gave these facts, for a model that computes in this.
 
     threads: at most so many for every candidate, 0 for no limit.
-    many: what counts are the results of many callers.
+    objective: what is wanted of its candidates.
     """
     return Space(
         facts.engines,
@@ -238,7 +244,8 @@ def space_of(
         packages=facts.packages,
         given=given,
         most_threads=min(threads, facts.machine.cores),
-        many=many,
+        many=objective is Objective.THROUGHPUT,
+        loads=objective is Objective.LOAD,
     )
 
 

@@ -141,6 +141,7 @@ def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]
     values: list[float] = []
     while len(values) < count and time.monotonic() < deadline:
         values.append(session.timed(1) / 1e9)
+    settle()
     return values
 
 

@@ -20,6 +20,7 @@ _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
 _WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
 _CALLERS = 2
+_WITHOUT_END = 1e9  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class LoadedChild:
         self._watch = watch
         self._callers = loading.callers
         self._loops = 0
+        self._load_is_told = False
         self._sample_seconds = 0.0
         self.loaded = Loaded(
             **self._request(
@@ -82,6 +84,13 @@ class LoadedChild:
     def alive(self) -> bool:
         """Whether its process is running."""
         return self._child.alive
+
+    def take_load_seconds(self) -> float | None:
+        """Seconds from loading to the first outputs; None if they were taken before."""
+        if self._load_is_told:
+            return None
+        self._load_is_told = True
+        return self.loaded.seconds + self.loaded.run_seconds
 
     def evaluate(self, outputs: Path) -> None:
         """Run every sample and write the outputs, see ``workers.trials.checking``."""
@@ -130,6 +139,11 @@ class LoadedChild:
             "single-runs", seconds, runs=1, count=count, cap=seconds
         )
         return values
+
+    def longest_run(self, count: int) -> float:
+        """Seconds of the longest of so many single runs."""
+        values = self._measure("single-runs", 0.0, runs=count, count=count, cap=_WITHOUT_END)
+        return float(max(values))
 
     def throughput(self, seconds: float) -> float:
         """Runs per second with two callers."""

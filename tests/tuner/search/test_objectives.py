@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from db.records import BlockSample, Phase
 from db.store import Store
 from farm.candidate import Candidate, Fake
-from farm.measurement import Metric
-from tests.tuner.imagined import BASELINE, Imagined, ImaginedExecutor, Traits
-from tuner.request import Constraints, Objective
+from farm.device import Availability, load_profiles
+from farm.errors import OptionError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from tests.db.samples import RUN
+from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits
+from tuner.racing.measured import measured_in_blocks
+from tuner.racing.objective import SINGLE_RUNS
+from tuner.racing.statistics import quantile_samples
+from tuner.request import Constraints, Objective, TuneRequest
 from tuner.results import Verdict
+from tuner.runs.history import Entry
+from tuner.runs.start import check_request
+from tuner.search.search import MIN_PAIRS
 
 QUICK = Candidate(Fake(serial=1))
 FRUGAL = Candidate(Fake(serial=2))
@@ -63,6 +76,89 @@ def test_throughput_is_that_of_all_callers(store: Store) -> None:
     assert stored[Metric.THROUGHPUT].samples == measured.samples, "no other one takes its place"
 
 
+def test_the_99th_percentile(store: Store) -> None:
+    traits = {
+        BASELINE: Traits(seconds=1e-3, longest=3e-3),
+        QUICK: Traits(seconds=0.5e-3, longest=4e-3),
+        FRUGAL: Traits(seconds=0.9e-3, longest=1.5e-3),
+    }
+    imagined = Imagined(store, ImaginedExecutor(traits), [QUICK, FRUGAL], objective=Objective.P99)
+    _, confirmed = imagined.run()
+    assert confirmed.winner.candidate == FRUGAL
+    assert confirmed.gain is not None
+    assert confirmed.gain.value == pytest.approx(2.0, rel=0.02)
+    measured = confirmed.winner.measurements[Metric.LATENCY_P99]
+    assert measured.value == pytest.approx(1.5e-3, rel=0.02)
+    assert measured.low is not None
+    assert len(measured.samples) >= MIN_PAIRS
+    blocks = store.blocks(RUN.name, DEVICE)
+    assert all(s.longest_seconds is not None for b in blocks for s in b.samples)
+
+
+def test_the_longest_of_69_runs_is_the_99th_percentile_in_half_of_all_blocks() -> None:
+    assert pytest.approx(0.5, abs=0.001) == 0.99**SINGLE_RUNS
+    assert quantile_samples(0.99) <= MIN_PAIRS * SINGLE_RUNS
+    random = np.random.default_rng(4)
+    longest = random.exponential(size=(4001, SINGLE_RUNS)).max(axis=1)
+    assert np.median(longest) == pytest.approx(-np.log(0.01), rel=0.02)
+
+
+def test_of_too_few_runs_there_is_no_99th_percentile() -> None:
+    known = Entry(
+        "t",
+        QUICK,
+        Outcome.OK,
+        measurements={Metric.LATENCY: Measurement(Metric.LATENCY, 1e-3, Method.MEASURED)},
+    )
+    sample = BlockSample("t", 1e-3, 1e-3, 10, 0, longest_seconds=2e-3)
+    for blocks, reported in ((9, False), (10, True)):
+        found = {m.metric for m in measured_in_blocks(known, [sample] * blocks)}
+        assert (Metric.LATENCY_P99 in found) is reported, "662 runs are needed"
+
+
+def test_a_limit_of_the_99th_percentile(store: Store) -> None:
+    traits = {
+        BASELINE: Traits(seconds=1e-3),
+        QUICK: Traits(seconds=0.5e-3, longest=9e-3),
+        FRUGAL: Traits(seconds=0.8e-3, longest=1e-3),
+    }
+    limits = Constraints(max_p99=2e-3)
+    imagined = Imagined(store, ImaginedExecutor(traits), [QUICK, FRUGAL], constraints=limits)
+    _, confirmed = imagined.run()
+    assert confirmed.winner.candidate == FRUGAL
+    trials = store.trials(run=RUN.name, device=DEVICE, phase=Phase.CONFIRM)
+    (rejected,) = (t for t in trials if t.candidate_id == QUICK.id)
+    assert rejected.outcome is Outcome.REJECTED
+    told = r"99th percentile of latency \S+ ms is above the limit of 2\.00 ms"
+    assert re.fullmatch(f"on the confirmation data, {told}", rejected.message)
+
+
+def test_the_time_to_the_first_outputs(store: Store) -> None:
+    traits = {
+        BASELINE: Traits(seconds=1e-3, load=0.2),
+        QUICK: Traits(seconds=0.5e-3, load=0.4),
+        FRUGAL: Traits(seconds=1.5e-3, load=0.1),
+    }
+    imagined = Imagined(store, ImaginedExecutor(traits), [QUICK, FRUGAL], objective=Objective.LOAD)
+    _, confirmed = imagined.run()
+    assert confirmed.winner.candidate == FRUGAL
+    assert confirmed.gain is not None
+    assert confirmed.gain.value == pytest.approx(2.0, rel=0.02)
+    assert confirmed.winner.measurements[Metric.FIRST_RESULT].low is not None
+    blocks = store.blocks(RUN.name, DEVICE)
+    assert all(s.load_seconds is not None for b in blocks for s in b.samples)
+
+
+def test_a_limit_of_the_time_to_the_first_outputs(store: Store) -> None:
+    traits = {QUICK: Traits(seconds=0.5e-3, load=0.4), FRUGAL: Traits(seconds=0.8e-3)}
+    limits = Constraints(max_load=0.3)
+    imagined = Imagined(store, ImaginedExecutor(traits), [QUICK, FRUGAL], constraints=limits)
+    found, confirmed = imagined.run()
+    assert confirmed.winner.candidate == FRUGAL
+    messages = {entry.candidate: entry.message for entry in found.entries}
+    assert messages[QUICK] == "time to the first outputs 400 ms is above the limit of 300 ms"
+
+
 def test_a_limit_of_throughput(store: Store) -> None:
     traits = {QUICK: Traits(seconds=0.5e-3), BASELINE: Traits(seconds=1e-3)}
     limits = Constraints(min_throughput=1500.0)
@@ -108,3 +204,17 @@ def test_a_limit_of_processor_time_rejects_the_quickest(store: Store) -> None:
     assert confirmed.winner.candidate == FRUGAL
     messages = {entry.candidate: entry.message for entry in found.entries}
     assert messages[QUICK] == "processor time 4.00 ms is above the limit of 2.00 ms"
+
+
+def test_loading_cannot_be_measured_in_an_emulator(tmp_path: Path) -> None:
+    request = TuneRequest(str(tmp_path / "model.onnx"), ("dsp",), objective=Objective.LOAD)
+    limited = replace(request, objective=Objective.LATENCY, constraints=Constraints(max_load=0.1))
+    for asked in (request, limited):
+        with pytest.raises(OptionError) as caught:
+            check_request(
+                asked, load_profiles(), availability=lambda _: Availability(available=True)
+            )
+        assert str(caught.value) == (
+            "How long loading takes on dsp cannot be measured: its code runs in an emulator. Leave "
+            "out the device, or --objective load and --max-load."
+        )

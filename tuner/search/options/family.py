@@ -18,11 +18,13 @@ class Width:
 
     counts: those worth trying, the least first. options: all that the option may be, with 0 where
     an engine may choose itself. many: what runs is for many callers at the same time.
+    loads: what matters is how soon an engine is there.
     """
 
     counts: tuple[int, ...]
     options: tuple[int, ...]
     many: bool = False
+    loads: bool = False
 
 
 class Family(ABC):

@@ -12,6 +12,7 @@ from tuner.search.options.family import Choice, Family, Width
 OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
 SPIN_MICROSECONDS = (20, 200, 2000)
 """How long idle threads may spin: about as long as to wake one, and ten times that, twice."""
+_QUICK_LEVELS = (GraphLevel.NONE, GraphLevel.BASIC)  # to load
 _OWN, _NONE = 0, -1  # of the flat parameter ``spin``: ONNX Runtime's own, and no spinning at all
 
 
@@ -33,9 +34,14 @@ class _OnnxRuntime(Family):
             OnnxRuntimeCpu(threads=most, spin_microseconds=SPIN_MICROSECONDS[0]),
             OnnxRuntimeCpu(threads=most, spinning=False),
         ]
+        early: list[Engine] = [
+            OnnxRuntimeCpu(threads=counts[0], saved_graph=True),
+            *(OnnxRuntimeCpu(threads=counts[0], graph_level=level) for level in _QUICK_LEVELS),
+        ]
         return [
             *(OnnxRuntimeCpu(threads=t) for t in counts),
             *(several if most > 1 else []),
+            *(early if width.loads else []),
             OnnxRuntimeCpu(threads=counts[0], graph_level=GraphLevel.EXTENDED),
         ]
 
