@@ -31,6 +31,7 @@ from commands.shared.measuring import look_for_room
 from commands.shared.options import (
     DataOption,
     JsonOption,
+    MaxBatchOption,
     MetricOption,
     ProfilesOption,
     SeedOption,
@@ -95,6 +96,7 @@ def tune(
             rich_help_panel=Panel.SEARCH,
         ),
     ] = None,
+    max_batch: MaxBatchOption = 1,
     threads: ThreadsOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
     allow_unjudged: AllowUnjudgedOption = False,
@@ -219,6 +221,7 @@ def tune(
             seed=seed,
             output=folder,
             threads=thread_limit(threads),
+            max_batch=max_batch,
         )
         checked = check_request(request, known, require_all=require_all, availability=found)
     check_output(checked, earlier.name if earlier else "", force=force)

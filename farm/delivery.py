@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -53,12 +54,14 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     *,
     confirmed: bool = True,
     callers: int = 1,
+    batch: int = 1,
 ) -> None:
     """Write the folder beside its place and move it there: it is whole or it is not there.
 
     shapes: the size given to each dynamic dimension of the model, by name.
     confirmed: false for the best of a search that was interrupted, which a file says then.
     callers: how many called it at the same time where it was measured, which ``run.py`` says.
+    batch: how many samples one run takes.
 
     An earlier delivery in its place is replaced.
 
@@ -67,7 +70,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     files = {
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
-        SCRIPT_FILE: _run_script(session, inputs, shapes, callers).encode(),
+        SCRIPT_FILE: _run_script(session, _batched(inputs, batch), shapes, callers).encode(),
         RECORD_FILE: provenance.encode(),
     }
     if not confirmed:
@@ -179,6 +182,13 @@ def write_file(path: Path, content: bytes) -> None:
         Path(draft).replace(path)
     finally:
         Path(draft).unlink(missing_ok=True)
+
+
+def _batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
+    """Inputs as one run takes them; in a batch all begin with its dimension."""
+    if size == 1:
+        return list(inputs)
+    return [replace(i, shape=(size * i.shape[0], *i.shape[1:])) for i in inputs]
 
 
 def _run_script(

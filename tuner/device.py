@@ -31,7 +31,7 @@ from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
-from tuner.search.space import Space, fitted, space_of, threads_sentence
+from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 from workers.trials.process import ChildError
@@ -215,7 +215,8 @@ class DeviceTuning:
         space, notes = fitted(
             space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()
         )
-        return space, (*threads_sentence(space), *notes)
+        space, unbatched = batched(space, self._subject.model.proto, self._request.max_batch)
+        return space, (*threads_sentence(space), *notes, *unbatched)
 
     def _fixed(self) -> Iterator[str]:
         if fixed := fixed_sentence(self._subject.model.shapes):

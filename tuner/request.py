@@ -76,6 +76,7 @@ class TuneRequest:
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     threads: at most so many for every candidate, the baseline included; 0 for no limit.
+    max_batch: samples that one run of a candidate may take.
     """
 
     __pydantic_config__ = ConfigDict(defer_build=True)
@@ -92,6 +93,7 @@ class TuneRequest:
     seed: int = 0
     output: str = ""
     threads: int = 0
+    max_batch: int = 1
 
     def check(self) -> None:
         """Raise OptionError for options that contradict the facts."""
@@ -102,6 +104,13 @@ class TuneRequest:
             raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
         if self.threads < 0:
             raise OptionError(f"--threads must be 1 or more, got {self.threads}.")
+        if self.max_batch < 1:
+            raise OptionError(f"--max-batch must be 1 or more, got {self.max_batch}.")
+        if self.max_batch > 1 and self.objective is not Objective.THROUGHPUT:
+            raise OptionError(
+                "--max-batch is for --objective throughput: in a batch each sample waits for all "
+                "the others."
+            )
         if not 0 <= self.seed < _SEEDS:
             raise OptionError(f"--seed must lie between 0 and {_SEEDS - 1}, got {self.seed}.")
 

@@ -28,6 +28,7 @@ class Candidate:
 
     rewritten: slow patterns of the graph are replaced by faster ones that compute the same.
     callers: threads of one process that call it at the same time, each without a pause.
+    batch: samples that one run takes.
     """
 
     __pydantic_config__ = STRICT
@@ -35,6 +36,7 @@ class Candidate:
     precision: Precision = field(default_factory=Precision)
     rewritten: bool = False
     callers: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
+    batch: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
 
     @property
     def is_counted(self) -> bool:
@@ -58,7 +60,12 @@ class Candidate:
         """A short name for tables: ``openvino 1 thread bfloat16``."""
         text = f"{engine_label(self.engine)} {self.precision.label()}"
         text += " rewritten" if self.rewritten else ""
-        return text + (f", {self.callers} callers" if self.callers > 1 else "")
+        text += f", {self.callers} callers" if self.callers > 1 else ""
+        return text + (f", batch {self.batch}" if self.batch > 1 else "")
+
+    def results_per_second(self, seconds: float) -> float:
+        """Samples per second of all callers together, where a run takes so many seconds."""
+        return self.callers * self.batch / seconds
 
     def with_float(self, float_type: FloatType) -> Candidate:
         """The same candidate with other arithmetic in its float operators."""

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from onnx.helper import make_node
 
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino, OpenVinoRuntime
+from farm.compile.batch import Batched
 from farm.delivery import stranger, write_delivery, write_files
 from farm.engines import session_spec
 from farm.model.model import load_model
@@ -106,6 +107,16 @@ def test_callers_are_told(tmp_path):
     done = run(tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "It was measured with 3 callers at the same time.\n"
+
+
+def test_a_batch_is_what_run_py_takes(tmp_path):
+    model = load_model(models.save(models.conv_net(), tmp_path))
+    content = Batched(3)(model.proto).model.SerializeToString()
+    session = session_spec(Candidate())
+    write_delivery(tmp_path / "out", content, session, model.inputs, "{}", batch=3)
+    done = run(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "scores (3, 4) float32\n"
 
 
 def test_names_move_no_cursor(tmp_path):

@@ -86,6 +86,7 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
             subject.shapes,
             confirmed=provenance.confirmed,
             callers=provenance.winner.callers,
+            batch=provenance.winner.batch,
         )
     return folder
 

@@ -35,7 +35,7 @@ def measured_in_blocks(
     method = entry.measurements[Metric.LATENCY].method
     yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
     if throughput:
-        rates = [entry.candidate.callers / sample.seconds for sample in samples]
+        rates = [entry.candidate.results_per_second(sample.seconds) for sample in samples]
         yield over_blocks(Metric.THROUGHPUT, rates, method)
     if entry.candidate.is_counted:
         return

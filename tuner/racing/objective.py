@@ -84,7 +84,7 @@ class Scorer:
             case Objective.LATENCY:
                 return sample.seconds
             case Objective.THROUGHPUT:
-                return sample.seconds / entry.candidate.callers
+                return 1.0 / entry.candidate.results_per_second(sample.seconds)
             case Objective.P99:  # where runs are counted all are alike
                 return sample.longest_seconds or sample.seconds
             case Objective.LOAD:
@@ -167,7 +167,7 @@ class Scorer:
         yield _above("processor time", cpu, limits.max_cpu, format_seconds)
         p99 = seconds if counted else value(Metric.LATENCY_P99)
         yield _above("99th percentile of latency", p99, limits.max_p99, format_seconds)
-        rate = entry.candidate.callers / seconds
+        rate = entry.candidate.results_per_second(seconds)
         if limits.min_throughput is not None and rate < limits.min_throughput:
             yield f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
         joules = self.energy(entry, seconds)

@@ -93,6 +93,9 @@ class Proposer:
                 for precision in self._space.kept_precisions(engine):
                     candidate = Candidate(engine, precision, callers=callers)
                     yield _at_runnable_level(candidate, history)
+            for batch in self._space.first_batches(engine):
+                own = self._space.kept_precisions(engine)[-1]
+                yield _at_runnable_level(Candidate(engine, own, batch=batch), history)
         # A provider that refused some operators may still be worth its part of the graph.
         yield from (
             replace(entry.candidate, engine=replace(entry.candidate.engine, cpu_operators=True))

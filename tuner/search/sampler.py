@@ -74,13 +74,13 @@ def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT
             float_type = given.float_type
     precision = Precision(float_type, quantization, given)
     rewritten, callers = bool(parameters["rewritten"]), int(parameters["callers"])
-    return Candidate(engine, precision, rewritten, callers)
+    return Candidate(engine, precision, rewritten, callers, int(parameters["batch"]))
 
 
 def encode(candidate: Candidate) -> dict[str, Choice] | None:
     """The flat parameters of a candidate; None where it lies outside the flat space."""
     flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
-    flat["callers"] = candidate.callers
+    flat |= {"callers": candidate.callers, "batch": candidate.batch}
     flat["float_type"] = str(candidate.precision.float_type)
     options = flatten(candidate.engine)
     if options is None:
@@ -110,6 +110,7 @@ _DEFAULTS: dict[str, Choice] = {
     "block_size": 32,
     "rewritten": False,
     "callers": 1,
+    "batch": 1,
 }
 
 
@@ -146,6 +147,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),
         "callers": space.callers(),
+        "batch": space.batches(),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from onnx import ModelProto
+
 from farm.candidate import (
     BlockSize,
     CalibrationMethod,
@@ -29,6 +31,7 @@ from farm.candidate import (
     ThreadedEngine,
     WeightOnlyInt4,
 )
+from farm.compile.batch import batch_obstacle
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
 from tuner.request import Objective
@@ -59,6 +62,7 @@ class Space:
     most_threads: of every candidate, at most ``cores``; 0 for no limit.
     many: what counts are the results of many callers, and their number is a choice, too.
     loads: what counts is how soon an engine is there.
+    max_batch: samples that one run may take.
     """
 
     engines: tuple[str, ...]
@@ -73,6 +77,7 @@ class Space:
     most_threads: int = 0
     many: bool = False
     loads: bool = False
+    max_batch: int = 1
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -141,6 +146,23 @@ class Space:
         """Numbers of callers worth trying: as those of threads, where that is a choice."""
         return self.threads() if self.many else (1,)
 
+    def batches(self) -> tuple[int, ...]:
+        """Numbers of samples of one run worth trying: 1, the powers of two, and the most."""
+        powers = {1 << i for i in range(self.max_batch.bit_length())}
+        return tuple(sorted({b for b in powers if b <= self.max_batch} | {self.max_batch}))
+
+    def first_batches(self, engine: Engine) -> tuple[int, ...]:
+        """Batches for an engine's first trials with one caller: on all threads, but for packages.
+
+        The most, and a fourth of it.
+        """
+        most = self.threads()[-1]
+        if isinstance(engine, PackageEngine) or self.max_batch == 1:
+            return ()
+        if isinstance(engine, ThreadedEngine) and engine.threads != most:
+            return ()
+        return tuple(b for b in self.batches()[::-2][:2] if b > 1)
+
     def first_callers(self, engine: Engine) -> tuple[int, ...]:
         """Numbers of callers for an engine's first trials: so many that they have processors."""
         most = self.callers()[-1]
@@ -200,7 +222,8 @@ class Space:
         )
         graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
         callers = (replace(candidate, callers=count) for count in self.callers())
-        near = dict.fromkeys((*graphs, *engines, *floats, *quantised, *callers))
+        batches = (replace(candidate, batch=size) for size in self.batches())
+        near = dict.fromkeys((*graphs, *engines, *floats, *quantised, *callers, *batches))
         near.pop(candidate, None)
         return tuple(c for c in near if self.offers(c))
 
@@ -210,7 +233,7 @@ class Space:
         if not self._has_room(candidate):
             return False
         if isinstance(engine, PackageEngine):
-            return _packable(precision) and not candidate.rewritten
+            return _packable(precision) and not candidate.rewritten and candidate.batch == 1
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
         if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
@@ -276,6 +299,15 @@ def fitted(
         kept = tuple(e for e in space.packages if not isinstance(e, CPackage))
         space = replace(space, packages=kept)
     return space, tuple(notes)
+
+
+def batched(space: Space, model: ModelProto, most: int) -> tuple[Space, tuple[str, ...]]:
+    """A space with batches of up to so many samples; a sentence where the model allows none."""
+    if most == 1:
+        return space, ()
+    if obstacle := batch_obstacle(model):
+        return space, (f"Batches were not tried: {obstacle[0].lower()}{obstacle[1:]}.",)
+    return replace(space, max_batch=most), ()
 
 
 def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:

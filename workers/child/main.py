@@ -31,7 +31,7 @@ own_modules.put_first()
 
 from farm.session import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
-from workers.child.feeds import read_feeds  # noqa: E402
+from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.session import (  # noqa: E402
     EngineError,
     Feeds,
@@ -60,6 +60,7 @@ class Runner:
     def __init__(self) -> None:
         self._session: Session | None = None
         self._feeds: list[Feeds] = []
+        self._samples, self._batch = 0, 1
         self._resident_before = 0
         self._sessions: Sequence[Session] = ()
         self._kept = ExitStack()
@@ -71,9 +72,13 @@ class Runner:
             raise EngineError("no artifact is loaded.")
         return self._session
 
-    def load(self, engine: str, spec: dict[str, Any], model: str, inputs: str) -> Loaded:
-        """Create the session and run it once on the first sample of ``inputs``."""
-        self._feeds = list(read_feeds(Path(inputs))) if inputs else [{}]
+    def load(
+        self, engine: str, spec: dict[str, Any], model: str, inputs: str, batch: int = 1
+    ) -> Loaded:
+        """Create the session and run it once on the first sample of ``inputs``, or first batch."""
+        samples = list(read_feeds(Path(inputs))) if inputs else [{}]
+        self._samples, self._batch = len(samples), batch
+        self._feeds = samples if batch == 1 else in_batches(samples, batch)
         create = _session_factory(engine, spec, Path(model))
         self._resident_before = memory.resident()
         memory.reset_peak()
@@ -87,7 +92,11 @@ class Runner:
 
     def evaluate(self, outputs: str) -> Evaluated:
         """Run every sample and write the outputs, see ``workers.answers``."""
-        answers = [self.session.run(feeds) for feeds in self._feeds]
+        runs = (self.session.run(feeds) for feeds in self._feeds)
+        if self._batch == 1:
+            answers = list(runs)
+        else:  # what filled up the last batch is no sample
+            answers = [each for run in runs for each in apart(run, self._batch)][: self._samples]
         write_answers(Path(outputs), answers)
         return Evaluated(samples=len(answers))
 

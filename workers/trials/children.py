@@ -28,7 +28,7 @@ class Loading:
     """What a child is to load. Files are empty paths for engines that read none.
 
     engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
-    callers: how many call it at the same time while it is sampled.
+    callers: how many call it at the same time while it is sampled. batch: samples of one run.
     """
 
     engine: str
@@ -36,6 +36,7 @@ class Loading:
     model: str = ""
     inputs: str = ""
     callers: int = 1
+    batch: int = 1
 
 
 class Stopwatch:
@@ -77,6 +78,7 @@ class LoadedChild:
                 spec=loading.spec,
                 model=loading.model,
                 inputs=loading.inputs,
+                batch=loading.batch,
             )
         )
 

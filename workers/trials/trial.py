@@ -129,7 +129,7 @@ class TrialRunner:
 
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
         engine, spec = self._engine_description(job.candidate)
-        loading = Loading(engine, spec, callers=job.candidate.callers)
+        loading = Loading(engine, spec, callers=job.candidate.callers, batch=job.candidate.batch)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
             loading = replace(loading, model=str(artifact.model), inputs=str(inputs))

@@ -159,6 +159,22 @@ def test_a_limit_of_the_time_to_the_first_outputs(store: Store) -> None:
     assert messages[QUICK] == "time to the first outputs 400 ms is above the limit of 300 ms"
 
 
+def test_a_batch_gives_a_result_for_each_of_its_samples(store: Store) -> None:
+    batch = replace(QUICK, batch=8)
+    traits = {BASELINE: Traits(seconds=1e-3), QUICK: Traits(seconds=0.8e-3), batch: Traits(4e-3)}
+    imagined = Imagined(
+        store, ImaginedExecutor(traits), [QUICK, batch], objective=Objective.THROUGHPUT
+    )
+    _, confirmed = imagined.run()
+    assert confirmed.winner.candidate == batch
+    assert confirmed.winner.candidate.label() == "fake 0.001 s float32, batch 8"
+    assert confirmed.winner.value(Metric.THROUGHPUT) == pytest.approx(2000, rel=0.02)
+    assert confirmed.gain is not None
+    assert confirmed.gain.value == pytest.approx(2.0, rel=0.02)
+    assert confirmed.ratio is not None
+    assert confirmed.ratio.value == pytest.approx(0.25, rel=0.02)
+
+
 def test_a_limit_of_throughput(store: Store) -> None:
     traits = {QUICK: Traits(seconds=0.5e-3), BASELINE: Traits(seconds=1e-3)}
     limits = Constraints(min_throughput=1500.0)
@@ -215,6 +231,6 @@ def test_loading_cannot_be_measured_in_an_emulator(tmp_path: Path) -> None:
                 asked, load_profiles(), availability=lambda _: Availability(available=True)
             )
         assert str(caught.value) == (
-            "How long loading takes on dsp cannot be measured: its code runs in an emulator. Leave "
-            "out the device, or --objective load and --max-load."
+            "How long loading takes on dsp cannot be measured: its code runs in an emulator. "
+            "Leave out the device, or --objective load and --max-load."
         )

@@ -74,7 +74,9 @@ def candidates(draw: st.DrawFn) -> Candidate:
     engine = draw(ENGINES)
     offered = list(FloatType) if isinstance(engine, OpenVino) else [FloatType.FLOAT32]
     precision = Precision(draw(st.sampled_from(offered)), draw(QUANTIZATIONS))
-    return Candidate(engine, precision, callers=draw(st.integers(1, 8)))
+    return Candidate(
+        engine, precision, callers=draw(st.integers(1, 8)), batch=draw(st.integers(1, 8))
+    )
 
 
 @given(candidates())

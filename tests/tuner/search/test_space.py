@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx.helper import make_node
 
 from farm.candidate import (
     Candidate,
@@ -26,12 +27,14 @@ from farm.candidate import (
     WeightOnlyInt4,
 )
 from farm.units import Bytes
+from tests import models
 from tests.tuner.search.test_propose import SPACE
 from tuner.search.options.onnxruntime import SPIN_MICROSECONDS
 from tuner.search.space import (
     MOST_WEIGHTS,
     SMALL_MACS,
     Space,
+    batched,
     fitted,
     threads_sentence,
     with_keep_float,
@@ -151,6 +154,31 @@ class TestManyCallers:
         space = replace(self.SPACE, most_threads=2)
         assert space.offers(Candidate(OnnxRuntimeCpu(threads=1), callers=2))
         assert not space.offers(Candidate(OnnxRuntimeCpu(threads=2), callers=2))
+
+    def test_batches_are_a_choice_where_they_may_be(self) -> None:
+        assert self.SPACE.batches() == (1,)
+        space = replace(self.SPACE, max_batch=12)
+        assert space.batches() == (1, 2, 4, 8, 12)
+        assert {c.batch for c in space.neighbours(Candidate())} == {1, 2, 4, 8, 12}
+        assert space.first_batches(OnnxRuntimeCpu(threads=4)) == (12, 4)
+        assert space.first_batches(OnnxRuntimeCpu(threads=1)) == ()
+        assert space.first_batches(CPackage()) == ()
+        assert not space.offers(Candidate(CPackage(), batch=2)), "C has one shape"
+        assert replace(space, max_batch=2).first_batches(OnnxRuntimeCpu(threads=4)) == (2,)
+        assert replace(space, max_batch=4).first_batches(OnnxRuntimeCpu(threads=4)) == (4,)
+
+    def test_of_a_model_without_batches_there_is_a_sentence(self) -> None:
+        ends = [models.value("x", [1, 4])], [models.value("y", [])]
+        node = make_node("ReduceSum", ["x"], ["y"], keepdims=0)
+        model = models.build([node], *ends, {})
+        assert batched(self.SPACE, model, 1) == (self.SPACE, ())
+        space, (told,) = batched(self.SPACE, model, 8)
+        assert space.batches() == (1,)
+        assert told == (
+            "Batches were not tried: all inputs and outputs must begin with the same dimension, "
+            "and output 'y' begins with nothing fixed."
+        )
+        assert batched(self.SPACE, models.mlp(), 8) == (replace(self.SPACE, max_batch=8), ())
 
     def test_of_a_device_that_counts_there_is_one(self) -> None:
         counted = Candidate(CPackageEmulated())

@@ -345,6 +345,40 @@ class TestCallers:
             assert two.cpu_seconds > 0
 
 
+class TestBatches:
+    @pytest.mark.parametrize("engine", [OnnxRuntimeCpu(threads=1), OpenVinoRuntime(threads=1)])
+    def test_are_compared_sample_by_sample(self, worker, engine):
+        if isinstance(engine, OpenVinoRuntime):
+            require_openvino("openvino-runtime")
+        worker.prepare(samples.workload(models.conv_net()))
+        report = worker.run_trial(job(Candidate(engine, batch=4)))
+        assert report.outcome is Outcome.OK, report.message
+        assert report.accuracy.samples == worker.run_trial(job(Candidate(engine))).accuracy.samples
+        assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(1.0)
+
+    def test_that_mix_their_samples_are_found_out(self, worker):
+        """The mean over the batch is that of one sample, where there is no other."""
+        nodes = [
+            make_node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1),
+            make_node("Expand", ["m", "shape"], ["e"]),
+            make_node("Add", ["x", "e"], ["y"]),
+        ]
+        ends = [models.value("x", [1, 6])], [models.value("y", [1, 6])]
+        proto = models.build(nodes, *ends, {"shape": np.array([1, 1], np.int64)})
+        worker.prepare(samples.workload(proto))
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1), batch=4)))
+        assert report.outcome is Outcome.OK, report.message
+        assert by_metric(report)[Metric.ACCURACY].value < 0.95
+
+    def test_that_cannot_be_are_compile_errors(self, worker):
+        ends = [models.value("x", [1, 4])], [models.value("y", [])]
+        node = make_node("ReduceSum", ["x"], ["y"], keepdims=0)
+        worker.prepare(samples.workload(models.build([node], *ends, {})))
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1), batch=4)))
+        assert report.outcome is Outcome.COMPILE_ERROR
+        assert "output 'y' begins with nothing fixed" in report.message
+
+
 class TestBlock:
     def test_every_member_has_a_sample_in_the_order_of_the_job(self, fake_worker):
         jobs = [fake(f"t{i}", seconds=(i + 1) * 1e-3) for i in range(3)]
