@@ -17,6 +17,7 @@ from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
+from farm.units import counted
 from tuner.events import DeviceStarted, Listener, StageStarted
 from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
@@ -92,6 +93,14 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
             raise OptionError(
                 f"The candidate's engine {engine.kind} {used}, and --threads allows "
                 f"{request.threads}. Change its `threads`, or leave out --threads."
+            )
+    for candidate in candidates:
+        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        if candidate.callers > 1 and 0 < request.threads < candidate.callers * threads:
+            raise OptionError(
+                f"The candidate has {candidate.callers} callers with {counted(threads, 'thread')} "
+                f"each, and --threads allows {request.threads}. Change its `callers`, or leave "
+                "out --threads."
             )
 
 
