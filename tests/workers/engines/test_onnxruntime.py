@@ -65,7 +65,7 @@ def test_threads_spin_as_long_as_they_are_told(tmp_path):
 
 
 def test_nothing_spins_after_it_settled(tmp_path):
-    session = loaded(tmp_path, OnnxRuntimeCpu(threads=2, spin_microseconds=100_000))
+    session = loaded(tmp_path, OnnxRuntimeCpu(threads=2, spin_microseconds=5_000))
     session.timed(5)
     settle()
     before = time.process_time()
