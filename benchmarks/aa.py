@@ -43,7 +43,7 @@ from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run
-from tuner.search.confirm import MIN_PAIRS
+from tuner.search.search import MIN_PAIRS
 from tuner.search.space import Space
 from workers.executor import LocalExecutor
 from workers.jobs import DeviceFacts

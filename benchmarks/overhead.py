@@ -43,7 +43,7 @@ from tuner.racing.statistics import compare
 from tuner.runs.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run
 from tuner.runs.subject import Subject, load_subject
-from tuner.search.space import OPTIONAL_OPTIMIZERS
+from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS
 from workers.child.feeds import read_feeds
 from workers.cluster.pool import RayExecutor
 from workers.engines.cpackage import CPackageSession
@@ -159,9 +159,9 @@ def _alternate(model: Path, feeds: Feeds, number: int) -> Sequence[tuple[float, 
     pairs = []
     for turn in range(PAIRS_EACH):
         if turn % 2:
-            by_bare, by_farm = _bare_loop(bare, feeds, loops), sample(farm, loops).seconds
+            by_bare, by_farm = _bare_loop(bare, feeds, loops), sample([farm], loops).seconds
         else:
-            by_farm, by_bare = sample(farm, loops).seconds, _bare_loop(bare, feeds, loops)
+            by_farm, by_bare = sample([farm], loops).seconds, _bare_loop(bare, feeds, loops)
         pairs.append((by_farm, by_bare))
     return pairs
 
@@ -184,7 +184,7 @@ def per_call(report: Report, folder: Path) -> None:
     for name, session in sessions.items():
         session.set_feeds(feeds)
         loops = calibrate(session, SAMPLE_SECONDS)
-        seconds = [sample(session, loops).seconds for _ in range(PAIRS_EACH)]
+        seconds = [sample([session], loops).seconds for _ in range(PAIRS_EACH)]
         report.show(
             f"a call that computes nothing, {name}", float(np.median(seconds)), Unit.SECONDS
         )

@@ -15,10 +15,23 @@ from rich.markup import escape
 from commands.shared import completion, exit_codes
 from commands.shared.cluster import Cluster
 from commands.shared.help import Panel
+from commands.shared.limits import (
+    AllowUnjudgedOption,
+    MaxAccuracyDropOption,
+    MaxCpuOption,
+    MaxEnergyOption,
+    MaxLatencyOption,
+    MaxLoadOption,
+    MaxMemoryOption,
+    MaxP99Option,
+    MinThroughputOption,
+    constraints,
+)
 from commands.shared.measuring import look_for_room
 from commands.shared.options import (
     DataOption,
     JsonOption,
+    MaxBatchOption,
     MetricOption,
     ProfilesOption,
     SeedOption,
@@ -36,8 +49,8 @@ from commands.shared.output import print_tables
 from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
-from farm.units import parse_bytes, parse_joules, parse_seconds
-from tuner.request import Constraints, Objective, TuneRequest
+from farm.units import parse_seconds
+from tuner.request import Objective, TuneRequest
 
 if TYPE_CHECKING:
     from db.reader import StoreReader
@@ -60,7 +73,10 @@ def tune(
     objective: Annotated[
         Objective,
         typer.Option(
-            metavar="NAME", help="latency, memory or energy.", rich_help_panel=Panel.SEARCH
+            metavar="NAME",
+            help="What wins: the least latency, p99 (of latency), memory, energy, cpu (processor "
+            "time) or load (to the first outputs), or the largest throughput of several callers.",
+            rich_help_panel=Panel.SEARCH,
         ),
     ] = Objective.LATENCY,
     budget: Annotated[
@@ -80,44 +96,17 @@ def tune(
             rich_help_panel=Panel.SEARCH,
         ),
     ] = None,
+    max_batch: MaxBatchOption = 1,
     threads: ThreadsOption = None,
-    max_accuracy_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help="Absolute, against the baseline. Default: 0.01 with labels or --metric, "
-            "0.05 of agreement with the baseline without.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = None,
-    allow_unjudged: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unjudged",
-            help="Where accuracy cannot be judged, let candidates of another precision win, too.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = False,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Peak memory, for example 64MiB.", rich_help_panel=Panel.LIMITS
-        ),
-    ] = None,
-    max_latency: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Latency, for example 5ms.", rich_help_panel=Panel.LIMITS
-        ),
-    ] = None,
-    max_energy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENERGY",
-            help="Energy of one run, for example 2mJ.",
-            rich_help_panel=Panel.LIMITS,
-        ),
-    ] = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
+    allow_unjudged: AllowUnjudgedOption = False,
+    max_memory: MaxMemoryOption = None,
+    max_latency: MaxLatencyOption = None,
+    max_energy: MaxEnergyOption = None,
+    max_p99: MaxP99Option = None,
+    max_load: MaxLoadOption = None,
+    max_cpu: MaxCpuOption = None,
+    min_throughput: MinThroughputOption = None,
     seed: SeedOption = 0,
     output: Annotated[
         Path | None,
@@ -216,18 +205,23 @@ def tune(
             shapes=shape_sizes(shape),
             metric=metric,
             objective=objective,
-            constraints=Constraints(
+            constraints=constraints(
                 max_accuracy_drop,
-                None if max_memory is None else parse_bytes(max_memory),
-                None if max_latency is None else parse_seconds(max_latency),
-                None if max_energy is None else parse_joules(max_energy),
-                allow_unjudged,
+                allow_unjudged=allow_unjudged,
+                max_memory=max_memory,
+                max_latency=max_latency,
+                max_energy=max_energy,
+                max_cpu=max_cpu,
+                min_throughput=min_throughput,
+                max_p99=max_p99,
+                max_load=max_load,
             ),
             budget_seconds=_budget_seconds(budget),
             max_trials=_trial_count(trials),
             seed=seed,
             output=folder,
             threads=thread_limit(threads),
+            max_batch=max_batch,
         )
         checked = check_request(request, known, require_all=require_all, availability=found)
     check_output(checked, earlier.name if earlier else "", force=force)

@@ -193,6 +193,8 @@ class BlockSample:
     seconds, cpu_seconds: wall and processor time per inference, the mean over ``loops``.
     order: place of the candidate in the block's random order, from 0.
     peak_bytes: highest resident memory of its process so far, above what it had at the start.
+    longest_seconds: of its single runs in the block, where they were timed.
+    load_seconds: from loading to the first outputs, where its process began in the block.
     """
 
     trial_id: str
@@ -201,6 +203,8 @@ class BlockSample:
     loops: int
     order: int
     peak_bytes: int | None = None
+    longest_seconds: float | None = None
+    load_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,3 +283,4 @@ class Result:
     memory: Measurement | None
     energy: Measurement | None
     accuracy: Measurement | None
+    cpu: Measurement | None = None

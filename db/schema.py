@@ -285,6 +285,8 @@ class BlockSampleRow(Base):
     loops: Mapped[int]
     order: Mapped[int] = mapped_column("run_order")
     peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    longest_seconds: Mapped[float | None]
+    load_seconds: Mapped[float | None]
 
 
 class SeriesRow(Base):

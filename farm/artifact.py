@@ -43,6 +43,7 @@ from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
 from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import PortType
+from farm.compile.batch import Batched
 from farm.compile.convert_float import ConvertToFloat16
 from farm.compile.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -126,6 +127,8 @@ class Compiler:
         done = self._with_precision(precision, prepared=candidate.rewritten or saved)
         if candidate.rewritten:
             done = rewrite(done)
+        if candidate.batch > 1:
+            done = done.then(Batched(candidate.batch))
         match candidate.engine:
             case OnnxRuntimeCpu(saved_graph=True) as engine:
                 done = done.then(SaveOptimised(engine.graph_level, engine.disabled_optimizers))
@@ -303,6 +306,8 @@ def artifact_key(
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
         "versions": versions,
     }
+    if candidate.batch > 1:
+        parts["batch"] = candidate.batch
     if isinstance(candidate.engine, PackageEngine):
         label = c_compiler(candidate.engine).label
         parts["package"] = [candidate.engine.target, label, generator_digest()]

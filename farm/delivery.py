@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -43,7 +44,7 @@ _PACKAGE_WITHOUT_SUMS = (
 )
 
 
-def write_delivery(
+def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     folder: Path,
     model: bytes,
     session: SessionSpec | OpenVinoSpec,
@@ -52,11 +53,15 @@ def write_delivery(
     shapes: Mapping[str, int] = MappingProxyType({}),
     *,
     confirmed: bool = True,
+    callers: int = 1,
+    batch: int = 1,
 ) -> None:
     """Write the folder beside its place and move it there: it is whole or it is not there.
 
     shapes: the size given to each dynamic dimension of the model, by name.
     confirmed: false for the best of a search that was interrupted, which a file says then.
+    callers: how many called it at the same time where it was measured, which ``run.py`` says.
+    batch: how many samples one run takes.
 
     An earlier delivery in its place is replaced.
 
@@ -65,7 +70,7 @@ def write_delivery(
     files = {
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
-        SCRIPT_FILE: _run_script(session, inputs, shapes).encode(),
+        SCRIPT_FILE: _run_script(session, _batched(inputs, batch), shapes, callers).encode(),
         RECORD_FILE: provenance.encode(),
     }
     if not confirmed:
@@ -179,12 +184,23 @@ def write_file(path: Path, content: bytes) -> None:
         Path(draft).unlink(missing_ok=True)
 
 
+def _batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
+    """Inputs as one run takes them; in a batch all begin with its dimension."""
+    if size == 1:
+        return list(inputs)
+    return [replace(i, shape=(size * i.shape[0], *i.shape[1:])) for i in inputs]
+
+
 def _run_script(
-    session: SessionSpec | OpenVinoSpec, inputs: Sequence[TensorSpec], shapes: Mapping[str, int]
+    session: SessionSpec | OpenVinoSpec,
+    inputs: Sequence[TensorSpec],
+    shapes: Mapping[str, int],
+    callers: int,
 ) -> str:
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
     text = (_TEMPLATES / "run.py").read_text(encoding="utf-8")
     loading = (_TEMPLATES / _SESSIONS[type(session)]).read_text(encoding="utf-8")
     text = text.replace("# SESSION\n", f"\n{loading}\n")
     text = text.replace("INPUTS = []", f"INPUTS = {described}")
+    text = text.replace("CALLERS = 1", f"CALLERS = {callers}")
     return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

@@ -31,11 +31,14 @@ class Work:
 def modelled_energy(
     power: PowerFigures, work: Work, candidate: Candidate, seconds: Seconds
 ) -> Joules:
-    """Joules of one run that takes ``seconds``."""
+    """Joules of one run that takes ``seconds``. work: of one sample."""
     arithmetic, weight_share, activation_share = _number_formats(candidate)
     per_mac = power.joules_per_mac.get(arithmetic, power.joules_per_mac.get("float32", 0.0))
-    traffic = work.weight_bytes * weight_share + work.activation_bytes * activation_share
-    dynamic = work.macs * per_mac + traffic * power.joules_per_byte
+    traffic = (
+        work.weight_bytes * weight_share
+        + candidate.batch * work.activation_bytes * activation_share
+    )
+    dynamic = candidate.batch * work.macs * per_mac + traffic * power.joules_per_byte
     return Joules(power.static_watts * seconds + dynamic)
 
 

@@ -27,7 +27,7 @@ from farm.candidate import (
 from farm.codegen.build.compilers import Target, find_compilers, host_targets
 from farm.device import DeviceProfile
 from farm.errors import CompileError
-from farm.session import OpenVinoSpec, SessionSpec
+from farm.session import THREAD_AFFINITIES, OpenVinoSpec, SessionSpec
 
 _GRAPH_LEVELS = {
     GraphLevel.NONE: 0,
@@ -88,16 +88,29 @@ def _host_engines() -> Iterator[CPackage]:
 def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:
     """The session of ONNX Runtime's own CPU provider."""
     level = GraphLevel.NONE if engine.saved_graph else engine.graph_level
-    entries = {} if engine.spinning else {"session.intra_op.allow_spinning": "0"}
     return SessionSpec(
         provider="CPUExecutionProvider",
-        config_entries=entries,
+        config_entries=dict(_config_entries(engine)),
         intra_op_num_threads=engine.threads,
         enable_mem_pattern=engine.memory_pattern,
+        enable_cpu_mem_arena=engine.memory_arena,
         graph_optimization_level=_GRAPH_LEVELS[level],
         disabled_optimizers=() if engine.saved_graph else engine.disabled_optimizers,
         allow_cpu_fallback=True,
     )
+
+
+def _config_entries(engine: OnnxRuntimeCpu) -> Iterator[tuple[str, str]]:
+    """What differs from ONNX Runtime's defaults, by its keys."""
+    if not engine.spinning:
+        yield "session.intra_op.allow_spinning", "0"
+    elif engine.spin_microseconds:
+        yield "session.intra_op.spin_duration_us", str(engine.spin_microseconds)
+    if engine.pinning and engine.threads > 1:  # of the calling thread it takes no care
+        processors = range(2, engine.threads + 1)
+        yield THREAD_AFFINITIES, ";".join(map(str, processors))
+    if engine.denormals_as_zero:
+        yield "session.set_denormal_as_zero", "1"
 
 
 def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:

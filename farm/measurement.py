@@ -22,11 +22,13 @@ class Metric(StrEnum):
     LATENCY_P50 = "latency_p50"
     LATENCY_P90 = "latency_p90"
     LATENCY_P99 = "latency_p99"
+    CPU_SECONDS = "cpu_seconds"  # processor time of one run, of all its threads together
     THROUGHPUT = "throughput"
     PEAK_MEMORY = "peak_memory"
     ENERGY = "energy"
     ACCURACY = "accuracy"
     LOAD_TIME = "load_time"
+    FIRST_RESULT = "first_result"  # from the beginning of loading to the first outputs
     MODEL_SIZE = "model_size"
     PACKETS = "packets"  # of one run: what is issued together, in one cycle at best
     VECTOR_INSTRUCTIONS = "vector_instructions"  # of one run, on 128 bytes at a time
@@ -38,11 +40,13 @@ UNITS: dict[Metric, str] = {
     Metric.LATENCY_P50: "s",
     Metric.LATENCY_P90: "s",
     Metric.LATENCY_P99: "s",
+    Metric.CPU_SECONDS: "s",
     Metric.THROUGHPUT: "1/s",
     Metric.PEAK_MEMORY: "B",
     Metric.ENERGY: "J",
     Metric.ACCURACY: "1",
     Metric.LOAD_TIME: "s",
+    Metric.FIRST_RESULT: "s",
     Metric.MODEL_SIZE: "B",
     Metric.PACKETS: "packet",
     Metric.VECTOR_INSTRUCTIONS: "instruction",

@@ -12,6 +12,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+THREAD_AFFINITIES = "session.intra_op_thread_affinities"
+"""ONNX Runtime's key for the processors of its threads, counted from 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
@@ -20,7 +23,8 @@ class SessionSpec:
     provider: the execution provider that every operator must be assigned to.
     plugin: Python package of a plugin provider (``get_library_path()``), empty for built-in ones.
     provider_options, config_entries: passed through as they are.
-    intra_op_num_threads, enable_mem_pattern, graph_optimization_level: of ``SessionOptions``.
+    intra_op_num_threads, enable_mem_pattern, enable_cpu_mem_arena, graph_optimization_level: of
+    ``SessionOptions``.
     disabled_optimizers: graph transformers that are switched off.
     allow_cpu_fallback: whether operators the provider refuses may run on the CPU provider.
     """
@@ -31,13 +35,21 @@ class SessionSpec:
     config_entries: dict[str, str] = field(default_factory=dict)
     intra_op_num_threads: int = 0
     enable_mem_pattern: bool = True
+    enable_cpu_mem_arena: bool = True
     graph_optimization_level: int = 99
     disabled_optimizers: tuple[str, ...] = ()
     allow_cpu_fallback: bool = False
 
     def to_json(self) -> str:
-        """The content of ``session.json``."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        """The content of ``session.json``.
+
+        What was added to it is left out where it has its default: a session that was delivered
+        before is still the same text.
+        """
+        plain = asdict(self)
+        if self.enable_cpu_mem_arena:
+            del plain["enable_cpu_mem_arena"]
+        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

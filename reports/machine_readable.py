@@ -32,6 +32,7 @@ def tune_json(result: TuneResult) -> str:
             "output": result.output,
             "interrupted": result.interrupted,
             "threads": result.threads or None,
+            "objective": str(result.objective),
         }
     )
 
@@ -183,6 +184,7 @@ def _device(device: DeviceResult) -> Json:
         "confirmed": device.winner is not None,
         "best": _measured(device.best),
         "ratio": estimate_json(device.ratio),
+        "gain": estimate_json(device.gain),
         "accuracy": None
         if accuracy is None
         else {

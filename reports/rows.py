@@ -40,7 +40,7 @@ def result_rows(
     rows: Sequence[Result], candidates: Mapping[str, str]
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Trials as columns and cells. candidates: JSON texts by candidate id."""
-    metrics = ("latency", "memory", "energy", "accuracy")
+    metrics = ("latency", "memory", "energy", "accuracy", "cpu")
     columns = (*_RESULT_COLUMNS, *(m + s for m in metrics for s in _MEASUREMENT_SUFFIXES))
     return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
 

@@ -7,15 +7,9 @@ from dataclasses import replace
 
 from farm.measurement import Estimate
 from farm.units import counted
+from reports.objectives import AS_MUCH
 from tuner.delivery.verify import Verified
-from tuner.request import Objective
 from tuner.verify import Verification
-
-_WHAT = {
-    Objective.LATENCY: "as fast as the baseline",
-    Objective.MEMORY: "less peak memory than the baseline",
-    Objective.ENERGY: "less energy than the baseline",
-}
 
 
 def verified_lines(verified: Verified) -> list[str]:
@@ -46,7 +40,7 @@ def claim_lines(found: Verification) -> list[str]:
 def _ratios(found: Verification) -> Iterator[str]:
     assert found.record is not None or found.claimed is None
     if found.claimed is not None and found.record is not None:
-        of = _WHAT[found.record.request.objective]
+        of = AS_MUCH[found.record.request.objective]
         yield f"Claimed: {_ratio(found.claimed)} {of}."
         if found.measured is not None:
             blocks = counted(found.blocks, "block")

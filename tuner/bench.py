@@ -17,11 +17,13 @@ from farm.device import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
+from farm.units import counted
 from tuner.events import DeviceStarted, Listener, StageStarted
+from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.statistics import Comparison, compare
-from tuner.racing.track import RaceTrack, latency_measurement
-from tuner.request import Objective, TuneRequest
+from tuner.racing.track import RaceTrack
+from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
@@ -93,6 +95,14 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
                 f"The candidate's engine {engine.kind} {used}, and --threads allows "
                 f"{request.threads}. Change its `threads`, or leave out --threads."
             )
+    for candidate in candidates:
+        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        if candidate.callers > 1 and 0 < request.threads < candidate.callers * threads:
+            raise OptionError(
+                f"The candidate has {candidate.callers} callers with {counted(threads, 'thread')} "
+                f"each, and --threads allows {request.threads}. Change its `callers`, or leave "
+                "out --threads."
+            )
 
 
 def check_device(profile: DeviceProfile, candidates: Sequence[Candidate]) -> None:
@@ -158,7 +168,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     facts = executor.describe(profile.name)
     journal = open_journal(store, executor, opened, profile, facts)
     request = opened.request
-    scorer = Scorer(Objective.LATENCY, request.constraints, opened.subject.work, profile.power)
+    scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
     listen(DeviceStarted(profile.name, budget.total))
     notes: tuple[str, ...] = ()
     if candidates:
@@ -189,11 +199,23 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     )
 
 
-def compare_measured(first: Benchmark, second: Benchmark) -> Comparison:
-    """Compare two that were measured side by side; the ratio is first over second."""
-    ours = np.asarray(second.measurements[Metric.LATENCY].samples)
-    theirs = np.asarray(first.measurements[Metric.LATENCY].samples)
-    return compare(ours, theirs)
+def compare_measured(
+    first: Benchmark, second: Benchmark, metric: Metric = Metric.LATENCY
+) -> Comparison:
+    """Compare two that were measured side by side; the ratio is first over second.
+
+    metric: one that was measured by block.
+    """
+    ours = np.asarray(second.measurements[metric].samples)
+    theirs = np.asarray(first.measurements[metric].samples)
+    return compare(1 / ours, 1 / theirs) if metric is Metric.THROUGHPUT else compare(ours, theirs)
+
+
+def measured_by_block(measured: Benchmark) -> frozenset[Metric]:
+    """Metrics that have one sample from each block."""
+    blocks = len(measured.measurements[Metric.LATENCY].samples)
+    found = {m for m in BY_BLOCK if m in measured.measurements}
+    return frozenset(m for m in found if len(measured.measurements[m].samples) == blocks)
 
 
 def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Comparison:
@@ -245,12 +267,10 @@ def _blocks(journal: Journal, track: RaceTrack, entries: list[Entry], listen: Li
     """Run the blocks and note each entry's latency over them."""
     listen(StageStarted(journal.scope.device, "blocks"))
     jobs = [journal.job(e.candidate, Phase.BENCH) for e in entries]
-    rows = list(track.rounds(entries, jobs, lambda done, _: done < BLOCKS))
+    for _ in track.rounds(entries, jobs, lambda done, _: done < BLOCKS):
+        pass
     for entry in entries:
         if not entry.ok:
             raise NotMeasured(
                 entry.candidate, f"{entry.candidate.label()} failed: {entry.message}"
             )
-        seconds = [row[entry.trial_id].seconds for row in rows]
-        method = entry.measurements[Metric.LATENCY].method
-        journal.amend(entry, [latency_measurement(seconds, method)])

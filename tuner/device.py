@@ -32,7 +32,7 @@ from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
 from tuner.search.propose import Proposer
 from tuner.search.search import Alone, Found, Search, count_outcomes
-from tuner.search.space import Space, fitted, space_of, threads_sentence
+from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 from workers.trials.process import ChildError
@@ -213,7 +213,7 @@ class DeviceTuning:
         if not facts.engines:
             raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
         given = given_format(self._subject.model.proto)
-        space = space_of(facts, given, self._request.threads)
+        space = space_of(facts, given, self._request.threads, self._request.objective)
         try:
             job = journal.job(space.baseline(), records.Phase.SEARCH)
             names = executor.quantizable(profile.name, job)
@@ -225,7 +225,8 @@ class DeviceTuning:
         space, notes = fitted(
             space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()
         )
-        return space, (*threads_sentence(space), *notes)
+        space, unbatched = batched(space, self._subject.model.proto, self._request.max_batch)
+        return space, (*threads_sentence(space), *notes, *unbatched)
 
     def _fixed(self) -> Iterator[str]:
         if fixed := fixed_sentence(self._subject.model.shapes):

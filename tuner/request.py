@@ -14,11 +14,15 @@ _SEEDS = 1 << 31  # what all generators take, with the number of trials added
 
 
 class Objective(StrEnum):
-    """What the search minimises."""
+    """What the search makes as small as it can, or of a throughput as large."""
 
     LATENCY = "latency"
     MEMORY = "memory"
     ENERGY = "energy"
+    CPU = "cpu"
+    THROUGHPUT = "throughput"
+    P99 = "p99"
+    LOAD = "load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Constraints:
     allow_unjudged: candidates of another precision than the model's may win, too, where their
     accuracy cannot be judged.
     max_memory: measured peak in bytes. max_latency: seconds. max_energy: joules per run.
+    max_cpu: processor seconds per run, of all threads together. min_throughput: runs per second,
+    of all callers together. max_p99: seconds. max_load: seconds from loading to the first outputs.
     """
 
     max_accuracy_drop: float | None = None
@@ -37,6 +43,10 @@ class Constraints:
     max_latency: float | None = None
     max_energy: float | None = None
     allow_unjudged: bool = False
+    max_cpu: float | None = None
+    min_throughput: float | None = None
+    max_p99: float | None = None
+    max_load: float | None = None
 
     def check(self) -> None:
         """Raise OptionError for a limit that nothing can satisfy."""
@@ -48,6 +58,10 @@ class Constraints:
             ("--max-memory", self.max_memory, "bytes"),
             ("--max-latency", self.max_latency, "seconds"),
             ("--max-energy", self.max_energy, "joules"),
+            ("--max-cpu", self.max_cpu, "seconds"),
+            ("--max-p99", self.max_p99, "seconds"),
+            ("--max-load", self.max_load, "seconds"),
+            ("--min-throughput", self.min_throughput, "samples per second"),
         )
         for option, value, unit in limits:
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -62,6 +76,7 @@ class TuneRequest:
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     threads: at most so many for every candidate, the baseline included; 0 for no limit.
+    max_batch: samples that one run of a candidate may take.
     """
 
     __pydantic_config__ = ConfigDict(defer_build=True)
@@ -78,6 +93,7 @@ class TuneRequest:
     seed: int = 0
     output: str = ""
     threads: int = 0
+    max_batch: int = 1
 
     def check(self) -> None:
         """Raise OptionError for options that contradict the facts."""
@@ -88,6 +104,13 @@ class TuneRequest:
             raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
         if self.threads < 0:
             raise OptionError(f"--threads must be 1 or more, got {self.threads}.")
+        if self.max_batch < 1:
+            raise OptionError(f"--max-batch must be 1 or more, got {self.max_batch}.")
+        if self.max_batch > 1 and self.objective is not Objective.THROUGHPUT:
+            raise OptionError(
+                "--max-batch is for --objective throughput: in a batch each sample waits for all "
+                "the others."
+            )
         if not 0 <= self.seed < _SEEDS:
             raise OptionError(f"--seed must lie between 0 and {_SEEDS - 1}, got {self.seed}.")
 

@@ -32,11 +32,19 @@ from farm.errors import (
 )
 from farm.measurement import Estimate, Metric
 from farm.model.model import load_model
-from tuner.bench import Benchmark, NotMeasured, bench, check_device, compare_measured
+from tuner.bench import (
+    Benchmark,
+    NotMeasured,
+    bench,
+    check_device,
+    compare_measured,
+    measured_by_block,
+)
 from tuner.delivery.claim import Holds, judged, less_accurate
 from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine, read_record
 from tuner.delivery.verify import Verified, verify_package
 from tuner.events import Listener
+from tuner.racing.objective import METRICS
 from tuner.request import Objective, TuneRequest
 from tuner.runs.start import Checked, check_request, start_run
 from workers.executor import LocalExecutor
@@ -45,11 +53,7 @@ from workers.trials.artifacts import adopt
 from workers.trials.cache import Cache
 from workers.trials.process import ChildError
 
-_METRICS = {
-    Objective.LATENCY: Metric.LATENCY,
-    Objective.MEMORY: Metric.PEAK_MEMORY,
-    Objective.ENERGY: Metric.ENERGY,
-}
+_OF_ONE_THREAD = frozenset({Metric.CPU_SECONDS, Metric.THROUGHPUT, Metric.LATENCY_P99})
 _UNRECORDED = (
     "It was delivered by an earlier version of the farm, which recorded no digests: whether its "
     "files are those that were delivered is unknown."
@@ -351,10 +355,12 @@ def _ratio(
     baseline: Benchmark, winner: Benchmark, objective: Objective
 ) -> tuple[Estimate | None, int]:
     """Baseline over winner of the objective, and the number of blocks it was measured in."""
-    if objective is Objective.LATENCY and not winner.candidate.is_counted:
-        found = compare_measured(baseline, winner)
+    metric = METRICS[objective]
+    if metric in measured_by_block(winner) and not winner.candidate.is_counted:
+        found = compare_measured(baseline, winner, metric)
         return found.ratio, found.pairs
-    metric = _METRICS[objective]
+    if winner.candidate.is_counted and metric in _OF_ONE_THREAD:
+        metric = Metric.LATENCY  # one thread, and every run like every other
     ours, theirs = (side.measurements.get(metric) for side in (winner, baseline))
     if ours is None or theirs is None or ours.value <= 0:
         return None, 0

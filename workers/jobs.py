@@ -116,11 +116,15 @@ class BlockJob:
     """One block: every member runs once, in this order.
 
     restart: begin with fresh child processes. sample_seconds: least length of one sample.
+    single_runs: so many of each member are timed one by one, too. loads: how long loading takes is
+    what matters, so that the machine is to be quiet meanwhile, too.
     """
 
     members: tuple[TrialJob, ...]
     restart: bool = False
     sample_seconds: float = 0.01
+    single_runs: int = 0
+    loads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ class Failure:
 class BlockReport:
     """One block as it was measured.
 
+    longest: the longest of each member's single runs in seconds, where any were asked for.
+    loads: seconds from loading to the first outputs, of members whose process began in this block.
     peaks: peak memory of each member's process in bytes above its start, so far.
     sentinel_seconds: latency of the fixed workload. disturbed: why the block is to be discarded,
     by a rule that does not look at the samples; empty if it is kept.
@@ -146,6 +152,8 @@ class BlockReport:
     failures: dict[str, Failure]
     sentinel_seconds: float
     disturbed: str = ""
+    longest: dict[str, float] = field(default_factory=dict)
+    loads: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Runner:
 
     def sample(self, loops: int) -> tuple[float, float]:
         """Seconds of one run: by the clock, and of processor time."""
-        sample = latency.sample(self._session, loops)
+        sample = latency.sample([self._session], loops)
         return sample.seconds, sample.cpu_seconds
 
 

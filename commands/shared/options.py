@@ -82,6 +82,15 @@ ThreadsOption = Annotated[
         rich_help_panel=Panel.LIMITS,
     ),
 ]
+MaxBatchOption = Annotated[
+    int,
+    typer.Option(
+        "--max-batch",
+        metavar="N",
+        help="With --objective throughput: one run may take so many samples.",
+        rich_help_panel=Panel.SEARCH,
+    ),
+]
 MetricOption = Annotated[
     str,
     typer.Option(

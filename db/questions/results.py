@@ -14,7 +14,13 @@ from farm.measurement import Measurement, Method, Metric, Outcome
 
 # Where a trial has one metric by several methods, a table shows the first of these.
 _PREFERENCE = (Method.MEASURED, Method.EMULATED, Method.MODELLED, Method.PLANNED)
-_SHOWN = (Metric.LATENCY, Metric.PEAK_MEMORY, Metric.ENERGY, Metric.ACCURACY)
+_SHOWN = (
+    Metric.LATENCY,
+    Metric.PEAK_MEMORY,
+    Metric.ENERGY,
+    Metric.ACCURACY,
+    Metric.CPU_SECONDS,
+)
 
 
 def results(
@@ -87,4 +93,5 @@ def _result(
         memory=measured.get(Metric.PEAK_MEMORY),
         energy=measured.get(Metric.ENERGY),
         accuracy=measured.get(Metric.ACCURACY),
+        cpu=measured.get(Metric.CPU_SECONDS),
     )

@@ -11,9 +11,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from farm.candidate.engine import CPackageEmulated, Engine, OnnxRuntimeCpu, engine_label
@@ -24,15 +24,19 @@ from farm.errors import CandidateError
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One complete set of choices: engine with its options, precision, and graph.
+    """One complete set of choices: engine with its options, precision, graph, and callers.
 
     rewritten: slow patterns of the graph are replaced by faster ones that compute the same.
+    callers: threads of one process that call it at the same time, each without a pause.
+    batch: samples that one run takes.
     """
 
     __pydantic_config__ = STRICT
     engine: Engine = field(default_factory=OnnxRuntimeCpu)
     precision: Precision = field(default_factory=Precision)
     rewritten: bool = False
+    callers: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
+    batch: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
 
     @property
     def is_counted(self) -> bool:
@@ -55,7 +59,13 @@ class Candidate:
     def label(self) -> str:
         """A short name for tables: ``openvino 1 thread bfloat16``."""
         text = f"{engine_label(self.engine)} {self.precision.label()}"
-        return text + (" rewritten" if self.rewritten else "")
+        text += " rewritten" if self.rewritten else ""
+        text += f", {self.callers} callers" if self.callers > 1 else ""
+        return text + (f", batch {self.batch}" if self.batch > 1 else "")
+
+    def results_per_second(self, seconds: float) -> float:
+        """Samples per second of all callers together, where a run takes so many seconds."""
+        return self.callers * self.batch / seconds
 
     def with_float(self, float_type: FloatType) -> Candidate:
         """The same candidate with other arithmetic in its float operators."""

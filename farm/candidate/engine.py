@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from farm.candidate.fields import STRICT
+from farm.candidate.fields import ADDED, STRICT
 
 HostTarget = Literal["portable", "avx2", "avx512-vnni"]
 HostCompiler = Literal["zig", "clang", "gcc"]
@@ -29,6 +29,11 @@ class OnnxRuntimeCpu:
     """ONNX Runtime's own CPU provider.
 
     threads: intra-operator threads; 0 leaves the number to ONNX Runtime.
+    spinning: idle threads wait for the next operator without sleeping. spin_microseconds: for so
+        long at most; 0 leaves it to ONNX Runtime, and without spinning it says nothing.
+    pinning: the second thread stays on the second logical processor, the third on the third...
+    memory_arena: activations come from an arena that ONNX Runtime keeps.
+    denormals_as_zero: floats below the smallest normal one count as 0, which spares slow paths.
     graph_level: graph optimisations applied when the session is created.
     saved_graph: the optimised graph was saved beforehand and is loaded with optimisation off.
     disabled_optimizers: names of ONNX Runtime graph transformers switched off, sorted.
@@ -42,6 +47,10 @@ class OnnxRuntimeCpu:
     graph_level: GraphLevel = GraphLevel.ALL
     saved_graph: bool = False
     disabled_optimizers: tuple[str, ...] = ()
+    spin_microseconds: Annotated[int, Field(ge=0)] = field(default=0, metadata=ADDED)
+    pinning: bool = field(default=False, metadata=ADDED)
+    memory_arena: bool = field(default=True, metadata=ADDED)
+    denormals_as_zero: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,11 @@ def engine_label(engine: Engine) -> str:
         case OnnxRuntimeCpu() as ort:
             parts = ["onnxruntime-cpu" + _threads(ort.threads)]
             parts += [] if ort.spinning else ["no-spin"]
+            parts += [f"spin={ort.spin_microseconds}us"] if ort.spin_microseconds else []
+            parts += ["pinned"] if ort.pinning else []
             parts += [] if ort.memory_pattern else ["no-pattern"]
+            parts += [] if ort.memory_arena else ["no-arena"]
+            parts += ["denormals=0"] if ort.denormals_as_zero else []
             parts += [] if ort.graph_level is GraphLevel.ALL else [f"graph={ort.graph_level}"]
             parts += ["saved"] if ort.saved_graph else []
             parts += [f"-{name}" for name in ort.disabled_optimizers]

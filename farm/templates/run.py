@@ -11,10 +11,13 @@ import sys
 import numpy as np
 
 INPUTS = []  # name, shape, type
+CALLERS = 1  # that called it at the same time where it was measured
 FIXED = ""  # which dimensions of the model have one size only
 folder = pathlib.Path(__file__).parent
 spec = json.loads((folder / "session.json").read_text())
 # SESSION
+if CALLERS > 1:
+    print(f"It was measured with {CALLERS} callers at the same time.", file=sys.stderr)
 if FIXED:
     print(FIXED, file=sys.stderr)
 rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import onnxruntime as ort
 options = ort.SessionOptions()
 options.intra_op_num_threads = spec["intra_op_num_threads"]
 options.enable_mem_pattern = spec["enable_mem_pattern"]
+options.enable_cpu_mem_arena = spec.get("enable_cpu_mem_arena", True)
 options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
 for key, value in spec["config_entries"].items():
     options.add_session_config_entry(key, value)

@@ -31,18 +31,23 @@ def format_ratio(ratio: Estimate) -> str:
     return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
-def format_latency(latency: Measurement) -> str:
-    """``51.2 µs [50.9, 51.6]``, with the method if it is not measured."""
-    text = format_seconds(latency.value)
-    if latency.low is not None and latency.high is not None:
-        low, high = format_seconds(latency.low), format_seconds(latency.high)
+def format_value(found: Measurement) -> str:
+    """``51.2 µs [50.9, 51.6]``, with the method if it is not measured; also ``120 /s``."""
+    shown = format_seconds if found.unit == "s" else _per_second
+    text = shown(found.value)
+    if found.low is not None and found.high is not None:
+        low, high = shown(found.low), shown(found.high)
         text += f" [{low.split()[0] if low[-2:] == text[-2:] else low}, {high}]"
-    return text + method_note(latency)
+    return text + method_note(found)
 
 
-def latency_cell(latency: Measurement | None) -> str:
-    """Latency with its interval, and how it was found if not measured."""
-    return MISSING if latency is None else format_latency(latency)
+def value_cell(found: Measurement | None) -> str:
+    """A value with its interval, and how it was found if it was not measured."""
+    return MISSING if found is None else format_value(found)
+
+
+def _per_second(value: float) -> str:
+    return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
 
 
 def is_visible(worst: Worst | None) -> bool:
@@ -63,6 +68,11 @@ def accuracy_cell(accuracy: Measurement | None) -> str:
 def bytes_cell(memory: Measurement | None) -> str:
     """Bytes in their unit, and how they were found if not measured."""
     return MISSING if memory is None else format_bytes(memory.value) + method_note(memory)
+
+
+def seconds_cell(seconds: Measurement | None) -> str:
+    """Seconds in their unit, and how they were found if not measured."""
+    return MISSING if seconds is None else format_seconds(seconds.value) + method_note(seconds)
 
 
 def energy_cell(energy: Measurement | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from db.questions.profiles import Share, TrialProfile
 from farm.measurement import Method
 from farm.units import counted, format_seconds
-from reports.tables.cells import MISSING, latency_cell
+from reports.tables.cells import MISSING, value_cell
 from reports.tables.layout import Column, Rows
 
 _NAMES = 6  # operators of one kernel that a table names
@@ -51,7 +51,7 @@ def operators_lines(profile: TrialProfile) -> Iterator[str]:
     without = ", which was measured without one" if profile.method is Method.MEASURED else ""
     yield (
         f"{what}; times are shares of the trial's latency{without}: "
-        f"{latency_cell(profile.latency)}."
+        f"{value_cell(profile.latency)}."
     )
 
 

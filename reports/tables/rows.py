@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from db.records import Result
 from farm.units import counted
-from reports.tables.cells import accuracy_cell, bytes_cell, energy_cell, latency_cell
+from reports.tables.cells import (
+    accuracy_cell,
+    bytes_cell,
+    energy_cell,
+    seconds_cell,
+    value_cell,
+)
 from reports.tables.layout import Column, Rows
 
 _RESULT_COLUMNS = (
@@ -20,6 +26,7 @@ _RESULT_COLUMNS = (
     Column("accuracy", right=True, below=5),
     Column("memory", right=True, below=2),
     Column("energy", right=True, below=1),
+    Column("CPU time", right=True, below=0),
 )
 _CELL_LETTERS = 1000  # that a table shows; laying out 100 MB takes a quarter of an hour
 _NARROW = 12  # characters in which the words of anything can be read
@@ -37,10 +44,11 @@ def results_table(rows: Sequence[Result]) -> Rows:
             str(row.phase),
             f"{row.candidate}: {row.message}" if row.message else row.candidate,
             outcome,
-            latency_cell(row.latency),
+            value_cell(row.latency),
             accuracy_cell(row.accuracy),
             bytes_cell(row.memory),
             energy_cell(row.energy),
+            seconds_cell(row.cpu),
         )
     return table
 

@@ -9,16 +9,18 @@ from rich.text import Text
 from farm.measurement import Estimate, Method, Metric
 from farm.units import counted
 from reports.interrupted import interrupted_lines
+from reports.objectives import AS_MUCH, COLUMNS
 from reports.tables.cells import (
     bytes_cell,
     energy_cell,
     format_ratio,
     is_visible,
-    latency_cell,
     method_note,
     share_cell,
+    value_cell,
 )
 from reports.tables.layout import Column, Rows
+from tuner.racing.objective import METRICS
 from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
 
@@ -35,11 +37,19 @@ _COLUMNS = (
 
 
 def run_table(result: TuneResult) -> Rows:
-    """Baseline and winner of each device, with intervals, and why a device is missing."""
-    table = Rows(_COLUMNS)
+    """Baseline and winner of each device, with intervals, and why a device is missing.
+
+    An objective that has no column of its own gets two: its values, and the gain.
+    """
+    name = COLUMNS.get(result.objective, "")
+    columns = [
+        Column(f"{name} [95 %]", right=True, below=7),
+        Column("gain [95 %]", right=True, below=6),
+    ]
+    table = Rows([*_COLUMNS[:3], *(columns if name else []), *_COLUMNS[3:]])
     for device in result.devices:
         if device.status is Status.TUNED or device.best is not None:
-            _add_tuned(table, device)
+            _add_tuned(table, device, result.objective)
         else:
             table.add(device.device, str(device.status), Text(device.reason, style="yellow"))
     return table
@@ -58,7 +68,7 @@ def verdict_lines(result: TuneResult) -> list[str]:
     return lines
 
 
-def _add_tuned(table: Rows, device: DeviceResult) -> None:
+def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
     best, name = device.winner or device.best, "winner" if device.winner else "best so far"
     accuracy = device.accuracy
     assert device.baseline is not None
@@ -67,7 +77,8 @@ def _add_tuned(table: Rows, device: DeviceResult) -> None:
         device.device,
         "baseline",
         device.baseline.label,
-        latency_cell(device.baseline.measurements.get(Metric.LATENCY)),
+        *_objective(device.baseline, objective, "1.00x"),
+        value_cell(device.baseline.measurements.get(Metric.LATENCY)),
         "1.00x",
         share_cell(accuracy.baseline if accuracy else device.baseline.value(Metric.ACCURACY)),
         *_resources(device.baseline),
@@ -79,8 +90,9 @@ def _add_tuned(table: Rows, device: DeviceResult) -> None:
         "",
         name,
         Text(best.label, style="bold"),
-        latency_cell(best.measurements.get(Metric.LATENCY)),
-        Text(_speed_up(device), style="bold green"),
+        *_objective(best, objective, _ratio(device, device.gain)),
+        value_cell(best.measurements.get(Metric.LATENCY)),
+        Text(_ratio(device, device.ratio), style="bold green"),
         share_cell(accuracy.winner if accuracy else best.value(Metric.ACCURACY)),
         *_resources(best),
     )
@@ -103,6 +115,13 @@ def _accuracy_lines(accuracy: AccuracyComparison) -> Iterator[str]:
         yield f"accuracy is {accuracy.metric} on {accuracy.samples} samples."
     if is_visible(accuracy.worst):
         yield f"least alike is output {accuracy.worst}."
+
+
+def _objective(measured: Measured, objective: Objective, gain: str) -> Iterator[str | Text]:
+    """Cells of an objective that has columns of its own."""
+    if objective in COLUMNS:
+        yield value_cell(measured.measurements.get(METRICS[objective]))
+        yield Text(gain, style="bold green") if gain != "1.00x" else gain
 
 
 def _resources(measured: Measured) -> tuple[str, str]:
@@ -155,18 +174,18 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
     confirmed = "confirmed in fresh processes on data the search never saw"
     if objective is Objective.LATENCY:
         return f"{speed} {_interval(device.ratio)}, {confirmed}."
-    saved = "peak memory" if objective is Objective.MEMORY else "energy"
-    gain = f"{device.gain.value:.2f} times less {saved} than the baseline"
+    gain = f"{device.gain.value:.2f} times {AS_MUCH[objective]}"
     return f"{gain} {_interval(device.gain)}, {speed}, {confirmed}."
 
 
-def _speed_up(device: DeviceResult) -> str:
-    assert device.ratio is not None
+def _ratio(device: DeviceResult, ratio: Estimate | None) -> str:
+    """Of a device whose winner is not the baseline."""
+    assert ratio is not None
     if device.winner is None:
-        return f"{device.ratio.value:.2f}x (not confirmed)"
+        return f"{ratio.value:.2f}x (not confirmed)"
     if _is_modelled(device):
-        return f"{device.ratio.value:.2f}x (modelled)"
-    return format_ratio(device.ratio)
+        return f"{ratio.value:.2f}x (modelled)"
+    return format_ratio(ratio)
 
 
 def _is_modelled(device: DeviceResult) -> bool:

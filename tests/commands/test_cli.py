@@ -76,7 +76,8 @@ def reader(tuned: Tuned) -> Iterator[StoreReader]:
 
 
 def test_only_the_object_is_on_standard_output(tuned: Tuned) -> None:
-    assert list(tuned.found) == ["run", "model", "devices", "output", "interrupted", "threads"]
+    keys = ["run", "model", "devices", "output", "interrupted", "threads", "objective"]
+    assert list(tuned.found) == keys
     assert "\x1b" not in tuned.err
     assert tuned.err.splitlines()[0] == f"Run {tuned.found['run']}"
     assert len(tuned.err.splitlines()) < 15, "quiet without a terminal"

@@ -139,6 +139,16 @@ def test_a_choice_that_was_added_is_written_only_where_it_is_made():
     assert half.id != Candidate(precision=Precision(FloatType.FLOAT16)).id
 
 
+def test_options_that_were_added_are_read_and_written():
+    text = '{"engine":{"kind":"onnxruntime-cpu","spin_microseconds":20,"memory_arena":false}}'
+    engine = from_json(text).engine
+    assert engine == OnnxRuntimeCpu(spin_microseconds=20, memory_arena=False)
+    assert '"spin_microseconds":20' in to_json(Candidate(engine))
+    assert '"pinning"' not in to_json(Candidate(engine))
+    with pytest.raises(CandidateError, match=r"at engine\.onnxruntime-cpu\.spin_microseconds"):
+        from_json('{"engine": {"kind": "onnxruntime-cpu", "spin_microseconds": -1}}')
+
+
 def test_ids_that_stores_hold_stay_the_same():
     entropy = StaticInt8(calibration=CalibrationMethod.ENTROPY, keep_float=("a",))
     candidates = (
@@ -182,6 +192,18 @@ class TestFile:
                 )
             ),
             "onnxruntime-cpu 1 thread no-spin no-pattern graph=basic saved -ConvAddFusion float32",
+        ),
+        (
+            Candidate(
+                OnnxRuntimeCpu(
+                    threads=4,
+                    spin_microseconds=20,
+                    pinning=True,
+                    memory_arena=False,
+                    denormals_as_zero=True,
+                )
+            ),
+            "onnxruntime-cpu 4 threads spin=20us pinned no-arena denormals=0 float32",
         ),
         (
             Candidate(

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from onnx.helper import make_node
 
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino, OpenVinoRuntime
+from farm.compile.batch import Batched
 from farm.delivery import stranger, write_delivery, write_files
 from farm.engines import session_spec
 from farm.model.model import load_model
@@ -64,6 +65,11 @@ def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
                 disabled_optimizers=("ConvActivationFusion",),
             )
         ),
+        Candidate(
+            OnnxRuntimeCpu(
+                threads=2, spin_microseconds=20, memory_arena=False, denormals_as_zero=True
+            )
+        ),
         Candidate(OpenVino(threads=1)),
         Candidate(OpenVinoRuntime(threads=1, hint="throughput", streams=1, pinning=False)),
     ],
@@ -92,6 +98,25 @@ def test_a_batch_that_was_fixed_is_told_and_others_are_refused(tmp_path):
         assert told == "The model's dynamic dimension is fixed: 'batch' to 1."
         sentence = "Input 'x' takes float32 [1, 4], and it was given float32 [2, 4]."
         assert refused == ([] if batch == 1 else [sentence])
+
+
+def test_callers_are_told(tmp_path):
+    model = load_model(models.save(models.conv_net(), tmp_path))
+    session, content = session_spec(Candidate()), model.proto.SerializeToString()
+    write_delivery(tmp_path / "out", content, session, model.inputs, "{}", callers=3)
+    done = run(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "It was measured with 3 callers at the same time.\n"
+
+
+def test_a_batch_is_what_run_py_takes(tmp_path):
+    model = load_model(models.save(models.conv_net(), tmp_path))
+    content = Batched(3)(model.proto).model.SerializeToString()
+    session = session_spec(Candidate())
+    write_delivery(tmp_path / "out", content, session, model.inputs, "{}", batch=3)
+    done = run(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "scores (3, 4) float32\n"
 
 
 def test_names_move_no_cursor(tmp_path):

@@ -45,6 +45,30 @@ class TestOnnxRuntime:
         assert spec.graph_optimization_level == 1
         assert spec.disabled_optimizers == ("ConvAddFusion",)
 
+    def test_options_that_were_added(self):
+        engine = OnnxRuntimeCpu(
+            threads=3,
+            spin_microseconds=20,
+            pinning=True,
+            memory_arena=False,
+            denormals_as_zero=True,
+        )
+        spec = session_spec(Candidate(engine))
+        assert not spec.enable_cpu_mem_arena
+        assert spec.config_entries == {
+            "session.intra_op.spin_duration_us": "20",
+            "session.intra_op_thread_affinities": "2;3",
+            "session.set_denormal_as_zero": "1",
+        }
+
+    def test_what_says_nothing_is_not_said(self):
+        for engine in (
+            OnnxRuntimeCpu(threads=2, spinning=False, spin_microseconds=20),
+            OnnxRuntimeCpu(threads=1, spinning=False, pinning=True),
+        ):
+            spec = session_spec(Candidate(engine))
+            assert spec.config_entries == {"session.intra_op.allow_spinning": "0"}
+
     def test_a_saved_graph_is_not_optimised_again(self):
         engine = OnnxRuntimeCpu(saved_graph=True, disabled_optimizers=("ConvAddFusion",))
         spec = session_spec(Candidate(engine))

@@ -30,7 +30,8 @@ from tuner.results import AccuracyComparison
 
 def test_the_object_of_a_run() -> None:
     found = json.loads(tune_json(tune_result(IMPROVED, MISSING)))
-    assert list(found) == ["run", "model", "devices", "output", "interrupted", "threads"]
+    expected = ["run", "model", "devices", "output", "interrupted", "threads", "objective"]
+    assert list(found) == expected
     assert found["model"] == {"path": "/models/kws.onnx", "sha256": "ab" * 32}
     cpu, _ = found["devices"]
     assert cpu["status"] == "tuned"

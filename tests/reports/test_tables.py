@@ -21,7 +21,7 @@ from farm.device import Availability, load_profiles
 from farm.measurement import Estimate, Measurement, Method, Metric
 from reports.doctor import Finding
 from reports.tables.benchmark import benchmark_table, comparison_lines
-from reports.tables.cells import format_latency
+from reports.tables.cells import format_value
 from reports.tables.machine import devices_table, findings_table
 from reports.tables.rows import results_table, rows_table
 from reports.tables.run import run_table, verdict_lines
@@ -39,7 +39,7 @@ from tests.reports.values import (
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
 from tuner.request import Objective
-from tuner.results import AccuracyComparison, Verdict
+from tuner.results import AccuracyComparison, Measured, Verdict
 
 WIDTHS = (80, 100, 160)
 GOLDEN = Path(__file__).with_name("golden")
@@ -65,6 +65,29 @@ def test_a_run(width: int) -> None:
     result = tune_result(IMPROVED, MISSING, FAILED)
     shown = rendered(run_table(result), *verdict_lines(result), width=width)
     check(f"run-{width}", shown)
+
+
+def test_an_objective_has_columns_of_its_own() -> None:
+    def with_cpu(side: Measured, seconds: float) -> Measured:
+        found = Measurement(Metric.CPU_SECONDS, seconds, Method.MEASURED, seconds, 1.1 * seconds)
+        return replace(side, measurements={**side.measurements, Metric.CPU_SECONDS: found})
+
+    device = replace(
+        IMPROVED,
+        baseline=with_cpu(BASELINE, 3e-4),
+        winner=with_cpu(WINNER, 1e-4),
+        gain=Estimate(3.0, 2.9, 3.1),
+    )
+    result = replace(tune_result(device), objective=Objective.CPU)
+    shown = rendered(run_table(result), *verdict_lines(result), width=200)
+    heading, _, baseline, winner, *_ = (re.sub(" +", " ", line) for line in shown.splitlines()[1:])
+    assert "candidate" in heading.split("CPU time [95 %]")[0]
+    assert "300 µs [300, 330 µs] 1.00x 152 µs" in baseline
+    assert "100 µs [100, 110 µs] 3.00x [2.90, 3.10] 51.2 µs" in winner
+    assert (
+        "cpu: 3.00 times less processor time than the baseline (95 % interval 2.90 to 3.10), "
+        "2.97 times as fast as the baseline, confirmed" in shown
+    )
 
 
 def test_a_packaged_winner() -> None:
@@ -145,9 +168,9 @@ def test_rows_that_are_too_wide_become_lists() -> None:
 )
 def test_latency(low: float | None, high: float | None, text: str) -> None:
     measurement = Measurement(Metric.LATENCY, 5.12e-5, Method.MEASURED, low, high)
-    assert format_latency(measurement) == text
+    assert format_value(measurement) == text
     emulated = replace(measurement, method=Method.EMULATED)
-    assert format_latency(emulated) == f"{text} (emulated)"
+    assert format_value(emulated) == f"{text} (emulated)"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ POWER = PowerFigures(static_watts=1.0, joules_per_byte=0.0, joules_per_mac={}, s
 class Traits:
     """What a candidate does.
 
+    cpu: processor seconds of one run; None: as long as it takes. longest: seconds of the longest
+    of many single runs; None: as all. load: seconds to the first outputs.
     accuracy, confirmed: on the search part and on the confirmation part.
     outcome: of its trials. fails_in_block, fails_in_detail, fails_in_profile: crashes there,
     blocks from 0.
@@ -75,6 +77,9 @@ class Traits:
     fails_in_detail: bool = False
     fails_in_profile: bool = False
     quick: float = 1.0
+    cpu: float | None = None
+    longest: float | None = None
+    load: float = 0.05
 
 
 class ImaginedExecutor:
@@ -107,6 +112,8 @@ class ImaginedExecutor:
     def run_block(self, device: str, job: BlockJob) -> BlockReport:
         self._count("block")
         failures, samples, peaks = {}, {}, {}
+        longest: dict[str, float] = {}
+        loads: dict[str, float] = {}
         for member in job.members:
             traits = self._traits(member.candidate)
             done = self._blocks_of(member)
@@ -116,9 +123,15 @@ class ImaginedExecutor:
             seconds = traits.seconds
             if not member.candidate.is_counted:
                 seconds *= self._noise(member.trial_id, done)
-            samples[member.trial_id] = Sample(seconds, 10, seconds, 0)
+            cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
+            samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-        return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed)
+            noise = self._noise(member.trial_id, done)
+            if job.single_runs:
+                longest[member.trial_id] = noise * (traits.longest or traits.seconds)
+            if job.restart:
+                loads[member.trial_id] = noise * traits.load
+        return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed, longest, loads)
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         self._count("detail")
@@ -193,6 +206,10 @@ class ImaginedExecutor:
             Measurement(Metric.LATENCY, traits.seconds * traits.quick, method),
             Measurement(Metric.PEAK_MEMORY, float(traits.peak), Method.MEASURED),
         ]
+        if not counted:
+            measured.append(Measurement(Metric.FIRST_RESULT, traits.load, Method.MEASURED))
+            cpu = traits.seconds if traits.cpu is None else traits.cpu
+            measured.append(Measurement(Metric.CPU_SECONDS, cpu, Method.MEASURED))
         if accuracy is not None:
             measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
         if counted:

@@ -24,9 +24,11 @@ from tuner.bench import (
     check_threads,
     compare_measured,
     compare_recorded,
+    measured_by_block,
     recall,
 )
-from tuner.request import TuneRequest
+from tuner.racing.objective import METRICS
+from tuner.request import Objective, TuneRequest
 from tuner.runs.start import check_model, check_request, start_run
 from workers.trials.process import ChildError
 
@@ -49,11 +51,26 @@ def test_candidates_beyond_the_limit_of_threads(engine: OnnxRuntimeCpu | OpenVin
     check_threads(request, [Candidate(replace(engine, threads=2)), Candidate(CPackage())])
 
 
+def test_callers_beyond_the_limit_of_threads() -> None:
+    request = TuneRequest("/m.onnx", ("cpu",), threads=2)
+    two = Candidate(OnnxRuntimeCpu(threads=1), callers=2)
+    check_threads(request, [two])
+    told = "The candidate has 2 callers with 2 threads each, and --threads allows 2"
+    with pytest.raises(OptionError, match=told):
+        check_threads(request, [replace(two, engine=OnnxRuntimeCpu(threads=2))])
+    with pytest.raises(OptionError, match="3 callers with 1 thread each"):
+        check_threads(request, [Candidate(CPackage(), callers=3)])
+
+
 def measure(
-    store: Store, folder: Path, executor: ImaginedExecutor, *candidates: Candidate
+    store: Store,
+    folder: Path,
+    executor: ImaginedExecutor,
+    *candidates: Candidate,
+    objective: Objective = Objective.LATENCY,
 ) -> tuple[Benchmark, ...]:
     furnish(folder)
-    request = TuneRequest(str(folder / "model.onnx"), ("fake",))
+    request = TuneRequest(str(folder / "model.onnx"), ("fake",), objective=objective)
     opened = start_run(store, check_request(request, PROFILES), RunKind.BENCH)
     return bench(store, executor, opened, PROFILES["fake"], candidates, lambda _: None)  # type: ignore[arg-type]
 
@@ -95,6 +112,34 @@ def test_two_are_compared_side_by_side(empty: Store, tmp_path: Path) -> None:
     assert recorded == found, "from the store, the same"
     turned = compare_recorded(empty, empty.trial(fast.trial_id), empty.trial(slow.trial_id))
     assert turned.ratio.value == pytest.approx(1 / 3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("objective", "ratio"),
+    [
+        (Objective.THROUGHPUT, 6.0),
+        (Objective.P99, 4.0),
+        (Objective.LOAD, 2.0),
+        (Objective.CPU, 5.0),
+    ],
+)
+def test_objectives_are_compared_by_block(
+    empty: Store, tmp_path: Path, objective: Objective, ratio: float
+) -> None:
+    other = replace(FAST, callers=2)
+    executor = ImaginedExecutor(
+        {
+            SLOW: Traits(1.5e-3, longest=4e-3, load=0.2, cpu=5e-3),
+            other: Traits(0.5e-3, longest=1e-3, load=0.1, cpu=1e-3),
+        }
+    )
+    slow, fast = measure(empty, tmp_path, executor, SLOW, other, objective=objective)
+    metric = METRICS[objective]
+    assert metric in measured_by_block(fast)
+    found = compare_measured(slow, fast, metric)
+    assert found.pairs == BLOCKS
+    assert found.ratio.value == pytest.approx(ratio, rel=0.01)
+    assert found.ratio.low < ratio < found.ratio.high
 
 
 def test_what_did_not_run_side_by_side_is_not_compared(empty: Store, tmp_path: Path) -> None:

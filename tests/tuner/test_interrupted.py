@@ -12,7 +12,7 @@ import pytest
 
 from db.records import Phase, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, OnnxRuntimeCpu
+from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu
 from farm.device import load_profiles
 from farm.measurement import Metric
 from reports.machine_readable import tune_json
@@ -27,7 +27,7 @@ from tuner.tune import tune_run
 
 PROFILES = load_profiles()
 FAST = Candidate(OnnxRuntimeCpu(threads=1))
-FASTEST = Candidate(OnnxRuntimeCpu(threads=1, spinning=False))
+FASTEST = Candidate(OnnxRuntimeCpu(threads=1, graph_level=GraphLevel.EXTENDED))
 NOTHING = "interrupted before anything was measured"
 
 

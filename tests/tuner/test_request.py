@@ -29,6 +29,10 @@ requests = st.builds(
         max_memory=st.none() | st.integers(1, 2**50),
         max_latency=st.none() | st.floats(1e-9, 1e9),
         max_energy=st.none() | st.floats(1e-9, 1e9),
+        max_cpu=st.none() | st.floats(1e-9, 1e9),
+        min_throughput=st.none() | st.floats(1e-9, 1e9),
+        max_p99=st.none() | st.floats(1e-9, 1e9),
+        max_load=st.none() | st.floats(1e-9, 1e9),
     ),
     budget_seconds=st.floats(0.1, 1e6),
     max_trials=st.integers(0, 10**6),
@@ -51,6 +55,11 @@ def test_these_are_possible(request: TuneRequest) -> None:
 @pytest.mark.parametrize(
     ("change", "option"),
     [
+        ({"max_batch": 0}, "--max-batch must be 1 or more, got 0."),
+        (
+            {"max_batch": 2},
+            "--max-batch is for --objective throughput: in a batch each sample waits",
+        ),
         ({"budget_seconds": 0.0}, "--budget must be above 0 seconds, got 0."),
         ({"budget_seconds": -1.0}, "--budget"),
         ({"budget_seconds": math.nan}, "--budget"),
@@ -77,6 +86,10 @@ def test_impossible_requests(change: dict[str, float], option: str) -> None:
         ({"max_latency": -1.0}, "--max-latency must be above 0 seconds, got -1.0."),
         ({"max_latency": math.nan}, "--max-latency must be above 0 seconds, got nan."),
         ({"max_energy": math.inf}, "--max-energy must be above 0 joules, got inf."),
+        ({"max_cpu": 0.0}, "--max-cpu must be above 0 seconds, got 0.0."),
+        ({"max_p99": -1.0}, "--max-p99 must be above 0 seconds, got -1.0."),
+        ({"max_load": 0.0}, "--max-load must be above 0 seconds, got 0.0."),
+        ({"min_throughput": 0.0}, "--min-throughput must be above 0 samples per second, got 0.0."),
     ],
 )
 def test_impossible_limits(change: dict[str, float], message: str) -> None:

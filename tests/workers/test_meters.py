@@ -118,7 +118,7 @@ class TestLatency:
         assert len(session.calls) == 3
 
     def test_a_sample_is_an_average_over_its_loops(self):
-        sample = latency.sample(ScriptedSession([1e-3]), 12)
+        sample = latency.sample([ScriptedSession([1e-3])], 12)
         assert sample.loops == 12
         assert sample.seconds == pytest.approx(1e-3)
         assert sample.cpu_seconds >= 0
@@ -126,9 +126,27 @@ class TestLatency:
 
     def test_a_sample_warms_up_again_first(self):
         session = ScriptedSession([1e-3])
-        latency.sample(session, 12)
+        latency.sample([session], 12)
         assert session.calls[-1] == 12
         assert set(session.calls[:-1]) == {1}
+
+    def test_callers_begin_together_and_the_slowest_counts(self):
+        quick, slow = ScriptedSession([1e-3]), ScriptedSession([3e-3])
+        sample = latency.sample([quick, slow], 12)
+        assert sample.seconds == pytest.approx(3e-3)
+        assert sample.loops == 12
+        assert quick.calls[-1] == slow.calls[-1] == 12
+
+    def test_callers_share_the_processor_time(self):
+        class Busy(ScriptedSession):
+            def timed(self, loops: int) -> int:
+                start = time.thread_time_ns()
+                while time.thread_time_ns() - start < 2_000_000 * loops:
+                    pass
+                return super().timed(loops)
+
+        sample = latency.sample([Busy([2e-3]), Busy([2e-3])], 5)
+        assert sample.cpu_seconds == pytest.approx(2e-3, rel=0.5), "of one run"
 
     def test_single_runs_end_by_count_or_by_time(self):
         assert latency.single_runs(ScriptedSession([0.5]), 7, 10.0) == [0.5] * 7

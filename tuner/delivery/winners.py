@@ -85,6 +85,8 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
             provenance.text(),
             subject.shapes,
             confirmed=provenance.confirmed,
+            callers=provenance.winner.callers,
+            batch=provenance.winner.batch,
         )
     return folder
 

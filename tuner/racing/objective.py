@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from db.records import BlockSample
@@ -14,6 +15,23 @@ from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
 
 _ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed
+_LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
+METRICS = {
+    Objective.LATENCY: Metric.LATENCY,
+    Objective.MEMORY: Metric.PEAK_MEMORY,
+    Objective.ENERGY: Metric.ENERGY,
+    Objective.CPU: Metric.CPU_SECONDS,
+    Objective.THROUGHPUT: Metric.THROUGHPUT,
+    Objective.P99: Metric.LATENCY_P99,
+    Objective.LOAD: Metric.FIRST_RESULT,
+}
+"""What is measured of each objective."""
+SINGLE_RUNS = 69
+"""Of a block, for the 99th percentile: the longest of 69 runs lies above it as often as below.
+
+0.99 ** 69 = 1/2, whatever the distribution. The median over blocks is thus that percentile, and
+the interval of the median is its interval.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,24 @@ class Scorer:
     work: Work
     power: PowerFigures | None
 
+    @property
+    def counts_results(self) -> bool:
+        """Whether it matters how many results come in a second."""
+        limited = self.constraints.min_throughput is not None
+        return limited or self.objective is Objective.THROUGHPUT
+
+    @property
+    def told_by_blocks(self) -> frozenset[Metric]:
+        """What blocks say, and nothing that is measured afterwards is to replace."""
+        told = {Metric.THROUGHPUT} if self.counts_results else set()
+        return frozenset(told | ({Metric.LATENCY_P99} if self.single_runs else set()))
+
+    @property
+    def single_runs(self) -> int:
+        """How many runs of each member of a block are to be timed one by one."""
+        asked = self.objective is Objective.P99 or self.constraints.max_p99 is not None
+        return SINGLE_RUNS if asked else 0
+
     def energy(self, entry: Entry, seconds: float) -> float | None:
         """Modelled joules of one run."""
         if self.power is None:
@@ -39,10 +75,25 @@ class Scorer:
         return modelled_energy(self.power, self.work, entry.candidate, Seconds(seconds))
 
     def of_sample(self, entry: Entry, sample: BlockSample) -> float:
-        """The objective in one block: seconds, bytes (at least one page) or joules."""
+        """The objective in one block, less is better, above 0.
+
+        Seconds, bytes (at least one page), joules, processor seconds; for a throughput the seconds
+        from one result to the next, for the 99th percentile the longest of ``SINGLE_RUNS``.
+        """
         match self.objective:
             case Objective.LATENCY:
                 return sample.seconds
+            case Objective.THROUGHPUT:
+                return 1.0 / entry.candidate.results_per_second(sample.seconds)
+            case Objective.P99:  # where runs are counted all are alike
+                return sample.longest_seconds or sample.seconds
+            case Objective.LOAD:
+                assert sample.load_seconds is not None, "every block began with fresh processes"
+                return sample.load_seconds
+            case Objective.CPU if entry.candidate.is_counted:
+                return sample.seconds  # of its one thread, which waits for nobody
+            case Objective.CPU:
+                return max(_LEAST_SECONDS, sample.cpu_seconds)
             case Objective.MEMORY:
                 return max(4096.0, float(sample.peak_bytes or 0))
             case Objective.ENERGY:
@@ -53,7 +104,9 @@ class Scorer:
         seconds, peak = entry.value(Metric.LATENCY), entry.value(Metric.PEAK_MEMORY)
         if seconds is None:
             return None
-        sample = BlockSample(entry.trial_id, seconds, 0.0, 1, 0, int(peak or 0))
+        cpu = entry.value(Metric.CPU_SECONDS) or 0.0
+        load = entry.value(Metric.FIRST_RESULT) or seconds
+        sample = BlockSample(entry.trial_id, seconds, cpu, 1, 0, int(peak or 0), load_seconds=load)
         return self.of_sample(entry, sample)
 
     def energy_measurement(self, entry: Entry, seconds: float) -> Measurement | None:
@@ -96,18 +149,34 @@ class Scorer:
         return self.constraints.allow_unjudged or entry.candidate.keeps_precision
 
     def _broken_resource(self, entry: Entry) -> str:
-        limits = self.constraints
-        peak, seconds = entry.value(Metric.PEAK_MEMORY), entry.value(Metric.LATENCY)
-        if limits.max_memory is not None and peak is not None and peak > limits.max_memory:
-            limit = format_bytes(limits.max_memory)
-            return f"peak memory {format_bytes(peak)} is above the limit of {limit}"
+        told = (sentence for sentence in self._limits_held(entry) if sentence)
+        return next(told, "")
+
+    def _limits_held(self, entry: Entry) -> Iterator[str]:
+        """For each limit a sentence if it is broken; what was not measured breaks none."""
+        limits, value = self.constraints, entry.value
+        seconds = value(Metric.LATENCY)
+        yield _above("peak memory", value(Metric.PEAK_MEMORY), limits.max_memory, format_bytes)
+        yield _above("latency", seconds, limits.max_latency, format_seconds)
+        load = value(Metric.FIRST_RESULT)
+        yield _above("time to the first outputs", load, limits.max_load, format_seconds)
         if seconds is None:
-            return ""
-        if limits.max_latency is not None and seconds > limits.max_latency:
-            limit = format_seconds(limits.max_latency)
-            return f"latency {format_seconds(seconds)} is above the limit of {limit}"
+            return
+        counted = entry.candidate.is_counted  # one thread, and every run like every other
+        cpu = seconds if counted else value(Metric.CPU_SECONDS)
+        yield _above("processor time", cpu, limits.max_cpu, format_seconds)
+        p99 = seconds if counted else value(Metric.LATENCY_P99)
+        yield _above("99th percentile of latency", p99, limits.max_p99, format_seconds)
+        rate = entry.candidate.results_per_second(seconds)
+        if limits.min_throughput is not None and rate < limits.min_throughput:
+            yield f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
         joules = self.energy(entry, seconds)
-        if limits.max_energy is not None and joules is not None and joules > limits.max_energy:
-            limit = format_joules(limits.max_energy)
-            return f"modelled energy {format_joules(joules)} is above the limit of {limit}"
+        yield _above("modelled energy", joules, limits.max_energy, format_joules)
+
+
+def _above(
+    what: str, value: float | None, limit: float | None, shown: Callable[[float], str]
+) -> str:
+    if value is None or limit is None or value <= limit:
         return ""
+    return f"{what} {shown(value)} is above the limit of {shown(limit)}"

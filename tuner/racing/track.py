@@ -10,10 +10,9 @@ import numpy as np
 
 from db.records import Block
 from db.records import BlockSample as Sample
-from farm.measurement import Measurement, Method, Metric
+from tuner.racing.measured import measured_in_blocks
 from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
-from tuner.racing.statistics import median_interval
 from tuner.request import Objective
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
@@ -64,11 +63,10 @@ class RaceTrack:
         blocks = self._replayed(race, number, by_id)
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
-            restart = len(blocks) > 0 and len(blocks) % self._restart_every() == 0
-            job = BlockJob(tuple(job_of[i] for i in order), restart)
+            job = self._job([job_of[i] for i in order], restart=self._is_restart(len(blocks)))
             blocks.append(self._run_block(number, blocks, job))
             self._take(race, blocks[-1], by_id)
-        self._note_latencies(by_id, blocks)
+        self._note_measured(by_id, blocks)
         return race
 
     def rounds(
@@ -93,7 +91,7 @@ class RaceTrack:
                 block = recorded.popleft()
             else:
                 order = self._order(list(by_id), number, len(blocks))
-                job = BlockJob(tuple(job_of[i] for i in order), restart=True)
+                job = self._job([job_of[i] for i in order], restart=True)
                 block = self._run_block(number, blocks, job)
             blocks.append(block)
             self._count(block)
@@ -105,7 +103,18 @@ class RaceTrack:
             if block.kept:
                 kept += 1
                 yield measured
-        self._note_latencies(by_id, blocks)
+        self._note_measured(by_id, blocks)
+
+    def _job(self, members: Sequence[TrialJob], *, restart: bool) -> BlockJob:
+        loads = self._scorer.objective is Objective.LOAD
+        single_runs = self._scorer.single_runs
+        return BlockJob(tuple(members), restart, single_runs=single_runs, loads=loads)
+
+    def _is_restart(self, done: int) -> bool:
+        """Whether fresh processes begin with a block; of a load there is one in each process."""
+        if self._scorer.objective is Objective.LOAD:
+            return True
+        return done > 0 and done % self._restart_every() == 0
 
     def _claim(self, entrants: Collection[str]) -> int:
         """The number of a race: the one that was begun, which is used once, or a new one."""
@@ -175,25 +184,10 @@ class RaceTrack:
         too_often = discarded >= max(_DISTURBED_AT_LEAST, len(blocks) - discarded)
         return too_often or self._budget.left == 0.0
 
-    def _note_latencies(self, by_id: dict[str, Entry], blocks: Sequence[Block]) -> None:
-        """Replace the quick latency of each entry by the median over its blocks."""
+    def _note_measured(self, by_id: dict[str, Entry], blocks: Sequence[Block]) -> None:
+        """Replace what was measured quickly of each entry by the medians over its blocks."""
         for trial_id, entry in by_id.items():
-            values = [
-                s.seconds for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id
-            ]
-            if entry.ok and values:
-                method = entry.measurements[Metric.LATENCY].method
-                self._journal.amend(entry, [latency_measurement(values, method)])
-
-
-def latency_measurement(seconds: Sequence[float], method: Method = Method.MEASURED) -> Measurement:
-    """Median latency over blocks, with its distribution-free interval where there are enough."""
-    interval = median_interval(np.asarray(seconds))
-    return Measurement(
-        Metric.LATENCY,
-        float(np.median(seconds)),
-        method,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        tuple(seconds),
-    )
+            samples = [s for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id]
+            if entry.ok and samples:
+                wanted = self._scorer.counts_results
+                self._journal.amend(entry, measured_in_blocks(entry, samples, throughput=wanted))

@@ -13,6 +13,7 @@ from farm.measurement import Measurement, Metric
 from workers.jobs import TrialReport
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
+_MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 
@@ -25,9 +26,7 @@ def details_of(report: TrialReport) -> str:
         "accuracy": asdict(report.accuracy) if report.accuracy else None,
         "worker_seconds": report.worker_seconds,
         "child_seconds": report.child_seconds,
-        "quick_seconds": next(
-            (m.value for m in report.measurements if m.metric is Metric.LATENCY), None
-        ),
+        "quick": {m.metric: m.value for m in report.measurements if m.metric in _MEASURED_AGAIN},
     }
     return json.dumps(details, sort_keys=True)
 
@@ -40,16 +39,19 @@ def accuracy_of(details: str) -> AccuracyResult | None:
 def as_first_measured(
     measurements: Mapping[Metric, Measurement], details: str
 ) -> Mapping[Metric, Measurement]:
-    """The measurements with the latency of the trial's own quick samples.
+    """The measurements with those of the trial's own quick samples.
 
-    In the store that of later races has taken its place. What follows from a trial at first is to
-    follow from it again when a run is resumed, and not from what the run found out afterwards.
+    In the store those of later races have taken their place. What follows from a trial at first
+    is to follow from it again when a run is resumed, and not from what was found out afterwards.
     """
-    quick = json.loads(details).get("quick_seconds")
-    if quick is None or Metric.LATENCY not in measurements:
-        return measurements
-    found = measurements[Metric.LATENCY]
-    return {**measurements, Metric.LATENCY: Measurement(found.metric, quick, found.method)}
+    read = json.loads(details)
+    quick = read.get("quick") or {Metric.LATENCY: read.get("quick_seconds")}
+    found = {Metric(name): value for name, value in quick.items() if value is not None}
+    return dict(measurements) | {
+        metric: Measurement(metric, value, measurements[metric].method)
+        for metric, value in found.items()
+        if metric in measurements
+    }
 
 
 def metric_of(details: str) -> str:

@@ -232,6 +232,8 @@ class Journal:
                 s.loops,
                 order[trial_id],
                 report.peaks.get(trial_id),
+                report.longest.get(trial_id),
+                report.loads.get(trial_id),
             )
             for trial_id, s in report.samples.items()
         )

@@ -93,6 +93,7 @@ def check_request(
     if require_all:
         _require_all(found)
     _require_power(request, [p for p in chosen if found[p.name].available])
+    _require_clock(request, [p for p in chosen if found[p.name].available])
     return Checked(request, load_subject(request), chosen, found)
 
 
@@ -284,4 +285,15 @@ def _require_power(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> N
         raise OptionError(
             f"The energy of {', '.join(unknown)} is unknown, because its device profile has no "
             "[power] figures. Add them, or leave out --objective energy and --max-energy."
+        )
+
+
+def _require_clock(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> None:
+    """Raise OptionError when loading decides on a device that an emulator stands for."""
+    asked = request.objective is Objective.LOAD or request.constraints.max_load is not None
+    emulated = [p.name for p in profiles if set(p.engines) == {"cpackage-emulated"}]
+    if asked and emulated:
+        raise OptionError(
+            f"How long loading takes on {', '.join(emulated)} cannot be measured: its code runs "
+            "in an emulator. Leave out the device, or --objective load and --max-load."
         )

@@ -22,13 +22,12 @@ from tuner.results import Verdict
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
-from tuner.search.search import Found
+from tuner.search.search import MIN_PAIRS, Found
 from workers.executor import Executor
 from workers.jobs import DetailJob
 from workers.trials.process import ChildError
 from workers.trials.trial import failure_of
 
-MIN_PAIRS = 11  # of fewer values a median has no interval
 MAX_PAIRS = 20
 _COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
 _DETAIL_SECONDS = 2.0
@@ -192,7 +191,8 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
 
     Raises ChildError, CompileError.
     """
-    if entry.value(Metric.THROUGHPUT) is not None:
+    known = Metric.THROUGHPUT if entry.candidate.is_counted else Metric.LATENCY_P50
+    if entry.value(known) is not None:
         return
     phase = journal.phase_of(entry)
     job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
@@ -201,7 +201,8 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
     has_counter = any(m.metric is Metric.ENERGY for m in measured)
     extra = [] if has_counter or modelled is None else [modelled]
-    journal.amend(entry, [*_with_quantiles(measured), *extra])
+    found = [*_with_quantiles(measured), *extra]
+    journal.amend(entry, [m for m in found if m.metric not in scorer.told_by_blocks])
 
 
 def _in_turn(found: Found, champion: str) -> list[Entry]:

@@ -89,8 +89,13 @@ class Proposer:
 
     def _engines(self, history: Sequence[Entry]) -> Iterator[Candidate]:
         for engine in self._space.float_engines():
-            for precision in self._space.kept_precisions(engine):
-                yield _at_runnable_level(Candidate(engine, precision), history)
+            for callers in self._space.first_callers(engine):
+                for precision in self._space.kept_precisions(engine):
+                    candidate = Candidate(engine, precision, callers=callers)
+                    yield _at_runnable_level(candidate, history)
+            for batch in self._space.first_batches(engine):
+                own = self._space.kept_precisions(engine)[-1]
+                yield _at_runnable_level(Candidate(engine, own, batch=batch), history)
         # A provider that refused some operators may still be worth its part of the graph.
         yield from (
             replace(entry.candidate, engine=replace(entry.candidate.engine, cpu_operators=True))
@@ -106,11 +111,20 @@ class Proposer:
         if not self._space.packages:
             return
         first, *others = self._space.package_precisions()
+        callers = self._space.callers()[-1]
         engines = [e for e in self._space.packages if e.target == self._space.packages[0].target]
-        yield from (Candidate(engine, first) for engine in engines)
+        yield from (
+            self._packaged(Candidate(engine, first, callers=callers)) for engine in engines
+        )
         tried = (e.candidate.engine for e in ranked(history))
         best = next((e for e in tried if isinstance(e, PackageEngine)), engines[0])
-        yield from (Candidate(best, precision) for precision in others)
+        later = [Candidate(best, precision, callers=callers) for precision in others]
+        yield from map(self._packaged, later)
+
+    @staticmethod
+    def _packaged(candidate: Candidate) -> Candidate:
+        """Where instructions are counted there is one caller."""
+        return replace(candidate, callers=1) if candidate.is_counted else candidate
 
     @staticmethod
     def _is_doomed(candidate: Candidate, history: Sequence[Entry]) -> bool:
@@ -140,7 +154,8 @@ class Proposer:
         best: dict[str, Candidate] = {}
         others = [e for e in history if not isinstance(e.candidate.engine, PackageEngine)]
         for candidate in (e.candidate for e in others if not self._is_plain_float(e.candidate)):
-            plain = Candidate(candidate.engine, self._space.kept_precisions(candidate.engine)[0])
+            precision = self._space.kept_precisions(candidate.engine)[0]
+            plain = replace(candidate, precision=precision, rewritten=False)
             best.setdefault(candidate.engine.kind, plain)
         for entry in ranked(e for e in others if self._is_plain_float(e.candidate)):
             best.setdefault(entry.candidate.engine.kind, entry.candidate)

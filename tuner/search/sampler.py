@@ -19,21 +19,19 @@ from farm.candidate import (
     CalibrationMethod,
     Candidate,
     DynamicInt8,
-    Engine,
     FloatType,
     GivenFormat,
-    GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
-    OpenVinoRuntime,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
 )
 from tuner.runs.history import Entry
-from tuner.search.space import OPTIONAL_OPTIMIZERS, Space
+from tuner.search.options import SAMPLED, flat_choices, flat_defaults, flatten, unflatten
+from tuner.search.options.family import Choice
+from tuner.search.space import Space
 
-Choice = str | int | bool
 _BLOCK_SIZES: dict[int, BlockSize] = {size: size for size in get_args(BlockSize)}
 _TRIES_PER_CANDIDATE = 20
 _FAILED_RATIO = 10.0  # what the estimator is told of a candidate that failed
@@ -66,47 +64,28 @@ def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> lis
 
 def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT32) -> Candidate:
     """The candidate that flat parameters stand for. given: what the model computes in."""
-    threads = int(parameters["threads"])
+    engine = unflatten(str(parameters["engine"]), parameters)
     quantization = _decode_quantization(parameters)
     float_type = FloatType(str(parameters["float_type"]))
-    engine: Engine
-    if parameters["engine"] == "openvino":
-        engine = OpenVino(threads=threads, pinning=bool(parameters["pinning"]))
-    elif parameters["engine"] == "openvino-runtime":
-        engine = OpenVinoRuntime(threads=threads, pinning=bool(parameters["pinning"]))
-    else:
+    if isinstance(engine, OnnxRuntimeCpu):
         if quantization is not None:
             float_type = FloatType.FLOAT32
         elif not (given.is_half and float_type is FloatType.FLOAT32):
             float_type = given.float_type
-        optimizer = str(parameters["disabled"])
-        saved = bool(parameters["saved_graph"])
-        engine = OnnxRuntimeCpu(
-            threads=threads,
-            spinning=bool(parameters["spinning"]),
-            memory_pattern=bool(parameters["memory_pattern"]),
-            graph_level=GraphLevel(str(parameters["graph_level"])),
-            saved_graph=saved,
-            disabled_optimizers=(optimizer,) if optimizer else (),
-        )
     precision = Precision(float_type, quantization, given)
-    return Candidate(engine, precision, rewritten=bool(parameters["rewritten"]))
+    rewritten, callers = bool(parameters["rewritten"]), int(parameters["callers"])
+    return Candidate(engine, precision, rewritten, callers, int(parameters["batch"]))
 
 
 def encode(candidate: Candidate) -> dict[str, Choice] | None:
     """The flat parameters of a candidate; None where it lies outside the flat space."""
     flat: dict[str, Choice] = _DEFAULTS | {"rewritten": candidate.rewritten}
+    flat |= {"callers": candidate.callers, "batch": candidate.batch}
     flat["float_type"] = str(candidate.precision.float_type)
-    match candidate.engine:
-        case OpenVino() | OpenVinoRuntime() as engine:
-            flat |= {"engine": engine.kind, "threads": engine.threads, "pinning": engine.pinning}
-        case OnnxRuntimeCpu() as engine:
-            flat |= {"threads": engine.threads, "spinning": engine.spinning}
-            flat |= {"memory_pattern": engine.memory_pattern, "saved_graph": engine.saved_graph}
-            flat["graph_level"] = str(engine.graph_level)
-            flat["disabled"] = "".join(engine.disabled_optimizers)
-        case _:
-            return None
+    options = flatten(candidate.engine)
+    if options is None:
+        return None
+    flat |= {"engine": candidate.engine.kind, **options}
     match candidate.precision.quantization:
         case StaticInt8() as q:
             flat |= {"quantization": q.kind, "per_channel": q.per_channel}
@@ -120,24 +99,18 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     return flat if decode(flat, candidate.precision.given) == candidate else None
 
 
-_ENGINES = frozenset(
-    {"onnxruntime-cpu", "openvino", "openvino-runtime"}
-)  # packages have no options to sample
 _DEFAULTS: dict[str, Choice] = {
     "engine": "onnxruntime-cpu",
     "threads": 0,
-    "spinning": True,
-    "memory_pattern": True,
-    "graph_level": "all",
-    "saved_graph": False,
-    "disabled": "",
-    "pinning": False,
+    **flat_defaults(),
     "float_type": "float32",
     "quantization": "none",
     "per_channel": True,
     "calibration": "min-max",
     "block_size": 32,
     "rewritten": False,
+    "callers": 1,
+    "batch": 1,
 }
 
 
@@ -159,25 +132,22 @@ def _decode_quantization(
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    engines = [e for e in space.engines if e in _ENGINES]
+    engines = [e for e in space.engines if e in SAMPLED]
     if not engines:
         return {}
     kinds = ["none", *(kind for kind, names in space.quantizable.items() if names)]
     choices: dict[str, Sequence[Choice]] = {
         "engine": engines,
         "threads": space.thread_options(),
-        "spinning": (True, False),
-        "memory_pattern": (True, False),
-        "graph_level": [str(level) for level in GraphLevel],
-        "saved_graph": (False, True),
-        "disabled": ("", *OPTIONAL_OPTIMIZERS),
-        "pinning": (False, True),
+        **flat_choices(engines, space.width()),
         "float_type": _float_types(space),
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),
+        "callers": space.callers(),
+        "batch": space.batches(),
     }
     return {name: CategoricalDistribution(tuple(values)) for name, values in choices.items()}
 

@@ -28,6 +28,7 @@ from tuner.search.propose import Proposer, Stage
 from workers.executor import Executor
 
 COHORT = 6
+MIN_PAIRS = 11  # of a confirmation: of fewer values a median has no interval
 FINALISTS = 3
 COHORT_RULES = RaceRules(max_blocks=15)
 EQUIVALENCE = 0.01
@@ -154,7 +155,9 @@ class Search:
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
         entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
-        self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0
+        singles = 2 * MIN_PAIRS * self._scorer.single_runs
+        runs = singles * (entry.value(Metric.LATENCY) or 0.0)
+        self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0 + runs
         self._entries.append(entry)
         self._tell_trial(entry)
         return entry

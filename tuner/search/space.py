@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from onnx import ModelProto
+
 from farm.candidate import (
     BlockSize,
     CalibrationMethod,
     Candidate,
     CPackage,
-    CPackageEmulated,
     DynamicInt8,
     Engine,
     Fake,
@@ -30,12 +31,14 @@ from farm.candidate import (
     ThreadedEngine,
     WeightOnlyInt4,
 )
+from farm.compile.batch import batch_obstacle
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
+from tuner.request import Objective
+from tuner.search.options import default, main_engines, near_engines
+from tuner.search.options.family import Width
 from workers.jobs import DeviceFacts
 
-# Graph transformers of ONNX Runtime that change which kernels run, and are not always a gain.
-OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
 # Multiply-accumulates of one run, below which engines spend much of their time on themselves.
 SMALL_MACS = 50_000_000
 MOST_WEIGHTS = Bytes(8 << 20)
@@ -57,6 +60,9 @@ class Space:
     quantised: whether the model came quantised, so that packages have no choice of precision.
     given: what the model computes in as it was given.
     most_threads: of every candidate, at most ``cores``; 0 for no limit.
+    many: what counts are the results of many callers, and their number is a choice, too.
+    loads: what counts is how soon an engine is there.
+    max_batch: samples that one run may take.
     """
 
     engines: tuple[str, ...]
@@ -69,6 +75,9 @@ class Space:
     quantised: bool = False
     given: GivenFormat = GivenFormat.FLOAT32
     most_threads: int = 0
+    many: bool = False
+    loads: bool = False
+    max_batch: int = 1
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -76,7 +85,7 @@ class Space:
         Where threads are limited, it has as many as may be instead of the engine's own choice.
         """
         kind = self.engines[0]
-        engine = self.packages[0] if kind in _PACKAGE_KINDS else _DEFAULTS[kind]
+        engine = self.packages[0] if kind in _PACKAGE_KINDS else default(kind)
         if isinstance(engine, ThreadedEngine):
             engine = replace(engine, threads=self.most_threads)
         return Candidate(engine, self.kept_precisions(engine)[-1])
@@ -129,10 +138,46 @@ class Space:
         """All that an engine's option may be, 0 included: the engine's own choice, if free."""
         return self.threads() if self.most_threads else (0, *self.threads())
 
+    def width(self) -> Width:
+        """Its thread counts, as the options of engines know them."""
+        return Width(self.threads(), self.thread_options(), self.many, self.loads)
+
+    def callers(self) -> tuple[int, ...]:
+        """Numbers of callers worth trying: as those of threads, where that is a choice."""
+        return self.threads() if self.many else (1,)
+
+    def batches(self) -> tuple[int, ...]:
+        """Numbers of samples of one run worth trying: 1, the powers of two, and the most."""
+        powers = {1 << i for i in range(self.max_batch.bit_length())}
+        return tuple(sorted({b for b in powers if b <= self.max_batch} | {self.max_batch}))
+
+    def first_batches(self, engine: Engine) -> tuple[int, ...]:
+        """Batches for an engine's first trials with one caller: on all threads, but for packages.
+
+        The most, and a fourth of it.
+        """
+        most = self.threads()[-1]
+        if isinstance(engine, PackageEngine) or self.max_batch == 1:
+            return ()
+        if isinstance(engine, ThreadedEngine) and engine.threads != most:
+            return ()
+        return tuple(b for b in self.batches()[::-2][:2] if b > 1)
+
+    def first_callers(self, engine: Engine) -> tuple[int, ...]:
+        """Numbers of callers for an engine's first trials: so many that they have processors."""
+        most = self.callers()[-1]
+        match engine:
+            case OpenVinoRuntime(hint="throughput", streams=streams):
+                return (max(1, min(streams or most, most)),)
+            case OnnxRuntimeCpu() | OpenVino() | OpenVinoRuntime():
+                return tuple(c for c in self.callers() if c == 1 or c * engine.threads <= most)
+            case _:
+                return self.callers()
+
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
         kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
-        return tuple(e for kind in kinds for e in _ENGINE_LISTS[kind](self))
+        return tuple(e for kind in kinds for e in main_engines(kind, self.width()))
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
@@ -166,57 +211,54 @@ class Space:
 
     def neighbours(self, candidate: Candidate) -> tuple[Candidate, ...]:
         """Candidates that differ from this one in one choice."""
-        engines = (replace(candidate, engine=e) for e in self._engine_neighbours(candidate.engine))
+        engines = (
+            replace(candidate, engine=e)
+            for e in near_engines(candidate.engine, self.width(), self.packages)
+        )
         floats = (candidate.with_float(t) for t in self.float_types(candidate.engine))
         quantised = (
             replace(candidate, precision=replace(candidate.precision, quantization=q))
             for q in _quantization_neighbours(candidate.precision)
         )
         graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
-        near = dict.fromkeys((*graphs, *engines, *floats, *quantised))
+        callers = (replace(candidate, callers=count) for count in self.callers())
+        batches = (replace(candidate, batch=size) for size in self.batches())
+        near = dict.fromkeys((*graphs, *engines, *floats, *quantised, *callers, *batches))
         near.pop(candidate, None)
         return tuple(c for c in near if self.offers(c))
 
     def offers(self, candidate: Candidate) -> bool:
         """Whether the engine offers the precision at all, whatever its options."""
         engine, precision = candidate.engine, candidate.precision
+        if not self._has_room(candidate):
+            return False
         if isinstance(engine, PackageEngine):
-            return _packable(precision) and not candidate.rewritten
+            return _packable(precision) and not candidate.rewritten and candidate.batch == 1
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
         if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
             return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
 
-    def _engine_neighbours(self, engine: Engine) -> list[Engine]:
-        match engine:
-            case Fake():
-                return []
-            case CPackage() | CPackageEmulated():
-                return [other for other in self.packages if other.kind == engine.kind]
-            case OpenVino() | OpenVinoRuntime():
-                counts = self.thread_options()
-                threads: list[Engine] = [replace(engine, threads=t) for t in counts]
-                return [*threads, replace(engine, pinning=not engine.pinning)]
-            case OnnxRuntimeCpu():
-                return [
-                    *(replace(engine, threads=t) for t in self.thread_options()),
-                    replace(engine, spinning=not engine.spinning),
-                    replace(engine, memory_pattern=not engine.memory_pattern),
-                    replace(engine, saved_graph=not engine.saved_graph),
-                    *(replace(engine, graph_level=level) for level in GraphLevel),
-                    replace(engine, disabled_optimizers=()),
-                    *(
-                        replace(engine, disabled_optimizers=(name,))
-                        for name in OPTIONAL_OPTIMIZERS
-                    ),
-                ]
+    def _has_room(self, candidate: Candidate) -> bool:
+        """Whether a limit of threads holds, and a device that counts has its one caller."""
+        if candidate.callers == 1:
+            return True
+        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        within = not self.most_threads or candidate.callers * threads <= self.most_threads
+        return within and not candidate.is_counted
 
 
-def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
+def space_of(
+    facts: DeviceFacts,
+    given: GivenFormat,
+    threads: int = 0,
+    objective: Objective = Objective.LATENCY,
+) -> Space:
     """The space of a device whose worker gave these facts, for a model that computes in this.
 
     threads: at most so many for every candidate, 0 for no limit.
+    objective: what is wanted of its candidates.
     """
     return Space(
         facts.engines,
@@ -225,6 +267,8 @@ def space_of(facts: DeviceFacts, given: GivenFormat, threads: int = 0) -> Space:
         packages=facts.packages,
         given=given,
         most_threads=min(threads, facts.machine.cores),
+        many=objective is Objective.THROUGHPUT,
+        loads=objective is Objective.LOAD,
     )
 
 
@@ -255,6 +299,15 @@ def fitted(
         kept = tuple(e for e in space.packages if not isinstance(e, CPackage))
         space = replace(space, packages=kept)
     return space, tuple(notes)
+
+
+def batched(space: Space, model: ModelProto, most: int) -> tuple[Space, tuple[str, ...]]:
+    """A space with batches of up to so many samples; a sentence where the model allows none."""
+    if most == 1:
+        return space, ()
+    if obstacle := batch_obstacle(model):
+        return space, (f"Batches were not tried: {obstacle[0].lower()}{obstacle[1:]}.",)
+    return replace(space, max_batch=most), ()
 
 
 def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
@@ -303,44 +356,5 @@ def _quantization_neighbours(
             return []
 
 
-def _onnxruntime_engines(space: Space) -> list[Engine]:
-    counts = space.threads()
-    return [
-        *(OnnxRuntimeCpu(threads=t) for t in counts),
-        OnnxRuntimeCpu(threads=counts[-1], spinning=False),
-        OnnxRuntimeCpu(threads=counts[0], graph_level=GraphLevel.EXTENDED),
-    ]
-
-
-def _openvino_engines(space: Space) -> list[Engine]:
-    return [OpenVino(threads=t) for t in space.threads()]
-
-
-def _openvino_runtime_engines(space: Space) -> list[Engine]:
-    return [OpenVinoRuntime(threads=t) for t in space.threads()]
-
-
-def _fake_engines(space: Space) -> list[Engine]:
-    """Invented latencies around 1 ms, one of them the best, and two that fail."""
-    del space
-    return [
-        *(Fake(seconds=1e-3 * (0.5 + 0.1 * i), serial=i) for i in range(6)),
-        Fake(fault="crash"),
-        Fake(fault="wrong-engine"),
-    ]
-
-
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})
 _THREADED_KINDS = frozenset({"onnxruntime-cpu", "openvino", "openvino-runtime"})
-_DEFAULTS: dict[str, Engine] = {
-    "onnxruntime-cpu": OnnxRuntimeCpu(),
-    "openvino": OpenVino(),
-    "openvino-runtime": OpenVinoRuntime(),
-    "fake": Fake(),
-}
-_ENGINE_LISTS = {
-    "onnxruntime-cpu": _onnxruntime_engines,
-    "openvino": _openvino_engines,
-    "openvino-runtime": _openvino_runtime_engines,
-    "fake": _fake_engines,
-}

@@ -6,7 +6,7 @@ trial only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -111,7 +111,7 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
     compiler = _compiler(workload)
     feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
     try:
-        quantised = compiler.graph(from_json(candidate)).model
+        quantised = compiler.graph(replace(from_json(candidate), batch=1)).model
         return dict(sensitivity(compiler.prepared().model, quantised, feeds))
     except CompileError as error:
         raise EngineError(str(error)) from error

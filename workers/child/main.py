@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ own_modules.put_first()
 
 from farm.session import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
-from workers.child.feeds import read_feeds  # noqa: E402
+from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.session import (  # noqa: E402
     EngineError,
     Feeds,
@@ -59,7 +60,10 @@ class Runner:
     def __init__(self) -> None:
         self._session: Session | None = None
         self._feeds: list[Feeds] = []
+        self._samples, self._batch = 0, 1
         self._resident_before = 0
+        self._sessions: Sequence[Session] = ()
+        self._kept = ExitStack()
 
     @property
     def session(self) -> Session:
@@ -68,9 +72,13 @@ class Runner:
             raise EngineError("no artifact is loaded.")
         return self._session
 
-    def load(self, engine: str, spec: dict[str, Any], model: str, inputs: str) -> Loaded:
-        """Create the session and run it once on the first sample of ``inputs``."""
-        self._feeds = list(read_feeds(Path(inputs))) if inputs else [{}]
+    def load(
+        self, engine: str, spec: dict[str, Any], model: str, inputs: str, batch: int = 1
+    ) -> Loaded:
+        """Create the session and run it once on the first sample of ``inputs``, or first batch."""
+        samples = list(read_feeds(Path(inputs))) if inputs else [{}]
+        self._samples, self._batch = len(samples), batch
+        self._feeds = samples if batch == 1 else in_batches(samples, batch)
         create = _session_factory(engine, spec, Path(model))
         self._resident_before = memory.resident()
         memory.reset_peak()
@@ -84,7 +92,11 @@ class Runner:
 
     def evaluate(self, outputs: str) -> Evaluated:
         """Run every sample and write the outputs, see ``workers.answers``."""
-        answers = [self.session.run(feeds) for feeds in self._feeds]
+        runs = (self.session.run(feeds) for feeds in self._feeds)
+        if self._batch == 1:
+            answers = list(runs)
+        else:  # what filled up the last batch is no sample
+            answers = [each for run in runs for each in apart(run, self._batch)][: self._samples]
         write_answers(Path(outputs), answers)
         return Evaluated(samples=len(answers))
 
@@ -96,9 +108,11 @@ class Runner:
         """Runs per sample of at least ``target`` seconds."""
         return latency.calibrate(self.session, target)
 
-    def sample(self, loops: int) -> DataclassInstance:
-        """One latency sample."""
-        return latency.sample(self.session, loops)
+    def sample(self, loops: int, callers: int = 1) -> DataclassInstance:
+        """One latency sample, of so many callers at the same time."""
+        if len(self._sessions) < callers:
+            self._sessions = self._kept.enter_context(self.session.callers(callers))
+        return latency.sample(self._sessions[:callers] or [self.session], loops)
 
     def single_runs(self, count: int, cap: float) -> list[float]:
         """Seconds of single runs."""
@@ -116,7 +130,9 @@ class Runner:
         """
         if self.session.planned_bytes:
             return self.session.planned_bytes
-        started = sum(memory.peak(process) for process in self.session.processes)
+        sessions = (self.session, *self._sessions)
+        processes = {process for session in sessions for process in session.processes}
+        started = sum(memory.peak(process) for process in processes)
         return max(0, memory.peak() - self._resident_before) + started
 
     def counted(self) -> Counted | None:

@@ -79,8 +79,8 @@ class CPackageSession(Session):
     def callers(self, count: int) -> Iterator[Sequence[Session]]:
         """Runners with memory of their own: an instance of a package serves one caller."""
         with ExitStack() as stack:
-            sessions = []
-            for _ in range(count):
+            sessions: list[Session] = [self]
+            while len(sessions) < count:
                 session = CPackageSession(self._program, self._inputs)
                 stack.callback(session.close)
                 sessions.append(session)

@@ -8,15 +8,17 @@ elsewhere is refused.
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
-from farm.session import SessionSpec
+from farm.session import THREAD_AFFINITIES, SessionSpec
 from workers.engines.session import (
     Array,
     EngineError,
@@ -27,6 +29,7 @@ from workers.engines.session import (
 )
 
 _NAMED = 5  # operators named in a message
+_PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
 
 class OnnxRuntimeSession(Session):
@@ -59,6 +62,7 @@ class OnnxRuntimeSession(Session):
         except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
             raise EngineError(compact(error)) from None
         self.assignment = self._checked_assignment(spec)
+        _check_affinities(spec.config_entries.get(THREAD_AFFINITIES, ""))
         self._feeds: dict[str, Array] = {}
 
     def run(self, feeds: Feeds) -> list[Array]:
@@ -112,6 +116,7 @@ def _session_options(spec: SessionSpec) -> ort.SessionOptions:
     options.log_severity_level = 4
     options.intra_op_num_threads = spec.intra_op_num_threads
     options.enable_mem_pattern = spec.enable_mem_pattern
+    options.enable_cpu_mem_arena = spec.enable_cpu_mem_arena
     level = spec.graph_optimization_level
     options.graph_optimization_level = ort.GraphOptimizationLevel(level)
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -120,6 +125,37 @@ def _session_options(spec: SessionSpec) -> ort.SessionOptions:
     if spec.plugin:
         options.add_provider_for_devices(_plugin_devices(spec), spec.provider_options)
     return options
+
+
+def _check_affinities(asked: str) -> None:
+    """Raise NotAsPlannedError where threads do not stay on the processors that were asked for.
+
+    ONNX Runtime goes on where the system refuses, with nothing but a printed error.
+    """
+    if not asked:
+        return
+    if not hasattr(os, "sched_getaffinity"):
+        raise NotAsPlannedError("Whether threads stay on their processors cannot be seen here.")
+    wanted = {int(number) - 1 for number in asked.split(";")}
+    deadline = time.monotonic() + _PINNING_SECONDS
+    while missing := wanted - _lone_processors():
+        if time.monotonic() > deadline:
+            usable = ", ".join(str(number + 1) for number in sorted(os.sched_getaffinity(0)))
+            raise NotAsPlannedError(
+                f"No thread of ONNX Runtime stays on logical processor {min(missing) + 1}, as it "
+                f"was asked for; this process may use {usable}, counted from 1."
+            )
+        time.sleep(0.001)
+
+
+def _lone_processors() -> set[int]:
+    """Processors that a thread of this process has to itself to run on, from 0."""
+    alone = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            processors = os.sched_getaffinity(int(task.name))
+            alone |= processors if len(processors) == 1 else set()
+    return alone
 
 
 def _providers(spec: SessionSpec) -> dict[str, list[tuple[str, dict[str, str]]]]:

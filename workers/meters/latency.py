@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,22 +68,40 @@ def is_steady(values: Sequence[float]) -> bool:
     return bool(levels_agree and last[0] <= upper + 1.5 * (upper - lower))
 
 
-def sample(session: Session, loops: int) -> Sample:
-    """One sample: ``loops`` runs, after a short re-warm-up that is not counted.
+def sample(sessions: Sequence[Session], loops: int) -> Sample:
+    """One sample: ``loops`` runs by each caller, after a short re-warm-up that is not counted.
+
+    sessions: one per caller, the same one where it takes concurrent calls. They begin together,
+    and the one that takes longest says how long a run takes while all of them call.
 
     A child sleeps while the other candidates of a block run; the first runs after that find cold
     caches and sleeping threads, which belong to the interleaving and not to the candidate.
     """
-    started = time.perf_counter_ns()
-    while time.perf_counter_ns() - started < _REWARM_NS:
-        session.timed(1)
-    switches, cpu = _involuntary_switches(session), _cpu_seconds(session)
-    wall_ns = session.timed(loops)
+    switches, cpu, nanoseconds = 0, 0.0, 0
+
+    def begin() -> None:
+        nonlocal switches, cpu
+        switches, cpu = _involuntary_switches(sessions), _cpu_seconds(sessions)
+
+    together = threading.Barrier(len(sessions), action=begin)
+
+    def call(session: Session) -> int:
+        started = time.perf_counter_ns()
+        while time.perf_counter_ns() - started < _REWARM_NS:
+            session.timed(1)
+        together.wait()
+        return session.timed(loops)
+
+    if len(sessions) == 1:
+        nanoseconds = call(sessions[0])
+    else:
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            nanoseconds = max(pool.map(call, sessions))
     measured = Sample(
-        seconds=wall_ns / 1e9 / loops,
+        seconds=nanoseconds / 1e9 / loops,
         loops=loops,
-        cpu_seconds=(_cpu_seconds(session) - cpu) / loops,
-        involuntary_switches=_involuntary_switches(session) - switches,
+        cpu_seconds=(_cpu_seconds(sessions) - cpu) / loops / len(sessions),
+        involuntary_switches=_involuntary_switches(sessions) - switches,
     )
     settle()
     return measured
@@ -90,15 +110,28 @@ def sample(session: Session, loops: int) -> Sample:
 def settle() -> None:
     """Wait until this process is idle, at most a quarter of a second.
 
-    ONNX Runtime's threads go on spinning for some 25 ms after the last run: whoever runs next
-    in a block would be measured against them.
+    ONNX Runtime's threads go on spinning for some 25 ms after the last run, unless a candidate
+    says otherwise: whoever runs next in a block would be measured against them.
     """
     deadline = time.perf_counter() + _SETTLE_CAP
     busy = True
     while busy and time.perf_counter() < deadline:
         start = time.process_time()
         time.sleep(_SETTLE_STEP)
-        busy = time.process_time() - start > _IDLE_SHARE * _SETTLE_STEP
+        # A thread that spins is seen also while others have its processor, where there is Linux.
+        busy = time.process_time() - start > _IDLE_SHARE * _SETTLE_STEP or _others_run()
+
+
+def _others_run() -> bool:
+    """Whether another thread of this process runs, or would if it had a processor."""
+    tasks = Path("/proc/self/task")
+    own = threading.get_native_id()
+    for task in tasks.iterdir() if tasks.exists() else ():
+        with suppress(OSError):  # it ended meanwhile
+            state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+            if state == "R" and int(task.name) != own:
+                return True
+    return False
 
 
 def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]:
@@ -107,6 +140,7 @@ def single_runs(session: Session, count: int, cap_seconds: float) -> list[float]
     values: list[float] = []
     while len(values) < count and time.monotonic() < deadline:
         values.append(session.timed(1) / 1e9)
+    settle()
     return values
 
 
@@ -131,9 +165,13 @@ def throughput(sessions: Sequence[Session], seconds: float) -> float:
     return runs / (time.perf_counter() - start)
 
 
-def _cpu_seconds(session: Session) -> float:
-    """Processor time of this process and of those that the session started."""
-    return time.process_time() + sum(_scheduled_seconds(p) for p in session.processes)
+def _processes(sessions: Sequence[Session]) -> set[int]:
+    return {process for session in sessions for process in session.processes}
+
+
+def _cpu_seconds(sessions: Sequence[Session]) -> float:
+    """Processor time of this process and of those that the sessions started."""
+    return time.process_time() + sum(map(_scheduled_seconds, _processes(sessions)))
 
 
 def _scheduled_seconds(process: int) -> float:
@@ -142,14 +180,16 @@ def _scheduled_seconds(process: int) -> float:
     return int(path.read_text().split()[0]) / 1e9 if path.exists() else 0.0
 
 
-def _involuntary_switches(session: Session) -> int:
-    """Of this whole process and those that the session started; 0 where they are not counted."""
+def _involuntary_switches(sessions: Sequence[Session]) -> int:
+    """Of this whole process and those that the sessions started; 0 where they are not counted."""
     if os.name != "posix":
         return 0
     import resource  # noqa: PLC0415  (does not exist elsewhere)
 
     switches: int = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    return switches + sum(_switches_of(process) for process in session.processes)
+    for process in _processes(sessions):
+        switches += _switches_of(process)
+    return switches
 
 
 def _switches_of(process: int) -> int:

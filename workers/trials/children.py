@@ -21,6 +21,7 @@ _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
 _WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
 _CALLERS = 2
+_WITHOUT_END = 1e9  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,15 @@ class Loading:
     """What a child is to load. Files are empty paths for engines that read none.
 
     engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
+    callers: how many call it at the same time while it is sampled. batch: samples of one run.
     """
 
     engine: str
     spec: dict[str, Any]
     model: str = ""
     inputs: str = ""
+    callers: int = 1
+    batch: int = 1
 
 
 class Stopwatch:
@@ -63,7 +67,9 @@ class LoadedChild:
         self._child = child
         self._limits = limits
         self._watch = watch
+        self._callers = loading.callers
         self._loops = 0
+        self._load_is_told = False
         self._sample_seconds = 0.0
         self.loaded = Loaded(
             **self._request(
@@ -73,6 +79,7 @@ class LoadedChild:
                 spec=loading.spec,
                 model=loading.model,
                 inputs=loading.inputs,
+                batch=loading.batch,
             )
         )
 
@@ -80,6 +87,13 @@ class LoadedChild:
     def alive(self) -> bool:
         """Whether its process is running."""
         return self._child.alive
+
+    def take_load_seconds(self) -> float | None:
+        """Seconds from loading to the first outputs; None if they were taken before."""
+        if self._load_is_told:
+            return None
+        self._load_is_told = True
+        return self.loaded.seconds + self.loaded.run_seconds
 
     def evaluate(self, outputs: Path) -> None:
         """Run every sample and write the outputs, see ``workers.trials.checking``."""
@@ -106,7 +120,11 @@ class LoadedChild:
     def sample(self) -> Sample:
         """One latency sample; :meth:`calibrate` comes first."""
         assert self._loops, "a child is calibrated before it is sampled"
-        reply = self._measure("sample", 2 * self._sample_seconds, runs=2, loops=self._loops)
+        callers = self._callers
+        lasts = 2 * callers * self._sample_seconds
+        reply = self._measure(
+            "sample", lasts, runs=2 * callers, loops=self._loops, callers=callers
+        )
         return Sample(**reply)
 
     def peak_memory(self) -> int:
@@ -124,6 +142,11 @@ class LoadedChild:
             "single-runs", seconds, runs=1, count=count, cap=seconds
         )
         return values
+
+    def longest_run(self, count: int) -> float:
+        """Seconds of the longest of so many single runs."""
+        values = self._measure("single-runs", 0.0, runs=count, count=count, cap=_WITHOUT_END)
+        return float(max(values))
 
     def throughput(self, seconds: float) -> float:
         """Runs per second with two callers."""

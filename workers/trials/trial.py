@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from farm.engines import session_spec
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from workers.jobs import Failure, TrialJob, TrialReport
-from workers.protocol import Counted, PackageDescription
+from workers.protocol import Counted, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts
 from workers.trials.cache import Cache
 from workers.trials.checking import Checker
@@ -81,7 +81,8 @@ class TrialRunner:
         checked = self._checker.check(job, child)
         warmup = child.warm_up()
         child.calibrate(_QUICK_SAMPLE_SECONDS)
-        quick = tuple(child.sample().seconds for _ in range(_QUICK_SAMPLES))
+        samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
+        quick = tuple(sample.seconds for sample in samples)
         counted = child.counted()
         how = Method.MEASURED if counted is None else Method.MODELLED
         memory = Method.MEASURED if counted is None else Method.PLANNED
@@ -89,10 +90,11 @@ class TrialRunner:
         measurements = [
             Measurement(Metric.LATENCY, latency, how, samples=quick),
             Measurement(Metric.LOAD_TIME, child.loaded.seconds, Method.MEASURED),
+            *_of_loading(child.take_load_seconds(), counted),
             Measurement(Metric.PEAK_MEMORY, peak, memory),
             *_of_accuracy(checked),
             *_of_artifact(artifact),
-            *_of_counters(counted),
+            *(_of_counters(counted) if counted else _of_processors(samples)),
         ]
         broken = self._excess(artifact)
         if broken:  # measured all the same: what the float model would reach is worth knowing
@@ -128,10 +130,10 @@ class TrialRunner:
     def loading(self, job: TrialJob, artifact: Artifact | None) -> Loading:
         """What a child loads for a trial. Raises CompileError."""
         engine, spec = self._engine_description(job.candidate)
-        loading = Loading(engine, spec)
+        loading = Loading(engine, spec, callers=job.candidate.callers, batch=job.candidate.batch)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
-            loading = Loading(engine, spec, str(artifact.model), str(inputs))
+            loading = replace(loading, model=str(artifact.model), inputs=str(inputs))
         return loading
 
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
@@ -179,8 +181,19 @@ def _of_artifact(artifact: Artifact | None) -> Iterator[Measurement]:
             yield Measurement(Metric.ARENA, float(package.working_bytes), Method.PLANNED)
 
 
-def _of_counters(counted: Counted | None) -> Iterator[Measurement]:
-    if counted is not None:
-        method = Method(counted.method)
-        yield Measurement(Metric.PACKETS, float(counted.packets), method)
-        yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
+def _of_counters(counted: Counted) -> Iterator[Measurement]:
+    method = Method(counted.method)
+    yield Measurement(Metric.PACKETS, float(counted.packets), method)
+    yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
+
+
+def _of_loading(seconds: float | None, counted: Counted | None) -> Iterator[Measurement]:
+    """Of what an emulator runs the host's time says nothing."""
+    if seconds is not None and counted is None:
+        yield Measurement(Metric.FIRST_RESULT, seconds, Method.MEASURED)
+
+
+def _of_processors(samples: Sequence[Sample]) -> Iterator[Measurement]:
+    spent = tuple(sample.cpu_seconds for sample in samples)
+    median = float(np.median(spent))
+    yield Measurement(Metric.CPU_SECONDS, median, Method.MEASURED, samples=spent)

@@ -34,10 +34,11 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import MachineReading
+from workers.protocol import Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
-from workers.trials.children import Children
+from workers.trials.children import Children, LoadedChild
 from workers.trials.process import ChildError
 from workers.trials.profiler import Profiler
 from workers.trials.sentinel import Sentinel
@@ -161,16 +162,27 @@ class Worker:
     def _block(self, job: BlockJob) -> BlockReport:
         """All loading comes first, so that samples follow each other closely."""
         members = _Members(job.members, self._children)
+        before_loading = MachineReading.now()
         live = members.each(lambda m: self._trials.ready(m, job.sample_seconds))
         self._sentinel.ready(job.sample_seconds / 2)
         started_at, before = time.time(), MachineReading.now()
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
-        samples = members.each(lambda m: live[m.trial_id].sample())
+        sampled = members.each(lambda m: _sampled(live[m.trial_id], job.single_runs))
         counted = all(member.candidate.is_counted for member in job.members)
-        disturbed = "" if counted else MachineReading.now().disturbed_since(before)
+        begun = before_loading if job.loads else before
+        disturbed = "" if counted else MachineReading.now().disturbed_since(begun)
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
-        failures = members.failures
-        return BlockReport(started_at, samples, peaks, failures, sentinel_seconds, disturbed)
+        loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
+        return BlockReport(
+            started_at,
+            {trial_id: sample for trial_id, (sample, _) in sampled.items()},
+            peaks,
+            members.failures,
+            sentinel_seconds,
+            disturbed,
+            {trial_id: longest for trial_id, (_, longest) in sampled.items() if longest},
+            {trial_id: seconds for trial_id, seconds in loads.items() if seconds is not None},
+        )
 
     def _detail(self, job: DetailJob) -> tuple[Measurement, ...]:
         child = self._trials.ready(job.trial, 0.01)
@@ -209,6 +221,11 @@ class _Members:
                 self.failures[job.trial_id] = failure_of(error)
                 self._children.release([job.trial_id])
         return results
+
+
+def _sampled(child: LoadedChild, single_runs: int) -> tuple[Sample, float | None]:
+    """A sample, and the longest of so many single runs."""
+    return child.sample(), child.longest_run(single_runs) if single_runs else None
 
 
 def _hit_from_outside(report: BlockReport) -> bool:

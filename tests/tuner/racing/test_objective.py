@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from db.records import BlockSample
 from farm.accuracy.result import AccuracyResult, Worst
-from farm.candidate import Candidate, Precision, StaticInt8
+from farm.candidate import Candidate, CPackageEmulated, Precision, StaticInt8
 from farm.device import PowerFigures
 from farm.energy import Work
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.units import Bytes
+from tuner.racing.measured import measured_in_blocks
 from tuner.racing.objective import Scorer
 from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
@@ -35,6 +38,39 @@ def test_scores() -> None:
     assert scorer(Objective.MEMORY).of_sample(entry(), SAMPLE) == 3 << 20
     joules = 10.0 * 2e-3 + 1e6 * 4e-12 + 1200 * 1e-9
     assert scorer(Objective.ENERGY).of_sample(entry(), SAMPLE) == pytest.approx(joules)
+
+
+def test_processor_time_is_that_of_all_threads() -> None:
+    sample = BlockSample("t", 2e-3, 3e-3, 5, 0)
+    assert scorer(Objective.CPU).of_sample(entry(), sample) == 3e-3
+    assert scorer(Objective.CPU).of_sample(entry(), replace(sample, cpu_seconds=0.0)) > 0
+    counted = entry(Candidate(CPackageEmulated()))
+    assert scorer(Objective.CPU).of_sample(counted, sample) == 2e-3, "one thread, always at work"
+    assert scorer(Objective.CPU).quick(entry(latency=2e-3, cpu_seconds=4e-3)) == 4e-3
+
+
+def test_a_limit_of_processor_time() -> None:
+    limited = Scorer(Objective.LATENCY, Constraints(max_cpu=3e-3), WORK, POWER)
+    assert limited.broken_limit(entry(latency=2e-3, cpu_seconds=3e-3), entry()) == ""
+    told = "processor time 4.00 ms is above the limit of 3.00 ms"
+    assert limited.broken_limit(entry(latency=2e-3, cpu_seconds=4e-3), entry()) == told
+    slow = entry(Candidate(CPackageEmulated()), latency=4e-3)
+    assert limited.broken_limit(slow, entry()) == told
+
+
+def test_blocks_say_what_was_measured() -> None:
+    samples = [BlockSample("t", i * 1e-3, i * 2e-3, 5, 0) for i in range(1, 16)]
+    known = entry(latency=1.0)
+    found = {m.metric: m for m in measured_in_blocks(known, samples)}
+    assert found[Metric.LATENCY].value == 8e-3
+    assert found[Metric.CPU_SECONDS].value == 16e-3
+    assert len(found[Metric.CPU_SECONDS].samples) == 15
+    low, high = found[Metric.CPU_SECONDS].low, found[Metric.CPU_SECONDS].high
+    assert low is not None
+    assert high is not None
+    assert low < 16e-3 < high
+    counted = entry(Candidate(CPackageEmulated()), latency=1.0)
+    assert [m.metric for m in measured_in_blocks(counted, samples)] == [Metric.LATENCY]
 
 
 def test_quantised_arithmetic_costs_less() -> None:

@@ -95,6 +95,23 @@ def test_other_failures_are_not_tried_again() -> None:
     assert proposer().propose(history, 9).stage is not Stage.ENGINES
 
 
+def test_callers_are_tried_with_the_engines_where_their_results_count() -> None:
+    space = replace(SPACE, many=True, packages=(CPackage(), CPackageEmulated()))
+    history = [entry(space.baseline(), 1.0)]
+    found = proposer(space).propose(history, 100)
+    assert found.stage is Stage.ENGINES
+    one_thread = Candidate(OnnxRuntimeCpu(threads=1))
+    assert {one_thread, replace(one_thread, callers=2)} <= set(found.candidates)
+    assert all(space.offers(c) for c in found.candidates)
+    history += [entry(c, 0.9 if c.callers == 1 else 0.5) for c in found.candidates]
+    packaged = proposer(space).propose(history, 100)
+    assert packaged.stage is Stage.PACKAGES
+    assert {(c.engine.kind, c.callers) for c in packaged.candidates} == {("cpackage", 2)}
+    history += [entry(c, 0.95) for c in packaged.candidates]
+    after = proposer(space).propose(history, 100)
+    assert {c.callers for c in after.candidates} == {2}, "of the best setting"
+
+
 def test_precisions_are_tried_on_the_best_two_engines() -> None:
     proposal = proposer().propose(engines_tried(onnxruntime_cpu=0.8, openvino=0.4), 100)
     assert proposal.stage is Stage.PRECISION

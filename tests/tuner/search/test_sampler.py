@@ -18,21 +18,39 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
 )
 from farm.measurement import Outcome
 from tests.tuner.search.test_propose import SPACE, entry
+from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS, SPIN_MICROSECONDS
 from tuner.search.sampler import decode, encode, sample
-from tuner.search.space import OPTIONAL_OPTIMIZERS, Space
+from tuner.search.space import Space
 
 ENGINES = st.one_of(
     st.builds(OpenVino, threads=st.integers(0, 8), pinning=st.booleans()),
     st.builds(
+        OpenVinoRuntime,
+        threads=st.integers(0, 8),
+        pinning=st.booleans(),
+        hint=st.sampled_from(["latency", "throughput"]),
+        streams=st.integers(0, 8),
+    ),
+    # Without spinning its time says nothing, and a single thread neither spins nor is pinned.
+    st.builds(OnnxRuntimeCpu, threads=st.integers(2, 8), spinning=st.just(False)),
+    st.builds(
+        OnnxRuntimeCpu,
+        threads=st.integers(2, 8),
+        spin_microseconds=st.sampled_from([0, *SPIN_MICROSECONDS]),
+        pinning=st.booleans(),
+    ),
+    st.builds(
         OnnxRuntimeCpu,
         threads=st.integers(0, 8),
-        spinning=st.booleans(),
+        memory_arena=st.booleans(),
+        denormals_as_zero=st.booleans(),
         memory_pattern=st.booleans(),
         graph_level=st.sampled_from(GraphLevel),
         saved_graph=st.booleans(),
@@ -56,7 +74,9 @@ def candidates(draw: st.DrawFn) -> Candidate:
     engine = draw(ENGINES)
     offered = list(FloatType) if isinstance(engine, OpenVino) else [FloatType.FLOAT32]
     precision = Precision(draw(st.sampled_from(offered)), draw(QUANTIZATIONS))
-    return Candidate(engine, precision)
+    return Candidate(
+        engine, precision, callers=draw(st.integers(1, 8)), batch=draw(st.integers(1, 8))
+    )
 
 
 @given(candidates())
@@ -72,6 +92,8 @@ def test_decoding_undoes_encoding(candidate: Candidate) -> None:
         Candidate(Fake()),
         Candidate(OpenVino(cpu_operators=True)),
         Candidate(OnnxRuntimeCpu(disabled_optimizers=("A", "B"))),
+        Candidate(OnnxRuntimeCpu(threads=2, spinning=False, spin_microseconds=20)),
+        Candidate(OnnxRuntimeCpu(threads=1, spinning=False)),
         Candidate(precision=Precision(quantization=StaticInt8(keep_float=("a",)))),
         Candidate(precision=Precision(quantization=WeightOnlyInt4(accuracy_level=0))),
         Candidate(precision=Precision(quantization=DynamicInt8(convolutions=True))),
@@ -105,6 +127,12 @@ def test_quantises_only_what_can_be_quantised() -> None:
 def test_a_limit_of_threads_holds_for_samples() -> None:
     found = sample(replace(SPACE, cores=4, most_threads=2), [], 30, 1)
     assert {c.engine.threads for c in found} == {1, 2}
+
+
+def test_callers_are_sampled_where_their_results_count() -> None:
+    assert {c.callers for c in sample(SPACE, [], 30, 1)} == {1}
+    many = replace(SPACE, cores=4, many=True)
+    assert {c.callers for c in sample(many, [], 30, 1)} == {1, 2, 4}
 
 
 def test_other_seeds_sample_otherwise() -> None:

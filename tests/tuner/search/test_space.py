@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx.helper import make_node
 
 from farm.candidate import (
     Candidate,
     CPackage,
+    CPackageEmulated,
     DynamicInt8,
     Fake,
     FloatType,
@@ -18,17 +20,21 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
     ThreadedEngine,
     WeightOnlyInt4,
 )
 from farm.units import Bytes
+from tests import models
 from tests.tuner.search.test_propose import SPACE
+from tuner.search.options.onnxruntime import SPIN_MICROSECONDS
 from tuner.search.space import (
     MOST_WEIGHTS,
     SMALL_MACS,
     Space,
+    batched,
     fitted,
     threads_sentence,
     with_keep_float,
@@ -114,6 +120,87 @@ def test_neighbours_differ_in_one_choice(
         ]
         changed += ["float"] * (precision.float_type != neighbour.precision.float_type)
         assert len(changed) == 1
+
+
+class TestManyCallers:
+    SPACE = replace(SPACE, engines=("onnxruntime-cpu", "openvino-runtime"), cores=4, many=True)
+
+    def test_are_a_choice_only_where_their_results_count(self) -> None:
+        assert SPACE.callers() == (1,)
+        assert all(c.callers == 1 for c in SPACE.neighbours(Candidate()))
+        assert self.SPACE.callers() == (1, 2, 4)
+        assert {c.callers for c in self.SPACE.neighbours(Candidate())} == {1, 2, 4}
+        assert self.SPACE.baseline() == SPACE.baseline(), "which has one"
+
+    def test_have_processors_at_first(self) -> None:
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=1)) == (1, 2, 4)
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=2)) == (1, 2)
+        assert self.SPACE.first_callers(OnnxRuntimeCpu(threads=4)) == (1,)
+        many = OpenVinoRuntime(threads=4, hint="throughput")
+        assert self.SPACE.first_callers(many) == (4,), "as the hint says"
+        assert self.SPACE.first_callers(replace(many, streams=2)) == (2,)
+        assert self.SPACE.first_callers(CPackage()) == (1, 2, 4)
+
+    def test_openvino_is_told_of_them(self) -> None:
+        hints = {(e.hint, e.streams) for e in self.SPACE.float_engines() if "openvino" in e.kind}
+        assert hints == {("latency", 0), *(("throughput", streams) for streams in (0, 1, 2, 4))}
+        alone = replace(self.SPACE, many=False).float_engines()
+        assert {e.hint for e in alone if "openvino" in e.kind} == {"latency"}
+        near = self.SPACE.neighbours(Candidate(OpenVinoRuntime(threads=4)))
+        assert {c.engine.streams for c in near} == {0, 1, 2, 4}
+        assert {c.engine.hint for c in near} == {"latency", "throughput"}
+
+    def test_stay_within_a_limit_of_threads(self) -> None:
+        space = replace(self.SPACE, most_threads=2)
+        assert space.offers(Candidate(OnnxRuntimeCpu(threads=1), callers=2))
+        assert not space.offers(Candidate(OnnxRuntimeCpu(threads=2), callers=2))
+
+    def test_batches_are_a_choice_where_they_may_be(self) -> None:
+        assert self.SPACE.batches() == (1,)
+        space = replace(self.SPACE, max_batch=12)
+        assert space.batches() == (1, 2, 4, 8, 12)
+        assert {c.batch for c in space.neighbours(Candidate())} == {1, 2, 4, 8, 12}
+        assert space.first_batches(OnnxRuntimeCpu(threads=4)) == (12, 4)
+        assert space.first_batches(OnnxRuntimeCpu(threads=1)) == ()
+        assert space.first_batches(CPackage()) == ()
+        assert not space.offers(Candidate(CPackage(), batch=2)), "C has one shape"
+        assert replace(space, max_batch=2).first_batches(OnnxRuntimeCpu(threads=4)) == (2,)
+        assert replace(space, max_batch=4).first_batches(OnnxRuntimeCpu(threads=4)) == (4,)
+
+    def test_of_a_model_without_batches_there_is_a_sentence(self) -> None:
+        ends = [models.value("x", [1, 4])], [models.value("y", [])]
+        node = make_node("ReduceSum", ["x"], ["y"], keepdims=0)
+        model = models.build([node], *ends, {})
+        assert batched(self.SPACE, model, 1) == (self.SPACE, ())
+        space, (told,) = batched(self.SPACE, model, 8)
+        assert space.batches() == (1,)
+        assert told == (
+            "Batches were not tried: all inputs and outputs must begin with the same dimension, "
+            "and output 'y' begins with nothing fixed."
+        )
+        assert batched(self.SPACE, models.mlp(), 8) == (replace(self.SPACE, max_batch=8), ())
+
+    def test_of_a_device_that_counts_there_is_one(self) -> None:
+        counted = Candidate(CPackageEmulated())
+        assert self.SPACE.offers(counted)
+        assert not self.SPACE.offers(replace(counted, callers=2))
+
+
+def test_how_long_threads_spin_is_tried_where_there_are_several() -> None:
+    engines = SPACE.float_engines()
+    assert OnnxRuntimeCpu(threads=2, spin_microseconds=SPIN_MICROSECONDS[0]) in engines
+    alone = replace(SPACE, cores=1).float_engines()
+    assert all(
+        e.spinning and not e.spin_microseconds for e in alone if e.kind == "onnxruntime-cpu"
+    )
+    near = [c.engine for c in SPACE.neighbours(Candidate(OnnxRuntimeCpu(threads=2)))]
+    assert {e.spin_microseconds for e in near} == {0, *SPIN_MICROSECONDS}
+    assert {e.pinning for e in near} == {e.memory_arena for e in near} == {True, False}
+    single = [c.engine for c in SPACE.neighbours(Candidate(OnnxRuntimeCpu(threads=1)))]
+    assert all(e.spinning and not e.spin_microseconds and not e.pinning for e in single)
+    assert {e.denormals_as_zero for e in single} == {True, False}
+    sleeping = OnnxRuntimeCpu(threads=2, spinning=False)
+    assert {c.engine.spin_microseconds for c in SPACE.neighbours(Candidate(sleeping))} == {0}
 
 
 def test_a_fake_engine_has_no_neighbours() -> None:

@@ -23,6 +23,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     Precision,
     StaticInt8,
 )
@@ -67,6 +68,8 @@ class TestTrial:
         assert 0 < found[Metric.LATENCY].value < 0.1
         assert len(found[Metric.LATENCY].samples) == 3
         assert found[Metric.LOAD_TIME].value > 0
+        assert len(found[Metric.CPU_SECONDS].samples) == 3
+        assert found[Metric.CPU_SECONDS].value > 0
         assert 0 < found[Metric.PEAK_MEMORY].value < 500e6
         assert found[Metric.MODEL_SIZE].method is Method.PLANNED
         assert report.assignment.keys() == {"CPUExecutionProvider"}
@@ -314,6 +317,66 @@ class TestOperators:
         os.kill(compiler, signal.SIGSTOP)
         threading.Timer(0.3, os.kill, (compiler, signal.SIGKILL)).start()
         assert worker.quantizable(job(BASELINE))["static-int8"]
+
+
+class TestCallers:
+    """More than one thread calls a candidate while it is sampled."""
+
+    @pytest.mark.parametrize(
+        "engine", [OnnxRuntimeCpu(threads=1), OpenVinoRuntime(threads=1, hint="throughput")]
+    )
+    def test_are_measured_together(self, worker, engine):
+        if isinstance(engine, OpenVinoRuntime):
+            require_openvino("openvino-runtime")
+        worker.prepare(samples.workload(models.mlp()))
+        jobs = [
+            replace(job(Candidate(engine, callers=callers)), trial_id=f"t{callers}")
+            for callers in (1, 2)
+        ]
+        for each in jobs:
+            report = worker.run_trial(each)
+            assert report.outcome is Outcome.OK, report.message
+        for restart in (False, True):
+            report = worker.run_block(BlockJob(tuple(jobs), restart=restart))
+            assert not report.failures
+            one, two = (report.samples[name] for name in ("t1", "t2"))
+            assert two.seconds > 0
+            assert 2 / two.seconds > 0.3 / one.seconds, "two callers, two results"
+            assert two.cpu_seconds > 0
+
+
+class TestBatches:
+    @pytest.mark.parametrize("engine", [OnnxRuntimeCpu(threads=1), OpenVinoRuntime(threads=1)])
+    def test_are_compared_sample_by_sample(self, worker, engine):
+        if isinstance(engine, OpenVinoRuntime):
+            require_openvino("openvino-runtime")
+        worker.prepare(samples.workload(models.conv_net()))
+        report = worker.run_trial(job(Candidate(engine, batch=4)))
+        assert report.outcome is Outcome.OK, report.message
+        assert report.accuracy.samples == worker.run_trial(job(Candidate(engine))).accuracy.samples
+        assert by_metric(report)[Metric.ACCURACY].value == pytest.approx(1.0)
+
+    def test_that_mix_their_samples_are_found_out(self, worker):
+        """The mean over the batch is that of one sample, where there is no other."""
+        nodes = [
+            make_node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1),
+            make_node("Expand", ["m", "shape"], ["e"]),
+            make_node("Add", ["x", "e"], ["y"]),
+        ]
+        ends = [models.value("x", [1, 6])], [models.value("y", [1, 6])]
+        proto = models.build(nodes, *ends, {"shape": np.array([1, 1], np.int64)})
+        worker.prepare(samples.workload(proto))
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1), batch=4)))
+        assert report.outcome is Outcome.OK, report.message
+        assert by_metric(report)[Metric.ACCURACY].value < 0.95
+
+    def test_that_cannot_be_are_compile_errors(self, worker):
+        ends = [models.value("x", [1, 4])], [models.value("y", [])]
+        node = make_node("ReduceSum", ["x"], ["y"], keepdims=0)
+        worker.prepare(samples.workload(models.build([node], *ends, {})))
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1), batch=4)))
+        assert report.outcome is Outcome.COMPILE_ERROR
+        assert "output 'y' begins with nothing fixed" in report.message
 
 
 class TestBlock:

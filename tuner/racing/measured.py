@@ -1,0 +1,63 @@
+"""What blocks say of an entry: its measurements, from the samples that were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from db.records import BlockSample
+from farm.measurement import Measurement, Method, Metric
+from tuner.racing.objective import SINGLE_RUNS
+from tuner.racing.statistics import median_interval, quantile_samples
+from tuner.runs.history import Entry
+
+BY_BLOCK = frozenset(
+    {
+        Metric.LATENCY,
+        Metric.CPU_SECONDS,
+        Metric.THROUGHPUT,
+        Metric.LATENCY_P99,
+        Metric.FIRST_RESULT,
+    }
+)
+"""Metrics that may have one sample from each block."""
+
+
+def measured_in_blocks(
+    entry: Entry, samples: Sequence[BlockSample], *, throughput: bool = False
+) -> Iterator[Measurement]:
+    """Medians over blocks.
+
+    samples: of an entry that was measured before, one per block.
+    throughput: also the results of all callers per second.
+    """
+    method = entry.measurements[Metric.LATENCY].method
+    yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
+    if throughput:
+        rates = [entry.candidate.results_per_second(sample.seconds) for sample in samples]
+        yield over_blocks(Metric.THROUGHPUT, rates, method)
+    if entry.candidate.is_counted:
+        return
+    yield over_blocks(Metric.CPU_SECONDS, [sample.cpu_seconds for sample in samples])
+    longest = [s.longest_seconds for s in samples if s.longest_seconds is not None]
+    if len(longest) * SINGLE_RUNS >= quantile_samples(0.99):
+        yield over_blocks(Metric.LATENCY_P99, longest)
+    loads = [s.load_seconds for s in samples if s.load_seconds is not None]
+    if loads:
+        yield over_blocks(Metric.FIRST_RESULT, loads)
+
+
+def over_blocks(
+    metric: Metric, values: Sequence[float], method: Method = Method.MEASURED
+) -> Measurement:
+    """The median over blocks, with its distribution-free interval where there are enough."""
+    interval = median_interval(np.asarray(values))
+    return Measurement(
+        metric,
+        float(np.median(values)),
+        method,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        tuple(values),
+    )

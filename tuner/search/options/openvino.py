@@ -1,0 +1,87 @@
+"""Options of OpenVINO: as a provider of ONNX Runtime, and by its own package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from farm.candidate import Engine, OpenVino, OpenVinoRuntime
+from tuner.search.options.family import Choice, Family, Width
+
+
+class _Plugin(Family):
+    default = OpenVino()
+    defaults: Mapping[str, Choice] = {"pinning": False}
+
+    def main(self, width: Width) -> list[Engine]:
+        return [OpenVino(threads=t) for t in width.counts]
+
+    def near(self, engine: OpenVino, width: Width) -> list[Engine]:
+        threads: list[Engine] = [replace(engine, threads=t) for t in width.options]
+        return [*threads, replace(engine, pinning=not engine.pinning)]
+
+    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
+        del width
+        return {"pinning": (False, True)}
+
+    def flatten(self, engine: OpenVino) -> dict[str, Choice]:
+        return {"threads": engine.threads, "pinning": engine.pinning}
+
+    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
+        return OpenVino(threads=int(parameters["threads"]), pinning=bool(parameters["pinning"]))
+
+
+class _Runtime(Family):
+    default = OpenVinoRuntime()
+    defaults: Mapping[str, Choice] = {"hint": "latency", "streams": 0}
+
+    def main(self, width: Width) -> list[Engine]:
+        engines: list[Engine] = [OpenVinoRuntime(threads=t) for t in width.counts]
+        if width.many:
+            most = width.counts[-1]
+            engines.append(OpenVinoRuntime(threads=most, hint="throughput"))
+            engines += [
+                OpenVinoRuntime(threads=most, hint="throughput", streams=s) for s in width.counts
+            ]
+        return engines
+
+    def near(self, engine: OpenVinoRuntime, width: Width) -> list[Engine]:
+        threads: list[Engine] = [replace(engine, threads=t) for t in width.options]
+        return [
+            *threads,
+            replace(engine, pinning=not engine.pinning),
+            *(self._for_many(engine, width) if width.many else []),
+        ]
+
+    def _for_many(self, engine: OpenVinoRuntime, width: Width) -> list[Engine]:
+        """Hint and streams: of one caller, requests come one after the other in any case."""
+        is_latency = engine.hint == "latency"
+        return [
+            replace(engine, hint="throughput" if is_latency else "latency"),
+            *(replace(engine, streams=s) for s in (0, *width.counts)),
+        ]
+
+    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
+        hints = ("latency", "throughput") if width.many else ("latency",)
+        streams = (0, *width.counts) if width.many else (0,)
+        return {"pinning": (False, True), "hint": hints, "streams": streams}
+
+    def flatten(self, engine: OpenVinoRuntime) -> dict[str, Choice]:
+        return {
+            "threads": engine.threads,
+            "pinning": engine.pinning,
+            "hint": engine.hint,
+            "streams": engine.streams,
+        }
+
+    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
+        return OpenVinoRuntime(
+            threads=int(parameters["threads"]),
+            hint="throughput" if parameters["hint"] == "throughput" else "latency",
+            streams=int(parameters["streams"]),
+            pinning=bool(parameters["pinning"]),
+        )
+
+
+PLUGIN = _Plugin()
+RUNTIME = _Runtime()
