@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--nncf", type=Path, metavar="PYTHON", help="an interpreter with NNCF")
     parser.add_argument("--budget", default="2m", help="of `farm tune`, each")
     parser.add_argument("--threads", type=int, default=fingerprint().cores)
-    parser.add_argument("--lives", type=int, default=3, help="of the processes in each race")
+    parser.add_argument("--lives", type=int, default=1, help="of the processes in each race")
     parser.add_argument("--only", metavar="NAME", action="append", help="repeatable")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="farm-peers-") as name:

@@ -18,7 +18,7 @@ import numpy as np
 from rivals.sessions import Rival, open_session
 from tuner.racing.statistics import FloatArray
 
-BLOCKS_OF_A_LIFE = 8  # one process is one sample of memory layout
+BLOCKS_OF_A_LIFE = 12  # one process is one sample of memory layout
 _SAMPLE_SECONDS = 0.02
 _WARM_UP_SECONDS = 0.2
 _LEAST_WARM_UP = 3
