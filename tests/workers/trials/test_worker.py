@@ -138,7 +138,7 @@ class TestTrial:
         assert report.outcome is Outcome.COMPILE_ERROR
         assert report.message == (
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use bfloat16 "
-            "with the openvino engine."
+            "with an engine of OpenVINO."
         )
         assert report.measurements == ()
 
