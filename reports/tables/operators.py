@@ -50,8 +50,7 @@ def operators_lines(profile: TrialProfile) -> Iterator[str]:
         return
     without = ", which was measured without one" if profile.method is Method.MEASURED else ""
     yield (
-        f"{what}; times are shares of the trial's latency{without}: "
-        f"{value_cell(profile.latency)}."
+        f"{what}; times are shares of the trial's latency{without}: {value_cell(profile.latency)}."
     )
 
 

@@ -272,7 +272,7 @@ def test_devices(farm: Command) -> None:
     table = farm("devices").out
     assert "cpu" in table
     assert "fake" not in table
-    found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)["devices"]}
+    found = {d["device"]: d for d in json.loads(farm("devices", "--json").out)}
     assert found["cpu"]["available"] is True
     assert found["dsp"]["available"] is True
     assert found["gpu"]["available"] is False

@@ -157,12 +157,14 @@ class Runner:
         inputs: str,
         folder: str,
         seconds: float,
+        batch: int = 1,
     ) -> DataclassInstance:
         """Time the kernels of a model for about so many seconds; see the engines' profiles.
 
         model: one that ``workers.child.profiling`` named, in ``folder``.
         """
-        feeds, path, place = next(read_feeds(Path(inputs))), Path(model), Path(folder)
+        samples, path, place = read_feeds(Path(inputs)), Path(model), Path(folder)
+        feeds = next(samples) if batch == 1 else in_batches(list(samples), batch)[0]
         if engine == "openvino":
             from workers.engines import openvino_profile  # noqa: PLC0415
 

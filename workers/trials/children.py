@@ -39,6 +39,12 @@ class Loading:
     callers: int = 1
     batch: int = 1
 
+    def request(self) -> dict[str, Any]:
+        """What the child is told; who calls it is told with each sample."""
+        fields = asdict(self)
+        del fields["callers"]
+        return fields
+
 
 class Stopwatch:
     """Adds up the seconds spent in its :meth:`running` blocks."""
@@ -75,11 +81,7 @@ class LoadedChild:
             **self._request(
                 "load",
                 limits.load_seconds,
-                engine=loading.engine,
-                spec=loading.spec,
-                model=loading.model,
-                inputs=loading.inputs,
-                batch=loading.batch,
+                **loading.request(),
             )
         )
 
@@ -226,7 +228,7 @@ class Children:
         try:
             with self.watch.running():
                 return child.request(
-                    "profile", deadline, folder=str(folder), seconds=seconds, **asdict(loading)
+                    "profile", deadline, folder=str(folder), seconds=seconds, **loading.request()
                 )
         finally:
             child.kill()

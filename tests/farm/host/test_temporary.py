@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.host import temporary
 from farm.host.temporary import OwnedFolder, leftovers, temporary_folder
 from tests.command import ROOT
 
@@ -29,6 +30,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for temporary files of the test's own."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(temporary, "_SHORT", tmp_path)
     return tmp_path
 
 
