@@ -187,6 +187,7 @@ def paired_cases() -> list[Case]:
         convolution((1, 3, 25, 97), 4, (3, 3), strides=two),
         convolution((1, 3, 16, 160), 5, (1, 3), strides=two, pads=(0, 0, 0, 1)),
         convolution((1, 3, 8, 224), 4, (1, 3), strides=two, pads=(0, 1, 0, 1)),
+        convolution((1, 3, 12, 95), 4, (1, 3), strides=two, pads=(0, 2, 0, 0)),
         convolution((1, 4, 17, 96), 4, (4, 5), strides=two, pads=(1, 2, 1, 2)),
         convolution(
             (1, 4, 13, 96), 4, (3, 3), strides=(1, 2), pads=(0, 2, 0, 2), dilations=(1, 2)
