@@ -82,6 +82,7 @@ def _columns_large(graph: _Graph) -> None:
     for channels, outputs, *size in (
         (16, 32, 20, 20), (32, 64, 13, 13), (3, 16, 40, 40), (3, 16, 64, 96), (48, 48, 14, 14),
         (16, 32, 32, 32), (32, 64, 16, 16), (8, 16, 64, 64), (4, 24, 32, 80), (64, 48, 16, 32),
+        (3, 8, 96, 96), (6, 12, 40, 96),
     ):  # fmt: skip
         graph.conv(channels, outputs, (*size,), (3, 3), _AROUND, (2, 2))
 

@@ -298,12 +298,14 @@ class Convolution:
         return Loop("padded_rows", planes * rows, min(across, self._padded_width)), built
 
     def _near_loops(self, planes: int, rows: int) -> tuple[Loop, ...]:
-        """Those of planes that are built together."""
+        """Those of planes that are built together. Pairs are of ``rows_are_paired``."""
         width, taps = self.outputs[0].shape[3], self.weights.shape[3]
         if self._is_straight:
             return (Loop("straight", planes * taps, 4 * rows * width),)
         if width < LANES:
             return (Loop("halved", planes * taps, 4 * rows * width),)
+        if width % LANES == LANES // 2 and self.pads[1] <= LANES and rows % 2 == 0:
+            return (Loop("paired_rows", planes * taps, 4 * rows * width),)
         return (Loop("long_rows", planes * taps * rows, 4 * width),)
 
     @property

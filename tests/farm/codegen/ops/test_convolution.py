@@ -137,6 +137,7 @@ def column_cases() -> list[Case]:
         convolution((1, 4, 3, 150), 4, (3, 3), strides=(1, 2), pads=(1, 70, 1, 70)),
         *straight_cases(),
         *halved_cases(),
+        *paired_cases(),
     ]
 
 
@@ -175,6 +176,31 @@ def halved_cases() -> list[Case]:
         convolution((1, 8, 14, 36), 4, (3, 3), strides=two, pads=(2, 2, 2, 2), dilations=(1, 2)),
         convolution((1, 4, 1, 16), 4, (3, 3), strides=two, pads=SAME),
         convolution((1, 4, 2, 130), 4, (3, 3), strides=two, pads=SAME),
+    ]
+
+
+def paired_cases() -> list[Case]:
+    """Every second column of rows that end in the middle of a vector of some target."""
+    two = (2, 2)
+    return [
+        convolution((1, 3, 26, 96), 8, (3, 3), strides=two, pads=SAME),
+        convolution((1, 3, 25, 97), 4, (3, 3), strides=two),
+        convolution((1, 3, 16, 160), 5, (1, 3), strides=two, pads=(0, 0, 0, 1)),
+        convolution((1, 3, 8, 224), 4, (1, 3), strides=two, pads=(0, 1, 0, 1)),
+        convolution((1, 3, 12, 95), 4, (1, 3), strides=two, pads=(0, 2, 0, 0)),
+        convolution((1, 4, 17, 96), 4, (4, 5), strides=two, pads=(1, 2, 1, 2)),
+        convolution(
+            (1, 4, 13, 96), 4, (3, 3), strides=(1, 2), pads=(0, 2, 0, 2), dilations=(1, 2)
+        ),
+        convolution((1, 4, 30, 99), 4, (1, 2), strides=(3, 2), dilations=(1, 4)),
+        convolution((1, 4, 8, 92), 4, (1, 5), strides=two, pads=(0, 31, 0, 0), dilations=(1, 7)),
+        convolution(
+            (2, 12, 8, 96), 6, (1, 3), strides=two, pads=(0, 1, 0, 1), groups=2, skip=True
+        ),
+        *(
+            convolution((1, 4, 12, 2 * width), 4, (1, 3), strides=two, pads=(0, 1, 0, 0))
+            for width in (6, 10, 12, 20, 24, 40, 48)
+        ),
     ]
 
 
@@ -361,6 +387,16 @@ def test_pointwise_kernels_have_outputs_in_lanes_where_positions_are_few():
         convolution((1, 128, 3, 3), 128, (1, 1), groups=2),
     ]
     assert {case.step.work.kernel for case in others} == {"conv_pointwise"}
+
+
+def test_rows_of_columns_are_built_by_twos_where_two_are_whole_vectors():
+    def loops(width: int, height: int = 96) -> set[str]:
+        step = convolution((1, 3, height, width), 8, (3, 3), strides=(2, 2), pads=SAME).step
+        return {loop.name for loop in step.work.loops}
+
+    assert "paired_rows" in loops(96)
+    assert "long_rows" in loops(192)  # every row is three vectors,
+    assert "long_rows" in loops(96, 2)  # and there is but one
 
 
 def test_scratch_memory_grows_with_rows_not_with_images():
