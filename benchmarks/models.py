@@ -46,6 +46,7 @@ def write_models(folder: Path) -> list[Path]:
         "resnet50": {"image": random_images()},
         "ad_autoencoder": {"spectrum": spectra(_SAMPLES, random)},
         "vww_mobilenet": {"image": pictures(_SAMPLES, random)},
+        "ic_resnet8": {"input_1": small_images(_SAMPLES)},
     }
     for name, model in models.items():
         onnx.save(model, folder / f"{name}.onnx")
@@ -55,6 +56,19 @@ def write_models(folder: Path) -> list[Path]:
         *(folder / f"{name}.onnx" for name in models),
         *(folder / f"{name}.npz" for name in data),
     ]
+
+
+def small_images(count: int) -> NDArray[np.float32]:
+    """Images for MLPerf Tiny's image classifier, [count, 32, 32, 3], whole numbers up to 255.
+
+    Shapes that are smooth: of noise alone it says the same class every time.
+    """
+    large = smooth_images(np.random.default_rng(5), count)
+    side = large.shape[-1] // 32
+    images = large.reshape(count, 3, 32, side, 32, side).mean(axis=(3, 5))
+    images /= images.std(axis=(1, 2, 3), keepdims=True)
+    bytes_ = np.clip(np.rint(images * 60 + 120), 0, 255)
+    return bytes_.astype(np.float32).transpose(0, 2, 3, 1)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -105,7 +105,7 @@ def main() -> int:
 
 def _cases(models: Path, data: Path, folder: Path) -> Iterator[Case]:
     yield Case("kws", models / "mlperf_tiny_kws_dscnn.onnx", data / "kws_600.npz")
-    yield Case("ic", models / "mlperf_tiny_ic_resnet8.onnx")
+    yield Case("ic", models / "mlperf_tiny_ic_resnet8.onnx", folder / "ic_resnet8.npz")
     for name in ("ad_autoencoder", "vww_mobilenet"):
         yield Case(name, folder / f"{name}.onnx", folder / f"{name}.npz")
     yield Case("ultraface", models / "ultraface_rfb320.onnx", goal=2.0)
