@@ -68,7 +68,8 @@ def small_images(count: int) -> NDArray[np.float32]:
     images = large.reshape(count, 3, 32, side, 32, side).mean(axis=(3, 5))
     images /= images.std(axis=(1, 2, 3), keepdims=True)
     bytes_ = np.clip(np.rint(images * 60 + 120), 0, 255)
-    return bytes_.astype(np.float32).transpose(0, 2, 3, 1)
+    channels_last: NDArray[np.float32] = bytes_.astype(np.float32).transpose(0, 2, 3, 1)
+    return channels_last
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
