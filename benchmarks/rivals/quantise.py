@@ -22,7 +22,7 @@ def samples(path: Path) -> list[dict[str, Any]]:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     count = len(next(iter(arrays.values())))
-    return [{name: array[i] for name, array in arrays.items()} for i in range(count)]
+    return [{name: array[i, ...] for name, array in arrays.items()} for i in range(count)]
 
 
 def by_onnxruntime(model: Path, calibration: Path, target: Path) -> None:

@@ -107,7 +107,7 @@ def _serve(connection: Connection, rival: Rival, feeds: Path | None) -> None:
             else:
                 with np.load(path) as archive:
                     names, count = archive.files, len(archive[archive.files[0]])
-                    samples = [{n: archive[n][i] for n in names} for i in range(count)]
+                    samples = [{n: archive[n][i, ...] for n in names} for i in range(count)]
                 connection.send(("answers", [session.run(sample) for sample in samples]))
     except EOFError:
         return
