@@ -189,7 +189,7 @@ def test_what_the_confirmation_refused_is_not_the_best(
     }
 
     class Accurate(Impatient):
-        """Someone interrupts it once the second trial of the fastest, its confirmation, is over."""
+        """Someone interrupts it after the second trial of the fastest: its confirmation."""
 
         def _traits(self, candidate: Candidate) -> Traits:
             return traits.get(candidate, Traits(accuracy=1.0, confirmed=1.0))
