@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from db.records import BlockSample
-from farm.accuracy.metric import default_limit
+from farm.accuracy.metric import MetricKind, default_limit
 from farm.device import PowerFigures
 from farm.energy import Work, counted_energy, modelled_energy
 from farm.measurement import Measurement, Method, Metric
@@ -123,6 +123,9 @@ class Scorer:
 
     def _broken_accuracy(self, entry: Entry, original: Entry) -> str:
         accuracy, reference = entry.value(Metric.ACCURACY), original.value(Metric.ACCURACY)
+        is_judged = reference is not None and not entry.is_unjudged
+        if reference is None and entry.accuracy and entry.accuracy.metric == MetricKind.AGREEMENT:
+            reference = 1.0  # a constant says nothing of others, unless theirs is another one
         if accuracy is not None and reference is not None:
             limit, drop = self._accuracy_limit(entry), reference - accuracy
             if drop > limit + _ROUNDING:
@@ -132,7 +135,7 @@ class Scorer:
                     f"accuracy {accuracy:.4f} is {drop:.4f} below the baseline's "
                     f"{reference:.4f}{where}; the limit is {limit:g}"
                 )
-        elif entry.is_unjudged and not self._may_be_unjudged(entry):
+        if entry.accuracy is not None and not is_judged and not self._may_be_unjudged(entry):
             return (
                 "its accuracy cannot be judged, and only candidates of the model's own precision "
                 "may win then; --allow-unjudged lifts that"

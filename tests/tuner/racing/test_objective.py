@@ -131,6 +131,26 @@ def test_what_cannot_be_judged_may_not_change_the_precision() -> None:
     )
 
 
+CONSTANT = "Output 'y' is the same in all 26 samples."
+
+
+def test_another_constant_than_the_models_is_wrong() -> None:
+    """A constant output says nothing of a candidate, unless the candidate gives another one."""
+    original = judged(AccuracyResult("agreement", None, 26, notes=(CONSTANT,)), PLAIN)
+    other = AccuracyResult("agreement", 0.5, 26, notes=(CONSTANT,))
+    assert scorer().broken_limit(judged(other), original) == (
+        "accuracy 0.5000 is 0.5000 below the baseline's 1.0000; the limit is 0.05"
+    )
+    assert scorer().broken_limit(judged(other, PLAIN), original), "also in the model's precision"
+
+
+def test_what_is_nearly_the_constant_cannot_be_judged() -> None:
+    original = judged(AccuracyResult("agreement", None, 26, notes=(CONSTANT,)), PLAIN)
+    near = AccuracyResult("agreement", 0.98, 26, notes=(CONSTANT,))
+    assert "its accuracy cannot be judged" in scorer().broken_limit(judged(near), original)
+    assert scorer().broken_limit(judged(near, PLAIN), original) == ""
+
+
 def test_unless_the_user_allows_it() -> None:
     lenient = Scorer(Objective.LATENCY, Constraints(allow_unjudged=True), WORK, POWER)
     assert lenient.broken_limit(judged(UNJUDGED), judged(UNJUDGED, PLAIN)) == ""
