@@ -20,6 +20,9 @@ from tiny import anomaly_detector, person_detector, pictures, spectra
 OPSET = 20
 IR_VERSION = 10
 WEIGHT_SCALE = 0.05
+LIGHT = ("squeezenet", "shufflenet")
+_LINEAR = 2  # dimensions of a linear layer's weights
+_LAST_SCALE = 0.02
 _SAMPLES = 400  # for a model of MLPerf Tiny's size
 
 
@@ -41,6 +44,7 @@ def write_models(folder: Path) -> list[Path]:
         "resnet50": resnet50(),
         "ad_autoencoder": anomaly_detector(),
         "vww_mobilenet": person_detector(),
+        **{name: with_random_weights(name) for name in LIGHT},
     }
     data = {
         "resnet50": {"image": random_images()},
@@ -56,6 +60,33 @@ def write_models(folder: Path) -> list[Path]:
         *(folder / f"{name}.onnx" for name in models),
         *(folder / f"{name}.npz" for name in data),
     ]
+
+
+def with_random_weights(name: str, seed: int = 0) -> onnx.ModelProto:
+    """One of the onnx package's "light" models, whose weights are one number each: drawn anew.
+
+    As He et al. 2015 (arXiv 1502.01852), equation 10, those of the last layer much smaller, so
+    that no class takes all. Batch normalisation changes nothing.
+    """
+    model = onnx.load(Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx")
+    random, graph = np.random.default_rng(seed), model.graph
+    shapes = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    normalised = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    ones = {node.input[at] for node in normalised for at in (1, 4)}  # scale and variance
+    for node in [node for node in graph.node if node.op_type == "ConstantOfShape"]:
+        shape = [int(size) for size in shapes[node.input[0]]]
+        weights = np.full(shape, float(node.output[0] in ones))
+        if len(shape) > 1:
+            weights = random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+        if len(shape) == _LINEAR:
+            weights *= _LAST_SCALE
+        tensor = numpy_helper.from_array(weights.astype(np.float32), node.output[0])
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [each for each in graph.initializer if each.name not in read]:
+        graph.initializer.remove(tensor)
+    return model
 
 
 def small_images(count: int) -> NDArray[np.float32]:
