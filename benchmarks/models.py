@@ -22,7 +22,7 @@ IR_VERSION = 10
 WEIGHT_SCALE = 0.05
 LIGHT = ("squeezenet", "shufflenet")
 _LINEAR = 2  # dimensions of a linear layer's weights
-_LAST_SCALE = 0.02
+_LAST_SCALE = 2e-5
 _SAMPLES = 400  # for a model of MLPerf Tiny's size
 
 
@@ -84,8 +84,9 @@ def with_random_weights(name: str, seed: int = 0) -> onnx.ModelProto:
         graph.initializer.append(tensor)
         graph.node.remove(node)
     read = {name for node in graph.node for name in node.input}
-    for tensor in [each for each in graph.initializer if each.name not in read]:
-        graph.initializer.remove(tensor)
+    for named in (graph.initializer, graph.input):
+        for unread in [each for each in named if each.name not in read]:
+            named.remove(unread)
     return model
 
 
