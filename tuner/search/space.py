@@ -86,8 +86,7 @@ class Space:
         """
         kind = self.engines[0]
         engine = self.packages[0] if kind in _PACKAGE_KINDS else default(kind)
-        if isinstance(engine, ThreadedEngine):
-            engine = replace(engine, threads=self.most_threads)
+        engine = _with_threads(engine, self.most_threads)
         return Candidate(engine, self.kept_precisions(engine)[-1])
 
     def baselines(self) -> tuple[Candidate, ...]:
@@ -178,6 +177,19 @@ class Space:
         """Engines with their main options, for the float model."""
         kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
         return tuple(e for kind in kinds for e in main_engines(kind, self.width()))
+
+    def recommended(self) -> tuple[Candidate, ...]:
+        """Engines as their makers recommend them: all threads, each of the processor's floats.
+
+        For one caller. ONNX Runtime's is the baseline.
+        """
+        kinds = () if self.many else [k for k in self.engines if k.startswith("openvino")]
+        engines = [_with_threads(default(kind), self.threads()[-1]) for kind in kinds]
+        return tuple(
+            Candidate(engine, Precision(float_type, given=self.given))
+            for engine in engines
+            for float_type in self.float_types(engine)
+        )
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
@@ -316,6 +328,10 @@ def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
     assert quantization is not None
     kept = replace(quantization, keep_float=tuple(sorted(names)))
     return replace(candidate, precision=replace(candidate.precision, quantization=kept))
+
+
+def _with_threads(engine: Engine, threads: int) -> Engine:
+    return replace(engine, threads=threads) if isinstance(engine, ThreadedEngine) else engine
 
 
 def _packable(precision: Precision) -> bool:

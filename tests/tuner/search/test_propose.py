@@ -34,7 +34,8 @@ SPACE = Space(
     quantizable={"static-int8": ("a", "b"), "dynamic-int8": ("b",), "weight-only-int4": ("b",)},
 )
 DAMAGED = tuple(f"op{i}" for i in range(7))
-ENGINES = tuple(Candidate(engine) for engine in SPACE.float_engines())
+FLOATS = tuple(Candidate(engine) for engine in SPACE.float_engines())
+ENGINES = tuple(dict.fromkeys((*FLOATS, *SPACE.recommended())))
 
 
 def proposer(space: Space = SPACE) -> Proposer:
@@ -70,7 +71,11 @@ def precisions_tried(history: list[Entry], ratio: float) -> list[Entry]:
 def test_engines_come_first() -> None:
     proposal = proposer().propose([entry(SPACE.baseline(), 1.0)], 100)
     assert proposal.stage is Stage.ENGINES
-    assert proposal.candidates == ENGINES
+    assert set(proposal.candidates) == set(ENGINES)
+    assert [c.label() for c in proposal.candidates[:2]] == [
+        "openvino 2 threads float32",
+        "openvino 2 threads bfloat16",
+    ], "as its makers recommend it"
     assert {c.engine.kind for c in proposal.candidates} == {"onnxruntime-cpu", "openvino"}
 
 
@@ -306,9 +311,11 @@ class TestPackages:
 
 def test_float32_inside_goes_with_the_models_own_16_bits() -> None:
     space = replace(SPACE, given=GivenFormat.FLOAT16)
-    first = proposer(space).propose([entry(space.baseline(), 1.0)], 4)
+    first = proposer(space).propose([entry(space.baseline(), 1.0)], 6)
     assert first.stage is Stage.ENGINES
     assert [c.label() for c in first.candidates] == [
+        "openvino 2 threads float32 inside",
+        "openvino 2 threads bfloat16",
         "onnxruntime-cpu 1 thread float32 inside",
         "onnxruntime-cpu 1 thread float16",
         "onnxruntime-cpu 2 threads float32 inside",
