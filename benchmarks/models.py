@@ -84,10 +84,12 @@ def with_random_weights(name: str, seed: int = 0) -> onnx.ModelProto:
         graph.initializer.append(tensor)
         graph.node.remove(node)
     read = {name for node in graph.node for name in node.input}
-    for named in (graph.initializer, graph.input):
-        for unread in [each for each in named if each.name not in read]:
-            named.remove(unread)
-    model.ir_version = IR_VERSION  # before the fourth, every initializer is an input, too
+    for unread in [each for each in graph.initializer if each.name not in read]:
+        graph.initializer.remove(unread)
+    model.ir_version = IR_VERSION  # before the fourth, every initializer was an input, too
+    constants = {each.name for each in graph.initializer}
+    for each in [each for each in graph.input if each.name in constants or each.name not in read]:
+        graph.input.remove(each)
     return model
 
 
