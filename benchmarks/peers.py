@@ -112,7 +112,7 @@ def _cases(models: Path, data: Path, folder: Path) -> Iterator[Case]:
     yield Case("transformer", folder / "transformer_encoder.onnx", goal=2.0)
     yield Case("resnet50", folder / "resnet50.onnx", folder / "resnet50.npz", goal=3.0)
     for name in LIGHT:
-        yield Case(name, folder / f"{name}.onnx")
+        yield Case(name, folder / f"{name}.onnx", folder / "resnet50.npz")
 
 
 class _Examination:
