@@ -227,7 +227,7 @@ class TestUse:
         """It is offered as soon as an environment gives it."""
         from workers import discovery
 
-        monkeypatch.setitem(discovery._PROBES, "warp", lambda: discovery._BY_PLUGIN)
+        monkeypatch.setitem(discovery._PROBES, "warp", lambda: discovery._BY_PACKAGE)
         profile = replace(samples.cpu_profile(), engines=("warp",))
         warp = replace(tiny, engines=("warp",))
         assert not device_availability(profile).available
