@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from packet_operators import operator_models
 from scipy.optimize import nnls
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, CPackageEmulated, HexagonTarget, Precision, StaticInt8
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner

@@ -79,7 +79,7 @@ def install(
     """
     from rich.console import Console
 
-    from farm.environment import select_environment
+    from farm.devices.environment import select_environment
     from reports.environments import InstallProgress, installed_json, installed_line
     from workers.environments import install as made
 
@@ -121,7 +121,7 @@ def remove(
 
 def _known(profiles: Path | None) -> Any:
     """All environments by name. Raises DeviceError."""
-    from farm.environment import load_environments
+    from farm.devices.environment import load_environments
 
     known_profiles(profiles)  # says that there is no such folder
     return load_environments(profiles)

@@ -14,7 +14,7 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
 
     Example: farm doctor
     """
-    from farm.environment import load_environments
+    from farm.devices.environment import load_environments
     from reports.doctor import diagnose
     from reports.tables.machine import findings_table
 

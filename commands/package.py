@@ -113,7 +113,7 @@ def package_build(
     from farm.candidate import CalibrationMethod
     from farm.codegen.build.compilers import CompilerKind
     from farm.codegen.program import PortType
-    from farm.device import select_profiles
+    from farm.devices.profile import select_profiles
     from reports.tables.packages import package_table
     from tuner.package import PackagePrecision, PackageRequest, make_package
 

@@ -46,7 +46,7 @@ from commands.shared.options import (
     thread_limit,
 )
 from commands.shared.output import print_tables
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
 from farm.units import parse_seconds

@@ -18,7 +18,7 @@ from commands.shared.options import (
     token_file,
 )
 from commands.shared.output import print_tables
-from farm.device import select_profiles
+from farm.devices.profile import select_profiles
 from farm.errors import OptionError
 from farm.text import printable
 

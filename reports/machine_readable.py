@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from farm.accuracy.result import Worst
 from farm.candidate import to_json
-from farm.device import Availability, DeviceProfile
+from farm.devices.profile import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
 from reports.rows import Json, dump

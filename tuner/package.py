@@ -20,7 +20,8 @@ from farm.accuracy.metric import (
     metric_source,
 )
 from farm.accuracy.outputs import Output, Reference, stacked
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
+from farm.artifact.engines import package_engines
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -56,8 +57,7 @@ from farm.dataset import (
     split,
     synthetic_dataset,
 )
-from farm.device import DeviceProfile
-from farm.engines import package_engines
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.host.temporary import temporary_folder
 from farm.model.formats import given_format

@@ -20,9 +20,8 @@ from db.store import Store
 from farm.candidate import CPackage, PackageEngine
 from farm.codegen.build.compilers import find_emulator, host_targets
 from farm.codegen.package.manifest import MANIFEST_FILE
-from farm.delivery import RECORD_FILE, SESSION_FILE, SUMS_FILE, delivered_sums
-from farm.device import DeviceProfile
-from farm.engines import session_spec
+from farm.delivery.files import RECORD_FILE, SESSION_FILE, SUMS_FILE, delivered_sums
+from farm.devices.profile import DeviceProfile
 from farm.errors import (
     CompileError,
     DeviceError,
@@ -32,6 +31,7 @@ from farm.errors import (
 )
 from farm.measurement import Estimate, Metric
 from farm.model.model import load_model
+from farm.session.of_candidate import session_spec
 from tuner.bench import (
     Benchmark,
     NotMeasured,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement
 from farm.profile.kernels import OperatorProfile

@@ -14,7 +14,7 @@ import pytest
 
 from db.records import RunKind
 from db.store import Store
-from farm.environment import load_environments
+from farm.devices.environment import load_environments
 from tests.command import ROOT, Command
 from tests.db.samples import RUN, fill, trial
 from workers.environments.installed import write_record

@@ -20,7 +20,7 @@ from farm.dataset import (
     synthetic_dataset,
 )
 from farm.dataset import Part as DataPart
-from farm.energy import Work
+from farm.devices.energy import Work
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
 from farm.model.randomness import random_operators

@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Outcome
 from farm.profile.kernels import OperatorProfile

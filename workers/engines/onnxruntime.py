@@ -18,7 +18,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
-from farm.session import THREAD_AFFINITIES, SessionSpec
+from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from workers.engines.session import (
     Array,
     EngineError,

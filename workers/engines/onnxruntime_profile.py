@@ -23,7 +23,7 @@ from farm.profile.kernels import (
     EngineProfile,
     Kernel,
 )
-from farm.session import SessionSpec
+from farm.session.spec import SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from farm.session import OpenVinoSpec
+from farm.session.spec import OpenVinoSpec
 from workers.engines.session import (
     Array,
     EngineError,

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from farm.candidate import Candidate
-from farm.device import DeviceProfile
-from farm.environment import Environment, parse_environment
+from farm.devices.environment import Environment, parse_environment
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.measurement import Outcome

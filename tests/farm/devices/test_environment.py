@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from farm.environment import (
+from farm.devices.environment import (
     environment_from_json,
     load_environments,
     parse_environment,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farm.candidate import Candidate, DynamicInt8, StaticInt8, WeightOnlyInt4
-from farm.device import PowerFigures
+from farm.devices.profile import PowerFigures
 from farm.model.formats import float_bytes
 from farm.units import Bytes, Joules, Seconds
 

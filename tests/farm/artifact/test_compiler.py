@@ -10,13 +10,9 @@ import pytest
 from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 
-from farm.artifact import (
-    Compiler,
-    artifact_key,
-    compile_candidate,
-    quantizable_operators,
-    read_manifest,
-)
+from farm.artifact.compiler import Compiler, compile_candidate, quantizable_operators
+from farm.artifact.folder import read_manifest
+from farm.artifact.key import artifact_key
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -370,7 +366,7 @@ class TestPackages:
         assert key(CPackage()) == key(CPackage())
 
     def test_a_compiler_that_is_not_there(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("farm.artifact.find_compilers", lambda _: ())
+        monkeypatch.setattr("farm.artifact.engines.find_compilers", lambda _: ())
         model = graphs.residual_net()
         with pytest.raises(CompileError, match=r"has no compiler gcc for portable; it has none"):
             compile_candidate(

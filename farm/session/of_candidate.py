@@ -1,10 +1,10 @@
-"""Engines: those that a device has for packages, and the sessions of the others."""
+"""The session that a candidate asks for, by its engine."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Literal
 
 from farm.candidate import (
     Candidate,
@@ -14,20 +14,14 @@ from farm.candidate import (
     FloatType,
     GivenFormat,
     GraphLevel,
-    HexagonTarget,
-    HostCompiler,
-    HostTarget,
     OnnxRuntimeCpu,
     OpenVino,
     OpenVinoRuntime,
-    PackageEngine,
     Precision,
     StaticInt8,
 )
-from farm.codegen.build.compilers import Target, find_compilers, host_targets
-from farm.device import DeviceProfile
 from farm.errors import CompileError
-from farm.session import THREAD_AFFINITIES, OpenVinoSpec, SessionSpec
+from farm.session.spec import THREAD_AFFINITIES, OpenVinoSpec, SessionSpec
 
 _GRAPH_LEVELS = {
     GraphLevel.NONE: 0,
@@ -58,31 +52,6 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             raise CompileError("A compiled package has no session.")
         case Fake():
             raise CompileError("The fake engine has no session.")
-
-
-def package_engines(profile: DeviceProfile) -> tuple[PackageEngine, ...]:
-    """The engines of a device that run compiled packages here, the most promising first.
-
-    On the host these are the best instruction set by every compiler that is there, then the
-    others by the default one.
-    """
-    engines: list[PackageEngine] = []
-    if "cpackage" in profile.engines:
-        engines += _host_engines()
-    target = profile.package.target if profile.package else "host"
-    emulated = "cpackage-emulated" in profile.engines and target != "host"
-    if emulated and find_compilers(Target(target)):
-        engines.append(CPackageEmulated(target=cast("HexagonTarget", target)))
-    return tuple(engines)
-
-
-def _host_engines() -> Iterator[CPackage]:
-    best, *others = host_targets()
-    kinds = [cast("HostCompiler", str(compiler.kind)) for compiler in find_compilers(best)]
-    for kind in kinds:
-        yield CPackage(target=cast("HostTarget", str(best)), compiler=kind)
-    for target in others if kinds else ():
-        yield CPackage(target=cast("HostTarget", str(target)), compiler=kinds[0])
 
 
 def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:

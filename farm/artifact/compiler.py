@@ -9,16 +9,15 @@ A candidate for a package engine becomes generated C and programs, see
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnx
-from pydantic import TypeAdapter
 
+from farm.artifact.engines import c_compiler
+from farm.artifact.folder import ArtifactManifest, write_model, write_record
+from farm.artifact.precision import graph_precision
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -26,22 +25,17 @@ from farm.candidate import (
     CPackageEmulated,
     DynamicInt8,
     FloatType,
-    GivenFormat,
     OnnxRuntimeCpu,
     PackageEngine,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
-    canonical,
 )
 from farm.codegen import generate
-from farm.codegen.build.compilers import Compiler as CCompiler
-from farm.codegen.build.compilers import CompilerKind, Target, find_compilers
-from farm.codegen.digest import generator_digest
+from farm.codegen.build.compilers import Target
 from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
-from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import PortType
 from farm.compile.batch import Batched
 from farm.compile.convert_float import ConvertToFloat16
@@ -62,23 +56,6 @@ from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
 from farm.model.ends import check_valid
 from farm.units import Bytes
-
-MODEL_FILE = "model.onnx"
-RECORD_FILE = "artifact.json"
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactManifest:
-    """What lies in an artifact's folder.
-
-    sha256: of model.onnx, or of a package's sources. size: of model.onnx, or of a package's
-    weights and code. passes: those that changed the graph, in order.
-    """
-
-    sha256: str
-    size: Bytes
-    passes: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 class Compiler:
@@ -118,11 +95,11 @@ class Compiler:
         """
         if isinstance(candidate.engine, PackageEngine):
             return self._compile_package(candidate, candidate.engine, folder)
-        return _write(self.graph(candidate), folder)
+        return write_model(self.graph(candidate), folder)
 
     def graph(self, candidate: Candidate) -> Compiled:
         """The graph of a candidate, checked. Raises CompileError."""
-        precision = _graph_precision(candidate)
+        precision = graph_precision(candidate)
         saved = isinstance(candidate.engine, OnnxRuntimeCpu) and candidate.engine.saved_graph
         done = self._with_precision(precision, prepared=candidate.rewritten or saved)
         if candidate.rewritten:
@@ -209,7 +186,7 @@ class Compiler:
         notes = (*self.prepared().notes, *compiled.notes)
         passes = (*self.prepared().passes, "generate")
         manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, passes, notes)
-        _write_record(manifest, folder)
+        write_record(manifest, folder)
         return manifest
 
     def _with_precision(self, precision: Precision, *, prepared: bool) -> Compiled:
@@ -257,18 +234,6 @@ def _check_names(model: onnx.ModelProto, keep_float: Sequence[str]) -> None:
         )
 
 
-def c_compiler(engine: CPackage | CPackageEmulated) -> CCompiler:
-    """The compiler of a package engine. Raises CompileError when this machine does not have it."""
-    target = Target(engine.target)
-    kind = CompilerKind(engine.compiler) if isinstance(engine, CPackage) else CompilerKind.ZIG
-    found = find_compilers(target)
-    for compiler in found:
-        if compiler.kind is kind:
-            return compiler
-    others = ", ".join(compiler.label for compiler in found) or "none"
-    raise CompileError(f"This machine has no compiler {kind} for {target}; it has {others}.")
-
-
 def compile_candidate(
     model: onnx.ModelProto, candidate: Candidate, calibration: Sequence[Feeds], folder: Path
 ) -> ArtifactManifest:
@@ -282,117 +247,3 @@ def quantizable_operators(model: onnx.ModelProto, kind: Quantization) -> tuple[O
     Their names are what ``keep_float`` takes. Raises CompileError.
     """
     return quantizable(prepare(model).model, kind)
-
-
-def artifact_key(
-    model_sha256: str,
-    shapes_digest: str,
-    candidate: Candidate,
-    calibration_digest: str,
-    versions: str,
-) -> str:
-    """The content address of an artifact: candidates that compile to the same one share it.
-
-    versions: of everything that takes part in compiling, but for C compilers.
-
-    Raises CompileError when the candidate's C compiler is not there.
-    """
-    parts = {
-        "model": model_sha256,
-        "shapes": shapes_digest,
-        "precision": canonical(_float_of(candidate)),
-        "rewritten": candidate.rewritten,
-        "saved": _saved_graph(candidate),
-        "calibration": calibration_digest if _is_calibrated(candidate) else None,
-        "versions": versions,
-    }
-    if candidate.batch > 1:
-        parts["batch"] = candidate.batch
-    if isinstance(candidate.engine, PackageEngine):
-        label = c_compiler(candidate.engine).label
-        parts["package"] = [candidate.engine.target, label, generator_digest()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def read_manifest(folder: Path) -> ArtifactManifest:
-    """Read an artifact's record. Raises OSError, pydantic.ValidationError."""
-    adapter = TypeAdapter(ArtifactManifest)
-    return adapter.validate_json((folder / RECORD_FILE).read_bytes())
-
-
-def _graph_precision(candidate: Candidate) -> Precision:
-    """What of the precision is written into the graph. Raises CompileError."""
-    precision = _float_of(candidate)
-    if precision.quantization is None and precision.keeps_precision:
-        return precision
-    if FloatType.FLOAT64 in (precision.float_type, precision.given.float_type):
-        raise CompileError(
-            f"A model of {precision.given} is not converted to {precision.label()}: float64 is "
-            "run as it was given only."
-        )
-    if precision.float_type is FloatType.BFLOAT16:
-        raise CompileError(
-            "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
-            "bfloat16 with an engine of OpenVINO."
-        )
-    if precision.float_type is FloatType.FLOAT16 and precision.quantization is not None:
-        raise CompileError(
-            f"float16 cannot be combined with {precision.quantization.kind} on the "
-            "onnxruntime-cpu engine: its integer kernels read and write float32."
-        )
-    return precision
-
-
-def _float_of(candidate: Candidate) -> Precision:
-    """The precision without arithmetic that the engine has an option for."""
-    precision = candidate.precision
-    if isinstance(candidate.engine, OnnxRuntimeCpu):
-        return precision
-    given = precision.given if precision.given.is_half else GivenFormat.FLOAT32
-    return Precision(quantization=precision.quantization, given=given)
-
-
-def _saved_graph(candidate: Candidate) -> list[str] | None:
-    match candidate.engine:
-        case OnnxRuntimeCpu(saved_graph=True) as engine:
-            return [str(engine.graph_level), *engine.disabled_optimizers]
-        case _:
-            return None
-
-
-def _is_calibrated(candidate: Candidate) -> bool:
-    return isinstance(candidate.precision.quantization, StaticInt8)
-
-
-def _write(compiled: Compiled, folder: Path) -> ArtifactManifest:
-    with reported_as("write"):
-        content = compiled.model.SerializeToString(deterministic=True)
-    digest = hashlib.sha256(content).hexdigest()
-    manifest = ArtifactManifest(digest, Bytes(len(content)), compiled.passes, compiled.notes)
-    (folder / MODEL_FILE).write_bytes(content)
-    _write_record(manifest, folder)
-    return manifest
-
-
-def adopt_model(model: bytes, folder: Path) -> None:
-    """Write an artifact into an existing, empty folder whose model was compiled before."""
-    (folder / MODEL_FILE).write_bytes(model)
-    digest = hashlib.sha256(model).hexdigest()
-    _write_record(ArtifactManifest(digest, Bytes(len(model)), (), ()), folder)
-
-
-def adopt_package(package: Path, folder: Path, engine: CPackage | CPackageEmulated) -> None:
-    """Write an artifact into an existing, empty folder from a package as it was delivered.
-
-    It runs the very library, or the emulated program, that the package has.
-
-    Raises InputError: it is no whole package. Raises CompileError: it cannot be linked here.
-    """
-    compiled = reopen_package(package, folder, c_compiler(engine))
-    manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, (), compiled.notes)
-    _write_record(manifest, folder)
-
-
-def _write_record(manifest: ArtifactManifest, folder: Path) -> None:
-    record = json.dumps(asdict(manifest), indent=2) + "\n"
-    (folder / RECORD_FILE).write_text(record, encoding="utf-8")

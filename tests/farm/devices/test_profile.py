@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from farm.codegen.build.compilers import Target
-from farm.device import (
+from farm.devices.profile import (
     DeviceKind,
     PackageFigures,
     load_profiles,

@@ -19,9 +19,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from farm.devices.toml_files import parse_toml, read_toml_files
 from farm.errors import DeviceError
 from farm.text import did_you_mean
-from farm.toml_files import parse_toml, read_toml_files
 
 _FOLDER = "environments"  # of the farm, and within a folder of the user's profiles
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 
@@ -18,11 +18,9 @@ from farm.candidate import (
     OpenVino,
     Precision,
 )
-from farm.codegen.build.compilers import find_compilers, host_targets
-from farm.device import load_profiles
-from farm.engines import package_engines, session_spec
 from farm.errors import CompileError
-from farm.session import SessionSpec
+from farm.session.of_candidate import session_spec
+from farm.session.spec import SessionSpec
 
 
 class TestOnnxRuntime:
@@ -115,25 +113,7 @@ def test_a_session_is_written_whole():
     assert text.endswith("}\n")
 
 
-class TestPackages:
-    def test_have_no_session(self):
-        for engine in (CPackage(), CPackageEmulated()):
-            with pytest.raises(CompileError, match=r"A compiled package has no session"):
-                session_spec(Candidate(engine))
-
-    def test_of_the_host_begin_with_its_best_target(self):
-        best, *others = host_targets()
-        engines = package_engines(load_profiles()["cpu"])
-        compilers = [compiler.kind for compiler in find_compilers(best)]
-        assert [e.compiler for e in engines if e.target == best] == compilers
-        assert [e.target for e in engines if e.target != best] == others
-        assert {e.kind for e in engines} == {"cpackage"}
-
-    def test_of_a_dsp_is_one(self):
-        profiles = load_profiles()
-        assert package_engines(profiles["dsp"]) == (CPackageEmulated(target="hexagon-v67-hvx"),)
-        assert package_engines(profiles["dsp-small"]) == (CPackageEmulated(target="hexagon-v67"),)
-        assert package_engines(profiles["fake"]) == ()
-
-    def test_a_dsp_without_figures_has_none(self):
-        assert package_engines(replace(load_profiles()["dsp"], package=None)) == ()
+def test_packages_have_no_session():
+    for engine in (CPackage(), CPackageEmulated()):
+        with pytest.raises(CompileError, match=r"A compiled package has no session"):
+            session_spec(Candidate(engine))

@@ -14,8 +14,8 @@ from farm.candidate import (
     StaticInt8,
     WeightOnlyInt4,
 )
-from farm.device import PowerFigures, load_profiles
-from farm.energy import Work, counted_energy, modelled_energy
+from farm.devices.energy import Work, counted_energy, modelled_energy
+from farm.devices.profile import PowerFigures, load_profiles
 from farm.units import Bytes, Seconds
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)

@@ -31,13 +31,13 @@ def parse_toml(adapter: TypeAdapter[_T], text: str, what: str) -> _T:
 
 
 def read_toml_files(room: str, folder: Path | None, kind: str) -> list[tuple[str, str]]:
-    """Name and text of every file of a room of ``farm``, then of every file of a folder.
+    """Name and text of every file of a folder of ``farm.devices``, then of every file of a folder.
 
     kind: what the files are, for messages. Raises DeviceError for a file that cannot be read.
     """
     texts = [
         (f"{kind} {entry.name}", entry.read_text(encoding="utf-8"))
-        for entry in sorted((resources.files("farm") / room).iterdir(), key=_name)
+        for entry in sorted((resources.files("farm.devices") / room).iterdir(), key=_name)
         if entry.name.endswith(".toml")
     ]
     if folder is not None and folder.is_dir():

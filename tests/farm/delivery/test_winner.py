@@ -14,10 +14,11 @@ from onnx.helper import make_node
 
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino, OpenVinoRuntime
 from farm.compile.batch import Batched
-from farm.delivery import stranger, write_delivery, write_files
-from farm.engines import session_spec
+from farm.delivery.files import stranger, write_files
+from farm.delivery.winner import write_delivery
 from farm.model.model import load_model
-from farm.session import SessionSpec
+from farm.session.of_candidate import session_spec
+from farm.session.spec import SessionSpec
 from tests import models
 from tests.openvino import require_openvino
 

@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from farm.devices.toml_files import parse_toml, read_toml_files
 from farm.errors import DeviceError
 from farm.text import did_you_mean
-from farm.toml_files import parse_toml, read_toml_files
 from farm.units import Seconds
 
 _STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
