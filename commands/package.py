@@ -151,7 +151,7 @@ def package_verify(
     """
     from reports import machine_readable
     from reports.verified import verified_lines
-    from tuner.delivery.verify import verify_package
+    from tuner.verify.package import verify_package
 
     verified = verify_package(folder)
     if json_output:

@@ -14,11 +14,7 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from farm.host.limits import memory_limit, processor_quota
 from farm.units import format_bytes
-from workers.discovery import (
-    device_availability,
-    emulator_availability,
-    engines_of,
-)
+from workers.discovery import device_availability, emulator_availability, engines_of
 from workers.environments.installed import State, states
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading

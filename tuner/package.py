@@ -47,16 +47,7 @@ from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
 from farm.codegen.program import PortType
 from farm.compile.passes import cpu_session, reported_as
-from farm.dataset import (
-    Array,
-    Dataset,
-    Feed,
-    Part,
-    Splits,
-    load_dataset,
-    split,
-    synthetic_dataset,
-)
+from farm.dataset import Array, Dataset, Feed, Part, Splits, load_dataset, split, synthetic_dataset
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.host.temporary import temporary_folder

@@ -11,14 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.accuracy.metric import load_metric, metric_source
-from farm.dataset import (
-    MIN_SAMPLES,
-    Dataset,
-    Splits,
-    load_dataset,
-    split,
-    synthetic_dataset,
-)
+from farm.dataset import MIN_SAMPLES, Dataset, Splits, load_dataset, split, synthetic_dataset
 from farm.dataset import Part as DataPart
 from farm.devices.energy import Work
 from farm.model.graph import Graph, build_graph

@@ -16,13 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from farm.profile.kernels import (
-    CHAIN_FILE,
-    CHAIN_INPUT,
-    CHAIN_VALUES,
-    EngineProfile,
-    Kernel,
-)
+from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
 from farm.session.spec import SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds

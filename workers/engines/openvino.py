@@ -17,14 +17,7 @@ import numpy as np
 import openvino as ov
 
 from farm.session.spec import OpenVinoSpec
-from workers.engines.session import (
-    Array,
-    EngineError,
-    Feeds,
-    NotAsPlannedError,
-    Session,
-    compact,
-)
+from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _FLOATS = frozenset({"f32", "bf16", "f16", "f64"})
 _INTEGERS = frozenset({"i8", "u8"})

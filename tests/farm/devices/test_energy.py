@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.candidate import (
-    Candidate,
-    DynamicInt8,
-    FloatType,
-    Precision,
-    StaticInt8,
-    WeightOnlyInt4,
-)
+from farm.candidate import Candidate, DynamicInt8, FloatType, Precision, StaticInt8, WeightOnlyInt4
 from farm.devices.energy import Work, counted_energy, modelled_energy
 from farm.devices.profile import PowerFigures, load_profiles
 from farm.units import Bytes, Seconds

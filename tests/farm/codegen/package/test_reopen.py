@@ -14,8 +14,8 @@ from farm.codegen.package.manifest import read_manifest
 from farm.devices.profile import load_profiles
 from farm.errors import InputError
 from tests import models
-from tuner.delivery.verify import read_vectors
 from tuner.package import PackagePrecision, PackageRequest, make_package
+from tuner.verify.vectors import read_vectors
 from workers.engines.runner import RunnerProcess
 
 PROGRAM = {"cpu": RUNNER_FILE, "dsp": EMULATED_FILE}

@@ -1,34 +1,23 @@
-"""``farm verify``: whether what was claimed of a delivered folder still holds, on this machine.
+"""A delivered winner races its baseline again, and the claim is judged by that.
 
-The files must be those that were delivered. Then the delivered model or library itself, and not
-one compiled anew, races the baseline as `farm bench` does: in interleaved blocks, each in fresh
-processes, and its outputs are compared with those of the original model.
+What lies in the folder, and not what would be compiled anew, races as `farm bench` does: in
+interleaved blocks, each in fresh processes. Its outputs are compared with the original model's.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from db.records import RunKind
 from db.store import Store
 from farm.candidate import CPackage, PackageEngine
 from farm.codegen.build.compilers import find_emulator, host_targets
-from farm.codegen.package.manifest import MANIFEST_FILE
-from farm.delivery.files import RECORD_FILE, SESSION_FILE, SUMS_FILE, delivered_sums
+from farm.delivery.files import SESSION_FILE
 from farm.devices.profile import DeviceProfile
-from farm.errors import (
-    CompileError,
-    DeviceError,
-    InfrastructureError,
-    InputError,
-    OptionError,
-)
+from farm.errors import CompileError, DeviceError, InfrastructureError, InputError, OptionError
 from farm.measurement import Estimate, Metric
 from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
@@ -40,13 +29,13 @@ from tuner.bench import (
     compare_measured,
     measured_by_block,
 )
-from tuner.delivery.claim import Holds, judged, less_accurate
-from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine, read_record
-from tuner.delivery.verify import Verified, verify_package
+from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine
 from tuner.events import Listener
 from tuner.racing.objective import METRICS
 from tuner.request import Objective, TuneRequest
 from tuner.runs.start import Checked, check_request, start_run
+from tuner.verify.claim import Holds, judged, less_accurate
+from tuner.verify.verification import Verification
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
 from workers.trials.artifacts import adopt
@@ -54,78 +43,18 @@ from workers.trials.cache import Cache
 from workers.trials.process import ChildError
 
 _OF_ONE_THREAD = frozenset({Metric.CPU_SECONDS, Metric.THROUGHPUT, Metric.LATENCY_P99})
-_UNRECORDED = (
-    "It was delivered by an earlier version of the farm, which recorded no digests: whether its "
-    "files are those that were delivered is unknown."
-)
-_UNCONFIRMED = "It is the best of a search that was interrupted, and was never confirmed."
+_NO_ACCURACY = "It was delivered without an accuracy that could be compared."
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What verifying a delivered folder showed.
-
-    holds, reason: the verdict and why. claimed, measured: ratios of the objective, baseline over
-    winner; None where there is no claim, or nothing was measured. accuracy: as it was delivered;
-    reached: the same on this machine, None where it cannot be compared. package: of packages.
-    disagreements: sentences without their full stop.
-    """
-
-    folder: Path
-    holds: Holds
-    reason: str = ""
-    record: Record | None = None
-    claimed: Estimate | None = None
-    measured: Estimate | None = None
-    blocks: int = 0
-    reached: RecordedAccuracy | None = None
-    package: Verified | None = None
-    disagreements: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-class _Unjudged(Exception):
+class Unjudged(Exception):
     """Why a claim cannot be judged here, a clause."""
 
 
-def verify_folder(
-    folder: Path,
-    profiles: Mapping[str, DeviceProfile],
-    listen: Listener,
-    model: Path | None = None,
-    data: Path | None = None,
-) -> Verification:
-    """Verify a delivered folder.
+class Race:
+    """The race of what lies in a folder against its baseline.
 
-    model, data: files to use where those that the record names are not there.
-
-    Raises InputError: it is no delivered folder, or not a whole one; a file that was given is
-    another one. Raises CompileError: a package does not compile.
+    found: what is known of the folder already; the verdict is added to it.
     """
-    _require_delivery(folder)
-    package = verify_package(folder) if (folder / MANIFEST_FILE).is_file() else None
-    if not (folder / RECORD_FILE).exists():
-        assert package is not None
-        return _of_package(folder, package)
-    record = read_record(folder)
-    found = Verification(folder, Holds.YES, record=record, claimed=record.claim, package=package)
-    changed, recorded = _changed(folder)
-    found = replace(
-        found,
-        disagreements=(*changed, *(package.disagreements if package else ())),
-        notes=tuple(_notes(record, package, recorded=recorded)),
-    )
-    if found.disagreements:
-        reason = "it is not what was delivered, so it was not raced"
-        return replace(found, holds=Holds.NO, reason=reason)
-    try:
-        return _Race(found, record, profiles, listen).run(model, data)
-    except _Unjudged as why:
-        return replace(found, holds=Holds.UNKNOWN, reason=str(why))
-
-
-class _Race:
-    """The race of what lies in a folder against its baseline."""
 
     def __init__(
         self,
@@ -140,7 +69,7 @@ class _Race:
         self._listen = listen
 
     def run(self, model: Path | None, data: Path | None) -> Verification:
-        """Race, and judge. Raises _Unjudged, InputError."""
+        """Race, and judge. Raises Unjudged, InputError."""
         record = self._record
         profile = self._profile()
         request = replace(record.request, devices=(record.device,), output="")
@@ -150,7 +79,7 @@ class _Race:
             measured = self._measured(checked, profile)
         except NotMeasured as error:
             if error.candidate != record.candidate:
-                raise _Unjudged(_clause(error)) from None
+                raise Unjudged(_clause(error)) from None
             return replace(self._found, holds=Holds.NO, reason=_clause(error))
         found = self._with_accuracy(measured[-1], same_data=same_data)
         if len(measured) == 1:
@@ -162,26 +91,26 @@ class _Race:
         record = self._record
         profile = self._profiles.get(record.device)
         if profile is None:
-            raise _Unjudged(f"there is no device profile {record.device} here")
+            raise Unjudged(f"there is no device profile {record.device} here")
         candidates = [c for c in (record.baseline, record.candidate) if c is not None]
         try:
             check_device(profile, candidates)
         except DeviceError as error:
-            raise _Unjudged(_clause(error)) from None
+            raise Unjudged(_clause(error)) from None
         engine = record.candidate.engine
         if isinstance(engine, CPackage) and engine.target not in host_targets():
-            raise _Unjudged(f"this machine's processor has no {engine.target}")
+            raise Unjudged(f"this machine's processor has no {engine.target}")
         if record.candidate.is_counted and not find_emulator():
-            raise _Unjudged("qemu-hexagon, which counts its packets, is not installed")
+            raise Unjudged("qemu-hexagon, which counts its packets, is not installed")
         if not isinstance(engine, PackageEngine):
             self._require_session()
         return profile
 
     def _require_session(self) -> None:
-        """Raise _Unjudged where this version would not create the delivered session."""
+        """Raise Unjudged where this version would not create the delivered session."""
         delivered = (self._found.folder / SESSION_FILE).read_text(encoding="utf-8")
         if delivered != session_spec(self._record.candidate).to_json():
-            raise _Unjudged(
+            raise Unjudged(
                 f"this version of the farm creates other sessions than {SESSION_FILE} says"
             )
 
@@ -230,7 +159,7 @@ class _Race:
             except NotMeasured:
                 raise
             except (ChildError, CompileError, InfrastructureError) as error:
-                raise _Unjudged(_clause(error)) from None
+                raise Unjudged(_clause(error)) from None
 
     def _with_accuracy(self, winner: Benchmark, *, same_data: bool) -> Verification:
         """What accuracy was reached, and whether it is what was delivered."""
@@ -267,86 +196,25 @@ class _Race:
         return _with_verdict(found, holds, noisy if holds is Holds.UNKNOWN else "")
 
 
-_NO_ACCURACY = "It was delivered without an accuracy that could be compared."
-
-
-def _require_delivery(folder: Path) -> None:
-    """Raise InputError for what is no delivered folder, or has no end."""
-    if not folder.is_dir():
-        raise OptionError(f"There is no folder {folder}.")
-    if (folder / RECORD_FILE).exists() or (folder / MANIFEST_FILE).exists():
-        return
-    inner = sorted(path.parent.name for path in folder.glob(f"*/{RECORD_FILE}"))
-    if inner:
-        raise OptionError(
-            f"{folder} holds winners of {', '.join(inner)}: give the folder of one of them, such "
-            f"as {folder / inner[0]}."
-        )
-    read_record(folder)  # says what is missing
-
-
-def _changed(folder: Path) -> tuple[list[str], bool]:
-    """Which files are not those that were delivered; whether digests were recorded.
-
-    Raises InputError: a file is missing.
-    """
-    sums = delivered_sums(folder)
-    changed = []
-    for name, digest in sorted(sums.items()):
-        path = folder / name
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise OptionError(f"{folder / SUMS_FILE} is damaged: it names {name}.")
-        if not os.path.lexists(path):
-            raise OptionError(f"{folder} is not whole: {name} is missing.")
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise OptionError(f"{path} is no regular file, and nothing else was delivered.")
-        with path.open("rb") as file:
-            if digest and hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                changed.append(f"{name} is not the file that was delivered")
-    return changed, all(sums.values())
-
-
-def _notes(record: Record, package: Verified | None, *, recorded: bool) -> Iterator[str]:
-    if not record.origin.confirmed:
-        yield _UNCONFIRMED
-    if not recorded:
-        yield _UNRECORDED
-    if package:
-        yield from package.notes
-
-
-def _of_package(folder: Path, package: Verified) -> Verification:
-    """A package that `farm package` made, for which nothing is claimed but that it is whole."""
-    holds = Holds.YES if package.agrees else Holds.NO
-    return Verification(
-        folder,
-        holds,
-        "it is a package of `farm package`, for which no speed was claimed",
-        package=package,
-        disagreements=package.disagreements,
-        notes=package.notes,
-    )
-
-
 def _with_model(request: TuneRequest, record: Record, model: Path | None) -> TuneRequest:
     """The request with the model that was tuned.
 
-    Raises _Unjudged: it is not there any more. Raises InputError: what was given is another.
+    Raises Unjudged: it is not there any more. Raises InputError: what was given is another.
     """
     if record.baseline is None:
-        raise _Unjudged("its record is of an earlier version and does not name the baseline")
+        raise Unjudged("its record is of an earlier version and does not name the baseline")
     path = model or Path(request.model)
     try:
         sha256 = load_model(path, request.shapes).sha256
     except InputError as error:
         if model is not None:
             raise
-        raise _Unjudged(f"{_clause(error)}; give the original by --model FILE") from None
+        raise Unjudged(f"{_clause(error)}; give the original by --model FILE") from None
     if sha256 == record.origin.model_sha256:
         return replace(request, model=str(path.absolute()))
     if model is not None:
         raise OptionError(f"{model} is not the model that was tuned, by its SHA-256.")
-    raise _Unjudged(
+    raise Unjudged(
         f"{path} is not the model that was tuned any more; give the original by --model FILE"
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farm.measurement import Estimate
-from tuner.delivery.claim import Holds, judged, less_accurate
 from tuner.delivery.record import RecordedAccuracy
+from tuner.verify.claim import Holds, judged, less_accurate
 
 CLAIMED = Estimate(2.0, 1.9, 2.1)
 

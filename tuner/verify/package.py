@@ -9,7 +9,6 @@ here, the shipped library answers the test vectors itself, if it can run here.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import stat
@@ -17,9 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 import farm
 from farm.codegen.build.compilers import (
@@ -31,21 +27,13 @@ from farm.codegen.build.compilers import (
     host_targets,
 )
 from farm.codegen.build.elf import machines
-from farm.codegen.build.toolchain import (
-    build_both,
-    build_runner,
-    link_runner,
-    runtime_files,
-)
-from farm.codegen.package.manifest import MANIFEST_FILE, Manifest, Port, read_manifest
+from farm.codegen.build.toolchain import build_both, build_runner, link_runner, runtime_files
+from farm.codegen.package.manifest import MANIFEST_FILE, Manifest, read_manifest
 from farm.codegen.package.readme import makefile
 from farm.codegen.package.write import (
     LIBRARY_FILE,
     MAKEFILE,
     PROGRAM_FILE,
-    REPLIES,
-    REQUESTS,
-    VECTORS,
     Vector,
     package_files,
     source_files,
@@ -53,12 +41,11 @@ from farm.codegen.package.write import (
 from farm.errors import CompileError, InputError
 from farm.host.temporary import temporary_folder
 from farm.units import Bytes, format_bytes
-from tuner.delivery.figures import other, wrong_scales, wrong_sizes
-from workers.child.agreement import bits
+from tuner.verify.figures import other, wrong_scales, wrong_sizes
+from tuner.verify.vectors import first_wrong, read_vectors
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError
 
-_REQUEST, _QUIT = b"r", b"q"
 _MOST_BYTES = Bytes(512 << 20)  # of one file: weights as text take a few times their own bytes
 _X86_64, _HEXAGON = 62, 164  # ELF's numbers of processors
 _MACHINES = {
@@ -103,24 +90,10 @@ def verify_package(folder: Path) -> Verified:
     _require_whole(folder, manifest)
     vectors = list(read_vectors(folder, manifest))
     with temporary_folder("verify") as place:
-        return _Verification(folder, manifest, vectors, place).run()
+        return _Rebuilt(folder, manifest, vectors, place).run()
 
 
-def read_vectors(folder: Path, manifest: Manifest) -> Iterator[Vector]:
-    """The test vectors of a package. Raises InputError: they are not there or not whole."""
-    given, told = _sizes(manifest.inputs), _sizes(manifest.outputs)
-    count = manifest.vectors
-    requests = _read(folder / VECTORS / REQUESTS, count * (1 + sum(given)) + len(_QUIT))
-    replies = _read(folder / VECTORS / REPLIES, count * (1 + sum(told)))
-    for number in range(count):
-        request = requests[number * (1 + sum(given)) :][: 1 + sum(given)]
-        reply = replies[number * (1 + sum(told)) :][: 1 + sum(told)]
-        if request[:1] != _REQUEST:
-            raise InputError(f"Test vector {number} in {folder} is damaged.")
-        yield Vector(_arrays(request[1:], manifest.inputs), _arrays(reply[1:], manifest.outputs))
-
-
-class _Verification:
+class _Rebuilt:
     """A package that is being verified. place: an empty folder to build and run it in."""
 
     def __init__(
@@ -210,7 +183,7 @@ class _Verification:
         """Replay the test vectors until an answer is wrong. what: which program, in words."""
         try:
             with RunnerProcess(program, target) as runner:
-                wrong = _first_wrong(runner, self._manifest, self._vectors)
+                wrong = first_wrong(runner, self._manifest, self._vectors)
         except EngineError as error:
             wrong = str(error).rstrip(".")
         if wrong:
@@ -314,50 +287,3 @@ def _other_texts(folder: Path, manifest: Manifest) -> Iterator[str]:
     for name in runtime_files():
         if (folder / "runtime" / name).read_bytes() != (source / name).read_bytes():
             yield f"runtime/{name} is not what the farm writes"
-
-
-def _first_wrong(runner: RunnerProcess, manifest: Manifest, vectors: Sequence[Vector]) -> str:
-    """The first answer that is not what it should be; empty if there is none."""
-    for number, vector in enumerate(vectors):
-        answers = runner.run(vector.inputs)
-        for port, answer, expected in zip(manifest.outputs, answers, vector.outputs, strict=True):
-            if bits(answer.view(port.dtype)) != bits(expected):
-                where = f"output '{port.name}' of test vector {number}"
-                return f"{where}: {_difference(answer.view(port.dtype), expected)}"
-    return ""
-
-
-def _difference(answer: NDArray[np.generic], expected: NDArray[np.generic]) -> str:
-    """The first element that differs."""
-    ours, theirs = answer.ravel(), expected.ravel()
-    size = expected.dtype.itemsize
-    bits = ours.view(np.uint8).reshape(-1, size) != theirs.view(np.uint8).reshape(-1, size)
-    index = int(np.argmax(bits.any(axis=1)))
-    return f"element {index} is {ours[index]}, and should be {theirs[index]}"
-
-
-def _sizes(ports: Sequence[Port]) -> list[int]:
-    return [math.prod(port.shape) * np.dtype(port.dtype).itemsize for port in ports]
-
-
-def _arrays(content: bytes, ports: Sequence[Port]) -> tuple[NDArray[np.generic], ...]:
-    ends = np.cumsum(_sizes(ports))
-    parts = np.split(np.frombuffer(content, np.uint8), ends[:-1])
-    return tuple(
-        part.copy().view(port.dtype).reshape(port.shape)
-        for part, port in zip(parts, ports, strict=True)
-    )
-
-
-def _read(path: Path, size: int) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"The package is not whole: {path} cannot be read ({error.strerror})."
-        ) from None
-    if len(content) != size:
-        raise InputError(
-            f"The package is damaged: {path} has {len(content)} bytes, and should have {size}."
-        )
-    return content
