@@ -9,9 +9,7 @@ import typer
 
 from commands.shared import completion
 from commands.shared.help import Panel
-from commands.shared.options import (
-    devices_option,
-)
+from commands.shared.options import devices_option
 from farm.errors import OptionError
 from farm.units import parse_seconds
 from tuner.request import Objective

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from farm.errors import OptionError
+from farm.host.places import take_place
 
 RECORD_FILE = "provenance.json"  # every delivery has it
 SUMS_FILE = "SHA256SUMS"
@@ -46,7 +47,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             if name.endswith(".elf"):
                 (draft / name).chmod(0o755)  # the emulator runs nothing else
         draft.chmod(0o755)
-        _take_place(draft, folder)
+        _require_own(folder)
+        take_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -102,24 +104,15 @@ def _sums(files: Mapping[str, bytes]) -> bytes:
     return "".join(rows).encode()
 
 
-def _take_place(draft: Path, folder: Path) -> None:
-    """Put a folder in its place. At no moment is neither the old one there nor the new one."""
+def _require_own(folder: Path) -> None:
+    """Raise OSError for what is in a delivery's place and is none of the farm's own."""
     if not os.path.lexists(folder):
-        draft.rename(folder)
         return
     if folder.is_symlink() or not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(folder))
     if found := stranger(folder):
         message = f"it holds {found}, which the farm did not write and does not delete"
         raise FileExistsError(errno.EEXIST, message, str(folder))
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(aside)
-    try:
-        draft.rename(folder)
-    except BaseException:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _raise(error: OSError) -> None:
