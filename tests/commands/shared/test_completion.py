@@ -64,7 +64,8 @@ def test_devices_after_commas(complete: Complete) -> None:
 
 
 def test_devices_of_the_user(complete: Complete, farm: Command) -> None:
-    text = (ROOT / "farm" / "profiles" / "cpu.toml").read_text().replace('"cpu"', '"server"', 1)
+    profile = ROOT / "farm" / "devices" / "profiles" / "cpu.toml"
+    text = profile.read_text().replace('"cpu"', '"server"', 1)
     (farm.folder / "server.toml").write_text(text)
     assert complete(f"farm tune --profiles {farm.folder} --devices s") == ["server"]
     (farm.folder / "server.toml").write_text("name =")
