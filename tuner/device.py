@@ -9,9 +9,9 @@ from threading import Lock
 
 from db import records
 from db.store import Store
-from farm.artifact import MODEL_FILE
+from farm.artifact.folder import MODEL_FILE
 from farm.candidate import Candidate, PackageEngine
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import given_format

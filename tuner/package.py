@@ -20,7 +20,8 @@ from farm.accuracy.metric import (
     metric_source,
 )
 from farm.accuracy.outputs import Output, Reference, stacked
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
+from farm.artifact.engines import package_engines
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -46,18 +47,8 @@ from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
 from farm.codegen.program import PortType
 from farm.compile.passes import cpu_session, reported_as
-from farm.dataset import (
-    Array,
-    Dataset,
-    Feed,
-    Part,
-    Splits,
-    load_dataset,
-    split,
-    synthetic_dataset,
-)
-from farm.device import DeviceProfile
-from farm.engines import package_engines
+from farm.dataset import Array, Dataset, Feed, Part, Splits, load_dataset, split, synthetic_dataset
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.host.temporary import temporary_folder
 from farm.model.formats import given_format

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from farm.candidate import FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
-from farm.device import Availability, DeviceKind, DeviceProfile
-from farm.environment import load_environments
+from farm.devices.environment import load_environments
+from farm.devices.profile import Availability, DeviceKind, DeviceProfile
 from workers.environments.installed import Installed, environments_of
 
 _HERE = Availability(available=True)

@@ -134,7 +134,7 @@ class TestPackage:
         )
 
     def test_what_does_not_fit_says_what_binds(self, farm):
-        profile = (Path(__file__).parents[2] / "farm/profiles/dsp-small.toml").read_text()
+        profile = (Path(__file__).parents[2] / "farm/devices/profiles/dsp-small.toml").read_text()
         tiny = profile.replace("dsp-small", "tiny").replace(
             "arena_bytes = 65536", "arena_bytes = 4096"
         )

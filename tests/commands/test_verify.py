@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
-from farm.delivery import write_delivery
-from farm.engines import session_spec
+from farm.delivery.winner import write_delivery
 from farm.measurement import Estimate
 from farm.model.model import load_model
+from farm.session.of_candidate import session_spec
 from tests.command import Command
 from tests.models import mlp, save
 from tuner.request import TuneRequest

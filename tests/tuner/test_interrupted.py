@@ -13,7 +13,7 @@ import pytest
 from db.records import Phase, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.measurement import Metric
 from reports.machine_readable import tune_json
 from reports.tables.run import run_table, verdict_lines

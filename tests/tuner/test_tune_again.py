@@ -13,7 +13,7 @@ import pytest
 from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu
-from farm.device import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import InfrastructureError, OptionError, StoreError
 from farm.measurement import Outcome
 from tests.conftest import furnish

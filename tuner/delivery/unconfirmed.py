@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from db.records import Phase
 from db.store import Store
 from farm.candidate import PackageEngine
-from farm.delivery import MODEL_FILE
+from farm.delivery.files import MODEL_FILE
 from farm.errors import FarmError
 from farm.measurement import Estimate, Metric
 from tuner.delivery.record import read_origin

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from db.records import BlockSample
 from farm.accuracy.metric import MetricKind, default_limit
-from farm.device import PowerFigures
-from farm.energy import Work, counted_energy, modelled_energy
+from farm.devices.energy import Work, counted_energy, modelled_energy
+from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric
 from farm.units import Seconds, format_bytes, format_joules, format_seconds
 from tuner.request import Constraints, Objective

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from workers.cluster.head import Board
 
