@@ -12,7 +12,7 @@ import pytest
 
 from db.records import Phase, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu
+from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
 from farm.device import load_profiles
 from farm.measurement import Metric
 from reports.machine_readable import tune_json
@@ -24,6 +24,7 @@ from tuner.request import Constraints, Objective, TuneRequest
 from tuner.results import DeviceResult, Status, TuneResult, Verdict
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
+from workers.jobs import DeviceFacts
 
 PROFILES = load_profiles()
 FAST = Candidate(OnnxRuntimeCpu(threads=1))
@@ -227,6 +228,33 @@ def test_a_second_interruption_ends_the_delivery(store: Store, request_: TuneReq
     assert store.run(result.run).status is RunStatus.INTERRUPTED
     assert not Path(request_.output).exists()
     assert only(resume(store, result.run, Impatient())).verdict is Verdict.IMPROVED
+
+
+def test_of_a_package_it_is_told_how_to_get_it(store: Store, request_: TuneRequest) -> None:
+    """To complete one takes long, and the worker that could may be busy still."""
+
+    class Packages(Impatient):
+        def describe(self, device: str) -> DeviceFacts:
+            return replace(super().describe(device), packages=(CPackage(),))
+
+        def _traits(self, candidate: Candidate) -> Traits:
+            return Traits(2e-4 if isinstance(candidate.engine, CPackage) else 1e-3)
+
+        def _count(self, call: str) -> None:
+            if call == "detail":
+                raise KeyboardInterrupt
+            super()._count(call)
+
+    result = tune(store, request_, Packages())
+    device = only(result)
+    assert device.best is not None
+    assert device.best.label.startswith("cpackage ")
+    assert device.output == ""
+    assert device.notes == (
+        "The best so far was not written: it is a compiled package, which is completed and checked "
+        f"once it is confirmed; that does farm tune --resume {result.run}.",
+    )
+    assert not Path(request_.output).exists()
 
 
 def test_what_is_not_in_the_cache_is_told(store: Store, request_: TuneRequest) -> None:
