@@ -114,7 +114,7 @@ class DeviceTuning:
         finally:
             self._listen(DeviceEnded(self.name))
         if not self._sealed or result.status is Status.TUNED:
-            output = str(Path(result.output).absolute()) if result.output else ""
+            output = _absolute(result.output)
             self._notebook.write(lambda memory: memory.with_result(result, output))
         return result
 
@@ -123,7 +123,10 @@ class DeviceTuning:
         if self._confirmed:
             return self._confirmed
         if self._under_way:
-            return best_so_far(self._store, self._opened, executor, self._under_way)
+            result = best_so_far(self._store, self._opened, executor, self._under_way)
+            if output := _absolute(result.output):
+                self._notebook.write(lambda memory: memory.with_unconfirmed(self.name, output))
+            return result
         return self.not_reached()
 
     def not_reached(self) -> DeviceResult:
@@ -304,6 +307,10 @@ class DeviceTuning:
             worst=winner.worst,
             notes=winner.notes,
         )
+
+
+def _absolute(output: str) -> str:
+    return str(Path(output).absolute()) if output else ""
 
 
 def _sensitivity(

@@ -50,6 +50,13 @@ def test_a_winner_stays_where_a_later_invocation_fails() -> None:
     assert Memory().with_result(FAILED, "").with_result(TUNED, "/out/cpu") == memory
 
 
+def test_the_best_so_far_is_known_until_something_is_delivered() -> None:
+    memory = kept(Memory().with_unconfirmed("cpu", "/out/cpu").with_unconfirmed("gpu", "/out/gpu"))
+    assert memory.unconfirmed == {"cpu": "/out/cpu", "gpu": "/out/gpu"}
+    assert memory.with_result(FAILED, "").unconfirmed == memory.unconfirmed
+    assert memory.with_result(TUNED, "/out/cpu").unconfirmed == {"gpu": "/out/gpu"}
+
+
 def test_the_champion_is_what_was_better_than_the_baseline() -> None:
     memory = Memory().with_result(TUNED, "/out/cpu").with_confirmed("cpu")
     assert memory.reopened(60.0, 5.0).champion("cpu") == "candidate-1"
