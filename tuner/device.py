@@ -190,8 +190,11 @@ class DeviceTuning:
             ends = (confirmed.baseline, confirmed.winner)
             chosen = worth_profiling(ends, found.entries)
             failed = take_profiles(journal, chosen, Budget(kept), listen)
-            if not was_ended:
+            if was_ended:
+                failed = memory.unprofiled.get(profile.name, ())
+            else:
                 self._note(opening.since + budget.used)
+                self._notebook.write(lambda memory: memory.with_unprofiled(self.name, failed))
             result = replace(result, notes=(*result.notes, *failed))
             remarks = executor.take_remarks(profile.name)
             return replace(result, notes=(*result.notes, *remarks))

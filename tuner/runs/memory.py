@@ -61,6 +61,7 @@ class Memory:
     confirmation is complete, so that nothing more is measured there. devices: what became of
     each; runs of a farm before 0.2 do not have it. openings: of devices that were given more time.
     unconfirmed: absolute paths of folders with the best so far of an interruption, by device.
+    unprofiled: sentences on profiles that failed, by device: a complete run takes none again.
     """
 
     data_sha256: str = ""
@@ -69,6 +70,7 @@ class Memory:
     devices: dict[str, DeviceMemory] = field(default_factory=dict)
     openings: dict[str, Opening] = field(default_factory=dict)
     unconfirmed: dict[str, str] = field(default_factory=dict)
+    unprofiled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text that the store keeps."""
@@ -117,6 +119,10 @@ class Memory:
     def with_unconfirmed(self, device: str, output: str) -> Memory:
         """With the folder of the best so far of a device, which nothing has confirmed."""
         return replace(self, unconfirmed={**self.unconfirmed, device: output})
+
+    def with_unprofiled(self, device: str, failed: tuple[str, ...]) -> Memory:
+        """With what failed when the candidates of a device were profiled."""
+        return replace(self, unprofiled={**self.unprofiled, device: failed})
 
     def opening(self, device: str, budget: float) -> Opening:
         """What a device may spend. budget: seconds that every device of the run has."""

@@ -30,6 +30,7 @@ def kept(memory: Memory) -> Memory:
 def test_all_of_it_is_kept(ratio: Estimate | None) -> None:
     memory = Memory("data").spent("cpu", 3.5).with_confirmed("cpu")
     memory = memory.with_result(replace(TUNED, ratio=ratio), "/out/cpu")
+    memory = memory.with_unprofiled("cpu", ("a has no profile.",))
     assert kept(memory) == memory
     assert memory.devices["cpu"].ratio == ratio
     assert memory.devices["cpu"].output == "/out/cpu"
