@@ -21,6 +21,7 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.measurement import Metric, Outcome
 from tests.command import Command, start, start_few_blocks
 from tests.conftest import furnish
+from tuner import bench
 
 COMMANDS = (
     *(
@@ -225,11 +226,12 @@ def test_recorded_comparison(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_measured_comparison(tuned: Tuned, farm_there: Command, reader: StoreReader) -> None:
     trials = reader.trials(run=tuned.found["run"], phase=Phase.SEARCH, outcome=Outcome.OK)
     ended = farm_there("compare", trials[0].id, trials[1].id, "--measure", "--json")
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["pairs"] == 15
+    assert json.loads(ended.out)["pairs"] == bench.BLOCKS
 
 
 def test_bench_of_the_fake_baseline(farm: Command) -> None:
