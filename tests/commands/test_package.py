@@ -301,6 +301,7 @@ class TestPackage:
         assert ended.code == 0, ended.err
         assert farm("package", "verify", "out").code == 0
 
+    @pytest.mark.usefixtures("few_blocks")
     def test_a_run_without_work_takes_time(self, farm):
         save(cache_net(), farm.folder, "cache.onnx")
         sizes = ("--shape", "past_len=0", "--shape", "batch=0")

@@ -126,7 +126,7 @@ def test_at_every_moment_there_is_a_result_for_every_device(
     whole = Impatient()
     finished = only(tune(store, request_, whole))
     assert len(whole.calls) > 40, "the run is not over at the last of the moments"
-    for moment in (*range(10), 15, 20, 25, 30, 35):
+    for moment in (0, 1, 2, 5, 9, 15, 25, 35):  # each of a search: see test_search.py
         output = f"{request_.output}-{moment}"
         request = replace(request_, output=output)
         result = tune(store, request, Impatient(moment))

@@ -84,6 +84,7 @@ def test_a_query_sees_the_table(profiled: Command) -> None:
     assert out.splitlines() == ["kind,seconds", "Conv,0.0007", "ReorderOutput,0.0001"]
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.slow
 def test_what_is_benchmarked_is_profiled(farm: Command) -> None:
     ended = farm("bench", "model.onnx", "--json")

@@ -339,7 +339,7 @@ def test_what_the_baseline_failed_for_is_not_tried_again() -> None:
         entry(none, 1.0),
     ]
     float_levels, int8_levels = set(), set()
-    while (proposal := proposer(space).propose(history, 50)).candidates and len(history) < 100:
+    while len(history) < 60 and (proposal := proposer(space).propose(history, 10)).candidates:
         for candidate in proposal.candidates:
             assert isinstance(candidate.engine, OnnxRuntimeCpu)
             levels = int8_levels if candidate.precision.quantization else float_levels
