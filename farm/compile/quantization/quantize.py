@@ -94,6 +94,7 @@ class QuantizeStatic:
         with reported_as(self.name), quiet():
             spread_biases(model)
             add_infer_metadata(model)  # keeps the quantiser from inferring shapes again
+            outputs = _without_passed_through(model)
             quantizer = QDQQuantizer(
                 model,
                 self.choice.per_channel,
@@ -107,7 +108,9 @@ class QuantizeStatic:
                 {},
             )
             quantizer.quantize_model()
-            return sort_nodes(quantizer.model.model)
+            written = quantizer.model.model
+            _set_outputs(written, outputs)
+            return sort_nodes(written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,23 @@ def _kept_float(
             follows = f"its input {touched[0]!r} does" if link.op_type not in MOVING else ""
             reasons[link.name] = lost[touched[0]] if own else follows
     return reasons
+
+
+def _without_passed_through(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Take away outputs that are inputs, in place; all outputs that there were.
+
+    The quantiser gives each output that it quantises a new operator that writes it, and an input
+    has none.
+    """
+    outputs = list(model.graph.output)
+    inputs = {value.name for value in model.graph.input}
+    _set_outputs(model, [value for value in outputs if value.name not in inputs])
+    return outputs
+
+
+def _set_outputs(model: onnx.ModelProto, outputs: Sequence[onnx.ValueInfoProto]) -> None:
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
 
 
 def _types(model: onnx.ModelProto, operators: Collection[str]) -> list[str]:

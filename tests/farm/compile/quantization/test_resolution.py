@@ -125,6 +125,17 @@ def explained(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:
 
 
 class TestStaticInt8:
+    def test_an_input_that_is_an_output_stays_as_it_is(self):
+        model = residual_net()
+        model.graph.output.insert(0, model.graph.input[0])
+        samples = feeds(model)
+
+        written, _ = quantised(model, samples)
+
+        assert "QuantizeLinear" in {node.op_type for node in written.graph.node}
+        assert [output.name for output in written.graph.output] == ["image", "y"]
+        assert np.array_equal(run(written, samples[0]), samples[0]["image"])
+
     def test_scores_beside_boxes_are_kept(self):
         model, samples = detector_head(), feeds(detector_head())
 
