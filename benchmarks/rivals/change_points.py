@@ -41,7 +41,7 @@ def _alarms(latencies: list[float]) -> list[Alarm]:
     alarms: list[Alarm] = []
     for night in range(FEWEST_NIGHTS - 1, len(latencies)):
         found, _ = compute_change_points(
-            np.array(latencies[: night + 1]),
+            latencies[: night + 1],
             window_len=rules.window_len,
             max_pvalue=rules.max_pvalue,
             min_magnitude=rules.min_magnitude,
