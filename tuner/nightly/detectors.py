@@ -100,7 +100,7 @@ def cusum(values: FloatArray, uncertainties: FloatArray) -> Evidence:
     scores = clipped(values, uncertainties, before)
     usual = noise(scores[:before])
     new = usual.innovations(scores[before - 1 :])
-    return Evidence(_chart(new, before), _chart(-new, before))
+    return Evidence(_chart(new, usual.freedom), _chart(-new, usual.freedom))
 
 
 def step_t(scores: FloatArray, age: int) -> tuple[float, float]:
@@ -141,8 +141,8 @@ def _p_value(sighting: Sighting) -> float:
     return sighting.p_value
 
 
-def _chart(new: FloatArray, before: int) -> Sighting:
-    """Upwards. new: what each night brought, [nights]. before: nights that its level rests on."""
+def _chart(new: FloatArray, freedom: float) -> Sighting:
+    """Upwards. new: what each night brought, [nights]. freedom: of the level it is new to."""
     height, age = 0.0, 0
     for innovation in new:
         height = max(0.0, height + float(innovation) - _SLACK)
@@ -150,8 +150,8 @@ def _chart(new: FloatArray, before: int) -> Sighting:
     if height == 0:
         return Sighting()
     # The level has an error, N(0, 1 / n), and the tail is averaged over it.
-    bar = min(height + _OVERSHOOT, _SLACK * before / 2)
-    return Sighting(exp(-2 * _SLACK * bar + 2 * bar**2 / before), max(age, SHORTEST))
+    bar = min(height + _OVERSHOOT, _SLACK * freedom / 2)
+    return Sighting(exp(-2 * _SLACK * bar + 2 * bar**2 / freedom), max(age, SHORTEST))
 
 
 def _lasting(values: FloatArray, age: int, alpha: float) -> tuple[bool, bool]:

@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 
-from tuner.nightly.scores import CLIP, clipped
+from tuner.nightly.scores import clipped
 from tuner.nightly.series import Change, Series
 
 _WITHIN = 2
@@ -15,18 +15,16 @@ _ODDS = 20.0
 
 
 def went_away(series: Series, change: Change) -> bool:
-    """Whether the first one or two nights after ``change`` was found are at the old level again.
+    """Whether the last one or two nights, at most two after ``change`` was found, are back.
 
-    By the likelihood ratio of both levels under normal noise, 20 to 1 (Wald 1945). A night beyond
-    the two changes nothing: what comes back later is a change of its own.
+    By the likelihood ratio of the old level and the new one under normal noise, 20 to 1 (Wald
+    1945). Later nights change nothing: what comes back then is a change of its own.
     """
-    values, uncertainties = series.values, series.uncertainties
     found, first = change.found - series.start, change.first - series.start
-    later = slice(found + 1, found + 1 + _WITHIN)
-    if len(values) <= found + 1:
-        return False
-    scores = clipped(values, uncertainties, first)
+    end = found + 1 + _WITHIN
+    scores = clipped(series.values[:end], series.uncertainties[:end], first)
     new = float(np.median(scores[first : found + 1]))
     spread = max(float(np.std(scores[:first])), 0.5)
-    gained = ((scores[later] - new) ** 2 - scores[later] ** 2) / (2 * spread**2)
-    return bool(np.any(np.cumsum(np.clip(gained, -(CLIP**2), CLIP**2)) >= log(_ODDS)))
+    later = scores[found + 1 :]
+    won = ((later - new) ** 2 - later**2) / (2 * spread**2)
+    return any(float(won[night:].sum()) >= log(_ODDS) for night in range(len(won)))
