@@ -27,7 +27,7 @@ from numpy.random import Generator
 from rivals.change_points import FEWEST_NIGHTS, Alarm, by_otava
 
 from tuner.nightly.modes import modes
-from tuner.nightly.screen import SENSITIVE, Judgement, Rules, judge, judge_night
+from tuner.nightly.screen import ALONE, SENSITIVE, Judgement, Rules, judge, judge_night
 from tuner.nightly.series import Change, FloatArray, Night, Series, Verdict
 from tuner.nightly.went_away import went_away
 from tuner.racing.statistics import compare
@@ -42,7 +42,6 @@ WITHIN_NIGHT = 0.002  # standard error of one night's value
 PAIRS, PAIR_NOISE, ALPHA = 40, 0.03, 0.01  # of the run that confirms a change
 KINDS = {"independent": 2.0, "autoregressive": 5.0, "spikes": 5.0, "two modes": 10.0}
 """Kinds of series, with the false alarms that 1,000 series-nights may raise."""
-ALONE = Rules()
 CHANGED = {Verdict.REGRESSION, Verdict.IMPROVEMENT}
 
 

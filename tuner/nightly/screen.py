@@ -42,12 +42,19 @@ class Rules:
     ones among all changes of a night.
     """
 
-    alpha: float = 0.002
+    alpha: float = 0.01
     rate: float = 0.1
 
+    def __post_init__(self) -> None:
+        for name, value in (("alpha", self.alpha), ("rate", self.rate)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} of a screen must lie between 0 and 1; got {value}")
 
-SENSITIVE = Rules(alpha=0.01)
+
+SENSITIVE = Rules()
 """Where each change is confirmed by a run of both states before anybody hears of it."""
+ALONE = Rules(alpha=0.002)
+"""Where nothing confirms: at most 2 of 1,000 nights of unchanged series look changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def test_two_levels_are_found_where_they_are():
     assert found is not None
     assert found.low == pytest.approx(0.0, abs=0.003)
     assert found.high == pytest.approx(0.05, abs=0.003)
-    assert found.share == pytest.approx(0.3, abs=0.06)
+    assert found.share == pytest.approx(0.3, abs=0.08)
     assert found.deviation == pytest.approx(0.01, abs=0.002)
 
 

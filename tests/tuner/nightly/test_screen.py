@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tuner.nightly.nights import quiet, series, stepped
-from tuner.nightly.screen import SENSITIVE, Detector, Rules, judge, judge_night
+from tuner.nightly.screen import ALONE, SENSITIVE, Detector, Rules, judge, judge_night
 from tuner.nightly.series import Verdict
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
@@ -28,12 +28,19 @@ def test_too_little_history_is_not_yet():
     ("sigmas", "verdict"), [(5.0, Verdict.REGRESSION), (-5.0, Verdict.IMPROVEMENT)]
 )
 def test_a_step_is_seen_on_its_second_night_by_all(sigmas, verdict):
-    judgement = judge(stepped(60, 2, sigmas))
+    judgement = judge(stepped(100, 2, sigmas))
     assert judgement.verdict is verdict
     assert judgement.votes == (Detector.MEAN, Detector.RANK, Detector.CUSUM)
     assert judgement.change is not None
-    assert judgement.change.first == 60
+    assert judgement.change.first == 100
     assert judgement.p_value < 0.002
+
+
+def test_two_of_three_are_enough():
+    # Of 60 nights before, the two highest out of 62 are no proof by their ranks alone.
+    judgement = judge(stepped(60, 2, 5.0))
+    assert judgement.verdict is Verdict.REGRESSION
+    assert judgement.votes == (Detector.MEAN, Detector.CUSUM)
 
 
 @pytest.mark.parametrize("height", [0.05, 0.3, 100.0])
@@ -125,17 +132,22 @@ def test_level_and_scale_do_not_matter(seed, scale, level):
 
 
 def test_strict_rules_raise_less():
-    weak = [judge(stepped(60, 3, 2.0, seed), rules) for seed in range(40) for rules in (Rules(),)]
-    more = [judge(stepped(60, 3, 2.0, seed), SENSITIVE) for seed in range(40)]
+    cases = [stepped(60, 3, 2.0, seed) for seed in range(40)]
     strict, sensitive = (
-        sum(one.verdict is Verdict.REGRESSION for one in judged) for judged in (weak, more)
+        sum(judge(one, rules).verdict is Verdict.REGRESSION for one in cases)
+        for rules in (ALONE, SENSITIVE)
     )
     assert 0 < strict < sensitive
 
 
+def test_rules_are_probabilities():
+    with pytest.raises(ValueError, match="alpha of a screen must lie between 0 and 1; got 1"):
+        Rules(alpha=1)
+
+
 class TestNight:
     def test_steps_pass_among_many_that_did_not_move(self):
-        night = {str(seed): series(quiet(62, seed)) for seed in range(30)}
+        night = {str(seed): series(quiet(62, seed)) for seed in range(100, 130)}
         night |= {"slow": stepped(60, 2, 6.0), "fast": stepped(60, 2, -6.0)}
         night |= {"new": series(quiet(5))}
         judged = judge_night(night)

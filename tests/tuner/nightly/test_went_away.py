@@ -11,7 +11,8 @@ CHANGE = Change(first=60, earliest=60, latest=60, step=0.05, level=0.0, found=61
 
 def lasting(nights: int, until: int) -> np.ndarray:
     values = quiet(until)
-    values[60 : 60 + nights] += 0.05
+    values[60:] = 0.0
+    values[60 : 60 + nights] = 0.05
     return values
 
 
@@ -37,10 +38,7 @@ def test_what_stays_stays():
 
 
 def test_a_small_step_needs_both_nights():
-    values = quiet(64) / 100
-    values[60:62] += 0.02
-    values[40:60] += np.tile([0.01, -0.01], 10)
-    values[20:40] += np.tile([0.01, -0.01], 10)
-    values[:20] += np.tile([0.01, -0.01], 10)
+    values = lasting(0, until=64)
+    values[60:62] = 0.02
     assert not went_away(series(values[:63]), CHANGE)
     assert went_away(series(values), CHANGE)
