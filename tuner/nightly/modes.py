@@ -19,7 +19,7 @@ _EVIDENCE = 10.0
 _FEWEST_MOVES = 4
 # Log odds of 19 to 1 that a night is of the level that it is nearer to.
 _CERTAIN = log(19)
-_ITERATIONS = 25
+_ITERATIONS = 12
 
 
 @dataclass(frozen=True, slots=True)

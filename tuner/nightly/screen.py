@@ -22,9 +22,6 @@ from tuner.nightly.localise import localise
 from tuner.nightly.modes import Modes, modes
 from tuner.nightly.series import Change, Series, Verdict
 
-_VOTES = 2
-_NIGHTS_NEEDED = SHORTEST_BEFORE + SHORTEST
-
 
 class Detector(StrEnum):
     """Who votes."""
@@ -32,6 +29,13 @@ class Detector(StrEnum):
     MEAN = "mean"
     RANK = "rank"
     CUSUM = "cusum"
+
+
+_VOTES = 2
+# Of p values in any dependence, n / k of the k-th smallest of n is one, too (Rueger 1978). Twice
+# that, because a step may go either way.
+_VOTE_FACTOR = 2 * len(Detector) / _VOTES
+_NIGHTS_NEEDED = SHORTEST_BEFORE + SHORTEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,8 @@ class Judgement:
 def judge(series: Series, rules: Rules = SENSITIVE) -> Judgement:
     """Judge the last night of ``series`` by the nights from its start on.
 
-    Two of three detectors must see a step the same way. Of three p values in any dependence, 3/2
-    of the second smallest is one, too (Rueger 1978); both ways, twice that. One detector alone,
-    or a change that was refuted, is inconclusive.
+    Two of three detectors must see a step the same way. What one of them sees alone, and a change
+    that was refuted, is inconclusive.
     """
     if len(series.nights) - series.start < _NIGHTS_NEEDED:
         return Judgement(Verdict.NOT_YET)
@@ -89,7 +92,7 @@ def judge(series: Series, rules: Rules = SENSITIVE) -> Judgement:
     if p_value > rules.alpha:
         verdict = Verdict.INCONCLUSIVE if alone <= rules.alpha else Verdict.NO_CHANGE
         return Judgement(verdict, p_value, modes=modes(series.values))
-    votes = [name for name in seen if 3 * seen[name].p_value <= rules.alpha]
+    votes = [name for name in seen if _VOTE_FACTOR * seen[name].p_value <= rules.alpha]
     change = localise(series, min((seen[name] for name in votes), key=_p_value).age)
     return Judgement(
         _direction(series, change, upwards=upwards),
@@ -133,11 +136,11 @@ def _sightings(
 
 def _vote_p(seen: Mapping[Detector, Sighting]) -> float:
     second = sorted(sighting.p_value for sighting in seen.values())[_VOTES - 1]
-    return min(1.0, 2 * len(seen) / _VOTES * second)
+    return min(1.0, _VOTE_FACTOR * second)
 
 
 def _alone_p(seen: Mapping[Detector, Sighting]) -> float:
-    return min(1.0, 2 * len(seen) * min(sighting.p_value for sighting in seen.values()))
+    return min(1.0, 2 * len(Detector) * min(sighting.p_value for sighting in seen.values()))
 
 
 def _p_value(sighting: Sighting) -> float:
