@@ -14,20 +14,38 @@ CLIP = 4.0
 
 # 1 / Phi^-1(3/4): the median absolute deviation of a normal distribution is its sd over this.
 _MAD = 1.4826
+# By so many deviations the farthest night may be ahead of the next one.
+_LEAD = 0.5
 _SMALLEST_SCALE = 1e-9
 _LARGEST_CORRELATION = 0.9
 
 
-def clipped(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
-    """Residuals from the median of the first ``before`` nights in robust deviations, [nights].
+def residuals(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
+    """Distances from the median of the first ``before`` nights in robust deviations, [nights].
 
-    Huber's psi at 4 (Huber 1964). A night that measured worse than the series spreads is scaled
-    by its own uncertainty, so that it says less.
+    A night that measured worse than the series spreads is scaled by its own uncertainty, so that
+    it says less.
     """
     centre = np.median(values[:before])
     scale = _MAD * np.median(np.abs(values[:before] - centre))
     scales = np.maximum(uncertainties, max(scale, _SMALLEST_SCALE))
-    return np.clip((values - centre) / scales, -CLIP, CLIP)
+    distances: FloatArray = (values - centre) / scales
+    return distances
+
+
+def clipped(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
+    """Residuals that say no more than 4 deviations: Huber's psi (Huber 1964), [nights]."""
+    return np.clip(residuals(values, uncertainties, before), -CLIP, CLIP)
+
+
+def supported(scores: FloatArray, before: int) -> FloatArray:
+    """No night after the first ``before`` counts for much more than the next one, [nights].
+
+    One night alone is then never the reason for a step. At least 2 nights must come after.
+    """
+    recent = np.sort(scores[before:])
+    low, high = min(recent[1], 0.0) - _LEAD, max(recent[-2], 0.0) + _LEAD
+    return np.concatenate([scores[:before], np.clip(scores[before:], low, high)])
 
 
 def normal_scores(values: FloatArray, before: int) -> FloatArray:

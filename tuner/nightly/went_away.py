@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 
-from tuner.nightly.scores import clipped
+from tuner.nightly.scores import residuals
 from tuner.nightly.series import Change, Series
 
 _WITHIN = 2
@@ -22,7 +22,7 @@ def went_away(series: Series, change: Change) -> bool:
     """
     found, first = change.found - series.start, change.first - series.start
     end = found + 1 + _WITHIN
-    scores = clipped(series.values[:end], series.uncertainties[:end], first)
+    scores = residuals(series.values[:end], series.uncertainties[:end], first)
     new = float(np.median(scores[first : found + 1]))
     spread = max(float(np.std(scores[:first])), 0.5)
     later = scores[found + 1 :]

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from tests.tuner.nightly.nights import autoregressive
-from tuner.nightly.scores import CLIP, clipped, noise, normal_scores
+from tuner.nightly.scores import CLIP, clipped, noise, normal_scores, supported
 
 
 def test_residuals_are_in_robust_deviations_and_clipped():
@@ -20,6 +20,12 @@ def test_a_night_that_measured_badly_says_less():
     unsure = np.array([0.0, 0.0, 0.0, 6.0])
     assert clipped(values, unsure, 3)[3] == pytest.approx(0.5)
     assert clipped(values, sure, 3)[3] == pytest.approx(3 / 1.4826)
+
+
+def test_no_night_is_far_ahead_of_the_next_one():
+    scores = np.array([9.0, -9.0, 4.0, 1.0, -0.2, -3.0])
+    assert supported(scores, 2).tolist() == [9.0, -9.0, 1.5, 1.0, -0.2, pytest.approx(-0.7)]
+    assert supported(scores, 4).tolist() == [9.0, -9.0, 4.0, 1.0, -0.2, pytest.approx(-0.7)]
 
 
 def test_normal_scores_are_quantiles_of_ranks():
