@@ -27,8 +27,6 @@ _AGES = (2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 _KNOWN_SHARE = 0.5
 # Half of the step that the chart is the quickest for (Page 1954), in standard deviations.
 _SLACK = 1.0
-# How often nights beside a spike may make a step of it.
-_BESIDE_A_SPIKE = 0.02
 # How far a normal random walk overshoots a bar, on average (Siegmund 1985, section 10.4).
 _OVERSHOOT = 0.583
 
@@ -164,21 +162,15 @@ def _lasting(values: FloatArray, age: int, alpha: float) -> tuple[bool, bool]:
     """Whether the last ``age`` nights are no run of spikes, upwards and downwards.
 
     That three quarters of them lie where they do must be rarer than ``alpha`` by how often nights
-    before them lay there: one spike in twenty nights makes two in a row nothing new. If one of
-    them is a spike all the same, the others must be rare enough without it.
+    before them lay there: one spike in twenty nights makes two in a row nothing new.
     """
     ordered = np.sort(values[: len(values) - age])
     recent = np.sort(values[len(values) - age :])
     most = age - age // 4
     above = len(ordered) - int(np.searchsorted(ordered, recent[-most], "left"))
     below = int(np.searchsorted(ordered, recent[most - 1], "right"))
-    usual_up, usual_down = ((count + 1) / (len(ordered) + 1) for count in (above, below))
-    return _is_rare(usual_up, age, most, alpha), _is_rare(usual_down, age, most, alpha)
-
-
-def _is_rare(usual: float, age: int, most: int, alpha: float) -> bool:
-    """Whether ``most`` of ``age`` nights hardly ever lie where a share ``usual`` of all does."""
-    return (
-        float(bdtrc(most - 1, age, usual)) <= alpha
-        and float(bdtrc(most - 2, age - 1, usual)) <= _BESIDE_A_SPIKE
+    up, down = (
+        float(bdtrc(most - 1, age, (count + 1) / (len(ordered) + 1))) <= alpha
+        for count in (above, below)
     )
+    return up, down
