@@ -148,7 +148,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
-        "bias_correction": (True, False),
+        "bias_correction": (True,),
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),
         "callers": space.callers(),

@@ -357,7 +357,7 @@ def _quantization_neighbours(
         case StaticInt8() as q:
             methods = [replace(q, calibration=m) for m in CalibrationMethod]
             whole = replace(q, per_channel=not q.per_channel)
-            return [*methods, whole, replace(q, bias_correction=not q.bias_correction)]
+            return [*methods, whole, replace(q, bias_correction=True)]
         case DynamicInt8() as q:
             return [replace(q, per_channel=not q.per_channel)]
         case WeightOnlyInt4() as q:
