@@ -7,7 +7,7 @@ many activations, and a fixed random subset of each tensor's values in histogram
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,6 @@ _HISTOGRAM_VALUES = 1 << 14  # values of one tensor in one sample
 _BINS = 4096  # over [-largest, largest]
 _PERCENTILE = 99.99  # of the values lie inside the range
 _LEVELS = 128  # of the magnitude, in the divergence of the entropy method
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul"})
 _THRESHOLD_STEP = 16  # bins between two thresholds that the entropy method compares
 
 
@@ -94,16 +93,13 @@ def calibrate(
         return Calibration(ranges, (note,))
     histograms = _histograms(observer, samples[:_HISTOGRAM_SAMPLES], ranges)
     choose = _entropy if method is CalibrationMethod.ENTROPY else _percentile
-    # The largest value of a result decides: cut off, several would be equal.
-    results = _results(model, ranges)
     clipped = {
         name: _clip(ranges[name], *choose(counts, _magnitude(ranges[name])))
         for name, counts in histograms.items()
-        if name not in results
     }
     count = len(samples[:_HISTOGRAM_SAMPLES])
     detail = f"Histograms from {count} samples, at most {_HISTOGRAM_VALUES} values per tensor."
-    return Calibration(ranges | clipped, (note, detail))
+    return Calibration(clipped, (note, detail))
 
 
 class _Observer:
@@ -127,15 +123,6 @@ class _Observer:
             outputs = self._session.run(self._made, dict(sample)) if self._made else []
         yield from zip(self._made, outputs, strict=True)
         yield from ((name, sample[name]) for name in self._fed)
-
-
-def _results(model: onnx.ModelProto, tensors: Iterable[str]) -> frozenset[str]:
-    """Those of the tensors from which no operator with weights is reached."""
-    leading: set[str] = set()
-    for node in reversed(model.graph.node):
-        if node.op_type in _WEIGHTED or not leading.isdisjoint(node.output):
-            leading.update(node.input)
-    return frozenset(tensors) - leading
 
 
 def _sample_count(values_per_sample: int) -> int:

@@ -15,13 +15,9 @@ METHODS = list(CalibrationMethod)
 
 
 def doubling(size: int = 4096):
-    """y = x + x, so that both tensors' values are known, and a product that reads y."""
-    nodes = [
-        make_node("Add", ["x", "x"], ["y"], name="double"),
-        make_node("MatMul", ["y", "w"], ["z"], name="product"),
-    ]
-    stored = {"w": np.ones((size, 1), np.float32)}
-    return models.build(nodes, [models.value("x", [size])], [models.value("z", [1])], stored)
+    """y = x + x, so that both tensors' values are known."""
+    node = make_node("Add", ["x", "x"], ["y"], name="double")
+    return models.build([node], [models.value("x", [size])], [models.value("y", [size])], {})
 
 
 def ranges(values, method):
@@ -55,18 +51,6 @@ def test_rare_outliers_are_clipped(method):
     assert 2.5 < found.highest < 50, "one outlier of 131072 values decides the range"
     assert -50 < found.lowest < -2.5
     assert ranges(values, CalibrationMethod.MIN_MAX).ranges["x"].highest == 500
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_results_keep_their_extremes(method):
-    """The largest of a row of scores is the answer, however rare it is."""
-    values = np.random.default_rng(0).standard_normal((8, 1 << 14))
-    values[3, 77] = 500.0
-    model = doubling(values.shape[1])
-    del model.graph.node[1:], model.graph.output[:], model.graph.initializer[:]
-    model.graph.output.append(models.value("y", [values.shape[1]]))
-    feeds = [{"x": each.astype(np.float32)} for each in values]
-    assert calibrate(model, ("y",), feeds, method).ranges["y"].highest == 1000
 
 
 @pytest.mark.parametrize("method", METHODS)
