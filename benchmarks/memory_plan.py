@@ -28,6 +28,7 @@ from farm.plan.memory.arena import Solution, plan_memory, violations
 from farm.plan.memory.csv_files import read_problem
 from farm.plan.memory.portions import plan_portions, portion_violations
 from farm.plan.memory.problem import Problem
+from farm.plan.solution import Status
 from farm.units import Bytes
 
 SEED = 20261
@@ -84,6 +85,8 @@ def real_problems(report: Report, folder: Path) -> None:
         report.at_most(f"{name}: time", solution.seconds, SECONDS, Unit.SECONDS)
         wrong = len(violations(problem, solution)) + (not solution.offsets)
         report.at_most(f"{name}: violations", wrong, 0, Unit.COUNT, described(solution))
+        settled = solution.status is Status.OPTIMAL or solution.height < capacity
+        report.at_most(f"{name}: at its capacity, unproven", not settled, 0, Unit.COUNT)
     report.at_most("all real problems: time", total, ALL_SECONDS, Unit.SECONDS)
     report.at_most("the same, stretch", total, MINIMALLOC_SECONDS, Unit.SECONDS)
 

@@ -18,6 +18,7 @@ from farm.accuracy.metric import (
     default_limit,
     load_metric,
     metric_source,
+    own_accuracy,
 )
 from farm.accuracy.outputs import Output, Reference, stacked
 from farm.artifact.compiler import Compiler
@@ -210,9 +211,10 @@ class _Packaging:
 
 def _warning(found: PackageAccuracy | None) -> Iterator[str]:
     """A package that is made without a search has no limit to hold; people have to be told."""
-    if found is None or found.value is None or found.float_value is None:
+    own = own_accuracy(found.metric, found.float_value) if found else None
+    if found is None or found.value is None or own is None:
         return
-    drop = found.float_value - found.value
+    drop = own - found.value
     if drop > default_limit(found.metric):
         yield (
             f"Its accuracy is {drop:.4f} below the model's own: keep operators in float with "

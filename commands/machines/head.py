@@ -42,8 +42,15 @@ def start(
     Example: farm head start --host 10.0.0.5
     """
     from workers.cluster.environment import for_head
-    from workers.cluster.head import check_token, make_token, open_board, parse_head
+    from workers.cluster.head import (
+        check_token,
+        make_token,
+        open_board,
+        parse_head,
+        refuse_ipv6,
+    )
 
+    refuse_ipv6(host)
     file = token_file(token)
     where = parse_head(f"{host or _outside_address()}:{port}", file)
     _check_host(where.host, where.port)
@@ -79,7 +86,7 @@ def _outside_address() -> str:
             probe.connect(("192.0.2.1", 9))  # an address that is kept for documentation
         except OSError:
             raise OptionError(
-                "This machine has no network: a head is for several machines, and needs an "
+                "This machine has no IPv4 network: a head is for several machines, and needs an "
                 "address that they reach. Give one with --host."
             ) from None
         address: str = probe.getsockname()[0]

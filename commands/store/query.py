@@ -7,15 +7,14 @@ from typing import Annotated
 import typer
 
 from commands.shared.options import StoreOption
-from commands.shared.output import Format, print_rows
+from commands.shared.output import AsJsonOption, FormatOption, chosen_format, print_rows
 
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
     *,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="How rows are written.")
-    ] = Format.TABLE,
+    output_format: FormatOption = None,
+    json_output: AsJsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Ask the store anything; the connection cannot write.
@@ -24,5 +23,6 @@ def query(
     """
     from db.questions.sql import asking
 
+    shown = chosen_format(output_format, as_json=json_output)
     with asking(store, sql) as answer:
-        print_rows(answer.columns, answer.rows, output_format)
+        print_rows(answer.columns, answer.rows, shown)

@@ -8,7 +8,14 @@ import typer
 
 from commands.shared import completion
 from commands.shared.options import LimitOption, StoreOption, device_names, devices_option
-from commands.shared.output import Format, print_rows, print_tables
+from commands.shared.output import (
+    AsJsonOption,
+    Format,
+    FormatOption,
+    chosen_format,
+    print_rows,
+    print_tables,
+)
 from farm.errors import OptionError
 from farm.measurement import Outcome
 
@@ -35,19 +42,19 @@ def results(
         ),
     ] = None,
     limit: LimitOption = 50,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="How rows are written.")
-    ] = Format.TABLE,
+    output_format: FormatOption = None,
+    json_output: AsJsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Show trials of the store, newest first.
 
     Example: farm results --device cpu --outcome ok --format csv
     """
+    shown = chosen_format(output_format, as_json=json_output)
     if operators is not None:
         if model or devices or run or outcome:
             raise OptionError("--operators shows one trial: leave out what chooses others.")
-        _operators(operators, output_format, store)
+        _operators(operators, shown, store)
         return
     from db.questions.results import results as find
     from db.reader import StoreReader
@@ -59,12 +66,12 @@ def results(
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
         rows = find(reader, model=model, devices=wanted, run=run, outcome=outcome, limit=limit)
-        if output_format is Format.TABLE:
+        if shown is Format.TABLE:
             print_tables(results_table(rows), [] if rows else ["No trial fits."])
             return
         candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
     columns, cells = result_rows(rows, candidates)
-    print_rows(columns, cells, output_format)
+    print_rows(columns, cells, shown)
 
 
 def _operators(trial: str, output_format: Format, store: str | None) -> None:

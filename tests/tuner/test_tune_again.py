@@ -276,6 +276,11 @@ def test_profiles_that_fail_leave_a_tuned_run(store: Store, request_: TuneReques
         in result.notes
     )
     assert store.run(tuned_run(store)).status is RunStatus.FINISHED
+    resumed = cpu()
+    assert only(again(store, tuned_run(store), resumed)).notes == result.notes
+    assert "profile" not in resumed.calls
+    mended = only(again(store, tuned_run(store), cpu(), more=60.0))
+    assert not any("has no profile" in note for note in mended.notes), "they are taken after all"
 
 
 def test_an_interruption_of_the_profiles_keeps_the_winner(

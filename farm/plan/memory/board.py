@@ -167,7 +167,9 @@ def strip_offsets(strip: Strip, layout: Spans) -> tuple[int, ...]:
     return tuple(offset for _, offset in sorted(zip(order, _lowest(above, sizes), strict=True)))
 
 
-_RANKINGS = ((True, "LA"), (True, "TWA"), (True, "AW"), (True, "WL"), (False, "CWL"))
+_RANKINGS = (
+    (True, "LA"), (True, "TWA"), (True, "AW"), (True, "WL"), (False, "CWL"), (False, "CA"),
+)  # fmt: skip
 
 
 def _sections(items: Sequence[Item]) -> Iterator[list[int]]:

@@ -290,9 +290,9 @@ def _exact_round(
     ask: Callable[[int, Alarm], _Answer],
     most_questions: int = _NO_LIMIT,
 ) -> Placement:
-    """Ask for the goal, then for heights in between; with a capacity, for that and the goal.
+    """Ask for the goal, then for heights in between; with a capacity, for that first.
 
-    ask: whether all fit below a height.
+    What is not within the capacity is asked for no other height. ask: whether all fit below one.
     """
     begin = probe = max(aim.goal, best.lower)
     for _ in range(most_questions):
@@ -309,7 +309,7 @@ def _exact_round(
             continue
         if result == FAILED:
             best = replace(best, lower=height + 1)
-        elif aim.capacity is not None:
+        elif asks_capacity:
             break
         probe = height + 1
     return best

@@ -13,7 +13,7 @@ import pytest
 
 from db.store import Store
 from tests.command import Command, start
-from tests.db.samples import fill
+from tests.db.samples import fill, trial
 
 _ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 
@@ -23,7 +23,7 @@ def asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command in a folder with a store."""
     command = Command(tmp_path, capsys)
     with Store.open(str(command.store)) as store:
-        fill(store)
+        fill(store).lease_trial(trial(0))
     return command
 
 
@@ -57,6 +57,15 @@ def test_csv_and_json_have_all_rows_and_whole_cells(asked: Command) -> None:
     assert len(as_json) == len(as_csv) - 1 == 1100
     assert {len(str(cell)) for row in as_json for cell in row.values()} == {1, 2, 3, 4, 100000}
     assert len(as_csv[1100][1]) == 100000
+
+
+@pytest.mark.parametrize("command", [("results",), ("query", "SELECT id FROM trial")])
+def test_json_is_asked_for_as_everywhere_else(asked: Command, command: tuple[str, ...]) -> None:
+    assert asked(*command, "--json").out == asked(*command, "--format", "json").out
+    assert json.loads(asked(*command, "--json", "--format", "json").out)
+    assert asked.refused(*command, "--json", "--format", "csv") == (
+        "--json and --format csv contradict each other; leave one out."
+    )
 
 
 def test_an_endless_answer_ends_with_its_reader(asked: Command) -> None:

@@ -22,6 +22,7 @@ from farm.plan.memory.board import Item, Ranking, make_board, rankings, spans, s
 from farm.plan.memory.compiled import PLAIN, compiled
 from farm.plan.memory.kernels import FAILED, SOLVED, STOPPED, comes_before
 from farm.plan.memory.problem import load_bound
+from farm.plan.memory.search import Aim, Alarm, Placement, _Answer, _exact_round
 from farm.plan.solution import Status
 
 
@@ -157,3 +158,19 @@ def test_more_than_a_thousand_buffers_are_searched_where_a_sweep_is_of_no_use():
     assert violations(problem, solution) == []
     assert solution.status is Status.OPTIMAL
     assert 1500 <= solution.nodes <= 4000
+
+
+@pytest.mark.parametrize(("lowest", "asked_for", "height"), [(37, 8, 37), (90, 1, 100)])
+def test_once_the_capacity_is_kept_heights_above_the_bound_are_asked_for(
+    lowest, asked_for, height
+):
+    """lowest: what a search finds in time; it never says that there is nothing below."""
+    asked = []
+
+    def ask(below, _alarm):
+        asked.append(below)
+        return _Answer(SOLVED, (below - 10,)) if below >= lowest else _Answer(STOPPED)
+
+    best, aim = Placement((90,), 100, lower=10), Aim(goal=10, capacity=80)
+    found = _exact_round([Item(0, 1, 10)], best, aim, Alarm(60.0), ask)
+    assert (found.height, len(asked), asked[0]) == (height, asked_for, 80)
