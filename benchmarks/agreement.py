@@ -57,6 +57,8 @@ KINDS: tuple[Quantization, ...] = (
     StaticInt8(per_channel=False),
     StaticInt8(calibration=CalibrationMethod.ENTROPY),
     StaticInt8(calibration=CalibrationMethod.PERCENTILE),
+    StaticInt8(bias_correction=True),
+    StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True),
     DynamicInt8(),
     WeightOnlyInt4(),
 )

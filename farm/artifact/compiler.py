@@ -45,6 +45,7 @@ from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled, reported_as
 from farm.compile.prepare import FreezeWeights, SupportedIr, prepare
 from farm.compile.quantization.calibrate import Calibration, Feeds, Range, calibrate
+from farm.compile.quantization.correct_biases import CorrectBiases
 from farm.compile.quantization.quantize import (
     GemmToMatMul,
     QuantizeDynamic,
@@ -81,6 +82,7 @@ class Compiler:
         self._prepared: Compiled | None = None
         self._ranges: dict[CalibrationMethod, Calibration] = {}
         self._package_ranges: dict[CalibrationMethod, Calibration] = {}
+        self._biased: dict[StaticInt8, Compiled] = {}  # the last one
         self._generated: tuple[Precision, generate.Generation] | None = None
 
     @property
@@ -141,8 +143,8 @@ class Compiler:
                     )
                 _check_names(prepared, choice.keep_float)
                 ranges = self._calibrated_package(choice.calibration)
-                kept = choice.keep_float
-                return generate.generate(prepared, title, ranges.ranges, kept, name, ports)
+                kept, model = choice.keep_float, self._corrected(choice).model
+                return generate.generate(model, title, ranges.ranges, kept, name, ports)
             case precision:
                 raise CompileError(
                     "A package computes in float32 or in static int8 per channel, and not in "
@@ -203,11 +205,22 @@ class Compiler:
                 return Compiled(self._model).then(SupportedIr(), FreezeWeights(), Float32Inside())
             case StaticInt8() as choice:
                 ranges = self._calibrated(choice.calibration)
-                return self.prepared().then(QuantizeStatic(choice, ranges))
+                return self._corrected(choice).then(QuantizeStatic(choice, ranges))
             case DynamicInt8() as choice:
                 return self.prepared().then(GemmToMatMul(), QuantizeDynamic(choice))
             case WeightOnlyInt4() as choice:
                 return self.prepared().then(GemmToMatMul(), QuantizeWeightsInt4(choice))
+
+    def _corrected(self, choice: StaticInt8) -> Compiled:
+        """The float graph that this is made from, with other biases where it asks for them."""
+        if not choice.bias_correction:
+            return self.prepared()
+        if choice not in self._biased:
+            ranges = self._calibrated(choice.calibration)
+            self._biased = {
+                choice: self.prepared().then(CorrectBiases(choice, ranges, self._feeds))
+            }
+        return self._biased[choice]
 
     def _calibrated(self, method: CalibrationMethod) -> Calibration:
         if method not in self._ranges:

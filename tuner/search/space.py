@@ -118,10 +118,9 @@ class Space:
     def package_precisions(self) -> tuple[Precision, ...]:
         """Precisions of packages, the most promising first, float32 last."""
         free = self.quantizable.get("static-int8") and not self.quantised
-        methods = list(CalibrationMethod) if free else []
-        methods.sort(key=lambda method: method is not CalibrationMethod.MIN_MAX)
         float_ = Precision(given=self.given)
-        quantised = (replace(float_, quantization=StaticInt8(calibration=m)) for m in methods)
+        choices = _static_choices() if free else []
+        quantised = (replace(float_, quantization=choice) for choice in choices)
         return (*quantised, float_)
 
     def threads(self) -> tuple[int, ...]:
@@ -346,12 +345,9 @@ def _packable(precision: Precision) -> bool:
 
 
 def _static_choices() -> list[StaticInt8]:
-    return [
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.MIN_MAX),
-        StaticInt8(per_channel=False, calibration=CalibrationMethod.MIN_MAX),
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.PERCENTILE),
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.ENTROPY),
-    ]
+    """The most accurate first; the others are near enough to be found from there."""
+    methods = (CalibrationMethod.PERCENTILE, CalibrationMethod.MIN_MAX)
+    return [StaticInt8(calibration=method, bias_correction=True) for method in methods]
 
 
 def _quantization_neighbours(
@@ -360,7 +356,8 @@ def _quantization_neighbours(
     match precision.quantization:
         case StaticInt8() as q:
             methods = [replace(q, calibration=m) for m in CalibrationMethod]
-            return [*methods, replace(q, per_channel=not q.per_channel)]
+            whole = replace(q, per_channel=not q.per_channel)
+            return [*methods, whole, replace(q, bias_correction=True)]
         case DynamicInt8() as q:
             return [replace(q, per_channel=not q.per_channel)]
         case WeightOnlyInt4() as q:

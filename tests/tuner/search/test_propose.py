@@ -126,7 +126,8 @@ def test_precisions_are_tried_on_the_best_two_engines() -> None:
     assert proposal.candidates[0] == Candidate(first["openvino"], Precision(FloatType.BFLOAT16)), (
         "the better engine goes first"
     )
-    assert Precision(quantization=StaticInt8()) in [c.precision for c in proposal.candidates]
+    int8 = StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True)
+    assert Precision(quantization=int8) in [c.precision for c in proposal.candidates]
 
 
 def test_a_fast_candidate_rejected_for_accuracy_is_repaired() -> None:
@@ -240,7 +241,9 @@ class TestPackages:
         CPackage(target="portable", compiler="zig"),
     )
     SPACE = replace(SPACE, engines=(*SPACE.engines, "cpackage"), packages=ENGINES)
-    INT8 = Precision(quantization=StaticInt8())
+    INT8 = Precision(
+        quantization=StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True)
+    )
     FIRST = (Candidate(ENGINES[0], INT8), Candidate(ENGINES[1], INT8))
 
     def propose(self, history: list[Entry], space: Space = SPACE) -> Proposal:
@@ -255,9 +258,8 @@ class TestPackages:
         assert self.propose([entry(SPACE.baseline(), 1.0)]).stage is Stage.ENGINES
         proposal = self.propose(engines_tried())
         assert proposal.stage is Stage.PACKAGES
-        methods = (CalibrationMethod.ENTROPY, CalibrationMethod.PERCENTILE)
-        int8 = [Precision(quantization=StaticInt8(calibration=m)) for m in methods]
-        others = [Candidate(self.ENGINES[0], precision) for precision in (*int8, Precision())]
+        second = Precision(quantization=StaticInt8(bias_correction=True))
+        others = [Candidate(self.ENGINES[0], precision) for precision in (second, Precision())]
         assert proposal.candidates == (*self.FIRST, *others)
 
     def test_of_a_large_model_come_after_the_precisions(self) -> None:
@@ -280,8 +282,8 @@ class TestPackages:
         failed = {"outcome": Outcome.COMPILE_ERROR, "message": "The compiler zig failed: x."}
         proposal = self.after(**failed)
         assert self.ENGINES[0] in {c.engine for c in proposal.candidates}
-        (entropy,) = (c for c in proposal.candidates if "entropy" in c.label())
-        entries = [entry(c, None, **failed) for c in (self.FIRST[0], entropy)]
+        (second,) = (c for c in proposal.candidates if "min-max" in c.label())
+        entries = [entry(c, None, **failed) for c in (self.FIRST[0], second)]
         again = self.propose([*engines_tried(), *entries])
         assert {c.engine for c in again.candidates} == {self.ENGINES[1]}
 
@@ -306,6 +308,11 @@ class TestPackages:
         repairs = self.propose(history, space)
         assert repairs.stage is Stage.REPAIR
         history += [entry(c, 0.2) for c in repairs.candidates]
+        refined = self.propose(history, space)
+        assert [c.precision.label() for c in refined.candidates] == [
+            "int8 per-channel entropy corrected"
+        ]
+        history += [entry(c, 0.2) for c in refined.candidates]
         assert self.propose(history, space).stage is Stage.EXHAUSTED
 
 
@@ -326,7 +333,7 @@ def test_float32_inside_goes_with_the_models_own_16_bits() -> None:
         history += [entry(c, 0.5) for c in proposal.candidates]
     assert proposal.stage is Stage.PRECISION
     labels = {c.precision.label() for c in proposal.candidates}
-    assert {"int8 per-channel min-max", "dynamic int8"} <= labels
+    assert {"int8 per-channel percentile corrected", "dynamic int8"} <= labels
     assert "float16" not in labels
 
 
