@@ -18,22 +18,22 @@ import typer
 
 from commands.bench import bench
 from commands.clean import clean
-from commands.compare import compare
-from commands.devices import devices_app
-from commands.doctor import doctor
-from commands.head import head_app
+from commands.machines.devices import devices_app
+from commands.machines.doctor import doctor
+from commands.machines.head import head_app
+from commands.machines.worker import worker_app
 from commands.package import package_app
 from commands.plan import plan_app
-from commands.query import query
-from commands.results import results
-from commands.runs import runs, show
 from commands.shared import exit_codes
 from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams
 from commands.shared.usage import PrintableUsage
+from commands.store.compare import compare
+from commands.store.query import query
+from commands.store.results import results
+from commands.store.runs import runs, show
 from commands.tune import tune
 from commands.verify import verify
-from commands.worker import worker_app
 from farm import __version__
 from farm.errors import FarmError, GeneratorFault
 from farm.text import printable

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from db.records import Phase
 from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu, Precision, StaticInt8
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.errors import InfrastructureError
 from tuner.racing.objective import Scorer
 from tuner.racing.race import RaceRules

@@ -34,7 +34,7 @@ from resnet import resnet50, smooth_images
 from farm.accuracy.agreement import agreement
 from farm.accuracy.metric import UNLABELLED_LIMIT
 from farm.accuracy.outputs import Output, Reference, rows, stacked
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -57,6 +57,8 @@ KINDS: tuple[Quantization, ...] = (
     StaticInt8(per_channel=False),
     StaticInt8(calibration=CalibrationMethod.ENTROPY),
     StaticInt8(calibration=CalibrationMethod.PERCENTILE),
+    StaticInt8(bias_correction=True),
+    StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True),
     DynamicInt8(),
     WeightOnlyInt4(),
 )

@@ -40,11 +40,11 @@ import numpy as np
 from common import ROOT, Report, options
 from other_engines.sessions import ENGINES
 
-from farm.artifact import MODEL_FILE
+from farm.artifact.folder import MODEL_FILE
 from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVinoRuntime, Precision, StaticInt8
-from farm.device import load_profiles
-from farm.engines import session_spec
+from farm.devices.profile import load_profiles
 from farm.errors import CompileError, FarmError
+from farm.session.of_candidate import session_spec
 from tuner.racing.statistics import FloatArray, compare
 from tuner.request import TuneRequest
 from tuner.runs.subject import Subject, load_subject

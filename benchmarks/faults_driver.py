@@ -20,7 +20,7 @@ from common import digits_request
 from db.records import Phase, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, Fake
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.measurement import Outcome
 from tuner.runs.journal import Journal
 from tuner.runs.start import OpenRun, check_request, open_journal, resume_run, start_run

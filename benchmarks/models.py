@@ -66,7 +66,8 @@ def with_random_weights(name: str, seed: int = 0) -> onnx.ModelProto:
     """One of the onnx package's "light" models, whose weights are one number each: drawn anew.
 
     As He et al. 2015 (arXiv 1502.01852), equation 10, those of the last layer much smaller, so
-    that no class takes all. Batch normalisation changes nothing.
+    that no class takes all. Batch normalisation changes nothing. The input is called ``image``,
+    so that those of ResNet-50 fit.
     """
     model = onnx.load(Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx")
     random, graph = np.random.default_rng(seed), model.graph
@@ -84,10 +85,16 @@ def with_random_weights(name: str, seed: int = 0) -> onnx.ModelProto:
         graph.initializer.append(tensor)
         graph.node.remove(node)
     read = {name for node in graph.node for name in node.input}
-    for named in (graph.initializer, graph.input):
-        for unread in [each for each in named if each.name not in read]:
-            named.remove(unread)
-    model.ir_version = IR_VERSION  # before the fourth, every initializer is an input, too
+    for unread in [each for each in graph.initializer if each.name not in read]:
+        graph.initializer.remove(unread)
+    model.ir_version = IR_VERSION  # before the fourth, every initializer was an input, too
+    constants = {each.name for each in graph.initializer}
+    for each in [each for each in graph.input if each.name in constants or each.name not in read]:
+        graph.input.remove(each)
+    (image,) = graph.input
+    for node in graph.node:
+        node.input[:] = ["image" if name == image.name else name for name in node.input]
+    image.name = "image"
     return model
 
 

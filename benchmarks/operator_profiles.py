@@ -23,7 +23,7 @@ from pathlib import Path
 from common import Report, Unit, options
 from pydantic import TypeAdapter
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import (
     Candidate,
     CPackage,
@@ -37,12 +37,12 @@ from farm.candidate import (
 from farm.codegen.build.compilers import Target, host_targets
 from farm.codegen.package.compiled import port_of
 from farm.dataset import split, synthetic_dataset
-from farm.engines import session_spec
 from farm.errors import FarmError
 from farm.model.model import Model, load_model
 from farm.model.walk import all_nodes
 from farm.profile.kernels import MODEL_FILE, EngineProfile, OperatorProfile, unmapped_share
-from farm.session import OpenVinoSpec, SessionSpec
+from farm.session.of_candidate import session_spec
+from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.child.package_profile import package_profile
 from workers.child.profiling import map_kernels, write_named
 from workers.engines.cpackage import CPackageSession

@@ -33,12 +33,12 @@ from numpy.typing import NDArray
 
 from db.records import Phase
 from db.store import Store
-from farm.artifact import compile_candidate
+from farm.artifact.compiler import compile_candidate
 from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
 from farm.codegen.package.compiled import RUNNER_FILE
-from farm.device import load_profiles
-from farm.engines import onnxruntime_spec
+from farm.devices.profile import load_profiles
 from farm.errors import InfrastructureError
+from farm.session.of_candidate import onnxruntime_spec
 from tuner.racing.statistics import compare
 from tuner.runs.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run

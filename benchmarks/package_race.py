@@ -19,6 +19,7 @@ import numpy as np
 from aa import Bench
 from common import Report, Unit, options
 
+from farm.artifact.engines import package_engines
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -27,8 +28,7 @@ from farm.candidate import (
     Precision,
     StaticInt8,
 )
-from farm.device import load_profiles
-from farm.engines import package_engines
+from farm.devices.profile import load_profiles
 from farm.units import format_seconds
 from tuner.racing.statistics import FloatArray, compare
 from tuner.request import TuneRequest

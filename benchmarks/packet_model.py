@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from packet_operators import operator_models
 from scipy.optimize import nnls
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, CPackageEmulated, HexagonTarget, Precision, StaticInt8
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
@@ -36,11 +36,7 @@ from farm.codegen.package.compiled import port_of
 from farm.codegen.package.packets import PRICES, counts, step_packets
 from farm.codegen.package.stamps import counted_steps, stamped
 from farm.codegen.package.write import write_sources
-from farm.codegen.program import (
-    Array,
-    PortType,
-    Step,
-)
+from farm.codegen.program import Array, PortType, Step
 from farm.dataset import split, synthetic_dataset
 from farm.errors import FarmError
 from farm.model.model import load_model

@@ -26,6 +26,26 @@ from commands.shared.options import (
 from commands.shared.output import print_tables
 from farm.errors import OptionError
 
+CandidateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidate",
+        metavar="FILE",
+        help="Candidate as JSON. Default: the baseline.",
+        rich_help_panel=Panel.SUBJECT,
+    ),
+]
+TrialOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trial",
+        metavar="ID",
+        help="Run a trial of the store again.",
+        autocompletion=completion.trial_id,
+        rich_help_panel=Panel.SUBJECT,
+    ),
+]
+
 
 def bench(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="ONNX file.")] = None,
@@ -33,23 +53,8 @@ def bench(
     devices: Annotated[
         list[str] | None, devices_option("Device profile, one. Default: cpu.")
     ] = None,
-    candidate: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Candidate as JSON. Default: the baseline.",
-            rich_help_panel=Panel.SUBJECT,
-        ),
-    ] = None,
-    trial: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Run a trial of the store again.",
-            autocompletion=completion.trial_id,
-            rich_help_panel=Panel.SUBJECT,
-        ),
-    ] = None,
+    candidate: CandidateOption = None,
+    trial: TrialOption = None,
     data: DataOption = None,
     shape: ShapeOption = None,
     threads: ThreadsOption = None,
@@ -69,14 +74,7 @@ def bench(
     from tuner.bench import recall
     from tuner.request import TuneRequest
 
-    if trial is None and model is None:
-        raise OptionError("Give the ONNX model to measure, or --trial ID.")
-    if trial is not None and (candidate is not None or model is not None):
-        raise OptionError(
-            "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
-        )
-    if trial is not None and threads is not None:
-        raise OptionError("A trial has its own threads: leave out --threads, or --trial ID.")
+    _refuse_both(model, candidate, trial, threads)
     chosen = [read_candidate(candidate)] if candidate else []
     recalled = None
     if trial is not None:
@@ -100,3 +98,17 @@ def bench(
         typer.echo(machine_readable.benchmark_json(measured))
     else:
         print_tables(benchmark_table(measured), list(measured.notes))
+
+
+def _refuse_both(
+    model: Path | None, candidate: Path | None, trial: str | None, threads: int | None
+) -> None:
+    """Raise OptionError where neither a model nor a trial is given, or more than the trial."""
+    if trial is None and model is None:
+        raise OptionError("Give the ONNX model to measure, or --trial ID.")
+    if trial is not None and (candidate is not None or model is not None):
+        raise OptionError(
+            "Give either --trial ID or MODEL with --candidate FILE: a trial has both."
+        )
+    if trial is not None and threads is not None:
+        raise OptionError("A trial has its own threads: leave out --threads, or --trial ID.")

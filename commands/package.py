@@ -24,6 +24,59 @@ from commands.shared.options import (
 )
 from commands.shared.output import print_lines, print_tables
 
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="int8 or float32. Default: int8, or the integers of a quantised MODEL.",
+        rich_help_panel=Panel.CODE,
+    ),
+]
+CalibrationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="METHOD",
+        help="min-max (default), entropy or percentile.",
+        rich_help_panel=Panel.CODE,
+    ),
+]
+KeepFloatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-float",
+        metavar="OPERATOR",
+        help="Stays in float32. Repeatable.",
+        rich_help_panel=Panel.CODE,
+    ),
+]
+CompilerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compiler", metavar="NAME", help="zig, clang or gcc.", rich_help_panel=Panel.CODE
+    ),
+]
+NameOption = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="What its functions and macros begin with: NAME_run.",
+        rich_help_panel=Panel.CODE,
+    ),
+]
+PortsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--io",
+        metavar="TYPE",
+        help="What quantised inputs and outputs are for its caller: float32 (default), "
+        "uint8 or int8.",
+        rich_help_panel=Panel.CODE,
+    ),
+]
+
 
 class _WithDefault(Group):
     """A group in which `build` is meant where no command is named: ``farm package MODEL``."""
@@ -56,52 +109,12 @@ def package_build(
     data: DataOption = None,
     metric: MetricOption = "",
     shape: ShapeOption = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="int8 or float32. Default: int8, or the integers of a quantised MODEL.",
-            rich_help_panel=Panel.CODE,
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METHOD",
-            help="min-max (default), entropy or percentile.",
-            rich_help_panel=Panel.CODE,
-        ),
-    ] = None,
-    keep_float: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OPERATOR",
-            help="Stays in float32. Repeatable.",
-            rich_help_panel=Panel.CODE,
-        ),
-    ] = None,
-    compiler: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="zig, clang or gcc.", rich_help_panel=Panel.CODE),
-    ] = None,
-    name: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What its functions and macros begin with: NAME_run.",
-            rich_help_panel=Panel.CODE,
-        ),
-    ] = "model",
-    io: Annotated[
-        str | None,
-        typer.Option(
-            "--io",
-            metavar="TYPE",
-            help="What quantised inputs and outputs are for its caller: float32 (default), "
-            "uint8 or int8.",
-            rich_help_panel=Panel.CODE,
-        ),
-    ] = None,
+    precision: PrecisionOption = None,
+    calibration: CalibrationOption = None,
+    keep_float: KeepFloatOption = None,
+    compiler: CompilerOption = None,
+    name: NameOption = "model",
+    io: PortsOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier package.")] = False,
     profiles: ProfilesOption = None,
     json_output: JsonOption = False,
@@ -113,7 +126,7 @@ def package_build(
     from farm.candidate import CalibrationMethod
     from farm.codegen.build.compilers import CompilerKind
     from farm.codegen.program import PortType
-    from farm.device import select_profiles
+    from farm.devices.profile import select_profiles
     from reports.tables.packages import package_table
     from tuner.package import PackagePrecision, PackageRequest, make_package
 
@@ -151,7 +164,7 @@ def package_verify(
     """
     from reports import machine_readable
     from reports.verified import verified_lines
-    from tuner.delivery.verify import verify_package
+    from tuner.verify.package import verify_package
 
     verified = verify_package(folder)
     if json_output:

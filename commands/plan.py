@@ -95,7 +95,7 @@ def _check_plan_files(problem: Path, output: Path | None, figure: Path | None) -
 
 
 def _write_plan(planned: Any, output: Path | None, figure: Path | None) -> None:
-    from farm.delivery import write_file
+    from farm.delivery.files import write_file
     from farm.plan.memory.csv_files import solution_csv
     from reports.figures import arena_svg
 

@@ -35,8 +35,8 @@ def verify(
     from reports import machine_readable
     from reports.progress import TuneProgress
     from reports.verified import claim_lines
-    from tuner.delivery.claim import Holds
-    from tuner.verify import verify_folder
+    from tuner.verify.claim import Holds
+    from tuner.verify.folder import verify_folder
 
     known = known_profiles(profiles)
     with TuneProgress(Console(stderr=True)) as progress:

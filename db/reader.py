@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select
@@ -44,6 +43,7 @@ from db.schema import (
 )
 from db.upgrade import HEAD, current_revision, ensure_schema
 from farm.errors import NotInStore, OptionError, StoreError
+from farm.host.closing import Closing
 from farm.measurement import Measurement, Outcome
 from farm.profile.kernels import OperatorProfile
 
@@ -52,7 +52,7 @@ Record = TypeVar("Record", Block, CandidateRecord, Machine, Model, Run, Software
 _NAMED_MATCHES = 4
 
 
-class StoreReader:
+class StoreReader(Closing):
     """A store, open for reading. Every method is one transaction.
 
     Every method raises StoreError when the database fails, and NotInStore when it is asked for
@@ -80,19 +80,6 @@ class StoreReader:
     def close(self) -> None:
         """Close every connection. The store may not be used after that."""
         self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        """The store itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     @property
     def place(self) -> str:

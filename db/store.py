@@ -6,21 +6,15 @@ the same time. Every method is one transaction: it happens as a whole or not at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Self
 
 from sqlalchemy import delete, insert, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, closed_on_error, for_writing, open_engine, translated
-from db.leases import lease_of, lock_run, require_lease
+from db.leases import lock_run
 from db.profiles import put_profile
-from db.reader import StoreReader, columns, store_time
+from db.reader import columns
 from db.records import (
     Artifact,
     Block,
@@ -37,19 +31,17 @@ from db.records import (
 from db.removal import living_lease, remove_run
 from db.schema import (
     ArtifactRow,
-    Base,
     BlockRow,
     BlockSampleRow,
     CandidateRow,
     MachineRow,
     MeasurementRow,
     ModelRow,
-    RunLeaseRow,
     RunRow,
     SoftwareRow,
     TrialRow,
 )
-from db.upgrade import ensure_schema
+from db.writer import StoreWriter, fields_of
 from farm.errors import NotInStore, StoreError
 from farm.measurement import Measurement, Outcome
 from farm.profile.kernels import OperatorProfile
@@ -57,32 +49,13 @@ from farm.profile.kernels import OperatorProfile
 _IS_OPEN = or_(TrialRow.outcome.is_(None), TrialRow.outcome == Outcome.INFRASTRUCTURE_ERROR)
 
 
-class Store(StoreReader):
+class Store(StoreWriter):
     """A store, open for reading and writing; one in memory is for one thread.
 
     Every method raises StoreError when the store is locked by another writer for too long, is
     full or fails, or when a record points to one that is not there; LeaseLost when it holds the
     lease on a run (``take_lease``) and another process took that.
     """
-
-    _lease: RunLease | None = None
-
-    @classmethod
-    def open(cls, url: str | None = None, *, timeout: float = LOCK_TIMEOUT) -> Self:
-        """Open a store, creating it and its folder where there is none, and upgrade its schema.
-
-        url: a path, a SQLAlchemy URL, or None for the default place (``db.address``).
-        timeout: seconds to wait for another writer, or for a server to answer.
-
-        Raises StoreError: not a store, newer than the program, locked, read-only, disk full,
-        unreachable. Raises OptionError: the URL cannot be understood.
-        """
-        address = parse_address(url)
-        _make_folder(address)
-        engine = open_engine(address, timeout=timeout, read_only=False)
-        with closed_on_error(engine):
-            ensure_schema(engine, address)
-        return cls(engine, address)
 
     def add_machine(self, machine: Machine) -> None:
         """Add a machine, or replace the one with this id."""
@@ -115,7 +88,7 @@ class Store(StoreReader):
                     f"There is already a run {run.name} in the store at {self._address}. "
                     f"Continue it with `farm tune --resume {run.name}`."
                 )
-            session.execute(insert(RunRow).values(_values(run)))
+            session.execute(insert(RunRow).values(fields_of(run)))
 
     def update_run(
         self,
@@ -145,52 +118,6 @@ class Store(StoreReader):
             if values:
                 session.execute(update(RunRow).where(RunRow.name == name).values(values))
 
-    def take_lease(
-        self, lease: RunLease, is_free: Callable[[RunLease, datetime], bool]
-    ) -> RunLease:
-        """Take the lease on a run, and return it; or the one of who holds it, which stays.
-
-        From then on, until ``release_lease``, every method raises LeaseLost once another process
-        has taken it. A store holds one lease at a time.
-
-        is_free: whether the holder of a lease is gone, by the store's time. It is asked inside
-        the transaction, so that of two who take a lease at the same moment one gets it.
-
-        Raises NotInStore.
-        """
-        with self._writing() as session:
-            if lock_run(session, lease.run) is None:
-                raise NotInStore(self._missing("run", lease.run))
-            held, now = lease_of(session, lease.run), store_time(session)
-            if held is not None and not is_free(held, now):
-                return held
-            taken = replace(lease, taken_at=now, renewed_at=now)
-            session.execute(
-                self._insert(RunLeaseRow)
-                .values(_values(taken))
-                .on_conflict_do_update(index_elements=[RunLeaseRow.run], set_=_values(taken))
-            )
-        self._lease = taken
-        return taken
-
-    def renew_lease(self) -> None:
-        """Give a sign of life. Raises LeaseLost."""
-        assert self._lease is not None
-        mine = RunLeaseRow.token == self._lease.token
-        with self._writing() as session:
-            session.execute(update(RunLeaseRow).where(mine).values(renewed_at=store_time(session)))
-
-    def release_lease(self, status: RunStatus | None = None) -> None:
-        """Give the lease back, and note how the run ended, both or neither. Raises LeaseLost."""
-        lease = self._lease
-        assert lease is not None
-        ended = {"status": status, "finished_at": utc_now()}
-        with self._writing() as session:
-            if status is not None:
-                session.execute(update(RunRow).where(RunRow.name == lease.run).values(ended))
-            session.execute(delete(RunLeaseRow).where(RunLeaseRow.token == lease.token))
-        self._lease = None
-
     def lease_trial(self, trial: Trial) -> Trial:
         """Note that a trial is handed to a worker, and return it as the store has it now.
 
@@ -203,7 +130,7 @@ class Store(StoreReader):
         with self._writing() as session:
             session.execute(
                 self._insert(TrialRow)
-                .values({**_values(trial), **again, "attempts": 1})
+                .values({**fields_of(trial), **again, "attempts": 1})
                 .on_conflict_do_update(
                     index_elements=[TrialRow.id],
                     set_={**again, "attempts": TrialRow.attempts + 1},
@@ -286,10 +213,10 @@ class Store(StoreReader):
 
         Raises StoreError: there is a block of this index in the race.
         """
-        values = {key: it for key, it in _values(block).items() if key != "samples"}
+        values = {key: it for key, it in fields_of(block).items() if key != "samples"}
         with self._writing() as session:
             block_id = session.scalar(insert(BlockRow).values(values).returning(BlockRow.id))
-            samples = [{**_values(sample), "block_id": block_id} for sample in block.samples]
+            samples = [{**fields_of(sample), "block_id": block_id} for sample in block.samples]
             if samples:
                 session.execute(insert(BlockSampleRow), samples)
 
@@ -311,38 +238,6 @@ class Store(StoreReader):
                 )
             remove_run(session, name)
 
-    def compact(self) -> None:
-        """Give the room of what was deleted back to the disk; a server does that by itself."""
-        if self._address.path is None:
-            return
-        with translated(self._address), closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("VACUUM")
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with (
-            translated(self._address),
-            Session(for_writing(self._engine)) as session,
-            session.begin(),
-        ):
-            if self._lease is not None:
-                require_lease(session, self._lease)
-            yield session
-
-    def _put(self, row: type[Base], record: object) -> None:
-        values = _values(record)
-        keys = [column.name for column in row.__table__.primary_key]
-        with self._writing() as session:
-            session.execute(
-                self._insert(row)
-                .values(values)
-                .on_conflict_do_update(index_elements=keys, set_=values)
-            )
-
-    def _insert(self, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(row) if self._address.is_sqlite else postgresql.insert(row)
-
     def _check_amendable(self, row: TrialRow, outcome: Outcome | None) -> None:
         known = row.outcome
         pending = known is None or known is Outcome.INFRASTRUCTURE_ERROR
@@ -352,23 +247,6 @@ class Store(StoreReader):
                 f"Trial {row.id} is {known or 'pending'} in the store at {self._address} and "
                 f"cannot become {outcome or 'more'}: only an ok trial changes its outcome."
             )
-
-
-def _make_folder(address: Address) -> None:
-    if address.path is None:
-        return
-    try:
-        address.path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The folder {address.path.parent} of the store cannot be made: {error.strerror}. "
-            "Give another --store."
-        ) from None
-
-
-def _values(record: object) -> dict[str, Any]:
-    """The fields of a record by name, as a statement takes them."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
 
 
 def _stored_trial(session: Session, trial_id: str) -> Trial:
@@ -388,7 +266,7 @@ def _put_measurements(
         )
     rows = [
         {
-            **_values(each),
+            **fields_of(each),
             "trial_id": trial_id,
             "unit": each.unit,
             "sample_count": len(each.samples),

@@ -9,16 +9,12 @@ from typing import Literal
 
 from db.reader import StoreReader
 from farm.codegen.build.compilers import Target, emulator_version, find_compilers, host_targets
-from farm.device import DeviceProfile
-from farm.environment import Environment
+from farm.devices.environment import Environment
+from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from farm.host.limits import memory_limit, processor_quota
 from farm.units import format_bytes
-from workers.discovery import (
-    device_availability,
-    emulator_availability,
-    engines_of,
-)
+from workers.discovery import device_availability, emulator_availability, engines_of
 from workers.environments.installed import State, states
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading

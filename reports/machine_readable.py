@@ -9,17 +9,17 @@ from dataclasses import asdict
 
 from farm.accuracy.result import Worst
 from farm.candidate import to_json
-from farm.device import Availability, DeviceProfile
+from farm.devices.profile import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
 from reports.rows import Json, dump
 from tuner.bench import Benchmark
 from tuner.delivery.record import RecordedAccuracy
-from tuner.delivery.verify import Verified
 from tuner.plan import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
-from tuner.verify import Verification
+from tuner.verify.package import Verified
+from tuner.verify.verification import Verification
 
 
 def tune_json(result: TuneResult) -> str:

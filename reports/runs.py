@@ -190,6 +190,8 @@ def _device_lines(device: DeviceStanding) -> Iterator[str]:
         yield f"{_duration(device.used)} used, {left} left"
     if device.known and device.known.output:
         yield f"delivered to {device.known.output}"
+    if device.unconfirmed:
+        yield f"the best so far, not confirmed, lies in {device.unconfirmed}"
 
 
 def _outcome(device: DeviceStanding) -> str:
@@ -259,6 +261,7 @@ def _device(device: DeviceStanding) -> dict[str, object]:
         "budget": None if device.used is None else {"used": device.used, "left": device.left},
         "trials": dict(device.trials),
         "output": known.output if known else "",
+        "unconfirmed": device.unconfirmed,
     }
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from farm.measurement import Estimate
 from farm.units import counted
 from reports.objectives import AS_MUCH
-from tuner.delivery.verify import Verified
-from tuner.verify import Verification
+from tuner.verify.package import Verified
+from tuner.verify.verification import Verification
 
 
 def verified_lines(verified: Verified) -> list[str]:

@@ -77,6 +77,12 @@ def start(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str
     return start_program(folder, sys.executable, ROOT / "cli.py", *arguments, **more)
 
 
+def start_few_blocks(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
+    """The same, and it measures as few blocks as can be judged."""
+    program = ROOT / "tests" / "few_blocks.py"
+    return start_program(folder, sys.executable, program, *arguments, **more)
+
+
 def start_program(folder: Path, *command: object, **more: str) -> subprocess.Popen[str]:
     """The same for another program, which may start ``farm``."""
     return subprocess.Popen(

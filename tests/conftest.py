@@ -38,6 +38,15 @@ def farm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process measure as few blocks as can be judged."""
+    from tests.few_blocks import FEWEST
+
+    for module, name, least in FEWEST:
+        monkeypatch.setattr(module, name, least)
+
+
+@pytest.fixture
 def emulator() -> str:
     """The Hexagon's emulator. Without it the test is skipped, or fails where it is required."""
     found = find_emulator()

@@ -3,7 +3,8 @@
 Every `farm tune` ends after the baseline, or ``FARM_TEST_TRIALS`` candidates for each device,
 whatever its budget is. The baseline is measured and confirmed however short the time is, and the
 time for more is enough on a slow machine, so that it is not the time that decides what happens.
-With ``FARM_TEST_LOCAL`` it starts no Ray, which takes some seconds. All else is as it is.
+With ``FARM_TEST_LOCAL`` it starts no Ray, which takes some seconds. What measures in blocks runs
+as few as can be judged. All else is as it is.
 """
 
 from __future__ import annotations
@@ -26,5 +27,7 @@ def shortened(arguments: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli = Path(__file__).resolve().parent.parent / "cli.py"
-    os.execv(sys.executable, [sys.executable, str(cli), *shortened(sys.argv[1:])])
+    tests = Path(__file__).resolve().parent
+    in_blocks = sys.argv[1:2] in (["tune"], ["bench"], ["compare"], ["verify"])
+    farm = tests / "few_blocks.py" if in_blocks else tests.parent / "cli.py"
+    os.execv(sys.executable, [sys.executable, str(farm), *shortened(sys.argv[1:])])

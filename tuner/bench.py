@@ -13,7 +13,7 @@ from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, ThreadedEngine, from_json
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format

@@ -9,9 +9,9 @@ from threading import Lock
 
 from db import records
 from db.store import Store
-from farm.artifact import MODEL_FILE
+from farm.artifact.folder import MODEL_FILE
 from farm.candidate import Candidate, PackageEngine
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import given_format
@@ -114,7 +114,7 @@ class DeviceTuning:
         finally:
             self._listen(DeviceEnded(self.name))
         if not self._sealed or result.status is Status.TUNED:
-            output = str(Path(result.output).absolute()) if result.output else ""
+            output = _absolute(result.output)
             self._notebook.write(lambda memory: memory.with_result(result, output))
         return result
 
@@ -123,7 +123,10 @@ class DeviceTuning:
         if self._confirmed:
             return self._confirmed
         if self._under_way:
-            return best_so_far(self._store, self._opened, executor, self._under_way)
+            result = best_so_far(self._store, self._opened, executor, self._under_way)
+            if output := _absolute(result.output):
+                self._notebook.write(lambda memory: memory.with_unconfirmed(self.name, output))
+            return result
         return self.not_reached()
 
     def not_reached(self) -> DeviceResult:
@@ -187,8 +190,11 @@ class DeviceTuning:
             ends = (confirmed.baseline, confirmed.winner)
             chosen = worth_profiling(ends, found.entries)
             failed = take_profiles(journal, chosen, Budget(kept), listen)
-            if not was_ended:
+            if was_ended:
+                failed = memory.unprofiled.get(profile.name, ())
+            else:
                 self._note(opening.since + budget.used)
+                self._notebook.write(lambda memory: memory.with_unprofiled(self.name, failed))
             result = replace(result, notes=(*result.notes, *failed))
             remarks = executor.take_remarks(profile.name)
             return replace(result, notes=(*result.notes, *remarks))
@@ -304,6 +310,10 @@ class DeviceTuning:
             worst=winner.worst,
             notes=winner.notes,
         )
+
+
+def _absolute(output: str) -> str:
+    return str(Path(output).absolute()) if output else ""
 
 
 def _sensitivity(

@@ -18,9 +18,11 @@ from farm.accuracy.metric import (
     default_limit,
     load_metric,
     metric_source,
+    own_accuracy,
 )
 from farm.accuracy.outputs import Output, Reference, stacked
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
+from farm.artifact.engines import package_engines
 from farm.candidate import (
     CalibrationMethod,
     Candidate,
@@ -46,18 +48,8 @@ from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
 from farm.codegen.program import PortType
 from farm.compile.passes import cpu_session, reported_as
-from farm.dataset import (
-    Array,
-    Dataset,
-    Feed,
-    Part,
-    Splits,
-    load_dataset,
-    split,
-    synthetic_dataset,
-)
-from farm.device import DeviceProfile
-from farm.engines import package_engines
+from farm.dataset import Array, Dataset, Feed, Part, Splits, load_dataset, split, synthetic_dataset
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.host.temporary import temporary_folder
 from farm.model.formats import given_format
@@ -219,9 +211,10 @@ class _Packaging:
 
 def _warning(found: PackageAccuracy | None) -> Iterator[str]:
     """A package that is made without a search has no limit to hold; people have to be told."""
-    if found is None or found.value is None or found.float_value is None:
+    own = own_accuracy(found.metric, found.float_value) if found else None
+    if found is None or found.value is None or own is None:
         return
-    drop = found.float_value - found.value
+    drop = own - found.value
     if drop > default_limit(found.metric):
         yield (
             f"Its accuracy is {drop:.4f} below the model's own: keep operators in float with "

@@ -10,7 +10,7 @@ from threading import Thread
 
 from db.records import RunStatus
 from db.store import Store
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from tuner.delivery.winners import output_folder
 from tuner.device import DeviceTuning, Notebook
 from tuner.events import Listener

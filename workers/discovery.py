@@ -12,14 +12,14 @@ from pathlib import Path
 
 from farm.candidate import FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
-from farm.device import Availability, DeviceKind, DeviceProfile
-from farm.environment import load_environments
+from farm.devices.environment import load_environments
+from farm.devices.profile import Availability, DeviceKind, DeviceProfile
 from workers.environments.installed import Installed, environments_of
 
 _HERE = Availability(available=True)
-_BY_PLUGIN = Availability(
+_BY_PACKAGE = Availability(
     available=False,
-    reason="OpenVINO runs on this processor as a plug-in of ONNX Runtime: the engine openvino",
+    reason="OpenVINO is offered by its own package: the engine openvino-runtime, which is faster",
     remedy="none; one of the two is offered",
 )
 
@@ -39,17 +39,18 @@ def engine_availability(engine: str) -> Availability:
 def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
     """Whether each of the profile's engines is offered here, in the profile's order.
 
-    Of the two ways to OpenVINO one is: where ONNX Runtime's plug-in finds a device, the other one
-    would find the same kernels, and the search would try everything twice.
+    Of the two ways to OpenVINO one is: both have the same kernels, and the search would try
+    everything twice. Its own package goes first: ONNX Runtime's plug-in takes longer for each run
+    (``benchmarks/openvino_ways.py``).
     """
     if profile.interpreter:
         found = {engine: engine_availability(engine) for engine in profile.engines}
     else:
         given = environments_of(profile.engines)
         found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
-    both = ("openvino", "openvino-runtime")
-    if all(engine in found and found[engine].available for engine in both):
-        found["openvino-runtime"] = _BY_PLUGIN
+    package = found.get("openvino-runtime")
+    if "openvino" in found and package is not None and package.available:
+        found["openvino"] = _BY_PACKAGE
     return found
 
 
@@ -112,10 +113,10 @@ def emulator_availability() -> Availability:
 
 def openvino_float_types() -> tuple[FloatType, ...]:
     """Arithmetic types that OpenVINO's CPU device says it is good at on this machine."""
-    if _openvino().available:
-        offered = frozenset((_openvino_capabilities() or "").split())
-    elif _openvino_runtime().available:
+    if _openvino_runtime().available:
         offered = _openvino_runtime_capabilities()
+    elif _openvino().available:
+        offered = frozenset((_openvino_capabilities() or "").split())
     else:
         return ()
     names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
@@ -169,7 +170,7 @@ def _openvino() -> Availability:
         return Availability(
             available=False,
             reason="the Python package onnxruntime-ep-openvino is not installed",
-            remedy="pip install onnxruntime-ep-openvino",
+            remedy="pip install 'farm[openvino-plugin]'",
         )
     if _openvino_capabilities() is None:  # it takes Intel's processors only
         return Availability(

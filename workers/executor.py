@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
+from farm.host.closing import Closing
 from farm.measurement import Measurement
 from farm.profile.kernels import OperatorProfile
 from workers.jobs import (
@@ -105,24 +106,6 @@ class Executor(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Close."""
-
-
-class Closing:
-    """Closes at the end of a ``with``."""
-
-    def close(self) -> None:
-        """End everything that was started."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class LocalExecutor(Closing):

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, StaticInt8
 from farm.codegen.front.annotate import annotate_ranges, has_qdq
 from farm.codegen.front.source import read_source

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from commands.shared.options import known_profiles
 from farm.codegen.front.annotate import has_qdq
-from farm.device import select_profiles
+from farm.devices.profile import select_profiles
 from farm.errors import FarmError
 from tuner.package import PackagePrecision, PackageRequest, make_package
 

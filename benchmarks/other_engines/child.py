@@ -13,7 +13,7 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "benchmarks")]
-from farm.session import OpenVinoSpec, SessionSpec  # noqa: E402
+from farm.session.spec import OpenVinoSpec, SessionSpec  # noqa: E402
 from other_engines.sessions import ENGINES  # noqa: E402
 from workers.engines.session import EngineError, Feeds, Session  # noqa: E402
 from workers.meters import latency  # noqa: E402

@@ -1,7 +1,9 @@
 """Races of rivals: blocks in random order, a child process each, new children now and then.
 
-The rules are those of the farm's own races (``docs/explanation/measuring.md``), but nobody is
-dropped, and every child is a plain process of Python's: the farm is not its own judge.
+The rules are those of the farm's own races (``docs/explanation/measuring.md``): before each sample
+a short warm-up that does not count, and after it nobody goes on before the child is idle, since
+threads that spin would be measured with whoever is next. But nobody is dropped, and every child is
+a plain process of Python's: the farm is not its own judge.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from rivals.sessions import Rival, open_session
 from tuner.racing.statistics import FloatArray
+from workers.meters import latency
 
 BLOCKS_OF_A_LIFE = 12  # one process is one sample of memory layout
 _SAMPLE_SECONDS = 0.02
@@ -99,11 +102,12 @@ def _serve(connection: Connection, rival: Rival, feeds: Path | None) -> None:
             session.run(sample)
             session.set_feeds(sample)
             loops = _calibrated(session.timed)
+            latency.settle()
         connection.send(("ready", loops))
         while True:
             command, path = connection.recv()
             if command == "sample":
-                connection.send(("seconds", session.timed(loops) / loops / 1e9))
+                connection.send(("seconds", latency.sample([session], loops).seconds))
             else:
                 with np.load(path) as archive:
                     names, count = archive.files, len(archive[archive.files[0]])

@@ -20,11 +20,11 @@ import numpy as np
 import onnxruntime as ort
 import openvino as ov
 
-from farm.artifact import adopt_package
+from farm.artifact.folder import adopt_package
 from farm.candidate import CPackage, from_json
 from farm.codegen.package.compiled import RUNNER_FILE
-from farm.delivery import RECORD_FILE, SESSION_FILE
-from farm.session import OpenVinoSpec, SessionSpec
+from farm.delivery.files import RECORD_FILE, SESSION_FILE
+from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.engines.cpackage import CPackageSession
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.openvino import OpenVinoSession

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.shared.options import token_file
-from farm.device import Availability, DeviceProfile
+from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError
 
 

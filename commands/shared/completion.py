@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from farm.environment import Environment
+    from farm.devices.environment import Environment
 
 Words = list[tuple[str, str]]
 Completer = Callable[[typer.Context, str], Words]
@@ -104,14 +104,14 @@ def installed_environment_name(ctx: typer.Context, incomplete: str) -> Iterable[
 
 
 def _environments(ctx: typer.Context) -> Mapping[str, Environment]:
-    from farm.environment import load_environments
+    from farm.devices.environment import load_environments
 
     folder = ctx.params.get("profiles")
     return load_environments(Path(folder) if folder else None)
 
 
 def _profiles(ctx: typer.Context) -> list[tuple[str, str]]:
-    from farm.device import load_profiles
+    from farm.devices.profile import load_profiles
 
     folder = ctx.params.get("profiles")
     profiles = load_profiles(Path(folder) if folder else None)

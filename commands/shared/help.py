@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-_FEW = 9
+_FEW = 10
 """So many options need no groups."""
 
 

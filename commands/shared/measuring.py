@@ -41,7 +41,7 @@ def measure(
 
     from db.records import RunKind
     from db.store import Store
-    from farm.device import select_profiles
+    from farm.devices.profile import select_profiles
     from reports.progress import TuneProgress
     from tuner.bench import bench as bench_candidates
     from tuner.bench import check_device, check_threads

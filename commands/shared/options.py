@@ -14,7 +14,7 @@ from commands.shared.help import Panel
 from farm.errors import DeviceError, OptionError
 
 if TYPE_CHECKING:
-    from farm.device import DeviceProfile
+    from farm.devices.profile import DeviceProfile
 
 _LARGEST_SIZE = (1 << 31) - 1
 _MOST_ROWS = 10**9  # databases count rows in 64 bits, and memory holds fewer
@@ -128,7 +128,7 @@ def devices_option(text: str) -> Any:
 
 def known_profiles(folder: Path | None) -> dict[str, DeviceProfile]:
     """All device profiles by name. Raises DeviceError."""
-    from farm.device import load_profiles
+    from farm.devices.profile import load_profiles
 
     if folder is not None and not folder.is_dir():
         raise DeviceError(f"There is no folder {folder} with device profiles.")

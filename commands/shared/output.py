@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from farm.errors import OptionError
 from farm.text import printable
 
 TABLE_ROWS = 1000  # a table is laid out as a whole, and nobody reads more
@@ -28,6 +29,19 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+
+
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="How rows are written. Default: table.")
+]
+AsJsonOption = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+
+
+def chosen_format(given: Format | None, *, as_json: bool) -> Format:
+    """What ``--format`` and ``--json`` say together. Raises OptionError: they contradict."""
+    if as_json and given not in (None, Format.JSON):
+        raise OptionError(f"--json and --format {given} contradict each other; leave one out.")
+    return Format.JSON if as_json else given or Format.TABLE
 
 
 def print_tables(table: Any, lines: Sequence[str]) -> None:

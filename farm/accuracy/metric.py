@@ -62,6 +62,15 @@ def default_limit(metric: str) -> float:
     return UNLABELLED_LIMIT if metric == MetricKind.AGREEMENT else LABELLED_LIMIT
 
 
+def own_accuracy(metric: str, found: float | None) -> float | None:
+    """The model's own accuracy as others are held against it; None where that cannot be said.
+
+    found: as it was judged. Outputs that are constant say nothing of the model, but it agrees with
+    itself, and what gives another constant does not.
+    """
+    return 1.0 if found is None and metric == MetricKind.AGREEMENT else found
+
+
 def metric_source(name: str) -> str:
     """Text of the file ``module.py`` in the current folder; "" where Python finds the module.
 

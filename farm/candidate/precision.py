@@ -59,6 +59,7 @@ class StaticInt8:
     """QDQ quantisation with calibrated ranges: u8 activations, s8 weights, s32 biases.
 
     keep_float: names of operators that stay in float, sorted.
+    bias_correction: the mean error of every channel goes into its bias.
     """
 
     __pydantic_config__ = STRICT
@@ -66,6 +67,7 @@ class StaticInt8:
     per_channel: bool = True
     calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
     keep_float: tuple[str, ...] = ()
+    bias_correction: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,9 @@ class Precision:
                 text = "quantised as given"
             case None:
                 return str(self.float_type)
-            case StaticInt8(per_channel=per_channel, calibration=method):
+            case StaticInt8(per_channel=per_channel, calibration=method) as choice:
                 text = f"int8 {'per-channel' if per_channel else 'per-tensor'} {method}"
+                text += " corrected" if choice.bias_correction else ""
             case DynamicInt8(per_channel=per_channel, convolutions=convolutions):
                 text = f"dynamic int8{' per-channel' if per_channel else ''}"
                 text += " with conv" if convolutions else ""

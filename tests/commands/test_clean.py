@@ -176,6 +176,7 @@ def test_where_nothing_is_nothing_is_made(farm: Command, place: Path) -> None:
     assert not (farm.folder / "cache").exists()
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_a_finished_run_delivers_again_without_its_cache(farm: Command) -> None:
     arguments = ("model.onnx", "--local", "--trials", "2", "--budget", "10s", "--json")
     first = json.loads(farm("tune", *arguments, "--output", "first").out)
@@ -192,6 +193,7 @@ def test_a_finished_run_delivers_again_without_its_cache(farm: Command) -> None:
         assert store.run(first["run"]).status is RunStatus.FINISHED
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_a_damaged_cache_is_mended_and_said(farm: Command) -> None:
     arguments = ("model.onnx", "--local", "--trials", "1", "--budget", "10s", "--json")
     first = json.loads(farm("tune", *arguments, "--output", "first").out)

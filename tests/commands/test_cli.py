@@ -19,8 +19,9 @@ from db.reader import StoreReader
 from db.records import Phase, RunStatus
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.measurement import Metric, Outcome
-from tests.command import Command, start
+from tests.command import Command, start, start_few_blocks
 from tests.conftest import furnish
+from tuner import bench
 
 COMMANDS = (
     *(
@@ -58,7 +59,9 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     furnish(folder)
     # Time enough for three trials on the slowest machine; they end the search, not the time.
     bounds = ("--trials", "3", "--budget", "90s")
-    process = start(folder, *TUNE, *bounds, "--devices", "cpu,gpu", "--output", "out", "--json")
+    process = start_few_blocks(
+        folder, *TUNE, *bounds, "--devices", "cpu,gpu", "--output", "out", "--json"
+    )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return Tuned(folder, json.loads(out), err)
@@ -140,6 +143,7 @@ def test_everything_is_in_the_store(tuned: Tuned, reader: StoreReader) -> None:
     assert all(block.sentinel_seconds for block in blocks)
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_a_finished_run_resumed_says_the_same(tuned: Tuned, farm_there: Command) -> None:
     ended = farm_there("tune", "--resume", tuned.found["run"], "--json", "--local")
     assert ended.code == 0, ended.err
@@ -204,6 +208,7 @@ def test_queries(farm_there: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_recorded_comparison(farm: Command) -> None:
     """On the fake device one engine is twice as fast as the baseline, on every machine."""
     options = ("--devices", "fake", "--budget", "60s", "--trials", "3", "--json")
@@ -221,11 +226,12 @@ def test_recorded_comparison(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_measured_comparison(tuned: Tuned, farm_there: Command, reader: StoreReader) -> None:
     trials = reader.trials(run=tuned.found["run"], phase=Phase.SEARCH, outcome=Outcome.OK)
     ended = farm_there("compare", trials[0].id, trials[1].id, "--measure", "--json")
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["pairs"] == 15
+    assert json.loads(ended.out)["pairs"] == bench.BLOCKS
 
 
 def test_bench_of_the_fake_baseline(farm: Command) -> None:
@@ -239,6 +245,7 @@ def test_bench_of_the_fake_baseline(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_bench_of_a_candidate_and_of_its_trial(farm: Command) -> None:
     candidate = Candidate(OnnxRuntimeCpu(threads=1, spinning=False))
     (farm.folder / "candidate.json").write_text(to_json(candidate))

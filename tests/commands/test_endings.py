@@ -19,7 +19,7 @@ import pytest
 
 from db.reader import StoreReader
 from db.records import RunStatus
-from tests.command import ROOT, Command, start, start_program
+from tests.command import ROOT, Command, start, start_few_blocks, start_program
 from tests.conftest import furnish
 from tests.workers.processes import small_disk
 
@@ -62,7 +62,7 @@ def assert_gone(processes: list[psutil.Process], seconds: float = 15.0) -> None:
 
 def resume(folder: Path, run: str, *options: str) -> dict[str, object]:
     """Go on with a run to its end; its one device."""
-    process = start(folder, "tune", "--resume", run, "--json", *options)
+    process = start_few_blocks(folder, "tune", "--resume", run, "--json", *options)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     (device,) = json.loads(out)["devices"]
@@ -72,7 +72,7 @@ def resume(folder: Path, run: str, *options: str) -> dict[str, object]:
 @pytest.mark.parametrize("stage", ["fake: best", "fake: confirmation"])
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(folder: Path, stage: str) -> None:
-    process = start(folder, *LOCAL)
+    process = start_few_blocks(folder, *LOCAL)
     lines = wait_for(process, stage)
     time.sleep(0.5)
     children = descendants(process)
@@ -101,7 +101,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, stage: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_with_ray_leaves_no_process_behind(folder: Path, how: signal.Signals) -> None:
-    process = start(folder, *FAKE)
+    process = start_few_blocks(folder, *FAKE)
     run = wait_for(process, "fake: best")[0].removeprefix("Run ")
     time.sleep(0.5)
     children = descendants(process)
@@ -132,7 +132,7 @@ def state(folder: Path) -> tuple[RunStatus, bool]:
 
 @pytest.mark.slow
 def test_a_terminal_that_goes_away_is_the_same_as_ctrl_c(folder: Path) -> None:
-    process = start(folder, *LOCAL)
+    process = start_few_blocks(folder, *LOCAL)
     run = wait_for(process, "fake: best")[0].removeprefix("Run ")
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=20)
@@ -155,7 +155,7 @@ def test_what_was_started_to_outlive_its_terminal_does(folder: Path) -> None:
 @pytest.mark.parametrize("line", ["", "fake: baseline"])
 def test_nobody_reads_what_is_said(folder: Path, line: str) -> None:
     """As in ``farm tune 2>&1 | head -1``: the next line meets a closed pipe."""
-    process = start(folder, *LOCAL)
+    process = start_few_blocks(folder, *LOCAL)
     if line:
         wait_for(process, line)
     assert process.stderr is not None
@@ -168,7 +168,7 @@ def test_nobody_reads_what_is_said(folder: Path, line: str) -> None:
 
 @pytest.mark.slow
 def test_nobody_reads_the_result(folder: Path) -> None:
-    process = start(folder, *BASELINE, "--json")
+    process = start_few_blocks(folder, *BASELINE, "--json")
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
@@ -197,12 +197,12 @@ def test_an_interrupted_bench(folder: Path, how: signal.Signals) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_is_taken_over_by_one_process(folder: Path) -> None:
-    process = start(folder, *LOCAL)
+    process = start_few_blocks(folder, *LOCAL)
     run = wait_for(process, "fake: best")[0].removeprefix("Run ")
     process.kill()
     process.communicate()
     assert state(folder) == (RunStatus.RUNNING, True)
-    several = [start(folder, "tune", "--resume", run, "--local") for _ in range(3)]
+    several = [start_few_blocks(folder, "tune", "--resume", run, "--local") for _ in range(3)]
     ended = [(p.communicate(timeout=120)[1], p) for p in several]
     errors = [err for err, p in ended if p.returncode]
     (one,) = [p for _, p in ended if not p.returncode]
@@ -216,7 +216,7 @@ def test_a_killed_run_is_taken_over_by_one_process(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_process_that_wakes_up_when_its_run_was_taken_over(folder: Path) -> None:
     """As on another machine that was asleep: its signs of life stopped for more than a minute."""
-    asleep = start(folder, *LOCAL)
+    asleep = start_few_blocks(folder, *LOCAL)
     run = wait_for(asleep, "fake: best")[0].removeprefix("Run ")
     asleep.send_signal(signal.SIGSTOP)
     with closing(sqlite3.connect(folder / "farm.db")) as store, store:
@@ -238,7 +238,7 @@ def test_a_process_that_wakes_up_when_its_run_was_taken_over(folder: Path) -> No
 def test_a_full_disk_under_the_store(folder: Path) -> None:
     with small_disk(folder, "600k") as disk:
         place = disk / "farm.db"
-        process = start(folder, *LOCAL, FARM_STORE=str(place))
+        process = start_few_blocks(folder, *LOCAL, FARM_STORE=str(place))
         out, err = process.communicate(timeout=120)
         assert process.returncode == 2, err
         assert out == ""
@@ -249,7 +249,9 @@ def test_a_full_disk_under_the_store(folder: Path) -> None:
             before = {t.id for t in reader.trials(run=run) if t.outcome}
         assert before, "what was committed is there"
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
-        process = start(folder, "tune", "--resume", run, "--local", FARM_STORE=str(place))
+        process = start_few_blocks(
+            folder, "tune", "--resume", run, "--local", FARM_STORE=str(place)
+        )
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         with StoreReader.open(str(place)) as reader:

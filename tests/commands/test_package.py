@@ -134,7 +134,7 @@ class TestPackage:
         )
 
     def test_what_does_not_fit_says_what_binds(self, farm):
-        profile = (Path(__file__).parents[2] / "farm/profiles/dsp-small.toml").read_text()
+        profile = (Path(__file__).parents[2] / "farm/devices/profiles/dsp-small.toml").read_text()
         tiny = profile.replace("dsp-small", "tiny").replace(
             "arena_bytes = 65536", "arena_bytes = 4096"
         )
@@ -301,6 +301,7 @@ class TestPackage:
         assert ended.code == 0, ended.err
         assert farm("package", "verify", "out").code == 0
 
+    @pytest.mark.usefixtures("few_blocks")
     def test_a_run_without_work_takes_time(self, farm):
         save(cache_net(), farm.folder, "cache.onnx")
         sizes = ("--shape", "past_len=0", "--shape", "batch=0")

@@ -20,7 +20,7 @@ from farm.codegen.program import Quantization
 from tests.command import Command
 from tests.farm.codegen.lower.test_typed import embedding_net
 from tests.models import build, lstm_net, save, value
-from tuner.delivery.verify import read_vectors
+from tuner.verify.vectors import read_vectors
 from workers.engines.cpackage import CPackageSession
 
 HOST = ("package", "model.onnx", "--device", "cpu", "-o", "out", "--data", "data.npz")

@@ -16,6 +16,7 @@ NOTE = "Every candidate has at most 1 thread, the baseline has 1 thread."
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_run_with_one_thread(farm: Command) -> None:
     # Three trials are of engines that have sessions, whose threads can be looked at.
     bounds = ("--trials", "3", "--budget", "90s")
@@ -45,6 +46,7 @@ def test_a_run_with_one_thread(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_the_baseline_is_measured_with_as_many_threads(farm: Command) -> None:
     ended = farm("bench", "model.onnx", "--threads", "1", "--json")
     assert ended.code == 0, ended.err

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
-from farm.delivery import write_delivery
-from farm.engines import session_spec
+from farm.delivery.winner import write_delivery
 from farm.measurement import Estimate
 from farm.model.model import load_model
+from farm.session.of_candidate import session_spec
 from tests.command import Command
 from tests.models import mlp, save
 from tuner.request import TuneRequest
@@ -87,6 +87,7 @@ def test_a_claim_that_holds(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_claim_that_does_not_hold(farm: Command) -> None:
     deliver(farm, ratio=asdict(ABSURD), gain=asdict(ABSURD), confirmed=False)
     ended = farm("verify", "out/cpu")
@@ -103,6 +104,7 @@ def test_a_claim_that_does_not_hold(farm: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_claim_of_another_processor(farm: Command) -> None:
     """It is raced all the same; what it says of accuracy, everyone can check."""
     accuracy = {"metric": "agreement", "value": 2.0, "samples": 19}

@@ -139,6 +139,17 @@ def test_a_choice_that_was_added_is_written_only_where_it_is_made():
     assert half.id != Candidate(precision=Precision(FloatType.FLOAT16)).id
 
 
+def test_a_correction_is_part_of_the_id_where_it_is_made():
+    plain, corrected = (
+        Candidate(precision=Precision(quantization=StaticInt8(bias_correction=made)))
+        for made in (False, True)
+    )
+    assert "bias_correction" not in to_json(plain)
+    assert from_json(to_json(corrected)) == corrected
+    assert corrected.label().endswith("int8 per-channel min-max corrected")
+    assert plain.id != corrected.id
+
+
 def test_options_that_were_added_are_read_and_written():
     text = '{"engine":{"kind":"onnxruntime-cpu","spin_microseconds":20,"memory_arena":false}}'
     engine = from_json(text).engine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from db.store import Store
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from reports import doctor
 from reports.doctor import diagnose
 from tests.db.samples import fill

@@ -12,7 +12,7 @@ import pytest
 
 from farm.accuracy.result import Worst
 from farm.candidate import Candidate, to_json
-from farm.device import Availability, load_profiles
+from farm.devices.profile import Availability, load_profiles
 from farm.measurement import Estimate
 from reports.machine_readable import (
     benchmark_json,

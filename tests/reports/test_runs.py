@@ -100,6 +100,15 @@ def test_one_run(width: int) -> None:
     check(f"show-{width}", rendered(overview_table(SHOWN), width))
 
 
+def test_the_best_so_far_of_an_interrupted_run_is_named() -> None:
+    left = DeviceStanding("cpu", "unfinished", None, 20.0, 40.0, {"ok": 9}, "/home/out/cpu")
+    found = replace(SHOWN, devices=(left,))
+    line = "           the best so far, not confirmed, lies in /home/out/cpu\n"
+    assert line in rendered(overview_table(found), 80)
+    (device,) = json.loads(overview_json(found))["devices"]
+    assert (device["output"], device["unconfirmed"]) == ("", "/home/out/cpu")
+
+
 def test_one_run_that_goes_on() -> None:
     killed = replace(SHOWN, standing=ROWS[2], command="farm tune --resume kws-20261120-080000")
     text = rendered(overview_table(killed), 80)
@@ -155,6 +164,7 @@ def test_the_objects_for_programs() -> None:
         "budget": {"used": 118.25, "left": 1.75},
         "trials": {"ok": 30, "rejected": 9},
         "output": WINNER.output,
+        "unconfirmed": "",
     }
     assert (gpu["reason"], gpu["winner"], gpu["ratio"]) == (GONE.reason, None, None)
     assert (dsp["status"], dsp["verdict"]) == ("unfinished", None)

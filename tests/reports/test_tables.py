@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 
 from farm.accuracy.result import Worst
 from farm.candidate import Candidate
-from farm.device import Availability, load_profiles
+from farm.devices.profile import Availability, load_profiles
 from farm.measurement import Estimate, Measurement, Method, Metric
 from reports.doctor import Finding
 from reports.tables.benchmark import benchmark_table, comparison_lines

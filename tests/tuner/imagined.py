@@ -15,8 +15,8 @@ import numpy as np
 
 from db.store import Store
 from farm.candidate import Candidate, Fake
-from farm.device import PowerFigures
-from farm.energy import Work
+from farm.devices.energy import Work
+from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from farm.units import Bytes

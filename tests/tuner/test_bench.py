@@ -11,7 +11,7 @@ import pytest
 from db.records import Phase, RunKind, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, CPackage, Fake, GraphLevel, OnnxRuntimeCpu, OpenVino
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
 from tests.conftest import furnish

@@ -12,8 +12,8 @@ import pytest
 
 from db.records import Phase, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu
-from farm.device import load_profiles
+from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
+from farm.devices.profile import load_profiles
 from farm.measurement import Metric
 from reports.machine_readable import tune_json
 from reports.tables.run import run_table, verdict_lines
@@ -22,8 +22,10 @@ from tests.reports.test_tables import rendered
 from tests.tuner.imagined import ImaginedExecutor, Traits
 from tuner.request import Constraints, Objective, TuneRequest
 from tuner.results import DeviceResult, Status, TuneResult, Verdict
+from tuner.runs.overview import overview
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
+from workers.jobs import DeviceFacts
 
 PROFILES = load_profiles()
 FAST = Candidate(OnnxRuntimeCpu(threads=1))
@@ -45,12 +47,24 @@ def request_(tmp_path: Path) -> TuneRequest:
 
 
 class Impatient(ImaginedExecutor):
-    """ONNX Runtime, which someone interrupts at the call of this number."""
+    """ONNX Runtime, which someone interrupts at the call of a number, or the first of a kind."""
 
-    def __init__(self, at: int | None = None, traits: dict[Candidate, Traits] | None = None):
+    def __init__(
+        self,
+        at: int | None = None,
+        traits: dict[Candidate, Traits] | None = None,
+        *,
+        before: str = "",
+    ):
         super().__init__(traits if traits is not None else {FAST: Traits(5e-4)})
         self.engines = ("onnxruntime-cpu",)
         self.interrupt_at = at
+        self.before = before
+
+    def _count(self, call: str) -> None:
+        if call == self.before:
+            raise KeyboardInterrupt
+        super()._count(call)
 
 
 def tune(store: Store, request: TuneRequest, executor: ImaginedExecutor) -> TuneResult:
@@ -75,17 +89,10 @@ def record(request: TuneRequest) -> dict[str, Any]:
     return found
 
 
-def calls_up_to(store: Store, request: TuneRequest, wanted: str) -> int:
-    """How many calls there are up to the last one of a kind, in a run of its own."""
-    whole = Impatient()
-    tune(store, replace(request, output=request.output + "-whole"), whole)
-    return max(i for i, call in enumerate(whole.calls) if call.startswith(wanted))
-
-
 def test_the_best_so_far_is_delivered_and_says_that_it_is_not_confirmed(
     store: Store, request_: TuneRequest
 ) -> None:
-    executor = Impatient(calls_up_to(store, request_, "detail"))
+    executor = Impatient(before="detail")
     result = tune(store, request_, executor)
     device = only(result)
     assert result.interrupted
@@ -104,8 +111,11 @@ def test_the_best_so_far_is_delivered_and_says_that_it_is_not_confirmed(
     assert record(request_)["confirmed"] is False
     assert record(request_)["trial"] == device.best.trial_id
 
+    assert [d.unconfirmed for d in overview(store, result.run).devices] == [str(folder)]
+
     resumed = resume(store, result.run, Impatient())
     assert only(resumed).verdict is Verdict.IMPROVED
+    assert [d.unconfirmed for d in overview(store, result.run).devices] == [""]
     assert record(request_)["confirmed"] is True
     assert not (folder / "NOT-CONFIRMED.txt").exists()
 
@@ -116,7 +126,7 @@ def test_at_every_moment_there_is_a_result_for_every_device(
     whole = Impatient()
     finished = only(tune(store, request_, whole))
     assert len(whole.calls) > 40, "the run is not over at the last of the moments"
-    for moment in (*range(10), 15, 20, 25, 30, 35):
+    for moment in (0, 1, 2, 5, 9, 15, 25, 35):  # each of a search: see test_search.py
         output = f"{request_.output}-{moment}"
         request = replace(request_, output=output)
         result = tune(store, request, Impatient(moment))
@@ -229,6 +239,29 @@ def test_a_second_interruption_ends_the_delivery(store: Store, request_: TuneReq
     assert only(resume(store, result.run, Impatient())).verdict is Verdict.IMPROVED
 
 
+def test_of_a_package_it_is_told_how_to_get_it(store: Store, request_: TuneRequest) -> None:
+    """To complete one takes long, and the worker that could may be busy still."""
+
+    class Packages(Impatient):
+        def describe(self, device: str) -> DeviceFacts:
+            return replace(super().describe(device), packages=(CPackage(),))
+
+        def _traits(self, candidate: Candidate) -> Traits:
+            return Traits(2e-4 if isinstance(candidate.engine, CPackage) else 1e-3)
+
+    result = tune(store, request_, Packages(before="detail"))
+    device = only(result)
+    assert device.best is not None
+    assert device.best.label.startswith("cpackage ")
+    assert device.output == ""
+    (note,) = device.notes
+    assert note == (
+        "The best so far was not written: it is a compiled package, which is completed and "
+        f"checked once it is confirmed; that does farm tune --resume {result.run}."
+    )
+    assert not Path(request_.output).exists()
+
+
 def test_what_is_not_in_the_cache_is_told(store: Store, request_: TuneRequest) -> None:
     class Cleared(Impatient):
         def cached_files(self, device: str, artifact: str) -> dict[str, bytes]:
@@ -261,7 +294,7 @@ def test_a_winner_that_is_confirmed_but_not_yet_written_is_shown(
 
 
 def test_it_is_shown_plainly(store: Store, request_: TuneRequest) -> None:
-    result = tune(store, request_, Impatient(calls_up_to(store, request_, "detail")))
+    result = tune(store, request_, Impatient(before="detail"))
     table = rendered(run_table(result))
     assert "best so far" in table
     assert "x (not confirmed)" in table

@@ -12,7 +12,7 @@ import pytest
 
 from db.records import RunStatus
 from db.store import Store
-from farm.device import Availability, DeviceProfile, load_profiles
+from farm.devices.profile import Availability, DeviceProfile, load_profiles
 from farm.errors import DataError, OptionError
 from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor

@@ -14,7 +14,7 @@ from onnx.helper import make_node
 from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
-from farm.device import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import OptionError
 from farm.measurement import Outcome
 from tests.conftest import furnish

@@ -13,7 +13,7 @@ import pytest
 from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu
-from farm.device import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import InfrastructureError, OptionError, StoreError
 from farm.measurement import Outcome
 from tests.conftest import furnish
@@ -276,6 +276,11 @@ def test_profiles_that_fail_leave_a_tuned_run(store: Store, request_: TuneReques
         in result.notes
     )
     assert store.run(tuned_run(store)).status is RunStatus.FINISHED
+    resumed = cpu()
+    assert only(again(store, tuned_run(store), resumed)).notes == result.notes
+    assert "profile" not in resumed.calls
+    mended = only(again(store, tuned_run(store), cpu(), more=60.0))
+    assert not any("has no profile" in note for note in mended.notes), "they are taken after all"
 
 
 def test_an_interruption_of_the_profiles_keeps_the_winner(

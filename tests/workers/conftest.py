@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from tests.workers import samples
 from workers.trials.worker import Worker
 

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from onnx.helper import make_node, tensor_dtype_to_np_dtype
 
 from farm.candidate import Candidate, Fake
-from farm.device import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from tests import models
 from workers.jobs import Limits, Part, TrialJob, Workload
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farm.candidate import FloatType
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from tests.openvino import require_openvino
 from workers import discovery
 from workers.discovery import (

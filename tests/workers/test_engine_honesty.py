@@ -15,7 +15,7 @@ from onnx import ModelProto
 
 from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino
 from farm.measurement import Metric, Outcome
-from farm.session import SessionSpec
+from farm.session.spec import SessionSpec
 from tests import models
 from tests.openvino import require_openvino
 from tests.workers import samples

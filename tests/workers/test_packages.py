@@ -18,7 +18,7 @@ from farm.candidate import Candidate, CPackage, CPackageEmulated, Precision, Sta
 from farm.codegen.build.compilers import host_targets
 from farm.codegen.package.compiled import manifest_of, read_compiled
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests import models
 from tests.workers import samples

@@ -22,7 +22,7 @@ from farm.candidate import (
     Precision,
     StaticInt8,
 )
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.measurement import Method, Outcome
 from farm.profile.kernels import OperatorProfile, unmapped_share
 from tests import models

@@ -1,1 +1,1 @@
-"""What leaves the farm: winners written to their folders, and delivered packages verified."""
+"""What leaves the farm: where winners go, their records, and the best so far."""

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from farm.delivery import RECORD_FILE, stranger
+from farm.delivery.files import RECORD_FILE, stranger
 from farm.errors import OptionError
 from farm.units import Bytes, format_bytes
 from tuner.delivery.record import read_origin

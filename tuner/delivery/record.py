@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from farm.candidate import Candidate, from_json
-from farm.delivery import RECORD_FILE
+from farm.delivery.files import RECORD_FILE
 from farm.errors import OptionError
 from farm.measurement import Estimate
 from farm.text import printable

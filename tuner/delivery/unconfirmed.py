@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from db.records import Phase
 from db.store import Store
 from farm.candidate import PackageEngine
-from farm.delivery import MODEL_FILE
+from farm.delivery.files import MODEL_FILE
 from farm.errors import FarmError
 from farm.measurement import Estimate, Metric
 from tuner.delivery.record import read_origin
@@ -107,8 +107,7 @@ def _delivered(provenance: Provenance, executor: Executor, best: Entry) -> Devic
     try:
         kept = _kept(provenance)
         if kept or isinstance(best.candidate.engine, PackageEngine):
-            why = kept or "it is a compiled package, and to complete one takes a while"
-            return _undelivered(result, why)
+            return _undelivered(result, kept or _unfinished(provenance))
         files: Mapping[str, bytes] = executor.cached_files(result.device, best.artifact_key)
         if MODEL_FILE not in files:
             return _undelivered(result, "its model is not in the cache of its machine")
@@ -123,6 +122,14 @@ def _kept(provenance: Provenance) -> str:
     if origin is None or not origin.confirmed:
         return ""
     return f"{provenance.folder} keeps {origin}, which was confirmed"
+
+
+def _unfinished(provenance: Provenance) -> str:
+    """Why a package is not written: its worker may be busy, and builds and compares for long."""
+    return (
+        "it is a compiled package, which is completed and checked once it is confirmed; that does "
+        f"farm tune --resume {provenance.opened.name}"
+    )
 
 
 def _undelivered(result: DeviceResult, why: str) -> DeviceResult:

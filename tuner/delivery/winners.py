@@ -21,11 +21,12 @@ from farm.codegen.package.compiled import (
 )
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS
-from farm.delivery import RECORD_FILE, write_delivery, write_files
-from farm.engines import session_spec
+from farm.delivery.files import RECORD_FILE, write_files
+from farm.delivery.winner import write_delivery
 from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
 from farm.model.shapes import fixed_sentence
+from farm.session.of_candidate import session_spec
 from tuner.results import DeviceResult
 from tuner.runs.history import Entry
 from tuner.runs.start import OpenRun

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from db.records import BlockSample
-from farm.accuracy.metric import MetricKind, default_limit
-from farm.device import PowerFigures
-from farm.energy import Work, counted_energy, modelled_energy
+from farm.accuracy.metric import default_limit, own_accuracy
+from farm.devices.energy import Work, counted_energy, modelled_energy
+from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric
 from farm.units import Seconds, format_bytes, format_joules, format_seconds
 from tuner.request import Constraints, Objective
@@ -122,10 +122,9 @@ class Scorer:
         return self._broken_accuracy(entry, original) or self._broken_resource(entry)
 
     def _broken_accuracy(self, entry: Entry, original: Entry) -> str:
-        accuracy, reference = entry.value(Metric.ACCURACY), original.value(Metric.ACCURACY)
-        is_judged = reference is not None and not entry.is_unjudged
-        if reference is None and entry.accuracy and entry.accuracy.metric == MetricKind.AGREEMENT:
-            reference = 1.0  # a constant says nothing of others, unless theirs is another one
+        accuracy, found = entry.value(Metric.ACCURACY), original.value(Metric.ACCURACY)
+        is_judged = found is not None and not entry.is_unjudged
+        reference = own_accuracy(_metric(entry), found)
         if accuracy is not None and reference is not None:
             limit, drop = self._accuracy_limit(entry), reference - accuracy
             if drop > limit + _ROUNDING:
@@ -146,7 +145,7 @@ class Scorer:
         given = self.constraints.max_accuracy_drop
         if given is not None:
             return given
-        return default_limit(entry.accuracy.metric if entry.accuracy else "")
+        return default_limit(_metric(entry))
 
     def _may_be_unjudged(self, entry: Entry) -> bool:
         return self.constraints.allow_unjudged or entry.candidate.keeps_precision
@@ -175,6 +174,10 @@ class Scorer:
             yield f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
         joules = self.energy(entry, seconds)
         yield _above("modelled energy", joules, limits.max_energy, format_joules)
+
+
+def _metric(entry: Entry) -> str:
+    return entry.accuracy.metric if entry.accuracy else ""
 
 
 def _above(

@@ -60,6 +60,8 @@ class Memory:
     data_sha256: of its data. seconds: spent on each device so far. confirmed: devices whose
     confirmation is complete, so that nothing more is measured there. devices: what became of
     each; runs of a farm before 0.2 do not have it. openings: of devices that were given more time.
+    unconfirmed: absolute paths of folders with the best so far of an interruption, by device.
+    unprofiled: sentences on profiles that failed, by device: a complete run takes none again.
     """
 
     data_sha256: str = ""
@@ -67,6 +69,8 @@ class Memory:
     confirmed: tuple[str, ...] = ()
     devices: dict[str, DeviceMemory] = field(default_factory=dict)
     openings: dict[str, Opening] = field(default_factory=dict)
+    unconfirmed: dict[str, str] = field(default_factory=dict)
+    unprofiled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text that the store keeps."""
@@ -106,7 +110,19 @@ class Memory:
             result.ratio,
             output,
         )
-        return replace(self, devices={**self.devices, result.device: found})
+        unconfirmed = {
+            d: f for d, f in self.unconfirmed.items() if d != result.device or not output
+        }
+        devices = {**self.devices, result.device: found}
+        return replace(self, devices=devices, unconfirmed=unconfirmed)
+
+    def with_unconfirmed(self, device: str, output: str) -> Memory:
+        """With the folder of the best so far of a device, which nothing has confirmed."""
+        return replace(self, unconfirmed={**self.unconfirmed, device: output})
+
+    def with_unprofiled(self, device: str, failed: tuple[str, ...]) -> Memory:
+        """With what failed when the candidates of a device were profiled."""
+        return replace(self, unprofiled={**self.unprofiled, device: failed})
 
     def opening(self, device: str, budget: float) -> Opening:
         """What a device may spend. budget: seconds that every device of the run has."""

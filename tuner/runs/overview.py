@@ -44,7 +44,7 @@ class DeviceStanding:
     status: tuned, failed or unavailable; before that, unfinished or not begun. Of ``farm bench``,
     measured or not. known: what became of it, None before that. used, left: seconds of its
     budget; None where the run has none. trials: of the search, by outcome, ``pending`` for those
-    without.
+    without. unconfirmed: folder with the best so far of an interruption, "" where there is none.
     """
 
     device: str
@@ -53,6 +53,7 @@ class DeviceStanding:
     used: float | None
     left: float | None
     trials: Mapping[str, int]
+    unconfirmed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def overview(store: StoreReader, name: str) -> Overview:
                 None if budget is None else memory.seconds.get(device, 0.0),
                 None if budget is None else _left(memory, device, budget),
                 counts.get(device, {}),
+                memory.unconfirmed.get(device, ""),
             )
             for device in standing.devices
         ),

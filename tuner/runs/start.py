@@ -11,7 +11,7 @@ from db import records
 from db.reader import StoreReader
 from db.records import Run, RunKind, RunStatus, Software, utc_now
 from db.store import Store
-from farm.device import Availability, DeviceProfile, select_profiles
+from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.request import Objective, TuneRequest
 from tuner.runs.journal import Journal, Scope

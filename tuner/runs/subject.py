@@ -11,16 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.accuracy.metric import load_metric, metric_source
-from farm.dataset import (
-    MIN_SAMPLES,
-    Dataset,
-    Splits,
-    load_dataset,
-    split,
-    synthetic_dataset,
-)
+from farm.dataset import MIN_SAMPLES, Dataset, Splits, load_dataset, split, synthetic_dataset
 from farm.dataset import Part as DataPart
-from farm.energy import Work
+from farm.devices.energy import Work
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
 from farm.model.randomness import random_operators

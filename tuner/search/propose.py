@@ -1,6 +1,6 @@
 """Proposes candidates in stages, each narrower than a grid and sound without a cost model.
 
-1. engines: the float model on every engine, with its main options;
+1. engines: the float model on every engine, as its makers recommend it, with its main options;
 2. packages: generated C, in int8 by every compiler, then otherwise calibrated and in float32 by
    the best one; for a large model, for which they rarely win, after the next stage;
 3. precision: every precision on the best setting of the best two engines, and their graphs with
@@ -88,6 +88,7 @@ class Proposer:
         return Proposal(Stage.EXHAUSTED, ())
 
     def _engines(self, history: Sequence[Entry]) -> Iterator[Candidate]:
+        yield from self._space.recommended()  # of a large model a short budget has little more
         for engine in self._space.float_engines():
             for callers in self._space.first_callers(engine):
                 for precision in self._space.kept_precisions(engine):
@@ -153,7 +154,9 @@ class Proposer:
         """
         best: dict[str, Candidate] = {}
         others = [e for e in history if not isinstance(e.candidate.engine, PackageEngine)]
-        for candidate in (e.candidate for e in others if not self._is_plain_float(e.candidate)):
+        first = self._space.recommended()
+        begun = (e.candidate for e in others if e.candidate not in first)
+        for candidate in (c for c in begun if not self._is_plain_float(c)):
             precision = self._space.kept_precisions(candidate.engine)[0]
             plain = replace(candidate, precision=precision, rewritten=False)
             best.setdefault(candidate.engine.kind, plain)

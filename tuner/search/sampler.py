@@ -89,7 +89,7 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     match candidate.precision.quantization:
         case StaticInt8() as q:
             flat |= {"quantization": q.kind, "per_channel": q.per_channel}
-            flat["calibration"] = str(q.calibration)
+            flat |= {"calibration": str(q.calibration), "bias_correction": q.bias_correction}
         case DynamicInt8() as q:
             flat |= {"quantization": q.kind, "per_channel": q.per_channel}
         case WeightOnlyInt4() as q:
@@ -107,6 +107,7 @@ _DEFAULTS: dict[str, Choice] = {
     "quantization": "none",
     "per_channel": True,
     "calibration": "min-max",
+    "bias_correction": False,
     "block_size": 32,
     "rewritten": False,
     "callers": 1,
@@ -121,7 +122,10 @@ def _decode_quantization(
     match parameters["quantization"]:
         case "static-int8":
             method = CalibrationMethod(str(parameters["calibration"]))
-            return StaticInt8(per_channel=per_channel, calibration=method)
+            corrected = bool(parameters["bias_correction"])
+            return StaticInt8(
+                per_channel=per_channel, calibration=method, bias_correction=corrected
+            )
         case "dynamic-int8":
             return DynamicInt8(per_channel=per_channel)
         case "weight-only-int4":
@@ -144,6 +148,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
+        "bias_correction": (True,),
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),
         "callers": space.callers(),

@@ -86,8 +86,7 @@ class Space:
         """
         kind = self.engines[0]
         engine = self.packages[0] if kind in _PACKAGE_KINDS else default(kind)
-        if isinstance(engine, ThreadedEngine):
-            engine = replace(engine, threads=self.most_threads)
+        engine = _with_threads(engine, self.most_threads)
         return Candidate(engine, self.kept_precisions(engine)[-1])
 
     def baselines(self) -> tuple[Candidate, ...]:
@@ -119,10 +118,9 @@ class Space:
     def package_precisions(self) -> tuple[Precision, ...]:
         """Precisions of packages, the most promising first, float32 last."""
         free = self.quantizable.get("static-int8") and not self.quantised
-        methods = list(CalibrationMethod) if free else []
-        methods.sort(key=lambda method: method is not CalibrationMethod.MIN_MAX)
         float_ = Precision(given=self.given)
-        quantised = (replace(float_, quantization=StaticInt8(calibration=m)) for m in methods)
+        choices = _static_choices() if free else []
+        quantised = (replace(float_, quantization=choice) for choice in choices)
         return (*quantised, float_)
 
     def threads(self) -> tuple[int, ...]:
@@ -178,6 +176,19 @@ class Space:
         """Engines with their main options, for the float model."""
         kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
         return tuple(e for kind in kinds for e in main_engines(kind, self.width()))
+
+    def recommended(self) -> tuple[Candidate, ...]:
+        """Engines as their makers recommend them: all threads, each of the processor's floats.
+
+        For one caller. ONNX Runtime's is the baseline.
+        """
+        kinds = () if self.many else [k for k in self.engines if k.startswith("openvino")]
+        engines = [_with_threads(default(kind), self.threads()[-1]) for kind in kinds]
+        return tuple(
+            Candidate(engine, Precision(float_type, given=self.given))
+            for engine in engines
+            for float_type in self.float_types(engine)
+        )
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
@@ -318,6 +329,10 @@ def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
     return replace(candidate, precision=replace(candidate.precision, quantization=kept))
 
 
+def _with_threads(engine: Engine, threads: int) -> Engine:
+    return replace(engine, threads=threads) if isinstance(engine, ThreadedEngine) else engine
+
+
 def _packable(precision: Precision) -> bool:
     """Whether there are packages of this precision."""
     match precision:
@@ -330,12 +345,9 @@ def _packable(precision: Precision) -> bool:
 
 
 def _static_choices() -> list[StaticInt8]:
-    return [
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.MIN_MAX),
-        StaticInt8(per_channel=False, calibration=CalibrationMethod.MIN_MAX),
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.PERCENTILE),
-        StaticInt8(per_channel=True, calibration=CalibrationMethod.ENTROPY),
-    ]
+    """The most accurate first; the others are near enough to be found from there."""
+    methods = (CalibrationMethod.PERCENTILE, CalibrationMethod.MIN_MAX)
+    return [StaticInt8(calibration=method, bias_correction=True) for method in methods]
 
 
 def _quantization_neighbours(
@@ -344,7 +356,8 @@ def _quantization_neighbours(
     match precision.quantization:
         case StaticInt8() as q:
             methods = [replace(q, calibration=m) for m in CalibrationMethod]
-            return [*methods, replace(q, per_channel=not q.per_channel)]
+            whole = replace(q, per_channel=not q.per_channel)
+            return [*methods, whole, replace(q, bias_correction=True)]
         case DynamicInt8() as q:
             return [replace(q, per_channel=not q.per_channel)]
         case WeightOnlyInt4() as q:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import DynamicInt8, PackageEngine, StaticInt8, WeightOnlyInt4, from_json
 from farm.codegen.package.manifest import parse_manifest
 from farm.compile.quantization.sensitivity import sensitivity

@@ -29,7 +29,7 @@ from farm.host import own_modules  # noqa: E402
 sys.path.remove(_ROOT)  # another interpreter: its own packages go first
 own_modules.put_first()
 
-from farm.session import OpenVinoSpec, SessionSpec  # noqa: E402
+from farm.session.spec import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
 from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.session import (  # noqa: E402

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.artifact import Compiler, c_compiler
+from farm.artifact.compiler import Compiler
+from farm.artifact.engines import c_compiler
 from farm.candidate import Candidate, CPackage, CPackageEmulated
 from farm.codegen.build.compilers import Target, find_emulator
 from farm.codegen.build.toolchain import build_runner

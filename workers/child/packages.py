@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from farm.artifact import RECORD_FILE
+from farm.artifact.folder import RECORD_FILE
 from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
 from farm.codegen.build.toolchain import build_library

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from ipaddress import IPv6Address
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -62,6 +63,7 @@ class Head:
 
 def parse_head(address: str, token: Path) -> Head:
     """Understand ``HOST`` or ``HOST:PORT``. Raises OptionError."""
+    refuse_ipv6(address)
     match = re.fullmatch(r"([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?", address.strip())
     port = int(match[2] or DEFAULT_PORT) if match else 0
     if match is None or not 0 < port < 1 << 16:
@@ -70,6 +72,19 @@ def parse_head(address: str, token: Path) -> Head:
             f"10.0.0.5:{DEFAULT_PORT}."
         )
     return Head(match[1], port, token)
+
+
+def refuse_ipv6(address: str) -> None:
+    """Raise OptionError for an IPv6 address, with or without brackets, port and interface."""
+    bare = re.sub(r"^\[(.*)\](:[0-9]*)?$", r"\1", address.strip())
+    try:
+        IPv6Address(bare)
+    except ValueError:
+        return
+    raise OptionError(
+        f"'{address}' is an IPv6 address, and the machines of a cluster meet over IPv4; give the "
+        "head's IPv4 address, or a name that has one."
+    )
 
 
 def make_token(file: Path) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, FarmError
 from workers.cluster.head import Head, look, reaches
 from workers.cluster.node import Node, member_node, new_name

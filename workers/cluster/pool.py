@@ -18,13 +18,13 @@ import ray
 from ray.exceptions import RayTaskError
 
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
+from farm.host.closing import Closing
 from farm.measurement import Measurement, Outcome
 from farm.profile.kernels import OperatorProfile
 from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
 from workers.cluster.patience import Deadline, patiently
-from workers.executor import Closing
 from workers.jobs import (
     BlockJob,
     BlockReport,

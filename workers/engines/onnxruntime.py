@@ -18,15 +18,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
-from farm.session import THREAD_AFFINITIES, SessionSpec
-from workers.engines.session import (
-    Array,
-    EngineError,
-    Feeds,
-    NotAsPlannedError,
-    Session,
-    compact,
-)
+from farm.session.spec import THREAD_AFFINITIES, SessionSpec
+from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs

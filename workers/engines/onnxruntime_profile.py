@@ -16,14 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from farm.profile.kernels import (
-    CHAIN_FILE,
-    CHAIN_INPUT,
-    CHAIN_VALUES,
-    EngineProfile,
-    Kernel,
-)
-from farm.session import SessionSpec
+from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
+from farm.session.spec import SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 

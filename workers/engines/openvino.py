@@ -16,15 +16,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from farm.session import OpenVinoSpec
-from workers.engines.session import (
-    Array,
-    EngineError,
-    Feeds,
-    NotAsPlannedError,
-    Session,
-    compact,
-)
+from farm.session.spec import OpenVinoSpec
+from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _FLOATS = frozenset({"f32", "bf16", "f16", "f64"})
 _INTEGERS = frozenset({"i8", "u8"})

@@ -15,12 +15,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.build.compilers import Target, find_emulator
+from farm.host.closing import Closing
 from workers.engines.session import Array, EngineError, KilledError
 
 _START_SECONDS = 60.0
@@ -60,7 +61,7 @@ def runner_command(program: Path, target: Target) -> tuple[str, ...]:
     return emulator, str(program)
 
 
-class RunnerProcess:
+class RunnerProcess(Closing):
     """One running package.
 
     program: a runner that ``farm.codegen.build.toolchain.build_runner`` made, for ``target``.
@@ -83,14 +84,6 @@ class RunnerProcess:
         except EngineError:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        """The runner itself; it is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
 
     @property
     def pid(self) -> int:

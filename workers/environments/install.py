@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from farm.environment import Environment
+from farm.devices.environment import Environment
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.text import did_you_mean

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.environment import Environment, environment_from_json
+from farm.devices.environment import Environment, environment_from_json
 from farm.errors import OptionError
 from farm.host.folders import data_folder, folder_size
 from farm.host.locks import Lock

@@ -6,7 +6,7 @@ import json
 import subprocess
 from contextlib import suppress
 
-from farm.device import DeviceProfile
+from farm.devices.profile import DeviceProfile
 from farm.host.locks import Lock
 from workers.environments.installed import Installed, environments_of, kept
 from workers.fingerprint import PACKAGES

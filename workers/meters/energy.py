@@ -1,7 +1,7 @@
 """Energy counters of the machine: RAPL through ``/sys/class/powercap``.
 
 RAPL counts a whole processor package, so idle power, measured on the same machine, is subtracted.
-Where there is no counter the energy is modelled in ``farm.energy`` and says so.
+Where there is no counter the energy is modelled in ``farm.devices.energy`` and says so.
 """
 
 from __future__ import annotations

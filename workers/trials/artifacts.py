@@ -12,20 +12,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from farm.artifact import (
-    MODEL_FILE,
-    adopt_model,
-    adopt_package,
-    artifact_key,
-    read_manifest,
-)
+from farm.artifact.folder import MODEL_FILE, adopt_model, adopt_package, read_manifest
+from farm.artifact.key import artifact_key
 from farm.candidate import Candidate, Fake, PackageEngine, to_json
 from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
 from farm.codegen.package.manifest import Manifest
-from farm.engines import session_spec
 from farm.errors import InfrastructureError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import OperatorProfile
+from farm.session.of_candidate import session_spec
 from farm.units import Bytes, format_bytes
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob

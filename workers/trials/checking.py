@@ -12,9 +12,9 @@ from farm.accuracy.metric import choose_metric, load_metric
 from farm.accuracy.outputs import Reference
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Fake, GraphLevel, OnnxRuntimeCpu
-from farm.engines import session_spec
 from farm.errors import OptionError
 from farm.measurement import Outcome
+from farm.session.of_candidate import session_spec
 from workers.answers import read_answers
 from workers.jobs import TrialJob, Workload
 from workers.trials.cache import Cache

@@ -12,10 +12,10 @@ import numpy as np
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Fake, OpenVinoRuntime, PackageEngine
 from farm.codegen.package.compiled import excess
-from farm.device import DeviceProfile
-from farm.engines import session_spec
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.session.of_candidate import session_spec
 from workers.jobs import Failure, TrialJob, TrialReport
 from workers.protocol import Counted, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from farm.artifact.engines import package_engines
 from farm.codegen.package.manifest import Manifest
-from farm.device import DeviceProfile
-from farm.engines import package_engines
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile

@@ -10,6 +10,7 @@ import numpy as np
 
 from farm.codegen.ops.floats.elementwise import MOST_LOOPS, broadcast_loops
 from farm.codegen.ops.literal import shape_literal
+from farm.codegen.ops.operands import operand_names, operands
 from farm.codegen.program import (
     NO_SCRATCH,
     Array,
@@ -116,19 +117,12 @@ class Select(Mover):
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
-        following = iter(inputs)
-        choice, a, b = (next(following) if each is None else each for each in self.constants)
+        choice, a, b = operands(self.constants, inputs)
         return (np.where(choice, a, b),)
 
     def call(self, bind: Binding) -> Call:
         """One call of ``select_...``, which is named after the bytes of an element."""
-        following = iter(self.inputs)
-        names = []
-        for constant in self.constants:
-            if constant is None:
-                names.append(bind.tensor(next(following)))
-            else:
-                names.append(bind.constant(np.ascontiguousarray(constant), "operand"))
+        names = operand_names(self.constants, self.inputs, bind, "operand")
         lengths, strides = broadcast_loops(self.outputs[0].shape, self.shapes())
         missing = MOST_LOOPS - len(lengths)
         choice, a, b = ((*[0] * missing, *each) for each in strides)
@@ -148,8 +142,7 @@ class Select(Mover):
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Of choice, a and b."""
-        following = iter(self.inputs)
-        return [next(following).shape if c is None else c.shape for c in self.constants]
+        return [each.shape for each in operands(self.constants, self.inputs)]
 
     @property
     def _function(self) -> str:

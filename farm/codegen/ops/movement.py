@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.integer.packing import LINE
 from farm.codegen.ops.literal import Field, shape_literal
+from farm.codegen.ops.operands import operand_names, operands
 from farm.codegen.program import (
     NO_SCRATCH,
     Array,
@@ -152,9 +153,8 @@ class Concat(Mover):
         """Copies of all pieces: in vectors, then byte by byte."""
         y = self.outputs[0]
         outer = max(1, math.prod(y.shape[: self.axis]))
-        following = iter(self.inputs)
-        sizes = [next(following).size if c is None else c.size for c in self.constants]
-        lengths = [size * y.element.bytes // outer for size in sizes]
+        parts = operands(self.constants, self.inputs)
+        lengths = [part.size * y.element.bytes // outer for part in parts]
         names = ["pieces" if length % 8 == 0 else "unaligned_pieces" for length in lengths]
         pieces = (Loop(name, outer, length) for name, length in zip(names, lengths, strict=True))
         left = (Loop("bytes_left", outer, length % LINE) for length in lengths)
@@ -162,26 +162,16 @@ class Concat(Mover):
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
-        following = iter(inputs)
-        parts = [next(following) if each is None else each for each in self.constants]
+        parts = operands(self.constants, inputs)
         return (np.concatenate(parts, self.axis).astype(self.outputs[0].element.value),)
 
     def call(self, bind: Binding) -> Call:
         """One call of ``concat``."""
         y = self.outputs[0]
-        following = iter(self.inputs)
-        names, pieces = [], []
         outer = math.prod(y.shape[: self.axis])
-        for constant in self.constants:
-            if constant is None:
-                tensor = next(following)
-                names.append(bind.tensor(tensor))
-                size = tensor.size
-            else:
-                array = np.ascontiguousarray(constant, y.element.value)
-                names.append(bind.constant(array, "part"))
-                size = array.size
-            pieces.append(size * y.element.bytes // max(outer, 1))
+        names = operand_names(self.constants, self.inputs, bind, "part", y.element.value)
+        sizes = [part.size for part in operands(self.constants, self.inputs)]
+        pieces = [size * y.element.bytes // max(outer, 1) for size in sizes]
         pointers = (
             Pointer("const void *const *", f"(const void *const[]){{{', '.join(names)}}}"),
             Pointer("const int32_t *", bind.constant(np.array(pieces, np.int32), "pieces")),

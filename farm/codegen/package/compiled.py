@@ -26,7 +26,7 @@ from farm.codegen.package.manifest import Manifest, PackageAccuracy, Port
 from farm.codegen.package.packets import Packets, modelled_packets
 from farm.codegen.package.write import write_sources
 from farm.codegen.program import Array, Tensor
-from farm.device import PackageFigures
+from farm.devices.profile import PackageFigures
 from farm.errors import CompileError
 from farm.plan.memory.problem import merge
 from farm.units import Bytes, format_bytes

@@ -31,6 +31,7 @@ from farm.codegen.package.manifest import MANIFEST_FILE, Manifest
 from farm.codegen.package.readme import makefile, readme
 from farm.codegen.program import Array
 from farm.errors import OptionError
+from farm.host.places import take_place
 
 VECTORS = "test_vectors"
 REQUESTS, REPLIES = "requests.bin", "replies.bin"
@@ -134,7 +135,7 @@ def package_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         yield draft
         draft.chmod(0o755)
         _require_free(target, replace=replace)  # others may have written there meanwhile
-        _move(draft, target)
+        take_place(draft, target)
     except OSError as error:
         if not _is_about(error, target.parent):
             raise
@@ -142,21 +143,6 @@ def package_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     finally:
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
-
-
-def _move(draft: Path, target: Path) -> None:
-    """Put a folder in its place. At no moment is neither the old package there nor the new one."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old)
-    try:
-        draft.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _require_free(target: Path, *, replace: bool) -> None:

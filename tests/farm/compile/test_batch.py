@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx.helper import make_node
 
-from farm.artifact import compile_candidate
+from farm.artifact.compiler import compile_candidate
 from farm.candidate import Candidate, OnnxRuntimeCpu, Precision, StaticInt8
 from farm.compile.batch import Batched, batch_obstacle
 from farm.errors import CompileError

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.helper import make_node
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import (
     Candidate,
     DynamicInt8,

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx.helper import make_node, make_opsetid
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, Precision, StaticInt8
 from farm.codegen.generate import generate
 from farm.compile.passes import Compiled, cpu_session

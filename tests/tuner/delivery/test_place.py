@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from farm.delivery import write_files
-from farm.device import load_profiles
+from farm.delivery.files import write_files
+from farm.devices.profile import load_profiles
 from farm.errors import OptionError
 from tests.conftest import furnish
 from tests.workers.processes import small_disk

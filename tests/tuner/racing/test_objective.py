@@ -9,8 +9,8 @@ import pytest
 from db.records import BlockSample
 from farm.accuracy.result import AccuracyResult, Worst
 from farm.candidate import Candidate, CPackageEmulated, Precision, StaticInt8
-from farm.device import PowerFigures
-from farm.energy import Work
+from farm.devices.energy import Work
+from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.units import Bytes
 from tuner.racing.measured import measured_in_blocks

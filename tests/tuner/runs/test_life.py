@@ -10,7 +10,7 @@ import pytest
 
 from db.records import RunStatus
 from db.store import Store
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.errors import InfrastructureError, OptionError, StoreError
 from tests.conftest import furnish
 from tuner.request import TuneRequest

@@ -30,6 +30,7 @@ def kept(memory: Memory) -> Memory:
 def test_all_of_it_is_kept(ratio: Estimate | None) -> None:
     memory = Memory("data").spent("cpu", 3.5).with_confirmed("cpu")
     memory = memory.with_result(replace(TUNED, ratio=ratio), "/out/cpu")
+    memory = memory.with_unprofiled("cpu", ("a has no profile.",))
     assert kept(memory) == memory
     assert memory.devices["cpu"].ratio == ratio
     assert memory.devices["cpu"].output == "/out/cpu"
@@ -48,6 +49,13 @@ def test_a_winner_stays_where_a_later_invocation_fails() -> None:
     assert memory.with_result(FAILED, "") == memory
     assert Memory().with_result(FAILED, "").devices["cpu"].reason == FAILED.reason
     assert Memory().with_result(FAILED, "").with_result(TUNED, "/out/cpu") == memory
+
+
+def test_the_best_so_far_is_known_until_something_is_delivered() -> None:
+    memory = kept(Memory().with_unconfirmed("cpu", "/out/cpu").with_unconfirmed("gpu", "/out/gpu"))
+    assert memory.unconfirmed == {"cpu": "/out/cpu", "gpu": "/out/gpu"}
+    assert memory.with_result(FAILED, "").unconfirmed == memory.unconfirmed
+    assert memory.with_result(TUNED, "/out/cpu").unconfirmed == {"gpu": "/out/gpu"}
 
 
 def test_the_champion_is_what_was_better_than_the_baseline() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from db.records import RunKind, RunStatus
 from db.store import Store
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.errors import DeviceError, ModelError, NotInStore, OptionError
 from tests.conftest import furnish
 from tests.models import mlp, save

@@ -12,7 +12,7 @@ import pytest
 from db.records import BlockSample, Phase
 from db.store import Store
 from farm.candidate import Candidate, Fake
-from farm.device import Availability, load_profiles
+from farm.devices.profile import Availability, load_profiles
 from farm.errors import OptionError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.db.samples import RUN

@@ -34,7 +34,8 @@ SPACE = Space(
     quantizable={"static-int8": ("a", "b"), "dynamic-int8": ("b",), "weight-only-int4": ("b",)},
 )
 DAMAGED = tuple(f"op{i}" for i in range(7))
-ENGINES = tuple(Candidate(engine) for engine in SPACE.float_engines())
+FLOATS = tuple(Candidate(engine) for engine in SPACE.float_engines())
+ENGINES = tuple(dict.fromkeys((*FLOATS, *SPACE.recommended())))
 
 
 def proposer(space: Space = SPACE) -> Proposer:
@@ -70,7 +71,11 @@ def precisions_tried(history: list[Entry], ratio: float) -> list[Entry]:
 def test_engines_come_first() -> None:
     proposal = proposer().propose([entry(SPACE.baseline(), 1.0)], 100)
     assert proposal.stage is Stage.ENGINES
-    assert proposal.candidates == ENGINES
+    assert set(proposal.candidates) == set(ENGINES)
+    assert [c.label() for c in proposal.candidates[:2]] == [
+        "openvino 2 threads float32",
+        "openvino 2 threads bfloat16",
+    ], "as its makers recommend it"
     assert {c.engine.kind for c in proposal.candidates} == {"onnxruntime-cpu", "openvino"}
 
 
@@ -121,7 +126,8 @@ def test_precisions_are_tried_on_the_best_two_engines() -> None:
     assert proposal.candidates[0] == Candidate(first["openvino"], Precision(FloatType.BFLOAT16)), (
         "the better engine goes first"
     )
-    assert Precision(quantization=StaticInt8()) in [c.precision for c in proposal.candidates]
+    int8 = StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True)
+    assert Precision(quantization=int8) in [c.precision for c in proposal.candidates]
 
 
 def test_a_fast_candidate_rejected_for_accuracy_is_repaired() -> None:
@@ -235,7 +241,9 @@ class TestPackages:
         CPackage(target="portable", compiler="zig"),
     )
     SPACE = replace(SPACE, engines=(*SPACE.engines, "cpackage"), packages=ENGINES)
-    INT8 = Precision(quantization=StaticInt8())
+    INT8 = Precision(
+        quantization=StaticInt8(calibration=CalibrationMethod.PERCENTILE, bias_correction=True)
+    )
     FIRST = (Candidate(ENGINES[0], INT8), Candidate(ENGINES[1], INT8))
 
     def propose(self, history: list[Entry], space: Space = SPACE) -> Proposal:
@@ -250,9 +258,8 @@ class TestPackages:
         assert self.propose([entry(SPACE.baseline(), 1.0)]).stage is Stage.ENGINES
         proposal = self.propose(engines_tried())
         assert proposal.stage is Stage.PACKAGES
-        methods = (CalibrationMethod.ENTROPY, CalibrationMethod.PERCENTILE)
-        int8 = [Precision(quantization=StaticInt8(calibration=m)) for m in methods]
-        others = [Candidate(self.ENGINES[0], precision) for precision in (*int8, Precision())]
+        second = Precision(quantization=StaticInt8(bias_correction=True))
+        others = [Candidate(self.ENGINES[0], precision) for precision in (second, Precision())]
         assert proposal.candidates == (*self.FIRST, *others)
 
     def test_of_a_large_model_come_after_the_precisions(self) -> None:
@@ -275,8 +282,8 @@ class TestPackages:
         failed = {"outcome": Outcome.COMPILE_ERROR, "message": "The compiler zig failed: x."}
         proposal = self.after(**failed)
         assert self.ENGINES[0] in {c.engine for c in proposal.candidates}
-        (entropy,) = (c for c in proposal.candidates if "entropy" in c.label())
-        entries = [entry(c, None, **failed) for c in (self.FIRST[0], entropy)]
+        (second,) = (c for c in proposal.candidates if "min-max" in c.label())
+        entries = [entry(c, None, **failed) for c in (self.FIRST[0], second)]
         again = self.propose([*engines_tried(), *entries])
         assert {c.engine for c in again.candidates} == {self.ENGINES[1]}
 
@@ -301,14 +308,21 @@ class TestPackages:
         repairs = self.propose(history, space)
         assert repairs.stage is Stage.REPAIR
         history += [entry(c, 0.2) for c in repairs.candidates]
+        refined = self.propose(history, space)
+        assert [c.precision.label() for c in refined.candidates] == [
+            "int8 per-channel entropy corrected"
+        ]
+        history += [entry(c, 0.2) for c in refined.candidates]
         assert self.propose(history, space).stage is Stage.EXHAUSTED
 
 
 def test_float32_inside_goes_with_the_models_own_16_bits() -> None:
     space = replace(SPACE, given=GivenFormat.FLOAT16)
-    first = proposer(space).propose([entry(space.baseline(), 1.0)], 4)
+    first = proposer(space).propose([entry(space.baseline(), 1.0)], 6)
     assert first.stage is Stage.ENGINES
     assert [c.label() for c in first.candidates] == [
+        "openvino 2 threads float32 inside",
+        "openvino 2 threads bfloat16",
         "onnxruntime-cpu 1 thread float32 inside",
         "onnxruntime-cpu 1 thread float16",
         "onnxruntime-cpu 2 threads float32 inside",
@@ -319,7 +333,7 @@ def test_float32_inside_goes_with_the_models_own_16_bits() -> None:
         history += [entry(c, 0.5) for c in proposal.candidates]
     assert proposal.stage is Stage.PRECISION
     labels = {c.precision.label() for c in proposal.candidates}
-    assert {"int8 per-channel min-max", "dynamic int8"} <= labels
+    assert {"int8 per-channel percentile corrected", "dynamic int8"} <= labels
     assert "float16" not in labels
 
 
@@ -332,7 +346,7 @@ def test_what_the_baseline_failed_for_is_not_tried_again() -> None:
         entry(none, 1.0),
     ]
     float_levels, int8_levels = set(), set()
-    while (proposal := proposer(space).propose(history, 50)).candidates and len(history) < 100:
+    while len(history) < 60 and (proposal := proposer(space).propose(history, 10)).candidates:
         for candidate in proposal.candidates:
             assert isinstance(candidate.engine, OnnxRuntimeCpu)
             levels = int8_levels if candidate.precision.quantization else float_levels

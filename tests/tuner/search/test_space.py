@@ -225,9 +225,8 @@ class TestPackages:
         *int8, last = self.SPACE.precisions(self.ENGINES[0])
         assert last == Precision()
         assert [p.label() for p in int8] == [
-            "int8 per-channel min-max",
-            "int8 per-channel entropy",
-            "int8 per-channel percentile",
+            "int8 per-channel percentile corrected",
+            "int8 per-channel min-max corrected",
         ]
 
     def test_of_a_quantised_model_there_is_one_precision(self) -> None:
@@ -240,6 +239,7 @@ class TestPackages:
         labels = {near.label() for near in space.neighbours(int8)}
         assert labels == {
             "cpackage avx2 gcc int8 per-channel min-max",
+            "cpackage avx2 zig int8 per-channel min-max corrected",
             "cpackage avx2 zig int8 per-channel entropy",
             "cpackage avx2 zig int8 per-channel percentile",
         }

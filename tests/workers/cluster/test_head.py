@@ -31,6 +31,26 @@ def test_what_is_no_address_is_said(address):
         parse_head(address, HEAD.token)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::1",
+        "[::1]",
+        "[2001:db8::5]:7000",
+        "fe80::1%eth0",
+        "[fe80::1%eth0]:7000",
+        " ::ffff:10.0.0.5 ",
+    ],
+)
+def test_ipv6_is_refused_in_a_sentence_of_its_own(address):
+    with pytest.raises(OptionError) as caught:
+        parse_head(address, HEAD.token)
+    assert str(caught.value) == (
+        f"'{address}' is an IPv6 address, and the machines of a cluster meet over IPv4; give the "
+        "head's IPv4 address, or a name that has one."
+    )
+
+
 def test_a_token_is_made_once_and_for_this_user_alone(tmp_path):
     file = tmp_path / "deep" / "token"
     assert make_token(file)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from farm.devices.profile import load_profiles
 from farm.errors import DeviceError
-from workers.cluster.offers import Use, leave, take, user_of
+from workers.cluster.offers import Offer, Use, leave, offer, offers, take, user_of
 
+PROFILE = load_profiles()["fake"]
 ALIVE = {"driver-a", "driver-b"}
 
 
@@ -74,9 +77,36 @@ def test_names_that_begin_alike_are_different_devices(board):
     assert user_of(board, "one") == use("driver-a")
 
 
-def test_of_two_who_see_a_void_note_one_gets_the_device(board):
+def made(node: str, name: str = "one") -> Offer:
+    return Offer(
+        replace(PROFILE, name=name), node, "host", "10.0.0.7", 4, "2030-01-01 00:00:00 UTC"
+    )
+
+
+def test_a_device_is_offered_by_one_until_its_node_is_gone(board):
+    offer(board, made("driver-a"))
+    offer(board, made("driver-b", "one-more"))
+    with pytest.raises(DeviceError, match="Device one is offered already, by host host since"):
+        offer(board, made("driver-b"))
+    assert [o.node for o in offers(board)] == ["driver-a", "driver-b"]
+    for number in range(12):  # so that numbers of two digits come, too
+        board.alive = {f"driver-{number}"}
+        offer(board, made(f"driver-{number}"))
+        assert offers(board) == [made(f"driver-{number}")]
+    board.alive = set()
+    assert offers(board) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "holder"),
+    [
+        (lambda board, node: take(board, "one", use(node)), lambda board: user_of(board, "one")),
+        (lambda board, node: offer(board, made(node)), lambda board: offers(board)[0]),
+    ],
+    ids=["use", "offer"],
+)
+def test_of_two_who_see_a_void_note_one_gets_the_device(board, claim, holder):
     """Each asks for the last note when the other has done so, too."""
-    take(board, "one", use("driver-dead"))
     seen = threading.Barrier(2, timeout=10)
     read, first = board.living_nodes, threading.local()
 
@@ -86,12 +116,13 @@ def test_of_two_who_see_a_void_note_one_gets_the_device(board):
             seen.wait()
         return read()
 
+    claim(board, "driver-dead")
     board.living_nodes = living_nodes
     got: list[str] = []
 
     def run(node: str) -> None:
         try:
-            take(board, "one", use(node))
+            claim(board, node)
         except DeviceError:
             return
         got.append(node)
@@ -103,4 +134,4 @@ def test_of_two_who_see_a_void_note_one_gets_the_device(board):
         thread.join()
     assert len(got) == 1
     board.living_nodes = read
-    assert user_of(board, "one") == use(got[0])
+    assert [holder(board).node] == got

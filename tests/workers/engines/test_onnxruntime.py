@@ -15,8 +15,8 @@ import pytest
 from onnx.helper import make_node
 
 from farm.candidate import Candidate, OnnxRuntimeCpu
-from farm.engines import session_spec
-from farm.session import THREAD_AFFINITIES, SessionSpec
+from farm.session.of_candidate import session_spec
+from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from tests import models
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import NotAsPlannedError
@@ -105,7 +105,7 @@ def test_denormals(tmp_path, denormals_as_zero, expected):
         import numpy as np
         from pathlib import Path
         from farm.candidate import Candidate, OnnxRuntimeCpu
-        from farm.engines import session_spec
+        from farm.session.of_candidate import session_spec
         from workers.engines.onnxruntime import OnnxRuntimeSession
         engine = OnnxRuntimeCpu(threads=1, denormals_as_zero={denormals_as_zero})
         session = OnnxRuntimeSession(Path({str(path)!r}), session_spec(Candidate(engine)))

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from farm.candidate import Candidate
-from farm.device import DeviceProfile
-from farm.environment import Environment, parse_environment
+from farm.devices.environment import Environment, parse_environment
+from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.measurement import Outcome
@@ -24,11 +24,7 @@ from tests.wheels import Wheel, build_wheel, environment_toml
 from tests.workers import samples
 from workers.discovery import device_availability, engines_of
 from workers.environments.install import install, remove
-from workers.environments.installed import (
-    environments_folder,
-    installed_environments,
-    states,
-)
+from workers.environments.installed import environments_folder, installed_environments, states
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.trials.worker import Worker
@@ -227,7 +223,7 @@ class TestUse:
         """It is offered as soon as an environment gives it."""
         from workers import discovery
 
-        monkeypatch.setitem(discovery._PROBES, "warp", lambda: discovery._BY_PLUGIN)
+        monkeypatch.setitem(discovery._PROBES, "warp", lambda: discovery._BY_PACKAGE)
         profile = replace(samples.cpu_profile(), engines=("warp",))
         warp = replace(tiny, engines=("warp",))
         assert not device_availability(profile).available

@@ -21,7 +21,7 @@ import pytest
 
 from farm.errors import FarmError, InfrastructureError
 from farm.measurement import Outcome
-from farm.session import SessionSpec
+from farm.session.spec import SessionSpec
 from tests.workers.processes import runs, wait_until
 from workers.trials.process import Child, ChildError, _family
 

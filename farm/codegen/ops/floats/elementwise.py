@@ -11,16 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import (
-    NO_SCRATCH,
-    Array,
-    Binding,
-    Call,
-    Loop,
-    Pointer,
-    Tensor,
-    Work,
-)
+from farm.codegen.ops.operands import operand_names, operands
+from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Loop, Pointer, Tensor, Work
 from farm.units import Bytes
 
 Floats = NDArray[np.float64]
@@ -129,26 +121,18 @@ class FloatBinary:
         return Work("float_binary", (loop,))
 
     def _shapes(self) -> list[tuple[int, ...]]:
-        following = iter(self.inputs)
-        return [next(following).shape if c is None else c.shape for c in self.constants]
+        return [each.shape for each in operands(self.constants, self.inputs)]
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Numpy's own."""
-        following = iter(inputs)
-        a, b = (next(following) if each is None else each for each in self.constants)
+        a, b = operands(self.constants, inputs)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             result = _BINARY[self.function](a.astype(np.float32), b.astype(np.float32))
             return (result.astype(np.float32),)
 
     def call(self, bind: Binding) -> Call:
         """One call of ``float_binary``."""
-        following = iter(self.inputs)
-        names = []
-        for constant in self.constants:
-            if constant is None:
-                names.append(bind.tensor(next(following)))
-            else:
-                names.append(bind.constant(np.ascontiguousarray(constant, np.float32), "operand"))
+        names = operand_names(self.constants, self.inputs, bind, "operand", np.float32)
         lengths, strides = broadcast_loops(self.outputs[0].shape, self._shapes())
         missing = MOST_LOOPS - len(lengths)
         shape = shape_literal(

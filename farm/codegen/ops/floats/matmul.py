@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.floats.elementwise import broadcast_loops
 from farm.codegen.ops.literal import shape_literal
-from farm.codegen.program import (
-    NO_SCRATCH,
-    Array,
-    Binding,
-    Call,
-    Loop,
-    Pointer,
-    Tensor,
-    Work,
-)
+from farm.codegen.ops.operands import operand_names, operands
+from farm.codegen.program import NO_SCRATCH, Array, Binding, Call, Loop, Pointer, Tensor, Work
 from farm.units import Bytes
 
 MOST_BATCH_LOOPS = 3
@@ -58,8 +50,7 @@ class FloatMatMul:
 
     def reference(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """In double precision, then rounded."""
-        following = iter(inputs)
-        a, b = (next(following) if each is None else each for each in self.constants)
+        a, b = operands(self.constants, inputs)
         product = a.astype(np.float64) @ b.astype(np.float64)
         if self.bias is not None:
             product = product + self.bias
@@ -67,13 +58,7 @@ class FloatMatMul:
 
     def call(self, bind: Binding) -> Call:
         """One call of ``float_matmul``."""
-        following = iter(self.inputs)
-        names = []
-        for constant in self.constants:
-            if constant is None:
-                names.append(bind.tensor(next(following)))
-            else:
-                names.append(bind.constant(np.ascontiguousarray(constant, np.float32), "matrix"))
+        names = operand_names(self.constants, self.inputs, bind, "matrix", np.float32)
         names.append("0" if self.bias is None else bind.constant(self.bias, "bias"))
         reads = tuple(Pointer("const float *", name) for name in names)
         y = Pointer("float *", bind.tensor(self.outputs[0]))
@@ -81,8 +66,7 @@ class FloatMatMul:
 
     def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Of a and b, vectors as matrices."""
-        following = iter(self.inputs)
-        a, b = (next(following).shape if c is None else c.shape for c in self.constants)
+        a, b = (each.shape for each in operands(self.constants, self.inputs))
         return (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
 
     def _shape(self) -> str:

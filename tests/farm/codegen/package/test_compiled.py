@@ -22,7 +22,7 @@ from farm.codegen.package.compiled import (
 )
 from farm.codegen.package.packets import Packets
 from farm.compile.prepare import prepare
-from farm.device import PackageFigures
+from farm.devices.profile import PackageFigures
 from farm.errors import CompileError
 from tests.workers.samples import named_conv_net
 from workers.engines.runner import RunnerProcess

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from farm.artifact import adopt_package
+from farm.artifact.folder import adopt_package
 from farm.candidate import CPackage, CPackageEmulated
 from farm.codegen.build.compilers import Target
 from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, read_compiled
 from farm.codegen.package.manifest import read_manifest
-from farm.device import load_profiles
+from farm.devices.profile import load_profiles
 from farm.errors import InputError
 from tests import models
-from tuner.delivery.verify import read_vectors
 from tuner.package import PackagePrecision, PackageRequest, make_package
+from tuner.verify.vectors import read_vectors
 from workers.engines.runner import RunnerProcess
 
 PROGRAM = {"cpu": RUNNER_FILE, "dsp": EMULATED_FILE}

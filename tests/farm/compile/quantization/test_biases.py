@@ -5,7 +5,7 @@ import pytest
 from onnx.helper import make_node
 from onnx.numpy_helper import to_array
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, Precision, StaticInt8
 from farm.compile.quantization.biases import matrix_biases, spread_biases
 from farm.errors import CompileError

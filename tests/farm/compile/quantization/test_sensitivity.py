@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx.helper import make_node
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, DynamicInt8, Precision, StaticInt8
 from farm.compile.quantization import sensitivity as module
 from farm.compile.quantization.sensitivity import sensitivity

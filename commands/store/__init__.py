@@ -1,0 +1,1 @@
+"""What the store has: runs, trials, comparisons, any question in SQL."""

@@ -1,0 +1,1 @@
+"""A candidate compiled: passes and code generator united."""

@@ -1,0 +1,75 @@
+"""An artifact's folder: the model or the programs of a package, and a record of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from farm.artifact.engines import c_compiler
+from farm.candidate import CPackage, CPackageEmulated
+from farm.codegen.package.reopen import reopen_package
+from farm.compile.passes import Compiled, reported_as
+from farm.units import Bytes
+
+MODEL_FILE = "model.onnx"
+RECORD_FILE = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactManifest:
+    """What lies in an artifact's folder.
+
+    sha256: of model.onnx, or of a package's sources. size: of model.onnx, or of a package's
+    weights and code. passes: those that changed the graph, in order.
+    """
+
+    sha256: str
+    size: Bytes
+    passes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_manifest(folder: Path) -> ArtifactManifest:
+    """Read an artifact's record. Raises OSError, pydantic.ValidationError."""
+    adapter = TypeAdapter(ArtifactManifest)
+    return adapter.validate_json((folder / RECORD_FILE).read_bytes())
+
+
+def write_model(compiled: Compiled, folder: Path) -> ArtifactManifest:
+    """Write the artifact of a compiled graph. Raises CompileError: it is too large a file."""
+    with reported_as("write"):
+        content = compiled.model.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()
+    manifest = ArtifactManifest(digest, Bytes(len(content)), compiled.passes, compiled.notes)
+    (folder / MODEL_FILE).write_bytes(content)
+    write_record(manifest, folder)
+    return manifest
+
+
+def write_record(manifest: ArtifactManifest, folder: Path) -> None:
+    """Write what lies in an artifact's folder beside it."""
+    record = json.dumps(asdict(manifest), indent=2) + "\n"
+    (folder / RECORD_FILE).write_text(record, encoding="utf-8")
+
+
+def adopt_model(model: bytes, folder: Path) -> None:
+    """Write an artifact into an existing, empty folder whose model was compiled before."""
+    (folder / MODEL_FILE).write_bytes(model)
+    digest = hashlib.sha256(model).hexdigest()
+    write_record(ArtifactManifest(digest, Bytes(len(model)), (), ()), folder)
+
+
+def adopt_package(package: Path, folder: Path, engine: CPackage | CPackageEmulated) -> None:
+    """Write an artifact into an existing, empty folder from a package as it was delivered.
+
+    It runs the very library, or the emulated program, that the package has.
+
+    Raises InputError: it is no whole package. Raises CompileError: it cannot be linked here.
+    """
+    compiled = reopen_package(package, folder, c_compiler(engine))
+    manifest = ArtifactManifest(compiled.sha256, compiled.flash_bytes, (), compiled.notes)
+    write_record(manifest, folder)

@@ -1,0 +1,38 @@
+"""What of a candidate's precision is written into its graph, and what its engine does."""
+
+from __future__ import annotations
+
+from farm.candidate import Candidate, FloatType, GivenFormat, OnnxRuntimeCpu, Precision
+from farm.errors import CompileError
+
+
+def graph_precision(candidate: Candidate) -> Precision:
+    """What of the precision is written into the graph. Raises CompileError."""
+    precision = float_of(candidate)
+    if precision.quantization is None and precision.keeps_precision:
+        return precision
+    if FloatType.FLOAT64 in (precision.float_type, precision.given.float_type):
+        raise CompileError(
+            f"A model of {precision.given} is not converted to {precision.label()}: float64 is "
+            "run as it was given only."
+        )
+    if precision.float_type is FloatType.BFLOAT16:
+        raise CompileError(
+            "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
+            "bfloat16 with an engine of OpenVINO."
+        )
+    if precision.float_type is FloatType.FLOAT16 and precision.quantization is not None:
+        raise CompileError(
+            f"float16 cannot be combined with {precision.quantization.kind} on the "
+            "onnxruntime-cpu engine: its integer kernels read and write float32."
+        )
+    return precision
+
+
+def float_of(candidate: Candidate) -> Precision:
+    """The precision without arithmetic that the engine has an option for."""
+    precision = candidate.precision
+    if isinstance(candidate.engine, OnnxRuntimeCpu):
+        return precision
+    given = precision.given if precision.given.is_half else GivenFormat.FLOAT32
+    return Precision(quantization=precision.quantization, given=given)

@@ -1,0 +1,1 @@
+"""What leaves the farm: whole folders with their digests, and what a winner's holds."""

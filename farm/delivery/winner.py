@@ -1,0 +1,80 @@
+"""A winner as it is delivered: its model, its session, and a program that runs both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+
+from farm.delivery.files import MODEL_FILE, RECORD_FILE, SCRIPT_FILE, SESSION_FILE, write_files
+from farm.model.model import TensorSpec
+from farm.model.shapes import fixed_sentence
+from farm.session.spec import OpenVinoSpec, SessionSpec
+from farm.text import printable
+
+UNCONFIRMED_FILE = "NOT-CONFIRMED.txt"
+
+_TEMPLATES = resources.files("farm.delivery") / "templates"
+_SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
+_UNCONFIRMED = (
+    "This is the best that a search had found when it was interrupted. It was not confirmed:\n"
+    "neither its speed in fresh processes nor its accuracy on data the search never saw.\n"
+)
+
+
+def write_delivery(  # noqa: PLR0913  (each part of what was measured)
+    folder: Path,
+    model: bytes,
+    session: SessionSpec | OpenVinoSpec,
+    inputs: Sequence[TensorSpec],
+    provenance: str,
+    shapes: Mapping[str, int] = MappingProxyType({}),
+    *,
+    confirmed: bool = True,
+    callers: int = 1,
+    batch: int = 1,
+) -> None:
+    """Write the folder beside its place and move it there: it is whole or it is not there.
+
+    shapes: the size given to each dynamic dimension of the model, by name.
+    confirmed: false for the best of a search that was interrupted, which a file says then.
+    callers: how many called it at the same time where it was measured, which ``run.py`` says.
+    batch: how many samples one run takes.
+
+    An earlier delivery in its place is replaced.
+
+    Raises OSError: the place cannot be written, the disk is full, something else is there.
+    """
+    files = {
+        MODEL_FILE: model,
+        SESSION_FILE: session.to_json().encode(),
+        SCRIPT_FILE: _run_script(session, _batched(inputs, batch), shapes, callers).encode(),
+        RECORD_FILE: provenance.encode(),
+    }
+    if not confirmed:
+        files[UNCONFIRMED_FILE] = _UNCONFIRMED.encode()
+    write_files(folder, files)
+
+
+def _batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
+    """Inputs as one run takes them; in a batch all begin with its dimension."""
+    if size == 1:
+        return list(inputs)
+    return [replace(i, shape=(size * i.shape[0], *i.shape[1:])) for i in inputs]
+
+
+def _run_script(
+    session: SessionSpec | OpenVinoSpec,
+    inputs: Sequence[TensorSpec],
+    shapes: Mapping[str, int],
+    callers: int,
+) -> str:
+    described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
+    text = (_TEMPLATES / "run.py").read_text(encoding="utf-8")
+    loading = (_TEMPLATES / _SESSIONS[type(session)]).read_text(encoding="utf-8")
+    text = text.replace("# SESSION\n", f"\n{loading}\n")
+    text = text.replace("INPUTS = []", f"INPUTS = {described}")
+    text = text.replace("CALLERS = 1", f"CALLERS = {callers}")
+    return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

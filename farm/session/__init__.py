@@ -1,0 +1,1 @@
+"""What a session is created with, and which one a candidate asks for."""

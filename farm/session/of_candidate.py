@@ -1,0 +1,128 @@
+"""The session that a candidate asks for, by its engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Literal
+
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    CPackageEmulated,
+    Fake,
+    FloatType,
+    GivenFormat,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    OpenVinoRuntime,
+    Precision,
+    StaticInt8,
+)
+from farm.errors import CompileError
+from farm.session.spec import THREAD_AFFINITIES, OpenVinoSpec, SessionSpec
+
+_GRAPH_LEVELS = {
+    GraphLevel.NONE: 0,
+    GraphLevel.BASIC: 1,
+    GraphLevel.EXTENDED: 2,
+    GraphLevel.ALL: 99,
+}
+_OPENVINO_PRECISION: dict[FloatType, Literal["f32", "bf16", "f16"]] = {
+    FloatType.FLOAT32: "f32",
+    FloatType.BFLOAT16: "bf16",
+    FloatType.FLOAT16: "f16",
+}
+
+
+def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
+    """The session that this candidate asks for.
+
+    Raises CompileError when the engine offers no such arithmetic.
+    """
+    match candidate.engine:
+        case OnnxRuntimeCpu() as engine:
+            return onnxruntime_spec(engine)
+        case OpenVino() as engine:
+            return _openvino(engine, candidate.precision.float_type)
+        case OpenVinoRuntime() as engine:
+            return _openvino_runtime(engine, candidate.precision)
+        case CPackage() | CPackageEmulated():
+            raise CompileError("A compiled package has no session.")
+        case Fake():
+            raise CompileError("The fake engine has no session.")
+
+
+def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:
+    """The session of ONNX Runtime's own CPU provider."""
+    level = GraphLevel.NONE if engine.saved_graph else engine.graph_level
+    return SessionSpec(
+        provider="CPUExecutionProvider",
+        config_entries=dict(_config_entries(engine)),
+        intra_op_num_threads=engine.threads,
+        enable_mem_pattern=engine.memory_pattern,
+        enable_cpu_mem_arena=engine.memory_arena,
+        graph_optimization_level=_GRAPH_LEVELS[level],
+        disabled_optimizers=() if engine.saved_graph else engine.disabled_optimizers,
+        allow_cpu_fallback=True,
+    )
+
+
+def _config_entries(engine: OnnxRuntimeCpu) -> Iterator[tuple[str, str]]:
+    """What differs from ONNX Runtime's defaults, by its keys."""
+    if not engine.spinning:
+        yield "session.intra_op.allow_spinning", "0"
+    elif engine.spin_microseconds:
+        yield "session.intra_op.spin_duration_us", str(engine.spin_microseconds)
+    if engine.pinning and engine.threads > 1:  # of the calling thread it takes no care
+        processors = range(2, engine.threads + 1)
+        yield THREAD_AFFINITIES, ";".join(map(str, processors))
+    if engine.denormals_as_zero:
+        yield "session.set_denormal_as_zero", "1"
+
+
+def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
+    config: dict[str, str] = {"INFERENCE_PRECISION_HINT": _openvino_type(float_type)}
+    if engine.threads:
+        config["INFERENCE_NUM_THREADS"] = str(engine.threads)
+    if engine.pinning:
+        config["ENABLE_CPU_PINNING"] = "YES"
+    return SessionSpec(
+        provider="OpenVINOExecutionProvider",
+        plugin="onnxruntime_ep_openvino",
+        provider_options={"load_config": json.dumps({"CPU": config}, sort_keys=True)},
+        intra_op_num_threads=engine.threads,
+        allow_cpu_fallback=engine.cpu_operators,
+    )
+
+
+def _openvino_runtime(engine: OpenVinoRuntime, precision: Precision) -> OpenVinoSpec:
+    """Without options it would choose the arithmetic itself, and quantise what it likes."""
+    float_type = _openvino_type(precision.float_type)
+    config: dict[str, str] = {
+        "INFERENCE_PRECISION_HINT": float_type,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        "PERFORMANCE_HINT": engine.hint.upper(),
+    }
+    if engine.threads:
+        config["INFERENCE_NUM_THREADS"] = str(engine.threads)
+    if engine.streams:
+        config["NUM_STREAMS"] = str(engine.streams)
+    if not engine.pinning:
+        config["ENABLE_CPU_PINNING"] = "NO"
+    return OpenVinoSpec("CPU", config, float_type, _openvino_integers(precision))
+
+
+def _openvino_integers(precision: Precision) -> Literal["needed", "allowed", "none"]:
+    """Integers are needed where they were asked for, and the engine is known to have kernels."""
+    if isinstance(precision.quantization, StaticInt8):
+        return "needed"
+    free = precision.quantization is not None or precision.given is GivenFormat.QUANTISED
+    return "allowed" if free else "none"
+
+
+def _openvino_type(float_type: FloatType) -> Literal["f32", "bf16", "f16"]:
+    if float_type not in _OPENVINO_PRECISION:
+        raise CompileError(f"OpenVINO's CPU device does not compute in {float_type}.")
+    return _OPENVINO_PRECISION[float_type]

@@ -1,0 +1,119 @@
+"""From a candidate to the session that runs it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    CPackageEmulated,
+    Fake,
+    FloatType,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Precision,
+)
+from farm.errors import CompileError
+from farm.session.of_candidate import session_spec
+from farm.session.spec import SessionSpec
+
+
+class TestOnnxRuntime:
+    def test_the_baseline_has_default_options(self):
+        spec = session_spec(Candidate())
+        assert spec == SessionSpec("CPUExecutionProvider", allow_cpu_fallback=True)
+
+    def test_every_option(self):
+        engine = OnnxRuntimeCpu(
+            threads=3,
+            spinning=False,
+            memory_pattern=False,
+            graph_level=GraphLevel.BASIC,
+            disabled_optimizers=("ConvAddFusion",),
+        )
+        spec = session_spec(Candidate(engine))
+        assert spec.intra_op_num_threads == 3
+        assert spec.config_entries == {"session.intra_op.allow_spinning": "0"}
+        assert not spec.enable_mem_pattern
+        assert spec.graph_optimization_level == 1
+        assert spec.disabled_optimizers == ("ConvAddFusion",)
+
+    def test_options_that_were_added(self):
+        engine = OnnxRuntimeCpu(
+            threads=3,
+            spin_microseconds=20,
+            pinning=True,
+            memory_arena=False,
+            denormals_as_zero=True,
+        )
+        spec = session_spec(Candidate(engine))
+        assert not spec.enable_cpu_mem_arena
+        assert spec.config_entries == {
+            "session.intra_op.spin_duration_us": "20",
+            "session.intra_op_thread_affinities": "2;3",
+            "session.set_denormal_as_zero": "1",
+        }
+
+    def test_what_says_nothing_is_not_said(self):
+        for engine in (
+            OnnxRuntimeCpu(threads=2, spinning=False, spin_microseconds=20),
+            OnnxRuntimeCpu(threads=1, spinning=False, pinning=True),
+        ):
+            spec = session_spec(Candidate(engine))
+            assert spec.config_entries == {"session.intra_op.allow_spinning": "0"}
+
+    def test_a_saved_graph_is_not_optimised_again(self):
+        engine = OnnxRuntimeCpu(saved_graph=True, disabled_optimizers=("ConvAddFusion",))
+        spec = session_spec(Candidate(engine))
+        assert spec.graph_optimization_level == 0
+        assert spec.disabled_optimizers == ()
+
+
+class TestOpenVino:
+    def test_every_option(self):
+        engine = OpenVino(threads=2, pinning=True, cpu_operators=True)
+        spec = session_spec(Candidate(engine, Precision(FloatType.BFLOAT16)))
+        assert spec.provider == "OpenVINOExecutionProvider"
+        assert spec.plugin == "onnxruntime_ep_openvino"
+        assert json.loads(spec.provider_options["load_config"]) == {
+            "CPU": {
+                "INFERENCE_PRECISION_HINT": "bf16",
+                "INFERENCE_NUM_THREADS": "2",
+                "ENABLE_CPU_PINNING": "YES",
+            }
+        }
+        assert spec.allow_cpu_fallback
+
+    def test_float32_is_asked_for_by_name(self):
+        """Left to itself OpenVINO computes in bfloat16 where the processor has it."""
+        config = json.loads(session_spec(Candidate(OpenVino())).provider_options["load_config"])
+        assert config == {"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}
+
+    def test_operators_elsewhere_are_not_allowed_by_default(self):
+        assert not session_spec(Candidate(OpenVino())).allow_cpu_fallback
+
+
+def test_the_fake_engine_has_no_session():
+    with pytest.raises(CompileError, match="The fake engine has no session"):
+        session_spec(Candidate(Fake()))
+
+
+def test_a_session_is_written_whole():
+    spec = session_spec(Candidate(OpenVino(threads=1)))
+    text = spec.to_json()
+    stored = json.loads(text)
+    added = {"enable_cpu_mem_arena": True}  # left out, as sessions of earlier deliveries have none
+    assert stored | added == json.loads(json.dumps(asdict(spec)))
+    assert SessionSpec(**stored | {"disabled_optimizers": ()}) == spec
+    assert text.endswith("}\n")
+
+
+def test_packages_have_no_session():
+    for engine in (CPackage(), CPackageEmulated()):
+        with pytest.raises(CompileError, match=r"A compiled package has no session"):
+            session_spec(Candidate(engine))

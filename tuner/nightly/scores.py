@@ -1,0 +1,102 @@
+"""Nights on a common scale: clipped residuals and normal scores, and how they hang together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from tuner.nightly.series import FloatArray
+
+CLIP = 4.0
+"""Beyond so many standard deviations a night says no more than that it is far away."""
+
+# 1 / Phi^-1(3/4): the median absolute deviation of a normal distribution is its sd over this.
+_MAD = 1.4826
+# By so many deviations the farthest night may be ahead of the next one.
+_LEAD = 0.5
+_SMALLEST_SCALE = 1e-9
+_LARGEST_CORRELATION = 0.9
+
+
+def residuals(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
+    """Distances from the median of the first ``before`` nights in robust deviations, [nights].
+
+    A night that measured worse than the series spreads is scaled by its own uncertainty, so that
+    it says less.
+    """
+    centre = np.median(values[:before])
+    scale = _MAD * np.median(np.abs(values[:before] - centre))
+    scales = np.maximum(uncertainties, max(scale, _SMALLEST_SCALE))
+    distances: FloatArray = (values - centre) / scales
+    return distances
+
+
+def clipped(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
+    """Residuals that say no more than 4 deviations: Huber's psi (Huber 1964), [nights]."""
+    return np.clip(residuals(values, uncertainties, before), -CLIP, CLIP)
+
+
+def supported(scores: FloatArray, before: int) -> FloatArray:
+    """No night after the first ``before`` counts for much more than the next one, [nights].
+
+    One night alone is then never the reason for a step. At least 2 nights must come after.
+    """
+    recent = np.sort(scores[before:])
+    low, high = min(recent[1], 0.0) - _LEAD, max(recent[-2], 0.0) + _LEAD
+    return np.concatenate([scores[:before], np.clip(scores[before:], low, high)])
+
+
+def normal_scores(values: FloatArray, before: int) -> FloatArray:
+    """Normal quantiles of each night's rank among the first ``before`` nights, [nights].
+
+    Van der Waerden's scores; ties share their mean rank.
+    """
+    ordered = np.sort(values[:before])
+    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    scores: FloatArray = ndtri((below / 2 + 0.5) / (before + 1))
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How the scores of unchanged nights move: a first-order autoregression.
+
+    mean: their level. correlation: of a night with the next, at least 0. deviation: of what is
+    new each night. freedom: degrees of freedom behind it, less for correlated nights.
+    """
+
+    mean: float
+    correlation: float
+    deviation: float
+    nights: int
+    freedom: float
+
+    @property
+    def mean_variance(self) -> float:
+        """Of the estimated level."""
+        return (self.deviation / (1 - self.correlation)) ** 2 / self.nights
+
+    def innovations(self, scores: FloatArray) -> FloatArray:
+        """What is new on each night but the first, in deviations, [nights - 1]."""
+        centred = scores - self.mean
+        return (centred[1:] - self.correlation * centred[:-1]) / self.deviation
+
+
+def noise(scores: FloatArray) -> Noise:
+    """Fitted to the ``scores`` of unchanged nights, [nights].
+
+    The correlation is corrected for its bias (Kendall 1954: -(1 + 3 rho) / n); a negative one
+    counts as none.
+    """
+    n = len(scores)
+    centred = scores - scores.mean()
+    square = float(centred @ centred)
+    rho = float(centred[1:] @ centred[:-1]) / square if square > 0 else 0.0
+    rho = min(max(rho + (1 + 3 * rho) / n, 0.0), _LARGEST_CORRELATION)
+    new = centred[1:] - rho * centred[:-1]
+    freedom = max((n - 1) * (1 - rho) / (1 + rho), 2.0)
+    # Half a score at least: of a series that never moved, no fluke is a step of infinite size.
+    deviation = max(float(np.sqrt(new @ new / (n - 2))), 0.5)
+    return Noise(float(scores.mean()), rho, deviation, n, freedom)

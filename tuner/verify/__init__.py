@@ -1,0 +1,1 @@
+"""What was delivered, verified: folders, packages, and the claims that were made of them."""
