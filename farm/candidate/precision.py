@@ -59,6 +59,8 @@ class StaticInt8:
     """QDQ quantisation with calibrated ranges: u8 activations, s8 weights, s32 biases.
 
     keep_float: names of operators that stay in float, sorted.
+    products: matrix products have integers for their operands alone, and those of two activations
+        have them, too; operands that may be negative are s8 with their zero at 0.
     """
 
     __pydantic_config__ = STRICT
@@ -66,6 +68,7 @@ class StaticInt8:
     per_channel: bool = True
     calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
     keep_float: tuple[str, ...] = ()
+    products: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,11 @@ class Precision:
         return self.given.is_half and self.float_type is FloatType.FLOAT32
 
     @property
+    def has_products(self) -> bool:
+        """Whether operands alone are quantised, see ``StaticInt8``."""
+        return isinstance(self.quantization, StaticInt8) and self.quantization.products
+
+    @property
     def keeps_precision(self) -> bool:
         """Whether every number is at least as precise as in the model as it was given.
 
@@ -139,8 +147,9 @@ class Precision:
                 text = "quantised as given"
             case None:
                 return str(self.float_type)
-            case StaticInt8(per_channel=per_channel, calibration=method):
+            case StaticInt8(per_channel=per_channel, calibration=method, products=products):
                 text = f"int8 {'per-channel' if per_channel else 'per-tensor'} {method}"
+                text += " products" if products else ""
             case DynamicInt8(per_channel=per_channel, convolutions=convolutions):
                 text = f"dynamic int8{' per-channel' if per_channel else ''}"
                 text += " with conv" if convolutions else ""
