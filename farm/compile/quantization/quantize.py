@@ -35,7 +35,7 @@ from farm.compile.passes import PassResult, quiet, reported_as, sort_nodes
 from farm.compile.quantization.biases import matrix_biases, spread_biases
 from farm.compile.quantization.calibrate import Calibration
 from farm.compile.quantization.masks import masked_sums
-from farm.compile.quantization.products import mirrored, signed_operands
+from farm.compile.quantization.products import combined_with_rows, mirrored, signed_operands
 from farm.compile.quantization.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
 from farm.host.temporary import temporary_folder
@@ -231,7 +231,8 @@ def _kept_float(
     masked = {found.operator for found in masked_sums(links, ranges, outputs)}
     lost = lost_in_8_bits(links, ranges, shared=False)
     selected = set(with_followers(model, names, choice))
-    reasons = {name: why for name, why in matrix_biases(model).items() if name in selected}
+    known = matrix_biases(model) | (combined_with_rows(model) if choice.products else {})
+    reasons = {name: why for name, why in known.items() if name in selected}
     for link in links:
         touched = [name for name in (*link.outputs, *link.changing) if name in lost]
         if link.name in selected and link.name in masked:
