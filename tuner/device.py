@@ -225,8 +225,10 @@ class DeviceTuning:
             names = executor.quantizable(profile.name, job)
         except ChildError:
             names = {}  # the model cannot be prepared: quantised candidates will say why
-        rewritable = bool(names.pop("rewritten", ()))
-        space = replace(space, quantizable=names, rewritable=rewritable)
+        has = {name: bool(names.pop(name, ())) for name in ("rewritten", "products")}
+        space = replace(
+            space, quantizable=names, rewritable=has["rewritten"], products=has["products"]
+        )
         graph = self._subject.graph
         space, notes = fitted(
             space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()

@@ -80,7 +80,7 @@ class Compiler:
         self._package_name = package_name
         self._ports = ports
         self._prepared: Compiled | None = None
-        self._ranges: dict[CalibrationMethod, Calibration] = {}
+        self._ranges: dict[tuple[CalibrationMethod, bool], Calibration] = {}
         self._package_ranges: dict[CalibrationMethod, Calibration] = {}
         self._biased: dict[StaticInt8, Compiled] = {}  # the last one
         self._generated: tuple[Precision, generate.Generation] | None = None
@@ -134,7 +134,7 @@ class Compiler:
         match candidate.precision:
             case Precision(quantization=None, float_type=FloatType.FLOAT32):
                 return generate.generate(prepared, title, name=name, ports=ports)
-            case Precision(quantization=StaticInt8(per_channel=True) as choice):
+            case Precision(quantization=StaticInt8(per_channel=True, products=False) as choice):
                 if has_qdq(prepared):
                     generate.placed(prepared)  # what cannot be packaged at all is told as that
                     raise CompileError(
@@ -204,7 +204,7 @@ class Compiler:
             case None:
                 return Compiled(self._model).then(SupportedIr(), FreezeWeights(), Float32Inside())
             case StaticInt8() as choice:
-                ranges = self._calibrated(choice.calibration)
+                ranges = self._calibrated(choice)
                 return self._corrected(choice).then(QuantizeStatic(choice, ranges))
             case DynamicInt8() as choice:
                 return self.prepared().then(GemmToMatMul(), QuantizeDynamic(choice))
@@ -216,18 +216,19 @@ class Compiler:
         if not choice.bias_correction:
             return self.prepared()
         if choice not in self._biased:
-            ranges = self._calibrated(choice.calibration)
+            ranges = self._calibrated(choice)
             self._biased = {
                 choice: self.prepared().then(CorrectBiases(choice, ranges, self._feeds))
             }
         return self._biased[choice]
 
-    def _calibrated(self, method: CalibrationMethod) -> Calibration:
-        if method not in self._ranges:
+    def _calibrated(self, choice: StaticInt8) -> Calibration:
+        key = choice.calibration, choice.products
+        if key not in self._ranges:
             model = self.prepared().model
-            tensors = tensors_to_calibrate(model)
-            self._ranges[method] = calibrate(model, tensors, self._feeds, method)
-        return self._ranges[method]
+            tensors = tensors_to_calibrate(model, products=choice.products)
+            self._ranges[key] = calibrate(model, tensors, self._feeds, choice.calibration)
+        return self._ranges[key]
 
     def _calibrated_package(self, method: CalibrationMethod) -> Calibration:
         if method not in self._package_ranges:

@@ -59,6 +59,8 @@ class StaticInt8:
     """QDQ quantisation with calibrated ranges: u8 activations, s8 weights, s32 biases.
 
     keep_float: names of operators that stay in float, sorted.
+    products: matrix products have integers for their operands alone, and those of two activations
+        have them, too; operands that may be negative are s8 with their zero at 0.
     bias_correction: the mean error of every channel goes into its bias.
     """
 
@@ -67,6 +69,7 @@ class StaticInt8:
     per_channel: bool = True
     calibration: CalibrationMethod = CalibrationMethod.MIN_MAX
     keep_float: tuple[str, ...] = ()
+    products: bool = field(default=False, metadata=ADDED)
     bias_correction: bool = field(default=False, metadata=ADDED)
 
 
@@ -123,6 +126,11 @@ class Precision:
         return self.given.is_half and self.float_type is FloatType.FLOAT32
 
     @property
+    def has_products(self) -> bool:
+        """Whether operands alone are quantised, see ``StaticInt8``."""
+        return isinstance(self.quantization, StaticInt8) and self.quantization.products
+
+    @property
     def keeps_precision(self) -> bool:
         """Whether every number is at least as precise as in the model as it was given.
 
@@ -143,6 +151,7 @@ class Precision:
                 return str(self.float_type)
             case StaticInt8(per_channel=per_channel, calibration=method) as choice:
                 text = f"int8 {'per-channel' if per_channel else 'per-tensor'} {method}"
+                text += " products" if choice.products else ""
                 text += " corrected" if choice.bias_correction else ""
             case DynamicInt8(per_channel=per_channel, convolutions=convolutions):
                 text = f"dynamic int8{' per-channel' if per_channel else ''}"

@@ -38,9 +38,11 @@ FOLLOWERS = frozenset(
         "Unsqueeze",
     }
 )
+MATRIX_PRODUCTS = frozenset({"Gemm", "MatMul"})
 # The bias of a matrix product is an operator of its own. Added in float it is more exact, and on
 # ONNX Runtime's CPU provider faster, than added in integers.
-_FLOAT_FROM_HERE = ("MatMul",)
+_FLOAT_FROM_HERE = frozenset({"MatMul"})
+_WORTHWHILE = 0.1  # of all multiply-accumulates
 _ALREADY = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
             "ConvInteger", "MatMulInteger", "MatMulNBits", "DynamicQuantizeMatMul")  # fmt: skip
 
@@ -89,7 +91,9 @@ class Facts:
 
 
 def quantizable(model: onnx.ModelProto, kind: Quantization) -> tuple[Operator, ...]:
-    """The operators with weights that a kind of quantisation applies to, in graph order.
+    """The operators that a kind of quantisation applies to, in graph order.
+
+    They have weights, but for products of two activations where the kind has these, too.
 
     model: a prepared graph; keep_float of the kind is not looked at.
     """
@@ -99,6 +103,14 @@ def quantizable(model: onnx.ModelProto, kind: Quantization) -> tuple[Operator, .
         for node in model.graph.node
         if node.domain in {"", "ai.onnx"} and _applies(node, kind, facts)
     )
+
+
+def matrix_products(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The matrix products that static int8 applies to; () where little of the work is theirs."""
+    operators = quantizable(model, StaticInt8(products=True))
+    products = [each for each in operators if each.op_type in MATRIX_PRODUCTS]
+    done, most = (sum(each.macs or 0 for each in group) for group in (products, operators))
+    return tuple(each.name for each in products) if done > _WORTHWHILE * most else ()
 
 
 def chosen(model: onnx.ModelProto, kind: Quantization) -> tuple[str, ...]:
@@ -126,10 +138,14 @@ def chosen(model: onnx.ModelProto, kind: Quantization) -> tuple[str, ...]:
 
 
 def with_followers(
-    model: onnx.ModelProto, names: Collection[str], keep: Collection[str] = ()
+    model: onnx.ModelProto,
+    names: Collection[str],
+    choice: StaticInt8,
+    also_kept: Collection[str] = (),
 ) -> tuple[str, ...]:
     """The named operators and those that only pass their results on, in graph order."""
-    facts, start = Facts(model), set(names)
+    facts, start, keep = Facts(model), set(names), {*choice.keep_float, *also_kept}
+    ends = MATRIX_PRODUCTS if choice.products else _FLOAT_FROM_HERE
     integers: set[str] = set()
     selected = []
     for node in model.graph.node:
@@ -138,19 +154,25 @@ def with_followers(
         )
         if node.name in start or follows:
             selected.append(node.name)
-            if node.op_type not in _FLOAT_FROM_HERE:
+            if node.op_type not in ends:
                 integers.update(node.output)
     return tuple(selected)
 
 
-def activations(model: onnx.ModelProto, names: Collection[str]) -> tuple[str, ...]:
-    """The float32 tensors, not constant, that enter or leave the named operators, once each."""
+def activations(
+    model: onnx.ModelProto, names: Collection[str], choice: StaticInt8
+) -> tuple[str, ...]:
+    """The float32 tensors, not constant, that are quantised with the named operators, once each.
+
+    They enter or leave these; the results of matrix products may stay in float.
+    """
     facts, wanted = Facts(model), set(names)
+    entered = MATRIX_PRODUCTS if choice.products else ()
     tensors = dict.fromkeys(
         tensor
         for node in model.graph.node
         if node.name in wanted
-        for tensor in (*node.input, *node.output)
+        for tensor in (*node.input, *(() if node.op_type in entered else node.output))
         if tensor not in facts.constants and facts.is_float(tensor)
     )
     return tuple(tensors)
@@ -165,6 +187,8 @@ def is_plain_gemm(node: onnx.NodeProto) -> bool:
 
 
 def _applies(node: onnx.NodeProto, kind: Quantization, facts: Facts) -> bool:
+    if isinstance(kind, StaticInt8) and kind.products and _is_of_activations(node, facts):
+        return True
     if len(node.input) < 2 or not facts.is_weight(node.input[1]):
         return False
     if not facts.is_float(node.input[0]) or node.input[0] in facts.constants:
@@ -181,6 +205,13 @@ def _applies(node: onnx.NodeProto, kind: Quantization, facts: Facts) -> bool:
             return product or node.op_type == "LSTM" or (convolutions and node.op_type == "Conv")
         case WeightOnlyInt4():
             return (node.op_type == "MatMul" or is_plain_gemm(node)) and flat
+
+
+def _is_of_activations(node: onnx.NodeProto, facts: Facts) -> bool:
+    """Whether a node is a matrix product of two activations."""
+    return node.op_type == "MatMul" and all(
+        facts.is_float(name) and name not in facts.constants for name in node.input
+    )
 
 
 def _follower_names(model: onnx.ModelProto) -> list[str]:

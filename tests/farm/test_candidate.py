@@ -137,6 +137,12 @@ def test_a_choice_that_was_added_is_written_only_where_it_is_made():
     half = Candidate(precision=Precision.own(GivenFormat.FLOAT16))
     assert '"given":"float16"' in to_json(half)
     assert half.id != Candidate(precision=Precision(FloatType.FLOAT16)).id
+    int8, products = (
+        Candidate(precision=Precision(quantization=StaticInt8(products=p))) for p in (False, True)
+    )
+    assert "products" not in to_json(int8)
+    assert '"products":true' in to_json(products)
+    assert from_json(to_json(products)) == products
 
 
 def test_a_correction_is_part_of_the_id_where_it_is_made():
@@ -263,6 +269,11 @@ def test_other_arithmetic():
         (Precision(FloatType.BFLOAT16), "bfloat16", False),
         (Precision(FloatType.FLOAT16), "float16", False),
         (Precision(quantization=StaticInt8()), "int8 per-channel min-max", False),
+        (
+            Precision(FloatType.BFLOAT16, StaticInt8(keep_float=("a",), products=True)),
+            "int8 per-channel min-max products + bfloat16 (1 float)",
+            False,
+        ),
         (Precision.own(GivenFormat.FLOAT16), "float16", True),
         (Precision.own(GivenFormat.BFLOAT16), "bfloat16", True),
         (Precision.own(GivenFormat.FLOAT64), "float64", True),

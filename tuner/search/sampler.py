@@ -19,6 +19,7 @@ from farm.candidate import (
     CalibrationMethod,
     Candidate,
     DynamicInt8,
+    Engine,
     FloatType,
     GivenFormat,
     OnnxRuntimeCpu,
@@ -65,7 +66,7 @@ def sample(space: Space, history: Sequence[Entry], count: int, seed: int) -> lis
 def decode(parameters: dict[str, Choice], given: GivenFormat = GivenFormat.FLOAT32) -> Candidate:
     """The candidate that flat parameters stand for. given: what the model computes in."""
     engine = unflatten(str(parameters["engine"]), parameters)
-    quantization = _decode_quantization(parameters)
+    quantization = _decode_quantization(parameters, engine)
     float_type = FloatType(str(parameters["float_type"]))
     if isinstance(engine, OnnxRuntimeCpu):
         if quantization is not None:
@@ -89,7 +90,8 @@ def encode(candidate: Candidate) -> dict[str, Choice] | None:
     match candidate.precision.quantization:
         case StaticInt8() as q:
             flat |= {"quantization": q.kind, "per_channel": q.per_channel}
-            flat |= {"calibration": str(q.calibration), "bias_correction": q.bias_correction}
+            flat |= {"calibration": str(q.calibration), "products": q.products}
+            flat |= {"bias_correction": q.bias_correction}
         case DynamicInt8() as q:
             flat |= {"quantization": q.kind, "per_channel": q.per_channel}
         case WeightOnlyInt4() as q:
@@ -107,6 +109,7 @@ _DEFAULTS: dict[str, Choice] = {
     "quantization": "none",
     "per_channel": True,
     "calibration": "min-max",
+    "products": False,
     "bias_correction": False,
     "block_size": 32,
     "rewritten": False,
@@ -116,15 +119,17 @@ _DEFAULTS: dict[str, Choice] = {
 
 
 def _decode_quantization(
-    parameters: dict[str, Choice],
+    parameters: dict[str, Choice], engine: Engine
 ) -> StaticInt8 | DynamicInt8 | WeightOnlyInt4 | None:
     per_channel = bool(parameters["per_channel"])
     match parameters["quantization"]:
         case "static-int8":
             method = CalibrationMethod(str(parameters["calibration"]))
-            corrected = bool(parameters["bias_correction"])
             return StaticInt8(
-                per_channel=per_channel, calibration=method, bias_correction=corrected
+                per_channel=per_channel,
+                calibration=method,
+                products=bool(parameters["products"]) and not isinstance(engine, OnnxRuntimeCpu),
+                bias_correction=bool(parameters["bias_correction"]),
             )
         case "dynamic-int8":
             return DynamicInt8(per_channel=per_channel)
@@ -148,6 +153,7 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         "quantization": kinds,
         "per_channel": (True, False),
         "calibration": [str(method) for method in CalibrationMethod],
+        "products": (False, True) if space.products else (False,),
         "bias_correction": (True,),
         "block_size": tuple(_BLOCK_SIZES),
         "rewritten": (False, True) if space.rewritable else (False,),

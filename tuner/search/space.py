@@ -55,6 +55,7 @@ class Space:
     quantizable: names of operators by kind of quantisation, in graph order; empty where a kind
     applies to none.
     rewritable: whether the graph has slow patterns that can be rewritten.
+    products: whether much of the work is matrix products, which OpenVINO has int8 kernels for.
     packages: engines that run compiled packages, the most promising first.
     small: whether the model is one for which packages often win, see ``SMALL_MACS``.
     quantised: whether the model came quantised, so that packages have no choice of precision.
@@ -70,6 +71,7 @@ class Space:
     openvino_float_types: tuple[FloatType, ...] = (FloatType.FLOAT32,)
     quantizable: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rewritable: bool = False
+    products: bool = False
     packages: tuple[PackageEngine, ...] = ()
     small: bool = True
     quantised: bool = False
@@ -205,6 +207,8 @@ class Space:
         own = self.kept_precisions(engine)[-1]
         floats = [Precision(t, given=self.given) for t in self.float_types(engine)]
         choices: list[Quantization] = []
+        if self._has_int8_products(engine):
+            choices.append(StaticInt8(products=True))
         if self.quantizable.get("static-int8"):
             choices += _static_choices()
         if self.quantizable.get("dynamic-int8"):
@@ -247,9 +251,15 @@ class Space:
             return _packable(precision) and not candidate.rewritten and candidate.batch == 1
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
+        if precision.has_products and not self._has_int8_products(engine):
+            return False
         if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
             return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
+
+    def _has_int8_products(self, engine: Engine) -> bool:
+        """Whether int8 of operands alone may be worth it: ONNX Runtime is slower with that."""
+        return self.products and isinstance(engine, OpenVino | OpenVinoRuntime)
 
     def _has_room(self, candidate: Candidate) -> bool:
         """Whether a limit of threads holds, and a device that counts has its one caller."""
@@ -338,7 +348,9 @@ def _packable(precision: Precision) -> bool:
     match precision:
         case Precision(float_type=FloatType.FLOAT32, quantization=None):
             return True
-        case Precision(float_type=FloatType.FLOAT32, quantization=StaticInt8(per_channel=True)):
+        case Precision(
+            float_type=FloatType.FLOAT32, quantization=StaticInt8(per_channel=True, products=False)
+        ):
             return True
         case _:
             return False
@@ -356,8 +368,10 @@ def _quantization_neighbours(
     match precision.quantization:
         case StaticInt8() as q:
             methods = [replace(q, calibration=m) for m in CalibrationMethod]
+            # Plain and by products, each has operators of its own to keep in float.
+            products = [] if q.keep_float else [replace(q, products=not q.products)]
             whole = replace(q, per_channel=not q.per_channel)
-            return [*methods, whole, replace(q, bias_correction=True)]
+            return [*methods, whole, replace(q, bias_correction=True), *products]
         case DynamicInt8() as q:
             return [replace(q, per_channel=not q.per_channel)]
         case WeightOnlyInt4() as q:

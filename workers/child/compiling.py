@@ -16,6 +16,7 @@ import onnx
 from farm.artifact.compiler import Compiler
 from farm.candidate import DynamicInt8, PackageEngine, StaticInt8, WeightOnlyInt4, from_json
 from farm.codegen.package.manifest import parse_manifest
+from farm.compile.operators import matrix_products
 from farm.compile.quantization.sensitivity import sensitivity
 from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
@@ -81,7 +82,8 @@ def complete_package(
 def quantizable_names(workload: Path) -> dict[str, list[str]]:
     """Names of the operators that each kind of quantisation applies to, in graph order.
 
-    Under ``rewritten``: names of the passes that can rewrite the graph, empty if none can.
+    Under ``rewritten``: names of the passes that can rewrite the graph, empty if none can. Under
+    ``products``: those of matrix products, empty if little of the work is theirs.
 
     Raises EngineError with the compile error's sentence.
     """
@@ -89,7 +91,8 @@ def quantizable_names(workload: Path) -> dict[str, list[str]]:
     try:
         compiler = _compiler(workload)
         names = {q.kind: [op.name for op in compiler.quantizable(q)] for q in kinds}
-        return names | {"rewritten": _rewriting_passes(compiler)}
+        products = list(matrix_products(compiler.prepared().model))
+        return names | {"rewritten": _rewriting_passes(compiler), "products": products}
     except CompileError as error:
         raise EngineError(str(error)) from error
 
@@ -110,9 +113,13 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
     """
     compiler = _compiler(workload)
     feeds = list(read_feeds(workload / "calibration.npz"))[:_SENSITIVITY_SAMPLES]
+    chosen = replace(from_json(candidate), batch=1)
+    kind = chosen.precision.quantization
+    assert kind is not None
     try:
-        quantised = compiler.graph(replace(from_json(candidate), batch=1)).model
-        return dict(sensitivity(compiler.prepared().model, quantised, feeds))
+        quantised = compiler.graph(chosen).model
+        names = [operator.name for operator in compiler.quantizable(kind)]
+        return dict(sensitivity(compiler.prepared().model, quantised, names, feeds))
     except CompileError as error:
         raise EngineError(str(error)) from error
 

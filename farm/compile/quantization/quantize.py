@@ -23,6 +23,7 @@ from onnxruntime.quantization.quant_utils import add_infer_metadata
 from farm.candidate import DynamicInt8, StaticInt8, WeightOnlyInt4
 from farm.compile.names import Names, under_other_names
 from farm.compile.operators import (
+    MATRIX_PRODUCTS,
     Facts,
     activations,
     chosen,
@@ -34,6 +35,7 @@ from farm.compile.passes import PassResult, quiet, reported_as, sort_nodes
 from farm.compile.quantization.biases import matrix_biases, spread_biases
 from farm.compile.quantization.calibrate import Calibration
 from farm.compile.quantization.masks import masked_sums
+from farm.compile.quantization.products import combined_with_rows, mirrored, signed_operands
 from farm.compile.quantization.resolution import JOINING, MOVING, links_of, lost_in_8_bits
 from farm.errors import CompileError
 from farm.host.temporary import temporary_folder
@@ -41,13 +43,16 @@ from farm.host.temporary import temporary_folder
 _PREPARED = "a prepared graph: weights are initializers, shapes are known"
 
 
-def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
+def tensors_to_calibrate(model: onnx.ModelProto, *, products: bool = False) -> tuple[str, ...]:
     """The activations whose ranges static int8 needs, whatever it keeps in float.
 
     Among them are the parts of what was joined before it comes to a quantised operator.
+
+    products: of ``StaticInt8``.
     """
-    names = [operator.name for operator in quantizable(model, StaticInt8())]
-    needed = dict.fromkeys(activations(model, with_followers(model, names)))
+    choice = StaticInt8(products=products)
+    names = [operator.name for operator in quantizable(model, choice)]
+    needed = dict.fromkeys(activations(model, with_followers(model, names, choice), choice))
     facts = Facts(model)
     for link in reversed(links_of(model)):
         if link.op_type in MOVING | JOINING and not needed.keys().isdisjoint(link.outputs):
@@ -58,6 +63,9 @@ def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class QuantizeStatic:
     """Write QuantizeLinear and DequantizeLinear around operators: u8 activations, s8 weights.
+
+    With ``products`` operands of matrix products that may be negative are s8, and their results
+    are left alone.
 
     calibration: ranges of ``tensors_to_calibrate``.
     """
@@ -72,7 +80,9 @@ class QuantizeStatic:
     def __call__(self, model: onnx.ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError."""
         names = chosen(model, self.choice)
-        reasons = _kept_float(model, names, self.choice, self.calibration)
+        signed = signed_operands(model, names, self.calibration) if self.choice.products else ()
+        calibration = mirrored(self.calibration, signed)
+        reasons = _kept_float(model, names, self.choice, calibration)
         names = tuple(name for name in names if name not in reasons)
         kept_notes = tuple(f"Operator {n} stays in float: {r}." for n, r in reasons.items() if r)
         if not names:
@@ -80,17 +90,23 @@ class QuantizeStatic:
                 f"No operator is left that {self.choice.kind} should be applied to. "
                 + " ".join(kept_notes)
             )
-        every = with_followers(model, names, {*self.choice.keep_float, *reasons})
-        written = under_other_names(model, partial(self._quantised, every))
+        every = with_followers(model, names, self.choice, reasons)
+        written = under_other_names(model, partial(self._quantised, every, calibration, signed))
         _drop_metadata(written)
         count = _count_note(len(names), model, self.choice)
         notes = (*self.calibration.notes, count, *kept_notes)
         return PassResult(written, changed=True, notes=notes)
 
     def _quantised(
-        self, operators: Sequence[str], model: onnx.ModelProto, names: Names
+        self,
+        operators: Sequence[str],
+        calibration: Calibration,
+        signed: Collection[str],
+        model: onnx.ModelProto,
+        names: Names,
     ) -> onnx.ModelProto:
         chosen_names = [names.token(name) for name in operators]
+        s8 = {"quant_type": QuantType.QInt8, "symmetric": True}
         with reported_as(self.name), quiet():
             spread_biases(model)
             add_infer_metadata(model)  # keeps the quantiser from inferring shapes again
@@ -101,16 +117,22 @@ class QuantizeStatic:
                 False,  # noqa: FBT003 - full 8-bit weights
                 QuantType.QInt8,
                 QuantType.QUInt8,
-                _tensors_data(self.calibration, names),
+                _tensors_data(calibration, names),
                 chosen_names,
                 [],
                 _types(model, chosen_names),
-                {},
+                {
+                    "TensorQuantOverrides": {names.token(name): [s8] for name in signed},
+                    "OpTypesToExcludeOutputQuantization": self._with_float_results(),
+                },
             )
             quantizer.quantize_model()
             written = quantizer.model.model
             _set_outputs(written, outputs)
             return sort_nodes(written)
+
+    def _with_float_results(self) -> list[str]:
+        return sorted(MATRIX_PRODUCTS) if self.choice.products else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +233,9 @@ def _kept_float(
     outputs = {value.name for value in model.graph.output}
     masked = {found.operator for found in masked_sums(links, ranges, outputs)}
     lost = lost_in_8_bits(links, ranges, shared=False)
-    selected = set(with_followers(model, names, choice.keep_float))
-    reasons = {name: why for name, why in matrix_biases(model).items() if name in selected}
+    selected = set(with_followers(model, names, choice))
+    known = matrix_biases(model) | (combined_with_rows(model) if choice.products else {})
+    reasons = {name: why for name, why in known.items() if name in selected}
     for link in links:
         touched = [name for name in (*link.outputs, *link.changing) if name in lost]
         if link.name in selected and link.name in masked:

@@ -8,34 +8,36 @@ take too long, all grafts run side by side once, and the damage is what leaves e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from farm.compile.operators import Facts
 from farm.compile.passes import clone, cpu_session, reported_as
 from farm.compile.quantization.calibrate import Feeds
 
 _MOST_BYTES_LOADED = 1 << 29  # over the graphs of all operators, one after the other
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul"})
 _SMALLEST_POWER = 1e-30
 
 Arrays = Sequence[npt.NDArray[np.generic]]
 
 
 def sensitivity(
-    model: onnx.ModelProto, quantised: onnx.ModelProto, feeds: Sequence[Feeds]
+    model: onnx.ModelProto,
+    quantised: onnx.ModelProto,
+    operators: Collection[str],
+    feeds: Sequence[Feeds],
 ) -> dict[str, float]:
     """Relative noise power that each quantised operator causes alone, the most harmful first.
 
-    model: the prepared float graph that ``quantised`` was made from. feeds: a few samples.
+    model: the prepared float graph that ``quantised`` was made from. operators: names of those
+    that its quantisation applies to. feeds: a few samples.
     The unit is 1: power of the error over power of the float values, mean over samples, summed
     over tensors. Raises CompileError.
     """
-    grafts = list(_grafts(model, quantised))
+    grafts = list(_grafts(model, quantised, operators))
     with reported_as("sensitivity"):
         if model.ByteSize() * len(grafts) > _MOST_BYTES_LOADED:
             damage = _side_by_side(model, quantised, grafts, feeds)
@@ -57,12 +59,14 @@ class _Graft:
     results: Mapping[str, str]
 
 
-def _grafts(model: onnx.ModelProto, quantised: onnx.ModelProto) -> Iterator[_Graft]:
-    facts, graph = Facts(model), _Producers(quantised)
+def _grafts(
+    model: onnx.ModelProto, quantised: onnx.ModelProto, operators: Collection[str]
+) -> Iterator[_Graft]:
+    graph = _Producers(quantised)
     exact = {name for node in model.graph.node for name in node.output}
     exact.update(value.name for value in model.graph.input)
     for node in model.graph.node:
-        if node.op_type not in _WEIGHTED or not facts.is_weight(node.input[1]):
+        if node.name not in operators:
             continue
         same = graph.named.get(node.name)
         if same is not None and not graph.is_quantised(same):
@@ -87,7 +91,7 @@ class _Producers:
                 self._takers.setdefault(name, []).append(node)
 
     def is_quantised(self, node: onnx.NodeProto) -> bool:
-        """Whether the weights of an operator come out of a DequantizeLinear."""
+        """Whether the weights, or the second factor, come out of a DequantizeLinear."""
         weight = self._makes.get(node.input[1])
         return weight is not None and weight.op_type == "DequantizeLinear"
 

@@ -138,3 +138,29 @@ def masked_attention(mask: np.ndarray, sign: str = "Add") -> ModelProto:
 def causal_mask(lowest: float) -> np.ndarray:
     """[4, 16]: query i sees the first 8 + i keys."""
     return np.where(np.arange(16) < 8 + np.arange(4)[:, None], 0.0, lowest)
+
+
+def attention_net(mask: tuple[int, ...] | None = None) -> ModelProto:
+    """Self-attention with one head on [1, 8, 16], added to its input and normalised.
+
+    mask: shape of a constant that is added before the softmax and hides the last of its positions.
+    """
+    nodes = [
+        make_node("MatMul", ["x", "wq"], ["query"], name="query"),
+        make_node("MatMul", ["x", "wk"], ["key"], name="key"),
+        make_node("MatMul", ["x", "wv"], ["content"], name="value"),
+        make_node("Transpose", ["key"], ["turned"], name="turn", perm=[0, 2, 1]),
+        make_node("MatMul", ["query", "turned"], ["scores"], name="scores"),
+        *([make_node("Add", ["scores", "mask"], ["seen"], name="see")] if mask else []),
+        make_node("Softmax", ["seen" if mask else "scores"], ["shares"], name="shares"),
+        make_node("MatMul", ["shares", "content"], ["mixed"], name="mix"),
+        make_node("MatMul", ["mixed", "wo"], ["told"], name="tell"),
+        make_node("Add", ["x", "told"], ["sum"], name="sum"),
+        make_node("LayerNormalization", ["sum", "ones", "zeros"], ["y"], name="norm"),
+    ]
+    stored = weights(wq=(16, 16), wk=(16, 16), wv=(16, 16), wo=(16, 16))
+    stored |= {"ones": np.ones(16, np.float32), "zeros": np.zeros(16, np.float32)}
+    if mask:
+        stored["mask"] = np.zeros(mask, np.float32)
+        stored["mask"][..., mask[-1] // 2 + 1 :] = -1e9
+    return build(nodes, [value("x", [1, 8, 16])], [value("y", [1, 8, 16])], stored)

@@ -38,6 +38,7 @@ HOSTILE = (*(stem + end for stem in ("x", "fc") for end in ENDINGS), "graph_inpu
 PRECISIONS = {
     "static": Precision(quantization=StaticInt8()),
     "channels": Precision(quantization=StaticInt8(per_channel=True)),
+    "products": Precision(quantization=StaticInt8(products=True)),
     "dynamic": Precision(quantization=DynamicInt8()),
     "int4": Precision(quantization=WeightOnlyInt4()),
     "float16": Precision(float_type=FloatType.FLOAT16),

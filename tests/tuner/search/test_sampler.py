@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from farm.candidate import (
@@ -60,7 +60,10 @@ ENGINES = st.one_of(
 QUANTIZATIONS = st.one_of(
     st.none(),
     st.builds(
-        StaticInt8, per_channel=st.booleans(), calibration=st.sampled_from(CalibrationMethod)
+        StaticInt8,
+        per_channel=st.booleans(),
+        calibration=st.sampled_from(CalibrationMethod),
+        products=st.booleans(),
     ),
     st.builds(DynamicInt8, per_channel=st.booleans()),
     st.builds(
@@ -74,6 +77,7 @@ def candidates(draw: st.DrawFn) -> Candidate:
     engine = draw(ENGINES)
     offered = list(FloatType) if isinstance(engine, OpenVino) else [FloatType.FLOAT32]
     precision = Precision(draw(st.sampled_from(offered)), draw(QUANTIZATIONS))
+    assume(not (precision.has_products and isinstance(engine, OnnxRuntimeCpu)))
     return Candidate(
         engine, precision, callers=draw(st.integers(1, 8)), batch=draw(st.integers(1, 8))
     )
@@ -122,6 +126,15 @@ def test_quantises_only_what_can_be_quantised() -> None:
     space = Space(("onnxruntime-cpu",), 2, quantizable={"static-int8": (), "dynamic-int8": ("a",)})
     kinds = {type(c.precision.quantization) for c in sample(space, [], 30, 1)}
     assert kinds == {type(None), DynamicInt8}
+
+
+def test_operands_alone_are_quantised_where_a_model_has_products() -> None:
+    def sampled(space: Space) -> set[str]:
+        found = sample(space, [], 60, 1)
+        return {c.engine.kind for c in found if c.precision.has_products}
+
+    assert sampled(SPACE) == set()
+    assert sampled(replace(SPACE, products=True)) == {"openvino"}
 
 
 def test_a_limit_of_threads_holds_for_samples() -> None:

@@ -91,6 +91,31 @@ def test_precisions_follow_what_can_be_quantised() -> None:
     assert Precision(FloatType.BFLOAT16) not in SPACE.precisions(OnnxRuntimeCpu())
 
 
+def test_operands_alone_are_quantised_for_openvino_where_there_are_products() -> None:
+    space, choice = replace(SPACE, products=True), StaticInt8(products=True)
+    precision = Precision(quantization=choice)
+    for engine in (OpenVino(), OpenVinoRuntime()):
+        assert precision not in SPACE.precisions(engine)
+        before, (first, *others) = SPACE.precisions(engine), space.precisions(engine)[1:]
+        assert (first, *others) == (precision, *before[1:]), "one more, before the others in int8"
+        near = {c.precision.quantization for c in space.neighbours(Candidate(engine, precision))}
+        assert StaticInt8() in near
+        assert {c.products for c in near if isinstance(c, StaticInt8)} == {False, True}
+        assert Candidate(engine, Precision(FloatType.BFLOAT16, choice)) in space.neighbours(
+            Candidate(engine, precision)
+        )
+    assert space.precisions(OnnxRuntimeCpu()) == SPACE.precisions(OnnxRuntimeCpu())
+    assert not space.offers(Candidate(OnnxRuntimeCpu(), precision))
+    assert not SPACE.offers(Candidate(OpenVino(), precision))
+
+
+def test_what_is_kept_in_float_holds_for_one_choice_of_operators() -> None:
+    space = replace(SPACE, products=True)
+    kept = Candidate(OpenVino(), Precision(quantization=StaticInt8(keep_float=("a",))))
+    near = (c.precision.quantization for c in space.neighbours(kept))
+    assert not any(isinstance(c, StaticInt8) and c.products for c in near)
+
+
 @pytest.mark.parametrize("engine", SPACE.float_engines())
 def test_precisions_are_offered_and_not_plain(engine: OnnxRuntimeCpu | OpenVino) -> None:
     for precision in SPACE.precisions(engine):
@@ -250,6 +275,7 @@ class TestPackages:
             Precision(FloatType.BFLOAT16),
             Precision(quantization=DynamicInt8()),
             Precision(quantization=StaticInt8(per_channel=False)),
+            Precision(quantization=StaticInt8(products=True)),
         ):
             assert not self.SPACE.offers(Candidate(engine, precision))
         assert not self.SPACE.offers(Candidate(engine, rewritten=True))

@@ -24,6 +24,7 @@ from farm.measurement import Metric, Outcome
 from farm.session.of_candidate import session_spec
 from farm.session.spec import OpenVinoSpec
 from tests import models
+from tests.farm.compile import graphs
 from tests.workers import samples
 from workers.discovery import engines_of, openvino_float_types
 from workers.engines.session import EngineError, NotAsPlannedError
@@ -33,6 +34,7 @@ OpenVinoSession = pytest.importorskip("workers.engines.openvino").OpenVinoSessio
 ENGINE = OpenVinoRuntime(threads=1)
 INT8 = Precision(quantization=StaticInt8())
 BFLOAT16 = Precision(FloatType.BFLOAT16)
+PRODUCTS = Precision(quantization=StaticInt8(products=True))
 
 
 def spec(precision: Precision | None = None, engine: OpenVinoRuntime = ENGINE) -> OpenVinoSpec:
@@ -138,6 +140,18 @@ class TestPrecision:
         session = OpenVinoSession(quantised, spec(INT8))
         counts = session.assignment
         assert counts.get("OpenVINO CPU i8", 0) + counts.get("OpenVINO CPU u8", 0) >= 1
+
+    @pytest.mark.parametrize("mask", [None, (8,), (8, 8)])
+    def test_products_of_activations_are_integers_too(self, tmp_path, mask):
+        proto = graphs.attention_net(mask)
+        compile_candidate(proto, Candidate(ENGINE, PRODUCTS), graphs.feeds(proto), tmp_path)
+        session = OpenVinoSession(tmp_path / "model.onnx", spec(PRODUCTS))
+        kernels = [k for k in session.kernels if k.layer_type in {"FullyConnected", "Subgraph"}]
+        in_integers = [k for k in kernels if k.precision == "i8"]
+        assert [k.layer_type for k in in_integers].count("FullyConnected") == 4
+        assert any("mix" in k.operators for k in in_integers)
+        given = graphs.feeds(proto, 1)[0]
+        assert graphs.error(expected(proto, given)[0], session.run(given)[0]) < 0.03
 
     def test_a_float_model_is_not_taken_for_a_quantised_one(self, tmp_path):
         path = models.save(models.conv_net(), tmp_path)

@@ -293,7 +293,7 @@ class TestOperators:
         worker.prepare(samples.workload(models.mlp()))
         found = worker.quantizable(job(BASELINE))
         assert set(found["static-int8"]) >= {"first", "second"}
-        assert found["weight-only-int4"] == ("first", "second")
+        assert found["weight-only-int4"] == found["products"] == ("first", "second")
 
     def test_the_fake_engine_has_none(self, fake_worker):
         assert fake_worker.quantizable(fake()) == {}

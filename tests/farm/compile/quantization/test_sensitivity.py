@@ -16,7 +16,8 @@ def ranking(model, quantization):
     samples = graphs.feeds(model)
     compiler = Compiler(model, samples)
     quantised = compiler.graph(Candidate(precision=Precision(quantization=quantization))).model
-    return sensitivity(compiler.prepared().model, quantised, samples[:3])
+    names = [operator.name for operator in compiler.quantizable(quantization)]
+    return sensitivity(compiler.prepared().model, quantised, names, samples[:3])
 
 
 @pytest.fixture(params=[1 << 29, 0], ids=["one by one", "side by side"])
