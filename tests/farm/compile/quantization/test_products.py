@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto
 from onnx.helper import make_node
 
-from farm.artifact import Compiler
+from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, OpenVinoRuntime, Precision, StaticInt8
 from farm.compile.operators import matrix_products, quantizable
 from farm.compile.prepare import prepare
