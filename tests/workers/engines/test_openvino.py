@@ -152,7 +152,9 @@ class TestPrecision:
         """What OpenVINO's processor device makes of a hint that it has no kernels for."""
         asked = replace(spec(), float_type="bf16")
         path = models.save(models.conv_net(), tmp_path)
-        with pytest.raises(NotAsPlannedError, match=r"computes none of \d+ operators in bf16"):
+        with pytest.raises(
+            NotAsPlannedError, match="3 of 5 operators in another precision than bf16"
+        ):
             OpenVinoSession(path, asked)
 
     def test_what_is_quantised_as_it_runs_may_be(self):
