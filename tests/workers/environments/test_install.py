@@ -108,6 +108,20 @@ class TestInstall:
         assert list(environments_folder().iterdir()) == []
         assert Interpreters(profile).of("onnxruntime-cpu") == ""
 
+    def test_nothing_is_sent_when_it_is_tried_whether_modules_can_be_imported(self, tmp_path):
+        sender = (
+            "try:\n    import openvino_telemetry\nexcept ImportError:\n    pass\n"
+            "else:\n    raise SystemExit('it would send')\n"
+        )
+        both = [
+            build_wheel(tmp_path, "sender", source=sender),
+            build_wheel(tmp_path, "openvino_telemetry"),
+        ]
+        environment = parse_environment(environment_toml(both[0]), "here")
+        lines = "\n".join(wheel.requirement for wheel in both)
+        found = install(replace(environment, requirements=lines), lambda _: None)
+        assert found.versions.keys() == {"python", "sender", "openvino_telemetry"}
+
     def test_what_a_killed_install_left_is_removed_and_counts_for_nothing(self, tiny):
         place = pretend_installed(tiny)
         left = place.rename(place.with_name(".draft-killed"))
