@@ -135,7 +135,7 @@ def _too_few_integers(kernels: Sequence[Kernel], quantised: frozenset[str]) -> s
         return ""
     return (
         f"OpenVINO computes {found or 'none'} of {planned} operators in int8: "
-        f"{_listed(floats or kernels)}."
+        f"{_listed(floats or [k for k in kernels if k.computes])}."
     )
 
 
