@@ -19,6 +19,10 @@ from farm.session.openvino_precision import kernels_of, quantised_in, refusal
 from farm.session.spec import OpenVinoSpec
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
+# A model that comes from a cache loads faster than where it is delivered. It is no part of the
+# spec: without it nothing is kept, too, unless a later version of OpenVINO has another default.
+_NOTHING_KEPT = {"CACHE_DIR": ""}
+
 
 class _Caller(Session):
     """One request of a compiled model. Inputs are read where they lie, and not copied."""
@@ -73,7 +77,7 @@ class OpenVinoSession(_Caller):
         core = ov.Core()
         try:
             read = core.read_model(model)
-            self._compiled = core.compile_model(read, spec.device, spec.config)
+            self._compiled = core.compile_model(read, spec.device, spec.config | _NOTHING_KEPT)
             super().__init__(self._compiled)
         except Exception as error:  # noqa: BLE001  (as above)
             raise EngineError(compact(error)) from None

@@ -113,6 +113,16 @@ class TestSession:
             assert callers[0] is not callers[1]
             assert all(caller.timed(1) > 0 for caller in callers)
 
+    def test_no_compiled_model_is_kept_for_the_next_session(self, tmp_path):
+        cache = tmp_path / "cache"
+        path, plain = models.save(models.conv_net(), tmp_path), spec()
+        caching = replace(plain, config={**plain.config, "CACHE_DIR": str(cache)})
+        OpenVinoSession(path, caching)
+        assert not list(cache.glob("*"))
+        openvino = pytest.importorskip("openvino")
+        openvino.Core().compile_model(path, "CPU", caching.config)
+        assert list(cache.glob("*")), "the cache that is off"
+
     def test_an_unknown_operator_is_one_sentence(self, tmp_path):
         path = models.save(models.custom_net(), tmp_path)
         with pytest.raises(EngineError) as caught:
