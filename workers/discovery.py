@@ -26,6 +26,7 @@ _CAPABILITIES = (
     "print(json.dumps(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')))"
 )
 _HERE = Availability(available=True)
+_NO_NEED = "none; the engine openvino-runtime runs OpenVINO without it"
 _BY_PACKAGE = Availability(
     available=False,
     reason="OpenVINO is offered by its own package: the engine openvino-runtime, which is faster",
@@ -58,8 +59,9 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
         given = environments_of(profile.engines)
         found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
     package = found.get("openvino-runtime")
-    if "openvino" in found and package is not None and package.available:
-        found["openvino"] = _BY_PACKAGE
+    plugin = found.get("openvino")
+    if plugin is not None and package is not None and package.available:
+        found["openvino"] = _BY_PACKAGE if plugin.available else replace(plugin, remedy=_NO_NEED)
     return found
 
 
@@ -203,7 +205,7 @@ def _openvino() -> Availability:
         return Availability(
             available=False,
             reason="the OpenVINO plugin offers no device for this machine's processor",
-            remedy="none; the engine openvino-runtime runs OpenVINO without it",
+            remedy=_NO_NEED,
         )
     return _HERE
 

@@ -16,6 +16,7 @@ from farm.candidate import (
     Candidate,
     DynamicInt8,
     FloatType,
+    OpenVino,
     OpenVinoRuntime,
     Precision,
     StaticInt8,
@@ -25,7 +26,7 @@ from farm.session.of_candidate import session_spec
 from farm.session.spec import OpenVinoSpec
 from tests import models
 from tests.workers import samples
-from workers.discovery import engines_of, openvino_float_types
+from workers.discovery import engine_availability, engines_of, openvino_float_types
 from workers.engines.session import EngineError, NotAsPlannedError
 from workers.trials.worker import Worker
 
@@ -195,8 +196,20 @@ class TestTrials:
             "ENABLE_CPU_PINNING": "NO",
         }
 
+    def test_a_stored_trial_of_the_plugin_is_replayed_or_says_why_not(self, worker: Worker):
+        worker.prepare(samples.workload(models.conv_net()))
+        report = worker.run_trial(samples.job(Candidate(OpenVino(threads=1))))
+        plugin = engine_availability("openvino")
+        if plugin.available:
+            assert report.outcome is Outcome.OK, report.message
+        elif "not installed" in plugin.reason:
+            assert "pip install 'farm[openvino-plugin]'" in report.message
+        else:
+            assert "found no device on this machine" in report.message
+
     def test_one_of_the_two_ways_to_openvino_is_offered(self):
         found = engines_of(samples.cpu_profile())
         assert found["openvino-runtime"].available
         assert not found["openvino"].available
-        assert "openvino-runtime" in found["openvino"].reason
+        told = f"{found['openvino'].reason} {found['openvino'].remedy}"
+        assert "openvino-runtime" in told
