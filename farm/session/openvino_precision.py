@@ -82,10 +82,12 @@ def quantised_in(model: Any) -> frozenset[str]:  # noqa: ANN401  (openvino.Model
 
 
 def _weight_type(operator: Any) -> str:  # noqa: ANN401  (openvino.Node)
+    """Of what its second input is made from; empty for another result, which is no weight."""
     source = operator.input_value(1).get_node()
     while source.get_type_name() in _DEQUANTISING:
         source = source.input_value(0).get_node()
-    return str(source.get_output_element_type(0).get_type_name())
+    constant = source.get_type_name() == "Constant"
+    return str(source.get_output_element_type(0).get_type_name()) if constant else ""
 
 
 def refusal(
