@@ -25,12 +25,15 @@ class Wheel:
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
-def build_wheel(folder: Path, name: str = "tiny", version: str = "1.0") -> Wheel:
-    """A package of one module. With it, all that the tests' own interpreter has is importable."""
+def build_wheel(folder: Path, name: str = "tiny", version: str = "1.0", source: str = "") -> Wheel:
+    """A package of one module. With it, all that the tests' own interpreter has is importable.
+
+    source: of the module, after its version.
+    """
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"version = '{version}'\n",
+        f"{name}.py": f"version = '{version}'\n{source}",
         f"{name}-outer.pth": sysconfig.get_path("purelib") + "\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
 import shutil
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,9 +17,16 @@ from farm.candidate import FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.devices.environment import load_environments
 from farm.devices.profile import Availability, DeviceKind, DeviceProfile
+from farm.host.privacy import sending_nothing
 from workers.environments.installed import Installed, environments_of
 
+_ASK_SECONDS = 30.0
+_CAPABILITIES = (
+    "import json, openvino; "
+    "print(json.dumps(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')))"
+)
 _HERE = Availability(available=True)
+_NO_NEED = "none; the engine openvino-runtime runs OpenVINO without it"
 _BY_PACKAGE = Availability(
     available=False,
     reason="OpenVINO is offered by its own package: the engine openvino-runtime, which is faster",
@@ -49,8 +59,9 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
         given = environments_of(profile.engines)
         found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
     package = found.get("openvino-runtime")
-    if "openvino" in found and package is not None and package.available:
-        found["openvino"] = _BY_PACKAGE
+    plugin = found.get("openvino")
+    if plugin is not None and package is not None and package.available:
+        found["openvino"] = _BY_PACKAGE if plugin.available else replace(plugin, remedy=_NO_NEED)
     return found
 
 
@@ -111,16 +122,34 @@ def emulator_availability() -> Availability:
     )
 
 
-def openvino_float_types() -> tuple[FloatType, ...]:
-    """Arithmetic types that OpenVINO's CPU device says it is good at on this machine."""
-    if _openvino_runtime().available:
-        offered = _openvino_runtime_capabilities()
-    elif _openvino().available:
-        offered = frozenset((_openvino_capabilities() or "").split())
+def openvino_float_types(interpreter: str = "") -> tuple[FloatType, ...]:
+    """Arithmetic types that OpenVINO's CPU device says it is good at on this machine.
+
+    interpreter: the Python that runs OpenVINO's own package; empty for the farm's own. Where that
+    one gives no answer, what is known here, or float32, which every processor has.
+    """
+    if interpreter:
+        offered = _asked_elsewhere(interpreter) or _asked_here() or frozenset({"FP32"})
     else:
-        return ()
+        offered = _asked_here()
     names = {"FP32": FloatType.FLOAT32, "BF16": FloatType.BFLOAT16, "FP16": FloatType.FLOAT16}
     return tuple(float_type for name, float_type in names.items() if name in offered)
+
+
+@cache
+def _asked_elsewhere(interpreter: str) -> frozenset[str]:
+    """What OpenVINO says of its CPU device in another interpreter; nothing where it fails."""
+    command = [interpreter, "-I", "-c", sending_nothing(_CAPABILITIES)]
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        done = subprocess.run(command, capture_output=True, timeout=_ASK_SECONDS, check=True)
+        return frozenset(json.loads(done.stdout))
+    return frozenset()
+
+
+def _asked_here() -> frozenset[str]:
+    if _openvino_runtime().available:
+        return _openvino_runtime_capabilities()
+    return frozenset((_openvino_capabilities() or "").split() if _openvino().available else ())
 
 
 @cache
@@ -176,7 +205,7 @@ def _openvino() -> Availability:
         return Availability(
             available=False,
             reason="the OpenVINO plugin offers no device for this machine's processor",
-            remedy="none; the engine openvino-runtime runs OpenVINO without it",
+            remedy=_NO_NEED,
         )
     return _HERE
 

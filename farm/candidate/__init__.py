@@ -21,6 +21,7 @@ from farm.candidate.engine import (
     OpenVinoRuntime,
     PackageEngine,
     ThreadedEngine,
+    engine_kinds,
     engine_label,
 )
 from farm.candidate.precision import (
@@ -60,6 +61,7 @@ __all__ = [
     "ThreadedEngine",
     "WeightOnlyInt4",
     "canonical",
+    "engine_kinds",
     "engine_label",
     "from_json",
     "read_candidate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Discriminator, Field
 
@@ -137,6 +137,11 @@ Engine = Annotated[
     OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake,
     Discriminator("kind"),
 ]
+
+
+def engine_kinds() -> tuple[str, ...]:
+    """The kinds of all engines, as device profiles and environments name them."""
+    return tuple(engine().kind for engine in get_args(get_args(Engine)[0]))
 
 
 def engine_label(engine: Engine) -> str:

@@ -17,6 +17,9 @@ from farm.text import printable
 UNCONFIRMED_FILE = "NOT-CONFIRMED.txt"
 
 _TEMPLATES = resources.files("farm.delivery") / "templates"
+# The rule that trials are judged by; run.py has it in its text, since it runs without the farm.
+_PRECISION = resources.files("farm.session") / "openvino_precision.py"
+_FUTURE = "from __future__ import annotations\n"  # may stand at the top of a file only
 _SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
 _UNCONFIRMED = (
     "This is the best that a search had found when it was interrupted. It was not confirmed:\n"
@@ -74,6 +77,9 @@ def _run_script(
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
     text = (_TEMPLATES / "run.py").read_text(encoding="utf-8")
     loading = (_TEMPLATES / _SESSIONS[type(session)]).read_text(encoding="utf-8")
+    if isinstance(session, OpenVinoSpec):
+        rule = _PRECISION.read_text(encoding="utf-8").replace(_FUTURE, "")
+        loading = loading.replace("# PRECISION\n", f"{rule}\n")
     text = text.replace("# SESSION\n", f"\n{loading}\n")
     text = text.replace("INPUTS = []", f"INPUTS = {described}")
     text = text.replace("CALLERS = 1", f"CALLERS = {callers}")

@@ -19,11 +19,13 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from farm.candidate import engine_kinds
 from farm.devices.toml_files import parse_toml, read_toml_files
 from farm.errors import DeviceError
 from farm.text import did_you_mean
 
 _FOLDER = "environments"  # of the farm, and within a folder of the user's profiles
+_PINNED = re.compile(r"[\w.-]+(\[[^]]*\])?\s*(===?\s*[^\s*,;]+|@\s*\S+)(\s*;.*)?")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -88,7 +90,8 @@ def load_environments(profiles: Path | None = None) -> dict[str, Environment]:
     profiles: the folder of the profiles; its folder ``environments`` has the environments, which
     win over others of the same name.
 
-    Raises DeviceError for one that cannot be read, or whose packages are not all pinned.
+    Raises DeviceError for one that cannot be read, whose packages are not all pinned, or that
+    names an engine that is not known.
     """
     folder = None if profiles is None else profiles / _FOLDER
     texts = read_toml_files(_FOLDER, folder, "Environment")
@@ -102,6 +105,13 @@ def parse_environment(text: str, what: str) -> Environment:
     Raises DeviceError, as :func:`load_environments` does.
     """
     environment = parse_toml(_ADAPTER, text, what)
+    known = engine_kinds()
+    for engine in environment.engines:
+        if engine not in known:
+            raise DeviceError(
+                f"{what}: at engines: '{engine}' is no kind of engine. "
+                f"{did_you_mean(engine, known)}Kinds: {', '.join(known)}."
+            )
     for line in _lines(environment.requirements):
         requirement, *options = re.split(r"\s+(?=--)", line)
         if requirement.startswith("-"):
@@ -109,7 +119,8 @@ def parse_environment(text: str, what: str) -> Environment:
                 f"{what}: at requirements: '{line}' is an option of pip, and only packages can "
                 "be named; pip's own configuration says where they come from."
             )
-        if not options or not all(map(_HASH.fullmatch, options)):
+        hashed = bool(options) and all(map(_HASH.fullmatch, options))
+        if not hashed or not _PINNED.fullmatch(requirement):
             raise DeviceError(
                 f"{what}: at requirements: '{requirement}' is not pinned: expected "
                 "NAME==VERSION --hash=sha256:..., as `uv pip compile --generate-hashes` writes it."

@@ -22,3 +22,11 @@ def send_nothing() -> None:
     os.environ.update(_OFF)
     for module in _NOT_IMPORTED:
         sys.modules[module] = None  # type: ignore[assignment]  # a second import raises ImportError
+
+
+def sending_nothing(source: str) -> str:
+    """A line of Python for an interpreter that cannot import the farm, with the same switched off.
+
+    The variables of the environment it has from this process.
+    """
+    return f"import sys; sys.modules.update(dict.fromkeys({_NOT_IMPORTED!r})); {source}"

@@ -11,19 +11,22 @@ from pathlib import Path
 import pytest
 
 from farm.candidate import FloatType
-from farm.devices.profile import load_profiles
+from farm.devices.profile import Availability, load_profiles
 from tests.openvino import require_openvino
 from workers import discovery
 from workers.discovery import (
     device_availability,
     emulator_availability,
     engine_availability,
+    engines_of,
     openvino_float_types,
     usable_engines,
 )
 from workers.fingerprint import fingerprint, software_versions
 
 ROOT = Path(__file__).parents[2]
+HERE = Availability(available=True)
+NO_DEVICE = Availability(available=False, reason="it offers no device for this processor")
 
 
 class TestDiscovery:
@@ -79,6 +82,29 @@ class TestDiscovery:
     def test_a_profile_without_engines(self):
         found = device_availability(replace(load_profiles()["cpu"], engines=()))
         assert found.reason == "it names no engine"
+
+    @pytest.mark.parametrize(
+        ("plugin", "reason"),
+        [
+            (HERE, "its own package: the engine openvino-runtime, which is faster"),
+            (NO_DEVICE, NO_DEVICE.reason),
+        ],
+    )
+    def test_why_openvinos_plugin_is_not_offered(self, monkeypatch, plugin, reason):
+        monkeypatch.setitem(discovery._PROBES, "openvino", lambda: plugin)
+        monkeypatch.setitem(discovery._PROBES, "openvino-runtime", lambda: HERE)
+        profile = replace(load_profiles()["cpu"], engines=("openvino", "openvino-runtime"))
+        found = engines_of(profile)
+        assert found["openvino-runtime"].available
+        assert not found["openvino"].available
+        assert found["openvino"].reason.endswith(reason)
+        assert found["openvino"].remedy.startswith("none; ")
+
+    def test_the_plugin_is_offered_without_the_package(self, monkeypatch):
+        monkeypatch.setitem(discovery._PROBES, "openvino", lambda: HERE)
+        monkeypatch.setitem(discovery._PROBES, "openvino-runtime", lambda: NO_DEVICE)
+        profile = replace(load_profiles()["cpu"], engines=("openvino", "openvino-runtime"))
+        assert usable_engines(profile) == ("openvino",)
 
     def test_float_types_of_openvino(self):
         require_openvino()

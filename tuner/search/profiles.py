@@ -31,10 +31,10 @@ def worth_profiling(confirmed: Sequence[Entry], tried: Sequence[Entry]) -> tuple
     """Whose kernels are timed, the most important first.
 
     confirmed: the baseline and the winner. tried: all of the search, of which follows the best of
-    every engine that is not among these and tells what is in its kernels.
+    every engine that tells what is in its kernels, unless it is one of these two.
     """
     chosen = {entry.candidate.id: entry for entry in confirmed}
-    engines = {entry.candidate.engine.kind for entry in confirmed} | _SILENT
+    engines: set[str] = set(_SILENT)
     for entry in ranked(tried):
         if entry.candidate.engine.kind not in engines:
             engines.add(entry.candidate.engine.kind)

@@ -21,6 +21,7 @@ from farm.profile.kernels import OPTIMISED_FILE
 from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
+_EXTRAS = {"onnxruntime_ep_openvino": "farm[openvino-plugin]"}  # what installs a plugin
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
@@ -163,12 +164,17 @@ def _providers(spec: SessionSpec) -> dict[str, list[tuple[str, dict[str, str]]]]
     return {"providers": [(spec.provider, dict(spec.provider_options))]}
 
 
+def _remedy(plugin: str) -> str:
+    return f": pip install '{_EXTRAS[plugin]}'" if plugin in _EXTRAS else ""
+
+
 def _plugin_devices(spec: SessionSpec) -> list[ort.OrtEpDevice]:
     try:
         plugin = importlib.import_module(spec.plugin)
     except ImportError:
         raise EngineError(
-            f"{spec.provider} needs the Python package {spec.plugin}, which is not installed."
+            f"{spec.provider} needs the Python package {spec.plugin}, which is not installed"
+            f"{_remedy(spec.plugin)}."
         ) from None
     ort.register_execution_provider_library(spec.provider, plugin.get_library_path())
     devices = [d for d in ort.get_ep_devices() if d.ep_name == spec.provider]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farm.profile.kernels import EngineProfile, Kernel
+from farm.session.openvino_precision import Kernel as RuntimeKernel
 from farm.session.spec import OpenVinoSpec
-from workers.engines.openvino import Kernel as RuntimeKernel
 from workers.engines.openvino import OpenVinoSession
 from workers.engines.session import Feeds
 

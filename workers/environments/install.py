@@ -26,6 +26,7 @@ from pathlib import Path
 from farm.devices.environment import Environment
 from farm.errors import DeviceError
 from farm.host.locks import Lock
+from farm.host.privacy import sending_nothing
 from farm.text import did_you_mean
 from workers.environments.installed import (
     DRAFT,
@@ -237,7 +238,7 @@ def _disk_full(root: Path, name: str) -> DeviceError:
 def _check_modules(environment: Environment, python: Path) -> None:
     """Raise DeviceError for a module that cannot be imported, for want of a library perhaps."""
     for module in (*_ALWAYS, *environment.modules):
-        command = [str(python), "-I", "-c", f"import {module}"]
+        command = [str(python), "-I", "-c", sending_nothing(f"import {module}")]
         try:
             done = subprocess.run(
                 command,

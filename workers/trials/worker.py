@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from farm.artifact.engines import package_engines
+from farm.candidate import FloatType
 from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
@@ -123,9 +124,14 @@ class Worker:
             fingerprint(),
             software_versions() | self._interpreters.versions(),
             usable_engines(self.profile),
-            openvino_float_types() if _OPENVINO & set(self.profile.engines) else (),
+            self._openvino_float_types(),
             package_engines(self.profile),
         )
+
+    def _openvino_float_types(self) -> tuple[FloatType, ...]:
+        if not _OPENVINO & set(self.profile.engines):
+            return ()
+        return openvino_float_types(self._interpreters.of("openvino-runtime"))
 
     def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
         """Names of the operators that each kind of quantisation applies to. Raises ChildError."""

@@ -2,14 +2,14 @@ sys.modules["openvino_telemetry"] = None  # else OpenVINO sends an event when it
 
 import openvino as ov
 
+# PRECISION
 core = ov.Core()
 model = core.read_model(folder / "model.onnx")
 compiled = core.compile_model(model, spec["device"], spec["config"])
 request = compiled.create_infer_request()
-kernels = compiled.get_runtime_model().get_ops()
-ran = {str(kernel.get_rt_info()["runtimePrecision"].value) for kernel in kernels}
-if spec["float_type"] not in ran or (spec["integers"] == "needed" and not ran & {"i8", "u8"}):
-    sys.exit("OpenVINO does not compute on this machine as it did where this was measured.")
+wanted = (spec["float_type"], spec["integers"], quantised_in(model))
+if reason := refusal(kernels_of(compiled), *wanted):
+    sys.exit(f"It does not compute on this machine as it did where this was measured. {reason}")
 
 
 def run(feeds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 from onnx import ModelProto
 from onnx.helper import make_node
 
-from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, OpenVino, OpenVinoRuntime
+from farm.artifact.compiler import compile_candidate
+from farm.candidate import (
+    Candidate,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    OpenVinoRuntime,
+    Precision,
+    StaticInt8,
+)
 from farm.compile.batch import Batched
 from farm.delivery.files import stranger, write_files
 from farm.delivery.winner import write_delivery
@@ -160,6 +170,38 @@ def test_it_does_not_run_partly_on_another_engine(tmp_path):
     done = run(tmp_path / "out")
     assert done.returncode != 0
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("differs", "says"),
+    [({"float_type": "bf16"}, "than bf16: Conv"), ({"integers": "needed"}, "in int8: Conv")],
+)
+def test_it_computes_as_it_did_or_not_at_all(tmp_path, differs, says):
+    """The rule that its trial was judged by."""
+    pytest.importorskip("openvino")
+    session = session_spec(Candidate(OpenVinoRuntime(threads=1)))
+    deliver(tmp_path / "out", models.conv_net(), replace(session, **differs))
+    done = run(tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "as it did where this was measured. OpenVINO computes " in done.stderr
+    assert says in done.stderr
+
+
+def test_integers_that_were_not_measured_are_refused(tmp_path):
+    pytest.importorskip("openvino")
+    proto, source = models.conv_net(), tmp_path / "quantised"
+    source.mkdir()
+    random = np.random.default_rng(0)
+    shapes = {i.name: i.shape for i in load_model(models.save(proto, source)).inputs}
+    data = [{n: random.random(s).astype(np.float32) for n, s in shapes.items()} for _ in range(2)]
+    candidate = Candidate(OpenVinoRuntime(threads=1), Precision(quantization=StaticInt8()))
+    compile_candidate(proto, candidate, data, source)
+    quantised = load_model(source / "model.onnx").proto
+    deliver(tmp_path / "right", quantised, session_spec(candidate))
+    assert run(tmp_path / "right").returncode == 0
+    deliver(tmp_path / "wrong", quantised, session_spec(Candidate(OpenVinoRuntime(threads=1))))
+    assert "in another precision than f32: Conv" in run(tmp_path / "wrong").stderr
 
 
 def test_the_folder_has_what_it_needs(tmp_path):

@@ -67,6 +67,14 @@ class TestLoad:
             TEXT.replace(f"numpy==2.0 {HASH}", f"numpy==2.0 {HASH} --config-settings=x"),
             "here: at requirements: 'numpy==2.0' is not pinned",
         ),
+        (TEXT.replace("numpy==2.0", "numpy>=2"), "requirements: 'numpy>=2' is not pinned"),
+        (TEXT.replace("numpy==2.0", "numpy"), "requirements: 'numpy' is not pinned"),
+        (TEXT.replace("numpy==2.0", "numpy==2.*"), "requirements: 'numpy==2.*' is not pinned"),
+        (TEXT.replace("numpy==2.0", "numpy==2.0,<3"), "requirements: 'numpy==2.0,<3' is not p"),
+        (
+            TEXT.replace('"onnxruntime-cpu"', '"onnxruntime-cppu"'),
+            "'onnxruntime-cppu' is no kind of engine. Did you mean onnxruntime-cpu",
+        ),
         (
             TEXT.replace("# a comment", "--index-url somewhere"),
             "here: at requirements: '--index-url somewhere' is an option of pip",
@@ -77,6 +85,19 @@ def test_a_malformed_one_says_where(text, message):
     with pytest.raises(DeviceError) as caught:
         parse_environment(text, "here")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pinned",
+    [
+        "numpy == 2.0",
+        "numpy===2.0",
+        "numpy[extra]==2.0+cpu ; python_version < '4'",
+        "numpy @ file:///a/numpy-2.0-py3-none-any.whl",
+    ],
+)
+def test_ways_to_pin(pinned):
+    assert pinned in parse_environment(TEXT.replace("numpy==2.0", pinned), "here").requirements
 
 
 def test_the_digest_is_of_what_is_installed():

@@ -34,12 +34,18 @@ def measured(store: Store, **fails: bool) -> tuple[Imagined, list[Entry]]:
     return imagined, list(imagined.journal.run_trials(list(SECONDS), Phase.CONFIRM))
 
 
-def test_the_baseline_the_winner_and_the_best_of_every_other_engine() -> None:
+def test_the_baseline_the_winner_and_the_best_of_every_engine() -> None:
     baseline, winner = entry(ORT), entry(VINO, 0.3)
     tried = [entry(ORT), entry(FAST_ORT, 0.9), entry(SLOW_VINO, 0.5), winner, entry(PACKAGE, 1.4)]
     chosen = worth_profiling((baseline, winner), tried)
-    assert [e.candidate for e in chosen] == [ORT, VINO, PACKAGE]
+    assert [e.candidate for e in chosen] == [ORT, VINO, FAST_ORT, PACKAGE]
     assert chosen[0] is baseline
+
+
+def test_a_baseline_that_is_the_best_of_its_engine_is_there_once() -> None:
+    tried = [entry(ORT), entry(FAST_ORT, 1.1), entry(VINO, 0.3)]
+    chosen = worth_profiling((entry(ORT), entry(VINO, 0.3)), tried)
+    assert [e.candidate for e in chosen] == [ORT, VINO]
 
 
 def test_of_one_engine_the_best_that_is_ok() -> None:

@@ -14,12 +14,12 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
-from farm.candidate import Candidate, OnnxRuntimeCpu
+from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino
 from farm.session.of_candidate import session_spec
 from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from tests import models
 from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.session import NotAsPlannedError
+from workers.engines.session import EngineError, NotAsPlannedError
 from workers.meters.latency import settle
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +93,18 @@ def test_a_processor_that_is_not_there_is_no_silent_omission(tmp_path):
         NotAsPlannedError, match=r"stays on logical processor 900, as it was asked"
     ):
         OnnxRuntimeSession(path, asked)
+
+
+def test_a_plugin_that_is_not_installed_and_what_installs_it(tmp_path, monkeypatch):
+    asked = session_spec(Candidate(OpenVino(threads=1)))
+    assert isinstance(asked, SessionSpec)
+    monkeypatch.setitem(sys.modules, asked.plugin, None)
+    with pytest.raises(EngineError) as caught:
+        OnnxRuntimeSession(models.save(wide_net(), tmp_path), asked)
+    assert str(caught.value) == (
+        "OpenVINOExecutionProvider needs the Python package onnxruntime_ep_openvino, which is "
+        "not installed: pip install 'farm[openvino-plugin]'."
+    )
 
 
 @pytest.mark.parametrize(("denormals_as_zero", "expected"), [(False, 5e-41), (True, 0.0)])

@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.candidate import Candidate
+from farm.candidate import Candidate, FloatType
 from farm.devices.environment import Environment, parse_environment
-from farm.devices.profile import DeviceProfile
+from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.measurement import Outcome
 from tests.wheels import Wheel, build_wheel, environment_toml
 from tests.workers import samples
-from workers.discovery import device_availability, engines_of
+from workers.discovery import device_availability, engines_of, openvino_float_types
 from workers.environments.install import install, remove
 from workers.environments.installed import environments_folder, installed_environments, states
 from workers.environments.interpreters import Interpreters
@@ -107,6 +107,20 @@ class TestInstall:
         assert installed_environments() == {}
         assert list(environments_folder().iterdir()) == []
         assert Interpreters(profile).of("onnxruntime-cpu") == ""
+
+    def test_nothing_is_sent_when_it_is_tried_whether_modules_can_be_imported(self, tmp_path):
+        sender = (
+            "try:\n    import openvino_telemetry\nexcept ImportError:\n    pass\n"
+            "else:\n    raise SystemExit('it would send')\n"
+        )
+        both = [
+            build_wheel(tmp_path, "sender", source=sender),
+            build_wheel(tmp_path, "openvino_telemetry"),
+        ]
+        environment = parse_environment(environment_toml(both[0]), "here")
+        lines = "\n".join(wheel.requirement for wheel in both)
+        found = install(replace(environment, requirements=lines), lambda _: None)
+        assert found.versions.keys() == {"python", "sender", "openvino_telemetry"}
 
     def test_what_a_killed_install_left_is_removed_and_counts_for_nothing(self, tiny):
         place = pretend_installed(tiny)
@@ -232,6 +246,25 @@ class TestUse:
         pretend_installed(warp)
         assert device_availability(profile).available
         assert engines_of(profile)["warp"].available
+
+    def test_openvinos_arithmetic_is_asked_where_openvino_runs(self, tiny, monkeypatch, tmp_path):
+        pytest.importorskip("openvino")
+        profile = replace(samples.cpu_profile(), engines=("openvino-runtime",))
+        pretend_installed(replace(tiny, engines=profile.engines))
+        missing = Availability(available=False, reason="it is not installed")
+        monkeypatch.setattr("workers.discovery._openvino_runtime", lambda: missing)
+        monkeypatch.setattr("workers.discovery._openvino", lambda: missing)
+        worker = Worker(profile, tmp_path / "cache")
+        try:
+            assert FloatType.FLOAT32 in worker.describe().openvino_float_types
+        finally:
+            worker.close()
+        answers = tmp_path / "python"
+        answers.write_text('#!/bin/sh\necho \'["BF16", "INT8"]\'\n')
+        answers.chmod(0o755)
+        assert openvino_float_types(str(answers)) == (FloatType.BFLOAT16,)
+        assert openvino_float_types() == ()
+        assert openvino_float_types("/nowhere/python") == (FloatType.FLOAT32,)
 
     def test_an_engine_that_this_farm_does_not_know(self, tiny):
         pretend_installed(replace(tiny, engines=("warp",)))
