@@ -16,6 +16,7 @@ from db.upgrade import VERSION_TABLE
 from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
 from tests.workers.processes import small_disk
+from tuner.request import Objective
 
 TUNE = ("tune", "model.onnx", "--devices", "fake", "--local", "--budget", "5s")
 
@@ -207,8 +208,7 @@ def test_options_that_cannot_work(unchanged, options: list[str], words: str) -> 
     [
         (
             ("tune", "--objective", "p98"),
-            "--objective takes one of latency, memory, energy, cpu, throughput, p99, load, got "
-            "'p98'.",
+            f"--objective takes one of {', '.join(Objective)}, got 'p98'.",
         ),
         (("tune", "--trials", "many"), "--trials takes a whole number, got 'many'."),
         (("tune", "--max-batch", "foo"), "--max-batch takes a whole number, got 'foo'."),

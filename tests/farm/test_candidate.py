@@ -192,7 +192,7 @@ class TestFile:
     def test_with_a_batch_that_is_too_large(self, tmp_path):
         path = tmp_path / "candidate.json"
         path.write_text('{"batch": 1000000000}')
-        with pytest.raises(CandidateError, match="at batch: .* less than or equal to 4096"):
+        with pytest.raises(CandidateError, match=r"at batch: .* less than or equal to 4096"):
             read_candidate(path)
 
 
