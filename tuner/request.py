@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from farm.candidate import MOST_BATCH
 from farm.errors import OptionError
 
 _SEEDS = 1 << 31  # what all generators take, with the number of trials added
@@ -65,7 +66,8 @@ class Constraints:
         )
         for option, value, unit in limits:
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{option} must be above 0 {unit}, got {value}.")
+                finite = "" if math.isfinite(value) else " and finite"
+                raise OptionError(f"{option} must be above 0 {unit}{finite}, got {value}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class TuneRequest:
     budget_seconds: per device, all included. max_trials: per device, 0 for no limit.
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     threads: at most so many for every candidate, the baseline included; 0 for no limit.
-    max_batch: samples that one run of a candidate may take.
+    max_batch: samples that one run of a candidate may take, at most MOST_BATCH.
     """
 
     __pydantic_config__ = ConfigDict(defer_build=True)
@@ -99,13 +101,18 @@ class TuneRequest:
         """Raise OptionError for options that contradict the facts."""
         self.constraints.check()
         if not (math.isfinite(self.budget_seconds) and self.budget_seconds > 0):
-            raise OptionError(f"--budget must be above 0 seconds, got {self.budget_seconds:g}.")
+            finite = "" if math.isfinite(self.budget_seconds) else " and finite"
+            raise OptionError(
+                f"--budget must be above 0 seconds{finite}, got {self.budget_seconds:g}."
+            )
         if self.max_trials < 0:
             raise OptionError(f"--trials must be 1 or more, got {self.max_trials}.")
         if self.threads < 0:
             raise OptionError(f"--threads must be 1 or more, got {self.threads}.")
-        if self.max_batch < 1:
-            raise OptionError(f"--max-batch must be 1 or more, got {self.max_batch}.")
+        if not 1 <= self.max_batch <= MOST_BATCH:
+            raise OptionError(
+                f"--max-batch must lie between 1 and {MOST_BATCH}, got {self.max_batch}."
+            )
         if self.max_batch > 1 and self.objective is not Objective.THROUGHPUT:
             raise OptionError(
                 "--max-batch is for --objective throughput: in a batch each sample waits for all "

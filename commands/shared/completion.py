@@ -86,7 +86,7 @@ def environment_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str,
     return [
         (each.environment.name, each.environment.description)
         for each in states(_environments(ctx))
-        if each.status == "available" and each.environment.name.startswith(incomplete)
+        if each.status == "not installed" and each.environment.name.startswith(incomplete)
     ]
 
 

@@ -35,7 +35,7 @@ ProfilesOption = Annotated[
     typer.Option(
         "--profiles",
         metavar="DIR",
-        help="Folder with further device profiles.",
+        help="Folder with further device profiles and environments.",
         rich_help_panel=Panel.SUBJECT,
     ),
 ]
@@ -87,7 +87,7 @@ MaxBatchOption = Annotated[
     typer.Option(
         "--max-batch",
         metavar="N",
-        help="With --objective throughput: one run may take so many samples.",
+        help="With --objective throughput: one run may take so many samples, 4096 at most.",
         rich_help_panel=Panel.SEARCH,
     ),
 ]

@@ -1,6 +1,7 @@
 """A candidate: which engine runs a model, in which precision, as which graph."""
 
 from farm.candidate.candidate import (
+    MOST_BATCH,
     Candidate,
     canonical,
     from_json,
@@ -37,6 +38,7 @@ from farm.candidate.precision import (
 )
 
 __all__ = [
+    "MOST_BATCH",
     "BlockSize",
     "CPackage",
     "CPackageEmulated",

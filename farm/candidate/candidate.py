@@ -21,6 +21,9 @@ from farm.candidate.fields import ADDED, STRICT
 from farm.candidate.precision import FloatType, Precision
 from farm.errors import CandidateError
 
+MOST_BATCH = 4096
+"""Samples of one run: more fill the memory, and no engine gains by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -28,7 +31,7 @@ class Candidate:
 
     rewritten: slow patterns of the graph are replaced by faster ones that compute the same.
     callers: threads of one process that call it at the same time, each without a pause.
-    batch: samples that one run takes.
+    batch: samples that one run takes, at most MOST_BATCH.
     """
 
     __pydantic_config__ = STRICT
@@ -36,7 +39,7 @@ class Candidate:
     precision: Precision = field(default_factory=Precision)
     rewritten: bool = False
     callers: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
-    batch: Annotated[int, Field(ge=1)] = field(default=1, metadata=ADDED)
+    batch: Annotated[int, Field(ge=1, le=MOST_BATCH)] = field(default=1, metadata=ADDED)
 
     @property
     def is_counted(self) -> bool:
@@ -114,8 +117,12 @@ def read_candidate(path: Path) -> Candidate:
     """Read a candidate file. Raises CandidateError."""
     try:
         return from_json(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CandidateError(f"Cannot read candidate file {path}: {error}") from None
+    except OSError as error:
+        raise CandidateError(f"Cannot read candidate file {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise CandidateError(
+            f"Cannot read candidate file {path}: it is not text in UTF-8."
+        ) from None
 
 
 def _drop_added_defaults(value: Any, plain: dict[str, Any]) -> None:  # noqa: ANN401

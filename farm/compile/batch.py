@@ -14,6 +14,8 @@ from onnx.helper import get_attribute_value
 from farm.compile.passes import PassResult, clone, reported_as
 from farm.errors import CompileError
 
+_LARGEST = (1 << 31) - 1  # dimension that every engine can count
+
 
 @dataclass(frozen=True, slots=True)
 class Batched:
@@ -32,6 +34,10 @@ class Batched:
     def __call__(self, model: ModelProto) -> PassResult:
         """Apply the pass. Raises CompileError where the batch cannot be changed."""
         first = _common_dimension(model)
+        if not 1 <= first * self.size <= _LARGEST:
+            raise CompileError(
+                f"A batch must have 1 to {_LARGEST // first} samples here, got {self.size}."
+            )
         batched = clone(model)
         graph = batched.graph
         for value in (*_inputs(batched), *graph.output):

@@ -53,5 +53,7 @@ def _name(entry: Traversable) -> str:
 def _read(path: Path, kind: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeviceError(f"{kind} {path} cannot be read: {error}.") from None
+    except OSError as error:
+        raise DeviceError(f"{kind} {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DeviceError(f"{kind} {path} cannot be read: it is not text in UTF-8.") from None

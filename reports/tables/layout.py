@@ -17,6 +17,9 @@ from rich.text import Text
 
 from reports.tables.cells import MISSING, as_text
 
+ALWAYS = -1
+"""Of a column that is never one of its own: its values stand below the row's text."""
+
 _BETWEEN, _EDGES = 3, 2  # characters between two columns, and beside all of them
 
 
@@ -26,7 +29,8 @@ class Column:
 
     name: its heading, and what a value is called where it stands below a row.
     wraps: characters to which it may become narrow by breaking lines; None: never.
-    below: it may move below the row's text, those with smaller numbers first; None: it stays.
+    below: it may move below the row's text, those with smaller numbers first; None: it stays,
+    ALWAYS: it is there at any width.
     """
 
     name: str
@@ -56,8 +60,8 @@ class Rows:
         least = [self._least(at) for at in range(len(self._columns))]
         shown = list(range(len(self._columns)))
         movable = [(c.below, at) for at, c in enumerate(self._columns) if c.below is not None]
-        for _, at in sorted(movable):
-            if _together(least, shown) <= options.max_width:
+        for below, at in sorted(movable):
+            if below != ALWAYS and _together(least, shown) <= options.max_width:
                 break
             shown.remove(at)
         if self._title:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from farm.codegen.package.manifest import Manifest
+from farm.codegen.package.manifest import Manifest, Port
 from farm.plan.memory.portions import PortionSolution
 from farm.plan.solution import Status
 from farm.units import counted, format_bytes, format_seconds
@@ -44,9 +44,16 @@ def plan_lines(planned: Planned) -> list[str]:
     return [f"{found}; planned in {format_seconds(solution.seconds)}."]
 
 
+def _port(port: Port) -> str:
+    """``image: uint8 [1, 3, 16, 16]``."""
+    return f"{port.name}: {port.dtype} {list(port.shape)}"
+
+
 def _package_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "device", f"{manifest.profile} ({manifest.target})"
     yield "precision", manifest.precision
+    for what, ports in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+        yield what, ", ".join(map(_port, ports))
     if manifest.packets is not None:
         yield "packets of one run", f"{manifest.packets:,} (emulated)"
     for name, size in (

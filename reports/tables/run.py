@@ -16,10 +16,11 @@ from reports.tables.cells import (
     format_ratio,
     is_visible,
     method_note,
+    seconds_cell,
     share_cell,
     value_cell,
 )
-from reports.tables.layout import Column, Rows
+from reports.tables.layout import ALWAYS, Column, Rows
 from tuner.racing.objective import METRICS
 from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
@@ -33,6 +34,7 @@ _COLUMNS = (
     Column("accuracy", right=True, below=3),
     Column("peak memory", right=True, below=2),
     Column("energy", right=True, below=1),
+    Column("CPU time", below=ALWAYS),
 )
 
 
@@ -81,7 +83,7 @@ def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
         value_cell(device.baseline.measurements.get(Metric.LATENCY)),
         "1.00x",
         share_cell(accuracy.baseline if accuracy else device.baseline.value(Metric.ACCURACY)),
-        *_resources(device.baseline),
+        *_resources(device.baseline, objective),
     )
     if device.ratio is None:
         table.add("", name, "the baseline")
@@ -94,7 +96,7 @@ def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
         value_cell(best.measurements.get(Metric.LATENCY)),
         Text(_ratio(device, device.ratio), style="bold green"),
         share_cell(accuracy.winner if accuracy else best.value(Metric.ACCURACY)),
-        *_resources(best),
+        *_resources(best, objective),
     )
 
 
@@ -124,9 +126,13 @@ def _objective(measured: Measured, objective: Objective, gain: str) -> Iterator[
         yield Text(gain, style="bold green") if gain != "1.00x" else gain
 
 
-def _resources(measured: Measured) -> tuple[str, str]:
+def _resources(measured: Measured, objective: Objective) -> Iterator[str]:
+    """Memory, energy, and the processor time, where it has no column of its own."""
     found = measured.measurements
-    return bytes_cell(found.get(Metric.PEAK_MEMORY)), energy_cell(found.get(Metric.ENERGY))
+    yield bytes_cell(found.get(Metric.PEAK_MEMORY))
+    yield energy_cell(found.get(Metric.ENERGY))
+    if objective is not Objective.CPU:
+        yield seconds_cell(found.get(Metric.CPU_SECONDS))
 
 
 def _verdict(device: DeviceResult, objective: Objective) -> list[str]:

@@ -16,6 +16,7 @@ from db.upgrade import VERSION_TABLE
 from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
 from tests.workers.processes import small_disk
+from tuner.request import Objective
 
 TUNE = ("tune", "model.onnx", "--devices", "fake", "--local", "--budget", "5s")
 
@@ -171,6 +172,14 @@ def test_truncated_data(farm: Command, unchanged) -> None:
         (["--max-accuracy-drop", "nan"], "--max-accuracy-drop must lie between 0 and 1, got nan."),
         (["--max-accuracy-drop", "-0.1"], "--max-accuracy-drop must lie between 0 and 1"),
         (["--max-memory", "0"], "--max-memory must be above 0 bytes, got 0."),
+        (
+            ["--min-throughput", "inf"],
+            "--min-throughput must be above 0 samples per second and finite, got inf.",
+        ),
+        (
+            ["--objective", "throughput", "--max-batch", 10**20],
+            "--max-batch must lie between 1 and 4096, got 100000000000000000000.",
+        ),
         (["--max-memory", "-5"], "'-5' is not a size"),
         (["--max-memory", ""], "'' is not a size"),
         (["--max-latency", "0ms"], "--max-latency must be above 0 seconds, got 0"),
@@ -192,6 +201,27 @@ def test_truncated_data(farm: Command, unchanged) -> None:
 )
 def test_options_that_cannot_work(unchanged, options: list[str], words: str) -> None:
     assert words in unchanged(*TUNE, *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("tune", "--objective", "p98"),
+            f"--objective takes one of {', '.join(Objective)}, got 'p98'.",
+        ),
+        (("tune", "--trials", "many"), "--trials takes a whole number, got 'many'."),
+        (("tune", "--max-batch", "foo"), "--max-batch takes a whole number, got 'foo'."),
+        (("tune", "--max-batch", "1.5"), "--max-batch takes a whole number, got '1.5'."),
+        (("tune", "--seed", "\x1b"), "--seed takes a whole number, got '\\x1b'."),
+        (("tune", "--min-throughput", "x"), "--min-throughput takes a number, got 'x'."),
+        (("results", "--limit", "0"), "--limit takes 1 or more, got '0'."),
+        (("runs", "--limit", "9" * 20), f"--limit takes 1000000000 or less, got '{'9' * 20}'."),
+        (("results", "--format", "xml"), "--format takes one of table, csv, json, got 'xml'."),
+    ],
+)
+def test_values_of_another_form(unchanged, arguments: tuple[str, ...], sentence: str) -> None:
+    assert unchanged(*arguments) == sentence
 
 
 def test_a_metric_whose_module_fails(farm: Command, unchanged) -> None:
@@ -221,14 +251,8 @@ def test_energy_needs_power_figures(farm: Command, unchanged) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("tune", "model.onnx", "--objective", "speed"),
-        ("tune", "model.onnx", "--trials", "many"),
         ("tune", "model.onnx", "another.onnx"),
         ("tune", "--nonsense"),
-        ("results", "--limit", "0"),
-        ("results", "--limit", "99999999999999999999"),
-        ("runs", "--limit", "99999999999999999999"),
-        ("results", "--format", "xml"),
         ("nonsense",),
         ("compare", "one"),
     ],
@@ -372,7 +396,8 @@ def test_candidates_that_cannot_be_measured(
 
 
 def test_a_missing_candidate_and_device(unchanged) -> None:
-    assert "none.json" in unchanged("bench", "model.onnx", "--candidate", "none.json")
+    told = "Cannot read candidate file none.json: No such file or directory."
+    assert unchanged("bench", "model.onnx", "--candidate", "none.json") == told
     assert "cannot be measured here" in unchanged("bench", "model.onnx", "--device", "gpu")
 
 

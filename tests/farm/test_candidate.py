@@ -183,13 +183,22 @@ class TestFile:
         assert read_candidate(path) == Candidate(OpenVino())
 
     def test_that_is_not_there(self, tmp_path):
-        with pytest.raises(CandidateError, match=r"Cannot read candidate file .*No such file"):
+        with pytest.raises(
+            CandidateError,
+            match=r"Cannot read candidate file .*json: No such file or directory\.$",
+        ):
             read_candidate(tmp_path / "nowhere.json")
 
     def test_that_is_not_text(self, tmp_path):
         path = tmp_path / "candidate.json"
         path.write_bytes(b"\xff\xfe")
-        with pytest.raises(CandidateError, match="Cannot read candidate file"):
+        with pytest.raises(CandidateError, match=r"json: it is not text in UTF-8\.$"):
+            read_candidate(path)
+
+    def test_with_a_batch_that_is_too_large(self, tmp_path):
+        path = tmp_path / "candidate.json"
+        path.write_text('{"batch": 1000000000}')
+        with pytest.raises(CandidateError, match=r"at batch: .* less than or equal to 4096"):
             read_candidate(path)
 
 

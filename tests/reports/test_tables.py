@@ -90,6 +90,25 @@ def test_an_objective_has_columns_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_processor_time_stands_below_and_makes_no_table_wider(width: int) -> None:
+    def without(side: Measured) -> Measured:
+        found = {m: v for m, v in side.measurements.items() if m is not Metric.CPU_SECONDS}
+        return replace(side, measurements=found)
+
+    bare = replace(IMPROVED, baseline=without(BASELINE), winner=without(WINNER))
+    shown, less = (
+        rendered(run_table(tune_result(device)), width=width).splitlines()
+        for device in (IMPROVED, bare)
+    )
+    assert max(map(len, shown)) == max(map(len, less))
+    assert [line.strip() for line in shown if "CPU" in line] == [
+        "CPU time: 289 µs",
+        "CPU time: 97.3 µs",
+    ]
+    assert [line for line in shown if "CPU" not in line] == less
+
+
 def test_a_packaged_winner() -> None:
     note, package, folder = verdict_lines(tune_result(PACKAGED))[2:]
     assert note == f"dsp: {PACKAGED.notes[0]}"

@@ -32,6 +32,7 @@ def measured(label: str, microseconds: float) -> Measured:
         measurement(Metric.PEAK_MEMORY, 12_582_912.0),
         measurement(Metric.ENERGY, 11 * seconds, method=Method.MODELLED),
         measurement(Metric.ACCURACY, 0.93),
+        measurement(Metric.CPU_SECONDS, 1.9 * seconds),
     )
     return Measured(
         f"{label[:4]}0123456789ab", "c0ffee", label, "onnx-1", {m.metric: m for m in found}

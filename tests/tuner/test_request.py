@@ -55,15 +55,17 @@ def test_these_are_possible(request: TuneRequest) -> None:
 @pytest.mark.parametrize(
     ("change", "option"),
     [
-        ({"max_batch": 0}, "--max-batch must be 1 or more, got 0."),
+        ({"max_batch": 0}, "--max-batch must lie between 1 and 4096, got 0."),
+        ({"max_batch": 4097}, "--max-batch must lie between 1 and 4096, got 4097."),
+        ({"max_batch": 10**20}, "--max-batch must lie between 1 and 4096, got 1"),
         (
             {"max_batch": 2},
             "--max-batch is for --objective throughput: in a batch each sample waits",
         ),
         ({"budget_seconds": 0.0}, "--budget must be above 0 seconds, got 0."),
         ({"budget_seconds": -1.0}, "--budget"),
-        ({"budget_seconds": math.nan}, "--budget"),
-        ({"budget_seconds": math.inf}, "--budget"),
+        ({"budget_seconds": math.nan}, "--budget must be above 0 seconds and finite, got nan."),
+        ({"budget_seconds": math.inf}, "--budget must be above 0 seconds and finite, got inf."),
         ({"threads": -1}, "--threads must be 1 or more, got -1."),
         ({"max_trials": -1}, "--trials must be 1 or more, got -1."),
         ({"seed": -1}, "--seed must lie between 0 and 2147483647, got -1."),
@@ -84,12 +86,16 @@ def test_impossible_requests(change: dict[str, float], option: str) -> None:
         ({"max_accuracy_drop": math.nan}, "--max-accuracy-drop must lie between 0 and 1"),
         ({"max_memory": 0}, "--max-memory must be above 0 bytes, got 0."),
         ({"max_latency": -1.0}, "--max-latency must be above 0 seconds, got -1.0."),
-        ({"max_latency": math.nan}, "--max-latency must be above 0 seconds, got nan."),
-        ({"max_energy": math.inf}, "--max-energy must be above 0 joules, got inf."),
+        ({"max_latency": math.nan}, "--max-latency must be above 0 seconds and finite, got nan."),
+        ({"max_energy": math.inf}, "--max-energy must be above 0 joules and finite, got inf."),
         ({"max_cpu": 0.0}, "--max-cpu must be above 0 seconds, got 0.0."),
         ({"max_p99": -1.0}, "--max-p99 must be above 0 seconds, got -1.0."),
         ({"max_load": 0.0}, "--max-load must be above 0 seconds, got 0.0."),
         ({"min_throughput": 0.0}, "--min-throughput must be above 0 samples per second, got 0.0."),
+        (
+            {"min_throughput": math.inf},
+            "--min-throughput must be above 0 samples per second and finite, got inf.",
+        ),
     ],
 )
 def test_impossible_limits(change: dict[str, float], message: str) -> None:

@@ -1,4 +1,4 @@
-"""OpenVINO by its own package, which reads ONNX files and runs on Intel's, AMD's and ARM's.
+"""OpenVINO by its own package: it reads ONNX files and runs on processors of Intel, AMD and ARM.
 
 OpenVINO chooses the arithmetic of each operator itself: a hint is no order. Here what every
 operator got is read from the runtime model, and a session in another precision is refused.

@@ -61,10 +61,10 @@ class State:
 
     @property
     def status(self) -> str:
-        """One word for tables."""
+        """A word or two for tables."""
         if self.installed is not None:
             return "broken" if self.installed.broken else "installed"
-        return "unsuited" if self.environment.unsuited else "available"
+        return "unsuited" if self.environment.unsuited else "not installed"
 
 
 def environments_folder() -> Path:

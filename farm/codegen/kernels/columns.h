@@ -80,13 +80,16 @@ FARM_INLINE void copy_words(uint8_t *to, const uint8_t *from, int32_t words, int
     }
 }
 
-/* Whether rows may be copied as they are, neighbours and all: the vectors then end less than 64
- * words outside of x, which may be read. */
+enum { NEAR_WORDS = 64, NEAR_TAPS_END = 32, NEAR_STRIDE = 2 }; /* as in packing.py */
+
+/* Whether rows may be copied as they are, neighbours and all: the vectors then end less than
+ * NEAR_WORDS words outside of x, which may be read. */
 FARM_INLINE int32_t rows_are_near(ConvShape shape) {
     const int32_t last_column = (shape.kernel_taps + 3) / 4 * 4 * shape.dilation_x - shape.left;
     const int32_t words = (shape.out_width + 31) / 32 * 32;
-    return shape.stride_x <= 2 && shape.left < 64 && last_column < 32 &&
-           last_column + words * shape.stride_x - shape.width < 64;
+    return shape.stride_x <= NEAR_STRIDE && shape.left < NEAR_WORDS &&
+           last_column < NEAR_TAPS_END &&
+           last_column + words * shape.stride_x - shape.width < NEAR_WORDS;
 }
 
 /* Column of x that a tap along the row of the kernel reads for output column 0. */

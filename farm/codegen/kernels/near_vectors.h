@@ -8,7 +8,8 @@
 
 #include "columns.h"
 
-enum { NEAR_TAPS = 4 }; /* taps whose planes are built together */
+enum { NEAR_TAPS = 4 };   /* taps whose planes are built together */
+enum { HALVED_ROWS = 4 }; /* that one vector holds at most; as in packing.py */
 enum { LEFT_END = 1, RIGHT_END = 2, BOTH_ENDS = LEFT_END | RIGHT_END }; /* of rows */
 
 /* Whether rows of x follow one another as those of planes do. */
@@ -21,7 +22,7 @@ FARM_INLINE int32_t rows_are_straight(ConvShape shape) {
 FARM_INLINE int32_t rows_are_halved(ConvShape shape) {
     return rows_are_near(shape) && shape.stride_x == 2 &&
            (shape.out_width >= LANES ||
-            (LANES % shape.out_width == 0 && LANES / shape.out_width <= 4));
+            (LANES % shape.out_width == 0 && LANES / shape.out_width <= HALVED_ROWS));
 }
 
 /* Whether vectors are to hold one row, or a part of it, and so leave nothing. */

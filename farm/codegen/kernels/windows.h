@@ -6,14 +6,15 @@
 
 #include "columns.h"
 
-enum { WINDOW_ROWS = 4 }; /* rows of a plane that are worked on at once */
+enum { WINDOW_ROWS = 4 };  /* rows of a plane that are worked on at once */
+enum { NEAR_BYTES = 128 }; /* that windows may lie outside of a row; as in packing.py */
 
 /* Whether words are made of vectors of bytes, of which little lies outside of a row of x. Two
  * lanes are not worth it. */
 FARM_INLINE int32_t windows_are_near(ConvShape shape) {
     const int32_t end = (shape.out_width - 1) * shape.stride_x + shape.kernel_width * 4;
-    return LANES > 2 && shape.dilation_x == 1 && shape.stride_x <= 2 && shape.left < 128 &&
-           end - shape.left < shape.width + 128;
+    return LANES > 2 && shape.dilation_x == 1 && shape.stride_x <= NEAR_STRIDE &&
+           shape.left < NEAR_BYTES && end - shape.left < shape.width + NEAR_BYTES;
 }
 
 /* Bytes of the mask of a padded row: whatever vectors of it read. */

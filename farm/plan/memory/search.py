@@ -290,9 +290,13 @@ def _exact_round(
     ask: Callable[[int, Alarm], _Answer],
     most_questions: int = _NO_LIMIT,
 ) -> Placement:
-    """Ask for the goal, then for heights in between; with a capacity, for that first.
+    """Lower the best placement by asking whether all items fit below given heights.
 
-    What is not within the capacity is asked for no other height. ask: whether all fit below one.
+    The first height is the goal, the others lie halfway between what is proven too low and the
+    best. As long as the best exceeds the capacity, the capacity is the only height asked for, and
+    the round ends where the answer is not found within the limits of ``ask``.
+
+    ask: from a height and the alarm to an answer. most_questions: calls of it.
     """
     begin = probe = max(aim.goal, best.lower)
     for _ in range(most_questions):

@@ -44,7 +44,7 @@ def test_an_environment_from_its_installation_to_its_end(farm_with: Command) -> 
     assert listed(farm, *PROFILES)["tiny"] == {
         "environment": "tiny",
         "description": "For a test",
-        "status": "available",
+        "status": "not installed",
         "engines": ["onnxruntime-cpu"],
         "reason": "",
         "place": None,
@@ -80,7 +80,7 @@ def test_an_environment_from_its_installation_to_its_end(farm_with: Command) -> 
     assert "tiny" in listed(farm)
 
     ended = farm("devices", "remove", "tiny", "--json")
-    assert json.loads(ended.out)["status"] == "available"
+    assert json.loads(ended.out)["status"] == "not installed"
     assert "tiny" not in listed(farm)
     assert farm.refused("devices", "remove", "tiny") == (
         "Environment 'tiny' is not installed. Installed environments: none."

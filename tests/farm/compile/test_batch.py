@@ -117,3 +117,9 @@ def test_operators_that_fix_the_batch_say_so():
 
 def test_a_model_without_an_obstacle(tmp_path: Path):
     assert batch_obstacle(load_model(models.save(models.mlp(), tmp_path)).proto) == ""
+
+
+@pytest.mark.parametrize("size", [0, 10**10, 10**20])
+def test_a_batch_that_no_dimension_can_be(size: int) -> None:
+    with pytest.raises(CompileError, match=f"must have 1 to 2147483647 samples here, got {size}"):
+        Batched(size)(models.mlp())

@@ -26,6 +26,7 @@ class _OnnxRuntime(Family):
         "graph_level": "all",
         "saved_graph": False,
         "disabled": "",
+        "pinning": False,
     }
 
     def main(self, width: Width) -> list[Engine]:

@@ -33,7 +33,11 @@ class _Plugin(Family):
 
 class _Runtime(Family):
     default = OpenVinoRuntime()
-    defaults: Mapping[str, Choice] = {"hint": "latency", "streams": 0}
+    defaults: Mapping[str, Choice] = {
+        "pinning": True,
+        "hint": "latency",
+        "streams": 0,
+    }
 
     def main(self, width: Width) -> list[Engine]:
         engines: list[Engine] = [OpenVinoRuntime(threads=t) for t in width.counts]

@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from farm.codegen.ops.integer.depthwise_three import takes_three, three_scratch
 from farm.codegen.ops.integer.packing import (
+    HALVED_ROWS,
     LANES,
     LINE,
+    NEAR_BYTES,
+    NEAR_STRIDE,
+    NEAR_TAPS_END,
+    NEAR_WORDS,
     KernelRows,
     band_rows,
     kernel_rows,
@@ -134,7 +139,8 @@ class Geometry:
         last = -(-self.kernel_shape[3] // 4) * 4 * self.dilations[1] - left
         words = -(-self.out_shape[3] // LANES) * LANES
         reach = last + words * stride - self.in_shape[3]
-        return stride <= 2 and left < 64 and last < 32 and reach < 64
+        are_near = left < NEAR_WORDS and reach < NEAR_WORDS
+        return stride <= NEAR_STRIDE and are_near and last < NEAR_TAPS_END
 
     @property
     def is_straight(self) -> bool:
@@ -146,7 +152,7 @@ class Geometry:
     def is_halved(self) -> bool:
         """The question that ``rows_are_halved`` answers for the longest vectors."""
         width = self.out_shape[3]
-        fits = width >= LANES or width in {LANES // 2, LANES // 4}
+        fits = width >= LANES or (LANES % width == 0 and LANES // width <= HALVED_ROWS)
         return self.is_near and self.strides[1] == 2 and fits
 
     @property
@@ -154,8 +160,8 @@ class Geometry:
         """The question that ``windows_are_near`` answers, but for the target's lanes."""
         left, stride, width = self.pads[1], self.strides[1], self.in_shape[3]
         end = (self.out_shape[3] - 1) * stride + self.words * 4
-        is_near = left < LINE and end - left < width + LINE
-        return self.dilations[1] == 1 and stride <= 2 and is_near
+        is_near = left < NEAR_BYTES and end - left < width + NEAR_BYTES
+        return self.dilations[1] == 1 and stride <= NEAR_STRIDE and is_near
 
     @property
     def outside(self) -> NDArray[np.int64]:

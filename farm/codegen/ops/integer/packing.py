@@ -20,6 +20,23 @@ LINE = 128
 LANES = 32
 """Positions in that vector."""
 
+NEAR_WORDS = 64
+"""Words outside of the input that vectors may read where rows are copied as they are:
+``NEAR_WORDS`` of ``kernels/columns.h``,"""
+
+NEAR_TAPS_END = 32
+"""and the column, from that of the output, before which its last tap lies: ``NEAR_TAPS_END``."""
+
+NEAR_BYTES = 128
+"""The same for windows of bytes: ``NEAR_BYTES`` of ``kernels/windows.h``."""
+
+NEAR_STRIDE = 2
+"""Largest stride along a row of either: ``NEAR_STRIDE`` of ``kernels/columns.h``."""
+
+HALVED_ROWS = 4
+"""Rows of a halved plane that one vector holds at most: ``HALVED_ROWS`` of
+``kernels/near_vectors.h``."""
+
 DENSE_WIDE = 128
 """Outputs that ``dense`` computes together where there are so many,"""
 
