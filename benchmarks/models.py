@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
-from resnet import resnet50, smooth_images
+from resnet import images_of_kinds, resnet50, smooth_images
 from tiny import anomaly_detector, person_detector, pictures, spectra
 
 OPSET = 20
@@ -157,7 +157,7 @@ def random_images(count: int = 128, seed: int = 1) -> NDArray[np.float32]:
 
     So many that two answers of a part may change before the farm's limit of 5 % is reached.
     """
-    return smooth_images(np.random.default_rng(seed), count)
+    return images_of_kinds(np.random.default_rng(seed), count)[0]
 
 
 class _Encoder:

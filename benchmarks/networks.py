@@ -3,7 +3,8 @@
 Random weights alone let activations grow or die, and give every input the same class. Here each
 batch normalisation has the statistics of its inputs, measured on inputs like those that the
 network is for, and the last layer is centred on their features: so different inputs get different
-classes, by margins that rounding can lose.
+classes, by margins that rounding can lose. Where inputs are of kinds, the last layer tells these
+apart, as that of a trained network does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Array = NDArray[np.float32]
 OPSET = 20
 IR_VERSION = 10
 _EPSILON = 1e-5
+_CALM = 4.0  # of the scores of one image, of many classes that are kinds
 _SPREAD = 16.0  # of the scores of one image: the first class mostly leads, now and then barely
 
 _Attribute = int | float | list[int]
@@ -106,6 +108,31 @@ class Network:
         weights *= _SPREAD / ((features - middle) @ weights.T).std()
         constants = {f"{name}_weight": weights, f"{name}_bias": -weights @ middle}
         self._add("Gemm", name, constants, transB=1)
+
+    def nearest(self, name: str, classes: int, inputs: Array, kinds: NDArray[np.int64]) -> None:
+        """A linear layer whose highest score is that of the kind whose features are the nearest.
+
+        inputs, kinds: examples, [n, ...] and [n]; kinds count from 0. What is left of the classes
+        looks for mixtures of kinds.
+        """
+        features = self._features(inputs).astype(np.float64)
+        middle = features.mean(axis=0)
+        count = kinds.max() + 1
+        means = np.stack([features[kinds == kind].mean(axis=0) for kind in range(count)]) - middle
+        mixing = self._random.standard_normal((classes - count, count)) / np.sqrt(count)
+        weights = np.concatenate([means, mixing @ means])
+        bias = -(weights**2).sum(axis=1) / 2  # so that the score falls with the squared distance
+        scale = _CALM / ((features - middle) @ weights.T + bias).std()
+        constants = {f"{name}_weight": weights, f"{name}_bias": bias - weights @ middle}
+        self._add("Gemm", name, {n: scale * a for n, a in constants.items()}, transB=1)
+
+    def _features(self, inputs: Array) -> Array:
+        """The tensor that was made last, for other inputs."""
+        session = ort.InferenceSession(
+            self.model().SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        rows = [session.run(None, {self._given: each[None]})[0] for each in inputs]
+        return np.concatenate(rows)
 
     def relu(self, name: str) -> None:
         """Relu."""

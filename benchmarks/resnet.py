@@ -16,6 +16,9 @@ _BLOCKS = (3, 4, 6, 3)
 _WIDTH = 64
 _EXPANSION = 4  # channels of a block's result over those within
 _CALIBRATED_ON = 24  # images
+_KINDS, _EXAMPLES = 50, 2  # of each kind
+_OWN = 0.5
+_SEED_OF_KINDS = 99
 _BRANCH = (
     0.3  # weight of a block's branch beside its input: rounding does not grow from block to block
 )
@@ -26,10 +29,12 @@ def resnet50(seed: int = 0) -> onnx.ModelProto:
 
     Input ``image``: float32 [batch, 3, 224, 224]; output ``probabilities``: float32 [batch, 1000].
     Convolutions as He et al. 2015 (arXiv 1512.03385), table 1, strides in those of 3 x 3; weights
-    drawn as He et al. 2015 (arXiv 1502.01852), equation 10.
+    drawn as He et al. 2015 (arXiv 1502.01852), equation 10. The last layer tells kinds of images
+    apart, as a trained one does: a random one decides by so little that bfloat16 changes its mind.
     """
     random = np.random.default_rng(seed)
-    network = Network("resnet50", random, "image", smooth_images(random, _CALIBRATED_ON))
+    images, kinds = images_of_kinds(random, _EXAMPLES * _KINDS)
+    network = Network("resnet50", random, "image", images[:_CALIBRATED_ON])
     network.convolution("stem", _WIDTH, 7, stride=2)
     network.relu("stem_relu")
     network.plain("MaxPool", "stem_pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -39,9 +44,20 @@ def resnet50(seed: int = 0) -> onnx.ModelProto:
             _bottleneck(network, f"stage{stage}_block{block}", _WIDTH << stage, stride)
     network.plain("GlobalAveragePool", "pooled")
     network.plain("Flatten", "features")
-    network.classifier("scores", CLASSES)
+    network.nearest("scores", CLASSES, images, kinds)
     network.plain("Softmax", "probabilities", axis=-1)
     return network.model()
+
+
+def images_of_kinds(random: np.random.Generator, count: int) -> tuple[Array, NDArray[np.int64]]:
+    """Images and their kinds, [count, 3, 224, 224] and [count]; kinds are the same every time.
+
+    An image is half as much its own as it is of its kind.
+    """
+    kinds = np.arange(count) % _KINDS
+    images = smooth_images(np.random.default_rng(_SEED_OF_KINDS), _KINDS)[kinds]
+    images = _standardised(images + _OWN * smooth_images(random, count))
+    return images, kinds
 
 
 def smooth_images(random: np.random.Generator, count: int) -> Array:
@@ -53,9 +69,13 @@ def smooth_images(random: np.random.Generator, count: int) -> Array:
     for cells in (2, 4, 8, 16, 56):
         grid = random.standard_normal((count, 3, cells + 1, cells + 1))
         images += _enlarged(grid) * random.uniform(0.0, 1.0, (count, 3, 1, 1))
-    images -= images.mean(axis=(1, 2, 3), keepdims=True)
-    images /= images.std(axis=(1, 2, 3), keepdims=True)
-    return images.astype(np.float32)
+    return _standardised(images)
+
+
+def _standardised(images: NDArray[np.floating]) -> Array:
+    centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
+    standardised: Array = (centred / centred.std(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+    return standardised
 
 
 def _enlarged(grid: NDArray[np.float64]) -> NDArray[np.float64]:
