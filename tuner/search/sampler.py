@@ -110,7 +110,7 @@ _DEFAULTS: dict[str, Choice] = {
     "per_channel": True,
     "calibration": "min-max",
     "products": False,
-    "bias_correction": False,
+    "bias_correction": True,  # all that is sampled; what has no biases must not stand apart
     "block_size": 32,
     "rewritten": False,
     "callers": 1,

@@ -26,7 +26,7 @@ from farm.candidate import (
 from farm.measurement import Outcome
 from tests.tuner.search.test_propose import SPACE, entry
 from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS, SPIN_MICROSECONDS
-from tuner.search.sampler import decode, encode, sample
+from tuner.search.sampler import _distributions, _study, decode, encode, sample
 from tuner.search.space import Space
 
 ENGINES = st.one_of(
@@ -166,3 +166,11 @@ def test_what_is_sampled_knows_what_the_model_computes_in(given: GivenFormat) ->
         flat = encode(candidate)
         assert flat is not None
         assert decode(flat, given) == candidate
+
+
+def test_the_study_is_told_of_floats_and_of_all_that_is_sampled_of_int8() -> None:
+    floats = [Candidate(engine) for engine in SPACE.float_engines()]
+    int8 = StaticInt8(per_channel=False, bias_correction=True)
+    candidates = [*floats, Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=int8))]
+    history = [entry(candidate, 0.5) for candidate in candidates]
+    assert len(_study(history, _distributions(SPACE), seed=0).trials) == len(history)
