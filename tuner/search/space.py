@@ -208,7 +208,7 @@ class Space:
         floats = [Precision(t, given=self.given) for t in self.float_types(engine)]
         choices: list[Quantization] = []
         if self._has_int8_products(engine):
-            choices.append(StaticInt8(products=True))
+            choices.append(StaticInt8(products=True, bias_correction=True))
         if self.quantizable.get("static-int8"):
             choices += _static_choices()
         if self.quantizable.get("dynamic-int8"):

@@ -32,11 +32,15 @@ def test_one_of_many_is_not_what_was_asked_for(float_type: str) -> None:
     assert not refusal(found[50:], float_type, "none", frozenset())
 
 
-def test_integers_as_many_as_are_planned() -> None:
+def test_more_than_half_of_what_is_planned_in_integers() -> None:
     found = kernels((50, CONV, "f32"), (1, CONV, "u8"))
     reason = refusal(found, "f32", "needed", names(51))
     assert reason.startswith("OpenVINO computes 1 of 51 operators in int8: Convolution ")
     assert not refusal(found, "f32", "needed", names(1)), "50 stay in float by plan"
+    first_in_float = kernels((1, CONV, "f32"), (9, CONV, "u8"))
+    assert not refusal(first_in_float, "f32", "needed", names(10))
+    half = kernels((5, CONV, "f32"), (5, CONV, "u8"))
+    assert "5 of 10" in refusal(half, "f32", "needed", names(10))
 
 
 def test_an_operator_without_a_precision() -> None:

@@ -168,9 +168,15 @@ def test_what_is_sampled_knows_what_the_model_computes_in(given: GivenFormat) ->
         assert decode(flat, given) == candidate
 
 
-def test_the_study_is_told_of_floats_and_of_all_that_is_sampled_of_int8() -> None:
-    floats = [Candidate(engine) for engine in SPACE.float_engines()]
-    int8 = StaticInt8(per_channel=False, bias_correction=True)
-    candidates = [*floats, Candidate(OnnxRuntimeCpu(threads=1), Precision(quantization=int8))]
+def test_the_study_is_told_of_all_that_is_proposed_in_floats_and_static_int8() -> None:
+    space = replace(SPACE, products=True)
+    engine = OpenVino(threads=1)
+    static = [
+        Candidate(engine, precision)
+        for precision in space.precisions(engine)
+        if isinstance(precision.quantization, StaticInt8 | None)
+    ]
+    candidates = [*map(Candidate, space.float_engines()), *static]
+    assert any(c.precision.has_products for c in candidates)
     history = [entry(candidate, 0.5) for candidate in candidates]
-    assert len(_study(history, _distributions(SPACE), seed=0).trials) == len(history)
+    assert len(_study(history, _distributions(space), seed=0).trials) == len(history)

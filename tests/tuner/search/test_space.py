@@ -99,14 +99,15 @@ def test_precisions_follow_what_can_be_quantised() -> None:
 
 
 def test_operands_alone_are_quantised_for_openvino_where_there_are_products() -> None:
-    space, choice = replace(SPACE, products=True), StaticInt8(products=True)
+    space = replace(SPACE, products=True)
+    choice = StaticInt8(products=True, bias_correction=True)
     precision = Precision(quantization=choice)
     for engine in (OpenVino(), OpenVinoRuntime()):
         assert precision not in SPACE.precisions(engine)
         before, (first, *others) = SPACE.precisions(engine), space.precisions(engine)[1:]
         assert (first, *others) == (precision, *before[1:]), "one more, before the others in int8"
         near = {c.precision.quantization for c in space.neighbours(Candidate(engine, precision))}
-        assert StaticInt8() in near
+        assert StaticInt8(bias_correction=True) in near
         assert {c.products for c in near if isinstance(c, StaticInt8)} == {False, True}
         assert Candidate(engine, Precision(FloatType.BFLOAT16, choice)) in space.neighbours(
             Candidate(engine, precision)
