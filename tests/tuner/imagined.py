@@ -122,11 +122,11 @@ class ImaginedExecutor:
                 continue
             seconds = traits.seconds
             if not member.candidate.is_counted:
-                seconds *= self._noise(member.trial_id, done)
+                seconds *= self._noise(member.candidate, done)
             cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
             samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-            noise = self._noise(member.trial_id, done)
+            noise = self._noise(member.candidate, done)
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
             if job.restart:
@@ -140,7 +140,7 @@ class ImaginedExecutor:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
             return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
-        singles = tuple(traits.seconds * self._noise(job.trial.trial_id, i) for i in range(100))
+        singles = tuple(traits.seconds * self._noise(job.trial.candidate, i) for i in range(100))
         return (
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
             Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
@@ -233,8 +233,9 @@ class ImaginedExecutor:
         return self.calls.count("block") - 1
 
     @staticmethod
-    def _noise(trial_id: str, number: int) -> float:
-        rng = np.random.default_rng([zlib.crc32(trial_id.encode()), number])
+    def _noise(candidate: Candidate, number: int) -> float:
+        """By the candidate: the ids of trials hold the date, and with them luck would change."""
+        rng = np.random.default_rng([zlib.crc32(candidate.id.encode()), number])
         return float(np.exp(rng.normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
