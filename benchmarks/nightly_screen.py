@@ -28,10 +28,10 @@ from common import Report, Unit, options
 from numpy.random import Generator
 from rivals.change_points import FEWEST_NIGHTS, Alarm, by_otava
 
-from tuner.nightly.modes import modes
-from tuner.nightly.screen import ALONE, SENSITIVE, Judgement, Rules, judge, judge_night
-from tuner.nightly.series import Change, FloatArray, Night, Series, Verdict
-from tuner.nightly.went_away import went_away
+from tuner.nightly.screen.judge import ALONE, SENSITIVE, Judgement, Rules, judge, judge_night
+from tuner.nightly.screen.modes import modes
+from tuner.nightly.screen.series import Change, FloatArray, Night, Series, Verdict
+from tuner.nightly.screen.went_away import went_away
 from tuner.racing.statistics import compare
 
 SEED = 20261129

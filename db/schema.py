@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from db.records import Phase, RunKind, RunStatus
+from db.records import ChangeState, Phase, RunKind, RunStatus
 from farm.measurement import Method, Metric, Outcome
 
 VERSION_TABLE = "farm_schema_version"
@@ -118,6 +118,7 @@ class Base(DeclarativeBase):
         RunKind: _enum(RunKind),
         RunStatus: _enum(RunStatus),
         Phase: _enum(Phase),
+        ChangeState: _enum(ChangeState),
         Outcome: _enum(Outcome),
         Metric: _enum(Metric),
         Method: _enum(Method),
@@ -290,25 +291,67 @@ class BlockSampleRow(Base):
 
 
 class SeriesRow(Base):
-    """One model x case x device x metric, followed over time."""
+    """One model x case x device x metric, followed over nights."""
 
     __tablename__ = "series"
-    __table_args__ = (UniqueConstraint("model_sha256", "case_name", "device", "metric"),)
+    __table_args__ = (Index(None, "suite", "case_name"),)
     id: Mapped[str] = mapped_column(primary_key=True)
-    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
+    suite: Mapped[str]
     case: Mapped[str] = mapped_column("case_name")
     device: Mapped[str]
     metric: Mapped[Metric]
+    environment: Mapped[str]
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
+    good: Mapped[str]
+
+
+class NightRow(Base):
+    """One invocation of ``farm nightly run``, over all cases of a suite."""
+
+    __tablename__ = "night"
+    __table_args__ = (Index(None, "suite", "started_at"),)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    suite: Mapped[str]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    details: Mapped[str]
+
+
+class NightValueRow(Base):
+    """What one night says of one series. The run may be gone; the value stays."""
+
+    __tablename__ = "night_value"
+    __table_args__ = (Index(None, "series_id", "measured_at"),)
+    series_id: Mapped[str] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    night: Mapped[str] = mapped_column(ForeignKey("night.name"), primary_key=True, index=True)
+    measured_at: Mapped[datetime]
+    run: Mapped[str]
+    verdict: Mapped[str]
+    value: Mapped[float | None]
+    uncertainty: Mapped[float | None]
+    seconds: Mapped[float | None]
+    good_seconds: Mapped[float | None]
+    p_value: Mapped[float | None]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
+    details: Mapped[str]
 
 
 class ChangePointRow(Base):
     """A place where a series changed its level."""
 
     __tablename__ = "change_point"
-    series_id: Mapped[str] = mapped_column(ForeignKey("series.id"), primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("run.name"), primary_key=True)
+    __table_args__ = (Index(None, "series_id", "found_at"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    series_id: Mapped[str] = mapped_column(ForeignKey("series.id"))
+    first_night: Mapped[str] = mapped_column(ForeignKey("night.name"))
+    found_night: Mapped[str] = mapped_column(ForeignKey("night.name"))
     found_at: Mapped[datetime]
     ratio: Mapped[float]
     low: Mapped[float]
     high: Mapped[float]
+    state: Mapped[ChangeState]
+    note: Mapped[str] = mapped_column(Message)
+    triaged_at: Mapped[datetime | None]
     details: Mapped[str]

@@ -78,6 +78,18 @@ class DeviceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a candidate runs with, where that is not what it would run with today.
+
+    environment: name of an installed environment, whose Python runs it; "" for today's.
+    artifact: a folder with an artifact that is run as it lies there; "" to compile it.
+    """
+
+    environment: str = ""
+    artifact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TrialJob:
     """One candidate to be loaded, checked and first measured on one part of the data."""
 
@@ -86,6 +98,7 @@ class TrialJob:
     candidate: Candidate
     part: Part = Part.SEARCH
     limits: Limits = field(default_factory=Limits)
+    pinned: Pinned = Pinned()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Nightly series: has a case become slower or faster than it was? Values in, values out."""
+"""Nights: measuring a suite again and again, and saying what became slower or faster."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from tests.tuner.nightly.nights import autoregressive
-from tuner.nightly.scores import CLIP, clipped, noise, normal_scores, supported
+from tests.tuner.nightly.screen.nights import autoregressive
+from tuner.nightly.screen.scores import CLIP, clipped, noise, normal_scores, supported
 
 
 def test_residuals_are_in_robust_deviations_and_clipped():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.tuner.nightly.nights import autoregressive, quiet
-from tuner.nightly.modes import modes
+from tests.tuner.nightly.screen.nights import autoregressive, quiet
+from tuner.nightly.screen.modes import modes
 
 
 def two_modes(nights: int, share: float, apart: float, seed: int) -> np.ndarray:

@@ -16,8 +16,8 @@ from math import exp
 import numpy as np
 from scipy.special import bdtrc, stdtr
 
-from tuner.nightly.scores import clipped, noise, normal_scores, supported
-from tuner.nightly.series import FloatArray
+from tuner.nightly.screen.scores import clipped, noise, normal_scores, supported
+from tuner.nightly.screen.series import FloatArray
 
 SHORTEST, SHORTEST_BEFORE = 2, 20
 """Nights that a step must have lasted, and that must lie before it."""

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.tuner.nightly.nights import quiet, series
-from tuner.nightly.series import Change
-from tuner.nightly.went_away import went_away
+from tests.tuner.nightly.screen.nights import quiet, series
+from tuner.nightly.screen.series import Change
+from tuner.nightly.screen.went_away import went_away
 
 CHANGE = Change(first=60, earliest=60, latest=60, step=0.05, level=0.0, found=61)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from tuner.nightly.series import FloatArray
+from tuner.nightly.screen.series import FloatArray
 
 CLIP = 4.0
 """Beyond so many standard deviations a night says no more than that it is far away."""

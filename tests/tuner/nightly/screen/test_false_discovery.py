@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from tuner.nightly.false_discovery import adjusted
+from tuner.nightly.screen.false_discovery import adjusted
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=30).map(np.array)
 

@@ -6,8 +6,8 @@ from math import log
 
 import numpy as np
 
-from tuner.nightly.scores import residuals
-from tuner.nightly.series import Change, Series
+from tuner.nightly.screen.scores import residuals
+from tuner.nightly.screen.series import Change, Series
 
 _WITHIN = 2
 # How much likelier the old level must be than the new one.

@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 
-from tuner.nightly.series import FloatArray
+from tuner.nightly.screen.series import FloatArray
 
 _FEWEST_NIGHTS = 20
 _SMALLEST_SHARE = 0.1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.tuner.nightly.nights import autoregressive, quiet
-from tuner.nightly.detectors import cusum, mean_scan, positions, rank_scan, step_t
-from tuner.nightly.scores import noise
+from tests.tuner.nightly.screen.nights import autoregressive, quiet
+from tuner.nightly.screen.detectors import cusum, mean_scan, positions, rank_scan, step_t
+from tuner.nightly.screen.scores import noise
 
 
 def evidence(values: np.ndarray) -> list:

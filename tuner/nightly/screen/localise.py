@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from tuner.nightly.scores import clipped, noise
-from tuner.nightly.series import Change, FloatArray, Series
+from tuner.nightly.screen.scores import clipped, noise
+from tuner.nightly.screen.series import Change, FloatArray, Series
 
 _LONGEST = 64
 _FEWEST_BEFORE = 10

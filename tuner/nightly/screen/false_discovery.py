@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.nightly.series import FloatArray
+from tuner.nightly.screen.series import FloatArray
 
 
 def adjusted(p_values: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tuner.nightly.series import Change, Night, Series
+from tuner.nightly.screen.series import Change, Night, Series
 
 
 def test_a_night_is_a_finite_number():

@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     NO_CHANGE = "no change"
     INCONCLUSIVE = "inconclusive"
     NOT_YET = "not yet"
+    NOT_MEASURED = "could not measure"
 
 
 @dataclass(frozen=True, slots=True)

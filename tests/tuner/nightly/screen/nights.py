@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.nightly.series import Night, Series
+from tuner.nightly.screen.series import Night, Series
 
 SIGMA = 0.01
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.tuner.nightly.nights import quiet, series, stepped
-from tuner.nightly.localise import gains, localise
+from tests.tuner.nightly.screen.nights import quiet, series, stepped
+from tuner.nightly.screen.localise import gains, localise
 
 
 def test_gains_are_those_of_least_squares():

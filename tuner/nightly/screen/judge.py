@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from tuner.nightly.detectors import (
+from tuner.nightly.screen.detectors import (
     SHORTEST,
     SHORTEST_BEFORE,
     Sighting,
@@ -17,10 +17,10 @@ from tuner.nightly.detectors import (
     positions,
     rank_scan,
 )
-from tuner.nightly.false_discovery import adjusted
-from tuner.nightly.localise import localise
-from tuner.nightly.modes import Modes, modes
-from tuner.nightly.series import Change, Series, Verdict
+from tuner.nightly.screen.false_discovery import adjusted
+from tuner.nightly.screen.localise import localise
+from tuner.nightly.screen.modes import Modes, modes
+from tuner.nightly.screen.series import Change, Series, Verdict
 
 
 class Detector(StrEnum):

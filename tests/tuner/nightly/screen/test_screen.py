@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tuner.nightly.nights import quiet, series, stepped
-from tuner.nightly.screen import ALONE, SENSITIVE, Detector, Rules, judge, judge_night
-from tuner.nightly.series import Verdict
+from tests.tuner.nightly.screen.nights import quiet, series, stepped
+from tuner.nightly.screen.judge import ALONE, SENSITIVE, Detector, Rules, judge, judge_night
+from tuner.nightly.screen.series import Verdict
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 
