@@ -22,10 +22,11 @@ from night_series import (
     within_mode,
 )
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from tuner.nightly.screen.series import FloatArray, NDArray
+from tuner.nightly.screen.series import FloatArray
 
 _NIGHTS = 200
 _HALVINGS = 12
@@ -52,7 +53,7 @@ class Oracle:
 def oracle(kind: str, size: float, per_1000: float, rng: Generator, series: int) -> Oracle:
     """The oracle that raises ``per_1000`` alarms in 1,000 nights of ``series`` without a step."""
     values = np.array([noise(kind, rng, _NIGHTS) for _ in range(series)])
-    low, high = 0.0, np.log(1e5)
+    low, high = float(np.log(1e-3)), float(np.log(1e5))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         raised = alarms(kind, values, size, float(np.exp(middle)))

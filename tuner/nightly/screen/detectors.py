@@ -1,66 +1,27 @@
-"""Two scans for a step in the last nights of a series, at every likely first night.
+"""Two tests of a step whose first night is known, each blind to other things than likelihood.
 
-- The mean of clipped residuals after against before: the strongest where the noise is near to
-  normal.
+- The mean of clipped residuals after against before: asks how far, little of what the noise is.
 - The same of normal scores: asks for ranks only, whatever the noise looks like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import stdtr
 
-from tuner.nightly.screen.evidence import SHORTEST, SHORTEST_BEFORE, Evidence, Sighting
 from tuner.nightly.screen.scores import clipped, noise, normal_scores, supported
 from tuner.nightly.screen.series import FloatArray
 
-_AGES = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
-# Of the probability of a false alarm, what goes to positions where something is known to change.
-_KNOWN_SHARE = 0.5
+
+def mean_p(values: FloatArray, uncertainties: FloatArray, age: int) -> float:
+    """Probability of a mean as high in the last ``age`` nights without a step."""
+    before = len(values) - age
+    return _p_value(supported(clipped(values, uncertainties, before), before), age)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A night on which a step may have begun.
-
-    age: nights since then, tonight included. share: of the probability of a false alarm.
-    """
-
-    age: int
-    share: float
-
-
-def positions(
-    nights: int, known: frozenset[int] = frozenset(), shortest: int = SHORTEST
-) -> list[Position]:
-    """What the scans look at. The share falls as 1 / age; known: ages that would explain it."""
-    latest = nights - SHORTEST_BEFORE
-    known = frozenset(age for age in known if shortest <= age <= latest)
-    shares = {age: 1 / age for age in _AGES if shortest <= age <= latest}
-    rest = (1 - _KNOWN_SHARE if known else 1.0) / sum(shares.values())
-    shares = {age: share * rest for age, share in shares.items()}
-    for age in known:
-        shares[age] = shares.get(age, 0.0) + _KNOWN_SHARE / len(known)
-    return [Position(age, share) for age, share in shares.items()]
-
-
-def mean_scan(
-    values: FloatArray, uncertainties: FloatArray, where: Sequence[Position]
-) -> Evidence:
-    """A step in the mean of clipped residuals."""
-    return _scan(
-        lambda before: supported(clipped(values, uncertainties, before), before),
-        len(values),
-        where,
-    )
-
-
-def rank_scan(values: FloatArray, where: Sequence[Position]) -> Evidence:
-    """A step in normal scores."""
-    return _scan(lambda before: normal_scores(values, before), len(values), where)
+def rank_p(values: FloatArray, age: int) -> float:
+    """Probability of ranks as high in the last ``age`` nights without a step."""
+    return _p_value(normal_scores(values, len(values) - age), age)
 
 
 def step_t(scores: FloatArray, age: int) -> tuple[float, float]:
@@ -81,18 +42,6 @@ def step_t(scores: FloatArray, age: int) -> tuple[float, float]:
     return step / variance**0.5, usual.freedom
 
 
-def _scan(scores: Callable[[int], FloatArray], nights: int, where: Sequence[Position]) -> Evidence:
-    up = down = Sighting()
-    for position in where:
-        t, freedom = step_t(scores(nights - position.age), position.age)
-        up = min(up, _sighting(-t, freedom, position), key=_p_value)
-        down = min(down, _sighting(t, freedom, position), key=_p_value)
-    return Evidence(up, down)
-
-
-def _sighting(t: float, freedom: float, position: Position) -> Sighting:
-    return Sighting(min(1.0, float(stdtr(freedom, t)) / position.share), position.age)
-
-
-def _p_value(sighting: Sighting) -> float:
-    return sighting.p_value
+def _p_value(scores: FloatArray, age: int) -> float:
+    t, freedom = step_t(scores, age)
+    return float(stdtr(freedom, -t))

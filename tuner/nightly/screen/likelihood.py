@@ -1,94 +1,144 @@
-"""A step by its likelihood: the quickest of the detectors, as far as its picture of the noise holds.
+"""Did a step begin in the last nights? By the likelihood of every first night and size.
 
-The picture: a level, a first-order autoregression about it, and now and then a night that is far
-away, as often as history says.
+The noise is taken for a level, a first-order autoregression about it, and now and then a night
+that is far away, as often as history has it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, pi
+from math import exp, lgamma, pi
 
 import numpy as np
-from scipy.special import gammaln
+from numpy.typing import NDArray
 
-from tuner.nightly.screen.evidence import SHORTEST_BEFORE, Evidence, Sighting
 from tuner.nightly.screen.scores import FAR, Noise, noise, residuals
 from tuner.nightly.screen.series import FloatArray
 
-NIGHTS = 14
-"""How long ago, at most, the step began. Longer ones are left to the scans."""
+KNOWN_ODDS = 5.0
+"""How much likelier a step is on a night with other software or another machine."""
 
-# Steps that are thought possible, in robust deviations of a night; small ones are the likelier.
-_SIZES = np.array([2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 20.0])[:, None]
-_ODDS = (1 / _SIZES) / (1 / _SIZES).sum()
-# Farther than the largest step, a night says no more.
-_FARTHEST = 20.0
+# How long ago, at most, a step began; one that is older fills all of these nights.
+_NIGHTS = 14
+# Steps up that are thought possible, each as likely, in robust deviations of a night; the same
+# down. Beyond the largest a night says no more.
+_SIZES = np.array([1.5, 2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 20.0])
+_SIGNED = np.concatenate([_SIZES, -_SIZES])[:, None]
 # Half of the nights that are far away are beyond so many deviations.
-_SPIKE = 8.0
-
-
-def likelihood(values: FloatArray, uncertainties: FloatArray, shortest: int) -> Evidence:
-    """How likely the last nights are with a step of at least ``shortest`` nights, and without one.
-
-    Shiryaev's and Roberts' sum of the likelihood ratios of every first night, averaged over sizes:
-    in nights without a change it exceeds A at most once in A nights (Pollak 1985), so that the p
-    value is a rate of alarms.
-    """
-    before = max(SHORTEST_BEFORE, len(values) - NIGHTS)
-    distances = np.clip(residuals(values, uncertainties, before), -_FARTHEST, _FARTHEST)
-    return Evidence(
-        _sighting(distances, before, shortest), _sighting(-distances, before, shortest)
-    )
+_MEDIAN_SPIKE = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """Log density of what is new on a night, given the night before."""
+class Sighting:
+    """The case for a step in one direction.
+
+    p_value: how often so much is seen, at most, in nights without a step. age: nights since it
+    most likely began, tonight included.
+    """
+
+    p_value: float
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen, both ways."""
+
+    up: Sighting
+    down: Sighting
+
+
+def likelihood(
+    values: FloatArray,
+    uncertainties: FloatArray,
+    history: int,
+    shortest: int,
+    known: frozenset[int] = frozenset(),
+) -> Evidence:
+    """How much likelier the last nights are with a step of at least ``shortest`` nights.
+
+    Shiryaev's and Roberts' sum of the likelihood ratios of all first nights, averaged over sizes.
+    Without a step it exceeds A once in A nights at most (Pollak 1985), so that 1 / A is the rate
+    of alarms. history: nights, at least, that must lie before the step. known: ages, in nights, of
+    what would explain one.
+    """
+    before = max(history, len(values) - _NIGHTS)
+    up, down = odds(values, uncertainties, before, before, known)
+    ages = np.arange(len(values) - before, 0, -1)
+    return Evidence(_sighting(up, ages, shortest), _sighting(down, ages, shortest))
+
+
+def odds(
+    values: FloatArray,
+    uncertainties: FloatArray,
+    usual: int,
+    earliest: int,
+    known: frozenset[int] = frozenset(),
+) -> FloatArray:
+    """Odds of a step that began on each night from ``earliest`` on, up and down, [2, nights].
+
+    usual: nights from which the noise is known. known: ages of what would explain a step.
+    """
+    farthest = float(_SIZES[-1])
+    distances = np.clip(residuals(values, uncertainties, usual), -farthest, farthest)
+    ratios = _ratios(distances[earliest - 1 :], _Density.of(distances[:usual]))
+    both: FloatArray = ratios.reshape(2, len(_SIZES), -1).mean(axis=1)
+    ages = np.arange(len(values) - earliest, 0, -1)
+    return both * np.where(np.isin(ages, list(known)), KNOWN_ODDS, 1.0)
+
+
+def _sighting(odds_of_nights: FloatArray, ages: NDArray[np.int64], shortest: int) -> Sighting:
+    possible = np.where(ages >= shortest, odds_of_nights, 0.0)
+    return Sighting(1 / max(1.0, float(possible.sum())), int(ages[np.argmax(possible)]))
+
+
+def _ratios(distances: FloatArray, density: _Density) -> FloatArray:
+    """Likelihood of a step over that of none, [signed sizes, first nights].
+
+    distances: of those nights, and of the one before the first of them.
+    """
+    rho = density.usual.correlation
+    nights, nights_before = (one - density.usual.mean for one in (distances[1:], distances[:-1]))
+    same = density.log(nights - rho * _carried(nights_before))
+    first = density.log(nights - _SIGNED - rho * _carried(nights_before))
+    later = density.log(nights - _SIGNED - rho * _carried(nights_before - _SIGNED))
+    from_then_on = np.cumsum((later - same)[:, ::-1], axis=1)[:, ::-1]
+    ratios: FloatArray = np.exp(from_then_on - later + first)
+    return ratios
+
+
+def _carried(nights: FloatArray) -> FloatArray:
+    """What a night brings along for the next one; one that is far away is a spike, and nothing."""
+    return np.where(np.abs(nights) <= FAR, nights, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Density:
+    """Of what is new on a night: Student's t, and spikes.
+
+    above, below: probabilities of a night far above or below.
+    """
 
     usual: Noise
     above: float
     below: float
 
-    def log_density(self, new: FloatArray) -> FloatArray:
-        """Of each of ``new``, distances from what was expected."""
-        freedom = self.usual.nights - 1
-        scale = self.usual.deviation
-        core = np.exp(
-            float(gammaln((freedom + 1) / 2) - gammaln(freedom / 2))
-            - 0.5 * log(freedom * pi)
-            - log(scale)
-            - (freedom + 1) / 2 * np.log1p((new / scale) ** 2 / freedom)
+    @classmethod
+    def of(cls, history: FloatArray) -> _Density:
+        """As the nights before have it; half a spike either way is always thought possible."""
+        above, below = (
+            (np.count_nonzero(signed > FAR) + 0.5) / (len(history) + 1)
+            for signed in (history, -history)
         )
-        share = np.where(new > 0, self.above, self.below)
-        spikes = share * _SPIKE / (_SPIKE + np.abs(new)) ** 2
-        density: FloatArray = np.log((1 - self.above - self.below) * core + spikes)
+        return cls(noise(history), float(above), float(below))
+
+    def log(self, new: FloatArray) -> FloatArray:
+        """The logarithm of the density of each of ``new``, deviations off what was expected."""
+        freedom, scale = self.usual.nights - 1, self.usual.deviation
+        at_zero = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2))
+        at_zero /= scale * (freedom * pi) ** 0.5
+        core = at_zero * (1 + (new / scale) ** 2 / freedom) ** (-(freedom + 1) / 2)
+        spikes = _MEDIAN_SPIKE / (_MEDIAN_SPIKE + np.abs(new)) ** 2
+        shares = np.where(new > 0, self.above, self.below)
+        density: FloatArray = np.log((1 - self.above - self.below) * core + shares * spikes)
         return density
-
-
-def _sighting(distances: FloatArray, before: int, shortest: int) -> Sighting:
-    """Of a step upwards."""
-    history = distances[:before]
-    usual = noise(history)
-    picture = _Picture(
-        usual,
-        above=(np.count_nonzero(history > FAR) + 0.5) / (before + 1),
-        below=(np.count_nonzero(history < -FAR) + 0.5) / (before + 1),
-    )
-    nights = distances[before - 1 :] - usual.mean  # with the one before, for what it carries
-    rho = usual.correlation
-    same = picture.log_density(nights[1:] - rho * _near(nights[:-1]))
-    off = nights[1:] - _SIZES  # [sizes, nights]
-    first = picture.log_density(off - rho * _near(nights[:-1]))
-    later = picture.log_density(off - rho * _near(nights[:-1] - _SIZES))
-    won = np.cumsum((later - same)[:, ::-1], axis=1)[:, ::-1] - later + first
-    ratios = (_ODDS * np.exp(won)).sum(axis=0)[: len(same) - shortest + 1]
-    if not len(ratios):
-        return Sighting()
-    age = len(same) - int(np.argmax(ratios))
-    return Sighting(min(1.0, 1 / float(ratios.sum())), age)
-
-
-def _near(nights: FloatArray) -> FloatArray:
-    """A night that is far away carries nothing over to the next."""
-    return np.where(np.abs(nights) <= FAR, nights, 0.0)

@@ -20,6 +20,9 @@ _MAD = 1.4826
 _LEAD = 0.5
 _SMALLEST_SCALE = 1e-9
 _LARGEST_CORRELATION = 0.9
+# What is thought of the correlation before a night was seen, and how many nights that is worth. A
+# step looks like correlated nights: what is unknown of them makes false alarms, or hides steps.
+_GUESS, _GUESS_NIGHTS = 0.4, 30
 
 
 def residuals(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
@@ -91,8 +94,8 @@ class Noise:
 def noise(scores: FloatArray) -> Noise:
     """Fitted to the ``scores`` of unchanged nights, [nights]; those that are far away are missing.
 
-    The correlation is corrected for its bias (Kendall 1954: -(1 + 3 rho) / n); a negative one
-    counts as none.
+    The correlation is corrected for its bias (Kendall 1954: -(1 + 3 rho) / n) and shrunk towards
+    a guess; a negative one counts as none.
     """
     near = np.abs(scores) <= FAR
     n = int(np.count_nonzero(near))
@@ -101,6 +104,7 @@ def noise(scores: FloatArray) -> Noise:
     square = float(centred @ centred)
     rho = float(centred[1:] @ centred[:-1]) / square if square > 0 else 0.0
     rho = min(max(rho + (1 + 3 * rho) / n, 0.0), _LARGEST_CORRELATION)
+    rho = (n * rho + _GUESS_NIGHTS * _GUESS) / (n + _GUESS_NIGHTS)
     new = (centred[1:] - rho * centred[:-1])[near[1:] & near[:-1]]
     # Half a score at least: of a series that never moved, no fluke is a step of infinite size.
     deviation = max(float(np.sqrt(new @ new / max(len(new) - 1, 1))), 0.5)
