@@ -48,13 +48,14 @@ ALLOWED = {
     "lasting modes": 10.0,
 }
 """Kinds of series, with the false alarms that 1,000 series-nights may raise."""
+_FOUR = ("independent", "autoregressive", "spikes", "two modes")
 FOUND = {
-    2: (14, {"independent": 0.90, "spikes": 0.90, "two modes": 0.90}),
-    3: (14, {"independent": 0.99, "spikes": 0.99, "two modes": 0.99, "autoregressive": 0.90}),
-    5: (3, dict.fromkeys(("independent", "autoregressive", "spikes", "two modes"), 0.99)),
+    2: (14, dict.fromkeys(_FOUR, 0.90)),
+    3: (14, dict.fromkeys(_FOUR, 0.99) | {"lasting modes": 0.90}),
+    5: (3, dict.fromkeys(_FOUR, 0.99)),
 }
 """For each size of step the nights in which it must be found, and in what share of which kinds."""
-LOCATED = AT_ONCE = ALLOWED.keys() - {"lasting modes"}
+LOCATED = AT_ONCE = _FOUR
 """Kinds whose steps must be located, and confirmed on the second night; others are shown."""
 CHANGED = {Verdict.REGRESSION, Verdict.IMPROVEMENT}
 

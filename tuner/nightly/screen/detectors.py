@@ -12,6 +12,9 @@ from scipy.special import stdtr
 from tuner.nightly.screen.scores import clipped, noise, normal_scores, supported
 from tuner.nightly.screen.series import FloatArray
 
+SHORTEST_BEFORE = 20
+"""Nights that must lie before a step."""
+
 
 def mean_p(values: FloatArray, uncertainties: FloatArray, age: int) -> float:
     """Probability of a mean as high in the last ``age`` nights without a step."""

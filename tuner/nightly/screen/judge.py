@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from tuner.nightly.screen.detectors import mean_p, rank_p
+from tuner.nightly.screen.detectors import SHORTEST_BEFORE, mean_p, rank_p
 from tuner.nightly.screen.false_discovery import adjusted
 from tuner.nightly.screen.likelihood import likelihood
 from tuner.nightly.screen.localise import localise
@@ -25,9 +25,8 @@ class Detector(StrEnum):
 
 
 _VOTES = 2
-_FEWEST_BEFORE = 20
 # The probability below which the mean or the ranks agree with what the likelihood says.
-_AGREED = 0.05
+_AGREED = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,17 @@ class Rules:
     step. shortest: nights that it must have lasted.
     """
 
-    alpha: float = 0.02
+    alpha: float = 0.01
     rate: float = 0.1
-    history: int = 20
+    history: int = SHORTEST_BEFORE
     shortest: int = 1
 
     def __post_init__(self) -> None:
         for name, value in (("alpha", self.alpha), ("rate", self.rate)):
             if not 0 < value < 1:
                 raise ValueError(f"{name} of a screen must lie between 0 and 1; got {value}")
-        if self.history < _FEWEST_BEFORE:
-            least = f"{_FEWEST_BEFORE} nights at least must lie before a step"
+        if self.history < SHORTEST_BEFORE:
+            least = f"{SHORTEST_BEFORE} nights at least must lie before a step"
             raise ValueError(f"{least}; got {self.history}")
         if self.shortest < 1:
             raise ValueError(f"a step lasts 1 night at least; got {self.shortest}")
@@ -58,7 +57,7 @@ class Rules:
 SENSITIVE = Rules()
 """Where each change is confirmed by a run of both states before anybody hears of it: one night
 that is off is reason enough."""
-ALONE = Rules(alpha=0.005, history=40, shortest=2)
+ALONE = Rules(alpha=0.0045, history=40, shortest=2)
 """Where nothing confirms."""
 
 

@@ -7,7 +7,7 @@ that is far away, as often as history has it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, lgamma, pi
+from math import exp, lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from tuner.nightly.screen.scores import FAR, Noise, noise, residuals
 from tuner.nightly.screen.series import FloatArray
 
-KNOWN_ODDS = 5.0
-"""How much likelier a step is on a night with other software or another machine."""
-
 # How long ago, at most, a step began; one that is older fills all of these nights.
 _NIGHTS = 14
 # Steps up that are thought possible, each as likely, in robust deviations of a night; the same
 # down. Beyond the largest a night says no more.
 _SIZES = np.array([1.5, 2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 20.0])
 _SIGNED = np.concatenate([_SIZES, -_SIZES])[:, None]
+# How much likelier a step is on a night with other software or another machine.
+_KNOWN_ODDS = 5.0
 # Half of the nights that are far away are beyond so many deviations.
 _MEDIAN_SPIKE = 8.0
 
@@ -63,37 +62,37 @@ def likelihood(
     what would explain one.
     """
     before = max(history, len(values) - _NIGHTS)
-    up, down = odds(values, uncertainties, before, before, known)
+    up, down = log_odds(values, uncertainties, before, before, known)
     ages = np.arange(len(values) - before, 0, -1)
     return Evidence(_sighting(up, ages, shortest), _sighting(down, ages, shortest))
 
 
-def odds(
+def log_odds(
     values: FloatArray,
     uncertainties: FloatArray,
     usual: int,
     earliest: int,
     known: frozenset[int] = frozenset(),
 ) -> FloatArray:
-    """Odds of a step that began on each night from ``earliest`` on, up and down, [2, nights].
+    """Log odds of a step that began on each night from ``earliest`` on, [up and down, nights].
 
     usual: nights from which the noise is known. known: ages of what would explain a step.
     """
     farthest = float(_SIZES[-1])
     distances = np.clip(residuals(values, uncertainties, usual), -farthest, farthest)
-    ratios = _ratios(distances[earliest - 1 :], _Density.of(distances[:usual]))
-    both: FloatArray = ratios.reshape(2, len(_SIZES), -1).mean(axis=1)
+    won = _log_ratios(distances[earliest - 1 :], _Density.of(distances[:usual]))
+    both: FloatArray = np.logaddexp.reduce(won.reshape(2, len(_SIZES), -1), axis=1)
     ages = np.arange(len(values) - earliest, 0, -1)
-    return both * np.where(np.isin(ages, list(known)), KNOWN_ODDS, 1.0)
+    return both - log(len(_SIZES)) + np.where(np.isin(ages, list(known)), log(_KNOWN_ODDS), 0.0)
 
 
-def _sighting(odds_of_nights: FloatArray, ages: NDArray[np.int64], shortest: int) -> Sighting:
-    possible = np.where(ages >= shortest, odds_of_nights, 0.0)
+def _sighting(won: FloatArray, ages: NDArray[np.int64], shortest: int) -> Sighting:
+    possible = np.where(ages >= shortest, np.exp(won), 0.0)
     return Sighting(1 / max(1.0, float(possible.sum())), int(ages[np.argmax(possible)]))
 
 
-def _ratios(distances: FloatArray, density: _Density) -> FloatArray:
-    """Likelihood of a step over that of none, [signed sizes, first nights].
+def _log_ratios(distances: FloatArray, density: _Density) -> FloatArray:
+    """Of the likelihood of a step over that of none, [signed sizes, first nights].
 
     distances: of those nights, and of the one before the first of them.
     """
@@ -103,8 +102,8 @@ def _ratios(distances: FloatArray, density: _Density) -> FloatArray:
     first = density.log(nights - _SIGNED - rho * _carried(nights_before))
     later = density.log(nights - _SIGNED - rho * _carried(nights_before - _SIGNED))
     from_then_on = np.cumsum((later - same)[:, ::-1], axis=1)[:, ::-1]
-    ratios: FloatArray = np.exp(from_then_on - later + first)
-    return ratios
+    won: FloatArray = from_then_on - later + first
+    return won
 
 
 def _carried(nights: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.nightly.screen.likelihood import odds
+from tuner.nightly.screen.likelihood import log_odds
 from tuner.nightly.screen.series import Change, FloatArray, Series
 
 _LONGEST = 64
@@ -43,11 +43,13 @@ def _weights(series: Series, age: int, *, upwards: bool) -> FloatArray:
 
     A step has lasted two nights, unless it was seen on the first.
     """
-    values, n = series.values, len(series.values)
+    n = len(series.values)
     earliest = max(_FEWEST_BEFORE, n - _LONGEST)
-    both = odds(values, series.uncertainties, n - age, earliest, series.known_ages())
-    weights = np.zeros(n)
-    weights[earliest:] = both[0 if upwards else 1]
-    weights[max(n - age, n - 2) + 1 :] = 0.0
+    won = np.full(n, -np.inf)
+    won[earliest:] = log_odds(
+        series.values, series.uncertainties, n - age, earliest, series.known_ages()
+    )[0 if upwards else 1]
+    won[max(n - age, n - 2) + 1 :] = -np.inf
+    weights = np.exp(won - won.max())
     probabilities: FloatArray = weights / weights.sum()
     return probabilities

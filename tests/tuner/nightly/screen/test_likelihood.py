@@ -17,7 +17,7 @@ SIZES = (1.5, 2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 20.0)
 def evidence(
     values: np.ndarray, shortest: int = 2, known: frozenset[int] = frozenset()
 ) -> Evidence:
-    return likelihood(values, np.full(len(values), UNSURE), shortest, known)
+    return likelihood(values, np.full(len(values), UNSURE), 20, shortest, known)
 
 
 def test_is_the_sum_of_all_likelihood_ratios():
@@ -34,7 +34,8 @@ def test_is_the_sum_of_all_likelihood_ratios():
 
     def joint(step: float, first: int) -> float:
         off = distances - usual.mean - step * (np.arange(64) >= first)
-        return np.prod([density(off[n] - usual.correlation * off[n - 1]) for n in range(50, 64)])
+        carried = np.where(np.abs(off) <= 4, usual.correlation * off, 0.0)
+        return np.prod([density(off[night] - carried[night - 1]) for night in range(50, 64)])
 
     none = joint(0.0, 64)
     ratios = {
@@ -54,7 +55,7 @@ def test_five_deviations_are_seen_on_the_second_night(sign):
     step, other = (seen.up, seen.down) if sign > 0 else (seen.down, seen.up)
     assert step.p_value < 0.001
     assert step.age == 2
-    assert other.p_value == 1.0
+    assert other.p_value > 0.2
 
 
 def test_one_night_counts_where_one_is_enough():
@@ -88,9 +89,12 @@ def test_what_is_known_to_have_changed_makes_a_step_likelier():
     assert evidence(values, known=frozenset({300})) == evidence(values)
 
 
-def test_fewest_nights():
-    assert evidence(quiet(21)).up.p_value == 1.0
-    assert 0 < evidence(quiet(22)).up.p_value <= 1.0
+def test_history_is_kept_free_of_steps():
+    values = quiet(60)
+    values[30:] += 0.05
+    unsure = np.full(60, UNSURE)
+    assert likelihood(values[:42], unsure[:42], 20, 2).up.p_value < 0.001
+    assert likelihood(values[:42], unsure[:42], 40, 2).up.p_value > 0.02
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5])
