@@ -1,0 +1,1 @@
+"""``farm nightly``: a suite night after night."""
