@@ -23,10 +23,11 @@ def check(
 
     Example: farm nightly check suite.toml --markdown night.md
     """
+    from tuner.nightly.suite_file import read_suite
+
     from db.reader import StoreReader
     from db.records import utc_now
     from tuner.nightly.recall import last_night
-    from tuner.nightly.suite_file import read_suite
 
     read = read_suite(suite, profiles)
     with StoreReader.open(store) as reader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,13 +57,14 @@ def run(
 
     Example: farm nightly run suite.toml --junit night.xml
     """
+    from tuner.nightly.suite_file import read_suite
+
     from commands.nightly.hook import run_hook
     from db.records import utc_now
     from db.store import Store
     from reports.progress import TuneProgress
     from tuner.nightly.night import NightRun, Options
     from tuner.nightly.recall import last_night
-    from tuner.nightly.suite_file import read_suite
 
     known = known_profiles(profiles)
     read = read_suite(suite, profiles)
@@ -100,7 +100,7 @@ def _place(
     say: Callable[[str], None],
 ) -> Place:
     from tuner.nightly.case import Place
-    from workers.environments.resolve import ensure, environment_of_versions
+    from tuner.nightly.software import environment_with
     from workers.executor import LocalExecutor
     from workers.trials.cache import default_folder
 
@@ -108,14 +108,12 @@ def _place(
         return LocalExecutor([profile], default_folder())
 
     def environment_of(engine: str, versions: Mapping[str, str]) -> str:
-        return ensure(environment_of_versions(engine, versions, say), say).environment.name
+        return environment_with(engine, versions, say)
 
     return Place(store, known, executors, environment_of, listen)  # type: ignore[arg-type]
 
 
-def _installer(
-    suite: Suite, say: Callable[[str], None]
-) -> Callable[[str, Sequence[str]], str]:
+def _installer(suite: Suite, say: Callable[[str], None]) -> Callable[[str, Sequence[str]], str]:
     from workers.environments.resolve import ensure, resolve
 
     def install(name: str, packages: Sequence[str]) -> str:

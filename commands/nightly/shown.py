@@ -24,9 +24,7 @@ MarkdownOption = Annotated[
 ]
 
 
-def show(
-    report: NightReport, junit: Path | None, markdown: Path | None, *, as_json: bool
-) -> None:
+def show(report: NightReport, junit: Path | None, markdown: Path | None, *, as_json: bool) -> None:
     """Write the files that were asked for, and print the report. Raises OptionError."""
     from reports.nightly.files import write_reports
     from reports.nightly.machine_readable import night_json

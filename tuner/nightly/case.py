@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from workers.trials.keep import keep, kept
 
 from db.reader import StoreReader
 from db.records import Phase, RunKind, RunStatus, Series
@@ -37,7 +38,6 @@ from tuner.search.space import space_of
 from workers.executor import Executor
 from workers.jobs import TODAY as TODAYS
 from workers.jobs import DeviceFacts, Pinned
-from workers.trials.keep import keep, kept
 
 TODAY, GOOD = "today", "the last good state"
 _LEAST_BLOCKS, _MOST_BLOCKS = 8, 60
@@ -110,9 +110,7 @@ class CaseNight:
         self._known = list(known)
         self.failed: list[Failed] = []
 
-    def measure(
-        self, environments: Environments, *, accept: bool = False
-    ) -> tuple[Compared, ...]:
+    def measure(self, environments: Environments, *, accept: bool = False) -> tuple[Compared, ...]:
         """Measure today's state beside the last good one and the environments.
 
         accept: what is measured is the good state from now on, whatever was before, and the model
@@ -304,8 +302,8 @@ class CaseNight:
     @staticmethod
     def _until_budget(budget: Budget) -> Callable[[int, float], bool]:
         """Blocks as long as the budget lasts, 8 at least and 60 at most."""
-        return lambda done, last: done < _MOST_BLOCKS and (
-            done < _LEAST_BLOCKS or budget.left > last
+        return lambda done, last: (
+            done < _MOST_BLOCKS and (done < _LEAST_BLOCKS or budget.left > last)
         )
 
     def _compared(

@@ -19,6 +19,9 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """By kind of engine, the packages whose versions decide how fast it is."""
 
+ENVIRONMENT = "environment"
+"""Among versions, the name and hash of the installed environment that an engine ran in."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoodState:
@@ -67,8 +70,8 @@ def read_good(text: str) -> GoodState | None:
 def engine_versions(candidate: Candidate, software: Mapping[str, str]) -> dict[str, str]:
     """The versions that decide how fast a candidate is, of all that a worker tells.
 
-    Those of an environment (``ENGINE: PACKAGE``) go before the farm's own. A package is compiled
-    already, and its artifact says all.
+    Those of an environment (``ENGINE: PACKAGE``) go before the farm's own, and its name and hash
+    are among them. A package is compiled already, and its artifact says all.
     """
     if isinstance(candidate.engine, PackageEngine):
         return {}
@@ -77,6 +80,7 @@ def engine_versions(candidate: Candidate, software: Mapping[str, str]) -> dict[s
         package: software.get(f"{kind}: {package}") or software.get(package, "")
         for package in _PACKAGES.get(kind, ())
     }
+    found[ENVIRONMENT] = software.get(f"{kind}: {ENVIRONMENT}", "")
     return {package: version for package, version in found.items() if version}
 
 

@@ -88,9 +88,7 @@ class Judging:
         found = {}
         for key, value in tonight.items():
             details = details_of(value)
-            history = History.of(
-                values_of(self._store, key), changes.get(key, ()), details.good
-            )
+            history = History.of(values_of(self._store, key), changes.get(key, ()), details.good)
             found[key] = _Asked(known[key], value, details, history)
         return found
 
