@@ -1,6 +1,6 @@
-"""Do nights with real engines find what is there, and nothing else?
+"""Nights with real engines: what is there must be found, and nothing else.
 
-``python benchmarks/nightly_real.py --models DIR [--data DIR]``, in three parts (``--part``):
+``python benchmarks/nightly_real.py --models DIR``, in three parts (``--part``):
 
 - ``quiet``: fourteen nights back to back of two models, nothing changed in between: no regression
   and no improvement may be reported.
@@ -16,17 +16,23 @@ Packages are installed from the index that pip knows. Everything is kept in a fo
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from common import ROOT, Report, options
+from common import ROOT, Report, Unit, options
 from models import write_models
+from workers.environments.resolve import resolve
+
+from workers.environments.install import install
 
 _NIGHTS = 14
 _PARTS = ("quiet", "spin", "versions")
@@ -78,19 +84,18 @@ class Place:
 
     folder: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that make this place the farm's home."""
+        home = self.folder / "home"
+        return {"XDG_DATA_HOME": str(home / "data"), "XDG_CACHE_HOME": str(home / "cache")}
+
     def farm(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the farm with this place for its home."""
-        home = self.folder / "home"
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "XDG_DATA_HOME": str(home / "data"),
-            "XDG_CACHE_HOME": str(home / "cache"),
-        }
         return subprocess.run(
             [sys.executable, "-m", "cli", *map(str, arguments)],
             cwd=self.folder,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             stdout=subprocess.PIPE,
             text=True,
             check=False,
@@ -151,10 +156,8 @@ def _models(given: Path, folder: Path) -> dict[str, Path]:
     made = folder / "models"
     made.mkdir()
     write_models(made)
-    found = {
-        path.stem: path for path in (*sorted(given.glob("*.onnx")), *sorted(made.glob("*.onnx")))
-    }
-    return found
+    paths = (*sorted(given.glob("*.onnx")), *sorted(made.glob("*.onnx")))
+    return {path.stem: path for path in paths}
 
 
 def _few(models: Mapping[str, Path]) -> dict[str, Path]:
@@ -170,37 +173,38 @@ def _quiet(report: Report, place: Place, models: Mapping[str, Path], budget: flo
             raised += case["verdict"] in ("regression", "improvement")
             looked += case["change"] is not None
             report.say(f"night {number}: {case['case']}: {case['verdict']}: {case['sentence']}")
-    report.figure("quiet: nights", _NIGHTS)
-    report.figure("quiet: changes that were looked at again and refuted", looked - raised)
-    report.figure("quiet: alarms", raised, at_most=0)
+    report.show("quiet: nights", _NIGHTS, Unit.COUNT)
+    report.show("quiet: changes looked at again and refuted", looked - raised, Unit.COUNT)
+    report.at_most("quiet: alarms", raised, 0, Unit.COUNT)
 
 
 def _spin(report: Report, place: Place, models: Mapping[str, Path], budget: float) -> None:
     suite = place.suite("spin", models, budget)
     for _ in range(3):
         before = place.night(suite)
-    report.figure("spin: exit code of the last night before", before.code, at_most=0)
+    report.at_most("spin: exit code of the last night before", before.code, 0, Unit.COUNT)
     _slow_down(place)
     night = place.night(suite)
     for case in night.cases:
         report.say(f"{case['case']}: {case['verdict']}: {case['sentence']}")
     found = [case["verdict"] == "regression" for case in night.cases]
-    report.figure("spin: cases found on the first night", sum(found), at_least=len(models))
-    report.figure("spin: exit code of that night", night.code, at_least=1, at_most=1)
+    report.at_least("spin: cases found on the first night", sum(found), len(models), Unit.COUNT)
+    report.at_least("spin: exit code of that night", night.code, 1, Unit.COUNT)
 
 
 def _slow_down(place: Place) -> None:
     """Let ONNX Runtime run in an environment of the same version, with a loop after each run."""
-    version = _version("onnxruntime")
-    environments = place.folder / "profiles" / "environments"
-    environments.mkdir(parents=True)
-    raise NotImplementedError(version)
+    with patch.dict(os.environ, place.environment):
+        packages = [f"onnxruntime=={version('onnxruntime')}"]
+        resolved = resolve("spin", ("onnxruntime-cpu",), packages, _print)
+        made = install(replace(resolved, name="spin", by_name_only=False), _print)
+    (packages_folder,) = made.place.glob("lib/python*/site-packages")
+    (packages_folder / "spin.py").write_text(_SPIN.replace("SLOWER", str(_SLOWER)))
+    (packages_folder / "spin.pth").write_text("import spin\n")
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _versions(
@@ -209,14 +213,32 @@ def _versions(
     suite = place.suite("versions", models, budget, {"old": [old]})
     night = place.night(suite)
     compared = [case for case in night.cases if case["environment"] == "old"]
-    report.figure("versions: models compared", len(compared), at_least=6)
+    report.at_least("versions: models compared", len(compared), 6, Unit.COUNT)
     for case in compared:
         ratio = case["ratio"]
         report.say(
-            f"{case['case']}: {old} over {_version('onnxruntime')}: {ratio['value']:.3f} "
+            f"{case['case']}: {old} over {version('onnxruntime')}: {ratio['value']:.3f} "
             f"[{ratio['low']:.3f}, {ratio['high']:.3f}], {case['verdict']}"
         )
     large = [c for c in compared if abs(c["ratio"]["value"] - 1) > _WORTH_SAYING]
     said = [c for c in large if c["verdict"] in ("regression", "improvement")]
-    report.figure("versions: differences above 3 %", len(large))
-    report.figure("versions: of these, confirmed", len(said), at_least=len(large))
+    report.show("versions: differences above 3 %", len(large), Unit.COUNT)
+    report.at_least("versions: of these, confirmed", len(said), len(large), Unit.COUNT)
+    if large:
+        largest = max(large, key=lambda case: abs(math.log(case["ratio"]["value"])))
+        _bisect(report, place, suite, largest["case"])
+
+
+def _bisect(report: Report, place: Place, suite: Path, case: str) -> None:
+    """Say which version and which operator the largest difference is of."""
+    done = place.farm(
+        *("nightly", "bisect", case, "--suite", suite, "--environment", "old", "--json")
+    )
+    found = json.loads(done.stdout)
+    report.say(f"bisect {case}: {found['sentence']}")
+    report.at_least("bisect: a version is named", bool(found["first_bad"]), 1, Unit.COUNT)
+    report.at_least("bisect: operators are named", len(found["operators"]), 1, Unit.COUNT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -232,7 +232,7 @@ class CaseNight:
         return found
 
     def _goods(
-        self, series: Sequence[Series], run: _Opened
+        self, series: Iterable[Series], run: _Opened
     ) -> dict[str, tuple[Candidate, Pinned]]:
         """The last good states of all series, by key, and what each runs with."""
         found = {}

@@ -49,7 +49,8 @@ class Details:
 
 def details_of(value: NightValue) -> Details:
     """What is kept of a value. Raises StoreError: this version cannot read it."""
-    return _read(_DETAILS, value.details, f"night {value.night}")
+    found: Details = _read(_DETAILS, value.details, f"night {value.night}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ class NightDetails:
 
 def night_details(text: str, night: str) -> NightDetails:
     """What is kept of a night. Raises StoreError: this version cannot read it."""
-    return _read(_NIGHT, text, f"night {night}")
+    found: NightDetails = _read(_NIGHT, text, f"night {night}")
+    return found
 
 
 _DETAILS: TypeAdapter[Details] = TypeAdapter(Details)

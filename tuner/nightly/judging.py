@@ -1,4 +1,4 @@
-"""Judging a night: the screen over all series, then a run of both states where one looks changed."""
+"""Judging a night: the screen over all series, and both states again where one looks changed."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Judging:
             self._store.add_series(replace(one.series, good=one.details.now.to_json()))
 
     def _judge_open(self, one: _Asked, known: ChangePoint, judgement: Judgement) -> None:
-        """A change that was confirmed before: is it still there?"""
+        """Judge a change that was confirmed before: it is still there, or gone."""
         ratio = Estimate(known.ratio, known.low, known.high)
         if is_gone(Open(ratio, known.state), one.tonight) or _went_away(one.history, known):
             self._store.add_change(replace(known, state=ChangeState.AWAY))

@@ -34,8 +34,8 @@ _SAME_NIGHT = timedelta(hours=20)
 class Options:
     """How a night is run.
 
-    only: names of cases; none for all. accept: cases of which what is measured is good from now on, whatever was.
-    anew: do not go on with a night that was cut short.
+    only: names of cases; none for all. accept: cases of which what is measured is good from now
+    on, whatever was before. anew: do not go on with a night that was cut short.
     """
 
     only: Collection[str] = ()

@@ -144,7 +144,7 @@ def _due(suite: Suite, after: datetime, until: datetime) -> list[datetime]:
     """When nights were due between two moments, the first hundred and one."""
     if not suite.schedule:
         return []
-    found = []
+    found: list[datetime] = []
     schedule, at = parse_schedule(suite.schedule), after
     while len(found) <= _MOST:
         at = schedule.next_after(at)
