@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain, count
 
 from db.questions.nights import nights, series_of, values_on
 from db.records import Machine, Night, NightValue, utc_now
@@ -84,7 +85,8 @@ class NightRun:
     def _begun(self) -> Night:
         """A new night in the store, or the last one if it was cut short since yesterday."""
         store, now = self.place.store, utc_now()
-        last = next(iter(nights(store, self.suite.name, limit=1)), None)
+        before = nights(store, self.suite.name)
+        last = next(iter(before), None)
         if last is not None and last.finished_at is None and not self.options.anew:
             if now - last.started_at < _SAME_NIGHT:
                 self.say(f"Going on with {last.name}, which was cut short.")
@@ -95,7 +97,7 @@ class NightRun:
         machine = Machine.identify(here.hostname, here.cpu, here.cores, here.memory_bytes)
         store.add_machine(machine)
         details = NightDetails(str(self.suite.path), here.id, here.describe())
-        name = f"{self.suite.name}-{now:%Y%m%d-%H%M%S}"
+        name = _free(f"{self.suite.name}-{now:%Y%m%d-%H%M%S}", {night.name for night in before})
         night = Night(name, self.suite.name, machine.id, now, None, details.to_json())
         store.add_night(night)
         return night
@@ -182,6 +184,12 @@ def _enter(store: Store, night: Night, compared: Compared) -> None:
             details.to_json(),
         )
     )
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where a night of the same second has it."""
+    numbered = (f"{name}-{number}" for number in count(1))
+    return next(free for free in chain([name], numbered) if free not in taken)
 
 
 @contextmanager
