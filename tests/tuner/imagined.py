@@ -85,6 +85,9 @@ class Traits:
 class ImaginedExecutor:
     """Answers by ``traits``; who is not there has the seconds of its fake engine.
 
+    pinned: traits of candidates in environments, which go first. environments: that are
+    installed, see ``DeviceFacts``.
+
     interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
     asked, in order: ``trial LABEL``, ``block``, ``detail``.
     """
@@ -102,6 +105,8 @@ class ImaginedExecutor:
         self.machines: dict[str, str] = {}
         self.interrupted = False
         self.disturbed = ""
+        self.pinned: dict[tuple[Candidate, str], Traits] = {}
+        self.environments: dict[str, dict[str, str]] = {}
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -115,7 +120,7 @@ class ImaginedExecutor:
         longest: dict[str, float] = {}
         loads: dict[str, float] = {}
         for member in job.members:
-            traits = self._traits(member.candidate)
+            traits = self._traits(member)
             done = self._blocks_of(member)
             if traits.fails_in_block is not None and done >= traits.fails_in_block:
                 failures[member.trial_id] = Failure(Outcome.OUT_OF_MEMORY, "it leaked.")
@@ -135,7 +140,7 @@ class ImaginedExecutor:
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         self._count("detail")
-        traits = self._traits(job.trial.candidate)
+        traits = self._traits(job.trial)
         if traits.fails_in_detail:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
@@ -148,7 +153,7 @@ class ImaginedExecutor:
 
     def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
         self._count("profile")
-        traits = self._traits(job.trial.candidate)
+        traits = self._traits(job.trial)
         if traits.fails_in_profile:
             raise ChildError(Outcome.RUN_ERROR, "it cannot be watched.")
         seconds, method = traits.seconds, Method.MEASURED
@@ -162,7 +167,8 @@ class ImaginedExecutor:
 
     def describe(self, device: str) -> DeviceFacts:
         machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
-        return DeviceFacts(machine, {"python": "3"}, self.engines)
+        software = {"python": "3"}
+        return DeviceFacts(machine, software, self.engines, environments=self.environments)
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}
@@ -195,7 +201,7 @@ class ImaginedExecutor:
         self.close()
 
     def _report(self, job: TrialJob) -> TrialReport:
-        traits = self._traits(job.candidate)
+        traits = self._traits(job)
         if traits.outcome not in (Outcome.OK, Outcome.REJECTED):
             return TrialReport(job.trial_id, traits.outcome, traits.message)
         ok, counted = traits.outcome is Outcome.OK, job.candidate.is_counted
@@ -223,7 +229,10 @@ class ImaginedExecutor:
             assignment={"fake": 1},
         )
 
-    def _traits(self, candidate: Candidate) -> Traits:
+    def _traits(self, job: TrialJob) -> Traits:
+        candidate, environment = job.candidate, job.pinned.environment
+        if (candidate, environment) in self.pinned:
+            return self.pinned[candidate, environment]
         if candidate in self.traits:
             return self.traits[candidate]
         engine = candidate.engine
