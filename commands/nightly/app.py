@@ -1,0 +1,13 @@
+"""The commands of ``farm nightly``."""
+
+from __future__ import annotations
+
+from commands.nightly.schedule import schedule
+from commands.shared.help import App
+
+nightly_app = App(
+    name="nightly",
+    no_args_is_help=True,
+    help="Measure a suite every night, and say what became slower.",
+)
+nightly_app.command()(schedule)
