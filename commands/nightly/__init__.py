@@ -1,1 +1,1 @@
-"""``farm nightly``: a suite night after night."""
+"""``farm nightly``: suites that are measured again and again."""

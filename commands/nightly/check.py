@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from commands.nightly.shown import JunitOption, MarkdownOption, SuiteArgument, show
+from commands.nightly.options import JunitOption, MarkdownOption, SuiteArgument
+from commands.nightly.shown import show
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption
 
 
@@ -23,13 +24,14 @@ def check(
 
     Example: farm nightly check suite.toml --markdown night.md
     """
-    from tuner.nightly.suite_file import read_suite
-
     from db.reader import StoreReader
     from db.records import utc_now
+    from reports.nightly.files import check_places
     from tuner.nightly.recall import last_night
+    from tuner.nightly.suite_file import read_suite
 
-    read = read_suite(suite, profiles)
+    read = read_suite(suite, profiles, files=False)
+    check_places(junit, markdown)
     with StoreReader.open(store) as reader:
         report = last_night(reader, read, utc_now())
     show(report, junit, markdown, as_json=json_output)

@@ -8,7 +8,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands.nightly.shown import JunitOption, MarkdownOption, SuiteArgument, show
+from commands.nightly.options import (
+    JunitOption,
+    MarkdownOption,
+    OnRegressionOption,
+    SuiteArgument,
+)
+from commands.nightly.shown import show
 from commands.shared import exit_codes
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
 
@@ -38,13 +44,7 @@ def run(
     anew: Annotated[
         bool, typer.Option("--anew", help="Do not go on with a night that was cut short.")
     ] = False,
-    on_regression: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="Run by the shell where there is one, with the report as JSON on its input.",
-        ),
-    ] = None,
+    on_regression: OnRegressionOption = None,
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
     profiles: ProfilesOption = None,
@@ -57,21 +57,25 @@ def run(
 
     Example: farm nightly run suite.toml --junit night.xml
     """
-    from tuner.nightly.suite_file import read_suite
-
-    from commands.nightly.hook import run_hook
     from db.records import utc_now
     from db.store import Store
+    from reports.nightly.files import check_places
+    from reports.nightly.machine_readable import night_json
     from reports.progress import TuneProgress
+    from tuner.nightly.hook import tell
     from tuner.nightly.night import NightRun, Options
     from tuner.nightly.recall import last_night
+    from tuner.nightly.screen.series import Verdict
+    from tuner.nightly.suite_file import read_suite
 
     known = known_profiles(profiles)
-    read = read_suite(suite, profiles)
+    read = read_suite(suite, profiles, files=False)
+    check_places(junit, markdown)
     console = Console(stderr=True)
 
     def say(text: str) -> None:
-        console.print(escape(text), highlight=False, soft_wrap=True)
+        if text:
+            console.print(escape(text), highlight=False, soft_wrap=True)
 
     with Store.open(store) as opened:
         with TuneProgress(console) as progress:
@@ -88,8 +92,8 @@ def run(
                 raise typer.Exit(exit_codes.INTERRUPTED) from None
         report = last_night(opened, read, utc_now())
     show(report, junit, markdown, as_json=json_output)
-    if on_regression and report.exit_code == 1:
-        run_hook(on_regression, report)
+    if on_regression and report.verdict is Verdict.REGRESSION:
+        say(tell(on_regression, night_json(report)))
     raise typer.Exit(report.exit_code)
 
 
@@ -114,10 +118,10 @@ def _place(
 
 
 def _installer(suite: Suite, say: Callable[[str], None]) -> Callable[[str, Sequence[str]], str]:
-    from workers.environments.resolve import ensure, resolve
+    from workers.environments.resolve import engines_of, ensure, resolve
 
     def install(name: str, packages: Sequence[str]) -> str:
-        environment = resolve(f"suite-{suite.name}-{name}", (), packages, say)
-        return ensure(environment, say).environment.name
+        whole, engines = f"suite-{suite.name}-{name}", engines_of(packages)
+        return ensure(resolve(whole, engines, packages, say), say).environment.name
 
     return install
