@@ -127,11 +127,11 @@ class ImaginedExecutor:
                 continue
             seconds = traits.seconds
             if not member.candidate.is_counted:
-                seconds *= self._noise(member.candidate, done)
+                seconds *= self._noise(member, done)
             cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
             samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-            noise = self._noise(member.candidate, done)
+            noise = self._noise(member, done)
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
             if job.restart:
@@ -145,7 +145,7 @@ class ImaginedExecutor:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
             return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
-        singles = tuple(traits.seconds * self._noise(job.trial.candidate, i) for i in range(100))
+        singles = tuple(traits.seconds * self._noise(job.trial, i) for i in range(100))
         return (
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
             Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
@@ -242,9 +242,11 @@ class ImaginedExecutor:
         return self.calls.count("block") - 1
 
     @staticmethod
-    def _noise(candidate: Candidate, number: int) -> float:
-        """By the candidate: the ids of trials hold the date, and with them luck would change."""
-        rng = np.random.default_rng([zlib.crc32(candidate.id.encode()), number])
+    def _noise(job: TrialJob, number: int) -> float:
+        """By what runs: the ids of trials hold the date, and with them luck would change."""
+        pinned = job.pinned
+        what = f"{job.candidate.id}{pinned.environment}{bool(pinned.artifact)}"
+        rng = np.random.default_rng([zlib.crc32(what.encode()), number])
         return float(np.exp(rng.normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
