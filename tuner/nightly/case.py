@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from workers.trials.keep import keep, kept
 
 from db.reader import StoreReader
 from db.records import Phase, RunKind, RunStatus, Series
@@ -38,9 +37,10 @@ from tuner.search.space import space_of
 from workers.executor import Executor
 from workers.jobs import TODAY as TODAYS
 from workers.jobs import DeviceFacts, Pinned
+from workers.trials.keep import keep, kept
 
 TODAY, GOOD = "today", "the last good state"
-_LEAST_BLOCKS, _MOST_BLOCKS = 8, 60
+LEAST_BLOCKS, MOST_BLOCKS = 8, 60
 _WINNER = "winner of "
 
 Environments = Mapping[str, str]
@@ -303,7 +303,7 @@ class CaseNight:
     def _until_budget(budget: Budget) -> Callable[[int, float], bool]:
         """Blocks as long as the budget lasts, 8 at least and 60 at most."""
         return lambda done, last: (
-            done < _MOST_BLOCKS and (done < _LEAST_BLOCKS or budget.left > last)
+            done < MOST_BLOCKS and (done < LEAST_BLOCKS or budget.left > last)
         )
 
     def _compared(
