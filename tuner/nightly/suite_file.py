@@ -159,10 +159,13 @@ def _file(table: Table, key: str, example: str, *, files: bool) -> Path | None:
     if not text:
         return None
     folder = table.file.absolute().parent
-    if files and not (folder / text).is_file():
+    try:
+        if not files or (folder / text).is_file():
+            return folder / text
         what = "is a folder" if (folder / text).is_dir() else "is not there"
-        raise table.error(f"{key} {text} {what}: it is looked for in {folder}.", key)
-    return folder / text
+    except OSError as error:
+        what = f"cannot be looked at ({error.strerror})"
+    raise table.error(f"{key} {text} {what}: it is looked for in {folder}.", key)
 
 
 def _candidate(table: Table, *, files: bool) -> str:

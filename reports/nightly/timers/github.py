@@ -12,6 +12,7 @@ from tuner.nightly.suite import Suite
 
 _AT_ONCE = 4  # a case's budget at most: it is measured, and confirmed, beside environments
 _STARTING = 30  # minutes
+_UTC = ("", "UTC", "Etc/UTC")
 _JUNIT, _MARKDOWN = "nightly.xml", "nightly.md"
 
 
@@ -71,7 +72,7 @@ def workflow(invocation: Invocation, *, root: Path, zone: str, secret: bool) -> 
 
 
 def _zone(zone: str) -> str:
-    if not zone:
+    if zone in _UTC:
         return "      # in UTC; `timezone:` beside it would name another zone\n"
     return f"      timezone: {json.dumps(zone)}\n"
 

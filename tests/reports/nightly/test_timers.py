@@ -183,7 +183,8 @@ def test_a_workflow() -> None:
 
 
 def test_a_workflow_in_utc() -> None:
-    assert read_workflow(PLAIN, zone="")["on"]["schedule"] == [{"cron": "0 3 * * 1-5"}]
+    for zone in ("", "Etc/UTC"):
+        assert read_workflow(PLAIN, zone=zone)["on"]["schedule"] == [{"cron": "0 3 * * 1-5"}]
     assert "# in UTC" in workflow(PLAIN, root=Path("/srv"), zone="", secret=False)
 
 
