@@ -19,6 +19,7 @@ from tuner.nightly.schedule import EXAMPLE, parse_schedule
 from tuner.nightly.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
 from tuner.nightly.suite_table import Table
 from tuner.nightly.toml_lines import Lines
+from tuner.nightly.tonight import WATCHED
 
 BASELINE = "baseline"
 _WINNER = re.compile(r"winner of (\S+)")
@@ -203,7 +204,7 @@ def _budget(table: Table, default: Seconds) -> Seconds:
 
 def _metrics(table: Table, default: tuple[Metric, ...]) -> tuple[Metric, ...]:
     names = table.texts("metrics", '["latency", "cpu_seconds"]')
-    known = [str(metric) for metric in Metric]
+    known = [str(metric) for metric in WATCHED]
     found = [Metric(table.one_of("metrics", name, known, "metric")) for name in names]
     return tuple(dict.fromkeys(found)) or default
 

@@ -196,7 +196,7 @@ def test_a_device_of_the_user(folder: Path) -> None:
         (f'{FIRST}data = "models"', "4: data models is a folder: it is looked for in /"),
         (
             f'{FIRST}metrics = ["latancy"]',
-            "4: unknown metric 'latancy'. Did you mean latency or latency_p99? Known: latency,",
+            "4: unknown metric 'latancy'. Did you mean latency? Known: latency,",
         ),
         (f"{FIRST}metrics = [1]", '4: metrics takes a list of texts, as in metrics = ["latency",'),
         (
