@@ -70,6 +70,23 @@ def resolve(name: str, engines: Sequence[str], packages: Sequence[str], say: Say
     )
 
 
+def engines_of(packages: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of engine that some packages change: those whose own package is among them.
+
+    Raises DeviceError: something is no requirement, or no engine runs by any of them.
+    """
+    named = {_name_of(package) for package in packages}
+    found = tuple(
+        engine for engine, needs in _NEEDS.items() if any(_is_given(p, named) for p in needs)
+    )
+    if not found:
+        known = dict.fromkeys(package for needs in _NEEDS.values() for package in needs)
+        raise DeviceError(
+            f"No engine runs by {', '.join(sorted(named))}; name one of {', '.join(known)}."
+        )
+    return found
+
+
 def ensure(environment: Environment, say: Say) -> Installed:
     """The environment, installed: where it is not yet, or where its Python is gone.
 

@@ -152,3 +152,14 @@ def test_environments(complete: Complete, farm: Command) -> None:
     write_record(place, load_environments()["onnxruntime-1.24"], {})
     assert complete("farm devices install onnx") == []
     assert complete("farm devices remove o") == ["onnxruntime-1.24"]
+
+
+def test_suites(complete: Complete, farm: Command) -> None:
+    (farm.folder / "suites" / "old").mkdir(parents=True)
+    (farm.folder / ".hidden.toml").touch()
+    for name in ("suite.toml", "suites/nightly.toml", "suites/notes.txt"):
+        (farm.folder / name).touch()
+    assert complete("farm nightly schedule su") == ["suites/", "suite.toml"]
+    assert complete("farm nightly schedule suites/") == ["suites/old/", "suites/nightly.toml"]
+    assert complete("farm nightly schedule nowhere/") == []
+    assert ".hidden.toml" not in complete("farm nightly schedule ")
