@@ -33,7 +33,7 @@ class Search:
 
     @property
     def next(self) -> int | None:
-        """The point to look at: of those that can be, the nearest to the middle; None at the end."""
+        """The point to look at: of those that can be, the one nearest to the middle; or None."""
         between = [at for at in range(self._good + 1, self._bad) if at not in self._skipped]
         middle = (self._good + self._bad) / 2
         return min(between, key=lambda at: abs(at - middle), default=None)
