@@ -30,9 +30,9 @@ from unittest.mock import patch
 
 from common import ROOT, Report, Unit, options
 from models import write_models
-from workers.environments.resolve import resolve
 
 from workers.environments.install import install
+from workers.environments.resolve import resolve
 
 _NIGHTS = 14
 _PARTS = ("quiet", "spin", "versions")

@@ -107,6 +107,7 @@ class ImaginedExecutor:
         self.disturbed = ""
         self.pinned: dict[tuple[Candidate, str], Traits] = {}
         self.environments: dict[str, dict[str, str]] = {}
+        self.software = {"python": "3"}
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -167,8 +168,7 @@ class ImaginedExecutor:
 
     def describe(self, device: str) -> DeviceFacts:
         machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
-        software = {"python": "3"}
-        return DeviceFacts(machine, software, self.engines, environments=self.environments)
+        return DeviceFacts(machine, self.software, self.engines, environments=self.environments)
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}

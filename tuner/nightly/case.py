@@ -84,7 +84,7 @@ class Compared:
 
 
 @dataclass
-class _Opened:
+class OpenCase:
     """A run of a case that is being measured."""
 
     opened: OpenRun
@@ -152,6 +152,14 @@ class CaseNight:
             self._check(found, {})
             return _tonight(series.metric, found[TODAY], found[GOOD])
 
+    @contextmanager
+    def opened(self) -> Iterator[tuple[OpenCase, Candidate]]:
+        """A run of the case with its worker, and the candidate of today; ends with the block."""
+        with self._running(self._checked()) as run:
+            candidate = self._candidate(run)
+            check_device(self._profile, [candidate])
+            yield run, candidate
+
     @property
     def _profile(self) -> DeviceProfile:
         (profile,) = select_profiles((self._case.device,), dict(self._place.profiles))
@@ -184,7 +192,7 @@ class CaseNight:
             )
 
     @contextmanager
-    def _running(self, checked: Checked) -> Iterator[_Opened]:
+    def _running(self, checked: Checked) -> Iterator[OpenCase]:
         """A run of the case with its worker, which ends with the block."""
         place, profile = self._place, self._profile
         opened = start_run(place.store, checked, RunKind.NIGHTLY)
@@ -194,13 +202,13 @@ class CaseNight:
                 executor.prepare(profile.name, opened.subject.workload)
                 facts = executor.describe(profile.name)
                 journal = open_journal(place.store, executor, opened, profile, facts)
-                yield _Opened(opened, executor, journal, facts, budget)
+                yield OpenCase(opened, executor, journal, facts, budget)
             finally:
                 with suppress(StoreError):  # it would have said so before
                     place.store.update_run(opened.name, active_seconds=budget.used)
             life.status = RunStatus.FINISHED
 
-    def _candidate(self, run: _Opened) -> Candidate:
+    def _candidate(self, run: OpenCase) -> Candidate:
         """What the case names, or the baseline, or what takes its place."""
         text = self._case.candidate
         if text.startswith(_WINNER):
@@ -232,7 +240,7 @@ class CaseNight:
         return found
 
     def _goods(
-        self, series: Iterable[Series], run: _Opened
+        self, series: Iterable[Series], run: OpenCase
     ) -> dict[str, tuple[Candidate, Pinned]]:
         """The last good states of all series, by key, and what each runs with."""
         found = {}
@@ -243,7 +251,7 @@ class CaseNight:
                     found[state.key] = (candidate, pinned)
         return found
 
-    def _pinned(self, state: GoodState, candidate: Candidate, run: _Opened) -> Pinned:
+    def _pinned(self, state: GoodState, candidate: Candidate, run: OpenCase) -> Pinned:
         """What a good state runs with; what it would run with today where nothing is left of it.
 
         Raises DeviceError: its software cannot be had.
@@ -260,7 +268,7 @@ class CaseNight:
         return Pinned(environment, str(artifact or ""))
 
     def _measured(
-        self, run: _Opened, members: Sequence[Member], wanted: Callable[[int, float], bool]
+        self, run: OpenCase, members: Sequence[Member], wanted: Callable[[int, float], bool]
     ) -> dict[str, Measured]:
         place = self._place
         found = measure_side_by_side(
@@ -308,7 +316,7 @@ class CaseNight:
 
     def _compared(
         self,
-        run: _Opened,
+        run: OpenCase,
         series: Mapping[tuple[Metric, str], Series],
         measured: Mapping[str, Measured],
         environments: Environments,
@@ -342,7 +350,7 @@ class CaseNight:
                 tuple(run.notes),
             )
 
-    def _state(self, run: _Opened, today: Measured) -> GoodState:
+    def _state(self, run: OpenCase, today: Measured) -> GoodState:
         """What was measured as today's, with its artifact kept."""
         candidate, files = today.member.candidate, {}
         if today.entry.artifact_key:
