@@ -21,9 +21,9 @@ from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
 from tuner.events import Listener
 from tuner.nightly.details import Details, Failed
-from tuner.nightly.good import GoodState, changed_versions, engine_versions, read_good
-from tuner.nightly.members import Measured, Member, measure_side_by_side
-from tuner.nightly.suite import Case
+from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
 from tuner.request import Objective, TuneRequest

@@ -14,10 +14,10 @@ from farm.measurement import Estimate
 from farm.units import counted
 from tuner.nightly.details import Details, details_of, night_details
 from tuner.nightly.report import CaseReport, ChangeReport, NightReport
-from tuner.nightly.schedule import parse_schedule
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.sentences import causes
-from tuner.nightly.suite import DEFAULT_METRICS, Suite
+from tuner.nightly.suites.schedule import parse_schedule
+from tuner.nightly.suites.suite import DEFAULT_METRICS, Suite
 
 _MOST = 100
 _LATE = timedelta(hours=6)  # so long a night may take to begin, and to end

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from reports.nightly.timers.invocation import Invocation
-from tuner.nightly.suite import Suite
+from tuner.nightly.suites.suite import Suite
 
 _AT_ONCE = 4  # a case's budget at most: it is measured, and confirmed, beside environments
 _STARTING = 30  # minutes

@@ -16,8 +16,8 @@ from reports.nightly.timers.crontab import crontab
 from reports.nightly.timers.github import workflow
 from reports.nightly.timers.invocation import Invocation
 from reports.nightly.timers.systemd import systemd, units
-from tuner.nightly.schedule import parse_schedule
-from tuner.nightly.suite import Case, Suite
+from tuner.nightly.suites.schedule import parse_schedule
+from tuner.nightly.suites.suite import Case, Suite
 
 SUITE = Suite(
     "shop-floor",

@@ -17,8 +17,8 @@ from farm.host.locks import Lock
 from farm.measurement import Outcome
 from tests.tuner.imagined import Traits
 from tests.tuner.nightly.imagined_nights import WATCHED, Nights
-from tuner.nightly.good import read_good
 from tuner.nightly.screen.series import Verdict
+from tuner.nightly.states.good import read_good
 from tuner.nightly.triage import triage
 
 SLOWER = Candidate(Fake(seconds=1.05e-3))

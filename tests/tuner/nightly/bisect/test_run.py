@@ -24,8 +24,8 @@ from tuner.nightly.bisect.measure import Setting
 from tuner.nightly.bisect.result import Axis, Bisection, Step
 from tuner.nightly.bisect.run import bisect
 from tuner.nightly.case import Place
-from tuner.nightly.good import GoodState
-from tuner.nightly.suite import Case
+from tuner.nightly.states.good import GoodState
+from tuner.nightly.suites.suite import Case
 
 WATCHED = Candidate(OnnxRuntimeCpu(threads=1))
 PINNED = Candidate(OnnxRuntimeCpu(threads=2, spinning=False))
@@ -119,7 +119,7 @@ def test_the_guilty_version(shop: Bisections, slow_from: str) -> None:
     assert found.option == ""
     assert found.unknown == ()
     assert found.sentence == (
-        f"onnxruntime {slow_from} is 20.0 % [20.0, 20.0] slower than {before}; most of it in conv "
+        f"onnxruntime {slow_from} is 20.0 % slower than {before} [20.0, 20.0]; most of it in conv "
         "(Conv): 1.20 ms in place of 1.00 ms."
     )
     assert list(found.steps) == shop.steps

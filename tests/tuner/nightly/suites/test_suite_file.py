@@ -10,8 +10,8 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.errors import OptionError
 from farm.measurement import Metric
 from tests.command import ROOT
-from tuner.nightly.suite import Case
-from tuner.nightly.suite_file import read_suite
+from tuner.nightly.suites.file import read_suite
+from tuner.nightly.suites.suite import Case
 
 WHOLE = """\
 name = "shop-floor"

@@ -9,7 +9,7 @@ from typing import Any
 
 from farm.errors import OptionError
 from farm.text import did_you_mean, printable
-from tuner.nightly.toml_lines import Keys, Lines
+from tuner.nightly.suites.lines import Keys, Lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from farm.devices.profile import DeviceProfile, load_profiles, select_profiles
 from farm.errors import CandidateError, DeviceError, OptionError
 from farm.measurement import Metric
 from farm.units import Seconds, parse_seconds
-from tuner.nightly.schedule import EXAMPLE, parse_schedule
-from tuner.nightly.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
-from tuner.nightly.suite_table import Table
-from tuner.nightly.toml_lines import Lines
+from tuner.nightly.suites.lines import Lines
+from tuner.nightly.suites.schedule import EXAMPLE, parse_schedule
+from tuner.nightly.suites.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
+from tuner.nightly.suites.table import Table
 from tuner.nightly.tonight import WATCHED
 
 BASELINE = "baseline"
