@@ -132,13 +132,24 @@ def _case(suite: Suite, name: str) -> Case:
 
 
 def _installer(say: Callable[[str], None]) -> Callable[[str, str, str], str]:
+    """Installs versions. say: told of each once, not of every package that comes along."""
     from workers.environments.resolve import ensure, environment_of_versions
 
+    known: dict[tuple[str, str, str], str] = {}
+
     def install(engine: str, package: str, version: str) -> str:
-        environment = environment_of_versions(engine, {package: version}, say)
-        return ensure(environment, say).environment.name
+        key = engine, package, version
+        if key not in known:
+            say(f"{package} {version}: its environment is looked for, or made")
+            environment = environment_of_versions(engine, {package: version}, _nothing)
+            known[key] = ensure(environment, _nothing).environment.name
+        return known[key]
 
     return install
+
+
+def _nothing(line: str) -> None:
+    del line
 
 
 def _say_interrupted(steps: int) -> None:

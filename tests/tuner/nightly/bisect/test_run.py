@@ -11,7 +11,7 @@ import pytest
 
 from db.records import RunStatus, Series
 from db.store import Store
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu, to_json
+from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, to_json
 from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError
 from farm.measurement import Metric, Outcome
@@ -270,8 +270,8 @@ def test_a_metric_that_blocks_do_not_have(shop: Bisections) -> None:
 
 
 def test_engines_without_versions(shop: Bisections) -> None:
-    shop.candidate = Candidate(Fake())
-    shop.good = state(Candidate(Fake()))
+    shop.candidate = Candidate(CPackage())
+    shop.good = state(Candidate(CPackage()))
     with pytest.raises(OptionError, match="have the same candidate, so there is nothing"):
         shop.run()
 
