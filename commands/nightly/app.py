@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from commands.nightly.bisect import bisect
 from commands.nightly.check import check
 from commands.nightly.run import run
 from commands.nightly.schedule import schedule
@@ -16,4 +17,6 @@ nightly_app = App(
 nightly_app.command()(run)
 nightly_app.command()(check)
 nightly_app.command()(triage)
+nightly_app.command()(bisect)
+nightly_app.command()(bisect)
 nightly_app.command()(schedule)

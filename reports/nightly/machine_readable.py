@@ -39,7 +39,7 @@ def _case(case: CaseReport) -> Json:
         "environment": case.environment or None,
         "verdict": str(case.verdict),
         "sentence": case.sentence,
-        "ratio": _ratio(case.ratio),
+        "ratio": ratio_json(case.ratio),
         "value": case.value,
         "good_value": case.good_value,
         "unit": UNITS[case.metric],
@@ -59,7 +59,7 @@ def _change(change: ChangeReport | None) -> Json:
     return {
         "id": change.id,
         "first_night": change.first_night,
-        "ratio": _ratio(change.ratio),
+        "ratio": ratio_json(change.ratio),
         "pairs": change.pairs,
         "causes": list(change.causes),
         "state": change.state or None,
@@ -67,7 +67,8 @@ def _change(change: ChangeReport | None) -> Json:
     }
 
 
-def _ratio(ratio: Estimate | None) -> Json:
+def ratio_json(ratio: Estimate | None) -> Json:
+    """A ratio with its interval; few values have none."""
     if ratio is None:
         return None
     bounds = (each if math.isfinite(each) else None for each in (ratio.low, ratio.high))

@@ -86,7 +86,7 @@ class ImaginedExecutor:
     """Answers by ``traits``; who is not there has the seconds of its fake engine.
 
     pinned: traits of candidates in environments, which go first. environments: that are
-    installed, see ``DeviceFacts``.
+    installed, see ``DeviceFacts``. unlike: what is pinned has noise of its own, too.
 
     interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
     asked, in order: ``trial LABEL``, ``block``, ``detail``.
@@ -105,8 +105,10 @@ class ImaginedExecutor:
         self.machines: dict[str, str] = {}
         self.interrupted = False
         self.disturbed = ""
+        self.unlike = False
         self.pinned: dict[tuple[Candidate, str], Traits] = {}
         self.environments: dict[str, dict[str, str]] = {}
+        self.software = {"python": "3"}
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -167,8 +169,7 @@ class ImaginedExecutor:
 
     def describe(self, device: str) -> DeviceFacts:
         machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
-        software = {"python": "3"}
-        return DeviceFacts(machine, software, self.engines, environments=self.environments)
+        return DeviceFacts(machine, self.software, self.engines, environments=self.environments)
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}
@@ -241,13 +242,11 @@ class ImaginedExecutor:
     def _blocks_of(self, job: TrialJob) -> int:
         return self.calls.count("block") - 1
 
-    @staticmethod
-    def _noise(job: TrialJob, number: int) -> float:
+    def _noise(self, job: TrialJob, number: int) -> float:
         """By what runs: the ids of trials hold the date, and with them luck would change."""
-        pinned = job.pinned
-        what = f"{job.candidate.id}{pinned.environment}{bool(pinned.artifact)}"
-        rng = np.random.default_rng([zlib.crc32(what.encode()), number])
-        return float(np.exp(rng.normal(0.0, 0.005)))
+        pinned = f"{job.pinned.environment}{bool(job.pinned.artifact)}" if self.unlike else ""
+        seed = zlib.crc32(f"{job.candidate.id}{pinned}".encode())
+        return float(np.exp(np.random.default_rng([seed, number]).normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
         ends = self.interrupt_at is not None and len(self.calls) >= self.interrupt_at

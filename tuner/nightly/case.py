@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from workers.trials.keep import keep, kept
 
 from db.reader import StoreReader
 from db.records import Phase, RunKind, RunStatus, Series
@@ -22,9 +21,9 @@ from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
 from tuner.events import Listener
 from tuner.nightly.details import Details, Failed
-from tuner.nightly.good import GoodState, changed_versions, engine_versions, read_good
-from tuner.nightly.members import Measured, Member, measure_side_by_side
-from tuner.nightly.suite import Case
+from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
 from tuner.request import Objective, TuneRequest
@@ -38,9 +37,10 @@ from tuner.search.space import space_of
 from workers.executor import Executor
 from workers.jobs import TODAY as TODAYS
 from workers.jobs import DeviceFacts, Pinned
+from workers.trials.keep import keep, kept
 
 TODAY, GOOD = "today", "the last good state"
-_LEAST_BLOCKS, _MOST_BLOCKS = 8, 60
+LEAST_BLOCKS, MOST_BLOCKS = 8, 60
 _WINNER = "winner of "
 
 Environments = Mapping[str, str]
@@ -84,7 +84,7 @@ class Compared:
 
 
 @dataclass
-class _Opened:
+class OpenCase:
     """A run of a case that is being measured."""
 
     opened: OpenRun
@@ -152,6 +152,14 @@ class CaseNight:
             self._check(found, {})
             return _tonight(series.metric, found[TODAY], found[GOOD])
 
+    @contextmanager
+    def opened(self) -> Iterator[tuple[OpenCase, Candidate]]:
+        """A run of the case with its worker, and the candidate of today; ends with the block."""
+        with self._running(self._checked()) as run:
+            candidate = self._candidate(run)
+            check_device(self._profile, [candidate])
+            yield run, candidate
+
     @property
     def _profile(self) -> DeviceProfile:
         (profile,) = select_profiles((self._case.device,), dict(self._place.profiles))
@@ -184,7 +192,7 @@ class CaseNight:
             )
 
     @contextmanager
-    def _running(self, checked: Checked) -> Iterator[_Opened]:
+    def _running(self, checked: Checked) -> Iterator[OpenCase]:
         """A run of the case with its worker, which ends with the block."""
         place, profile = self._place, self._profile
         opened = start_run(place.store, checked, RunKind.NIGHTLY)
@@ -194,13 +202,13 @@ class CaseNight:
                 executor.prepare(profile.name, opened.subject.workload)
                 facts = executor.describe(profile.name)
                 journal = open_journal(place.store, executor, opened, profile, facts)
-                yield _Opened(opened, executor, journal, facts, budget)
+                yield OpenCase(opened, executor, journal, facts, budget)
             finally:
                 with suppress(StoreError):  # it would have said so before
                     place.store.update_run(opened.name, active_seconds=budget.used)
             life.status = RunStatus.FINISHED
 
-    def _candidate(self, run: _Opened) -> Candidate:
+    def _candidate(self, run: OpenCase) -> Candidate:
         """What the case names, or the baseline, or what takes its place."""
         text = self._case.candidate
         if text.startswith(_WINNER):
@@ -232,7 +240,7 @@ class CaseNight:
         return found
 
     def _goods(
-        self, series: Iterable[Series], run: _Opened
+        self, series: Iterable[Series], run: OpenCase
     ) -> dict[str, tuple[Candidate, Pinned]]:
         """The last good states of all series, by key, and what each runs with."""
         found = {}
@@ -243,7 +251,7 @@ class CaseNight:
                     found[state.key] = (candidate, pinned)
         return found
 
-    def _pinned(self, state: GoodState, candidate: Candidate, run: _Opened) -> Pinned:
+    def _pinned(self, state: GoodState, candidate: Candidate, run: OpenCase) -> Pinned:
         """What a good state runs with; what it would run with today where nothing is left of it.
 
         Raises DeviceError: its software cannot be had.
@@ -260,7 +268,7 @@ class CaseNight:
         return Pinned(environment, str(artifact or ""))
 
     def _measured(
-        self, run: _Opened, members: Sequence[Member], wanted: Callable[[int, float], bool]
+        self, run: OpenCase, members: Sequence[Member], wanted: Callable[[int, float], bool]
     ) -> dict[str, Measured]:
         place = self._place
         found = measure_side_by_side(
@@ -303,12 +311,12 @@ class CaseNight:
     def _until_budget(budget: Budget) -> Callable[[int, float], bool]:
         """Blocks as long as the budget lasts, 8 at least and 60 at most."""
         return lambda done, last: (
-            done < _MOST_BLOCKS and (done < _LEAST_BLOCKS or budget.left > last)
+            done < MOST_BLOCKS and (done < LEAST_BLOCKS or budget.left > last)
         )
 
     def _compared(
         self,
-        run: _Opened,
+        run: OpenCase,
         series: Mapping[tuple[Metric, str], Series],
         measured: Mapping[str, Measured],
         environments: Environments,
@@ -342,7 +350,7 @@ class CaseNight:
                 tuple(run.notes),
             )
 
-    def _state(self, run: _Opened, today: Measured) -> GoodState:
+    def _state(self, run: OpenCase, today: Measured) -> GoodState:
         """What was measured as today's, with its artifact kept."""
         candidate, files = today.member.candidate, {}
         if today.entry.artifact_key:

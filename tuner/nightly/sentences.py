@@ -8,8 +8,8 @@ from math import isfinite
 
 from farm.measurement import Estimate, Metric
 from farm.units import counted
-from tuner.nightly.good import GoodState, changed_versions
 from tuner.nightly.screen.series import Verdict
+from tuner.nightly.states.good import GoodState, changed_versions
 from tuner.nightly.tonight import Tonight
 
 _WORSE = {

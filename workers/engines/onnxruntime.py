@@ -22,6 +22,7 @@ from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _EXTRAS = {"onnxruntime_ep_openvino": "farm[openvino-plugin]"}  # what installs a plugin
+_CPU = "CPUExecutionProvider"
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
@@ -70,11 +71,15 @@ class OnnxRuntimeSession(Session):
         return Path(self._session.end_profiling())
 
     def _checked_assignment(self, spec: SessionSpec) -> Mapping[str, int]:
-        placed = [
-            (subgraph.ep_name, node)
-            for subgraph in self._session.get_provider_graph_assignment_info()
-            for node in subgraph.get_nodes()
-        ]
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if tell is None and spec.provider == _CPU:  # before 1.24; nowhere else to go
+            return {}
+        if tell is None:
+            raise NotAsPlannedError(
+                f"ONNX Runtime {ort.__version__} does not tell whether {spec.provider} runs an "
+                "operator; 1.24 is the first version that does."
+            )
+        placed = [(subgraph.ep_name, node) for subgraph in tell() for node in subgraph.get_nodes()]
         counts = Counter(provider for provider, _ in placed)
         wanted = spec.provider
         elsewhere = [f"{n.op_type} {n.name}".strip() for p, n in placed if p != wanted]

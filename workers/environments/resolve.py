@@ -24,11 +24,13 @@ from workers.environments.install import ALWAYS, install, remove
 from workers.environments.installed import Installed, environments_of, installed_environments
 from workers.environments.pip import Ran, Say, check_pip, run_pip
 
-_NEEDS: Mapping[str, tuple[str, ...]] = {
+NEEDS: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cpu": ("onnxruntime",),
     "openvino": ("onnxruntime", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
 }
+"""By kind of engine, the packages that it runs by, the first of which decides how fast it is."""
+
 # Packages that give the module of another one; the two exclude each other.
 _STANDS_FOR = {"onnxruntime": re.compile(r"onnxruntime-(?!ep-)|ort-nightly")}
 _NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:$|[\[<>=!~;@\s])")
@@ -50,13 +52,13 @@ def resolve(name: str, engines: Sequence[str], packages: Sequence[str], say: Say
     Raises DeviceError: something is no requirement, pip is not there, or finds no such packages.
     """
     named = {_name_of(package) for package in packages}
+    engines = tuple(engines) or engines_of(packages)
     whole = _whole_name(name, engines, packages)
     found = installed_environments().get(whole)
     if found is not None:
         return found.environment
-    engines = tuple(engines) or _engines_of(named)
     say(f"Resolving {', '.join(packages)}")
-    needs = tuple(dict.fromkeys(p for engine in engines for p in _NEEDS.get(engine, ())))
+    needs = tuple(dict.fromkeys(p for engine in engines for p in NEEDS.get(engine, ())))
     added = [p for p in (*needs, *ALWAYS) if not _is_given(p, named)]
     return Environment(
         name=whole,
@@ -71,20 +73,23 @@ def resolve(name: str, engines: Sequence[str], packages: Sequence[str], say: Say
 
 
 def engines_of(packages: Iterable[str]) -> tuple[str, ...]:
-    """The kinds of engine that some packages change: those whose own package is among them.
+    """The kinds of engine that some packages change: those whose own packages are among them.
 
     Raises DeviceError: something is no requirement, or no engine runs by any of them.
     """
     named = {_name_of(package) for package in packages}
-    found = tuple(
-        engine for engine, needs in _NEEDS.items() if any(_is_given(p, named) for p in needs)
-    )
-    if not found:
-        known = dict.fromkeys(package for needs in _NEEDS.values() for package in needs)
-        raise DeviceError(
-            f"No engine runs by {', '.join(sorted(named))}; name one of {', '.join(known)}."
+    for enough in (all, any):
+        found = tuple(
+            engine
+            for engine, needs in NEEDS.items()
+            if enough(_is_given(need, named) for need in needs)
         )
-    return found
+        if found:
+            return found
+    known = dict.fromkeys(package for needs in NEEDS.values() for package in needs)
+    raise DeviceError(
+        f"No engine runs by {', '.join(sorted(named))}; name one of {', '.join(known)}."
+    )
 
 
 def ensure(environment: Environment, say: Say) -> Installed:
@@ -119,7 +124,7 @@ def packages_of(engine: str, versions: Mapping[str, str]) -> tuple[str, ...]:
 
     versions: of the trial's software; see ``Interpreters.versions``.
     """
-    needed = (*_NEEDS.get(engine, ()), *ALWAYS)
+    needed = (*NEEDS.get(engine, ()), *ALWAYS)
     inside = _with_prefix(f"{engine}: ", versions)
     if inside:  # an environment, all of it
         others = sorted(inside.keys() - {"python", "environment", *needed})
@@ -135,22 +140,6 @@ def _with_prefix(prefix: str, versions: Mapping[str, str]) -> dict[str, str]:
         for name, version in versions.items()
         if name.startswith(prefix)
     }
-
-
-def _engines_of(named: set[str]) -> tuple[str, ...]:
-    """Kinds whose own packages are among those that are named; else all that are here today."""
-    given = tuple(
-        kind for kind, needs in _NEEDS.items() if all(_is_given(need, named) for need in needs)
-    )
-    return given or tuple(kind for kind, needs in _NEEDS.items() if all(map(_is_here, needs)))
-
-
-def _is_here(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _resolved(requirements: Sequence[str], today: Mapping[str, str], say: Say) -> Iterator[str]:

@@ -17,8 +17,8 @@ from farm.host.locks import Lock
 from farm.measurement import Outcome
 from tests.tuner.imagined import Traits
 from tests.tuner.nightly.imagined_nights import WATCHED, Nights
-from tuner.nightly.good import read_good
 from tuner.nightly.screen.series import Verdict
+from tuner.nightly.states.good import read_good
 from tuner.nightly.triage import triage
 
 SLOWER = Candidate(Fake(seconds=1.05e-3))
@@ -28,7 +28,7 @@ FASTER = Candidate(Fake(seconds=0.9e-3))
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr("tuner.nightly.case._MOST_BLOCKS", 12)
+    monkeypatch.setattr("tuner.nightly.case.MOST_BLOCKS", 12)
     with Store.open(":memory:") as store:
         yield Nights(store, tmp_path)
 

@@ -17,6 +17,7 @@ from workers.environments.install import install, remove
 from workers.environments.installed import environments_of, installed_environments, states
 from workers.environments.interpreters import Interpreters
 from workers.environments.pip import released_versions
+from workers.environments.resolve import engines_of as engines_of_packages
 from workers.environments.resolve import (
     ensure,
     environment_of_versions,
@@ -75,6 +76,15 @@ class TestResolve:
 
     def test_the_engines_are_those_whose_packages_are_named(self):
         assert resolve("s", (), ["onnxruntime==98.1"], silent).engines == CPU
+        both = ["onnxruntime==1", "onnxruntime-ep-openvino==1"]
+        assert engines_of_packages(both) == ("onnxruntime-cpu", "openvino")
+        assert engines_of_packages(both[1:]) == ("openvino",)
+        assert engines_of_packages(["OpenVINO"]) == ("openvino-runtime",)
+        with pytest.raises(DeviceError) as caught:
+            engines_of_packages(["numpy==2"])
+        assert str(caught.value) == (
+            "No engine runs by numpy; name one of onnxruntime, onnxruntime-ep-openvino, openvino."
+        )
 
     def test_a_named_numpy_is_the_one_and_the_engine_comes_along(self):
         found = resolve("s", CPU, ["numpy==99.0"], silent)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from workers.environments.resolve import ensure, environment_of_versions
-
-from tuner.nightly.good import ENVIRONMENT
+from tuner.nightly.states.good import ENVIRONMENT
 from workers.environments.installed import installed_environments
+from workers.environments.resolve import ensure, environment_of_versions
 
 
 def environment_with(engine: str, versions: Mapping[str, str], say: Callable[[str], None]) -> str:
