@@ -70,8 +70,13 @@ class Journal:
         trial_id = content_id(scope.run, scope.device, candidate.id, str(phase))
         return TrialJob(trial_id, scope.workload_key, candidate, _PARTS[phase], scope.limits)
 
-    def run_trials(self, candidates: Sequence[Candidate], phase: Phase) -> Iterator[Entry]:
-        """What became of each candidate: from the store if it has it, else by running it."""
+    def run_trials(
+        self, candidates: Sequence[Candidate], phase: Phase, proposed: str = ""
+    ) -> Iterator[Entry]:
+        """What became of each candidate: from the store if it has it, else by running it.
+
+        proposed: the stage of the search that proposed them, kept with what is run.
+        """
         jobs = {job.trial_id: job for job in (self.job(c, phase) for c in candidates)}
         known = {trial_id: self._known(job) for trial_id, job in jobs.items()}
         yield from (entry for entry in known.values() if entry is not None)
@@ -79,7 +84,7 @@ class Journal:
         leased = self._leased(open_jobs, phase)
         for report in self._executor.run_trials(self.scope.device, leased):
             candidate = jobs[report.trial_id].candidate
-            self._commit(report, candidate)
+            self._commit(report, candidate, proposed)
             yield Entry(
                 report.trial_id,
                 candidate,
@@ -204,7 +209,7 @@ class Journal:
             )
             yield job
 
-    def _commit(self, report: TrialReport, candidate: Candidate) -> None:
+    def _commit(self, report: TrialReport, candidate: Candidate, proposed: str) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
             kind = "package" if isinstance(candidate.engine, PackageEngine) else "onnx"
@@ -217,7 +222,7 @@ class Journal:
             report.message,
             report.measurements,
             report.artifact_key or None,
-            details_of(report),
+            details_of(report, proposed),
         )
 
     def _block(
