@@ -41,9 +41,9 @@ def explanation_table(found: Explanation) -> Rows:
 def explanation_lines(found: Explanation) -> Iterator[str]:
     """What there is to say below the table."""
     if found.trial.kernels:
-        yield from _times(found.trial, "together")
+        yield from _times(found.trial, "Its kernels")
     if found.against and found.against.kernels:
-        yield from _times(found.against, "the other's together")
+        yield from _times(found.against, "The other's kernels")
     yield from _conversions(found)
     yield from _unfused(found)
     yield from map(_fallback, found.fallbacks)
@@ -93,13 +93,13 @@ def _times(side: Side, what: str) -> Iterator[str]:
     if side.latency is None:
         return
     if side.method is not Method.MEASURED:
-        yield f"Kernels, {what}: {value_cell(side.latency)}, divided by packets."
+        yield f"{what} have their shares of packets in {value_cell(side.latency)}."
         return
-    off = side.seconds / side.latency.value - 1.0
+    share = side.seconds / side.latency.value
     yield (
-        f"Kernels, {what}: {format_seconds(side.seconds)}, the profiler's own time subtracted; "
-        f"measured without one (trial {side.measured[:8]}): {value_cell(side.latency)}, "
-        f"{off:+.1%}."
+        f"{what} take {format_seconds(side.seconds)} together, the profiler's own time "
+        f"subtracted: {share:.1%} of the latency of trial {side.measured[:8]}, which was measured "
+        f"without it: {value_cell(side.latency)}."
     )
 
 

@@ -138,9 +138,9 @@ class _Deciding:
             return Decision("raced", f"raced in {where}, {after}", race, blocks)
         if drop is not None:
             than = f"{self._worse(drop.ratio)} than {self._past.label(drop.leader)}"
-            sure = f" at p = {drop.p_value:.2g} {after}"
-            if drop.p_value is None:
-                sure = f" {after}, and at least twice in each of them"
+            sure = f" {after}, and at least twice in each of them"
+            if drop.p_value is not None:
+                sure = f" at p = {drop.p_value:.2g} {after}"
             why = f"dropped from {where} because {than}{sure}"
             return Decision("dropped", why, race, blocks, drop.ratio, drop.p_value)
         failed = found.finish is None and trial.outcome not in (Outcome.OK, Outcome.REJECTED)

@@ -198,12 +198,12 @@ def _notes(
 
 
 def _how_to_profile(missing: Sequence[Side], trial: Side, asked: Asked) -> str:
-    names = " and ".join(side.trial for side in missing)
-    has = "have no profiles" if len(missing) > 1 else "has no profile"
+    has = f"Trial {missing[0].trial} has no profile of its operators"
+    if len(missing) > 1:
+        names = " and ".join(side.trial for side in missing)
+        has = f"Trials {names} have no profiles of their operators"
     command = f"farm explain {trial.trial[:8]}"
     if asked.against is not None and not asked.is_baseline:
         command += f" --against {asked.against.id[:8]}"
-    return (
-        f"{names} {has} of their operators; this measures and profiles both anew, side by side: "
-        f"{command} --measure"
-    )
+    what = "both anew, side by side" if asked.against else "it anew"
+    return f"{has}. This measures and profiles {what}: {command} --measure"

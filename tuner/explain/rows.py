@@ -55,6 +55,11 @@ def first_kind(kernel: str) -> str:
     return kernel.split(_BETWEEN, maxsplit=1)[0]
 
 
+def kinds_in(kernel: str) -> list[str]:
+    """All kinds of a row's ``kernel``, the longest first."""
+    return kernel.split(_BETWEEN) if kernel else []
+
+
 def _leaders(sides: Sequence[Side], operators: Operators) -> Mapping[str, str]:
     """For every operator the one that stands for its group."""
     leaders: dict[str, str] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from farm.units import counted, format_seconds
 from tuner.explain.explanation import Conversion, Fallback, OperatorRow, Side, Unfused
-from tuner.explain.rows import first_kind
+from tuner.explain.rows import first_kind, kinds_in
 from tuner.racing.statistics import Comparison
 
 _ALIKE = 0.01  # a difference that does not matter
@@ -18,7 +18,7 @@ _LEAST_PART = 0.15  # of the difference, to be named
 _IN_KERNELS = 0.3  # of the difference must be in the kernels, or they do not explain it
 _WORTH_TELLING = 0.05  # of the time
 _NAMED = 3  # operators of a part that are named
-_KINDS = 4  # kernels of a part that are named
+_KINDS, _OFTEN = 4, 0.3  # kernels of a part that are named, and in how many of its rows they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,18 @@ def _parts(rows: Sequence[OperatorRow]) -> list[_Part]:
 
 
 def _kinds(kernels: Sequence[str]) -> str:
-    """``ConvInteger, Cast and Mul``: kinds by how many rows have them; the first goes first."""
-    counts: dict[str, int] = {}
-    for kind in (kind for kernel in kernels if kernel for kind in kernel.split(" + ")):
-        counts[kind] = counts.get(kind, 0) + 1
-    kinds = sorted(counts, key=lambda kind: -counts[kind])[:_KINDS]
-    first = max((first_kind(k) for k in kernels if k), key=counts.__getitem__, default="")
-    kinds = [first, *(kind for kind in kinds if kind != first)] if first else []
-    return " and ".join([", ".join(kinds[:-1]), kinds[-1]]) if len(kinds) > 1 else "".join(kinds)
+    """``ConvInteger, Cast and Mul``: what most rows have as their longest kernel, then others.
+
+    A kernel that few of the rows have is not named.
+    """
+    longest = Counter(first_kind(kernel) for kernel in kernels if kernel)
+    if not longest:
+        return ""
+    every = Counter(kind for kernel in kernels for kind in kinds_in(kernel))
+    first = longest.most_common(1)[0][0]
+    often = [kind for kind, n in every.most_common() if n >= _OFTEN * longest.total()]
+    kinds = [first, *(kind for kind in often if kind != first)][:_KINDS]
+    return " and ".join([", ".join(kinds[:-1]), kinds[-1]]) if len(kinds) > 1 else first
 
 
 def _why(trial: Side, against: Side, name: str, found: Found, *, slower: bool) -> str:
