@@ -180,6 +180,9 @@ def _notes(
     sides = [trial, *([against] if against else [])]
     if missing := [side for side in sides if not side.kernels]:
         yield _how_to_profile(missing, trial, asked)
+    if against is not None and against.latency is None:
+        why = f" ({against.outcome}): {against.message}" if against.outcome else "."
+        yield f"Trial {against.trial}, {against.label}, was not measured{why}"
     if against is None or against.latency is None or trial.latency is None:
         return
     if comparison is None:

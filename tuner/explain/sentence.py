@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from farm.measurement import Measurement, Method
 from farm.units import counted, format_seconds
 from tuner.explain.explanation import Conversion, Fallback, OperatorRow, Side, Unfused
 from tuner.explain.rows import first_kind, kinds_in
@@ -41,13 +42,13 @@ def sentence(
     if trial.latency is None:
         state = f" ({trial.outcome}): {trial.message.rstrip('.')}" if trial.outcome else ""
         return f"{trial.label} was not measured{state or ', its trial is pending'}."
-    takes = format_seconds(trial.latency.value)
+    takes = _latency(trial.latency)
     if against is None or against.latency is None:
         return f"{trial.label} takes {takes}{_clauses(_most(found), found)}."
     factor = _factor(trial, against, comparison)
     alike = _are_alike(factor, comparison)
     told = _as_fast(comparison) if alike else _difference(factor)
-    both = f"{name} ({takes} against {format_seconds(against.latency.value)})"
+    both = f"{name} ({takes} against {_latency(against.latency)})"
     if alike or not (trial.kernels and against.kernels):
         return f"{trial.label} {told} {both}{_clauses(_most(found), found)}."
     why = _why(trial, against, name, found, slower=factor > 1.0)
@@ -65,6 +66,12 @@ def together(rows: Sequence[OperatorRow]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     what = f"{kind} operator".strip()
     return f"{counted(len(names), what)} ({', '.join(names[:_NAMED])}{more})"
+
+
+def _latency(found: Measurement) -> str:
+    """With the method, if it is not measured."""
+    method = "" if found.method is Method.MEASURED else f" {found.method}"
+    return f"{format_seconds(found.value)}{method}"
 
 
 def _factor(trial: Side, against: Side, comparison: Comparison | None) -> float:

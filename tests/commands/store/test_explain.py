@@ -193,6 +193,12 @@ def test_a_trial_that_failed_says_why(searched: Command) -> None:
         "onnxruntime-cpu 3 threads float32 was not measured (run-error): No kernel for Foo."
     )
     assert "failed: ended as run-error: No kernel for Foo." in out
+    other = searched("explain", "trial-0", "--against", "trial-5").out
+    assert other.startswith("onnxruntime-cpu 1 thread float32 takes 400 µs: Conv first takes")
+    assert (
+        "Trial trial-5, onnxruntime-cpu 3 threads float32, was not measured (run-error): No "
+        "kernel for Foo."
+    ) in other
 
 
 @pytest.mark.usefixtures("few_blocks")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from farm.measurement import Estimate, Outcome
+from farm.measurement import Estimate, Measurement, Method, Metric, Outcome
 from tests.tuner.explain.sides import DYNAMIC, FLOAT, OPERATORS, kernel, side
 from tuner.explain.conversions import conversions
 from tuner.explain.explanation import Side
@@ -86,6 +86,11 @@ def test_alone_it_says_what_takes_the_most() -> None:
         "onnxruntime-cpu 1 thread float32 takes 560 µs: 2 Conv operators (conv1, conv2) take "
         "500 µs, 89% of its time, as Conv."
     )
+
+
+def test_what_was_not_measured_by_a_clock_is_told_with_its_method() -> None:
+    latency = Measurement(Metric.LATENCY, 1e-3, Method.EMULATED)
+    assert "(1.00 ms emulated against 560 µs)" in told(replace(SLOW, latency=latency), PLAIN)
 
 
 def test_without_profiles_it_says_how_fast_it_is() -> None:
