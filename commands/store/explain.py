@@ -46,7 +46,7 @@ def explain(
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Say why a trial is as fast as it is: its operators beside the baseline's, and decisions.
+    """Say why a trial is as fast as it is, operator by operator, and what was decided about it.
 
     Example: farm explain 3fa9 --against b71c
     """

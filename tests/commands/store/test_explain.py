@@ -9,7 +9,15 @@ import pytest
 
 from db.records import Block, CandidateRecord, Phase, RunKind
 from db.store import Store
-from farm.candidate import Candidate, DynamicInt8, OnnxRuntimeCpu, Precision, to_json
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    Precision,
+    StaticInt8,
+    to_json,
+)
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tests.command import Command
@@ -227,3 +235,19 @@ def test_measured_anew_side_by_side_with_real_profiles(farm: Command) -> None:
     assert "Conv" in types
     again = json.loads(farm("explain", found["measured"]["trial"], "--json").out)
     assert again["operators"], "the profiles are in the store"
+
+
+@pytest.mark.usefixtures("few_blocks")
+@pytest.mark.slow
+def test_pairs_that_an_engine_does_not_fuse_are_found_in_a_real_profile(farm: Command) -> None:
+    engine = OnnxRuntimeCpu(threads=1, graph_level=GraphLevel.NONE)
+    apart = Candidate(engine, Precision(quantization=StaticInt8()))
+    (farm.folder / "apart.json").write_text(to_json(apart))
+    benched = json.loads(farm("bench", "model.onnx", "--candidate", "apart.json", "--json").out)
+    found = json.loads(farm("explain", benched["trial"], "--json").out)
+    pairs = {each["name"]: each["kernels"] for each in found["unfused"] if each["type"] == "Conv"}
+    assert list(pairs.values()) == 2 * [["DequantizeLinear", "Conv", "QuantizeLinear"]]
+    fell = {each["name"]: each for each in found["fallbacks"]}
+    assert pairs.keys() <= fell.keys()
+    assert {(each["planned"], each["computed"]) for each in fell.values()} == {("int8", "float32")}
+    assert "between integers computed in float" in found["sentence"]
