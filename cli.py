@@ -22,6 +22,7 @@ from commands.machines.devices import devices_app
 from commands.machines.doctor import doctor
 from commands.machines.head import head_app
 from commands.machines.worker import worker_app
+from commands.nightly.app import nightly_app
 from commands.package import package_app
 from commands.plan import plan_app
 from commands.shared import exit_codes
@@ -74,6 +75,7 @@ app.command()(results)
 app.command()(query)
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")
+app.add_typer(nightly_app, name="nightly")
 app.add_typer(devices_app, name="devices")
 app.command()(doctor)
 app.command()(clean)

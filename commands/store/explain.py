@@ -83,6 +83,8 @@ def _measured_anew(
     """
     from tuner.bench import recall
     from tuner.explain.of_trials import Anew
+    from tuner.runs.details import pinned_in
+    from workers.jobs import TODAY
 
     recalled: list[Recalled] = [recall(reader, each) for each in ids]
     first = recalled[0]
@@ -92,6 +94,12 @@ def _measured_anew(
             f"Only trials of one device can be measured side by side, not of "
             f"{' and '.join(sorted(devices))}. Leave out --measure, or give another --against."
         )
+    for each in recalled:
+        if pinned_in(each.trial.details) != TODAY:
+            raise OptionError(
+                f"Trial {each.trial.id} ran with other software than today's, or as it was "
+                "compiled before, and cannot be measured anew so. Leave out --measure."
+            )
     # What a search was limited to does not bind what is compared.
     request = replace(first.request, threads=0)
     candidates = [each.candidate for each in recalled]

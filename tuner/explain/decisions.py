@@ -20,7 +20,7 @@ from tuner.racing.race import Finish
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import compare
 from tuner.request import Constraints, Objective
-from tuner.runs.details import as_first_measured, proposed_in
+from tuner.runs.details import as_first_measured, pinned_in, proposed_in
 from tuner.runs.history import Entry, of_trials
 from tuner.runs.memory import Memory
 from tuner.search.rules import TOO_SLOW
@@ -74,7 +74,7 @@ class Past:
 
     def same_candidate(self, trial: Trial, phase: Phase) -> Trial | None:
         """The trial of a candidate in a phase."""
-        found = (t for t in self.trials if t.candidate_id == trial.candidate_id)
+        found = (t for t in self.trials if ran_alike(t, trial))
         return next((each for each in found if each.phase is phase), None)
 
     def label(self, trial_id: str) -> str:
@@ -82,6 +82,13 @@ class Past:
         trial = next(each for each in self.trials if each.id == trial_id)
         is_baseline = self.baseline and trial.candidate_id == self.baseline.candidate_id
         return "the baseline" if is_baseline else self.labels[trial.candidate_id]
+
+
+def ran_alike(first: Trial, second: Trial) -> bool:
+    """Whether two trials are of one candidate, which both ran with the same software."""
+    return first.candidate_id == second.candidate_id and (
+        pinned_in(first.details) == pinned_in(second.details)
+    )
 
 
 def baseline_of(trials: Sequence[Trial]) -> Trial | None:

@@ -12,14 +12,14 @@ from farm.errors import OptionError
 from farm.measurement import Measurement, Metric
 from farm.profile.kernels import OperatorProfile
 from tuner.explain.conversions import Operators, conversions
-from tuner.explain.decisions import Past, decisions
+from tuner.explain.decisions import Past, decisions, ran_alike
 from tuner.explain.explanation import Explanation, Side, timed
 from tuner.explain.planned import fallbacks, unfused
 from tuner.explain.rows import operator_rows
 from tuner.explain.sentence import Found, sentence
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import Comparison, compare
-from tuner.runs.details import assignment_in, notes_in
+from tuner.runs.details import assignment_in, notes_in, pinned_in
 from tuner.runs.operators import operators_in
 
 _BY_WORTH = (Phase.CONFIRM, Phase.BENCH, Phase.SEARCH)  # whose latency is the more certain
@@ -62,7 +62,7 @@ def ask(store: StoreReader, trial_id: str, against_id: str = "") -> Asked:
             f"Trials {trial.id} and {against.id} are of different models: only trials of one "
             "model can be explained against each other."
         )
-    if (trial.device, trial.candidate_id) == (against.device, against.candidate_id):
+    if trial.device == against.device and ran_alike(trial, against):
         raise OptionError(
             f"Trials {trial.id} and {against.id} have the same candidate on the same device: "
             "there is nothing to explain between them."
@@ -113,7 +113,7 @@ def _side(store: StoreReader, trial: Trial, measured_id: str) -> Side:
         measured.run,
         trial.device,
         from_json(record.json),
-        record.label,
+        record.label + _pinned_label(trial),
         trial.outcome,
         trial.message,
         latency,
@@ -124,12 +124,19 @@ def _side(store: StoreReader, trial: Trial, measured_id: str) -> Side:
     )
 
 
+def _pinned_label(trial: Trial) -> str:
+    """What else it ran with than today's software and compiler."""
+    pinned = pinned_in(trial.details)
+    text = f", environment {pinned.environment}" if pinned.environment else ""
+    return text + (", as compiled before" if pinned.artifact else "")
+
+
 def _profiled(store: StoreReader, trial: Trial) -> tuple[Trial, tuple[OperatorProfile, ...]]:
     """Of a candidate in a run: the trial with a profile, or the trial itself without one."""
     siblings = [
         other
         for other in store.trials(run=trial.run, device=trial.device)
-        if other.candidate_id == trial.candidate_id and other.id != trial.id
+        if other.id != trial.id and ran_alike(other, trial)
     ]
     for other in sorted(siblings, key=lambda other: _BY_WORTH.index(other.phase)):
         if kernels := store.profile(other.id):
@@ -147,9 +154,9 @@ def _comparison(store: StoreReader, trial: Side, against: Side) -> Comparison | 
     if (trial.run, trial.device) != (against.run, against.device):
         return None
     trials = store.trials(run=trial.run, device=trial.device)
-    key = {other.id: other.candidate_id for other in trials}
+    by_id = {other.id: other for other in trials}
     ids = [
-        {other for other, candidate in key.items() if candidate == key[side.measured]}
+        {other.id for other in trials if ran_alike(other, by_id[side.measured])}
         for side in (trial, against)
     ]
     pairs = pairs_of(store.blocks(trial.run, trial.device), *ids)

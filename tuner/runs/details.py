@@ -10,15 +10,19 @@ from pydantic import TypeAdapter
 
 from farm.accuracy.result import AccuracyResult
 from farm.measurement import Measurement, Metric
-from workers.jobs import TrialReport
+from workers.jobs import TODAY, Pinned, TrialReport
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
 _MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 
-def details_of(report: TrialReport, proposed: str = "") -> str:
-    """The text for a trial's report. proposed: the stage of a search that proposed it."""
+def details_of(report: TrialReport, pinned: Pinned = TODAY, proposed: str = "") -> str:
+    """The text for a trial's report.
+
+    pinned: what it ran with, said where it is anything. proposed: the stage of a search that
+    proposed it.
+    """
     details = {
         "assignment": report.assignment,
         "warmup": asdict(report.warmup) if report.warmup else None,
@@ -29,7 +33,14 @@ def details_of(report: TrialReport, proposed: str = "") -> str:
         "child_seconds": report.child_seconds,
         "quick": {m.metric: m.value for m in report.measurements if m.metric in _MEASURED_AGAIN},
     }
+    if pinned != TODAY:
+        details["pinned"] = asdict(pinned)
     return json.dumps(details, sort_keys=True)
+
+
+def pinned_in(details: str) -> Pinned:
+    """What a trial ran with in place of today's."""
+    return Pinned(**json.loads(details).get("pinned", {}))
 
 
 def proposed_in(details: str) -> str:

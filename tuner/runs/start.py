@@ -199,6 +199,8 @@ def open_journal(
         machine_id,
         software_id,
         Limits(seconds, seconds, seconds, memory),
+        facts.software,
+        facts.environments,
     )
     return Journal(store, executor, scope, complete=complete)
 

@@ -173,6 +173,12 @@ class Runner:
 
         return onnxruntime_profile.profile(path, SessionSpec(**spec), feeds, place, seconds)
 
+    def save_optimised(self, spec: dict[str, Any], model: str, target: str) -> None:
+        """Write a model as this interpreter's ONNX Runtime optimises it."""
+        from workers.engines import onnxruntime  # noqa: PLC0415
+
+        onnxruntime.save_optimised(Path(model), SessionSpec(**spec), Path(target))
+
     def _run_for(self, seconds: float) -> int:
         loops = latency.calibrate(self.session, min(0.05, seconds))
         deadline, runs = time.perf_counter() + seconds, 0

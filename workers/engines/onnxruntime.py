@@ -36,25 +36,12 @@ class OnnxRuntimeSession(Session):
     """
 
     def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
-        ort.set_default_logger_severity(4)
-        ort.disable_telemetry_events()  # nothing about the user's model leaves the machine
         options = _session_options(spec)
         if profiled is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profiled / "kernels")
             options.optimized_model_filepath = str(profiled / OPTIMISED_FILE)
-        try:
-            self._session = ort.InferenceSession(
-                str(model),
-                options,
-                disabled_optimizers=list(spec.disabled_optimizers),
-                enable_fallback=False,  # else a provider's error ends in a session on the CPU
-                **_providers(spec),
-            )
-        except EngineError:
-            raise
-        except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
-            raise EngineError(compact(error)) from None
+        self._session = _created(model, options, spec)
         self.assignment = self._checked_assignment(spec)
         _check_affinities(spec.config_entries.get(THREAD_AFFINITIES, ""))
         self._feeds: dict[str, Array] = {}
@@ -105,7 +92,33 @@ class OnnxRuntimeSession(Session):
         return dict(counts)
 
 
+def save_optimised(model: Path, spec: SessionSpec, target: Path) -> None:
+    """Write a model as a session of it has it once it is created. Raises EngineError."""
+    options = _session_options(spec)
+    options.optimized_model_filepath = str(target)
+    _created(model, options, spec)
+
+
+def _created(model: Path, options: ort.SessionOptions, spec: SessionSpec) -> ort.InferenceSession:
+    """A session. Raises EngineError."""
+    try:
+        return ort.InferenceSession(
+            str(model),
+            options,
+            disabled_optimizers=list(spec.disabled_optimizers),
+            enable_fallback=False,  # else a provider's error ends in a session on the CPU
+            **_providers(spec),
+        )
+    except EngineError:
+        raise
+    except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
+        raise EngineError(compact(error)) from None
+
+
 def _session_options(spec: SessionSpec) -> ort.SessionOptions:
+    """Of a session that tells nobody about the user's model."""
+    ort.set_default_logger_severity(4)
+    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = spec.intra_op_num_threads

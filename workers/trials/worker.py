@@ -21,6 +21,7 @@ from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from workers.discovery import openvino_float_types, usable_engines
+from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import (
@@ -126,6 +127,7 @@ class Worker:
             usable_engines(self.profile),
             self._openvino_float_types(),
             package_engines(self.profile),
+            {name: found.named_versions for name, found in installed_environments().items()},
         )
 
     def _openvino_float_types(self) -> tuple[FloatType, ...]:
