@@ -22,6 +22,7 @@ from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tests.command import Command
 from tests.db.samples import MODEL, OTHER_MODEL, RUN, block, fill, trial
+from tuner.request import TuneRequest
 
 KEYS = {"trial", "against", "sentence", "operators", "conversions", "unfused", "fallbacks"}
 KEYS |= {"decisions"}
@@ -64,6 +65,8 @@ def searched(farm: Command) -> Command:
     candidates = (FLOAT, INT8, Candidate(OnnxRuntimeCpu(threads=2)))
     with Store.open(str(farm.store)) as store:
         fill(store)
+        request = TuneRequest("model.onnx", ("cpu",)).to_json()
+        store.update_run(RUN.name, request=request)
         store.add_model(replace(MODEL, details=json.dumps({"operators": OPERATORS})))
         for number, candidate in enumerate(candidates):
             record = CandidateRecord.of(candidate)
@@ -187,7 +190,29 @@ def test_what_cannot_be_compared_is_refused(searched: Command) -> None:
         "to explain between them."
     )
     said = searched.refused("explain", "trial-1", "--against", "trial-9", "--measure")
-    assert said.startswith("This run cannot be resumed by this version of the farm")
+    assert said == (
+        "Only trials of one device can be measured side by side, not of cpu and gpu. Leave out "
+        "--measure, or give another --against."
+    )
+
+
+def test_one_candidate_with_other_software_is_another_side(searched: Command) -> None:
+    with Store.open(str(searched.store)) as store:
+        record = CandidateRecord.of(FLOAT)
+        store.lease_trial(trial(6, record))
+        latency = Measurement(Metric.LATENCY, 500e-6, Method.MEASURED)
+        details = json.dumps({"pinned": {"environment": "next", "artifact": ""}})
+        store.commit_trial("trial-6", Outcome.OK, "", [latency], None, details)
+    out = searched("explain", "trial-6", "--against", "trial-0").out
+    assert out.startswith(
+        "onnxruntime-cpu 1 thread float32, environment next takes 1.25 times as long as the "
+        "baseline (500 µs against 400 µs)."
+    )
+    said = searched.refused("explain", "trial-6", "--against", "trial-0", "--measure")
+    assert said == (
+        "Trial trial-6 ran with other software than today's, or as it was compiled before, and "
+        "cannot be measured anew so. Leave out --measure."
+    )
 
 
 def test_a_trial_that_failed_says_why(searched: Command) -> None:
