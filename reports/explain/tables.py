@@ -10,9 +10,11 @@ from farm.units import counted, format_seconds
 from reports.tables.cells import MISSING, value_cell
 from reports.tables.layout import Column, Rows
 from tuner.explain.explanation import Explanation, Fallback, OperatorRow, Side
+from tuner.explain.rows import kinds_in
 
 _MOST_ROWS = 20  # the longest ones, which people read; JSON has all
 _NAMED = 6  # operators of a row or a sentence that are named
+_KINDS = 1  # kernels of a row that are named
 
 
 def explanation_table(found: Explanation) -> Rows:
@@ -64,8 +66,8 @@ def _cells(row: OperatorRow, *, against: bool) -> list[str]:
     if against:
         cells += [format_seconds(other) if row.against_kernel and other is not None else MISSING]
         cells += [f"{row.seconds / other:.2f}" if other and row.seconds else MISSING]
-    cells += [_names(row), row.op_type or MISSING, row.kernel or MISSING]
-    return [*cells, row.against_kernel or MISSING] if against else cells
+    cells += [_names(row), row.op_type or MISSING, _kinds(row.kernel)]
+    return [*cells, _kinds(row.against_kernel)] if against else cells
 
 
 def _rest(rows: Sequence[OperatorRow], *, against: bool) -> list[str]:
@@ -77,6 +79,13 @@ def _rest(rows: Sequence[OperatorRow], *, against: bool) -> list[str]:
     if against:
         cells += [format_seconds(other), f"{seconds / other:.2f}" if other else MISSING]
     return [*cells, f"{counted(len(rows), 'more row')} (--json has all)"]
+
+
+def _kinds(kernel: str) -> str:
+    """The kinds that take longest."""
+    kinds = kinds_in(kernel)
+    more = [f"{len(kinds) - _KINDS} more"] if len(kinds) > _KINDS else []
+    return " + ".join([*kinds[:_KINDS], *more]) or MISSING
 
 
 def _names(row: OperatorRow) -> str:
