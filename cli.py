@@ -30,6 +30,7 @@ from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams
 from commands.shared.usage import PrintableUsage
 from commands.store.compare import compare
+from commands.store.explain import explain
 from commands.store.query import query
 from commands.store.results import results
 from commands.store.runs import runs, show
@@ -67,6 +68,7 @@ app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
 app.command()(verify)
 app.command()(compare)
+app.command()(explain)
 app.command()(runs)
 app.command()(show)
 app.command()(results)

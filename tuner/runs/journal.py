@@ -94,11 +94,19 @@ class Journal:
         part = _PARTS[phase]
         return TrialJob(trial_id, scope.workload_key, candidate, part, scope.limits, pinned)
 
-    def run_trials(self, candidates: Sequence[Candidate], phase: Phase) -> Iterator[Entry]:
-        """What became of each candidate: from the store if it has it, else by running it."""
-        yield from self.run_jobs([self.job(candidate, phase) for candidate in candidates], phase)
+    def run_trials(
+        self, candidates: Sequence[Candidate], phase: Phase, proposed: str = ""
+    ) -> Iterator[Entry]:
+        """What became of each candidate: from the store if it has it, else by running it.
 
-    def run_jobs(self, jobs: Sequence[TrialJob], phase: Phase) -> Iterator[Entry]:
+        proposed: the stage of the search that proposed them, kept with what is run.
+        """
+        jobs = [self.job(candidate, phase) for candidate in candidates]
+        yield from self.run_jobs(jobs, phase, proposed)
+
+    def run_jobs(
+        self, jobs: Sequence[TrialJob], phase: Phase, proposed: str = ""
+    ) -> Iterator[Entry]:
         """The same for jobs of the phase, of which several may have one candidate."""
         by_id = {job.trial_id: job for job in jobs}
         known = {trial_id: self._known(job) for trial_id, job in by_id.items()}
@@ -107,7 +115,7 @@ class Journal:
         leased = self._leased(open_jobs, phase)
         for report in self._executor.run_trials(self.scope.device, leased):
             job = by_id[report.trial_id]
-            self._commit(report, job)
+            self._commit(report, job, proposed)
             yield Entry(
                 report.trial_id,
                 job.candidate,
@@ -263,7 +271,7 @@ class Journal:
             self._environments = {environment: {}, **facts.environments}
         return self._environments[environment]
 
-    def _commit(self, report: TrialReport, job: TrialJob) -> None:
+    def _commit(self, report: TrialReport, job: TrialJob, proposed: str) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
             kind = "package" if isinstance(job.candidate.engine, PackageEngine) else "onnx"
@@ -276,7 +284,7 @@ class Journal:
             report.message,
             report.measurements,
             report.artifact_key or None,
-            details_of(report, job.pinned),
+            details_of(report, job.pinned, proposed),
         )
 
     def _block(

@@ -85,6 +85,7 @@ def test_trials(stored: Command, complete: Complete) -> None:
     assert complete("farm bench --trial trial-0") == ["trial-0"]
     assert complete("farm compare ") == ["trial-1", "trial-0"]
     assert complete("farm compare trial-1 ") == ["trial-0"]
+    assert complete("farm explain --against trial-1 ") == ["trial-0"]
 
 
 def test_a_store_that_is_named(stored: Command, complete: Complete) -> None:
