@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports.rows import rows_csv, rows_json
+from reports.export import as_csv, as_json
 from reports.tables.layout import Rows
 from reports.tables.rows import rows_table
 
@@ -58,32 +58,32 @@ def test_of_a_long_cell_the_beginning_is_shown(value: str | bytes, said: str) ->
 
 
 def test_rows_as_csv_can_be_shown_on_a_terminal() -> None:
-    text = _whole(rows_csv(["na\rme"], [["\x1b[31mred\r\n"], ["half\udc80"], [None], [1.5]]))
+    text = _whole(as_csv.export(["na\rme"], [["\x1b[31mred\r\n"], ["half\udc80"], [None], [1.5]]))
     assert text == 'na\\rme\n"\\x1b[31mred\\r\n"\nhalf\\udc80\n""\n1.5\n'
 
 
 def test_rows_as_json_are_a_list_of_objects() -> None:
     rows = [["a\nb", 1], [None, 2.5]]
-    text = _whole(rows_json(["x", "y"], rows))
+    text = _whole(as_json.export(["x", "y"], rows))
     assert text == json.dumps([{"x": x, "y": y} for x, y in rows], indent=2) + "\n"
-    assert _whole(rows_json(["x"], [])) == "[]\n"
+    assert _whole(as_json.export(["x"], [])) == "[]\n"
 
 
 def test_columns_of_one_name_get_a_number_in_json() -> None:
-    (found,) = json.loads(_whole(rows_json(["id", "id", "id_2", "id"], [[1, 2, 3, 4]])))
+    (found,) = json.loads(_whole(as_json.export(["id", "id", "id_2", "id"], [[1, 2, 3, 4]])))
     assert found == {"id": 1, "id_3": 2, "id_2": 3, "id_4": 4}
 
 
 def test_rows_are_written_as_they_come() -> None:
     endless = repeat([1])
-    assert next(rows_csv(["a"], endless)) == "a\n"
-    assert next(rows_json(["a"], endless)).startswith("[\n")
+    assert next(as_csv.export(["a"], endless)) == "a\n"
+    assert next(as_json.export(["a"], endless)).startswith("[\n")
 
 
 def test_odd_values_become_text() -> None:
     row = [b"\x00", math.inf, math.nan, 1, None, Path]
     names = list("abcdef")
-    found = json.loads(_whole(rows_json(names, [row])))[0]
+    found = json.loads(_whole(as_json.export(names, [row])))[0]
     assert (found["a"], found["b"], found["c"]) == ("b'\\x00'", "inf", "nan")
     assert (found["d"], found["e"]) == (1, None)
     assert isinstance(found["f"], str)
