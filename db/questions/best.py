@@ -16,6 +16,7 @@ class Best:
 
     value, low, high: in ``unit``. phase: ``search`` where nothing was measured on unseen data.
     Values of different methods are never compared: each method has its own best.
+    energy_window, idle_power: seconds and watts, of an energy that a counter told.
     """
 
     model: str
@@ -34,6 +35,8 @@ class Best:
     run: str
     phase: str
     created_at: datetime
+    energy_window: float | None
+    idle_power: float | None
 
 
 def best(

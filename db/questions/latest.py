@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,8 @@ from db.questions.views import EVERYTHING, Subject, asked, found, view_of
 from db.reader import StoreReader
 from db.schema import MeasurementRow
 from farm.measurement import Measurement, Metric
+
+_OF_ENERGY = (Metric.ENERGY_WINDOW, Metric.IDLE_POWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """A winner beside its baseline. value, baseline: both of one metric, where measured."""
+    """A winner beside its baseline.
+
+    value, baseline: both of one metric, where measured. energy_window, idle_power: of the winner's
+    energy, where that is the metric and a counter told it.
+    """
 
     newest: Newest
     metric: Metric
     value: Measurement | None
     baseline: Measurement | None
+    energy_window: Measurement | None = None
+    idle_power: Measurement | None = None
 
 
 def latest(
@@ -58,17 +66,15 @@ def latest(
     with store.reading() as session:
         rows = found(session, Newest, asked(view, subject, order), limit)
         trials = [each for row in rows for each in (row.winner_trial, row.baseline_trial) if each]
-        wanted = (MeasurementRow.metric == metric, MeasurementRow.trial_id.in_(trials))
+        metrics = {metric, *(_OF_ENERGY if metric is Metric.ENERGY else ())}
+        wanted = (MeasurementRow.metric.in_(metrics), MeasurementRow.trial_id.in_(trials))
         values = preferred(session, wanted)
-    return tuple(
-        Latest(row, metric, *_pair((row.winner_trial, row.baseline_trial), metric, values))
-        for row in rows
-    )
+    return tuple(_latest(row, metric, values) for row in rows)
 
 
-def _pair(
-    trials: Sequence[str | None],
-    metric: Metric,
-    values: Mapping[str, Mapping[Metric, Measurement]],
-) -> tuple[Measurement | None, ...]:
-    return tuple(values.get(trial or "", {}).get(metric) for trial in trials)
+def _latest(
+    row: Newest, metric: Metric, values: Mapping[str, Mapping[Metric, Measurement]]
+) -> Latest:
+    own, baseline = (values.get(t or "", {}) for t in (row.winner_trial, row.baseline_trial))
+    told = tuple(own.get(each) if metric is Metric.ENERGY else None for each in _OF_ENERGY)
+    return Latest(row, metric, own.get(metric), baseline.get(metric), *told)

@@ -13,8 +13,8 @@ class Predicted:
     """A row of the view ``predicted``: a value by model or plan, and a measured or counted one.
 
     predicted, measured: in ``unit``. measured_metric: another one than ``metric`` for a planned
-    arena, beside which stands the peak of the process that ran it. The trials are the same one,
-    or two of one candidate.
+    arena, beside which stands the peak of the process that ran it. The trials are the newest
+    of the candidate that have the values, which may be one.
     """
 
     model: str

@@ -11,19 +11,20 @@ from db.questions.failures import Failure
 from db.questions.latest import Latest
 from db.questions.predicted import Predicted
 from db.records import Result
-from farm.measurement import Measurement, Method
+from farm.measurement import Measurement, Method, Metric
 from reports.answers.answer import Answer, answer
 from reports.rows import result_rows
 from reports.tables.cells import (
     MISSING,
     any_cell,
     change_cell,
+    counted_cell,
     of_metric,
     quantity,
     ratio_cell,
     time_cell,
 )
-from reports.tables.layout import Column, Rows
+from reports.tables.layout import ALWAYS, Column, Rows
 from reports.tables.rows import results_table
 
 NOTHING = "No trial fits."
@@ -51,6 +52,7 @@ def latest_answer(rows: Sequence[Latest]) -> Answer:
             Column("run", below=2),
             Column("machine", below=1),
             Column("when", below=0),
+            Column("energy counted", below=ALWAYS),
         )
     )
     for row in rows:
@@ -67,6 +69,7 @@ def latest_answer(rows: Sequence[Latest]) -> Answer:
             new.run,
             new.machine,
             time_cell(new.created_at),
+            counted_cell(row.energy_window, row.idle_power),
         )
     lines = [] if rows else ["No run has a winner yet."]
     return Answer(table, lines, _LATEST_COLUMNS, map(_latest_cells, rows))
@@ -76,6 +79,7 @@ _LATEST_COLUMNS = (
     *("model", "model_sha256", "device", "machine", "run", "created_at", "verdict"),
     *("ratio", "ratio_low", "ratio_high", "winner", "winner_trial", "baseline_trial"),
     *("metric", "value", "value_method", "baseline", "baseline_method"),
+    *("energy_window", "idle_power"),
 )
 
 
@@ -87,6 +91,7 @@ def _latest_cells(row: Latest) -> tuple[object, ...]:
         *(new.winner, new.winner_trial, new.baseline_trial, str(row.metric)),
         *_value_and_method(row.value),
         *_value_and_method(row.baseline),
+        *(found and found.value for found in (row.energy_window, row.idle_power)),
     )
 
 
@@ -109,6 +114,7 @@ def best_answer(rows: Sequence[Best]) -> Answer:
             Column("run", below=2),
             Column("machine", below=1),
             Column("when", below=0),
+            Column("energy counted", below=ALWAYS),
         )
     )
     for row in rows:
@@ -123,6 +129,7 @@ def best_answer(rows: Sequence[Best]) -> Answer:
             row.run,
             row.machine,
             time_cell(row.created_at),
+            _counted(row),
         )
     lines = list(_best_lines(rows))
     return answer(table, rows, Best, lines, f"No trial that is ok has a value of {metric}.")
@@ -133,6 +140,13 @@ def _with_interval(row: Best) -> str:
     if row.low is None or row.high is None:
         return text
     return f"{text} [{quantity(row.low, row.unit)}, {quantity(row.high, row.unit)}]"
+
+
+def _counted(row: Best) -> str:
+    told = (row.energy_window, Metric.ENERGY_WINDOW), (row.idle_power, Metric.IDLE_POWER)
+    return counted_cell(
+        *(None if v is None else Measurement(m, v, Method.MEASURED) for v, m in told)
+    )
 
 
 def _best_lines(rows: Iterable[Best]) -> Iterator[str]:

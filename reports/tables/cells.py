@@ -114,6 +114,13 @@ def any_cell(found: Measurement | None) -> str:
     return MISSING if found is None else quantity(found.value, found.unit) + method_note(found)
 
 
+def counted_cell(window: Measurement | None, idle: Measurement | None) -> str:
+    """How a counter told an energy: ``over 1.01 s, 12.3 W idle subtracted``."""
+    if window is None or idle is None:
+        return MISSING
+    return f"over {any_cell(window)}, {any_cell(idle)} idle subtracted"
+
+
 def ratio_cell(value: float | None, low: float | None, high: float | None) -> str:
     """``2.91x [2.85, 2.97]``, where a bound is not known without one."""
     if value is None:

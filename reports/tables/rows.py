@@ -8,8 +8,8 @@ from db.records import Result
 from farm.units import counted
 from reports.tables.cells import (
     accuracy_cell,
-    any_cell,
     bytes_cell,
+    counted_cell,
     energy_cell,
     seconds_cell,
     value_cell,
@@ -28,10 +28,7 @@ _RESULT_COLUMNS = (
     Column("memory", right=True, below=2),
     Column("energy", right=True, below=1),
     Column("CPU time", right=True, below=0),
-    Column("throughput", below=ALWAYS),
-    Column("loaded and first run after", below=ALWAYS),
-    Column("energy counted for", below=ALWAYS),
-    Column("idle power", below=ALWAYS),
+    Column("energy counted", below=ALWAYS),
 )
 _CELL_LETTERS = 1000  # that a table shows; laying out 100 MB takes a quarter of an hour
 _NARROW = 12  # characters in which the words of anything can be read
@@ -54,10 +51,7 @@ def results_table(rows: Sequence[Result]) -> Rows:
             bytes_cell(row.memory),
             energy_cell(row.energy),
             seconds_cell(row.cpu),
-            any_cell(row.throughput),
-            any_cell(row.load),
-            any_cell(row.energy_window),
-            any_cell(row.idle_power),
+            counted_cell(row.energy_window, row.idle_power),
         )
     return table
 

@@ -261,7 +261,7 @@ CREATE VIEW trials AS
 CREATE VIEW best AS 
     SELECT m.name AS model, k.model_sha256, k.device, h.hostname AS machine, k.metric, k.method,
         v.value, v.low, v.high, v.unit, c.label AS candidate, t.candidate_id, t.id AS trial, t.run,
-        t.phase, t.created_at
+        t.phase, t.created_at, CASE WHEN k.metric = 'energy' AND k.method = 'measured' THEN (SELECT v.value FROM measurement v WHERE v.trial_id = t.id AND v.metric = 'energy_window' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) END AS energy_window, CASE WHEN k.metric = 'energy' AND k.method = 'measured' THEN (SELECT v.value FROM measurement v WHERE v.trial_id = t.id AND v.metric = 'idle_power' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) END AS idle_power
     FROM (
         SELECT g.*,
             CASE WHEN g.metric IN ('throughput', 'accuracy') THEN (
@@ -286,22 +286,25 @@ CREATE VIEW best AS
     CROSS JOIN model m
     CROSS JOIN machine h
     WHERE v.trial_id = k.trial_id AND v.metric = k.metric AND v.method = k.method
-        AND t.id = k.trial_id AND c.id = t.candidate_id
+        AND t.id = v.trial_id AND c.id = t.candidate_id
         AND m.sha256 = k.model_sha256 AND h.id = k.machine_id;
 CREATE VIEW latest AS 
-    SELECT model, model_sha256, device, machine, run, created_at, verdict, ratio, ratio_low,
-        ratio_high, winner, winner_trial,
-        (SELECT v.value FROM measurement v WHERE v.trial_id = winner_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS latency,
-        (SELECT v.method FROM measurement v WHERE v.trial_id = winner_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS latency_method,
-        baseline_trial,
-        (SELECT v.value FROM measurement v WHERE v.trial_id = baseline_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS baseline_latency
+    SELECT m.name AS model, n.model_sha256, n.device, h.hostname AS machine, n.run, n.created_at,
+        n.verdict, n.ratio, n.ratio_low, n.ratio_high,
+        c.label AS winner, n.winner_trial,
+        (SELECT v.value FROM measurement v WHERE v.trial_id = n.winner_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS latency,
+        (SELECT v.method FROM measurement v WHERE v.trial_id = n.winner_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS latency_method,
+        n.baseline_trial,
+        (SELECT v.value FROM measurement v WHERE v.trial_id = n.baseline_trial AND v.metric = 'latency' ORDER BY CASE v.method WHEN 'measured' THEN 0 WHEN 'emulated' THEN 1 WHEN 'modelled' THEN 2 ELSE 3 END LIMIT 1) AS baseline_latency
     FROM (
-        SELECT m.name AS model, r.model_sha256, d.key AS device, h.hostname AS machine,
-            r.name AS run, r.created_at, json_extract(d.value, '$.verdict') AS verdict,
+        SELECT newest.*, (SELECT b.id FROM trial b WHERE b.run = newest.run
+            AND b.device = newest.device AND b.phase = 'confirm'
+            ORDER BY b.created_at, b.id LIMIT 1) AS baseline_trial
+    FROM (
+        SELECT r.model_sha256, d.key AS device, r.name AS run, r.created_at,
+            json_extract(d.value, '$.verdict') AS verdict,
             CASE WHEN json_type(d.value, '$.ratio.value') IN ('real', 'integer') THEN json_extract(d.value, '$.ratio.value') END AS ratio, CASE WHEN json_type(d.value, '$.ratio.low') IN ('real', 'integer') THEN json_extract(d.value, '$.ratio.low') END AS ratio_low, CASE WHEN json_type(d.value, '$.ratio.high') IN ('real', 'integer') THEN json_extract(d.value, '$.ratio.high') END AS ratio_high,
-            c.label AS winner, w.id AS winner_trial,
-            (SELECT b.id FROM trial b WHERE b.run = r.name AND b.device = d.key
-                AND b.phase = 'confirm' ORDER BY b.created_at, b.id LIMIT 1) AS baseline_trial,
+            w.id AS winner_trial, w.candidate_id, w.machine_id,
             row_number() OVER (
                 PARTITION BY r.model_sha256, d.key, w.machine_id
                 ORDER BY r.created_at DESC, r.name DESC
@@ -309,12 +312,13 @@ CREATE VIEW latest AS
         FROM run r
         CROSS JOIN json_each(coalesce(r.summary, '{}'), '$.devices') d
         JOIN trial w ON w.id = json_extract(d.value, '$.trial')
-        JOIN candidate c ON c.id = w.candidate_id
-        JOIN model m ON m.sha256 = r.model_sha256
-        JOIN machine h ON h.id = w.machine_id
         WHERE json_extract(d.value, '$.status') = 'tuned'
     ) newest
-    WHERE place = 1;
+    WHERE newest.place = 1
+    ) n
+    JOIN candidate c ON c.id = n.candidate_id
+    JOIN model m ON m.sha256 = n.model_sha256
+    JOIN machine h ON h.id = n.machine_id;
 CREATE VIEW failures AS 
     SELECT m.name AS model, r.model_sha256, t.device, t.outcome, t.message,
         count(*) AS trials, max(t.created_at) AS newest, max(t.id) AS trial
@@ -324,31 +328,41 @@ CREATE VIEW failures AS
     WHERE t.outcome <> 'ok'
     GROUP BY m.name, r.model_sha256, t.device, t.outcome, t.message;
 CREATE VIEW predicted AS 
-    SELECT model, model_sha256, device, candidate, candidate_id, metric, predicted_by, predicted,
-        measured_metric, measured_by, measured, unit, predicted_trial, measured_trial
-    FROM (
-        SELECT m.name AS model, p.model_sha256, p.device, c.label AS candidate, c.id AS candidate_id,
-            p.metric, p.method AS predicted_by, v.value AS predicted,
-            q.metric AS measured_metric, q.method AS measured_by, w.value AS measured, w.unit,
-            t.id AS predicted_trial, s.id AS measured_trial,
-            row_number() OVER (
-                PARTITION BY p.model_sha256, p.device, c.id, p.metric, p.method, q.metric, q.method
-                ORDER BY CASE WHEN s.id = t.id THEN 0 ELSE 1 END,
-                    s.created_at DESC, t.created_at DESC, s.id, t.id
-            ) AS place
+    WITH kinds AS (
+        SELECT DISTINCT p.model_sha256, p.device, p.metric, p.method,
+            q.metric AS measured_metric, q.method AS measured_by
         FROM ranking p
         JOIN ranking q ON q.model_sha256 = p.model_sha256 AND q.device = p.device
-            AND q.method IN ('measured', 'emulated')
+        WHERE p.method IN ('modelled', 'planned') AND q.method IN ('measured', 'emulated')
             AND (q.metric = p.metric OR (p.metric = 'arena' AND q.metric = 'peak_memory'))
-        JOIN measurement v ON v.ranking_id = p.id
-        JOIN trial t ON t.id = v.trial_id
-        JOIN candidate c ON c.id = t.candidate_id
-        JOIN trial s ON s.candidate_id = t.candidate_id
-        JOIN measurement w ON w.trial_id = s.id AND w.ranking_id = q.id
-        JOIN model m ON m.sha256 = p.model_sha256
-        WHERE p.method IN ('modelled', 'planned')
-    ) pairs
-    WHERE place = 1;
+    ), newest AS (
+        SELECT g.model_sha256, g.device, g.metric, g.method, t.candidate_id, v.trial_id, v.value,
+            v.unit, row_number() OVER (
+                PARTITION BY g.model_sha256, g.device, g.metric, g.method, t.candidate_id
+                ORDER BY t.created_at DESC, t.id
+            ) AS place
+        FROM ranking g
+        CROSS JOIN measurement v
+        CROSS JOIN trial t
+        WHERE v.ranking_id = g.id AND t.id = v.trial_id AND EXISTS (
+            SELECT 1 FROM kinds k
+            WHERE k.model_sha256 = g.model_sha256 AND k.device = g.device
+                AND ((k.metric = g.metric AND k.method = g.method)
+                    OR (k.measured_metric = g.metric AND k.measured_by = g.method))
+        )
+    )
+    SELECT m.name AS model, k.model_sha256, k.device, c.label AS candidate, a.candidate_id,
+        k.metric, k.method AS predicted_by, a.value AS predicted,
+        k.measured_metric, k.measured_by, b.value AS measured, b.unit,
+        a.trial_id AS predicted_trial, b.trial_id AS measured_trial
+    FROM kinds k
+    JOIN newest a ON a.place = 1 AND a.model_sha256 = k.model_sha256 AND a.device = k.device
+        AND a.metric = k.metric AND a.method = k.method
+    JOIN newest b ON b.place = 1 AND b.model_sha256 = k.model_sha256 AND b.device = k.device
+        AND b.metric = k.measured_metric AND b.method = k.measured_by
+        AND b.candidate_id = a.candidate_id
+    JOIN candidate c ON c.id = a.candidate_id
+    JOIN model m ON m.sha256 = k.model_sha256;
 CREATE VIEW history AS 
     SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
         s.model_sha256, v.night, v.measured_at, v.verdict, v.value AS log_ratio, v.uncertainty,

@@ -1,4 +1,4 @@
-"""Rows of anything as a table, CSV or JSON."""
+"""Rows of anything as a table, CSV, JSON, Markdown or Parquet."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports.export import as_csv, as_json
+from reports.export import as_csv, as_json, as_markdown
+from reports.export.formats import Format, exporter, format_of
 from reports.tables.layout import Rows
 from reports.tables.rows import rows_table
+from tests.db.samples import START
 
 
 def rendered(table: Rows) -> str:
@@ -87,3 +89,47 @@ def test_odd_values_become_text() -> None:
     assert (found["a"], found["b"], found["c"]) == ("b'\\x00'", "inf", "nan")
     assert (found["d"], found["e"]) == (1, None)
     assert isinstance(found["f"], str)
+
+
+def test_rows_as_markdown_hold_no_markup() -> None:
+    rows = [["a|b", 1.5], ["two\nlines", None], ["<b>*x*`y`\x1b", START]]
+    assert _whole(as_markdown.export(["na|me", "b"], rows)).splitlines() == [
+        r"| na\|me | b |",
+        "|---|---|",
+        r"| a\|b | 1.5 |",
+        "| two<br>lines |  |",
+        r"| \<b>\*x\*\`y\`\\x1b | 2026-11-21T06:53:12.250000+00:00 |",
+    ]
+
+
+def test_rows_as_parquet_have_types() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from reports.export import as_parquet
+
+    rows = [[1, 1, "x", b"y", START, None], [2, 2.5, 3, b"", None, None]]
+    file = io.BytesIO(b"".join(as_parquet.export(list("aabcde"), rows)))
+    table = parquet.read_table(file)
+    assert table.column_names == ["a", "a_2", "b", "c", "d", "e"]
+    assert [str(field.type) for field in table.schema] == [
+        *("int64", "double", "string", "binary", "timestamp[us, tz=UTC]", "null"),
+    ]
+    assert table["b"].to_pylist() == ["x", "3"]
+    assert table["d"].to_pylist() == [START, None]
+
+
+def test_no_rows_as_parquet_are_a_table_without_rows() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from reports.export import as_parquet
+
+    file = io.BytesIO(b"".join(as_parquet.export(["a", "b"], [])))
+    table = parquet.read_table(file)
+    assert (table.column_names, table.num_rows) == (["a", "b"], 0)
+
+
+@pytest.mark.parametrize("chosen", [each for each in Format if each is not Format.TABLE])
+def test_every_format_has_an_exporter_and_an_ending(chosen: Format) -> None:
+    if chosen is Format.PARQUET:
+        pytest.importorskip("pyarrow")
+    assert callable(exporter(chosen))
+    assert format_of(Path("a.b" + chosen.ending.upper())) is chosen
+    assert format_of(Path("a")) is None
