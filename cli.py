@@ -32,7 +32,7 @@ from commands.shared.usage import PrintableUsage
 from commands.store.compare import compare
 from commands.store.explain import explain
 from commands.store.query import query
-from commands.store.results import results
+from commands.store.results import results_app
 from commands.store.runs import runs, show
 from commands.tune import tune
 from commands.verify import verify
@@ -71,7 +71,7 @@ app.command()(compare)
 app.command()(explain)
 app.command()(runs)
 app.command()(show)
-app.command()(results)
+app.add_typer(results_app, name="results")
 app.command()(query)
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.leases import lock_run
 from db.profiles import put_profile
+from db.ranking import rank_values
 from db.reader import columns
 from db.records import (
     Artifact,
@@ -176,6 +177,7 @@ class Store(StoreWriter):
             committed = session.scalar(query.returning(TrialRow.id)) is not None
             if committed:
                 _put_measurements(session, trial_id, measurements)
+                rank_values(session, trial_id)
             elif session.get(TrialRow, trial_id) is None:
                 raise NotInStore(self._missing("trial", trial_id))
             return committed
@@ -206,6 +208,7 @@ class Store(StoreWriter):
             if values:
                 session.execute(update(TrialRow).where(TrialRow.id == trial_id).values(values))
             _put_measurements(session, trial_id, measurements)
+            rank_values(session, trial_id)
 
     def add_profile(self, trial_id: str, profile: Sequence[OperatorProfile]) -> None:
         """Add the kernels of a trial's candidate, or replace those that it has."""

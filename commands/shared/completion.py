@@ -91,6 +91,14 @@ def suite_file(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]
 
 
 @_silent
+def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A case of a suite that is followed over nights."""
+    from db.questions.names import series_names
+
+    return series_names(ctx.params.get("store"), incomplete)
+
+
+@_silent
 def environment_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """An environment that can be installed here, and is not."""
     from workers.environments.installed import states

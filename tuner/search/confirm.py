@@ -80,7 +80,9 @@ class Confirmation:
         Raises InfrastructureError when the baseline fails.
         """
         self._listen(StageStarted(self._journal.scope.device, "confirmation"))
-        reference = self._trial(found.baseline)
+        reference = self._trial(
+            found.baseline
+        )  # first: the store's view `latest` knows it by that
         _require(reference)
         fits = found.original is found.baseline
         judge = reference if fits else self._trial(found.original)

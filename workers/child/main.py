@@ -142,12 +142,12 @@ class Runner:
         session = self.session
         return session.counted() if isinstance(session, EmulatedPackageSession) else None
 
-    def energy(self, seconds: float) -> float | None:
-        """Joules per run by RAPL, or None where the machine has no such counter."""
+    def energy(self, seconds: float) -> DataclassInstance | None:
+        """Energy of one run by RAPL, or None where the machine has no such counter."""
         counter = energy.find_rapl()
         if counter is None:
             return None
-        return energy.joules_per_run(counter, self._run_for, seconds)
+        return energy.energy_per_run(counter, self._run_for, seconds)
 
     def profile(
         self,

@@ -17,7 +17,7 @@ from farm.session.spec import SessionSpec
 from workers.environments.installed import Installed
 from workers.environments.interpreters import Interpreters
 from workers.jobs import Limits, TrialJob
-from workers.protocol import Counted, Loaded, Sample, Warmup
+from workers.protocol import Counted, EnergyReading, Loaded, Sample, Warmup
 from workers.trials.process import Child, ChildError
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
@@ -161,10 +161,10 @@ class LoadedChild:
             self._measure("throughput", seconds, _CALLERS, callers=_CALLERS, seconds=seconds)
         )
 
-    def energy(self, seconds: float) -> float | None:
-        """Joules per run, None where the machine has no counter."""
-        joules: float | None = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
-        return joules
+    def energy(self, seconds: float) -> EnergyReading | None:
+        """Energy of one run, None where the machine has no counter."""
+        reply = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
+        return EnergyReading(**reply) if reply else None
 
     def kill(self) -> None:
         """End its process group."""
