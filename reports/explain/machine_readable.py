@@ -21,7 +21,7 @@ def explanation_json(found: Explanation) -> str:
             "operators": [_operator(row) for row in found.operators],
             "conversions": [_listed(asdict(each)) for each in found.conversions],
             "unfused": [_listed(asdict(each)) for each in found.unfused],
-            "fallbacks": [_fallback(asdict(each)) for each in found.fallbacks],
+            "fallbacks": [_listed(asdict(each)) for each in found.fallbacks],
             "decisions": [asdict(each) for each in found.decisions],
             "ratio": _ratio(found.comparison),
             "measured": _measured(found.trial),
@@ -47,15 +47,10 @@ def _operator(row: OperatorRow) -> Json:
 
 
 def _listed(fields: dict[str, Any]) -> Json:
-    """Fields as JSON has them, the type of an operator by the name that it has in operators."""
-    found = {("type" if key == "op_type" else key): value for key, value in fields.items()}
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
-    }
-
-
-def _fallback(fields: dict[str, Any]) -> Json:
-    return {key: value if value != "" else None for key, value in fields.items()}
+    """Fields as JSON has them: names as in ``operators``, null for texts that nobody told."""
+    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}
+    named = {("type" if key == "op_type" else key): value for key, value in plain.items()}
+    return {key: None if value == "" else value for key, value in named.items()}
 
 
 def _ratio(comparison: Comparison | None) -> Json:
