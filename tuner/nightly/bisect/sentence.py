@@ -43,18 +43,20 @@ def _most(operators: Sequence[OperatorChange]) -> str:
     if not operators or operators[0].increase <= 0:
         return ""
     most = operators[0]
-    whole = sum(change.increase for change in operators)
+    whole = sum(max(0.0, change.increase) for change in operators)
     share = "most of it" if most.increase >= _ENOUGH * whole else "the largest part of it"
-    kernels = ", ".join(most.bad_kernels or most.good_kernels)
     return (
-        f"; {share} in {_names(most.operators)} ({kernels}): "
+        f"; {share} {_where(most)}: "
         f"{format_seconds(most.bad_seconds)} in place of {format_seconds(most.good_seconds)}"
     )
 
 
-def _names(operators: Sequence[str]) -> str:
-    if not operators:
-        return "kernels that stand for no operator of the model"
-    more = len(operators) - _NAMED
+def _where(change: OperatorChange) -> str:
+    kernels = ", ".join(change.bad_kernels or change.good_kernels)
+    if not kernels:
+        return "outside of all operators"
+    if not change.operators:
+        return f"in kernels that stand for no operator of the model ({kernels})"
+    more = len(change.operators) - _NAMED
     rest = f" and {counted(more, 'more operator')}" if more > 0 else ""
-    return ", ".join(operators[:_NAMED]) + rest
+    return f"in {', '.join(change.operators[:_NAMED])}{rest} ({kernels})"
