@@ -226,14 +226,16 @@ def _versions(
     report.at_least("versions: of these, confirmed", len(said), len(large), Unit.COUNT)
     if large:
         largest = max(large, key=lambda case: abs(math.log(case["ratio"]["value"])))
-        _bisect(report, place, suite, largest["case"])
+        today = f"onnxruntime=={version('onnxruntime')}"
+        # What became worse is looked for, in whichever direction of time.
+        good, bad = (today, old) if largest["ratio"]["value"] > 1 else (old, today)
+        _bisect(report, place, suite, largest["case"], good, bad)
 
 
-def _bisect(report: Report, place: Place, suite: Path, case: str) -> None:
+def _bisect(report: Report, place: Place, suite: Path, case: str, good: str, bad: str) -> None:
     """Say which version and which operator the largest difference is of."""
-    done = place.farm(
-        *("nightly", "bisect", case, "--suite", suite, "--environment", "old", "--json")
-    )
+    ends = ("--good", good, "--bad", bad)
+    done = place.farm("nightly", "bisect", case, "--suite", suite, *ends, "--json")
     found = json.loads(done.stdout)
     report.say(f"bisect {case}: {found['sentence']}")
     report.at_least("bisect: a version is named", bool(found["first_bad"]), 1, Unit.COUNT)

@@ -24,7 +24,7 @@ from farm.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from tuner.nightly.bisect.result import Bisection
-    from tuner.nightly.suite import Case, Suite
+    from tuner.nightly.suites.suite import Case, Suite
 
 
 def bisect(
@@ -73,8 +73,8 @@ def bisect(
     from tuner.nightly.bisect.result import Step
     from tuner.nightly.bisect.run import bisect as find
     from tuner.nightly.case import Place
-    from tuner.nightly.software import environment_with
-    from tuner.nightly.suite_file import read_suite
+    from tuner.nightly.states.software import environment_with
+    from tuner.nightly.suites.file import read_suite
     from workers.environments.pip import released_versions
     from workers.executor import LocalExecutor
     from workers.trials.cache import default_folder

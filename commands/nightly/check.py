@@ -28,7 +28,7 @@ def check(
     from db.records import utc_now
     from reports.nightly.files import check_places
     from tuner.nightly.recall import last_night
-    from tuner.nightly.suite_file import read_suite
+    from tuner.nightly.suites.file import read_suite
 
     read = read_suite(suite, profiles, files=False)
     check_places(junit, markdown)

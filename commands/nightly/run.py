@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from farm.devices.profile import DeviceProfile
     from tuner.nightly.case import Place
-    from tuner.nightly.suite import Suite
+    from tuner.nightly.suites.suite import Suite
     from workers.executor import Executor
 
 
@@ -66,7 +66,7 @@ def run(
     from tuner.nightly.night import NightRun, Options
     from tuner.nightly.recall import last_night
     from tuner.nightly.screen.series import Verdict
-    from tuner.nightly.suite_file import read_suite
+    from tuner.nightly.suites.file import read_suite
 
     known = known_profiles(profiles)
     read = read_suite(suite, profiles, files=False)
@@ -104,7 +104,7 @@ def _place(
     say: Callable[[str], None],
 ) -> Place:
     from tuner.nightly.case import Place
-    from tuner.nightly.software import environment_with
+    from tuner.nightly.states.software import environment_with
     from workers.executor import LocalExecutor
     from workers.trials.cache import default_folder
 

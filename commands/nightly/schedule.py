@@ -62,8 +62,8 @@ def _chosen(given: dict[_Form, bool]) -> _Form:
 def _invocation(path: Path, profiles: Path | None) -> Any:
     """What a night is begun with, but for the store. Raises OptionError, DeviceError."""
     from reports.nightly.timers.invocation import Invocation
-    from tuner.nightly.schedule import EXAMPLE, parse_schedule
-    from tuner.nightly.suite_file import read_suite
+    from tuner.nightly.suites.file import read_suite
+    from tuner.nightly.suites.schedule import EXAMPLE, parse_schedule
 
     suite = read_suite(path, profiles)
     if not suite.schedule:

@@ -49,7 +49,10 @@ def series_name(case: CaseReport) -> str:
 
 def headline(report: NightReport) -> str:
     """``shop-floor: regression``."""
-    return f"{report.suite}: {report.verdict if report.night else 'no night yet'}"
+    if not report.night:
+        return f"{report.suite}: no night yet"
+    cut = ", and the night was cut short" if report.finished_at is None else ""
+    return f"{report.suite}: {report.verdict}{cut}"
 
 
 def summary(report: NightReport) -> str:

@@ -86,7 +86,7 @@ class ImaginedExecutor:
     """Answers by ``traits``; who is not there has the seconds of its fake engine.
 
     pinned: traits of candidates in environments, which go first. environments: that are
-    installed, see ``DeviceFacts``.
+    installed, see ``DeviceFacts``. unlike: what is pinned has noise of its own, too.
 
     interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
     asked, in order: ``trial LABEL``, ``block``, ``detail``.
@@ -105,6 +105,7 @@ class ImaginedExecutor:
         self.machines: dict[str, str] = {}
         self.interrupted = False
         self.disturbed = ""
+        self.unlike = False
         self.pinned: dict[tuple[Candidate, str], Traits] = {}
         self.environments: dict[str, dict[str, str]] = {}
         self.software = {"python": "3"}
@@ -128,11 +129,11 @@ class ImaginedExecutor:
                 continue
             seconds = traits.seconds
             if not member.candidate.is_counted:
-                seconds *= self._noise(member.candidate, done)
+                seconds *= self._noise(member, done)
             cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
             samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-            noise = self._noise(member.candidate, done)
+            noise = self._noise(member, done)
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
             if job.restart:
@@ -146,7 +147,7 @@ class ImaginedExecutor:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
             return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
-        singles = tuple(traits.seconds * self._noise(job.trial.candidate, i) for i in range(100))
+        singles = tuple(traits.seconds * self._noise(job.trial, i) for i in range(100))
         return (
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
             Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
@@ -241,11 +242,11 @@ class ImaginedExecutor:
     def _blocks_of(self, job: TrialJob) -> int:
         return self.calls.count("block") - 1
 
-    @staticmethod
-    def _noise(candidate: Candidate, number: int) -> float:
-        """By the candidate: the ids of trials hold the date, and with them luck would change."""
-        rng = np.random.default_rng([zlib.crc32(candidate.id.encode()), number])
-        return float(np.exp(rng.normal(0.0, 0.005)))
+    def _noise(self, job: TrialJob, number: int) -> float:
+        """By what runs: the ids of trials hold the date, and with them luck would change."""
+        pinned = f"{job.pinned.environment}{bool(job.pinned.artifact)}" if self.unlike else ""
+        seed = zlib.crc32(f"{job.candidate.id}{pinned}".encode())
+        return float(np.exp(np.random.default_rng([seed, number]).normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
         ends = self.interrupt_at is not None and len(self.calls) >= self.interrupt_at

@@ -21,9 +21,9 @@ from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
 from tuner.events import Listener
 from tuner.nightly.details import Details, Failed
-from tuner.nightly.good import GoodState, changed_versions, engine_versions, read_good
-from tuner.nightly.members import Measured, Member, measure_side_by_side
-from tuner.nightly.suite import Case
+from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
 from tuner.request import Objective, TuneRequest
@@ -40,7 +40,7 @@ from workers.jobs import DeviceFacts, Pinned
 from workers.trials.keep import keep, kept
 
 TODAY, GOOD = "today", "the last good state"
-_LEAST_BLOCKS, _MOST_BLOCKS = 8, 60
+LEAST_BLOCKS, MOST_BLOCKS = 8, 60
 _WINNER = "winner of "
 
 Environments = Mapping[str, str]
@@ -311,7 +311,7 @@ class CaseNight:
     def _until_budget(budget: Budget) -> Callable[[int, float], bool]:
         """Blocks as long as the budget lasts, 8 at least and 60 at most."""
         return lambda done, last: (
-            done < _MOST_BLOCKS and (done < _LEAST_BLOCKS or budget.left > last)
+            done < MOST_BLOCKS and (done < LEAST_BLOCKS or budget.left > last)
         )
 
     def _compared(

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from db.records import NightValue
 from farm.errors import StoreError
 from farm.measurement import Estimate
-from tuner.nightly.good import GoodState
+from tuner.nightly.states.good import GoodState
 
 
 @with_config(ConfigDict(ser_json_inf_nan="strings"))  # an interval may have no bound

@@ -19,7 +19,7 @@ from tuner.nightly.screen.judge import Judgement, judge_night
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.screen.went_away import went_away
 from tuner.nightly.sentences import Facts, causes, sentence_of
-from tuner.nightly.suite import Suite
+from tuner.nightly.suites.suite import Suite
 from tuner.nightly.tonight import Tonight
 
 

@@ -24,7 +24,7 @@ from tuner.nightly.case import CaseNight, Compared, Place
 from tuner.nightly.details import Details, Failed, NightDetails, night_details
 from tuner.nightly.judging import Judging
 from tuner.nightly.screen.series import Verdict
-from tuner.nightly.suite import Case, Suite
+from tuner.nightly.suites.suite import Case, Suite
 from workers.fingerprint import fingerprint
 
 Say = Callable[[str], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 
 from db.questions.nights import changes_of, nights, series_of, values_on
 from db.reader import StoreReader
@@ -13,10 +14,10 @@ from farm.measurement import Estimate
 from farm.units import counted
 from tuner.nightly.details import Details, details_of, night_details
 from tuner.nightly.report import CaseReport, ChangeReport, NightReport
-from tuner.nightly.schedule import parse_schedule
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.sentences import causes
-from tuner.nightly.suite import DEFAULT_METRICS, Suite
+from tuner.nightly.suites.schedule import parse_schedule
+from tuner.nightly.suites.suite import DEFAULT_METRICS, Suite
 
 _MOST = 100
 _LATE = timedelta(hours=6)  # so long a night may take to begin, and to end
@@ -144,11 +145,5 @@ def _due(suite: Suite, after: datetime, until: datetime) -> list[datetime]:
     """When nights were due between two moments, the first hundred and one."""
     if not suite.schedule:
         return []
-    found: list[datetime] = []
-    schedule, at = parse_schedule(suite.schedule), after
-    while len(found) <= _MOST:
-        at = schedule.next_after(at)
-        if at > until:
-            break
-        found.append(at)
-    return found
+    due = parse_schedule(suite.schedule).due_after(after)
+    return list(islice(takewhile(lambda moment: moment <= until, due), _MOST + 1))

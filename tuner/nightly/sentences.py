@@ -8,8 +8,8 @@ from math import isfinite
 
 from farm.measurement import Estimate, Metric
 from farm.units import counted
-from tuner.nightly.good import GoodState, changed_versions
 from tuner.nightly.screen.series import Verdict
+from tuner.nightly.states.good import GoodState, changed_versions
 from tuner.nightly.tonight import Tonight
 
 _WORSE = {
@@ -42,7 +42,7 @@ class Facts:
 
 def sentence_of(facts: Facts) -> str:
     """The sentence of a series that was measured."""
-    told = [f"{difference(facts.metric, facts.tonight.ratio)} than {facts.than}"]
+    told = [difference(facts.metric, facts.tonight.ratio, f" than {facts.than}")]
     if facts.verdict in (Verdict.REGRESSION, Verdict.IMPROVEMENT):
         told.append(f"since {facts.since}" if facts.since else "since tonight")
     if facts.again is not None:
@@ -56,8 +56,8 @@ def sentence_of(facts: Facts) -> str:
     return "; ".join(told) + "."
 
 
-def difference(metric: Metric, ratio: Estimate) -> str:
-    """``3.1 % slower [2.5, 3.7]``: positive numbers are in the direction of the word."""
+def difference(metric: Metric, ratio: Estimate, than: str = "") -> str:
+    """``3.1 % slower than ... [2.5, 3.7]``: positive numbers are in the direction of the word."""
     worse, better = _WORSE.get(metric, ("more", "less"))
     turned = ratio.value < 1.0
     value, low, high = (
@@ -65,7 +65,7 @@ def difference(metric: Metric, ratio: Estimate) -> str:
     )
     ends = sorted((low, high))
     interval = f" [{ends[0]:.1f}, {ends[1]:.1f}]" if all(map(isfinite, ends)) else ""
-    return f"{value:.1f} %{interval} {better if turned else worse}"
+    return f"{value:.1f} % {better if turned else worse}{than}{interval}"
 
 
 def causes(before: GoodState, now: GoodState, *, other_machine: bool) -> tuple[str, ...]:

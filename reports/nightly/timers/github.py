@@ -8,10 +8,11 @@ import shlex
 from pathlib import Path
 
 from reports.nightly.timers.invocation import Invocation
-from tuner.nightly.suite import Suite
+from tuner.nightly.suites.suite import Suite
 
 _AT_ONCE = 4  # a case's budget at most: it is measured, and confirmed, beside environments
 _STARTING = 30  # minutes
+_UTC = ("", "UTC", "Etc/UTC")
 _JUNIT, _MARKDOWN = "nightly.xml", "nightly.md"
 
 
@@ -71,7 +72,7 @@ def workflow(invocation: Invocation, *, root: Path, zone: str, secret: bool) -> 
 
 
 def _zone(zone: str) -> str:
-    if not zone:
+    if zone in _UTC:
         return "      # in UTC; `timezone:` beside it would name another zone\n"
     return f"      timezone: {json.dumps(zone)}\n"
 

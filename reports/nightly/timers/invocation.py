@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tuner.nightly.schedule import Schedule
-from tuner.nightly.suite import Suite
+from tuner.nightly.suites.schedule import Schedule
+from tuner.nightly.suites.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)

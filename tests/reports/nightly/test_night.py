@@ -35,6 +35,7 @@ def test_markdown(report: NightReport, request: pytest.FixtureRequest) -> None:
 
 
 def test_a_night_that_was_cut_short() -> None:
+    assert markdown(CUT).startswith("## shop-floor: no change, and the night was cut short\n")
     assert list(night_lines(CUT))[1] == (
         "The night was cut short: what is missing here was not measured."
     )

@@ -16,8 +16,8 @@ from reports.nightly.timers.crontab import crontab
 from reports.nightly.timers.github import workflow
 from reports.nightly.timers.invocation import Invocation
 from reports.nightly.timers.systemd import systemd, units
-from tuner.nightly.schedule import parse_schedule
-from tuner.nightly.suite import Case, Suite
+from tuner.nightly.suites.schedule import parse_schedule
+from tuner.nightly.suites.suite import Case, Suite
 
 SUITE = Suite(
     "shop-floor",
@@ -183,7 +183,8 @@ def test_a_workflow() -> None:
 
 
 def test_a_workflow_in_utc() -> None:
-    assert read_workflow(PLAIN, zone="")["on"]["schedule"] == [{"cron": "0 3 * * 1-5"}]
+    for zone in ("", "Etc/UTC"):
+        assert read_workflow(PLAIN, zone=zone)["on"]["schedule"] == [{"cron": "0 3 * * 1-5"}]
     assert "# in UTC" in workflow(PLAIN, root=Path("/srv"), zone="", secret=False)
 
 

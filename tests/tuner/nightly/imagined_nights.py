@@ -18,7 +18,7 @@ from tuner.nightly.case import Place
 from tuner.nightly.night import NightRun, Options
 from tuner.nightly.recall import last_night
 from tuner.nightly.report import CaseReport, NightReport
-from tuner.nightly.suite import Case, Suite
+from tuner.nightly.suites.suite import Case, Suite
 
 WATCHED = Candidate(Fake(seconds=1e-3))
 
@@ -88,6 +88,7 @@ class Nights:
     def _executor(self, _profile: object) -> ImaginedExecutor:
         executor = ImaginedExecutor(self.traits)
         executor.pinned = self.in_environment
+        executor.unlike = True
         executor.interrupt_at = self.interrupt_at
         self.executors.append(executor)
         return executor

@@ -10,7 +10,7 @@ from db.records import Series
 from farm.candidate import Candidate, PackageEngine
 from farm.errors import OptionError
 from farm.measurement import Metric
-from tuner.nightly.good import engine_versions, read_good
+from tuner.nightly.states.good import engine_versions, read_good
 from tuner.nightly.tonight import WATCHED
 from workers.environments.resolve import NEEDS
 from workers.jobs import DeviceFacts

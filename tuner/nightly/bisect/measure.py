@@ -14,8 +14,8 @@ from farm.measurement import Metric
 from tuner.nightly.bisect.operators import OperatorChange, Profile, changed_operators
 from tuner.nightly.bisect.result import Step
 from tuner.nightly.case import OpenCase, Place
-from tuner.nightly.members import Measured, Member, measure_side_by_side
-from tuner.nightly.suite import Case
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
 from workers.jobs import TODAY, Pinned, ProfileJob

@@ -22,8 +22,8 @@ def guilty_sentence(
     unknown: Sequence[str],
     operators: Sequence[OperatorChange],
 ) -> str:
-    """``onnxruntime 1.32.0 is 18.4 % [17.0, 19.9] slower than 1.31.1, ...``."""
-    told = f"{what} is {difference(metric, ratio)} than {than}"
+    """``onnxruntime 1.32.0: 18.4 % slower than 1.31.1 [17.0, 19.9]; ...``."""
+    told = f"{what}: {difference(metric, ratio, f' than {than}')}"
     if unknown:
         told += f"; it may have begun with {', '.join(unknown)}, which could not be measured"
     return f"{told}{_most(operators)}."
@@ -33,8 +33,9 @@ def nothing_sentence(package: str, metric: Metric, whole: Tonight) -> str:
     """That one state is not worse than the other one."""
     what = f"only {package} differs" if package else "only their options differ"
     return (
-        f"Nothing was found: where {what}, the bad state is {difference(metric, whole.ratio)} "
-        f"than the good one (p = {whole.p_value:.2g}, {whole.pairs} pairs)."
+        f"Nothing was found: where {what}, "
+        f"{difference(metric, whole.ratio, ' than the good state')} "
+        f"(p = {whole.p_value:.2g}, {whole.pairs} pairs)."
     )
 
 

@@ -10,8 +10,8 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.errors import OptionError
 from farm.measurement import Metric
 from tests.command import ROOT
-from tuner.nightly.suite import Case
-from tuner.nightly.suite_file import read_suite
+from tuner.nightly.suites.file import read_suite
+from tuner.nightly.suites.suite import Case
 
 WHOLE = """\
 name = "shop-floor"
@@ -174,7 +174,7 @@ def test_a_device_of_the_user(folder: Path) -> None:
         (f'{FIRST}device = "gpuu"', "4: Unknown device 'gpuu'. Did you mean gpu or cpu? Known"),
         (
             f"{FIRST}devices = []",
-            '4: devices takes a list of texts, as in devices = ["cpu", "gpu"], got a list.',
+            '4: devices takes a list of texts, as in devices = ["cpu", "gpu"], got an empty list.',
         ),
         (
             f'{FIRST}devices = "cpu"',
@@ -184,10 +184,19 @@ def test_a_device_of_the_user(folder: Path) -> None:
             f'{FIRST}data = "nothing.npz"',
             "4: data nothing.npz is not there: it is looked for in /",
         ),
+        (
+            f'{FIRST}data = "a\\u0000"',
+            "4: data takes a text, as in data = \"samples.npz\", got 'a\\x00'.",
+        ),
+        (
+            f'{FIRST}data = "{300 * "x"}"',
+            "x cannot be looked at (File name too long): it is looked",
+        ),
+        (f'{FIRST}metrics = ["latency", 1]', '"cpu_seconds"], got 1 in it.'),
         (f'{FIRST}data = "models"', "4: data models is a folder: it is looked for in /"),
         (
             f'{FIRST}metrics = ["latancy"]',
-            "4: unknown metric 'latancy'. Did you mean latency or latency_p99? Known: latency,",
+            "4: unknown metric 'latancy'. Did you mean latency? Known: latency,",
         ),
         (f"{FIRST}metrics = [1]", '4: metrics takes a list of texts, as in metrics = ["latency",'),
         (
@@ -246,8 +255,7 @@ def test_a_device_of_the_user(folder: Path) -> None:
 )
 def test_a_suite_that_is_wrong(refused, text: str, sentence: str) -> None:
     told = refused(text)
-    assert sentence in told
-    assert sentence[0].isalpha() or told.startswith(sentence)
+    assert told.startswith(sentence) if sentence[0].isdigit() else sentence in told
 
 
 def test_what_is_no_suite(folder: Path, refused) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from farm.candidate import Candidate, CPackage, Fake, OnnxRuntimeCpu, to_json
 from farm.errors import StoreError
-from tuner.nightly.good import GoodState, changed_versions, engine_versions, read_good
+from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
 
 STATE = GoodState(to_json(Candidate(Fake())), "abc", {"onnxruntime": "1.31.1"}, "run-1")
 

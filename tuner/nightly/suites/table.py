@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import OptionError
-from farm.text import did_you_mean
-from tuner.nightly.toml_lines import Keys, Lines
+from farm.text import did_you_mean, printable
+from tuner.nightly.suites.lines import Keys, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,26 @@ class Table:
                 )
 
     def text(self, key: str, example: str, default: str = "") -> str:
-        """A text that is not empty. example: one, for the message."""
+        """A text that is not empty and can be seen. example: one, for the message."""
         if not self.has(key):
             return default
         value = self.values[key]
-        if not (isinstance(value, str) and value.strip()):
-            raise self.error(f"{key} takes a text, as in {key} = {example}, {_got(value)}.", key)
-        return value
+        if not _is_text(value):
+            wanted = f"{key} takes a text, as in {key} = {example}"
+            raise self.error(f"{wanted}, got {_said(value)}.", key)
+        return str(value)
 
     def texts(self, key: str, example: str) -> tuple[str, ...]:
-        """A list of texts, none of them empty, one at least; empty where the key is not there."""
+        """A list of texts, one at least; empty where the key is not there."""
         if not self.has(key):
             return ()
         value = self.values[key]
-        if not (isinstance(value, list) and value and all(_is_text(each) for each in value)):
-            raise self.error(
-                f"{key} takes a list of texts, as in {key} = {example}, {_got(value)}.", key
-            )
+        wanted = f"{key} takes a list of texts, as in {key} = {example}"
+        if not (isinstance(value, list) and value):
+            raise self.error(f"{wanted}, got {_said(value)}.", key)
+        for each in value:
+            if not _is_text(each):
+                raise self.error(f"{wanted}, got {_said(each)} in it.", key)
         return tuple(value)
 
     def count(self, key: str, least: int) -> int | None:
@@ -73,7 +76,9 @@ class Table:
             return None
         value = self.values[key]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.error(f"{key} takes a whole number from {least} on, {_got(value)}.", key)
+            raise self.error(
+                f"{key} takes a whole number from {least} on, got {_said(value)}.", key
+            )
         return value
 
     def tables(self, key: str) -> Iterator[Table]:
@@ -88,7 +93,7 @@ class Table:
         """The table of a key; an empty one where it is not there."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
-            raise self.error(f"{key} is a table, {_got(value)}.", key)
+            raise self.error(f"{key} is a table, got {_said(value)}.", key)
         return Table(self.file, self.lines, (*self.at, key), value)
 
     def one_of(self, key: str, name: str, known: Sequence[str], what: str) -> str:
@@ -102,17 +107,17 @@ class Table:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-def _got(value: object) -> str:
-    """``got 60``; of what is long, its type alone."""
+def _said(value: object) -> str:
+    """``60``, ``'text'``; of what may be long, its type alone."""
     if isinstance(value, str):
-        return f"got '{value}'" if value.strip() else "got an empty text"
+        return f"'{printable(value)}'" if value.strip() else "an empty text"
     if isinstance(value, bool):
-        return f"got {str(value).lower()}"
+        return str(value).lower()
     if isinstance(value, int | float):
-        return f"got {value}"
+        return str(value)
     if isinstance(value, list):
-        return "got a list"
-    return "got a table" if isinstance(value, dict) else "got something else"
+        return "a list" if value else "an empty list"
+    return "a table" if isinstance(value, dict) else "something else"

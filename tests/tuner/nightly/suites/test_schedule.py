@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.errors import OptionError
-from tuner.nightly.schedule import parse_schedule
+from tuner.nightly.suites.schedule import parse_schedule
 
 NIGHT = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)  # a Sunday
 

@@ -17,7 +17,7 @@ from farm.measurement import Metric, Outcome
 from reports.progress import TuneProgress
 from tests.conftest import furnish
 from tests.tuner.imagined import BASELINE, ImaginedExecutor, Traits, fakes
-from tuner.nightly.members import Measured, Member, measure_side_by_side
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side
 from tuner.racing.statistics import compare
 from tuner.request import TuneRequest
 from tuner.runs.start import OpenRun, check_request, start_run
@@ -120,7 +120,7 @@ def test_the_software_is_that_of_the_environment(
 def test_an_environment_that_is_installed_afterwards_is_known(
     empty: Store, executor: ImaginedExecutor, opened: OpenRun
 ) -> None:
-    from tuner.nightly.members import journal_of
+    from tuner.nightly.states.members import journal_of
 
     journal = journal_of(empty, executor, opened, PROFILES["fake"])  # type: ignore[arg-type]
     executor.environments = {"late": {"tiny": "2.0"}}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.nightly.toml_lines import Lines
+from tuner.nightly.suites.lines import Lines
 
 TEXT = '''\
 # A comment with [[case]] and a = 1.

@@ -15,10 +15,11 @@ from farm.devices.profile import DeviceProfile, load_profiles, select_profiles
 from farm.errors import CandidateError, DeviceError, OptionError
 from farm.measurement import Metric
 from farm.units import Seconds, parse_seconds
-from tuner.nightly.schedule import EXAMPLE, parse_schedule
-from tuner.nightly.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
-from tuner.nightly.suite_table import Table
-from tuner.nightly.toml_lines import Lines
+from tuner.nightly.suites.lines import Lines
+from tuner.nightly.suites.schedule import EXAMPLE, parse_schedule
+from tuner.nightly.suites.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
+from tuner.nightly.suites.table import Table
+from tuner.nightly.tonight import WATCHED
 
 BASELINE = "baseline"
 _WINNER = re.compile(r"winner of (\S+)")
@@ -159,10 +160,13 @@ def _file(table: Table, key: str, example: str, *, files: bool) -> Path | None:
     if not text:
         return None
     folder = table.file.absolute().parent
-    if files and not (folder / text).is_file():
+    try:
+        if not files or (folder / text).is_file():
+            return folder / text
         what = "is a folder" if (folder / text).is_dir() else "is not there"
-        raise table.error(f"{key} {text} {what}: it is looked for in {folder}.", key)
-    return folder / text
+    except OSError as error:
+        what = f"cannot be looked at ({error.strerror})"
+    raise table.error(f"{key} {text} {what}: it is looked for in {folder}.", key)
 
 
 def _candidate(table: Table, *, files: bool) -> str:
@@ -200,7 +204,7 @@ def _budget(table: Table, default: Seconds) -> Seconds:
 
 def _metrics(table: Table, default: tuple[Metric, ...]) -> tuple[Metric, ...]:
     names = table.texts("metrics", '["latency", "cpu_seconds"]')
-    known = [str(metric) for metric in Metric]
+    known = [str(metric) for metric in WATCHED]
     found = [Metric(table.one_of("metrics", name, known, "metric")) for name in names]
     return tuple(dict.fromkeys(found)) or default
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tuner.nightly.good import ENVIRONMENT
+from tuner.nightly.states.good import ENVIRONMENT
 from workers.environments.installed import installed_environments
 from workers.environments.resolve import ensure, environment_of_versions
 
