@@ -37,11 +37,13 @@ def build_wheel(
     *,
     empty: bool = False,
     requires: str = "",
+    starts: bool = False,
 ) -> Wheel:
     """A package of one module. With it, all that the tests' own interpreter has is importable.
 
     source: of the module, after its version. empty: it has no module, so that the outer one of its
-    name is found. requires: another package that it needs.
+    name is found. requires: another package that it needs. starts: every Python that has it
+    begins by importing it.
     """
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
@@ -51,6 +53,8 @@ def build_wheel(
         f"{info}/METADATA": _metadata(name, version, requires),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    if starts:
+        files[f"{name}.pth"] = f"import {name}\n"
     if empty:
         del files[f"{name}.py"]
     record = "".join(f"{place},,\n" for place in [*files, f"{info}/RECORD"])

@@ -101,13 +101,15 @@ def _verdict(step: Step) -> str:
 def _names(change: OperatorChange) -> str:
     names = change.operators
     if not names:
-        return "not mapped"
+        return "not mapped" if change.good_kernels or change.bad_kernels else "outside of all"
     more = len(names) - _NAMES
     return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _kernels(change: OperatorChange) -> str:
     good, bad = ", ".join(change.good_kernels), ", ".join(change.bad_kernels)
+    if not (good or bad):
+        return ""
     return good if good == bad else f"{good or 'none'} -> {bad or 'none'}"
 
 

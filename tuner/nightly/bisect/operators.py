@@ -16,8 +16,8 @@ class OperatorChange:
     """Operators of the model that one of the states, or both, run together.
 
     operators: names, in the order in which they ran; empty for kernels that could not be mapped.
-    good_kernels, bad_kernels: kinds of the kernels that run them. good_seconds, bad_seconds: of
-    one run of the model.
+    good_kernels, bad_kernels: kinds of the kernels that run them; both empty for what is spent
+    outside of all kernels. good_seconds, bad_seconds: of one run of the model.
     """
 
     operators: tuple[str, ...]
@@ -40,14 +40,13 @@ def changed_operators(
     Kernels of the two states are compared by the operators that they stand for: all that share one
     belong together, because the states may fuse differently.
 
-    good, bad: profiles, taken in turns; of each group the median share counts. good_seconds,
-    bad_seconds: latencies of both, measured side by side without a profiler, that the shares are
-    of.
+    good, bad: profiles, taken in turns; of each group the median counts. good_seconds,
+    bad_seconds: latencies of both, measured side by side without a profiler. What is left of them
+    is spent outside of the kernels.
     """
     groups = _groups([*good, *bad])
-    before = {key: good_seconds * share for key, share in _shares(good, groups).items()}
-    after = {key: bad_seconds * share for key, share in _shares(bad, groups).items()}
-    changes = (
+    before, after = _medians(good, groups, good_seconds), _medians(bad, groups, bad_seconds)
+    changes = [
         OperatorChange(
             key,
             _kernels(good, groups, key),
@@ -56,7 +55,12 @@ def changed_operators(
             after.get(key, 0.0),
         )
         for key in dict.fromkeys(groups.values())
-    )
+    ]
+    left = [
+        max(0.0, seconds - sum(spent.values()))
+        for seconds, spent in ((good_seconds, before), (bad_seconds, after))
+    ]
+    changes.append(OperatorChange((), (), (), *left))
     return tuple(sorted(changes, key=lambda change: -change.increase))
 
 
@@ -79,20 +83,26 @@ def _groups(profiles: Iterable[Profile]) -> dict[tuple[str, ...], tuple[str, ...
     return {names: tuple(members[find(names[0])]) if names else () for names in kernels}
 
 
-def _shares(
-    profiles: Sequence[Profile], groups: dict[tuple[str, ...], tuple[str, ...]]
+def _medians(
+    profiles: Sequence[Profile],
+    groups: dict[tuple[str, ...], tuple[str, ...]],
+    latency: float,
 ) -> dict[tuple[str, ...], float]:
-    """The share of each group in a run, the median over the profiles."""
+    """Seconds of each group in a run, the median over the profiles.
+
+    Where packets were counted, of which a run consists, they are shares of its latency.
+    """
     found: dict[tuple[str, ...], list[float]] = {}
     for profile in profiles:
-        whole = sum(row.cost for row in profile) or 1.0
+        counted = any(row.seconds is None for row in profile)
+        scale = latency / sum(row.cost for row in profile) if counted else 1.0
         sums: dict[tuple[str, ...], float] = {}
         for row in profile:
             key = groups[row.operators]
-            sums[key] = sums.get(key, 0.0) + row.cost / whole
-        for key, share in sums.items():
-            found.setdefault(key, []).append(share)
-    return {key: median(shares) for key, shares in found.items()}
+            sums[key] = sums.get(key, 0.0) + row.cost * scale
+        for key, seconds in sums.items():
+            found.setdefault(key, []).append(seconds)
+    return {key: median(seconds) for key, seconds in found.items()}
 
 
 def _kernels(

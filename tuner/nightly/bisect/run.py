@@ -144,7 +144,7 @@ class _Line:
         operators, notes = operators_or_why(self._comparing, pair)
         is_version = axis is Axis.VERSION
         told = guilty_sentence(
-            first.name if is_version else f"With {first.name} it",
+            first.name if is_version else f"With {first.name}",
             last.version if is_version else "without",
             self._metric,
             pair.found.ratio,

@@ -22,8 +22,8 @@ def guilty_sentence(
     unknown: Sequence[str],
     operators: Sequence[OperatorChange],
 ) -> str:
-    """``onnxruntime 1.32.0 is 18.4 % slower than 1.31.1 [17.0, 19.9]; ...``."""
-    told = f"{what} is {difference(metric, ratio, f' than {than}')}"
+    """``onnxruntime 1.32.0: 18.4 % slower than 1.31.1 [17.0, 19.9]; ...``."""
+    told = f"{what}: {difference(metric, ratio, f' than {than}')}"
     if unknown:
         told += f"; it may have begun with {', '.join(unknown)}, which could not be measured"
     return f"{told}{_most(operators)}."
@@ -33,8 +33,8 @@ def nothing_sentence(package: str, metric: Metric, whole: Tonight) -> str:
     """That one state is not worse than the other one."""
     what = f"only {package} differs" if package else "only their options differ"
     return (
-        f"Nothing was found: where {what}, the bad state is "
-        f"{difference(metric, whole.ratio, ' than the good one')} "
+        f"Nothing was found: where {what}, "
+        f"{difference(metric, whole.ratio, ' than the good state')} "
         f"(p = {whole.p_value:.2g}, {whole.pairs} pairs)."
     )
 
@@ -44,18 +44,20 @@ def _most(operators: Sequence[OperatorChange]) -> str:
     if not operators or operators[0].increase <= 0:
         return ""
     most = operators[0]
-    whole = sum(change.increase for change in operators)
+    whole = sum(max(0.0, change.increase) for change in operators)
     share = "most of it" if most.increase >= _ENOUGH * whole else "the largest part of it"
-    kernels = ", ".join(most.bad_kernels or most.good_kernels)
     return (
-        f"; {share} in {_names(most.operators)} ({kernels}): "
+        f"; {share} {_where(most)}: "
         f"{format_seconds(most.bad_seconds)} in place of {format_seconds(most.good_seconds)}"
     )
 
 
-def _names(operators: Sequence[str]) -> str:
-    if not operators:
-        return "kernels that stand for no operator of the model"
-    more = len(operators) - _NAMED
+def _where(change: OperatorChange) -> str:
+    kernels = ", ".join(change.bad_kernels or change.good_kernels)
+    if not kernels:
+        return "outside of all operators"
+    if not change.operators:
+        return f"in kernels that stand for no operator of the model ({kernels})"
+    more = len(change.operators) - _NAMED
     rest = f" and {counted(more, 'more operator')}" if more > 0 else ""
-    return ", ".join(operators[:_NAMED]) + rest
+    return f"in {', '.join(change.operators[:_NAMED])}{rest} ({kernels})"
