@@ -35,7 +35,7 @@ class _Results(GroupWithDefault):
 
 results_app = App(
     cls=_Results,
-    help="Show trials of the store, newest first, or ask it one of the questions below; `farm results "
+    help="Show trials of the store, newest first, or ask one of the questions below; `farm results "
     "trials --help` shows the options for trials.\n\n"
     "Example: farm results --device cpu --outcome ok --format csv",
     subcommand_metavar="| QUESTION [OPTIONS]",
