@@ -35,8 +35,8 @@ class _Results(GroupWithDefault):
 
 results_app = App(
     cls=_Results,
-    help="Show trials of the store, newest first, or ask one of the questions below; `farm results "
-    "trials --help` shows the options for trials.\n\n"
+    help="Show trials of the store, newest first, or ask one of the questions below; `farm "
+    "results trials --help` shows the options for trials.\n\n"
     "Example: farm results --device cpu --outcome ok --format csv",
     subcommand_metavar="| QUESTION [OPTIONS]",
 )
