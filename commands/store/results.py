@@ -35,9 +35,10 @@ class _Results(GroupWithDefault):
 
 results_app = App(
     cls=_Results,
-    help="Show trials of the store, newest first, or ask it one of the questions below.\n\n"
+    help="Show trials of the store, newest first, or ask one of the questions below; `farm "
+    "results trials --help` shows the options for trials.\n\n"
     "Example: farm results --device cpu --outcome ok --format csv",
-    subcommand_metavar="[OPTIONS] | QUESTION [OPTIONS]",
+    subcommand_metavar="| QUESTION [OPTIONS]",
 )
 
 
