@@ -22,6 +22,7 @@ from commands.machines.devices import devices_app
 from commands.machines.doctor import doctor
 from commands.machines.head import head_app
 from commands.machines.worker import worker_app
+from commands.nightly.app import nightly_app
 from commands.package import package_app
 from commands.plan import plan_app
 from commands.shared import exit_codes
@@ -29,8 +30,9 @@ from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams
 from commands.shared.usage import PrintableUsage
 from commands.store.compare import compare
+from commands.store.explain import explain
 from commands.store.query import query
-from commands.store.results import results
+from commands.store.results import results_app
 from commands.store.runs import runs, show
 from commands.tune import tune
 from commands.verify import verify
@@ -66,12 +68,14 @@ app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
 app.command()(verify)
 app.command()(compare)
+app.command()(explain)
 app.command()(runs)
 app.command()(show)
-app.command()(results)
+app.add_typer(results_app, name="results")
 app.command()(query)
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")
+app.add_typer(nightly_app, name="nightly")
 app.add_typer(devices_app, name="devices")
 app.command()(doctor)
 app.command()(clean)

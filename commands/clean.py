@@ -48,6 +48,7 @@ def clean(
     from tuner.clean import Area, Cleaning
     from workers.environments.installed import states
     from workers.trials.cache import default_folder
+    from workers.trials.keep import kept_size
 
     environments = [each for each in states({}) if each.installed]
     before = utc_now() - timedelta(seconds=parse_seconds(older_than))
@@ -62,7 +63,7 @@ def clean(
         cleaning = Cleaning(areas, default_folder(), opened, before)
         found = cleaning.found
         if not json_output:
-            staying = staying_lines(environments) if len(areas) == len(Area) else []
+            staying = staying_lines(environments, kept_size()) if len(areas) == len(Area) else []
             print_tables(clean_table(found), staying)
         removed = not dry_run and any(each.count for each in found)
         if removed and not yes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from commands.shared import exit_codes
-from commands.shared.help import App, Group, Panel
+from commands.shared.help import App, GroupWithDefault, Panel
 from commands.shared.options import (
     DataOption,
     JsonOption,
@@ -78,17 +78,14 @@ PortsOption = Annotated[
 ]
 
 
-class _WithDefault(Group):
-    """A group in which `build` is meant where no command is named: ``farm package MODEL``."""
+class _Package(GroupWithDefault):
+    """`build` is meant where no command is named: ``farm package MODEL``."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `build` in front of arguments that are not the group's own."""
-        own = {*self.commands, "-h", "--help"}
-        return super().parse_args(ctx, args if not args or args[0] in own else ["build", *args])
+    default = "build"
 
 
 package_app = App(
-    cls=_WithDefault,
+    cls=_Package,
     no_args_is_help=True,
     help="Make MODEL into a compiled package for one device, or verify a package.\n\n"
     "Example: farm package model.onnx --device dsp -o package --data samples.npz",

@@ -348,7 +348,11 @@ class ChangePoint:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trial as ``farm results`` shows it; measurements come without their samples."""
+    """One trial as ``farm results`` shows it; measurements come without their samples.
+
+    load: from the beginning of loading to the first outputs. energy_window, idle_power: of an
+    energy that a counter told: how long it was read, and what was subtracted from it.
+    """
 
     trial: str
     run: str
@@ -365,3 +369,7 @@ class Result:
     energy: Measurement | None
     accuracy: Measurement | None
     cpu: Measurement | None = None
+    throughput: Measurement | None = None
+    load: Measurement | None = None
+    energy_window: Measurement | None = None
+    idle_power: Measurement | None = None

@@ -181,9 +181,10 @@ class RunRow(Base):
     """One invocation of tune, bench or nightly."""
 
     __tablename__ = "run"
+    __table_args__ = (Index(None, "model_sha256", "created_at"),)
     name: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[RunKind]
-    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"), index=True)
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
     machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
     software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
     seed: Mapped[int] = mapped_column(BigInteger)
@@ -229,10 +230,33 @@ class TrialRow(Base):
     details: Mapped[str]
 
 
+class RankingRow(Base):
+    """What values can be compared in: one metric by one method of a model on a machine's device.
+
+    unseen: of trials on data that no search saw: of confirmations and of ``farm bench``.
+    """
+
+    __tablename__ = "ranking"
+    __table_args__ = (
+        UniqueConstraint("model_sha256", "device", "machine_id", "unseen", "metric", "method"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_sha256: Mapped[str] = mapped_column(ForeignKey("model.sha256"))
+    device: Mapped[str]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    unseen: Mapped[bool]
+    metric: Mapped[Metric]
+    method: Mapped[Method]
+
+
 class MeasurementRow(Base):
-    """One value of one trial: summary columns, and the raw samples behind it."""
+    """One value of one trial: summary columns, and the raw samples behind it.
+
+    ranking_id: where the value takes part, which is only while its trial is ok (``db.ranking``).
+    """
 
     __tablename__ = "measurement"
+    __table_args__ = (Index(None, "ranking_id", "value", "trial_id"),)
     trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
     metric: Mapped[Metric] = mapped_column(primary_key=True)
     method: Mapped[Method] = mapped_column(primary_key=True)
@@ -242,6 +266,7 @@ class MeasurementRow(Base):
     high: Mapped[float | None]
     sample_count: Mapped[int]
     samples: Mapped[tuple[float, ...]] = mapped_column(Float64Samples)
+    ranking_id: Mapped[int | None] = mapped_column(ForeignKey("ranking.id"))
 
 
 class OperatorProfileRow(Base):

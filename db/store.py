@@ -14,16 +14,21 @@ from sqlalchemy.orm import Session
 
 from db.leases import lock_run
 from db.profiles import put_profile
+from db.ranking import rank_values
 from db.reader import columns
 from db.records import (
     Artifact,
     Block,
     CandidateRecord,
+    ChangePoint,
     Machine,
     Model,
+    Night,
+    NightValue,
     Run,
     RunLease,
     RunStatus,
+    Series,
     Software,
     Trial,
     utc_now,
@@ -34,10 +39,14 @@ from db.schema import (
     BlockRow,
     BlockSampleRow,
     CandidateRow,
+    ChangePointRow,
     MachineRow,
     MeasurementRow,
     ModelRow,
+    NightRow,
+    NightValueRow,
     RunRow,
+    SeriesRow,
     SoftwareRow,
     TrialRow,
 )
@@ -168,6 +177,7 @@ class Store(StoreWriter):
             committed = session.scalar(query.returning(TrialRow.id)) is not None
             if committed:
                 _put_measurements(session, trial_id, measurements)
+                rank_values(session, trial_id)
             elif session.get(TrialRow, trial_id) is None:
                 raise NotInStore(self._missing("trial", trial_id))
             return committed
@@ -198,6 +208,7 @@ class Store(StoreWriter):
             if values:
                 session.execute(update(TrialRow).where(TrialRow.id == trial_id).values(values))
             _put_measurements(session, trial_id, measurements)
+            rank_values(session, trial_id)
 
     def add_profile(self, trial_id: str, profile: Sequence[OperatorProfile]) -> None:
         """Add the kernels of a trial's candidate, or replace those that it has."""
@@ -219,6 +230,22 @@ class Store(StoreWriter):
             samples = [{**fields_of(sample), "block_id": block_id} for sample in block.samples]
             if samples:
                 session.execute(insert(BlockSampleRow), samples)
+
+    def add_night(self, night: Night) -> None:
+        """Add a night, or replace the one of this name: it ended since."""
+        self._put(NightRow, night)
+
+    def add_series(self, series: Series) -> None:
+        """Add a series of a model that is in the store, or replace the one with this id."""
+        self._put(SeriesRow, series)
+
+    def add_night_value(self, value: NightValue) -> None:
+        """Add what a night says of a series, or replace it; both must be in the store."""
+        self._put(NightValueRow, value)
+
+    def add_change(self, change: ChangePoint) -> None:
+        """Add a change point of a series that is in the store, or replace the one with this id."""
+        self._put(ChangePointRow, change)
 
     def delete_run(self, name: str, is_gone: Callable[[RunLease, datetime], bool]) -> None:
         """Delete a run that has ended, with its trials, their measurements and its blocks.

@@ -112,11 +112,12 @@ class StoreWriter(StoreReader):
     def _put(self, row: type[Base], record: object) -> None:
         values = fields_of(record)
         keys = [column.name for column in row.__table__.primary_key]
+        named = {row.__mapper__.attrs[name].columns[0].name: it for name, it in values.items()}
         with self._writing() as session:
             session.execute(
                 self._insert(row)
                 .values(values)
-                .on_conflict_do_update(index_elements=keys, set_=values)
+                .on_conflict_do_update(index_elements=keys, set_=named)
             )
 
     def _insert(self, row: type[Base]) -> sqlite.Insert | postgresql.Insert:

@@ -26,6 +26,8 @@ class Metric(StrEnum):
     THROUGHPUT = "throughput"
     PEAK_MEMORY = "peak_memory"
     ENERGY = "energy"
+    ENERGY_WINDOW = "energy_window"  # how long the runs took whose energy a counter told
+    IDLE_POWER = "idle_power"  # of the machine just before, subtracted from that energy
     ACCURACY = "accuracy"
     LOAD_TIME = "load_time"
     FIRST_RESULT = "first_result"  # from the beginning of loading to the first outputs
@@ -44,6 +46,8 @@ UNITS: dict[Metric, str] = {
     Metric.THROUGHPUT: "1/s",
     Metric.PEAK_MEMORY: "B",
     Metric.ENERGY: "J",
+    Metric.ENERGY_WINDOW: "s",
+    Metric.IDLE_POWER: "W",
     Metric.ACCURACY: "1",
     Metric.LOAD_TIME: "s",
     Metric.FIRST_RESULT: "s",

@@ -108,6 +108,14 @@ def parse_joules(text: str) -> Joules:
     return Joules(float(value))
 
 
+def parse_percent(text: str) -> float:
+    """``"5%"``, ``"5"``, ``"0.5 %"`` as a share of one. Raises OptionError."""
+    number = _parse(text.strip().removesuffix("%").rstrip(), {"": Fraction(1)})
+    if number is None:
+        raise OptionError(f"'{text}' is not a percentage; write for example 5% or 0.5%.")
+    return float(number / 100)
+
+
 def _parse(text: str, factors: Mapping[str, Fraction]) -> Fraction | None:
     """The exact sum of numbers with units, None where the text is something else."""
     total, position = Fraction(0), 0

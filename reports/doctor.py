@@ -132,7 +132,9 @@ def _environment(state: State) -> Finding:
         return Finding(what, found)
     if broken := state.installed.broken:
         return Finding(what, broken, "note", f"farm devices remove {name}, then install it again")
-    return Finding(what, f"installed, {format_bytes(state.size)}; {engines} runs in it")
+    where = " where it is named" if state.environment.by_name_only else ""
+    size = format_bytes(state.size)
+    return Finding(what, f"installed, {size}; {engines} runs in it{where}")
 
 
 def _store(url: str | None) -> Finding:

@@ -33,7 +33,7 @@ def environments_table(rows: Sequence[State]) -> Rows:
     for each in rows:
         status = Text(each.status, style=_STYLES.get(each.status, ""))
         size = format_bytes(each.size) if each.installed else ""
-        engines = ", ".join(each.environment.engines)
+        engines = _engines(each)
         table.add(each.environment.name, each.environment.description, status, engines, size)
     return table
 
@@ -55,9 +55,11 @@ def removed_json(found: Installed) -> str:
 
 def installed_line(found: Installed) -> str:
     """What was installed, and for what."""
+    engines = ", ".join(found.environment.engines)
+    by_name = found.environment.by_name_only
     return (
         f"Environment {found.environment.name} is installed, {format_bytes(found.size)}: "
-        f"{', '.join(found.environment.engines)} now runs in it."
+        f"{engines} now runs in it{' where it is named' if by_name else ''}."
     )
 
 
@@ -66,14 +68,17 @@ def removed_line(found: Installed) -> str:
     return f"Environment {found.environment.name} is removed."
 
 
-def staying_lines(rows: Sequence[State]) -> list[str]:
-    """What ``farm clean`` never removes, and how it goes."""
-    return [
+def staying_lines(rows: Sequence[State], kept: int = 0) -> list[str]:
+    """What ``farm clean`` never removes, and how it goes. kept: artifacts of nights."""
+    lines = [
         f"Environment {each.environment.name} stays, {format_bytes(each.size)}: "
         f"`farm devices remove {each.environment.name}` removes it."
         for each in rows
         if each.installed
     ]
+    if kept:
+        lines.append(f"Artifacts that nights run again stay, {format_bytes(kept)}.")
+    return lines
 
 
 class InstallProgress:
@@ -112,6 +117,12 @@ class InstallProgress:
             self._console.print(text, highlight=False, soft_wrap=True)
 
 
+def _engines(each: State) -> str:
+    """Its engines, marked where they run in it only by its name."""
+    named = " (by name)" if each.environment.by_name_only else ""
+    return ", ".join(each.environment.engines) + named
+
+
 def _object(each: State) -> Json:
     installed, environment = each.installed, each.environment
     return {
@@ -119,6 +130,7 @@ def _object(each: State) -> Json:
         "description": environment.description,
         "status": each.status,
         "engines": list(environment.engines),
+        "by_name_only": environment.by_name_only,
         "reason": installed.broken if installed else environment.unsuited,
         "place": str(installed.place) if installed else None,
         "bytes": int(each.size) if installed else None,

@@ -1,23 +1,17 @@
-"""Rows of the store for programs: JSON and comma-separated values.
+"""Trials and profiles for programs, and JSON as all commands write it.
 
 Reading a store needs neither engines nor models, and this module imports neither.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count
-from textwrap import indent
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from db.questions.profiles import TrialProfile
 from db.records import Result
 from farm.measurement import Measurement
-from farm.text import printable_lines
 
 _RESULT_COLUMNS = (
     "trial",
@@ -32,17 +26,20 @@ _RESULT_COLUMNS = (
     "label",
     "candidate",
 )
+_METRICS = (
+    *("latency", "memory", "energy", "accuracy", "cpu", "throughput", "load"),
+    *("energy_window", "idle_power"),
+)
 _MEASUREMENT_SUFFIXES = ("", "_low", "_high", "_method")
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def result_rows(
-    rows: Sequence[Result], candidates: Mapping[str, str]
-) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Trials as columns and cells. candidates: JSON texts by candidate id."""
-    metrics = ("latency", "memory", "energy", "accuracy", "cpu")
-    columns = (*_RESULT_COLUMNS, *(m + s for m in metrics for s in _MEASUREMENT_SUFFIXES))
-    return columns, [_cells(row, candidates[row.candidate_id], metrics) for row in rows]
+    rows: Sequence[Result], candidate: Callable[[str], str]
+) -> tuple[tuple[str, ...], Iterator[tuple[object, ...]]]:
+    """Trials as columns and cells. candidate: the JSON text of a candidate id, asked by row."""
+    columns = (*_RESULT_COLUMNS, *(m + s for m in _METRICS for s in _MEASUREMENT_SUFFIXES))
+    return columns, (_cells(row, candidate(row.candidate_id)) for row in rows)
 
 
 _OPERATOR_COLUMNS = (
@@ -107,56 +104,16 @@ def profile_rows(profile: TrialProfile) -> tuple[tuple[str, ...], list[tuple[obj
     return _OPERATOR_COLUMNS, cells
 
 
-def rows_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A list of objects, in parts that are written one after another.
-
-    Values that JSON does not know become text. Names that are there twice get a number.
-    """
-    names, begin = _unique(columns), "[\n"
-    for row in rows:
-        yield begin + indent(dump(dict(zip(names, map(_plain, row), strict=True))), "  ")
-        begin = ",\n"
-    yield "[]\n" if begin == "[\n" else "\n]\n"
-
-
-def rows_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Comma-separated values with a header line, line by line; a terminal can show them."""
-    for row in chain([columns], rows):
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([printable_lines(cell) if isinstance(cell, str) else cell for cell in row])
-        yield buffer.getvalue()
-
-
 def dump(value: Json | Sequence[Json]) -> str:
     """JSON text; never NaN or infinity, which are not JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    """``a, a, b`` -> ``a, a_2, b``: keys of an object, the first of a name as it is."""
-    taken = set(names)
-    found: list[str] = []
-    for name in names:
-        new = name
-        if name in found:
-            new = next(n for i in count(2) if (n := f"{name}_{i}") not in taken)
-        taken.add(new)
-        found.append(new)
-    return found
-
-
-def _plain(value: object) -> Json:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if isinstance(value, bool | int | str | None) else str(value)
-
-
-def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object, ...]:
+def _cells(row: Result, candidate: str) -> tuple[object, ...]:
     cells: list[object] = [
         row.trial,
         row.run,
-        row.created_at.isoformat(),
+        row.created_at,
         row.model,
         row.device,
         str(row.phase),
@@ -166,7 +123,7 @@ def _cells(row: Result, candidate: str, metrics: Sequence[str]) -> tuple[object,
         row.candidate,
         candidate,
     ]
-    for metric in metrics:
+    for metric in _METRICS:
         found: Measurement | None = getattr(row, metric)
         if found is None:
             cells += [None, None, None, None]

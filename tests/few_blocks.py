@@ -12,11 +12,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tuner import bench
+from tuner.nightly import case
 from tuner.search import confirm
 
 FEWEST = (
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
+    (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
 )
 
 if __name__ == "__main__":

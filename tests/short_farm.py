@@ -28,6 +28,6 @@ def shortened(arguments: Sequence[str]) -> list[str]:
 
 if __name__ == "__main__":
     tests = Path(__file__).resolve().parent
-    in_blocks = sys.argv[1:2] in (["tune"], ["bench"], ["compare"], ["verify"])
+    in_blocks = sys.argv[1:2] in (["tune"], ["bench"], ["compare"], ["explain"], ["verify"])
     farm = tests / "few_blocks.py" if in_blocks else tests.parent / "cli.py"
     os.execv(sys.executable, [sys.executable, str(farm), *shortened(sys.argv[1:])])

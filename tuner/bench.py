@@ -21,6 +21,7 @@ from farm.units import counted
 from tuner.events import DeviceStarted, Listener, StageStarted
 from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
+from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import Comparison, compare
 from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
@@ -37,7 +38,6 @@ from workers.discovery import device_availability
 from workers.executor import Executor
 
 BLOCKS = 15
-MIN_COMMON_BLOCKS = 8
 
 
 class NotMeasured(InfrastructureError):
@@ -223,19 +223,15 @@ def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Compari
 
     Raises OptionError when they have fewer than 8 blocks in common.
     """
-    pairs: list[tuple[float, float]] = []
-    if (first.run, first.device) == (second.run, second.device):
-        for block in store.blocks(first.run, first.device):
-            seconds = {s.trial_id: s.seconds for s in block.samples}
-            if block.kept and first.id in seconds and second.id in seconds:
-                pairs.append((seconds[first.id], seconds[second.id]))
+    same = (first.run, first.device) == (second.run, second.device)
+    blocks = store.blocks(first.run, first.device) if same else ()
+    pairs = pairs_of(blocks, {first.id}, {second.id})
     if len(pairs) < MIN_COMMON_BLOCKS:
         raise OptionError(
             f"Trials {first.id} and {second.id} ran side by side in {len(pairs)} blocks, and "
             f"{MIN_COMMON_BLOCKS} are needed. Measure them again side by side with --measure."
         )
-    table = np.asarray(pairs)
-    return compare(table[:, 1], table[:, 0])
+    return compare(pairs[:, 1], pairs[:, 0])
 
 
 def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener) -> list[Entry]:

@@ -81,7 +81,8 @@ def _of_engine(engine: str, given: Installed | None) -> Availability:
 def _with_environment(found: Availability, engine: str) -> Availability:
     """Offer the environment that would give an engine, where one comes with the farm."""
     for name, environment in load_environments().items():
-        if engine in environment.engines and not environment.unsuited:
+        gives = engine in environment.engines and not environment.by_name_only
+        if gives and not environment.unsuited:
             return replace(found, remedy=f"farm devices install {name}")
     return found
 

@@ -68,6 +68,7 @@ class DeviceFacts:
 
     engines: usable kinds in the profile's order. openvino_float_types: see ``discovery``.
     packages: engines that run compiled packages, the most promising first.
+    environments: that are installed, by name, with what is in each: see ``Installed``.
     """
 
     machine: Fingerprint
@@ -75,6 +76,7 @@ class DeviceFacts:
     engines: tuple[str, ...]
     openvino_float_types: tuple[FloatType, ...] = ()
     packages: tuple[PackageEngine, ...] = ()
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ class Pinned:
     artifact: str = ""
 
 
+TODAY = Pinned()
+"""Nothing: the software of today, and an artifact that is compiled from the model."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrialJob:
     """One candidate to be loaded, checked and first measured on one part of the data."""
@@ -98,7 +104,7 @@ class TrialJob:
     candidate: Candidate
     part: Part = Part.SEARCH
     limits: Limits = field(default_factory=Limits)
-    pinned: Pinned = Pinned()
+    pinned: Pinned = TODAY
 
 
 @dataclass(frozen=True, slots=True)

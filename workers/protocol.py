@@ -73,6 +73,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyReading:
+    """Reply to ``energy``, where the machine has a counter.
+
+    joules: of one run, idle power subtracted. window_seconds: how long runs were counted.
+    idle_watts: of the machine, measured just before.
+    """
+
+    joules: float
+    window_seconds: float
+    idle_watts: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """Reply to ``evaluate``: outputs were written for this many samples."""
 

@@ -79,6 +79,26 @@ def trial_id(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
 
 
 @_silent
+def suite_file(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A TOML file, or a folder on the way to it."""
+    del ctx
+    before, slash, last = incomplete.rpartition("/")
+    found = sorted(Path(before + slash).iterdir())
+    shown = [each for each in found if last or not each.name.startswith(".")]
+    folders = [f"{each.name}/" for each in shown if each.is_dir()]
+    files = [each.name for each in shown if each.suffix == ".toml" and each.is_file()]
+    return [(before + slash + name, "") for name in folders + files if name.startswith(last)]
+
+
+@_silent
+def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A case of a suite that is followed over nights."""
+    from db.questions.names import series_names
+
+    return series_names(ctx.params.get("store"), incomplete)
+
+
+@_silent
 def environment_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """An environment that can be installed here, and is not."""
     from workers.environments.installed import states

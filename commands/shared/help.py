@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -45,6 +45,17 @@ class Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Its own options."""
         return _plain_flags(super().get_params(ctx))
+
+
+class GroupWithDefault(Group):
+    """A group in which one command is meant where none is named: ``farm package MODEL``."""
+
+    default: ClassVar[str]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default in front of arguments that are not the group's own."""
+        named = args[0] in {*self.commands, "-h", "--help"} if args else self.no_args_is_help
+        return super().parse_args(ctx, args if named else [self.default, *args])
 
 
 class App(typer.Typer):

@@ -1,12 +1,15 @@
-"""Writing results to standard output."""
+"""Writing results to standard output, or rows to a file."""
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
@@ -15,38 +18,77 @@ from rich.text import Text
 
 from farm.errors import OptionError
 from farm.text import printable
+from reports.export.formats import Format, exporter, format_of
+
+if TYPE_CHECKING:
+    from reports.answers.answer import Answer
 
 TABLE_ROWS = 1000  # a table is laid out as a whole, and nobody reads more
-_PARTS = 100  # rows written at a time
+_WIDTH = 160  # of a table that no terminal shows
+_PARTS = 100  # parts written at a time
 _THERE_IS_MORE = (
     f"These are the first {TABLE_ROWS:,} rows; --format csv and --format json write all of them."
 )
 
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="How rows are written. Default: table.")
+    Format | None,
+    typer.Option("--format", help="How rows are written. Default: as --output ends, else table."),
 ]
 AsJsonOption = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+RowsFileOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the rows into this file."),
+]
+Write = Callable[[str | bytes], object]
 
 
-def chosen_format(given: Format | None, *, as_json: bool) -> Format:
-    """What ``--format`` and ``--json`` say together. Raises OptionError: they contradict."""
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """How rows are written, and where. file: None for standard output."""
+
+    format: Format
+    file: Path | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Write]:
+        """What writes there. A file is whole in the end, or it is not there."""
+        if self.file is None:
+            yield _to_standard_output
+            return
+        from farm.delivery.files import draft_of
+
+        try:
+            with draft_of(self.file) as draft:
+                yield lambda part: draft.write(part.encode() if isinstance(part, str) else part)
+        except OSError as error:
+            raise OptionError(
+                f"The rows cannot be written to {self.file}: {error.strerror or error}. "
+                "Give another --output."
+            ) from None
+
+
+def destination(given: Format | None, file: Path | None, *, as_json: bool) -> Destination:
+    """What ``--format``, ``--json`` and ``--output`` say together.
+
+    Raises OptionError: they contradict each other, the format is none for a terminal, or it needs
+    a package that is not installed.
+    """
     if as_json and given not in (None, Format.JSON):
         raise OptionError(f"--json and --format {given} contradict each other; leave one out.")
-    return Format.JSON if as_json else given or Format.TABLE
+    named = format_of(file) if file else None
+    chosen = Format.JSON if as_json else given or named or Format.TABLE
+    if file is None and not chosen.is_text and sys.stdout.isatty():
+        raise OptionError(
+            f"The format {chosen} is nothing that a terminal can show: name a file with --output."
+        )
+    if chosen is not Format.TABLE:
+        exporter(chosen)  # before anything is asked
+    return Destination(chosen, file)
 
 
 def print_tables(table: Any, lines: Sequence[str]) -> None:
     """Print a table and the lines below it, as wide as the terminal or 160 columns."""
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
     print_lines(lines)
 
 
@@ -61,20 +103,50 @@ def print_lines(lines: Sequence[str]) -> None:
         console.print(Text(line), soft_wrap=whole or not sys.stdout.isatty())
 
 
-def print_rows(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], output_format: Format
-) -> None:
-    """Print rows of anything in one of the formats; a table shows the first ``TABLE_ROWS``."""
-    from reports import rows as written
+def print_answer(answer: Answer, to: Destination) -> None:
+    """Write an answer: what is for people in their words, what is for programs in base units."""
+    if to.format is Format.TABLE:
+        _write_table(answer.table, answer.lines, to)
+    elif to.format is Format.MARKDOWN:
+        write_rows(answer.table.names, answer.table.texts, to)
+    else:
+        write_rows(answer.columns, answer.rows, to)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], to: Destination) -> None:
+    """Write rows of anything; a table shows the first ``TABLE_ROWS``."""
+    if to.format is not Format.TABLE:
+        write_rows(columns, rows, to)
+        return
     from reports.tables.rows import rows_table
 
-    if output_format is Format.TABLE:
-        rows = iter(rows)
-        shown = list(islice(rows, TABLE_ROWS))
-        more = next(rows, None) is not None
-        print_tables(rows_table(columns, shown), [_THERE_IS_MORE] if more else [])
+    rows = iter(rows)
+    shown = list(islice(rows, TABLE_ROWS))
+    more = next(rows, None) is not None
+    _write_table(rows_table(columns, shown), [_THERE_IS_MORE] if more else [], to)
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], to: Destination) -> None:
+    """Write rows in a format other than a table, as they come."""
+    parts: Iterator[Any] = iter(exporter(to.format)(columns, rows))
+    with to.opened() as write:
+        while some := list(islice(parts, _PARTS)):
+            write(type(some[0])().join(some))
+
+
+def _write_table(table: Any, lines: Sequence[str], to: Destination) -> None:
+    if to.file is None:
+        print_tables(table, lines)
         return
-    writing = {Format.JSON: written.rows_json, Format.CSV: written.rows_csv}
-    parts = writing[output_format](columns, rows)
-    while some := "".join(islice(parts, _PARTS)):
-        typer.echo(some, nl=False)
+    text = io.StringIO()
+    console = Console(file=text, width=_WIDTH)
+    console.print(table)
+    for line in lines:
+        console.print(Text(printable(line)), soft_wrap=True)
+    with to.opened() as write:
+        write(text.getvalue())
+
+
+def _to_standard_output(part: str | bytes) -> None:
+    """Text as the terminal's encoding has it, bytes as they are."""
+    typer.echo(part, nl=False)

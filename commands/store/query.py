@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from commands.shared.options import StoreOption
-from commands.shared.output import AsJsonOption, FormatOption, chosen_format, print_rows
+from commands.shared.output import (
+    AsJsonOption,
+    FormatOption,
+    RowsFileOption,
+    destination,
+    print_rows,
+)
 
 
 def query(
@@ -15,14 +21,15 @@ def query(
     *,
     output_format: FormatOption = None,
     json_output: AsJsonOption = False,
+    output: RowsFileOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Ask the store anything; the connection cannot write.
+    """Ask the store anything, by its tables and views; the connection cannot write.
 
-    Example: farm query "SELECT outcome, count(*) FROM trial GROUP BY outcome"
+    Example: farm query "SELECT candidate, latency FROM trials WHERE outcome = 'ok'"
     """
     from db.questions.sql import asking
 
-    shown = chosen_format(output_format, as_json=json_output)
+    to = destination(output_format, output, as_json=json_output)
     with asking(store, sql) as answer:
-        print_rows(answer.columns, answer.rows, shown)
+        print_rows(answer.columns, answer.rows, to)

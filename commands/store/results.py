@@ -1,35 +1,53 @@
-"""``farm results``."""
+"""``farm results``: trials, and what else is asked of the store without SQL."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated
 
 import typer
 
 from commands.shared import completion
-from commands.shared.options import LimitOption, StoreOption, device_names, devices_option
+from commands.shared.help import App, GroupWithDefault
+from commands.shared.options import LimitOption, StoreOption, device_names
 from commands.shared.output import (
     AsJsonOption,
-    Format,
+    Destination,
     FormatOption,
-    chosen_format,
-    print_rows,
+    RowsFileOption,
+    destination,
+    print_answer,
     print_tables,
+    write_rows,
 )
+from commands.store import questions
+from commands.store.options import DevicesOption, ModelOption, RunOption
 from farm.errors import OptionError
 from farm.measurement import Outcome
+from reports.export.formats import Format
 
 
-def results(
+class _Results(GroupWithDefault):
+    """Trials are meant where no question is named: ``farm results --device cpu``."""
+
+    default = "trials"
+
+
+results_app = App(
+    cls=_Results,
+    help="Show trials of the store, newest first, or ask one of the questions below; `farm "
+    "results trials --help` shows the options for trials.\n\n"
+    "Example: farm results --device cpu --outcome ok --format csv",
+    subcommand_metavar="| QUESTION [OPTIONS]",
+)
+
+
+@results_app.command("trials")
+def trials(
     *,
-    model: Annotated[str | None, typer.Option(metavar="NAME|SHA", help="Only this model.")] = None,
-    devices: Annotated[
-        list[str] | None, devices_option("Only these devices, with commas or repeated.")
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Only this run.", autocompletion=completion.run_name),
-    ] = None,
+    model: ModelOption = None,
+    devices: DevicesOption = None,
+    run: RunOption = None,
     outcome: Annotated[
         Outcome | None, typer.Option(metavar="OUTCOME", help="Only trials that ended so.")
     ] = None,
@@ -44,37 +62,37 @@ def results(
     limit: LimitOption = 50,
     output_format: FormatOption = None,
     json_output: AsJsonOption = False,
+    output: RowsFileOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show trials of the store, newest first.
+    """Trials, newest first. The word `trials` can be left out.
 
     Example: farm results --device cpu --outcome ok --format csv
     """
-    shown = chosen_format(output_format, as_json=json_output)
+    to = destination(output_format, output, as_json=json_output)
     if operators is not None:
         if model or devices or run or outcome:
             raise OptionError("--operators shows one trial: leave out what chooses others.")
-        _operators(operators, shown, store)
+        _operators(operators, to, store)
         return
     from db.questions.results import results as find
     from db.reader import StoreReader
-    from reports.rows import result_rows
-    from reports.tables.rows import results_table
+    from reports.answers.trials import trials_answer
 
     wanted = device_names(devices)
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
         rows = find(reader, model=model, devices=wanted, run=run, outcome=outcome, limit=limit)
-        if shown is Format.TABLE:
-            print_tables(results_table(rows), [] if rows else ["No trial fits."])
-            return
-        candidates = {r.candidate_id: reader.candidate(r.candidate_id).json for r in rows}
-    columns, cells = result_rows(rows, candidates)
-    print_rows(columns, cells, shown)
+
+        @cache
+        def candidate(candidate_id: str) -> str:
+            return reader.candidate(candidate_id).json
+
+        print_answer(trials_answer(rows, candidate), to)
 
 
-def _operators(trial: str, output_format: Format, store: str | None) -> None:
+def _operators(trial: str, to: Destination, store: str | None) -> None:
     from db.questions.profiles import trial_profile
     from db.reader import StoreReader
     from reports.rows import profile_json, profile_rows
@@ -82,10 +100,21 @@ def _operators(trial: str, output_format: Format, store: str | None) -> None:
 
     with StoreReader.open(store) as reader:
         profile = trial_profile(reader, trial)
-    if output_format is Format.TABLE:
+    if to.format is Format.TABLE and to.file is None:
         print_tables(operators_table(profile), list(operators_lines(profile)))
-    elif output_format is Format.JSON:
-        typer.echo(profile_json(profile))
+    elif to.format is Format.JSON:
+        with to.opened() as write:
+            write(f"{profile_json(profile)}\n")
     else:
         columns, cells = profile_rows(profile)
-        print_rows(columns, cells, output_format)
+        write_rows(columns, cells, to)
+
+
+results_app.command("latest")(questions.latest_results)
+results_app.command("best")(questions.best_results)
+results_app.command("pareto")(questions.pareto_results)
+results_app.command("history")(questions.history_results)
+results_app.command("regressions")(questions.regressions_results)
+results_app.command("flaky")(questions.flaky_results)
+results_app.command("failures")(questions.failures_results)
+results_app.command("predicted")(questions.predicted_results)

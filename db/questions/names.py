@@ -23,6 +23,11 @@ _TRIALS = """
     WHERE t.id LIKE :begins ESCAPE '!'
     ORDER BY t.created_at DESC, t.id LIMIT :most
 """
+_SERIES = """
+    SELECT DISTINCT suite || '/' || case_name AS name, device FROM series
+    WHERE suite || '/' || case_name LIKE :begins ESCAPE '!'
+    ORDER BY name, device LIMIT :most
+"""
 
 
 def run_names(url: str | None, begin: str, kind: str = "") -> list[tuple[str, str]]:
@@ -41,6 +46,14 @@ def trial_ids(url: str | None, begin: str) -> list[tuple[str, str]]:
     Raises StoreError and OptionError; a store that does not exist is not made, it has no ids.
     """
     return _ask(url, _TRIALS, begin)
+
+
+def series_names(url: str | None, begin: str) -> list[tuple[str, str]]:
+    """Cases of suites whose SUITE/CASE begins so, each with a device of it.
+
+    Raises StoreError and OptionError; a store that does not exist is not made, it has no names.
+    """
+    return _ask(url, _SERIES, begin)
 
 
 def _ask(url: str | None, statement: str, begin: str, **more: str) -> list[tuple[str, str]]:

@@ -20,6 +20,10 @@ _SHOWN = (
     Metric.ENERGY,
     Metric.ACCURACY,
     Metric.CPU_SECONDS,
+    Metric.THROUGHPUT,
+    Metric.FIRST_RESULT,
+    Metric.ENERGY_WINDOW,
+    Metric.IDLE_POWER,
 )
 
 
@@ -50,21 +54,26 @@ def results(
     )
     with store.reading() as session:
         found = session.execute(trials).all()
-        shown = _preferred_measurements(session, conditions)
+        if limit is not None:  # else what is asked of trials says the same in fewer words
+            conditions = [TrialRow.id.in_([trial.id for trial, *_ in found])]
+        shown = preferred(session, (MeasurementRow.metric.in_(_SHOWN), *conditions))
         return tuple(
             _result(trial, name, label, shown.get(trial.id, {})) for trial, name, label in found
         )
 
 
-def _preferred_measurements(
+def preferred(
     session: Session, conditions: Sequence[ColumnElement[bool]]
 ) -> dict[str, dict[Metric, Measurement]]:
-    """By trial and metric, without samples."""
+    """Measurements by trial and metric, without samples; where there are several, by one method.
+
+    conditions: on measurements and their trials.
+    """
     row = MeasurementRow
     measured = (
         select(row.trial_id, row.metric, row.value, row.method, row.low, row.high)
         .join(TrialRow, TrialRow.id == row.trial_id)
-        .where(row.metric.in_(_SHOWN), *conditions)
+        .where(*conditions)
     )
     found: dict[str, dict[Metric, Measurement]] = {}
     for trial_id, metric, value, method, low, high in session.execute(measured):
@@ -94,4 +103,8 @@ def _result(
         energy=measured.get(Metric.ENERGY),
         accuracy=measured.get(Metric.ACCURACY),
         cpu=measured.get(Metric.CPU_SECONDS),
+        throughput=measured.get(Metric.THROUGHPUT),
+        load=measured.get(Metric.FIRST_RESULT),
+        energy_window=measured.get(Metric.ENERGY_WINDOW),
+        idle_power=measured.get(Metric.IDLE_POWER),
     )

@@ -13,7 +13,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from farm.errors import OptionError
 from farm.host.places import take_place
@@ -120,14 +122,24 @@ def _raise(error: OSError) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write one file beside its place and rename it: it is whole or it is not there.
+    """Write one file: it is whole or it is not there.
+
+    Raises OSError: the place cannot be written, the disk is full.
+    """
+    with draft_of(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[BinaryIO]:
+    """A file beside a place that is moved there once all is written, and else is gone.
 
     Raises OSError: the place cannot be written, the disk is full.
     """
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
         Path(draft).chmod(0o644)
         Path(draft).replace(path)
     finally:

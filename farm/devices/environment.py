@@ -39,6 +39,7 @@ class Environment:
     requirements: lines as in a requirements file of pip, each with the hashes of its files; from
         where packages come is left to pip's configuration.
     systems: names of ``sys.platform``; processors: of ``platform.machine()``. None: any.
+    by_name_only: its engines run in it where a trial asks for it by name, and nowhere else.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
@@ -49,6 +50,7 @@ class Environment:
     requirements: Annotated[str, Field(min_length=1)]
     systems: tuple[str, ...] = ()
     processors: tuple[str, ...] = ()
+    by_name_only: bool = False
 
     @property
     def unsuited(self) -> str:
@@ -64,11 +66,13 @@ class Environment:
     @property
     def digest(self) -> str:
         """Hash of what is installed by it, and for which engines, whatever it is called."""
-        content = {
+        content: dict[str, object] = {
             "engines": self.engines,
             "modules": self.modules,
             "requirements": list(_lines(self.requirements)),
         }
+        if self.by_name_only:
+            content["by_name_only"] = True
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_json(self) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
 from rich.table import Table
 from rich.text import Text
 
 from farm.accuracy.result import Worst
-from farm.measurement import Estimate, Measurement, Method
+from farm.measurement import UNITS, Estimate, Measurement, Method, Metric
 from farm.text import printable_lines
-from farm.units import format_bytes, format_joules, format_seconds
+from farm.units import counted, format_bytes, format_joules, format_seconds
 
 MISSING = "-"
 """Where nothing was measured."""
@@ -83,3 +86,55 @@ def energy_cell(energy: Measurement | None) -> str:
 def method_note(measurement: Measurement) -> str:
     """`` (emulated)``; nothing for what was measured."""
     return "" if measurement.method is Method.MEASURED else f" ({measurement.method})"
+
+
+_SCALED: Mapping[str, Callable[[float], str]] = {
+    "s": format_seconds,
+    "J": format_joules,
+    "B": format_bytes,
+    "1/s": _per_second,
+    "1": "{:.4f}".format,
+    "W": "{:.3g} W".format,
+}
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit, scaled where that is usual: ``51.2 µs``, ``28,096 packets``."""
+    shown = _SCALED.get(unit)
+    return counted(round(value), unit) if shown is None else shown(value)
+
+
+def of_metric(value: float | None, metric: str) -> str:
+    """A value of a metric with its unit."""
+    return MISSING if value is None else quantity(value, UNITS[Metric(metric)])
+
+
+def any_cell(found: Measurement | None) -> str:
+    """A value of any metric, and how it was found if it was not measured."""
+    return MISSING if found is None else quantity(found.value, found.unit) + method_note(found)
+
+
+def counted_cell(window: Measurement | None, idle: Measurement | None) -> str:
+    """How a counter told an energy: ``over 1.01 s, 12.3 W idle subtracted``."""
+    if window is None or idle is None:
+        return MISSING
+    return f"over {any_cell(window)}, {any_cell(idle)} idle subtracted"
+
+
+def ratio_cell(value: float | None, low: float | None, high: float | None) -> str:
+    """``2.91x [2.85, 2.97]``, where a bound is not known without one."""
+    if value is None:
+        return MISSING
+    if low is None or high is None:
+        return f"{value:.2f}x"
+    return format_ratio(Estimate(value, low, high))
+
+
+def change_cell(ratio: float | None) -> str:
+    """``+3.1%`` of a ratio of 1.031; worse is more."""
+    return MISSING if ratio is None else f"{ratio - 1:+.1%}"
+
+
+def time_cell(when: datetime) -> str:
+    """A moment in UTC, by the minute."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"

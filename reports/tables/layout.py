@@ -55,6 +55,16 @@ class Rows:
         given = [*cells, *[""] * (len(self._columns) - len(cells))]
         self._rows.append(tuple(as_text(cell) for cell in given))
 
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self._columns]
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The cells of each row, whatever there is room for."""
+        return [[cell.plain for cell in row] for row in self._rows]
+
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or the lists."""
         least = [self._least(at) for at in range(len(self._columns))]

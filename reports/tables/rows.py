@@ -9,11 +9,12 @@ from farm.units import counted
 from reports.tables.cells import (
     accuracy_cell,
     bytes_cell,
+    counted_cell,
     energy_cell,
     seconds_cell,
     value_cell,
 )
-from reports.tables.layout import Column, Rows
+from reports.tables.layout import ALWAYS, Column, Rows
 
 _RESULT_COLUMNS = (
     Column("trial"),
@@ -27,6 +28,7 @@ _RESULT_COLUMNS = (
     Column("memory", right=True, below=2),
     Column("energy", right=True, below=1),
     Column("CPU time", right=True, below=0),
+    Column("energy counted", below=ALWAYS),
 )
 _CELL_LETTERS = 1000  # that a table shows; laying out 100 MB takes a quarter of an hour
 _NARROW = 12  # characters in which the words of anything can be read
@@ -49,6 +51,7 @@ def results_table(rows: Sequence[Result]) -> Rows:
             bytes_cell(row.memory),
             energy_cell(row.energy),
             seconds_cell(row.cpu),
+            counted_cell(row.energy_window, row.idle_power),
         )
     return table
 

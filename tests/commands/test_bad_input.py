@@ -217,7 +217,10 @@ def test_options_that_cannot_work(unchanged, options: list[str], words: str) -> 
         (("tune", "--min-throughput", "x"), "--min-throughput takes a number, got 'x'."),
         (("results", "--limit", "0"), "--limit takes 1 or more, got '0'."),
         (("runs", "--limit", "9" * 20), f"--limit takes 1000000000 or less, got '{'9' * 20}'."),
-        (("results", "--format", "xml"), "--format takes one of table, csv, json, got 'xml'."),
+        (
+            ("results", "--format", "xml"),
+            "--format takes one of table, csv, json, markdown, parquet, got 'xml'.",
+        ),
     ],
 )
 def test_values_of_another_form(unchanged, arguments: tuple[str, ...], sentence: str) -> None:
@@ -330,6 +333,7 @@ def test_a_store_of_another_kind(unchanged, url: str) -> None:
     "arguments",
     [
         ("results",),
+        ("results", "best"),
         ("query", "SELECT 1"),
         ("compare", "a", "b"),
         ("bench", "--trial", "a"),

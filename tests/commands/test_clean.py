@@ -20,6 +20,7 @@ from tests.command import Command
 from tests.db import samples
 from tuner.runs.lease import is_gone, own_lease
 from workers.trials.cache import Cache
+from workers.trials.keep import keep, kept
 
 YEAR = timedelta(days=365)
 
@@ -210,3 +211,13 @@ def test_a_damaged_cache_is_mended_and_said(farm: Command) -> None:
     assert device["trials"] == first["devices"][0]["trials"]
     mended = [note for note in device["notes"] if "was damaged and was made anew" in note]
     assert len(mended) == damaged
+
+
+def test_kept_artifacts_stay_and_are_shown(
+    used: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(used.folder / "data"))
+    artifact = keep({"model.onnx": bytes(1 << 20)})
+    assert "Artifacts that nights run again stay, 1." in used("clean", "--dry-run").out
+    assert used("clean", "--yes").code == 0
+    assert kept(artifact.name) == artifact

@@ -14,6 +14,7 @@ from farm.accuracy.result import Worst
 from farm.candidate import Candidate, to_json
 from farm.devices.profile import Availability, load_profiles
 from farm.measurement import Estimate
+from reports.export import as_csv, as_json
 from reports.machine_readable import (
     benchmark_json,
     comparison_json,
@@ -21,7 +22,7 @@ from reports.machine_readable import (
     estimate_json,
     tune_json,
 )
-from reports.rows import result_rows, rows_csv, rows_json
+from reports.rows import result_rows
 from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
@@ -122,14 +123,15 @@ def test_devices() -> None:
 
 def test_results_as_rows() -> None:
     texts = {row.candidate_id: to_json(Candidate()) for row in ROWS}
-    columns, rows = result_rows(ROWS, texts)
-    (read, failed, pending) = csv.DictReader(io.StringIO("".join(rows_csv(columns, rows))))
+    columns, cells = result_rows(ROWS, texts.__getitem__)
+    rows = list(cells)
+    (read, failed, pending) = csv.DictReader(io.StringIO("".join(as_csv.export(columns, rows))))
     assert read["latency"] == "5.12e-05"
     assert read["energy_method"] == "modelled"
     assert read["created_at"] == "2026-11-21T06:53:12.250000+00:00"
     assert read["candidate"] == to_json(Candidate())
     assert failed["message"] == 'it said "no, never"\nand fell'
     assert (pending["outcome"], pending["latency_method"]) == ("", "emulated")
-    as_json = json.loads("".join(rows_json(columns, rows)))
-    assert as_json[0]["accuracy"] == 0.9251
-    assert as_json[2]["outcome"] is None
+    found = json.loads("".join(as_json.export(columns, rows)))
+    assert found[0]["accuracy"] == 0.9251
+    assert found[2]["outcome"] is None

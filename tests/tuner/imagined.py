@@ -85,6 +85,9 @@ class Traits:
 class ImaginedExecutor:
     """Answers by ``traits``; who is not there has the seconds of its fake engine.
 
+    pinned: traits of candidates in environments, which go first. environments: that are
+    installed, see ``DeviceFacts``. unlike: what is pinned has noise of its own, too.
+
     interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
     asked, in order: ``trial LABEL``, ``block``, ``detail``.
     """
@@ -102,6 +105,10 @@ class ImaginedExecutor:
         self.machines: dict[str, str] = {}
         self.interrupted = False
         self.disturbed = ""
+        self.unlike = False
+        self.pinned: dict[tuple[Candidate, str], Traits] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self.software = {"python": "3"}
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -115,18 +122,18 @@ class ImaginedExecutor:
         longest: dict[str, float] = {}
         loads: dict[str, float] = {}
         for member in job.members:
-            traits = self._traits(member.candidate)
+            traits = self._traits(member)
             done = self._blocks_of(member)
             if traits.fails_in_block is not None and done >= traits.fails_in_block:
                 failures[member.trial_id] = Failure(Outcome.OUT_OF_MEMORY, "it leaked.")
                 continue
             seconds = traits.seconds
             if not member.candidate.is_counted:
-                seconds *= self._noise(member.candidate, done)
+                seconds *= self._noise(member, done)
             cpu = seconds if traits.cpu is None else traits.cpu * seconds / traits.seconds
             samples[member.trial_id] = Sample(seconds, 10, cpu, 0)
             peaks[member.trial_id] = traits.peak
-            noise = self._noise(member.candidate, done)
+            noise = self._noise(member, done)
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
             if job.restart:
@@ -135,12 +142,12 @@ class ImaginedExecutor:
 
     def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
         self._count("detail")
-        traits = self._traits(job.trial.candidate)
+        traits = self._traits(job.trial)
         if traits.fails_in_detail:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
             return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
-        singles = tuple(traits.seconds * self._noise(job.trial.candidate, i) for i in range(100))
+        singles = tuple(traits.seconds * self._noise(job.trial, i) for i in range(100))
         return (
             Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
             Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
@@ -148,7 +155,7 @@ class ImaginedExecutor:
 
     def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
         self._count("profile")
-        traits = self._traits(job.trial.candidate)
+        traits = self._traits(job.trial)
         if traits.fails_in_profile:
             raise ChildError(Outcome.RUN_ERROR, "it cannot be watched.")
         seconds, method = traits.seconds, Method.MEASURED
@@ -162,7 +169,7 @@ class ImaginedExecutor:
 
     def describe(self, device: str) -> DeviceFacts:
         machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
-        return DeviceFacts(machine, {"python": "3"}, self.engines)
+        return DeviceFacts(machine, self.software, self.engines, environments=self.environments)
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}
@@ -195,7 +202,7 @@ class ImaginedExecutor:
         self.close()
 
     def _report(self, job: TrialJob) -> TrialReport:
-        traits = self._traits(job.candidate)
+        traits = self._traits(job)
         if traits.outcome not in (Outcome.OK, Outcome.REJECTED):
             return TrialReport(job.trial_id, traits.outcome, traits.message)
         ok, counted = traits.outcome is Outcome.OK, job.candidate.is_counted
@@ -223,7 +230,10 @@ class ImaginedExecutor:
             assignment={"fake": 1},
         )
 
-    def _traits(self, candidate: Candidate) -> Traits:
+    def _traits(self, job: TrialJob) -> Traits:
+        candidate, environment = job.candidate, job.pinned.environment
+        if (candidate, environment) in self.pinned:
+            return self.pinned[candidate, environment]
         if candidate in self.traits:
             return self.traits[candidate]
         engine = candidate.engine
@@ -232,11 +242,11 @@ class ImaginedExecutor:
     def _blocks_of(self, job: TrialJob) -> int:
         return self.calls.count("block") - 1
 
-    @staticmethod
-    def _noise(candidate: Candidate, number: int) -> float:
-        """By the candidate: the ids of trials hold the date, and with them luck would change."""
-        rng = np.random.default_rng([zlib.crc32(candidate.id.encode()), number])
-        return float(np.exp(rng.normal(0.0, 0.005)))
+    def _noise(self, job: TrialJob, number: int) -> float:
+        """By what runs: the ids of trials hold the date, and with them luck would change."""
+        pinned = f"{job.pinned.environment}{bool(job.pinned.artifact)}" if self.unlike else ""
+        seed = zlib.crc32(f"{job.candidate.id}{pinned}".encode())
+        return float(np.exp(np.random.default_rng([seed, number]).normal(0.0, 0.005)))
 
     def _count(self, call: str) -> None:
         ends = self.interrupt_at is not None and len(self.calls) >= self.interrupt_at

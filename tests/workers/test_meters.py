@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from workers.engines.session import Array, Feeds, Session
 from workers.meters import latency
 from workers.meters.disturbance import MachineReading
-from workers.meters.energy import RaplCounter, find_rapl, joules_per_run
+from workers.meters.energy import RaplCounter, energy_per_run, find_rapl
 from workers.meters.latency import is_steady
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -266,12 +266,14 @@ class TestRapl:
             time.sleep(seconds)
             return 20
 
-        assert joules_per_run(counter, run_for, 0.02) == pytest.approx(0.01)
+        found = energy_per_run(counter, run_for, 0.02)
+        assert (found.joules, found.idle_watts) == (pytest.approx(0.01), 0.0)
+        assert 0.02 <= found.window_seconds < 1.0
 
     def test_less_than_idle_is_nothing(self, tmp_path):
         counter = find_rapl(FakeRapl(tmp_path).root)
         assert counter is not None
-        assert joules_per_run(counter, lambda _: 0, 0.01) == 0.0
+        assert energy_per_run(counter, lambda _: 0, 0.01).joules == 0.0
 
 
 class TestMemory:

@@ -65,7 +65,8 @@ class NightReport:
     """One night of a suite.
 
     night: its name; empty where there was none. finished_at: None of one that was cut short.
-    notes: sentences on the night as a whole: nights that were missed, another machine.
+    notes: sentences on the night as a whole: nights that were missed, another machine. is_stale:
+    a night was due since, and did not run.
     """
 
     suite: str
@@ -75,6 +76,7 @@ class NightReport:
     machine: str
     cases: tuple[CaseReport, ...]
     notes: tuple[str, ...] = ()
+    is_stale: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -89,9 +91,9 @@ class NightReport:
         """
         if self.verdict is Verdict.REGRESSION:
             return REGRESSED
-        if self.verdict is Verdict.NOT_MEASURED or self.finished_at is None:
-            return NOT_MEASURED
-        return FINE
+        measured = all(case.verdict is not Verdict.NOT_MEASURED for case in self.cases)
+        whole = self.finished_at is not None and not self.is_stale
+        return FINE if self.cases and measured and whole else NOT_MEASURED
 
 
 _WORST_FIRST = (

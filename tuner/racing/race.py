@@ -21,10 +21,10 @@ Why it decides as it does:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isfinite, log, log1p
+from math import exp, isfinite, log, log1p
 
 import numpy as np
 
@@ -87,6 +87,21 @@ class RaceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a race dropped an entrant.
+
+    blocks: after how many. ratio: its latency over the leader's. p_value: one-sided, of the
+    hypothesis that it is no slower; None where it was hopeless, which needs no test.
+    """
+
+    entrant: str
+    leader: str
+    blocks: int
+    ratio: float
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What a race knows about one entrant.
 
@@ -123,6 +138,7 @@ class Race:
         self._looks = rules.looks()
         self._logs: dict[str, list[float]] = {entrant: [] for entrant in entrants}
         self._dropped_at: dict[str, int] = {}
+        self._drops: list[Drop] = []
         self._blocks = 0
         self._equivalent = False
 
@@ -135,6 +151,11 @@ class Race:
     def live(self) -> tuple[str, ...]:
         """Who runs in the next block, in the order of entry."""
         return tuple(entrant for entrant in self._logs if entrant not in self._dropped_at)
+
+    @property
+    def drops(self) -> tuple[Drop, ...]:
+        """Who was dropped and why, in the order in which that happened."""
+        return tuple(self._drops)
 
     @property
     def leader(self) -> str | None:
@@ -164,12 +185,13 @@ class Race:
         for entrant, latency in seconds.items():
             self._logs[entrant].append(log(latency))
         self._blocks += 1
-        dropped = self._slower()
-        for entrant in dropped:
-            self._dropped_at[entrant] = self._blocks
+        drops = list(self._slower())
+        self._drops += drops
+        for drop in drops:
+            self._dropped_at[drop.entrant] = self._blocks
         if self._blocks in self._looks:
             self._equivalent = self._survivors_equivalent()
-        return dropped
+        return tuple(drop.entrant for drop in drops)
 
     def withdraw(self, entrant: str) -> None:
         """Take a live entrant, also a protected one, out of the race: it cannot run any more."""
@@ -220,21 +242,21 @@ class Race:
             if entrant not in self._protect and entrant != leader
         }
 
-    def _slower(self) -> tuple[str, ...]:
+    def _slower(self) -> Iterator[Drop]:
         """Who is hopeless or, at a look, significantly slower than the leader."""
         early, look = self._blocks == self.rules.hopeless_blocks, self._blocks in self._looks
-        if not (early or look):
-            return ()
+        leader = self.leader
+        if leader is None or not (early or look):
+            return
         hopeless = log(self.rules.hopeless_ratio)
-        return tuple(
-            entrant
-            for entrant, d in self._challengers().items()
-            if (early and np.all(d >= hopeless)) or (look and self._is_slower(d))
-        )
-
-    def _is_slower(self, log_ratios: FloatArray) -> bool:
-        level = self.rules.alpha / len(self._looks)
-        return hodges_lehmann(log_ratios) > 0 and signed_rank_p(log_ratios, "greater") <= level
+        for entrant, d in self._challengers().items():
+            centre = hodges_lehmann(d)
+            if early and np.all(d >= hopeless):
+                yield Drop(entrant, leader, self._blocks, exp(centre), None)
+            elif look and centre > 0:
+                p_value = signed_rank_p(d, "greater")
+                if p_value <= self.rules.alpha / len(self._looks):
+                    yield Drop(entrant, leader, self._blocks, exp(centre), p_value)
 
     def _survivors_equivalent(self) -> bool:
         """Whether two one-sided tests per survivor, at the level of a look, exclude 1 %."""

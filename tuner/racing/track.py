@@ -30,15 +30,26 @@ class RaceTrack:
 
     A resumed run goes on with the races that were begun: each is found again by who took part,
     because what it does besides may differ from the first time.
+
+    goes_on: with those races; otherwise each race is a new one, also of the same entries.
     """
 
-    def __init__(self, journal: Journal, scorer: Scorer, budget: Budget, seed: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        scorer: Scorer,
+        budget: Budget,
+        seed: int,
+        *,
+        goes_on: bool = True,
+    ) -> None:
         self._journal = journal
         self._scorer = scorer
         self._budget = budget
         self._seed = seed
-        self._begun = journal.begun_races()
-        self._next = max(self._begun, default=-1) + 1
+        begun = journal.begun_races()
+        self._begun = begun if goes_on else {}
+        self._next = max(begun, default=-1) + 1
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
         self.disturbed = 0
         self.tolerated = 0

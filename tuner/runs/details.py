@@ -10,25 +10,52 @@ from pydantic import TypeAdapter
 
 from farm.accuracy.result import AccuracyResult
 from farm.measurement import Measurement, Metric
-from workers.jobs import TrialReport
+from workers.jobs import TODAY, Pinned, TrialReport
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
 _MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 
-def details_of(report: TrialReport) -> str:
-    """The text for a trial's report."""
+def details_of(report: TrialReport, pinned: Pinned = TODAY, proposed: str = "") -> str:
+    """The text for a trial's report.
+
+    pinned: what it ran with, said where it is anything. proposed: the stage of a search that
+    proposed it.
+    """
     details = {
         "assignment": report.assignment,
         "warmup": asdict(report.warmup) if report.warmup else None,
         "notes": report.notes,
         "accuracy": asdict(report.accuracy) if report.accuracy else None,
+        "proposed": proposed or None,
         "worker_seconds": report.worker_seconds,
         "child_seconds": report.child_seconds,
         "quick": {m.metric: m.value for m in report.measurements if m.metric in _MEASURED_AGAIN},
     }
+    if pinned != TODAY:
+        details["pinned"] = asdict(pinned)
     return json.dumps(details, sort_keys=True)
+
+
+def pinned_in(details: str) -> Pinned:
+    """What a trial ran with in place of today's."""
+    return Pinned(**json.loads(details).get("pinned", {}))
+
+
+def proposed_in(details: str) -> str:
+    """The stage that proposed a trial, "" where none is recorded."""
+    return json.loads(details).get("proposed") or ""
+
+
+def notes_in(details: str) -> tuple[str, ...]:
+    """What the compiler said of a trial's candidate, in sentences."""
+    return tuple(json.loads(details).get("notes") or ())
+
+
+def assignment_in(details: str) -> dict[str, int]:
+    """Operators per execution provider, as the engine reported them; empty where unknown."""
+    return dict(json.loads(details).get("assignment") or {})
 
 
 def accuracy_of(details: str) -> AccuracyResult | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate
 from farm.measurement import Measurement, Metric, Outcome
+from workers.jobs import TODAY, Pinned
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class Entry:
     ratio: its objective over the baseline's, lower is better; from races where it took part in
     one, else from the first quick samples; None when it never ran.
     accuracy: what the check of its outputs said, None where there was none.
+    pinned: what it runs with in place of today's.
     """
 
     trial_id: str
@@ -27,6 +29,7 @@ class Entry:
     measurements: Mapping[Metric, Measurement] = field(default_factory=dict)
     ratio: float | None = None
     accuracy: AccuracyResult | None = None
+    pinned: Pinned = TODAY
 
     @property
     def ok(self) -> bool:

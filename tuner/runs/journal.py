@@ -7,8 +7,9 @@ the run is returned from there instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from db.records import (
@@ -17,6 +18,7 @@ from db.records import (
     BlockSample,
     CandidateRecord,
     Phase,
+    Software,
     Trial,
     content_id,
 )
@@ -28,7 +30,17 @@ from farm.profile.kernels import OperatorProfile
 from tuner.runs.details import accuracy_of, as_first_measured, details_of
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
-from workers.jobs import BlockJob, BlockReport, Limits, Part, ProfileJob, TrialJob, TrialReport
+from workers.jobs import (
+    TODAY,
+    BlockJob,
+    BlockReport,
+    Limits,
+    Part,
+    Pinned,
+    ProfileJob,
+    TrialJob,
+    TrialReport,
+)
 
 _PARTS = {
     Phase.SEARCH: Part.SEARCH,
@@ -39,7 +51,11 @@ _PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose trials these are. machine_id, software_id: of the worker, in the store already."""
+    """Whose trials these are.
+
+    machine_id, software_id: of the worker, in the store already. software, environments: what the
+    latter says, and what is in each environment of the worker; see ``DeviceFacts``.
+    """
 
     run: str
     device: str
@@ -48,6 +64,8 @@ class Scope:
     machine_id: str
     software_id: str
     limits: Limits
+    software: Mapping[str, str] = field(default_factory=dict)
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Journal:
@@ -63,31 +81,50 @@ class Journal:
         self._executor = executor
         self._complete = complete
         self.scope = scope
+        self._environments = scope.environments
 
-    def job(self, candidate: Candidate, phase: Phase) -> TrialJob:
-        """The trial of a candidate in a phase; its id is the same whenever the run is resumed."""
+    def job(self, candidate: Candidate, phase: Phase, pinned: Pinned = TODAY) -> TrialJob:
+        """The trial of a candidate in a phase; its id is the same whenever the run is resumed.
+
+        pinned: what it runs with in place of today's; with something else it is another trial.
+        """
         scope = self.scope
-        trial_id = content_id(scope.run, scope.device, candidate.id, str(phase))
-        return TrialJob(trial_id, scope.workload_key, candidate, _PARTS[phase], scope.limits)
+        with_what = () if pinned == TODAY else (pinned.environment, pinned.artifact)
+        trial_id = content_id(scope.run, scope.device, candidate.id, str(phase), *with_what)
+        part = _PARTS[phase]
+        return TrialJob(trial_id, scope.workload_key, candidate, part, scope.limits, pinned)
 
-    def run_trials(self, candidates: Sequence[Candidate], phase: Phase) -> Iterator[Entry]:
-        """What became of each candidate: from the store if it has it, else by running it."""
-        jobs = {job.trial_id: job for job in (self.job(c, phase) for c in candidates)}
-        known = {trial_id: self._known(job) for trial_id, job in jobs.items()}
+    def run_trials(
+        self, candidates: Sequence[Candidate], phase: Phase, proposed: str = ""
+    ) -> Iterator[Entry]:
+        """What became of each candidate: from the store if it has it, else by running it.
+
+        proposed: the stage of the search that proposed them, kept with what is run.
+        """
+        jobs = [self.job(candidate, phase) for candidate in candidates]
+        yield from self.run_jobs(jobs, phase, proposed)
+
+    def run_jobs(
+        self, jobs: Sequence[TrialJob], phase: Phase, proposed: str = ""
+    ) -> Iterator[Entry]:
+        """The same for jobs of the phase, of which several may have one candidate."""
+        by_id = {job.trial_id: job for job in jobs}
+        known = {trial_id: self._known(job) for trial_id, job in by_id.items()}
         yield from (entry for entry in known.values() if entry is not None)
-        open_jobs = [job for trial_id, job in jobs.items() if known[trial_id] is None]
+        open_jobs = [job for trial_id, job in by_id.items() if known[trial_id] is None]
         leased = self._leased(open_jobs, phase)
         for report in self._executor.run_trials(self.scope.device, leased):
-            candidate = jobs[report.trial_id].candidate
-            self._commit(report, candidate)
+            job = by_id[report.trial_id]
+            self._commit(report, job, proposed)
             yield Entry(
                 report.trial_id,
-                candidate,
+                job.candidate,
                 report.outcome,
                 report.message,
                 report.artifact_key,
                 of_trials(report.measurements),
                 accuracy=report.accuracy,
+                pinned=job.pinned,
             )
 
     def count_trials(self, phase: Phase) -> int:
@@ -98,6 +135,10 @@ class Journal:
     def phase_of(self, entry: Entry) -> Phase:
         """The phase that an entry's trial belongs to."""
         return self._store.trial(entry.trial_id).phase
+
+    def job_of(self, entry: Entry) -> TrialJob:
+        """The job of an entry's trial."""
+        return self.job(entry.candidate, self.phase_of(entry), entry.pinned)
 
     def failed(self, candidate: Candidate, phase: Phase) -> bool:
         """Whether a trial of a phase says that the candidate does not do, in the store."""
@@ -161,7 +202,7 @@ class Journal:
         known = self._store.profile(entry.trial_id)
         if known or self._complete:
             return known
-        job = ProfileJob(self.job(entry.candidate, self.phase_of(entry)), seconds)
+        job = ProfileJob(self.job_of(entry), seconds)
         found = self._executor.run_profile(self.scope.device, job)
         self._store.add_profile(entry.trial_id, found)
         return found
@@ -184,6 +225,7 @@ class Journal:
             found.artifact_key or "",
             as_first_measured(of_trials(self._store.measurements(found.id)), found.details),
             accuracy=accuracy_of(found.details),
+            pinned=job.pinned,
         )
 
     def _leased(self, jobs: Iterable[TrialJob], phase: Phase) -> Iterator[TrialJob]:
@@ -199,15 +241,40 @@ class Journal:
                     job.candidate.id,
                     phase,
                     scope.machine_id,
-                    scope.software_id,
+                    self._software_of(job),
                 )
             )
             yield job
 
-    def _commit(self, report: TrialReport, candidate: Candidate) -> None:
+    def _software_of(self, job: TrialJob) -> str:
+        """The id of what a job runs with, which is in the store then."""
+        inside = self._versions_in(job.pinned.environment)
+        if not inside:
+            return self.scope.software_id
+        own = f"{job.candidate.engine.kind}: "
+        replaced = (own, "interpreter: ")
+        versions = {
+            name: version
+            for name, version in self.scope.software.items()
+            if not name.startswith(replaced)
+        } | {own + package: version for package, version in inside.items()}
+        software = Software.identify(json.dumps(versions, sort_keys=True))
+        self._store.add_software(software)
+        return software.id
+
+    def _versions_in(self, environment: str) -> Mapping[str, str]:
+        """What is in an environment, which may be newer than the journal."""
+        if not environment:
+            return {}
+        if environment not in self._environments:
+            facts = self._executor.describe(self.scope.device)
+            self._environments = {environment: {}, **facts.environments}
+        return self._environments[environment]
+
+    def _commit(self, report: TrialReport, job: TrialJob, proposed: str) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
-            kind = "package" if isinstance(candidate.engine, PackageEngine) else "onnx"
+            kind = "package" if isinstance(job.candidate.engine, PackageEngine) else "onnx"
             self._store.add_artifact(
                 Artifact(report.artifact_key, self.scope.model_sha256, kind, int(size))
             )
@@ -217,7 +284,7 @@ class Journal:
             report.message,
             report.measurements,
             report.artifact_key or None,
-            details_of(report),
+            details_of(report, job.pinned, proposed),
         )
 
     def _block(

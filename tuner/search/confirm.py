@@ -80,7 +80,9 @@ class Confirmation:
         Raises InfrastructureError when the baseline fails.
         """
         self._listen(StageStarted(self._journal.scope.device, "confirmation"))
-        reference = self._trial(found.baseline)
+        reference = self._trial(
+            found.baseline
+        )  # first: the store's view `latest` knows it by that
         _require(reference)
         fits = found.original is found.baseline
         judge = reference if fits else self._trial(found.original)
@@ -194,8 +196,7 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     known = Metric.THROUGHPUT if entry.candidate.is_counted else Metric.LATENCY_P50
     if entry.value(known) is not None:
         return
-    phase = journal.phase_of(entry)
-    job = DetailJob(journal.job(entry.candidate, phase), seconds=_DETAIL_SECONDS)
+    job = DetailJob(journal.job_of(entry), seconds=_DETAIL_SECONDS)
     measured = executor.run_detail(journal.scope.device, job)
     executor.release(journal.scope.device, [entry.trial_id])
     modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import takewhile, zip_longest
 
 from farm.candidate import Candidate, GraphLevel, OnnxRuntimeCpu, PackageEngine, StaticInt8
@@ -27,6 +26,7 @@ from farm.measurement import Outcome
 from tuner.runs.history import Entry, ranked
 from tuner.search.sampler import sample
 from tuner.search.space import Space, with_keep_float
+from tuner.search.stages import Stage
 
 Sensitivity = Callable[[Candidate], tuple[str, ...]]
 """Operators of a quantised candidate, the most damaged first."""
@@ -35,18 +35,6 @@ _BEST = 2
 _LEVELS = tuple(GraphLevel)  # the least first
 _COMPILER_FAILURES = 2
 _COMPILING_FAILED = frozenset({Outcome.COMPILE_ERROR, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
-
-
-class Stage(StrEnum):
-    """Why candidates were proposed."""
-
-    ENGINES = "engines"
-    PACKAGES = "packages"
-    PRECISION = "precision"
-    REPAIR = "repair"
-    REFINE = "refine"
-    SAMPLE = "sample"
-    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,15 @@ from tuner.runs.clock import Budget
 from tuner.runs.history import Entry, ranked
 from tuner.runs.journal import Journal
 from tuner.search.baseline import find_baseline
-from tuner.search.propose import Proposer, Stage
+from tuner.search.propose import Proposal, Proposer
+from tuner.search.rules import COHORT_RULES, COUNTED_RULES, FINAL_RULES, TOO_SLOW
+from tuner.search.stages import Stage
 from workers.executor import Executor
 
 COHORT = 6
 MIN_PAIRS = 11  # of a confirmation: of fewer values a median has no interval
 FINALISTS = 3
-COHORT_RULES = RaceRules(max_blocks=15)
 EQUIVALENCE = 0.01
-FINAL_RULES = RaceRules(max_blocks=48)
-# Counts are the same in every block: the second one only shows that they are.
-COUNTED_RULES = RaceRules(max_blocks=2)
-_TOO_SLOW = 2.5  # a quick objective so many times the best's is not worth a race
 _CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
 
 
@@ -134,7 +131,7 @@ class Search:
 
         Raises InfrastructureError when the baseline fails: there is nothing to compare with.
         """
-        self._tell_stage("baseline")
+        self._tell_stage(Stage.BASELINE)
         baseline = find_baseline(baselines, self._run_baseline)
         first, self._original = baseline.entry, baseline.original
         first.ratio = 1.0
@@ -144,8 +141,8 @@ class Search:
             proposal = self._proposer.propose(self._entries, count)
             if proposal.stage is Stage.EXHAUSTED:
                 break
-            self._tell_stage(str(proposal.stage))
-            cohort = self._run_trials(proposal.candidates, first)
+            self._tell_stage(proposal.stage)
+            cohort = self._run_trials(proposal, first)
             self._race_cohort(cohort, first)
         finalists = self._final_race(first)
         notes = tuple(baseline.notes())
@@ -154,7 +151,8 @@ class Search:
 
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
-        entry = next(iter(self._journal.run_trials([baseline], Phase.SEARCH)))
+        found = self._journal.run_trials([baseline], Phase.SEARCH, Stage.BASELINE)
+        entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)
         self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0 + runs
@@ -162,9 +160,10 @@ class Search:
         self._tell_trial(entry)
         return entry
 
-    def _run_trials(self, candidates: Sequence[Candidate], baseline: Entry) -> list[Entry]:
+    def _run_trials(self, proposal: Proposal, baseline: Entry) -> list[Entry]:
         done = []
-        for entry in self._journal.run_trials(candidates, Phase.SEARCH):
+        candidates, stage = proposal.candidates, proposal.stage
+        for entry in self._journal.run_trials(candidates, Phase.SEARCH, stage):
             self._check_limits(entry, baseline)
             entry.ratio = self._quick_ratio(entry, baseline)
             self._entries.append(entry)
@@ -186,7 +185,7 @@ class Search:
         champions = [e for e in ranked(self._entries) if e not in cohort and e is not baseline][:1]
         best = min((e.ratio for e in ranked(self._entries) if e.ratio), default=1.0)
         promising = [
-            e for e in ranked(cohort) if e.ratio is not None and e.ratio < _TOO_SLOW * best
+            e for e in ranked(cohort) if e.ratio is not None and e.ratio < TOO_SLOW * best
         ]
         self._release([e for e in cohort if e not in promising])
         entrants = [baseline, *champions, *promising]

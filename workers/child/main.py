@@ -142,12 +142,12 @@ class Runner:
         session = self.session
         return session.counted() if isinstance(session, EmulatedPackageSession) else None
 
-    def energy(self, seconds: float) -> float | None:
-        """Joules per run by RAPL, or None where the machine has no such counter."""
+    def energy(self, seconds: float) -> DataclassInstance | None:
+        """Energy of one run by RAPL, or None where the machine has no such counter."""
         counter = energy.find_rapl()
         if counter is None:
             return None
-        return energy.joules_per_run(counter, self._run_for, seconds)
+        return energy.energy_per_run(counter, self._run_for, seconds)
 
     def profile(
         self,
@@ -172,6 +172,12 @@ class Runner:
         from workers.engines import onnxruntime_profile  # noqa: PLC0415
 
         return onnxruntime_profile.profile(path, SessionSpec(**spec), feeds, place, seconds)
+
+    def save_optimised(self, spec: dict[str, Any], model: str, target: str) -> None:
+        """Write a model as this interpreter's ONNX Runtime optimises it."""
+        from workers.engines import onnxruntime  # noqa: PLC0415
+
+        onnxruntime.save_optimised(Path(model), SessionSpec(**spec), Path(target))
 
     def _run_for(self, seconds: float) -> int:
         loops = latency.calibrate(self.session, min(0.05, seconds))

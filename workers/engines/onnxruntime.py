@@ -22,6 +22,7 @@ from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _EXTRAS = {"onnxruntime_ep_openvino": "farm[openvino-plugin]"}  # what installs a plugin
+_CPU = "CPUExecutionProvider"
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
@@ -36,25 +37,12 @@ class OnnxRuntimeSession(Session):
     """
 
     def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
-        ort.set_default_logger_severity(4)
-        ort.disable_telemetry_events()  # nothing about the user's model leaves the machine
         options = _session_options(spec)
         if profiled is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profiled / "kernels")
             options.optimized_model_filepath = str(profiled / OPTIMISED_FILE)
-        try:
-            self._session = ort.InferenceSession(
-                str(model),
-                options,
-                disabled_optimizers=list(spec.disabled_optimizers),
-                enable_fallback=False,  # else a provider's error ends in a session on the CPU
-                **_providers(spec),
-            )
-        except EngineError:
-            raise
-        except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
-            raise EngineError(compact(error)) from None
+        self._session = _created(model, options, spec)
         self.assignment = self._checked_assignment(spec)
         _check_affinities(spec.config_entries.get(THREAD_AFFINITIES, ""))
         self._feeds: dict[str, Array] = {}
@@ -83,11 +71,15 @@ class OnnxRuntimeSession(Session):
         return Path(self._session.end_profiling())
 
     def _checked_assignment(self, spec: SessionSpec) -> Mapping[str, int]:
-        placed = [
-            (subgraph.ep_name, node)
-            for subgraph in self._session.get_provider_graph_assignment_info()
-            for node in subgraph.get_nodes()
-        ]
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if tell is None and spec.provider == _CPU:  # before 1.24; nowhere else to go
+            return {}
+        if tell is None:
+            raise NotAsPlannedError(
+                f"ONNX Runtime {ort.__version__} does not tell whether {spec.provider} runs an "
+                "operator; 1.24 is the first version that does."
+            )
+        placed = [(subgraph.ep_name, node) for subgraph in tell() for node in subgraph.get_nodes()]
         counts = Counter(provider for provider, _ in placed)
         wanted = spec.provider
         elsewhere = [f"{n.op_type} {n.name}".strip() for p, n in placed if p != wanted]
@@ -105,7 +97,33 @@ class OnnxRuntimeSession(Session):
         return dict(counts)
 
 
+def save_optimised(model: Path, spec: SessionSpec, target: Path) -> None:
+    """Write a model as a session of it has it once it is created. Raises EngineError."""
+    options = _session_options(spec)
+    options.optimized_model_filepath = str(target)
+    _created(model, options, spec)
+
+
+def _created(model: Path, options: ort.SessionOptions, spec: SessionSpec) -> ort.InferenceSession:
+    """A session. Raises EngineError."""
+    try:
+        return ort.InferenceSession(
+            str(model),
+            options,
+            disabled_optimizers=list(spec.disabled_optimizers),
+            enable_fallback=False,  # else a provider's error ends in a session on the CPU
+            **_providers(spec),
+        )
+    except EngineError:
+        raise
+    except Exception as error:  # noqa: BLE001  (ORT's errors share no other base)
+        raise EngineError(compact(error)) from None
+
+
 def _session_options(spec: SessionSpec) -> ort.SessionOptions:
+    """Of a session that tells nobody about the user's model."""
+    ort.set_default_logger_severity(4)
+    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = spec.intra_op_num_threads

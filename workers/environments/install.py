@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import importlib.util
-import os
 import platform
-import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import venv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from farm.devices.environment import Environment
@@ -36,16 +31,12 @@ from workers.environments.installed import (
     python_of,
     write_record,
 )
+from workers.environments.pip import Ran, Say, check_pip, run_pip, surroundings
 
-Say = Callable[[str], None]
-_ALWAYS = ("numpy",)  # what a child imports besides its engine
+ALWAYS = ("numpy",)  # what a child imports besides its engine
 _IMPORT_SECONDS = 120.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
-_UNREACHED = "connection broken by"
-_SHOWN = 300  # letters of what pip says
-_STEP = re.compile("Collecting|Processing|Downloading|Installing")
-_FROM = re.compile(r" \(from .*\)$")
+_OPTIONS = ("--require-hashes", "--only-binary=:all:", "--no-input", "--progress-bar=off")
 
 
 def install(environment: Environment, say: Say) -> Installed:
@@ -63,7 +54,7 @@ def install(environment: Environment, say: Say) -> Installed:
         if found := here.get(environment.name):
             return _as_described(found, environment)
         _check_engines(environment, here)
-        _check_pip()
+        check_pip()
         with _draft(root, environment.name) as draft:
             versions = _build(environment, draft, say)
             write_record(draft, environment, versions)
@@ -111,20 +102,16 @@ def _as_described(found: Installed, environment: Environment) -> Installed:
 
 
 def _check_engines(environment: Environment, here: Mapping[str, Installed]) -> None:
+    if environment.by_name_only:
+        return
     for name, other in here.items():
+        if other.environment.by_name_only:
+            continue
         if both := set(environment.engines) & set(other.environment.engines):
             raise DeviceError(
                 f"Environment {name} is installed and gives {', '.join(sorted(both))}, too, and "
                 f"an engine runs in one environment; `farm devices remove {name}` first."
             )
-
-
-def _check_pip() -> None:
-    if importlib.util.find_spec("pip") is None:
-        raise DeviceError(
-            f"Environments are made with pip, and {sys.executable} has none; "
-            f"`{sys.executable} -m ensurepip` adds it."
-        )
 
 
 @contextmanager
@@ -174,9 +161,10 @@ def _build(environment: Environment, folder: Path, say: Say) -> dict[str, str]:
     requirements = scratch / "requirements.txt"
     requirements.write_text(environment.requirements, encoding="utf-8")
     python = python_of(folder)
-    said = _pip(python, ["--requirement", str(requirements)], scratch, say)
-    if said:
-        raise _pip_failed(environment.name, folder.parent, said)
+    into = ["--python", str(python), "install", "--requirement", str(requirements)]
+    ran = run_pip([*into, *_OPTIONS], scratch, say)
+    if ran.failed:
+        raise _failed(environment.name, folder.parent, ran)
     shutil.rmtree(scratch)
     say("Importing what was installed")
     _check_modules(environment, python)
@@ -185,48 +173,10 @@ def _build(environment: Environment, folder: Path, say: Say) -> dict[str, str]:
     return {"python": platform.python_version(), **{each.name: each.version for each in found}}
 
 
-def _pip(python: Path, arguments: Sequence[str], scratch: Path, say: Say) -> list[str]:
-    """Install by pip, configured as the user has it; what it said if it failed, else nothing."""
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install"]
-    options = ["--require-hashes", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [*command, *options, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**_surroundings(), **quiet, "TMPDIR": str(scratch)},
-        start_new_session=True,
-    )
-    said = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line.rstrip())
-            if _STEP.match(line):
-                say(_FROM.sub("", said[-1]))
-    finally:  # also when this process is told to end
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return said if process.returncode else []
-
-
-def _pip_failed(name: str, root: Path, said: Sequence[str]) -> DeviceError:
-    """Its last error, with the lines that belong to it."""
-    if any(words in line for words in _FULL_WORDS for line in said):
+def _failed(name: str, root: Path, ran: Ran) -> DeviceError:
+    if ran.disk_is_full:
         return _disk_full(root, name)
-    begins = [number for number, line in enumerate(said) if line.startswith("ERROR:")]
-    last = " ".join(" ".join(said[begins[-1] if begins else -1 :]).split())
-    text = last.removeprefix("ERROR: ").rstrip(".") or "nothing"
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
-    unreached = any(_UNREACHED in line for line in said)
-    why = " Packages could not be fetched: the network or the index did not answer."
-    return DeviceError(
-        f"Environment {name} was not installed. pip says: {shown}.{why if unreached else ''}"
-    )
+    return DeviceError(f"Environment {name} was not installed. {ran.sentence}")
 
 
 def _disk_full(root: Path, name: str) -> DeviceError:
@@ -237,7 +187,7 @@ def _disk_full(root: Path, name: str) -> DeviceError:
 
 def _check_modules(environment: Environment, python: Path) -> None:
     """Raise DeviceError for a module that cannot be imported, for want of a library perhaps."""
-    for module in (*_ALWAYS, *environment.modules):
+    for module in (*ALWAYS, *environment.modules):
         command = [str(python), "-I", "-c", sending_nothing(f"import {module}")]
         try:
             done = subprocess.run(
@@ -246,7 +196,7 @@ def _check_modules(environment: Environment, python: Path) -> None:
                 text=True,
                 errors="replace",
                 timeout=_IMPORT_SECONDS,
-                env=_surroundings(),
+                env=surroundings(),
                 check=False,
             )
             ended = done.returncode
@@ -258,8 +208,3 @@ def _check_modules(environment: Environment, python: Path) -> None:
                 f"Environment {environment.name} was not installed: its module {module} cannot be "
                 f"imported: {last.rstrip('.')}."
             )
-
-
-def _surroundings() -> dict[str, str]:
-    """This process's, without what would make another Python find the farm's own packages."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -44,6 +44,12 @@ class Installed:
         return folder_size(self.place)
 
     @property
+    def named_versions(self) -> dict[str, str]:
+        """The versions, and under ``environment`` its own name and hash."""
+        name = f"{self.environment.name} {self.environment.digest}"
+        return {"environment": name, **self.versions}
+
+    @property
     def broken(self) -> str:
         """Why nothing can run in it; empty if something can."""
         if self.interpreter.exists():
@@ -109,11 +115,15 @@ def states(known: Mapping[str, Environment]) -> tuple[State, ...]:
 
 
 def environments_of(engines: Iterable[str]) -> dict[str, Installed]:
-    """By engine, the installed environment that gives it; without those that none gives."""
+    """By engine, the installed environment that gives it; without those that none gives.
+
+    What runs only by its name gives nothing here.
+    """
     wanted = set(engines)
     return {
         engine: found
         for found in installed_environments().values()
+        if not found.environment.by_name_only
         for engine in found.environment.engines
         if engine in wanted
     }

@@ -7,8 +7,14 @@ import subprocess
 from contextlib import suppress
 
 from farm.devices.profile import DeviceProfile
+from farm.errors import DeviceError
 from farm.host.locks import Lock
-from workers.environments.installed import Installed, environments_of, kept
+from workers.environments.installed import (
+    Installed,
+    environments_of,
+    installed_environments,
+    kept,
+)
 from workers.fingerprint import PACKAGES
 
 _ASK_SECONDS = 30.0
@@ -34,17 +40,38 @@ class Interpreters:
     def __init__(self, profile: DeviceProfile) -> None:
         self._of_profile = profile.interpreter
         self._environments: dict[str, Installed] = {}
+        self._pinned: dict[str, Installed] = {}
         self._locks: list[Lock] = []
         if not self._of_profile:
             for engine, found in environments_of(profile.engines).items():
-                if lock := kept(found):
-                    self._locks.append(lock)
+                if self._keeps(found):
                     self._environments[engine] = found
 
     def of(self, engine: str) -> str:
         """The interpreter of an engine's child processes; empty for the farm's own."""
         found = self._environments.get(engine)
         return self._of_profile if found is None else str(found.interpreter)
+
+    def named(self, name: str) -> Installed:
+        """The installed environment of this name, which stays until this is closed.
+
+        Raises DeviceError: it is not installed, or broken.
+        """
+        if name not in self._pinned:
+            here = installed_environments()
+            if name not in here or not self._keeps(here[name]):
+                names = ", ".join(sorted(here)) or "none"
+                raise DeviceError(
+                    f"Environment {name} is not installed. Installed environments: {names}."
+                )
+            self._pinned[name] = here[name]
+        found = self._pinned[name]
+        if found.broken:
+            raise DeviceError(
+                f"Environment {name} cannot be used: {found.broken}; `farm devices remove {name}` "
+                "first, then have it made again."
+            )
+        return found
 
     def versions(self) -> dict[str, str]:
         """Versions in interpreters that are not the farm's own.
@@ -57,7 +84,7 @@ class Interpreters:
         return {
             f"{engine}: {package}": version
             for engine, found in sorted(self._environments.items())
-            for package, version in _with_name(found).items()
+            for package, version in found.named_versions.items()
         }
 
     def close(self) -> None:
@@ -65,11 +92,14 @@ class Interpreters:
         for lock in self._locks:
             lock.release()
         self._locks.clear()
+        self._pinned.clear()
 
-
-def _with_name(found: Installed) -> dict[str, str]:
-    environment = found.environment
-    return {"environment": f"{environment.name} {environment.digest}", **found.versions}
+    def _keeps(self, found: Installed) -> bool:
+        """Keep an environment from being removed; False where it just was."""
+        lock = kept(found)
+        if lock is not None:
+            self._locks.append(lock)
+        return lock is not None
 
 
 def _versions_in(interpreter: str) -> dict[str, str]:

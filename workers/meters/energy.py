@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.protocol import EnergyReading
+
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -49,12 +51,12 @@ def find_rapl(root: Path = POWERCAP) -> RaplCounter | None:
     return counter if domains else None
 
 
-def joules_per_run(
+def energy_per_run(
     counter: RaplCounter,
     run_for: Callable[[float], int],
     seconds: float = 1.0,
-) -> float:
-    """Energy of one run in joules, idle power subtracted.
+) -> EnergyReading:
+    """Energy of one run, idle power subtracted, which is measured first, for half as long.
 
     run_for: runs the candidate for about that many seconds and returns how often.
     seconds: long against the counter's update interval of about 1 ms.
@@ -66,4 +68,5 @@ def joules_per_run(
     runs = run_for(seconds)
     elapsed = time.perf_counter() - start
     total = counter.joules_between(before, counter.read())
-    return max(0.0, total - idle_watts * elapsed) / max(1, runs)
+    joules = max(0.0, total - idle_watts * elapsed) / max(1, runs)
+    return EnergyReading(joules, elapsed, idle_watts)

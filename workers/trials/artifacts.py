@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,27 @@ from pydantic import TypeAdapter
 
 from farm.artifact.folder import MODEL_FILE, adopt_model, adopt_package, read_manifest
 from farm.artifact.key import artifact_key
-from farm.candidate import Candidate, Fake, PackageEngine, to_json
+from farm.candidate import (
+    Candidate,
+    Fake,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    PackageEngine,
+    to_json,
+)
 from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
 from farm.codegen.package.manifest import Manifest
-from farm.errors import InfrastructureError
+from farm.errors import CompileError, InfrastructureError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import OperatorProfile
-from farm.session.of_candidate import session_spec
+from farm.session.of_candidate import onnxruntime_spec, session_spec
 from farm.units import Bytes, format_bytes
+from workers.environments.installed import Installed
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
 from workers.trials.cache import Cache
 from workers.trials.children import Children
-from workers.trials.hashes import HASHES_FILE
+from workers.trials.hashes import HASHES_FILE, Stamp, damage, stamp
 from workers.trials.process import Child
 from workers.trials.usage import COPIES
 
@@ -55,6 +63,7 @@ class Artifacts:
         self._cache = cache
         self._children = children
         self._compiler: Child | None = None
+        self._whole: dict[Path, Stamp] = {}  # kept artifacts
 
     def of(self, job: TrialJob) -> Artifact | None:
         """The artifact of a job's candidate; None for the fake engine, which has none.
@@ -62,18 +71,18 @@ class Artifacts:
         Raises CompileError and ChildError: the candidate does not fit the model or the engine.
         Raises InfrastructureError: it cannot be written.
         """
-        if isinstance(job.candidate.engine, Fake):
+        engine = job.candidate.engine
+        if isinstance(engine, Fake):
             return None
-        if not isinstance(job.candidate.engine, PackageEngine):
+        if not isinstance(engine, PackageEngine):
             session_spec(job.candidate)  # an engine without this arithmetic fails before the work
         self._cache.check_workload(job.workload_key)
-        key = _key_of(job.workload_key, job.candidate)
-        target = self._cache.artifact(key)
-        with self._cache.complete(target) as folder:
-            if folder is not None:
-                self._check_room(job)
-                self._ask(job, "compile", folder=str(folder))
-        return _read_artifact(key, target, job.candidate)
+        if job.pinned.artifact:
+            return self._kept(Path(job.pinned.artifact), job.candidate)
+        environment = self._children.environment(job)
+        if environment is not None and isinstance(engine, OnnxRuntimeCpu) and engine.saved_graph:
+            return self._saved_in(environment, job, engine)
+        return self._compiled(job)
 
     def files(self, job: TrialJob) -> dict[str, bytes]:
         """The files of the artifact of a job's candidate by name, compiled again if need be.
@@ -147,6 +156,53 @@ class Artifacts:
         if self._compiler is not None:
             self._compiler.kill()
             self._compiler = None
+
+    def _compiled(self, job: TrialJob) -> Artifact:
+        """From the cache, or compiled now. Raises as ``of`` does."""
+        key = _key_of(job.workload_key, job.candidate)
+        target = self._cache.artifact(key)
+        with self._cache.complete(target) as folder:
+            if folder is not None:
+                self._check_room(job)
+                self._ask(job, "compile", folder=str(folder))
+        return _read_artifact(key, target, job.candidate)
+
+    def _saved_in(self, found: Installed, job: TrialJob, engine: OnnxRuntimeCpu) -> Artifact:
+        """A graph as the ONNX Runtime of an environment optimises it: no other one need read it.
+
+        Raises as ``of`` does.
+        """
+        plain = replace(engine, graph_level=GraphLevel.NONE, disabled_optimizers=())
+        given = self._compiled(replace(job, candidate=replace(job.candidate, engine=plain)))
+        own = f"{_key_of(job.workload_key, job.candidate)} {found.environment.digest}"
+        key = hashlib.sha256(own.encode()).hexdigest()
+        target = self._cache.artifact(key)
+        with self._cache.complete(target) as folder:
+            if folder is not None:
+                model, spec = (
+                    folder / MODEL_FILE,
+                    onnxruntime_spec(replace(engine, saved_graph=False)),
+                )
+                self._children.save_optimised(job, given.model, spec, model)
+                adopt_model(model.read_bytes(), folder)
+        return _read_artifact(key, target, job.candidate)
+
+    def _kept(self, folder: Path, candidate: Candidate) -> Artifact:
+        """An artifact as it lies in a folder of its own. Raises CompileError: it is not whole."""
+        try:
+            seen = stamp(folder)
+            if self._whole.get(folder) != seen:
+                if found := damage(folder):
+                    raise CompileError(f"The kept artifact {folder} cannot be run: {found}.")
+                self._whole[folder] = seen
+            artifact = _read_artifact(folder.name, folder, candidate)
+            artifact.model.stat()
+        except (OSError, ValueError):
+            kind = candidate.engine.kind
+            raise CompileError(
+                f"The kept artifact {folder} cannot be run: it is none of the engine {kind}."
+            ) from None
+        return artifact
 
     def _check_room(self, job: TrialJob) -> None:
         """Tools word a full disk freely, and it is no fault of the candidate's."""

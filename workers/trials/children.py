@@ -9,11 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.candidate import Fake, PackageEngine
+from farm.errors import DeviceError
 from farm.host.temporary import OwnedFolder
+from farm.measurement import Outcome
+from farm.session.spec import SessionSpec
+from workers.environments.installed import Installed
 from workers.environments.interpreters import Interpreters
-from workers.jobs import Limits
-from workers.protocol import Counted, Loaded, Sample, Warmup
-from workers.trials.process import Child
+from workers.jobs import Limits, TrialJob
+from workers.protocol import Counted, EnergyReading, Loaded, Sample, Warmup
+from workers.trials.process import Child, ChildError
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
 _SLOWER = 4
@@ -156,10 +161,10 @@ class LoadedChild:
             self._measure("throughput", seconds, _CALLERS, callers=_CALLERS, seconds=seconds)
         )
 
-    def energy(self, seconds: float) -> float | None:
-        """Joules per run, None where the machine has no counter."""
-        joules: float | None = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
-        return joules
+    def energy(self, seconds: float) -> EnergyReading | None:
+        """Energy of one run, None where the machine has no counter."""
+        reply = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
+        return EnergyReading(**reply) if reply else None
 
     def kill(self) -> None:
         """End its process group."""
@@ -204,31 +209,72 @@ class Children:
             child.kill()
             raise
 
-    def load_trial(
-        self, trial_id: str, loading: Loading, limits: Limits, engine: str
-    ) -> LoadedChild:
+    def load_trial(self, job: TrialJob, loading: Loading) -> LoadedChild:
         """Load a trial's artifact into a new child, which lives until it is released.
 
-        engine: the candidate's, by which its interpreter is chosen.
+        It runs in the interpreter of the candidate's engine, or in that of the environment that
+        the job names. Raises ChildError.
         """
-        self.release([trial_id])
-        loaded = self.load(trial_id, loading, limits, self._interpreters.of(engine))
-        self._of_trials[trial_id] = loaded
+        self.release([job.trial_id])
+        loaded = self.load(job.trial_id, loading, job.limits, self.interpreter(job))
+        self._of_trials[job.trial_id] = loaded
         return loaded
 
-    def profile(
-        self, loading: Loading, limits: Limits, folder: Path, seconds: float, engine: str
-    ) -> Any:  # noqa: ANN401
+    def environment(self, job: TrialJob) -> Installed | None:
+        """The environment that a job is pinned to; None where it is to none.
+
+        Raises ChildError: it is not installed, or broken, which says nothing about the candidate;
+        or it does not give the candidate's engine.
+        """
+        if not job.pinned.environment:
+            return None
+        try:
+            found = self._interpreters.named(job.pinned.environment)
+        except DeviceError as error:
+            raise ChildError(Outcome.INFRASTRUCTURE_ERROR, str(error)) from None
+        engine, given = job.candidate.engine, found.environment.engines
+        if engine.kind not in given and not isinstance(engine, PackageEngine | Fake):
+            raise ChildError(
+                Outcome.RUN_ERROR,
+                f"Environment {found.environment.name} gives {', '.join(given)}, and not "
+                f"{engine.kind}.",
+            )
+        return found
+
+    def interpreter(self, job: TrialJob) -> str:
+        """The Python that runs a job's artifact; empty for the farm's own. Raises ChildError."""
+        found = self.environment(job)
+        engine = job.candidate.engine.kind
+        return self._interpreters.of(engine) if found is None else str(found.interpreter)
+
+    def profile(self, job: TrialJob, loading: Loading, folder: Path, seconds: float) -> Any:  # noqa: ANN401
         """Time the kernels of an artifact in a child of its own, for about so many seconds.
 
-        folder: see ``workers.child.main``. engine: as in ``load_trial``. Raises ChildError.
+        folder: see ``workers.child.main``. The interpreter is as in ``load_trial``. Raises
+        ChildError.
         """
-        child = self.spawn("profile", limits, self._interpreters.of(engine))
+        limits = job.limits
+        child = self.spawn("profile", limits, self.interpreter(job))
         deadline = limits.load_seconds + limits.measure_seconds + _SLOWER * seconds
         try:
             with self.watch.running():
                 return child.request(
                     "profile", deadline, folder=str(folder), seconds=seconds, **loading.request()
+                )
+        finally:
+            child.kill()
+
+    def save_optimised(self, job: TrialJob, model: Path, spec: SessionSpec, target: Path) -> None:
+        """Have the interpreter of a job write a model as it optimises it. Raises ChildError."""
+        child = self.spawn("optimise", job.limits, self.interpreter(job))
+        try:
+            with self.watch.running():
+                child.request(
+                    "save-optimised",
+                    job.limits.compile_seconds,
+                    spec=asdict(spec),
+                    model=str(model),
+                    target=str(target),
                 )
         finally:
             child.kill()

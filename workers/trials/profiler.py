@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 
 from farm.candidate import PackageEngine
+from farm.errors import CompileError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import MODEL_FILE, OperatorProfile
-from workers.jobs import ProfileJob
+from workers.jobs import ProfileJob, TrialJob
 from workers.trials.artifacts import Artifacts
 from workers.trials.children import Children
 from workers.trials.trial import TrialRunner
@@ -33,10 +34,18 @@ class Profiler:
             return ()
         with temporary_folder("profile") as folder:
             if isinstance(trial.candidate.engine, PackageEngine):
+                _require_new(trial)
                 return self._artifacts.profile_package(trial, folder, seconds)
             self._artifacts.name_for_profile(trial, artifact, folder)
             named = replace(self._trials.loading(trial, artifact), model=str(folder / MODEL_FILE))
-            told = self._children.profile(
-                named, trial.limits, folder, seconds, trial.candidate.engine.kind
-            )
+            told = self._children.profile(trial, named, folder, seconds)
             return self._artifacts.map_kernels(trial, artifact, folder, json.dumps(told))
+
+
+def _require_new(trial: TrialJob) -> None:
+    """Raise CompileError for a package that is run as it was kept."""
+    if trial.pinned.artifact:
+        raise CompileError(
+            f"The steps of {trial.candidate.label()} cannot be timed: the package would have to "
+            "be built anew, and it is run as it was kept."
+        )

@@ -137,8 +137,7 @@ class TrialRunner:
         return loading
 
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
-        loading, kind = self.loading(job, artifact), job.candidate.engine.kind
-        return self._children.load_trial(job.trial_id, loading, job.limits, kind)
+        return self._children.load_trial(job, self.loading(job, artifact))
 
     def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:
         if isinstance(candidate.engine, Fake):

@@ -7,7 +7,7 @@ are released, because interleaving needs several loaded sessions at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from workers.discovery import openvino_float_types, usable_engines
+from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import (
@@ -35,7 +36,7 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import MachineReading
-from workers.protocol import Sample
+from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
@@ -126,6 +127,7 @@ class Worker:
             usable_engines(self.profile),
             self._openvino_float_types(),
             package_engines(self.profile),
+            {name: found.named_versions for name, found in installed_environments().items()},
         )
 
     def _openvino_float_types(self) -> tuple[FloatType, ...]:
@@ -197,14 +199,19 @@ class Worker:
             return (Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),)
         singles = child.single_runs(job.single_runs, job.seconds)
         median, per_second = float(np.median(singles)), child.throughput(_THROUGHPUT_SECONDS)
-        joules = child.energy(_ENERGY_SECONDS)
+        energy = child.energy(_ENERGY_SECONDS)
         measured = [
             Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),
             Measurement(Metric.THROUGHPUT, per_second, Method.MEASURED),
         ]
-        if joules is not None:
-            measured.append(Measurement(Metric.ENERGY, joules, Method.MEASURED))
-        return tuple(measured)
+        return (*measured, *_of_energy(energy))
+
+
+def _of_energy(reading: EnergyReading | None) -> Iterator[Measurement]:
+    if reading is not None:
+        yield Measurement(Metric.ENERGY, reading.joules, Method.MEASURED)
+        yield Measurement(Metric.ENERGY_WINDOW, reading.window_seconds, Method.MEASURED)
+        yield Measurement(Metric.IDLE_POWER, reading.idle_watts, Method.MEASURED)
 
 
 class _Members:

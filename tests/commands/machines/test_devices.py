@@ -46,6 +46,7 @@ def test_an_environment_from_its_installation_to_its_end(farm_with: Command) -> 
         "description": "For a test",
         "status": "not installed",
         "engines": ["onnxruntime-cpu"],
+        "by_name_only": False,
         "reason": "",
         "place": None,
         "bytes": None,

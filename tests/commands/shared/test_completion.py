@@ -85,6 +85,7 @@ def test_trials(stored: Command, complete: Complete) -> None:
     assert complete("farm bench --trial trial-0") == ["trial-0"]
     assert complete("farm compare ") == ["trial-1", "trial-0"]
     assert complete("farm compare trial-1 ") == ["trial-0"]
+    assert complete("farm explain --against trial-1 ") == ["trial-0"]
 
 
 def test_a_store_that_is_named(stored: Command, complete: Complete) -> None:
@@ -152,3 +153,14 @@ def test_environments(complete: Complete, farm: Command) -> None:
     write_record(place, load_environments()["onnxruntime-1.24"], {})
     assert complete("farm devices install onnx") == []
     assert complete("farm devices remove o") == ["onnxruntime-1.24"]
+
+
+def test_suites(complete: Complete, farm: Command) -> None:
+    (farm.folder / "suites" / "old").mkdir(parents=True)
+    (farm.folder / ".hidden.toml").touch()
+    for name in ("suite.toml", "suites/nightly.toml", "suites/notes.txt"):
+        (farm.folder / name).touch()
+    assert complete("farm nightly schedule su") == ["suites/", "suite.toml"]
+    assert complete("farm nightly schedule suites/") == ["suites/old/", "suites/nightly.toml"]
+    assert complete("farm nightly schedule nowhere/") == []
+    assert ".hidden.toml" not in complete("farm nightly schedule ")

@@ -139,3 +139,25 @@ def test_without_an_arena_outputs_are_the_same(tmp_path):
     engines = (OnnxRuntimeCpu(threads=1), OnnxRuntimeCpu(threads=1, memory_arena=False))
     ours, theirs = (loaded(tmp_path, engine).run(feeds)[0] for engine in engines)
     np.testing.assert_array_equal(ours, theirs)
+
+
+class TestVersionsThatDoNotTellWhereOperatorsRun:
+    """ONNX Runtime before 1.24."""
+
+    @pytest.fixture(autouse=True)
+    def old(self, monkeypatch):
+        session = "onnxruntime.capi.onnxruntime_inference_collection.Session"
+        monkeypatch.delattr(f"{session}.get_provider_graph_assignment_info")
+
+    def test_on_the_cpu_provider_there_is_nowhere_else(self, tmp_path):
+        path = models.save(models.mlp(), tmp_path)
+        session = OnnxRuntimeSession(path, session_spec(Candidate(OnnxRuntimeCpu())))
+        assert session.assignment == {}
+
+    def test_on_another_one_it_is_not_taken_for_granted(self, tmp_path):
+        path = models.save(models.mlp(), tmp_path)
+        session = OnnxRuntimeSession(path, session_spec(Candidate(OnnxRuntimeCpu())))
+        with pytest.raises(
+            NotAsPlannedError, match=r"does not tell whether OtherProvider runs an"
+        ):
+            session._checked_assignment(SessionSpec("OtherProvider"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
-import sysconfig
 import venv
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.measurement import Outcome
-from tests.wheels import Wheel, build_wheel, environment_toml
+from tests.wheels import Wheel, build_wheel, environment_toml, pretend_installed
 from tests.workers import samples
 from workers.discovery import device_availability, engines_of, openvino_float_types
 from workers.environments.install import install, remove
@@ -66,18 +65,6 @@ def refused() -> Refused:
         return str(caught.value)
 
     return sentence
-
-
-def pretend_installed(environment: Environment) -> Path:
-    """An environment without packages of its own, which is quick to make."""
-    from workers.environments.installed import write_record
-
-    place = environments_folder() / environment.name
-    venv.create(place, symlinks=True, with_pip=False)
-    (packages,) = (place / "lib").glob("python*/site-packages")
-    (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    write_record(place, environment, {"python": "3", "tiny": "1.0"})
-    return place
 
 
 class TestInstall:

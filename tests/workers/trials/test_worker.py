@@ -444,6 +444,8 @@ class TestDetail:
         assert found[Metric.THROUGHPUT].value > 1
         has_rapl = Path("/sys/class/powercap/intel-rapl:0/energy_uj").exists()
         assert (Metric.ENERGY in found) <= has_rapl
+        told = {Metric.ENERGY, Metric.ENERGY_WINDOW, Metric.IDLE_POWER} & found.keys()
+        assert len(told) in (0, 3)
 
 
 class TestSlowModels:

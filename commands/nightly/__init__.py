@@ -1,0 +1,1 @@
+"""``farm nightly``: suites that are measured again and again."""

@@ -1,0 +1,26 @@
+"""How the commands on nights show a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from commands.shared.output import print_tables
+
+if TYPE_CHECKING:
+    from tuner.nightly.report import NightReport
+
+
+def show(report: NightReport, junit: Path | None, markdown: Path | None, *, as_json: bool) -> None:
+    """Print the report, and write the files that were asked for. Raises OptionError."""
+    from reports.nightly.files import write_reports
+    from reports.nightly.machine_readable import night_json
+    from reports.nightly.table import night_lines, night_table
+
+    if as_json:
+        typer.echo(night_json(report))
+    else:
+        print_tables(night_table(report), list(night_lines(report)))
+    write_reports(report, junit, markdown)

@@ -1,0 +1,1 @@
+"""The views of each schema that changed them, as SQL."""

@@ -1,0 +1,53 @@
+"""The best configuration of each model on each device, by one metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.questions.views import EVERYTHING, Subject, asked, found, view_of
+from db.reader import StoreReader
+from farm.measurement import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """A row of the view ``best``: whose value is the best of a model on a machine's device.
+
+    value, low, high: in ``unit``. phase: ``search`` where nothing was measured on unseen data.
+    Values of different methods are never compared: each method has its own best.
+    energy_window, idle_power: seconds and watts, of an energy that a counter told.
+    """
+
+    model: str
+    model_sha256: str
+    device: str
+    machine: str
+    metric: str
+    method: str
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+    candidate: str
+    candidate_id: str
+    trial: str
+    run: str
+    phase: str
+    created_at: datetime
+    energy_window: float | None
+    idle_power: float | None
+
+
+def best(
+    store: StoreReader,
+    subject: Subject = EVERYTHING,
+    metric: Metric = Metric.LATENCY,
+    limit: int | None = None,
+) -> tuple[Best, ...]:
+    """One row per model, device, machine and method, by name."""
+    view = view_of("best", Best)
+    order = (view.c.model, view.c.model_sha256, view.c.device, view.c.machine, view.c.method)
+    query = asked(view, subject, order).where(view.c.metric == str(metric))
+    with store.reading() as session:
+        return found(session, Best, query, limit)

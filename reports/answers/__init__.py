@@ -1,0 +1,1 @@
+"""Answers of the store: as tables for people, and as rows for programs."""

@@ -1,0 +1,1 @@
+"""Explanations of trials, for people and for programs."""

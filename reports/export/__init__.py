@@ -1,0 +1,1 @@
+"""Rows for programs and pages: one module per format, all behind one function."""

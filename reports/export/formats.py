@@ -1,0 +1,50 @@
+"""How rows can be written. A new format is a member here, and a module ``reports.export.as_NAME``.
+
+Such a module has a function ``export`` that is an ``Exporter``; it is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias, cast
+
+Exporter: TypeAlias = (
+    "Callable[[Sequence[str], Iterable[Sequence[object]]], Iterator[str] | Iterator[bytes]]"
+)
+"""Column names and rows -> a text or a file in parts, as the rows come."""
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+
+    @property
+    def ending(self) -> str:
+        """What names of files in this format most often end with."""
+        return ".md" if self is Format.MARKDOWN else ".txt" if self is Format.TABLE else f".{self}"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a terminal can show it."""
+        return self is not Format.PARQUET
+
+
+def format_of(file: Path) -> Format | None:
+    """What the ending of a file's name says; None where it says nothing."""
+    return next((each for each in Format if each.ending == file.suffix.lower()), None)
+
+
+def exporter(chosen: Format) -> Exporter:
+    """What writes a format other than a table.
+
+    Raises OptionError: the format needs a package that is not installed.
+    """
+    return cast("Exporter", import_module(f"reports.export.as_{chosen}").export)

@@ -1,0 +1,1 @@
+"""What a night says, for people and programs, and what makes nights come."""

@@ -1,0 +1,1 @@
+"""What starts a night: one form per module, all made from the same value."""

@@ -1,0 +1,59 @@
+"""The last good state: what tells it from others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from farm.candidate import Candidate, CPackage, Fake, OnnxRuntimeCpu, to_json
+from farm.errors import StoreError
+from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
+
+STATE = GoodState(to_json(Candidate(Fake())), "abc", {"onnxruntime": "1.31.1"}, "run-1")
+
+
+def test_it_is_read_back() -> None:
+    assert read_good(STATE.to_json()) == STATE
+    assert read_good("") is None
+    assert STATE.read_candidate() == Candidate(Fake())
+
+
+def test_of_another_version_of_the_farm_it_is_refused() -> None:
+    with pytest.raises(StoreError, match="cannot be read by this version"):
+        read_good('{"something": "else"}')
+
+
+def test_its_key_is_what_runs_and_not_when() -> None:
+    assert STATE.key == replace(STATE, run="run-2").key
+    others = [
+        replace(STATE, artifact="abd"),
+        replace(STATE, versions={"onnxruntime": "1.32.0"}),
+        replace(STATE, candidate=to_json(Candidate(Fake(seconds=0.5)))),
+    ]
+    assert len({STATE.key, *(other.key for other in others)}) == 4
+
+
+def test_the_versions_of_an_environment_go_before_the_farms_own() -> None:
+    software = {"python": "3.11", "onnxruntime": "1.31.1", "openvino": "2026.4", "numpy": "2.4"}
+    runtime = Candidate(OnnxRuntimeCpu())
+    assert engine_versions(runtime, software) == {"onnxruntime": "1.31.1"}
+    inside = {
+        "onnxruntime-cpu: onnxruntime": "1.24.1",
+        "onnxruntime-cpu: environment": "old 0123",
+    }
+    assert engine_versions(runtime, software | inside) == {
+        "onnxruntime": "1.24.1",
+        "environment": "old 0123",
+    }
+
+
+def test_a_package_is_compiled_already() -> None:
+    assert engine_versions(Candidate(CPackage()), {"onnxruntime": "1.31.1"}) == {}
+
+
+def test_changes_of_versions_are_named() -> None:
+    before, now = {"onnxruntime": "1.31.1", "numpy": "2"}, {"onnxruntime": "1.32.0", "numpy": "2"}
+    assert changed_versions(before, now) == ("onnxruntime 1.31.1 -> 1.32.0",)
+    assert changed_versions(now, now) == ()
+    assert changed_versions({}, {"openvino": "2026.4"}) == ("openvino none -> 2026.4",)

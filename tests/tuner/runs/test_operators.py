@@ -1,0 +1,43 @@
+"""What the store keeps of a model's operators."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from onnx import ModelProto
+
+from farm.model.graph import build_graph
+from farm.model.model import load_model
+from tests.models import branching_net, cache_net, conv_net, save
+from tuner.runs.operators import ModelOperator, operators_in, operators_record
+
+
+def kept(model: ModelProto, folder: Path, **shapes: int) -> dict[str, ModelOperator]:
+    save(model, folder)
+    loaded = load_model(folder / "model.onnx", shapes)
+    record = operators_record(loaded.proto, build_graph(loaded))
+    return dict(operators_in(json.dumps({"operators": record})))
+
+
+def test_types_by_name_in_the_order_of_the_model(tmp_path: Path) -> None:
+    found = kept(conv_net(), tmp_path)
+    assert [each.op_type for each in found.values()][:3] == ["Conv", "Relu", "Conv"]
+    assert {each.op_type for each in found.values() if each.has_weights} == {"Conv", "Gemm"}
+
+
+def test_products_of_two_activations_have_no_weights(tmp_path: Path) -> None:
+    found = kept(cache_net(), tmp_path, past_len=4)
+    products = {name: each.has_weights for name, each in found.items() if each.op_type == "MatMul"}
+    assert products == {"key": True, "score": False, "mix": False, "project": True}
+
+
+def test_operators_in_branches_are_there(tmp_path: Path) -> None:
+    found = kept(branching_net(), tmp_path)
+    assert {"If", "MatMul", "Slice"} <= {each.op_type for each in found.values()}
+
+
+@pytest.mark.parametrize("details", ["{}", '{"shapes": {}}'])
+def test_an_older_farm_kept_none(details: str) -> None:
+    assert operators_in(details) == {}

@@ -1,0 +1,1 @@
+"""Bisection: which version, which option and which operators made a case slower."""

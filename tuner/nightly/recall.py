@@ -1,0 +1,149 @@
+"""The last night of a suite, recalled from the store as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+
+from db.questions.nights import changes_of, nights, series_of, values_on
+from db.reader import StoreReader
+from db.records import ChangePoint, Night, NightValue, Series
+from farm.errors import OptionError
+from farm.measurement import Estimate
+from farm.units import counted
+from tuner.nightly.details import Details, details_of, night_details
+from tuner.nightly.report import CaseReport, ChangeReport, NightReport
+from tuner.nightly.screen.series import Verdict
+from tuner.nightly.sentences import causes
+from tuner.nightly.suites.schedule import parse_schedule
+from tuner.nightly.suites.suite import DEFAULT_METRICS, Suite
+
+_MOST = 100
+_LATE = timedelta(hours=6)  # so long a night may take to begin, and to end
+
+
+def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
+    """What the newest night says.
+
+    Nights that were due since, or between it and the one before, are said. Where one was due after
+    the newest one began, six hours ago or more, nothing is known of today: that is not measured.
+
+    Raises OptionError: there is no night of this suite.
+    """
+    found = nights(store, suite.name, limit=2)
+    if not found:
+        raise OptionError(
+            f"There is no night of suite {suite.name} in the store at {store.place}; "
+            f"`farm nightly run {suite.path.name}` measures one."
+        )
+    night, before = found[0], found[1] if len(found) > 1 else None
+    details = night_details(night.details, night.name)
+    notes = [*details.notes, *_notes(suite, night, before, now)]
+    known = {series.id: series for series in series_of(store, suite.name)}
+    values = values_on(store, night.name)
+    changes = {
+        change.id: change
+        for found_ in changes_of(store, [value.series_id for value in values]).values()
+        for change in found_
+    }
+    cases = [_case(known[v.series_id], v, changes, suite) for v in values]
+    order = {case.name: at for at, case in enumerate(suite.cases)}
+    cases += _failed(suite, night)
+    cases.sort(key=lambda case: (order.get(case.case, len(order)), case.environment, case.metric))
+    return NightReport(
+        suite.name,
+        night.name,
+        night.started_at,
+        night.finished_at,
+        details.described,
+        tuple(cases),
+        tuple(notes),
+        is_stale=bool(_due(suite, night.started_at, now - _LATE)),
+    )
+
+
+def _case(
+    series: Series, value: NightValue, changes: dict[str, ChangePoint], suite: Suite
+) -> CaseReport:
+    details = details_of(value)
+    change = changes.get(details.change)
+    models = {case.name: case.model.name for case in suite.cases}
+    return CaseReport(
+        case=series.case,
+        model=models.get(series.case, series.model_sha256[:12]),
+        device=series.device,
+        metric=series.metric,
+        environment=series.environment,
+        verdict=Verdict(value.verdict) if details.judged else Verdict.NOT_MEASURED,
+        sentence=details.sentence or "The night was cut short before it was judged.",
+        ratio=details.ratio,
+        value=value.seconds,
+        good_value=value.good_seconds,
+        p_value=value.p_value,
+        nights=details.nights,
+        change=None if change is None else _change(change, details),
+        notes=details.notes,
+        run=value.run,
+        candidate=details.label,
+        seconds=details.seconds,
+    )
+
+
+def _change(change: ChangePoint, details: Details) -> ChangeReport:
+    return ChangeReport(
+        change.id,
+        change.first_night,
+        Estimate(change.ratio, change.low, change.high),
+        causes=causes(details.against, details.now, other_machine=False),
+        state=change.state,
+        note=change.note,
+    )
+
+
+def _failed(suite: Suite, night: Night) -> Iterator[CaseReport]:
+    """Cases and environments that could not be measured at all."""
+    cases = {case.name: case for case in suite.cases}
+    for failed in night_details(night.details, night.name).failed:
+        for case in suite.cases:
+            if failed.case not in ("", case.name):
+                continue
+            metrics = cases[case.name].metrics or DEFAULT_METRICS
+            yield CaseReport(
+                case.name,
+                case.model.name,
+                case.device,
+                metrics[0],
+                failed.environment,
+                Verdict.NOT_MEASURED,
+                failed.sentence,
+            )
+
+
+def _notes(suite: Suite, night: Night, before: Night | None, now: datetime) -> Iterator[str]:
+    if night.finished_at is None:
+        yield f"The night was cut short; `farm nightly run {suite.path.name}` goes on with it."
+    if before is not None:
+        # The last one that was due is this one.
+        yield from _missed_note(suite, _due(suite, before.started_at, night.started_at)[:-1])
+        old, new = (night_details(n.details, n.name) for n in (before, night))
+        if old.machine != new.machine:
+            yield f"This machine ({new.described}) is not that of the night before."
+    yield from _missed_note(suite, _due(suite, night.started_at, now - _LATE))
+
+
+def _missed_note(suite: Suite, missed: list[datetime]) -> Iterator[str]:
+    if missed:
+        many = "more than 100 nights" if len(missed) > _MOST else counted(len(missed), "night")
+        yield (
+            f"By the schedule {suite.schedule}, {many} did not run: {missed[0]:%Y-%m-%d %H:%M}"
+            f"{' and later' if len(missed) > 1 else ''}."
+        )
+
+
+def _due(suite: Suite, after: datetime, until: datetime) -> list[datetime]:
+    """When nights were due between two moments, the first hundred and one."""
+    if not suite.schedule:
+        return []
+    due = parse_schedule(suite.schedule).due_after(after)
+    return list(islice(takewhile(lambda moment: moment <= until, due), _MOST + 1))

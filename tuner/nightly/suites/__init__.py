@@ -1,0 +1,1 @@
+"""Suites: what is measured every night, and when."""

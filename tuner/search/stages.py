@@ -1,0 +1,39 @@
+"""The stages of a search, and why each of them proposes what it does."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Why candidates were proposed; ``reason`` says it in words."""
+
+    BASELINE = "baseline"
+    ENGINES = "engines"
+    PACKAGES = "packages"
+    PRECISION = "precision"
+    REPAIR = "repair"
+    REFINE = "refine"
+    SAMPLE = "sample"
+    EXHAUSTED = "exhausted"
+
+    @property
+    def reason(self) -> str:
+        """What follows on ``proposed because``; "" where nothing is proposed."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Stage.BASELINE: "everything is compared with it: it is the model as it was given, or what "
+    "takes its place",
+    Stage.ENGINES: "the float model is tried on every engine, as its makers recommend it and with "
+    "its main options",
+    Stage.PACKAGES: "the model is tried as generated C, in int8 by every compiler, then otherwise "
+    "calibrated and in float32",
+    Stage.PRECISION: "every precision is tried on the best setting of the best two engines",
+    Stage.REPAIR: "the operators that quantisation damages most go back to float in the fastest "
+    "quantised candidates",
+    Stage.REFINE: "it differs in one choice from one of the best two by then",
+    Stage.SAMPLE: "a sampler drew it, which prefers what was fast by then",
+    Stage.EXHAUSTED: "",
+}
