@@ -36,8 +36,8 @@ def noise(kind: str, rng: Generator, nights: int) -> FloatArray:
                 new = (1 - CORRELATION**2) ** 0.5 * normal[night]
                 normal[night] = CORRELATION * normal[night - 1] + new
         case "spikes":
-            heights = rng.uniform(LOWEST_SPIKE, HIGHEST_SPIKE, nights)
-            normal += np.where(rng.random(nights) < SPIKES, heights, 0.0)
+            spiked = rng.random(nights) < SPIKES
+            normal += np.where(spiked, rng.uniform(LOWEST_SPIKE, HIGHEST_SPIKE, nights), 0.0)
         case "two modes":
             normal += APART * (rng.random(nights) < SLOW)
             normal /= within_mode(SLOW)
