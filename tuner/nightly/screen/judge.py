@@ -8,16 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from tuner.nightly.screen.detectors import (
-    SHORTEST,
-    SHORTEST_BEFORE,
-    Sighting,
-    cusum,
-    mean_scan,
-    positions,
-    rank_scan,
-)
+from tuner.nightly.screen.detectors import SHORTEST_BEFORE, mean_p, rank_p
 from tuner.nightly.screen.false_discovery import adjusted
+from tuner.nightly.screen.likelihood import likelihood
 from tuner.nightly.screen.localise import localise
 from tuner.nightly.screen.modes import Modes, modes
 from tuner.nightly.screen.series import Change, Series, Verdict
@@ -26,48 +19,55 @@ from tuner.nightly.screen.series import Change, Series, Verdict
 class Detector(StrEnum):
     """Who votes."""
 
+    LIKELIHOOD = "likelihood"
     MEAN = "mean"
     RANK = "rank"
-    CUSUM = "cusum"
 
 
 _VOTES = 2
-# Of p values in any dependence, n / k of the k-th smallest of n is one, too (Rueger 1978). Twice
-# that, because a step may go either way.
-_VOTE_FACTOR = 2 * len(Detector) / _VOTES
-_NIGHTS_NEEDED = SHORTEST_BEFORE + SHORTEST
+# The probability below which the mean or the ranks agree with what the likelihood says.
+_AGREED = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How sensitive the screen is.
 
-    alpha: probability, at most, that a night of an unchanged series looks changed. rate: of false
-    ones among all changes of a night.
+    alpha: false alarms, at most, in a night of an unchanged series whose noise is as it is thought
+    to be. rate: of false ones among all changes of a night. history: nights that must lie before a
+    step. shortest: nights that it must have lasted.
     """
 
     alpha: float = 0.01
     rate: float = 0.1
+    history: int = SHORTEST_BEFORE
+    shortest: int = 1
 
     def __post_init__(self) -> None:
         for name, value in (("alpha", self.alpha), ("rate", self.rate)):
             if not 0 < value < 1:
                 raise ValueError(f"{name} of a screen must lie between 0 and 1; got {value}")
+        if self.history < SHORTEST_BEFORE:
+            least = f"{SHORTEST_BEFORE} nights at least must lie before a step"
+            raise ValueError(f"{least}; got {self.history}")
+        if self.shortest < 1:
+            raise ValueError(f"a step lasts 1 night at least; got {self.shortest}")
 
 
 SENSITIVE = Rules()
-"""Where each change is confirmed by a run of both states before anybody hears of it."""
-ALONE = Rules(alpha=0.002)
-"""Where nothing confirms: at most 2 of 1,000 nights of unchanged series look changed."""
+"""Where each change is confirmed by a run of both states before anybody hears of it: one night
+that is off is reason enough."""
+ALONE = Rules(alpha=0.0045, history=40, shortest=2)
+"""Where nothing confirms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What the screen says of the last night of a series.
 
-    p_value: of the vote if nothing changed; 1 where there is too little history. votes: detectors
-    that see the change. change: the step, where enough of them do, also one that was refuted.
-    modes: the two levels of the nights before, where there are two.
+    p_value: of the likelihood; 1 where there is too little history. votes: detectors that see the
+    change. change: the step, where enough of them do, also one that was refuted. modes: the two
+    levels of the nights before, where there are two.
     """
 
     verdict: Verdict
@@ -80,26 +80,27 @@ class Judgement:
 def judge(series: Series, rules: Rules = SENSITIVE) -> Judgement:
     """Judge the last night of ``series`` by the nights from its start on.
 
-    Two of three detectors must see a step the same way. What one of them sees alone, and a change
-    that was refuted, is inconclusive.
+    The likelihood must speak for a step, and the mean or the ranks must agree. What it says alone,
+    and a change that was refuted, is inconclusive.
     """
-    if len(series.nights) - series.start < _NIGHTS_NEEDED:
+    if len(series.nights) - series.start < rules.history + 2:
         return Judgement(Verdict.NOT_YET)
-    up, down = _sightings(series, rules)
-    upwards = _vote_p(up) < _vote_p(down)
-    seen, other = (up, down) if upwards else (down, up)
-    p_value, alone = _vote_p(seen), min(_alone_p(seen), _alone_p(other))
-    if p_value > rules.alpha:
-        verdict = Verdict.INCONCLUSIVE if alone <= rules.alpha else Verdict.NO_CHANGE
-        return Judgement(verdict, p_value, modes=modes(series.values))
-    votes = [name for name in seen if _VOTE_FACTOR * seen[name].p_value <= rules.alpha]
-    change = localise(series, min((seen[name] for name in votes), key=_p_value).age)
+    values, uncertainties = series.values, series.uncertainties
+    seen = likelihood(values, uncertainties, rules.history, rules.shortest, series.known_ages())
+    upwards = seen.up.p_value < seen.down.p_value
+    sighting = seen.up if upwards else seen.down
+    if sighting.p_value > rules.alpha:
+        return Judgement(Verdict.NO_CHANGE, sighting.p_value, modes=modes(values))
+    votes = (Detector.LIKELIHOOD, *_agreeing(series, sighting.age, upwards=upwards))
+    if len(votes) < _VOTES:
+        return Judgement(Verdict.INCONCLUSIVE, sighting.p_value, votes, modes=modes(values))
+    change = localise(series, sighting.age, upwards=upwards)
     return Judgement(
         _direction(series, change, upwards=upwards),
-        p_value,
-        tuple(votes),
+        sighting.p_value,
+        votes,
         change,
-        modes(series.values[: change.first - series.start]),
+        modes(values[: change.first - series.start]),
     )
 
 
@@ -117,34 +118,14 @@ def judge_night(series: Mapping[str, Series], rules: Rules = SENSITIVE) -> dict[
     return judgements
 
 
-def _sightings(
-    series: Series, rules: Rules
-) -> tuple[dict[Detector, Sighting], dict[Detector, Sighting]]:
-    """What each detector sees, upwards and downwards."""
-    values, uncertainties = series.values, series.uncertainties
-    known = frozenset(len(series.nights) - night for night in series.known_changes())
-    where = positions(values, rules.alpha, known)
+def _agreeing(series: Series, age: int, *, upwards: bool) -> list[Detector]:
+    """Who sees the step that the likelihood says began ``age`` nights ago."""
+    values = series.values if upwards else -series.values
     seen = {
-        Detector.MEAN: mean_scan(values, uncertainties, where),
-        Detector.RANK: rank_scan(values, where),
-        Detector.CUSUM: cusum(values, uncertainties),
+        Detector.MEAN: mean_p(values, series.uncertainties, age),
+        Detector.RANK: rank_p(values, age),
     }
-    return {name: one.up for name, one in seen.items()}, {
-        name: one.down for name, one in seen.items()
-    }
-
-
-def _vote_p(seen: Mapping[Detector, Sighting]) -> float:
-    second = sorted(sighting.p_value for sighting in seen.values())[_VOTES - 1]
-    return min(1.0, _VOTE_FACTOR * second)
-
-
-def _alone_p(seen: Mapping[Detector, Sighting]) -> float:
-    return min(1.0, 2 * len(Detector) * min(sighting.p_value for sighting in seen.values()))
-
-
-def _p_value(sighting: Sighting) -> float:
-    return sighting.p_value
+    return [name for name, p_value in seen.items() if p_value <= _AGREED]
 
 
 def _direction(series: Series, change: Change, *, upwards: bool) -> Verdict:

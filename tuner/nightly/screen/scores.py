@@ -9,8 +9,10 @@ from scipy.special import ndtri
 
 from tuner.nightly.screen.series import FloatArray
 
-CLIP = 4.0
-"""Beyond so many standard deviations a night says no more than that it is far away."""
+FAR = 4.0
+"""Beyond so many standard deviations a night is no part of the usual noise."""
+CLIP = 6.0
+"""Beyond so many a night says no more than that it is far away."""
 
 # 1 / Phi^-1(3/4): the median absolute deviation of a normal distribution is its sd over this.
 _MAD = 1.4826
@@ -18,6 +20,9 @@ _MAD = 1.4826
 _LEAD = 0.5
 _SMALLEST_SCALE = 1e-9
 _LARGEST_CORRELATION = 0.9
+# What is thought of the correlation before a night was seen, and how many nights that is worth. A
+# step looks like correlated nights: what is unknown of them makes false alarms, or hides steps.
+_GUESS, _GUESS_NIGHTS = 0.4, 30
 
 
 def residuals(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
@@ -34,15 +39,17 @@ def residuals(values: FloatArray, uncertainties: FloatArray, before: int) -> Flo
 
 
 def clipped(values: FloatArray, uncertainties: FloatArray, before: int) -> FloatArray:
-    """Residuals that say no more than 4 deviations: Huber's psi (Huber 1964), [nights]."""
+    """Residuals that say no more than 6 deviations: Huber's psi (Huber 1964), [nights]."""
     return np.clip(residuals(values, uncertainties, before), -CLIP, CLIP)
 
 
 def supported(scores: FloatArray, before: int) -> FloatArray:
     """No night after the first ``before`` counts for much more than the next one, [nights].
 
-    One night alone is then never the reason for a step. At least 2 nights must come after.
+    One night alone is then never the reason for a step that has lasted several.
     """
+    if len(scores) - before < 2:
+        return scores
     recent = np.sort(scores[before:])
     low, high = min(recent[1], 0.0) - _LEAD, max(recent[-2], 0.0) + _LEAD
     return np.concatenate([scores[:before], np.clip(scores[before:], low, high)])
@@ -85,18 +92,21 @@ class Noise:
 
 
 def noise(scores: FloatArray) -> Noise:
-    """Fitted to the ``scores`` of unchanged nights, [nights].
+    """Fitted to the ``scores`` of unchanged nights, [nights]; those that are far away are missing.
 
-    The correlation is corrected for its bias (Kendall 1954: -(1 + 3 rho) / n); a negative one
-    counts as none.
+    The correlation is corrected for its bias (Kendall 1954: -(1 + 3 rho) / n) and shrunk towards
+    a guess; a negative one counts as none.
     """
-    n = len(scores)
-    centred = scores - scores.mean()
+    near = np.abs(scores) <= FAR
+    n = int(np.count_nonzero(near))
+    mean = float(scores[near].mean())
+    centred = np.where(near, scores - mean, 0.0)
     square = float(centred @ centred)
     rho = float(centred[1:] @ centred[:-1]) / square if square > 0 else 0.0
     rho = min(max(rho + (1 + 3 * rho) / n, 0.0), _LARGEST_CORRELATION)
-    new = centred[1:] - rho * centred[:-1]
-    freedom = max((n - 1) * (1 - rho) / (1 + rho), 2.0)
+    rho = (n * rho + _GUESS_NIGHTS * _GUESS) / (n + _GUESS_NIGHTS)
+    new = (centred[1:] - rho * centred[:-1])[near[1:] & near[:-1]]
     # Half a score at least: of a series that never moved, no fluke is a step of infinite size.
-    deviation = max(float(np.sqrt(new @ new / (n - 2))), 0.5)
-    return Noise(float(scores.mean()), rho, deviation, n, freedom)
+    deviation = max(float(np.sqrt(new @ new / max(len(new) - 1, 1))), 0.5)
+    freedom = max((n - 1) * (1 - rho) / (1 + rho), 2.0)
+    return Noise(mean, rho, deviation, n, freedom)

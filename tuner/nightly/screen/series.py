@@ -115,3 +115,7 @@ class Series:
             if names:
                 changes[index] = tuple(names)
         return changes
+
+    def known_ages(self) -> frozenset[int]:
+        """How many nights ago those were, tonight included."""
+        return frozenset(len(self.nights) - night for night in self.known_changes())

@@ -6,30 +6,12 @@ import numpy as np
 import pytest
 
 from tests.tuner.nightly.screen.nights import quiet, series, stepped
-from tuner.nightly.screen.localise import gains, localise
-
-
-def test_gains_are_those_of_least_squares():
-    scores, rho, deviation = quiet(30, seed=4) / 0.01, 0.4, 0.8
-    lags = np.abs(np.subtract.outer(np.arange(30), np.arange(30)))
-    inverse = np.linalg.inv(deviation**2 / (1 - rho**2) * rho**lags)
-
-    def misfit(design: np.ndarray) -> float:
-        levels = np.linalg.solve(design.T @ inverse @ design, design.T @ inverse @ scores)
-        left = scores - design @ levels
-        return float(left @ inverse @ left)
-
-    flat = np.ones((30, 1))
-    won = gains(scores, rho, deviation)
-    for first in (1, 7, 29):
-        step = (np.arange(30) >= first).astype(float)[:, None]
-        expected = (misfit(flat) - misfit(np.hstack([flat, step]))) / 2
-        assert won[first] == pytest.approx(expected)
+from tuner.nightly.screen.localise import localise
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_five_deviations_are_located_exactly(seed):
-    change = localise(stepped(60, 10, 5.0, seed), age=8)
+    change = localise(stepped(60, 10, 5.0, seed), age=8, upwards=True)
     assert change.first == 60
     assert change.earliest <= 60 <= change.latest
     assert change.step == pytest.approx(0.05, abs=0.01)
@@ -40,7 +22,7 @@ def test_five_deviations_are_located_exactly(seed):
 
 def test_indices_are_those_of_all_nights():
     whole = stepped(60, 10, 5.0)
-    assert localise(replace(whole, start=15), age=8).first == 60
+    assert localise(replace(whole, start=15), age=8, upwards=True).first == 60
 
 
 def test_a_known_change_nearby_is_named_and_weighs_more():
@@ -52,5 +34,29 @@ def test_a_known_change_nearby_is_named_and_weighs_more():
             replace(night, software="b" if index >= known else "a")
             for index, night in enumerate(plain.nights)
         )
-        change = localise(replace(plain, nights=nights), age=8)
+        change = localise(replace(plain, nights=nights), age=8, upwards=True)
         assert (change.first, change.causes) == (known, ("software",))
+
+
+def test_a_step_down_is_located_as_one_up_is():
+    up = localise(stepped(60, 10, 3.0, seed=2), age=8, upwards=True)
+    down = localise(stepped(60, 10, -3.0, seed=2), age=8, upwards=False)
+    assert (up.first, down.first) == (60, 60)
+    assert down.step < 0 < up.step
+
+
+def test_a_spike_before_a_step_is_no_part_of_it():
+    values = quiet(64)
+    values[[10, 30, 57]] += 0.12
+    values[60:] += 0.03
+    assert localise(series(values), age=4, upwards=True).first == 60
+
+
+def test_one_night_is_located_only_where_it_was_seen_on_its_own():
+    one = stepped(60, 1, 6.0)
+    assert localise(one, age=1, upwards=True).first == 60
+    assert localise(one, age=2, upwards=True).first == 59
+
+
+def test_a_step_that_is_older_than_all_that_is_looked_at():
+    assert localise(stepped(60, 200, 8.0), age=14, upwards=True).first >= 196

@@ -44,11 +44,20 @@ def test_noise_has_the_correlation_that_it_was_made_with(rho):
     assert fitted.deviation == pytest.approx((1 - rho**2) ** 0.5, abs=0.03)
 
 
-def test_the_correlation_of_few_nights_is_unbiased():
-    fitted = [noise(autoregressive(40, 0.5, seed) / 0.01).correlation for seed in range(300)]
-    assert np.mean(fitted) == pytest.approx(0.5, abs=0.02)
+def test_few_nights_leave_half_of_a_guess_for_their_correlation():
+    for rho, expected in ((0.0, 0.2 + 0.05), (0.4, 0.4), (0.8, 0.6)):
+        fitted = [noise(autoregressive(30, rho, seed) / 0.01).correlation for seed in range(300)]
+        assert np.mean(fitted) == pytest.approx(expected, abs=0.04)
+
+
+def test_nights_that_are_far_away_are_no_part_of_the_noise():
+    scores = autoregressive(200, 0.5, seed=5) / 0.01
+    spiky = scores.copy()
+    spiky[10::20] += 12
+    assert noise(spiky).deviation == pytest.approx(noise(scores).deviation, abs=0.05)
+    assert noise(spiky).nights == 190
 
 
 def test_a_series_that_never_moved_has_some_noise_all_the_same():
     fitted = noise(np.zeros(30))
-    assert (fitted.correlation, fitted.deviation) == (pytest.approx(1 / 30), 0.5)
+    assert (fitted.correlation, fitted.deviation) == (pytest.approx(0.2 + 1 / 60), 0.5)
