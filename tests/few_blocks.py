@@ -1,6 +1,7 @@
 """The ``farm`` command with as few blocks as can be judged, for tests that are not about these.
 
-Every block starts fresh processes, which is most of what a short run takes. All else is as it is.
+Nor do these blocks start fresh processes each, which is most of what a short run takes. All else
+is as it is.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tuner import bench
+from tuner.racing import track
 from tuner.search import confirm
 
 FEWEST = (
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
+    (track, "FRESH_EVERY", confirm.MIN_PAIRS),
 )
 
 if __name__ == "__main__":
