@@ -15,12 +15,14 @@ if __name__ == "__main__":
 from tuner import bench
 from tuner.nightly import case
 from tuner.racing import track
-from tuner.search import confirm
+from tuner.racing.race import RaceRules
+from tuner.search import confirm, search
 
 FEWEST = (
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
     (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
+    (search, "FINAL_RULES", RaceRules(max_blocks=confirm.MIN_PAIRS)),
     (track, "FRESH_EVERY", confirm.MIN_PAIRS),
 )
 

@@ -36,7 +36,7 @@ RUN = [
 ]
 ALL = [*RUN, *sorted((DOCS / "explanation").glob("*.md")), DOCS / "README.md"]
 WITH_RAY = {"first-tune.md"}  # elsewhere its start would only take time
-TIMEOUT = 400  # seconds, for a page on a machine that does much else
+TIMEOUT = 900  # seconds, for a page on a machine that does much else
 
 # What the comments of a page can call, beside `export FARM_TEST_TRIALS=2`: see short_farm.py.
 PRELUDE = """\
