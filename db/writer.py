@@ -73,9 +73,11 @@ class StoreWriter(StoreReader):
         return taken
 
     def renew_lease(self) -> None:
-        """Give a sign of life. Raises LeaseLost."""
-        assert self._lease is not None
-        mine = RunLeaseRow.token == self._lease.token
+        """Give a sign of life; none is needed once the lease was given back. Raises LeaseLost."""
+        lease = self._lease  # another thread may give it back at any moment
+        if lease is None:
+            return
+        mine = RunLeaseRow.token == lease.token
         with self._writing() as session:
             session.execute(update(RunLeaseRow).where(mine).values(renewed_at=store_time(session)))
 

@@ -64,6 +64,8 @@ met() {
             WHERE k.kept = 1 GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1"
 }
 
+profiled() { answer "SELECT trial_id FROM operator_profile LIMIT 1"; }
+
 newest_run() { answer "SELECT name FROM run ORDER BY created_at DESC LIMIT 1"; }
 
 # A run of which something is in the store.

@@ -25,7 +25,7 @@ from tuner.results import DeviceResult, Status, TuneResult, Verdict
 from tuner.runs.overview import overview
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
-from workers.jobs import DeviceFacts
+from workers.jobs import DeviceFacts, TrialJob
 
 PROFILES = load_profiles()
 FAST = Candidate(OnnxRuntimeCpu(threads=1))
@@ -201,8 +201,8 @@ def test_what_the_confirmation_refused_is_not_the_best(
     class Accurate(Impatient):
         """Someone interrupts it after the second trial of the fastest: its confirmation."""
 
-        def _traits(self, candidate: Candidate) -> Traits:
-            return traits.get(candidate, Traits(accuracy=1.0, confirmed=1.0))
+        def _traits(self, job: TrialJob) -> Traits:
+            return traits.get(job.candidate, Traits(accuracy=1.0, confirmed=1.0))
 
         def _count(self, call: str) -> None:
             super()._count(call)
@@ -246,8 +246,8 @@ def test_of_a_package_it_is_told_how_to_get_it(store: Store, request_: TuneReque
         def describe(self, device: str) -> DeviceFacts:
             return replace(super().describe(device), packages=(CPackage(),))
 
-        def _traits(self, candidate: Candidate) -> Traits:
-            return Traits(2e-4 if isinstance(candidate.engine, CPackage) else 1e-3)
+        def _traits(self, job: TrialJob) -> Traits:
+            return Traits(2e-4 if isinstance(job.candidate.engine, CPackage) else 1e-3)
 
     result = tune(store, request_, Packages(before="detail"))
     device = only(result)

@@ -27,6 +27,7 @@ from tuner.results import Status, TuneResult, Verdict
 from tuner.runs.memory import Memory
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
+from workers.jobs import TrialJob
 
 PROFILES = load_profiles()
 PROFILES |= {"other": replace(PROFILES["fake"], name="other")}
@@ -56,9 +57,9 @@ class Unoptimised(ImaginedExecutor):
         super().__init__()
         self.engines = ("onnxruntime-cpu",)
 
-    def _traits(self, candidate: Candidate) -> Traits:
-        assert isinstance(candidate.engine, OnnxRuntimeCpu)
-        works = candidate.engine.graph_level is GraphLevel.NONE
+    def _traits(self, job: TrialJob) -> Traits:
+        assert isinstance(job.candidate.engine, OnnxRuntimeCpu)
+        works = job.candidate.engine.graph_level is GraphLevel.NONE
         return (
             Traits() if works else Traits(outcome=Outcome.RUN_ERROR, message="no fusion of Clip.")
         )
@@ -163,8 +164,8 @@ def test_a_baseline_alone_outside_the_limits(empty: Store, request_: TuneRequest
 
 def test_what_else_failed_is_counted(empty: Store, request_: TuneRequest) -> None:
     class Picky(ImaginedExecutor):
-        def _traits(self, candidate: Candidate) -> Traits:
-            fault = Outcome.REJECTED if candidate.engine.fault == "none" else Outcome.RUN_ERROR
+        def _traits(self, job: TrialJob) -> Traits:
+            fault = Outcome.REJECTED if job.candidate.engine.fault == "none" else Outcome.RUN_ERROR
             return Traits() if candidate == Candidate(Fake()) else Traits(outcome=fault)
 
     (device,) = tune(empty, replace(request_, devices=("fake",)), Picky()).devices

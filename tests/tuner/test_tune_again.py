@@ -25,6 +25,7 @@ from tuner.runs.memory import Memory
 from tuner.runs.overview import overview
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
+from workers.jobs import TrialJob
 
 PROFILES = load_profiles()
 PROFILES |= {"other": replace(PROFILES["fake"], name="other")}
@@ -167,10 +168,10 @@ def test_a_finished_run_tries_nothing_again(store: Store, request_: TuneRequest)
             facts = super().describe(device)
             return replace(facts, engines=()) if device == "other" else facts
 
-        def _traits(self, candidate: Candidate) -> Traits:
-            broken = candidate.engine.fault != "none"
+        def _traits(self, job: TrialJob) -> Traits:
+            broken = job.candidate.engine.fault != "none"
             lost = Traits(outcome=Outcome.INFRASTRUCTURE_ERROR, message="the worker was lost.")
-            return lost if broken else super()._traits(candidate)
+            return lost if broken else super()._traits(job)
 
     request = replace(request_, devices=("fake", "other"), max_trials=0)
     first = tune(store, request, Half())

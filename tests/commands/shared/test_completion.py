@@ -135,9 +135,9 @@ def test_what_is_heavy_is_not_imported(stored: Command, line: str, offered: str)
 
 
 def test_a_shell_can_be_told_to_ask(tmp_path: Path) -> None:
-    script = subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), "--show-completion", "bash"],
-        env=os.environ | {"SHELL": "/bin/bash"},
+    command = shlex.join([sys.executable, str(ROOT / "cli.py"), "--show-completion", "bash"])
+    script = subprocess.run(  # by a shell, which it looks for among its parents
+        ["bash", "-c", f"{command}; exit $?"],
         capture_output=True,
         text=True,
         check=True,
