@@ -9,17 +9,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from farm.codegen.build.compilers import find_emulator
+from farm.host.folders import cache_folder
 from tests.command import Command
 from tests.models import conv_net, save
+
+# Property tests try the same examples on every machine and every day, however slow it is.
+settings.register_profile(
+    "same-everywhere",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("same-everywhere")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests that run at the same time have folders for temporary files of their own.
 
     Some look whether anything was left there. No test runs in an environment of the developer's.
+    What Zig builds once for a machine, which takes it seconds, is kept: most tests have a cache
+    folder of their own.
     """
+    os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(cache_folder() / "zig"))
     data = tempfile.mkdtemp(prefix="data-")
     os.environ["XDG_DATA_HOME"] = data
     config.add_cleanup(lambda: shutil.rmtree(data, ignore_errors=True))

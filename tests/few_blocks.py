@@ -1,6 +1,7 @@
 """The ``farm`` command with as few blocks as can be judged, for tests that are not about these.
 
-Every block starts fresh processes, which is most of what a short run takes. All else is as it is.
+Nor do these blocks start fresh processes each, which is most of what a short run takes. All else
+is as it is.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ if __name__ == "__main__":
 
 from tuner import bench
 from tuner.nightly import case
-from tuner.search import confirm
+from tuner.racing import track
+from tuner.racing.race import RaceRules
+from tuner.search import confirm, search
 
 FEWEST = (
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
     (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
+    (search, "FINAL_RULES", RaceRules(max_blocks=confirm.MIN_PAIRS)),
+    (track, "FRESH_EVERY", confirm.MIN_PAIRS),
 )
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ RUN = [
 ]
 ALL = [*RUN, *sorted((DOCS / "explanation").glob("*.md")), DOCS / "README.md"]
 WITH_RAY = {"first-tune.md"}  # elsewhere its start would only take time
-TIMEOUT = 400  # seconds, for a page on a machine that does much else
+TIMEOUT = 900  # seconds, for a page on a machine that does much else
 
 # What the comments of a page can call, beside `export FARM_TEST_TRIALS=2`: see short_farm.py.
 PRELUDE = """\
@@ -148,12 +148,10 @@ def _install(folder: Path) -> None:
 
 
 def _environment(folder: Path, page: Page) -> dict[str, str]:
-    """Of a new user, who is not called by make; what Zig builds once for a machine is kept."""
+    """Of a new user, who is not called by make."""
     own = ("XDG_", "FARM_", "MAKE", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return {
-        "ZIG_GLOBAL_CACHE_DIR": str(Path(cache) / "farm" / "zig"),
         **kept,
         "HOME": str(folder / "home"),
         "PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",

@@ -13,7 +13,7 @@ from reports.answers.answer import Answer, answer
 from reports.tables.cells import MISSING, change_cell, of_metric, time_cell
 from reports.tables.layout import ALWAYS, Column, Rows
 
-_NO_NIGHT = "No night was measured yet. `farm nightly run SUITE` measures one."
+_NO_NIGHT = "No night fits. `farm nightly run SUITE` measures one."
 _SERIES = (
     Column("series", wraps=24),
     Column("device"),
@@ -76,7 +76,7 @@ def regressions_answer(rows: Sequence[OpenRegression]) -> Answer:
             row.change_id,
             row.note,
         )
-    return answer(table, rows, OpenRegression, [], "No regression is open.")
+    return answer(table, rows, OpenRegression, [], "No open regression fits.")
 
 
 def flaky_answer(rows: Sequence[Flaky]) -> Answer:

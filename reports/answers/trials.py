@@ -71,7 +71,7 @@ def latest_answer(rows: Sequence[Latest]) -> Answer:
             time_cell(new.created_at),
             counted_cell(row.energy_window, row.idle_power),
         )
-    lines = [] if rows else ["No run has a winner yet."]
+    lines = [] if rows else ["No run that fits has a winner."]
     return Answer(table, lines, _LATEST_COLUMNS, map(_latest_cells, rows))
 
 
@@ -132,7 +132,9 @@ def best_answer(rows: Sequence[Best]) -> Answer:
             _counted(row),
         )
     lines = list(_best_lines(rows))
-    return answer(table, rows, Best, lines, f"No trial that is ok has a value of {metric}.")
+    return answer(
+        table, rows, Best, lines, f"No trial that fits is ok and has a value of {metric}."
+    )
 
 
 def _with_interval(row: Best) -> str:
@@ -179,7 +181,7 @@ def failures_answer(rows: Sequence[Failure]) -> Answer:
             row.trial[:_TRIAL_LETTERS],
             time_cell(row.newest),
         )
-    return answer(table, rows, Failure, [], "No trial failed.")
+    return answer(table, rows, Failure, [], "No failed trial fits.")
 
 
 def predicted_answer(rows: Sequence[Predicted]) -> Answer:

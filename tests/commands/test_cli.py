@@ -58,11 +58,11 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     folder = tmp_path_factory.mktemp("tuned")
     furnish(folder)
     # Time enough for three trials on the slowest machine; they end the search, not the time.
-    bounds = ("--trials", "3", "--budget", "90s")
+    bounds = ("--trials", "3", "--budget", "10m")
     process = start_few_blocks(
         folder, *TUNE, *bounds, "--devices", "cpu,gpu", "--output", "out", "--json"
     )
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return Tuned(folder, json.loads(out), err)
 
@@ -211,7 +211,7 @@ def test_queries(farm_there: Command) -> None:
 @pytest.mark.usefixtures("few_blocks")
 def test_recorded_comparison(farm: Command) -> None:
     """On the fake device one engine is twice as fast as the baseline, on every machine."""
-    options = ("--devices", "fake", "--budget", "60s", "--trials", "3", "--json")
+    options = ("--devices", "fake", "--budget", "10m", "--trials", "3", "--json")
     ended = farm("tune", "model.onnx", "--local", *options)
     assert ended.code == 0, ended.err
     with StoreReader.open(str(farm.store)) as reader:

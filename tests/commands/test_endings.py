@@ -23,7 +23,7 @@ from tests.command import ROOT, Command, start, start_few_blocks, start_program
 from tests.conftest import furnish
 from tests.workers.processes import small_disk
 
-FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "60s", "--trials", "4")
+FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "10m", "--trials", "4")
 LOCAL = (*FAKE, "--local")
 BASELINE = (*FAKE[:4], "--budget", "2s", "--trials", "1", "--local")
 

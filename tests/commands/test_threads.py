@@ -19,7 +19,7 @@ NOTE = "Every candidate has at most 1 thread, the baseline has 1 thread."
 @pytest.mark.usefixtures("few_blocks")
 def test_a_run_with_one_thread(farm: Command) -> None:
     # Three trials are of engines that have sessions, whose threads can be looked at.
-    bounds = ("--trials", "3", "--budget", "90s")
+    bounds = ("--trials", "3", "--budget", "10m")
     ended = farm(*TUNE, *bounds, "--threads", "1", "--output", "out", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -153,15 +154,26 @@ class TestLatency:
         assert latency.single_runs(ScriptedSession([0.5]), 7, 0.0) == []
 
     def test_throughput_counts_the_runs_of_all_callers(self):
+        inside: list[Session] = []
+        together: list[int] = []
+
         class Sleeping(ScriptedSession):
             def timed(self, loops: int) -> int:
-                time.sleep(0.01 * loops)
+                if threading.current_thread() is not threading.main_thread():  # it calibrates
+                    self.calls.append(loops)
+                    inside.append(self)
+                    together.append(len(inside))
+                    time.sleep(0.01 * loops)
+                    inside.remove(self)
                 return 10_000_000 * loops
 
-        one = latency.throughput([Sleeping([1.0])], 0.2)
-        two = latency.throughput([Sleeping([1.0])] * 2, 0.2)
-        assert 20 < one <= 105
-        assert two > 1.4 * one
+        sessions = [Sleeping([1.0]), Sleeping([1.0])]
+        began = time.perf_counter()
+        found = latency.throughput(sessions, 0.2)
+        most = time.perf_counter() - began
+        runs = sum(sum(session.calls) for session in sessions)
+        assert runs / most <= found <= runs / 0.2
+        assert max(together) == 2, "they call at the same time"
 
 
 class TestDisturbance:

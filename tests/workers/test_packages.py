@@ -83,11 +83,13 @@ class TestHost:
         worker.prepare(samples.workload(samples.named_conv_net()))
         baseline = Candidate()
         members = (job(baseline, "a"), job(HOST, "b"))
-        report = worker.run_block(BlockJob(members))
-        assert report.failures == {}
-        assert report.samples["b"].cpu_seconds == pytest.approx(
-            report.samples["b"].seconds, rel=0.6
-        ), "one thread, and its own process is counted"
+        reports = [worker.run_block(BlockJob(members)) for _ in range(5)]
+        assert {len(report.failures) for report in reports} == {0}
+        found = [report.samples["b"] for report in reports]
+        # It may wait for a busy processor, which is seldom so in all blocks.
+        least = min(sample.seconds for sample in found)
+        assert min(s.cpu_seconds for s in found) > 0.4 * least, "its own process is counted"
+        assert all(s.cpu_seconds < 1.6 * s.seconds for s in found), "it has one thread"
         details = {
             m.metric: m.value for m in worker.run_detail(DetailJob(members[1], seconds=0.1))
         }

@@ -18,6 +18,7 @@ _EXPLAINS, _MOST_PARTS = 0.8, 2  # so much of the difference is enough, in so ma
 _LEAST_PART = 0.15  # of the difference, to be named
 _IN_KERNELS = 0.3  # of the difference must be in the kernels, or they do not explain it
 _WORTH_TELLING = 0.05  # of the time
+_INSIDE = 0.5  # of the time is in kernels, or that is said
 _NAMED = 3  # operators of a part that are named
 _KINDS, _OFTEN = 4, 0.3  # kernels of a part that are named, and in how many of its rows they are
 
@@ -44,7 +45,9 @@ def sentence(
         return f"{trial.label} was not measured{state or ', its trial is pending'}."
     takes = _latency(trial.latency)
     if against is None or against.latency is None:
-        return f"{trial.label} takes {takes}{_clauses(_most(found), found)}."
+        outside = _outside(trial)
+        most = _most(found).replace(":", "", 1) if outside else _most(found)
+        return f"{trial.label} takes {takes}{outside}{_clauses(most, found)}."
     factor = _factor(trial, against, comparison)
     alike = _are_alike(factor, comparison)
     told = _as_fast(comparison) if alike else _difference(factor)
@@ -187,6 +190,15 @@ def _why(trial: Side, against: Side, name: str, found: Found, *, slower: bool) -
         told.append(part.told_beside(name))
         explained += gained
     return f": {'; '.join(told)}" if told else _most(found)
+
+
+def _outside(trial: Side) -> str:
+    """That most of the time is in no kernel, where it is; kernels' shares are of their own sum."""
+    assert trial.latency is not None
+    share = trial.seconds / trial.latency.value if trial.kernels and trial.latency.value else 1.0
+    if share >= _INSIDE:
+        return ""
+    return f"; most of that is in no kernel, for its kernels take {share:.0%} of it, and of these"
 
 
 def _most(found: Found) -> str:

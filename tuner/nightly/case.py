@@ -15,7 +15,7 @@ from db.records import Phase, RunKind, RunStatus, Series
 from db.store import Store
 from farm.candidate import Candidate, from_json, read_candidate, to_json
 from farm.devices.profile import DeviceProfile, select_profiles
-from farm.errors import InfrastructureError, OptionError, StoreError
+from farm.errors import InfrastructureError, NotInStore, OptionError, StoreError
 from farm.measurement import Metric
 from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
@@ -178,6 +178,12 @@ class CaseNight:
             threads=case.threads,
         )
         check_device(self._profile, [])
+        if self._known and not case.model.exists():
+            raise OptionError(
+                f"There is no model {case.model}, which on the nights before had the SHA-256 "
+                f"{self._known[-1].model_sha256[:12]}; restore it, or let the suite name its new "
+                "place."
+            )
         return check_request(request, self._place.profiles)
 
     def _check_model(self, checked: Checked) -> None:
@@ -212,7 +218,12 @@ class CaseNight:
         """What the case names, or the baseline, or what takes its place."""
         text = self._case.candidate
         if text.startswith(_WINNER):
-            return winner_of(self._place.store, text.removeprefix(_WINNER), self._case.device)
+            try:
+                return winner_of(self._place.store, text.removeprefix(_WINNER), self._case.device)
+            except NotInStore as error:
+                raise OptionError(
+                    f"The candidate is the {text}, and there is none: {error}"
+                ) from None
         if text != "baseline":
             return read_candidate(Path(text))
         given = given_format(run.opened.subject.model.proto)

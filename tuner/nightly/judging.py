@@ -78,7 +78,10 @@ class Judging:
             if key in judgements:
                 self._judge(one, judgements[key])
             else:
-                told = "The first night: what was measured is the good state from now on."
+                told = (
+                    "Nothing to compare it with yet: what was measured is the good state from "
+                    "now on."
+                )
                 self._enter(one, Verdict.NOT_YET, told)
 
     def _asked(self) -> dict[str, _Asked]:

@@ -14,14 +14,14 @@ from datetime import timedelta
 from itertools import chain, count
 
 from db.questions.nights import nights, series_of, values_on
-from db.records import Machine, Night, NightValue, utc_now
-from db.store import Store
+from db.records import Machine, Night, utc_now
 from farm.errors import FarmError, OptionError, StoreError
 from farm.host.folders import data_folder
 from farm.host.locks import Lock
 from farm.text import did_you_mean
-from tuner.nightly.case import CaseNight, Compared, Place
-from tuner.nightly.details import Details, Failed, NightDetails, night_details
+from tuner.nightly.case import CaseNight, Place
+from tuner.nightly.details import Failed, NightDetails, night_details
+from tuner.nightly.entering import enter, enter_failure
 from tuner.nightly.judging import Judging
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.suites.suite import Case, Suite
@@ -88,11 +88,16 @@ class NightRun:
         before = nights(store, self.suite.name)
         last = next(iter(before), None)
         if last is not None and last.finished_at is None and not self.options.anew:
-            if now - last.started_at < _SAME_NIGHT:
+            if night_details(last.details, last.name).path != str(self.suite.path):
+                self.say(
+                    f"{last.name} was cut short, and is of another file of this suite's name."
+                )
+            elif now - last.started_at < _SAME_NIGHT:
                 self.say(f"Going on with {last.name}, which was cut short.")
                 self._failed = []
                 return last
-            self.say(f"{last.name} was cut short and is too long ago to go on with.")
+            else:
+                self.say(f"{last.name} was cut short and is too long ago to go on with.")
         here = fingerprint()
         machine = Machine.identify(here.hostname, here.cpu, here.cores, here.memory_bytes)
         store.add_machine(machine)
@@ -120,7 +125,11 @@ class NightRun:
             for series in series_of(store, self.suite.name)
             if (series.case, series.device) == (case.name, case.device)
         ]
-        measured = {value.series_id for value in values_on(store, night.name)}
+        measured = {
+            value.series_id
+            for value in values_on(store, night.name)
+            if value.verdict != Verdict.NOT_MEASURED
+        }
         if measured & {series.id for series in known}:
             return
         try:
@@ -131,10 +140,11 @@ class NightRun:
         except FarmError as error:
             self.say(f"{case.name}: {error}")
             self._failed.append(Failed(case.name, str(error)))
+            enter_failure(store, night, known, str(error))
             return
         self._failed += measuring.failed
         for compared in found:
-            _enter(store, night, compared)
+            enter(store, night, compared)
 
     def _ended(self, night: Night) -> Night:
         details = night_details(night.details, night.name)
@@ -147,45 +157,6 @@ class NightRun:
         return ended
 
 
-def _enter(store: Store, night: Night, compared: Compared) -> None:
-    """What was measured of a series, not judged yet; a first night has the good state."""
-    tonight, series = compared.tonight, compared.series
-    first = tonight is None
-    if first and not series.environment:
-        series = replace(series, good=compared.now.to_json())
-    store.add_series(series)
-    details = Details(
-        "" if first else compared.good.key,
-        compared.now,
-        compared.good,
-        compared.environment,
-        compared.machine,
-        compared.label,
-        tonight.ratio if tonight else None,
-        tonight.noise if tonight else 0.0,
-        tonight.pairs if tonight else 0,
-        compared.seconds,
-        notes=compared.notes,
-    )
-    store.add_night_value(
-        NightValue(
-            series.id,
-            night.name,
-            utc_now(),
-            compared.run,
-            Verdict.NOT_YET,
-            tonight.log_ratio if tonight else None,
-            tonight.uncertainty if tonight else None,
-            compared.value,
-            tonight.good_value if tonight else None,
-            tonight.p_value if tonight else None,
-            compared.machine_id,
-            compared.software_id,
-            details.to_json(),
-        )
-    )
-
-
 def _free(name: str, taken: Collection[str]) -> str:
     """The name, with a number behind it where a night of the same second has it."""
     numbered = (f"{name}-{number}" for number in count(1))
@@ -196,9 +167,15 @@ def _free(name: str, taken: Collection[str]) -> str:
 def _alone(suite: str) -> Iterator[None]:
     """One process at a time runs a suite. Raises OptionError."""
     folder = data_folder() / "nightly"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', suite)}.lock"
-    path.touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise OptionError(
+            f"The folder {folder}, where good states are kept, cannot be written: "
+            f"{error.strerror}. Make it writable, or name another place by XDG_DATA_HOME."
+        ) from None
     lock = Lock.take_free(path)
     if lock is None:
         raise OptionError(f"A night of suite {suite} is being run already; wait for its end.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from db.questions.nights import changes_of, nights, series_of, values_on
 from db.reader import StoreReader
 from db.records import ChangePoint, Night, NightValue, Series
-from farm.errors import OptionError
 from farm.measurement import Estimate
 from farm.units import counted
 from tuner.nightly.details import Details, details_of, night_details
@@ -29,14 +29,15 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
     Nights that were due since, or between it and the one before, are said. Where one was due after
     the newest one began, six hours ago or more, nothing is known of today: that is not measured.
 
-    Raises OptionError: there is no night of this suite.
+    Where there was no night yet, there is nothing but a note that says so.
     """
     found = nights(store, suite.name, limit=2)
     if not found:
-        raise OptionError(
+        note = (
             f"There is no night of suite {suite.name} in the store at {store.place}; "
             f"`farm nightly run {suite.path.name}` measures one."
         )
+        return NightReport(suite.name, "", None, None, "", (), (note,))
     night, before = found[0], found[1] if len(found) > 1 else None
     details = night_details(night.details, night.name)
     notes = [*details.notes, *_notes(suite, night, before, now)]
@@ -47,9 +48,13 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
         for found_ in changes_of(store, [value.series_id for value in values]).values()
         for change in found_
     }
-    cases = [_case(known[v.series_id], v, changes, suite) for v in values]
+    cases = _once_timed(_case(known[v.series_id], v, changes, suite) for v in values)
     order = {case.name: at for at, case in enumerate(suite.cases)}
-    cases += _failed(suite, night)
+    there = {(case.case, case.environment) for case in cases}
+    cases += (c for c in _failed(suite, night) if (c.case, c.environment) not in there)
+    if night.finished_at is None:
+        there = {(case.case, case.environment) for case in cases}
+        cases += _missing(suite, there)
     cases.sort(key=lambda case: (order.get(case.case, len(order)), case.environment, case.metric))
     return NightReport(
         suite.name,
@@ -117,6 +122,31 @@ def _failed(suite: Suite, night: Night) -> Iterator[CaseReport]:
                 failed.environment,
                 Verdict.NOT_MEASURED,
                 failed.sentence,
+            )
+
+
+def _once_timed(cases: Iterable[CaseReport]) -> list[CaseReport]:
+    """The seconds of a run are those of its first series: several were measured at once."""
+    found: list[CaseReport] = []
+    runs: set[str] = set()
+    for case in cases:
+        found.append(replace(case, seconds=0.0) if case.run in runs else case)
+        runs.add(case.run)
+    return found
+
+
+def _missing(suite: Suite, there: Collection[tuple[str, str]]) -> Iterator[CaseReport]:
+    """Cases that a night which was cut short did not come to."""
+    for case in suite.cases:
+        if (case.name, "") not in there:
+            yield CaseReport(
+                case.name,
+                case.model.name,
+                case.device,
+                case.metrics[0],
+                "",
+                Verdict.NOT_MEASURED,
+                "The night was cut short before it.",
             )
 
 

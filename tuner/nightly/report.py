@@ -80,20 +80,27 @@ class NightReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the cases that are compared with their last good state."""
-        return worst([case.verdict for case in self.cases if not case.environment])
+        """The worst of the cases, as far as they count.
+
+        What an environment of the suite would bring is no regression of today's software; that it
+        could not be measured counts.
+        """
+        return worst(
+            [
+                case.verdict
+                for case in self.cases
+                if not case.environment or case.verdict is Verdict.NOT_MEASURED
+            ]
+        )
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 a regression, 3 something could not be measured.
-
-        What an environment of the suite would bring is no regression of today's software.
-        """
+        """0 fine, 1 a regression, 3 something could not be measured."""
         if self.verdict is Verdict.REGRESSION:
             return REGRESSED
-        measured = all(case.verdict is not Verdict.NOT_MEASURED for case in self.cases)
         whole = self.finished_at is not None and not self.is_stale
-        return FINE if self.cases and measured and whole else NOT_MEASURED
+        measured = self.verdict is not Verdict.NOT_MEASURED
+        return FINE if measured and whole else NOT_MEASURED
 
 
 _WORST_FIRST = (

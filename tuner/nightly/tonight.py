@@ -18,7 +18,10 @@ from tuner.racing.statistics import (
 )
 
 ALPHA = 0.01
-"""Of a night's own test, and of the run that confirms: the second makes a false alarm rare."""
+"""Of the run that confirms: it makes a false alarm rare."""
+
+SUSPICION = 0.05
+"""Of a night's own test, which may have few blocks: it costs a run, and nobody hears of it."""
 
 _LEAST_CHANGE = 0.01
 """A smaller difference is nothing that somebody is woken for by one night."""
@@ -62,7 +65,7 @@ class Tonight:
     @property
     def looks_changed(self) -> bool:
         """Whether these blocks alone say that one is worse than the other, by 1 % at least."""
-        return self.p_value <= ALPHA and abs(self.log_ratio) >= log1p(_LEAST_CHANGE)
+        return self.p_value <= SUSPICION and abs(self.log_ratio) >= log1p(_LEAST_CHANGE)
 
     @property
     def pairs_to_confirm(self) -> int:

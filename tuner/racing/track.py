@@ -21,6 +21,8 @@ from workers.jobs import BlockJob, TrialJob
 
 RESTART_EVERY = 4
 """Blocks that share child processes, at least: one process is one sample of memory layout."""
+FRESH_EVERY = 1
+"""Blocks that share child processes where entries are compared outside of a race."""
 _RESTART_AT_MOST_EVERY = 12
 _DISTURBED_AT_LEAST = 8
 
@@ -88,7 +90,8 @@ class RaceTrack:
     ) -> Iterator[Mapping[str, Sample]]:
         """Kept blocks of all entries, each block in fresh processes, while more are ``wanted``.
 
-        wanted: asked with the number of blocks so far and the seconds that the last one took.
+        wanted: asked with the number of blocks so far and the seconds that the last one in fresh
+        processes took.
         Yields samples by trial id. Ends early when an entry fails; that entry loses its ok.
         """
         by_id = {entry.trial_id: entry for entry in entries}
@@ -102,7 +105,8 @@ class RaceTrack:
                 block = recorded.popleft()
             else:
                 order = self._order(list(by_id), number, len(blocks))
-                job = self._job([job_of[i] for i in order], restart=True)
+                restart = self._is_alone or len(blocks) % FRESH_EVERY == 0
+                job = self._job([job_of[i] for i in order], restart=restart)
                 block = self._run_block(number, blocks, job)
             blocks.append(block)
             self._count(block)
@@ -120,6 +124,11 @@ class RaceTrack:
         loads = self._scorer.objective is Objective.LOAD
         single_runs = self._scorer.single_runs
         return BlockJob(tuple(members), restart, single_runs=single_runs, loads=loads)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether a process gives one value: there is one load, and one peak of its memory."""
+        return self._scorer.objective in {Objective.LOAD, Objective.MEMORY}
 
     def _is_restart(self, done: int) -> bool:
         """Whether fresh processes begin with a block; of a load there is one in each process."""

@@ -19,13 +19,12 @@ import onnx
 
 from farm.artifact.folder import RECORD_FILE
 from farm.codegen.arithmetic import dequantize
-from farm.codegen.build.compilers import Compiler, Target, find_compilers, find_emulator
-from farm.codegen.build.toolchain import build_library
+from farm.codegen.build.compilers import Target, find_emulator
 from farm.codegen.generate import Generation
 from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, port_of
 from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.manifest import Manifest
-from farm.codegen.package.write import LIBRARY_FILE, Vector, finish_package
+from farm.codegen.package.write import Vector, finish_package
 from farm.codegen.program import Array, Program
 from farm.errors import CompileError
 from workers.child.agreement import (
@@ -53,15 +52,14 @@ def complete(
     compiled: folder that ``compile_package`` wrote. generation: what it was compiled from.
     samples: inputs of the test vectors, as many as the manifest says.
 
-    Raises CompileError: the sources are of another generation, the compiler is not there any
-    more. Raises GeneratorFault: what was compiled does not agree with the reference.
+    Raises CompileError: the sources are of another generation. Raises GeneratorFault: what was
+    compiled does not agree with the reference.
     """
     _require_same_sources(compiled, generation)
     shutil.copytree(
         compiled, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_SHIPPED)
     )
     vectors = make_vectors(generation.program, compiled, manifest.target, samples)
-    build_library(folder, manifest.target, folder / LIBRARY_FILE, _compiler_of(manifest))
     finish_package(folder, manifest, vectors)
 
 
@@ -180,10 +178,3 @@ def _require_same_sources(compiled: Path, generation: Generation) -> None:
                 f"{name} was generated otherwise than the compiled package's; this is a fault of "
                 "the code generator, which must always give the same code."
             )
-
-
-def _compiler_of(manifest: Manifest) -> Compiler:
-    for compiler in find_compilers(manifest.target):
-        if compiler.label == manifest.compiler:
-            return compiler
-    raise CompileError(f"The compiler {manifest.compiler} is not there any more.")

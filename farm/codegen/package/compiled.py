@@ -1,9 +1,9 @@
 """A package as the farm keeps it: sources, programs that run them, and a record of their needs.
 
-The folder of a compiled package has the generated sources with their kernels, ``runner``, which
-executes the package on this machine, ``package.json``, the record, and for a Hexagon
-``model.elf``, which the emulator executes; its ``runner`` is the same code compiled for the host,
-which gives the same bits.
+The folder of a compiled package has the generated sources with their kernels, ``libmodel.a``, the
+library that will be shipped, ``runner``, which executes the package on this machine,
+``package.json``, the record, and for a Hexagon ``model.elf``, which the emulator executes; its
+``runner`` is the same code compiled for the host, which gives the same bits.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pydantic import ConfigDict, TypeAdapter
 
 import farm
 from farm.codegen.build.compilers import Compiler, Target, default_compiler
-from farm.codegen.build.toolchain import build_runner
+from farm.codegen.build.toolchain import build_both, build_runner
 from farm.codegen.front.annotate import has_qdq
 from farm.codegen.generate import Generation
 from farm.codegen.package.manifest import Manifest, PackageAccuracy, Port
 from farm.codegen.package.packets import Packets, modelled_packets
-from farm.codegen.package.write import write_sources
+from farm.codegen.package.write import LIBRARY_FILE, write_sources
 from farm.codegen.program import Array, Tensor
 from farm.devices.profile import PackageFigures
 from farm.errors import CompileError
@@ -99,7 +99,7 @@ _ADAPTER: TypeAdapter[CompiledPackage] = TypeAdapter(CompiledPackage)
 def compile_package(
     folder: Path, generation: Generation, target: Target, compiler: Compiler
 ) -> CompiledPackage:
-    """Write a package's sources into an existing, empty folder and compile its programs there.
+    """Write a package's sources into an existing, empty folder, compile its library and programs.
 
     Raises CompileError: a compiler fails, or the weights are more than it can take.
     """
@@ -111,12 +111,11 @@ def compile_package(
         )
     write_sources(folder, generation)
     digest = sources_sha256(folder)
+    executable = folder / (EMULATED_FILE if target.is_hexagon else RUNNER_FILE)
+    library = build_both(folder, target, folder / LIBRARY_FILE, executable, compiler)
     if target.is_hexagon:
-        library = build_runner(folder, target, folder / EMULATED_FILE, compiler)
         host = default_compiler(Target.PORTABLE)
         build_runner(folder, Target.PORTABLE, folder / RUNNER_FILE, host)
-    else:
-        library = build_runner(folder, target, folder / RUNNER_FILE, compiler)
     program, storage = generation.program, generation.storage
     compiled = CompiledPackage(
         name=generation.generated.name,

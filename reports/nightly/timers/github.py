@@ -54,6 +54,8 @@ def workflow(invocation: Invocation, *, root: Path, zone: str, secret: bool) -> 
         "    steps:\n"
         "      - uses: actions/checkout@v6\n"
         "      - name: Measure\n"
+        "        env:\n"
+        "          GITHUB_STEP_SUMMARY: ''  # what is judged below has it once\n"
         "        run: |\n"
         f"          {run}\n"
         "      - name: Judge\n"

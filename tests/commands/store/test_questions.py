@@ -99,7 +99,7 @@ def test_what_is_shown_of_series(asked: Command) -> None:
     assert "shop-floor/kws" in shown
     assert "+5.1% [+4.1%, +6.1%]" in shown
     none = asked("results", "regressions", "--above", "6%").out
-    assert none.endswith("No regression is open.\n")
+    assert none.endswith("No open regression fits.\n")
     shown = asked("results", "history", "--series", "shop-floor/kws", "--limit", "1").out
     assert "1.05 ms" in shown
     assert "+5.1% [+4.3%, +6.0%]" in shown

@@ -18,6 +18,7 @@ from farm.measurement import Outcome
 from tests.db.samples import LATENCY, fill, trial
 
 _ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+_BUSY = 10.0  # seconds that a busy machine may add; without an end nothing here would end
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_ctrl_c_ends_a_statement(filled_url: str, ctrl_c: Callable[[float], None
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         query(filled_url, f"{_ENDLESS} SELECT count(*) FROM c")
-    assert time.monotonic() - start < 0.5 + 1
+    assert time.monotonic() - start < 0.5 + _BUSY
     assert query(filled_url, "SELECT 1")[1] == ((1,),)
 
 
@@ -132,6 +133,6 @@ def test_ctrl_c_leaves_behind_what_does_not_end(ctrl_c: Callable[[float], None])
     with pytest.raises(KeyboardInterrupt):
         thread.call(go.wait, told.set)
     thread.end(told.clear)
-    assert time.monotonic() - start < 0.1 + 2 * GRACE_SECONDS + 0.5
+    assert time.monotonic() - start < 0.1 + 2 * GRACE_SECONDS + _BUSY
     assert told.is_set(), "it was told to end, and nothing else was done"
     go.set()

@@ -28,6 +28,7 @@ from farm.candidate import (
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.codegen.build.compilers import Target, host_targets
 from farm.errors import CompileError
 from tests import models
 from tests.farm.compile import graphs
@@ -44,6 +45,8 @@ def compiled(model, chosen):
 STATIC = candidate(StaticInt8())
 FLOAT16 = candidate(float_type=FloatType.FLOAT16)
 SAVED = candidate(saved_graph=True)
+# Integer sums saturate on processors without VNNI.
+NEAR = 0.05 if Target.AVX512_VNNI in host_targets() else 0.1
 CHANGING = {
     "static per channel": STATIC,
     "static per tensor": candidate(StaticInt8(per_channel=False)),
@@ -69,7 +72,7 @@ def test_an_artifact_computes_nearly_the_same(chosen, opset, tmp_path):
     assert manifest.size == len(content)
     assert manifest.passes
     result = graphs.run(onnx.load_from_string(content), samples[0])
-    assert graphs.error(graphs.run(model, samples[0]), result) < 0.05
+    assert graphs.error(graphs.run(model, samples[0]), result) < NEAR
     assert read_manifest(tmp_path) == manifest
 
 

@@ -153,7 +153,8 @@ def test_operators_keep_their_names(case):
 
 
 def test_a_quantised_model_resizes_as_the_users_model():
-    stored = {"w": np.ones((2, 2, 1, 1), np.float32), "s": scales(2, 2)}
+    # One weight per sum: some processors saturate where two products of large ones are added.
+    stored = {"w": np.eye(2, dtype=np.float32).reshape(2, 2, 1, 1), "s": scales(2, 2)}
     nodes = [
         make_node("Conv", ["x", "w"], ["c"], name="conv"),
         make_node("Resize", ["c", "s"], ["y"], name="resize", mode="linear"),

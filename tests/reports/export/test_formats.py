@@ -52,9 +52,9 @@ def test_brackets_are_no_markup() -> None:
     [("x" * 10**8, "100,000,000 characters"), (b"x" * 10**8, "100,000,000 bytes")],
 )
 def test_of_a_long_cell_the_beginning_is_shown(value: str | bytes, said: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     shown = rendered(rows_table(["a"], [[value]]))
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert shown.count("x") == 1000
     assert f"… (cut: {said})" in shown
 

@@ -29,7 +29,7 @@ SURE = 1e-6
         (night(1.03, p_value=SURE), QUIET, Verdict.REGRESSION),
         (night(0.97, p_value=SURE), QUIET, Verdict.IMPROVEMENT),
         (night(1.03, p_value=SURE), Judgement(Verdict.NOT_YET), Verdict.REGRESSION),
-        (night(1.03, p_value=0.02), QUIET, None),
+        (night(1.03, p_value=0.06), QUIET, None),
         (night(1.005, p_value=0.02), Judgement(Verdict.REGRESSION), Verdict.REGRESSION),
         (night(1.005), Judgement(Verdict.INCONCLUSIVE), None),
     ],

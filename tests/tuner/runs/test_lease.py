@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from db.records import RunLease, utc_now
+from db.records import RunLease
 from db.store import Store
 from farm.errors import LeaseLost, OptionError
 from tests.db.samples import RUN, fill, trial
+from tests.workers.processes import wait_until
 from tuner.runs import lease as leases
 from tuner.runs.lease import STALE_SECONDS, is_gone, leased, own_lease
 
@@ -133,7 +134,5 @@ def threads():
     return threading.enumerate()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = utc_now() + timedelta(seconds=seconds)
-    while not condition():
-        assert utc_now() < end, "it did not come"
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    assert wait_until(condition, seconds), "it did not come"

@@ -54,14 +54,16 @@ def idle_seconds(session: OnnxRuntimeSession) -> float:
 
 
 def test_threads_spin_as_long_as_they_are_told(tmp_path):
-    own = loaded(tmp_path, OnnxRuntimeCpu(threads=2))
-    short = loaded(tmp_path, OnnxRuntimeCpu(threads=2, spin_microseconds=20))
-    spent = {own: 0.0, short: 0.0}
-    for _ in range(10):
-        for session in spent:
+    def spent(engine: OnnxRuntimeCpu) -> float:
+        session, seconds = loaded(tmp_path, engine), []
+        for _ in range(10):
             settle()
-            spent[session] += idle_seconds(session)
-    assert spent[own] > 3 * spent[short]
+            seconds.append(idle_seconds(session))
+        return float(np.median(seconds))
+
+    # One after the other: on a busy machine some threads begin to spin late, and then for long.
+    short = spent(OnnxRuntimeCpu(threads=2, spin_microseconds=20))
+    assert spent(OnnxRuntimeCpu(threads=2)) > 3 * short
 
 
 def test_nothing_spins_after_it_settled(tmp_path):

@@ -157,8 +157,9 @@ class TestPrecision:
         proto = graphs.attention_net(mask)
         compile_candidate(proto, Candidate(ENGINE, PRODUCTS), graphs.feeds(proto), tmp_path)
         session = OpenVinoSession(tmp_path / "model.onnx", spec(PRODUCTS))
-        kernels = [k for k in session.kernels if k.layer_type in {"FullyConnected", "Subgraph"}]
-        in_integers = [k for k in kernels if k.precision == "i8"]
+        products = {"FullyConnected", "MatMul", "Subgraph"}  # by processor
+        kernels = [k for k in session.kernels if k.layer_type in products]
+        in_integers = [k for k in kernels if k.precision in {"i8", "u8"}]
         assert [k.layer_type for k in in_integers].count("FullyConnected") == 4
         assert any("mix" in k.operators for k in in_integers)
         given = graphs.feeds(proto, 1)[0]

@@ -86,8 +86,14 @@ def engine_versions(candidate: Candidate, software: Mapping[str, str]) -> dict[s
 
 def changed_versions(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """``onnxruntime 1.31.1 -> 1.32.0`` for every package whose version is another one."""
-    return tuple(
-        f"{package} {before.get(package, 'none')} -> {now.get(package, 'none')}"
+    changed = [
+        package
         for package in sorted(before.keys() | now.keys())
         if before.get(package) != now.get(package)
+    ]
+    # Where versions differ, in which environment that is says nothing more.
+    told = [package for package in changed if package != ENVIRONMENT] or changed
+    return tuple(
+        f"{package} {before.get(package, 'none')} -> {now.get(package, 'none')}"
+        for package in told
     )

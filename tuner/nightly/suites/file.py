@@ -20,6 +20,7 @@ from tuner.nightly.suites.schedule import EXAMPLE, parse_schedule
 from tuner.nightly.suites.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Suite
 from tuner.nightly.suites.table import Table
 from tuner.nightly.tonight import WATCHED
+from workers.environments.resolve import engines_of
 
 BASELINE = "baseline"
 _WINNER = re.compile(r"winner of (\S+)")
@@ -245,6 +246,10 @@ def _environments(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
             )
         for number, package in enumerate(packages):
             _check_package(environment, number, package)
+        try:
+            engines_of(packages)
+        except DeviceError as error:
+            raise environment.error(str(error), "packages") from None
         yield name, packages
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from farm.codegen.build.compilers import Target, default_compiler
+from farm.codegen.build.toolchain import build_library
 from farm.codegen.generate import generate
 from farm.codegen.package import compiled as module
 from farm.codegen.package.compiled import (
@@ -21,6 +22,7 @@ from farm.codegen.package.compiled import (
     sources_sha256,
 )
 from farm.codegen.package.packets import Packets
+from farm.codegen.package.write import LIBRARY_FILE
 from farm.compile.prepare import prepare
 from farm.devices.profile import PackageFigures
 from farm.errors import CompileError
@@ -46,10 +48,12 @@ def figures(**limits):
     return PackageFigures("hexagon-v67-hvx", "invented", **limits)
 
 
-def test_the_folder_has_sources_and_programs(folder):
+def test_the_folder_has_sources_the_library_and_programs(folder, tmp_path):
     names = {path.name for path in folder.iterdir()}
     assert names >= {"model.c", "model.h", "weights.c", "weights.h", "kernels"}
     assert names >= {RUNNER_FILE, EMULATED_FILE, PACKAGE_FILE}
+    alone = build_library(folder, HVX, tmp_path / LIBRARY_FILE, default_compiler(HVX))
+    assert (folder / LIBRARY_FILE).read_bytes() == alone.path.read_bytes()
 
 
 def test_a_host_package_has_one_program(generation, tmp_path):
