@@ -166,7 +166,7 @@ def test_what_else_failed_is_counted(empty: Store, request_: TuneRequest) -> Non
     class Picky(ImaginedExecutor):
         def _traits(self, job: TrialJob) -> Traits:
             fault = Outcome.REJECTED if job.candidate.engine.fault == "none" else Outcome.RUN_ERROR
-            return Traits() if candidate == Candidate(Fake()) else Traits(outcome=fault)
+            return Traits() if job.candidate == Candidate(Fake()) else Traits(outcome=fault)
 
     (device,) = tune(empty, replace(request_, devices=("fake",)), Picky()).devices
     assert device.verdict is Verdict.NOTHING_ELSE_OK
