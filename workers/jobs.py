@@ -135,7 +135,9 @@ class BlockJob:
     """One block: every member runs once, in this order.
 
     restart: begin with fresh child processes. sample_seconds: least length of one sample.
-    single_runs: so many of each member are timed one by one, too. loads: how long loading takes is
+    single_runs: so many of each member are timed one by one, too. turns: how often each member is
+    sampled, all of them in turns: its sample is the geometric mean of these, so that the machine's
+    drift during the block is in all members alike. loads: how long loading takes is
     what matters, so that the machine is to be quiet meanwhile, too.
     """
 
@@ -144,6 +146,7 @@ class BlockJob:
     sample_seconds: float = 0.01
     single_runs: int = 0
     loads: bool = False
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True)

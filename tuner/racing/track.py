@@ -34,6 +34,7 @@ class RaceTrack:
     because what it does besides may differ from the first time.
 
     goes_on: with those races; otherwise each race is a new one, also of the same entries.
+    turns: of all members in each block.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class RaceTrack:
         seed: int,
         *,
         goes_on: bool = True,
+        turns: int = 1,
     ) -> None:
+        self._turns = turns
         self._journal = journal
         self._scorer = scorer
         self._budget = budget
@@ -123,7 +126,9 @@ class RaceTrack:
     def _job(self, members: Sequence[TrialJob], *, restart: bool) -> BlockJob:
         loads = self._scorer.objective is Objective.LOAD
         single_runs = self._scorer.single_runs
-        return BlockJob(tuple(members), restart, single_runs=single_runs, loads=loads)
+        return BlockJob(
+            tuple(members), restart, single_runs=single_runs, loads=loads, turns=self._turns
+        )
 
     @property
     def _is_alone(self) -> bool:

@@ -7,7 +7,8 @@ are released, because interleaving needs several loaded sessions at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -175,7 +176,7 @@ class Worker:
         self._sentinel.ready(job.sample_seconds / 2)
         started_at, before = time.time(), MachineReading.now()
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
-        sampled = members.each(lambda m: _sampled(live[m.trial_id], job.single_runs))
+        sampled = _in_turns(members, live, job)
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
         disturbed = "" if counted else MachineReading.now().disturbed_since(begun)
@@ -222,6 +223,10 @@ class _Members:
         self._children = children
         self.failures: dict[str, Failure] = {}
 
+    def turn(self) -> None:
+        """Go backwards from now on: what drifts evenly is in all members alike."""
+        self._jobs = self._jobs[::-1]
+
     def each(self, step: Callable[[TrialJob], _T]) -> dict[str, _T]:
         """The step's results by trial id."""
         results: dict[str, _T] = {}
@@ -234,6 +239,36 @@ class _Members:
                 self.failures[job.trial_id] = failure_of(error)
                 self._children.release([job.trial_id])
         return results
+
+
+def _in_turns(
+    members: _Members, live: Mapping[str, LoadedChild], job: BlockJob
+) -> dict[str, tuple[Sample, float | None]]:
+    """A sample of each member, and the longest of its single runs; every other turn backwards."""
+    turns = []
+    for _ in range(job.turns):
+        turns.append(members.each(lambda m: _sampled(live[m.trial_id], job.single_runs)))
+        members.turn()
+    return {
+        trial_id: (
+            _mean([turn[trial_id][0] for turn in turns]),
+            max((turn[trial_id][1] or 0.0 for turn in turns), default=0.0) or None,
+        )
+        for trial_id in turns[-1]
+    }
+
+
+def _mean(samples: Sequence[Sample]) -> Sample:
+    """The geometric mean of times, of so many loops together."""
+    if len(samples) == 1:
+        return samples[0]
+    seconds = [sample.seconds for sample in samples]
+    return replace(
+        samples[0],
+        seconds=float(np.exp(np.mean(np.log(seconds)))),
+        cpu_seconds=float(np.mean([sample.cpu_seconds for sample in samples])),
+        loops=sum(sample.loops for sample in samples),
+    )
 
 
 def _sampled(child: LoadedChild, single_runs: int) -> tuple[Sample, float | None]:

@@ -423,6 +423,15 @@ class TestBlock:
         assert report.failures["bad"].outcome is Outcome.COMPILE_ERROR
         assert report.samples.keys() == {"good"}
 
+    def test_members_take_turns(self, fake_worker):
+        jobs = (fake("a"), fake("b"))
+        once = fake_worker.run_block(BlockJob(jobs))
+        report = fake_worker.run_block(BlockJob(jobs, turns=4))
+        assert report.samples.keys() == {"a", "b"}
+        for trial_id, sample in report.samples.items():
+            assert sample.loops == 4 * once.samples[trial_id].loops
+            assert sample.seconds == pytest.approx(once.samples[trial_id].seconds, rel=0.5)
+
     def test_a_member_killed_between_blocks_is_loaded_again(self, fake_worker):
         jobs = (fake("a"), fake("b"))
         fake_worker.run_block(BlockJob(jobs))

@@ -33,6 +33,9 @@ from workers.jobs import TODAY, Pinned, TrialJob
 
 Wanted = Callable[[int, Seconds], bool]
 
+_TURNS = 8
+"""A block starts fresh processes, which takes far longer than a sample: its members take turns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -120,7 +123,11 @@ class _Measuring:
         self._listen = listen
         self._budget = Budget(request.budget_seconds)
         scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
-        self._track = RaceTrack(journal, scorer, self._budget, request.seed, goes_on=False)
+        self._track = RaceTrack(
+            *(journal, scorer, self._budget, request.seed),
+            goes_on=False,
+            turns=_TURNS,
+        )
 
     def run(self, members: Sequence[Member], wanted: Wanted, phase: Phase) -> tuple[Measured, ...]:
         """See ``measure_side_by_side``."""
