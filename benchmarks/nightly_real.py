@@ -112,6 +112,7 @@ class Place:
         lines = [f'name = "{name}"', f'budget = "{budget:g}s"']
         for case, model in models.items():
             lines += ["[[case]]", f'name = "{case}"', f"model = {json.dumps(str(model))}"]
+            lines += ["threads = 1"]  # one core's noise is enough
         for environment, packages in (environments or {}).items():
             lines += [f"[environment.{environment}]", f"packages = {json.dumps(list(packages))}"]
         path = self.folder / f"{name}.toml"
@@ -132,12 +133,15 @@ def main() -> int:
     parser.add_argument("--models", type=Path, required=True, metavar="DIR")
     parser.add_argument("--part", choices=_PARTS, action="append", help="repeatable")
     parser.add_argument("--budget", type=float, default=15.0, help="seconds of a case and night")
+    parser.add_argument("--only", action="append", metavar="NAME", help="model; repeatable")
     parser.add_argument("--old", default="onnxruntime==1.24.1", metavar="PACKAGE==VERSION")
     arguments = parser.parse_args()
     report = Report(__file__, arguments.json)
     with tempfile.TemporaryDirectory(prefix="farm-nights-") as name:
         folder = Path(name)
         models = _models(arguments.models, folder)
+        if arguments.only:
+            models = {name: path for name, path in models.items() if name in arguments.only}
         for part in arguments.part or _PARTS:
             place = Place(folder / part)
             place.folder.mkdir()
