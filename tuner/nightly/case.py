@@ -23,6 +23,7 @@ from tuner.events import Listener
 from tuner.nightly.details import Details, Failed
 from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
 from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.states.software import environment_gives
 from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
@@ -49,13 +50,18 @@ Environments = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where nights are measured and what they are kept in."""
+    """Where nights are measured and what they are kept in.
+
+    environment_of: an installed environment in which a kind of engine has these versions. gives:
+    whether an installed environment, by its name, is one that a kind of engine can run in.
+    """
 
     store: Store
     profiles: Mapping[str, DeviceProfile]
     executors: Callable[[DeviceProfile], Executor]
     environment_of: Callable[[str, Mapping[str, str]], str]
     listen: Listener
+    gives: Callable[[str, str], bool] = environment_gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,9 @@ class CaseNight:
             candidate = self._candidate(run)
             check_threads(checked.request, [candidate])
             check_device(self._profile, [candidate])
+            # What a candidate's engine does not run in changes nothing for it.
+            kind, gives = candidate.engine.kind, self._place.gives
+            environments = {n: name for n, name in environments.items() if gives(name, kind)}
             series = self._series(checked, environments)
             goods = self._goods(series.values(), run)
             members = [

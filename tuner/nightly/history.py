@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import log
 
 from db.records import ChangePoint, ChangeState, NightValue
-from farm.measurement import Estimate
-from tuner.nightly.decide import Open
 from tuner.nightly.details import details_of
 from tuner.nightly.screen.series import Change, Night, Series
 
@@ -67,8 +65,3 @@ class History:
     def _refuted(self) -> Change | None:
         last = self.changes[-1] if self.changes else None
         return None if last is None or last.state not in _REFUTED else self.as_seen(last)
-
-
-def opened(change: ChangePoint) -> Open:
-    """A change point as the decision wants it."""
-    return Open(Estimate(change.ratio, change.low, change.high), change.state)

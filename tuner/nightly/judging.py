@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp
 
@@ -56,14 +56,12 @@ class Judging:
         place: Place,
         suite: Suite,
         night: Night,
-        environments: Mapping[str, str],
         say: Callable[[str], None],
     ) -> None:
         self._place = place
         self._store = place.store
         self._suite = suite
         self._night = night
-        self._environments = environments
         self._say = say
         self._cases = {case.name: case for case in suite.cases}
 
@@ -138,7 +136,9 @@ class Judging:
 
     def _confirmation(self, one: _Asked) -> tuple[Tonight | None, str]:
         """Both states again; None and why where that could not be."""
-        case = self._cases[one.series.case]
+        case = self._cases.get(one.series.case)
+        if case is None:  # the suite was changed since the night was cut short
+            return None, f"the suite has no case '{one.series.case}' any more."
         night = CaseNight(self._place, self._suite.name, case, [one.series])
         pairs = one.tonight.pairs_to_confirm
         try:

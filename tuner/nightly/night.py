@@ -10,15 +10,16 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain, count
 
 from db.questions.nights import nights, series_of, values_on
-from db.records import Machine, Night, utc_now
+from db.records import Machine, Night, Series, utc_now
 from farm.errors import FarmError, OptionError, StoreError
 from farm.host.folders import data_folder
 from farm.host.locks import Lock
 from farm.text import did_you_mean
+from farm.units import counted
 from tuner.nightly.case import CaseNight, Place
 from tuner.nightly.details import Failed, NightDetails, night_details
 from tuner.nightly.entering import enter, enter_failure
@@ -68,8 +69,8 @@ class NightRun:
             for number, case in enumerate(cases, 1):
                 self.say(f"{case.name} on {case.device} ({number} of {len(cases)})")
                 self._measure(night, case, environments)
-            Judging(self.place, self.suite, night, environments, self.say).judge()
-            return self._ended(night)
+            Judging(self.place, self.suite, night, self.say).judge()
+            return self._noted(night, utc_now())
 
     def _chosen(self) -> tuple[Case, ...]:
         names = [case.name for case in self.suite.cases]
@@ -94,7 +95,9 @@ class NightRun:
                 )
             elif now - last.started_at < _SAME_NIGHT:
                 self.say(f"Going on with {last.name}, which was cut short.")
-                self._failed = []
+                # What failed as a whole is tried again; an environment of a case is not.
+                failed = night_details(last.details, last.name).failed
+                self._failed = [each for each in failed if each.case and each.environment]
                 return last
             else:
                 self.say(f"{last.name} was cut short and is too long ago to go on with.")
@@ -125,12 +128,7 @@ class NightRun:
             for series in series_of(store, self.suite.name)
             if (series.case, series.device) == (case.name, case.device)
         ]
-        measured = {
-            value.series_id
-            for value in values_on(store, night.name)
-            if value.verdict != Verdict.NOT_MEASURED
-        }
-        if measured & {series.id for series in known}:
+        if self._is_measured(night, case, known):
             return
         try:
             measuring = CaseNight(self.place, self.suite.name, case, known)
@@ -143,18 +141,29 @@ class NightRun:
             enter_failure(store, night, known, str(error))
             return
         self._failed += measuring.failed
+        self._noted(night)
         for compared in found:
             enter(store, night, compared)
 
-    def _ended(self, night: Night) -> Night:
+    def _is_measured(self, night: Night, case: Case, known: Sequence[Series]) -> bool:
+        """Whether this night measured all of a case, before it was cut short."""
+        values = values_on(self.place.store, night.name)
+        there = {v.series_id for v in values if v.verdict != Verdict.NOT_MEASURED}
+        own = {s.metric for s in known if s.id in there and not s.environment}
+        return own >= set(case.metrics)
+
+    def _noted(self, night: Night, ended: datetime | None = None) -> Night:
+        """The night with what failed so far, in the store."""
         details = night_details(night.details, night.name)
-        ended = replace(
-            night,
-            finished_at=utc_now(),
-            details=replace(details, failed=tuple(self._failed)).to_json(),
-        )
-        self.place.store.add_night(ended)
-        return ended
+        details = replace(details, failed=tuple(self._failed), notes=tuple(self._notes()))
+        night = replace(night, finished_at=ended, details=details.to_json())
+        self.place.store.add_night(night)
+        return night
+
+    def _notes(self) -> Iterator[str]:
+        if self.options.only:
+            several = counted(len(self.suite.cases), "case")
+            yield f"Only {', '.join(self.options.only)} was asked for, of {several}."
 
 
 def _free(name: str, taken: Collection[str]) -> str:

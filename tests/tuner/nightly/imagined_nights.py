@@ -40,6 +40,7 @@ class Nights:
     said: list[str] = field(default_factory=list)
     executors: list[ImaginedExecutor] = field(default_factory=list)
     interrupt_at: int | None = None
+    engine_runs_there: bool = True
 
     def __post_init__(self) -> None:
         furnish(self.folder)
@@ -68,7 +69,10 @@ class Nights:
     def run(self, **options: object) -> NightReport:
         """One night."""
         night = NightRun(
-            Place(self.store, load_profiles(), self._executor, self._environment_of, ignore),
+            Place(
+                *(self.store, load_profiles(), self._executor, self._environment_of, ignore),
+                gives=lambda *_: self.engine_runs_there,
+            ),
             self.suite,
             Options(**options),  # type: ignore[arg-type]
             self._install,

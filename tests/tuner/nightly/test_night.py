@@ -214,6 +214,20 @@ def test_an_environment_is_judged_beside_todays_software(shop: Nights) -> None:
     assert len(shop.executors) == runs + 1, "it is not confirmed every night"
 
 
+def test_an_environment_of_another_engine_is_no_part_of_a_case(shop: Nights) -> None:
+    """A compiled package has nothing to do with a version of ONNX Runtime."""
+    shop.environments = {"next": ("onnxruntime==1.32.0",)}
+    shop.engine_runs_there = False
+    report = shop.run()
+    assert [case.environment for case in report.cases] == [""]
+    assert report.exit_code == 0
+
+
+def test_a_case_that_was_asked_for_alone_is_said(shop: Nights) -> None:
+    report = shop.run(only=("digits",))
+    assert report.notes == ("Only digits was asked for, of 1 case.",)
+
+
 def test_an_environment_that_does_not_install_is_said(shop: Nights) -> None:
     shop.environments = {"next": ("onnxruntime==9",)}
     shop.broken = "pip says: No matching distribution found for onnxruntime==9."

@@ -9,6 +9,12 @@ from workers.environments.installed import installed_environments
 from workers.environments.resolve import ensure, environment_of_versions
 
 
+def environment_gives(name: str, engine: str) -> bool:
+    """Whether an installed environment is one that an engine can run in."""
+    found = installed_environments().get(name)
+    return found is not None and engine in found.environment.engines
+
+
 def environment_with(engine: str, versions: Mapping[str, str], say: Callable[[str], None]) -> str:
     """The name of an installed environment in which an engine has these versions.
 
