@@ -45,15 +45,13 @@ def sentence(
         return f"{trial.label} was not measured{state or ', its trial is pending'}."
     takes = _latency(trial.latency)
     if against is None or against.latency is None:
-        outside = _outside(trial)
-        most = _most(found).replace(":", "", 1) if outside else _most(found)
-        return f"{trial.label} takes {takes}{outside}{_clauses(most, found)}."
+        return f"{trial.label} takes {takes}{_clauses(_leading(trial, found), found)}."
     factor = _factor(trial, against, comparison)
     alike = _are_alike(factor, comparison)
     told = _as_fast(comparison) if alike else _difference(factor)
     both = f"{name} ({takes} against {_latency(against.latency)})"
     if alike or not (trial.kernels and against.kernels):
-        return f"{trial.label} {told} {both}{_clauses(_most(found), found)}."
+        return f"{trial.label} {told} {both}{_clauses(_leading(trial, found), found)}."
     why = _why(trial, against, name, found, slower=factor > 1.0)
     return f"{trial.label} {told} {both}{_clauses(why, found)}."
 
@@ -132,11 +130,11 @@ class _Part:
         """Seconds that the trial takes more."""
         return self.seconds - self.against_seconds
 
-    def told(self) -> str:
+    def told(self, whole: str = "its time") -> str:
         """``32 Conv operators (a, b) take 9.8 ms, 80 % of its time, as ConvInteger and Cast``."""
         take = "takes" if len(self.rows) == 1 else "take"
         text = f"{together(self.rows)} {take} {format_seconds(self.seconds)}"
-        text += f", {self.share:.0%} of its time"
+        text += f", {self.share:.0%} of {whole}"
         kinds = _kinds([row.kernel for row in self.rows])
         return f"{text}, as {kinds}" if kinds else text
 
@@ -192,19 +190,22 @@ def _why(trial: Side, against: Side, name: str, found: Found, *, slower: bool) -
     return f": {'; '.join(told)}" if told else _most(found)
 
 
-def _outside(trial: Side) -> str:
-    """That most of the time is in no kernel, where it is; kernels' shares are of their own sum."""
+def _leading(trial: Side, found: Found) -> str:
+    """What takes the most time; first, where most of it is in no kernel, that.
+
+    Shares of kernels are of what all kernels take together.
+    """
     assert trial.latency is not None
     share = trial.seconds / trial.latency.value if trial.kernels and trial.latency.value else 1.0
     if share >= _INSIDE:
-        return ""
-    return f"; most of that is in no kernel, for its kernels take {share:.0%} of it, and of these"
+        return _most(found)
+    return f"; its kernels take {share:.0%} of that{_most(found, "the kernels' time")}"
 
 
-def _most(found: Found) -> str:
-    """What takes the most time."""
+def _most(found: Found, whole: str = "its time") -> str:
+    """What takes the most time. whole: what shares are of."""
     parts = sorted(_parts(found.operators), key=lambda part: -part.seconds)
-    return f": {parts[0].told()}" if parts and parts[0].seconds else ""
+    return f": {parts[0].told(whole)}" if parts and parts[0].seconds else ""
 
 
 def _clauses(why: str, found: Found) -> str:

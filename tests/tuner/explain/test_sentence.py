@@ -88,6 +88,14 @@ def test_alone_it_says_what_takes_the_most() -> None:
     )
 
 
+def test_kernels_that_are_little_of_the_time_are_not_its_reason() -> None:
+    mostly_outside = replace(PLAIN, latency=replace(PLAIN.latency, value=5.6e-3))
+    assert told(mostly_outside, None) == (
+        "onnxruntime-cpu 1 thread float32 takes 5.60 ms; its kernels take 10% of that: 2 Conv "
+        "operators (conv1, conv2) take 500 µs, 89% of the kernels' time, as Conv."
+    )
+
+
 def test_what_was_not_measured_by_a_clock_is_told_with_its_method() -> None:
     latency = Measurement(Metric.LATENCY, 1e-3, Method.EMULATED)
     assert "(1.00 ms emulated against 560 µs)" in told(replace(SLOW, latency=latency), PLAIN)
