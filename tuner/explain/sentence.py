@@ -199,7 +199,8 @@ def _leading(trial: Side, found: Found) -> str:
     share = trial.seconds / trial.latency.value if trial.kernels and trial.latency.value else 1.0
     if share >= _INSIDE:
         return _most(found)
-    return f"; its kernels take {share:.0%} of that{_most(found, "the kernels' time")}"
+    most = _most(found, "the kernels' time")
+    return f"; its kernels take {share:.0%} of that{most}"
 
 
 def _most(found: Found, whole: str = "its time") -> str:
