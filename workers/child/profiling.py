@@ -18,6 +18,7 @@ from farm.profile.kernels import (
     MODEL_FILE,
     OPTIMISED_FILE,
     EngineProfile,
+    OperatorProfile,
     measured_profile,
 )
 from farm.profile.mapping import Origin, of_optimised_graph, of_told_names
@@ -51,10 +52,13 @@ def map_kernels(
     optimised = folder / OPTIMISED_FILE
     if optimised.exists():
         operators = of_optimised_graph(kernels, onnx.load(optimised), origin)
+        rows = measured_profile(kernels, operators)
     else:
         operators = of_told_names(kernels, origin)
-    rows = (
-        replace(row, kernel=origin.readable(row.kernel))
-        for row in measured_profile(kernels, operators)
-    )
-    return [asdict(row) for row in rows if row.seconds and row.kind not in _ENDS]
+        rows = tuple(filter(_has_run, measured_profile(kernels, operators)))
+    return [asdict(replace(row, kernel=origin.readable(row.kernel))) for row in rows]
+
+
+def _has_run(row: OperatorProfile) -> bool:
+    """OpenVINO lists what it never runs, too; ONNX Runtime only what ran, in no time or some."""
+    return bool(row.seconds) and row.kind not in _ENDS
