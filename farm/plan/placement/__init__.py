@@ -1,0 +1,1 @@
+"""Where each operator runs: a problem of operators, places and links, and its solution."""
