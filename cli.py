@@ -24,7 +24,7 @@ from commands.machines.head import head_app
 from commands.machines.worker import worker_app
 from commands.nightly.app import nightly_app
 from commands.package import package_app
-from commands.plan import plan_app
+from commands.plan.app import plan_app
 from commands.shared import exit_codes
 from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams

@@ -15,7 +15,7 @@ from farm.plan.memory.portions import PortionSolution
 from reports.rows import Json, dump
 from tuner.bench import Benchmark
 from tuner.delivery.record import RecordedAccuracy
-from tuner.plan import Planned
+from tuner.planning.memory import Planned
 from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
 from tuner.verify.package import Verified

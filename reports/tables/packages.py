@@ -12,7 +12,7 @@ from farm.plan.memory.portions import PortionSolution
 from farm.plan.solution import Status
 from farm.units import counted, format_bytes, format_seconds
 from reports.tables.cells import add, is_visible, share_cell
-from tuner.plan import Planned
+from tuner.planning.memory import Planned
 
 
 def package_table(manifest: Manifest) -> Table:

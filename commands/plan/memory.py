@@ -1,25 +1,20 @@
-"""``farm plan``."""
+"""``farm plan memory``."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from commands.plan.files import check_files, write_files
 from commands.shared import exit_codes
-from commands.shared.help import App
 from commands.shared.options import JsonOption, ShapeOption, one_of, shape_sizes
 from commands.shared.output import print_lines
-from farm.errors import OptionError
 from farm.units import parse_bytes, parse_seconds
 
-plan_app = App(no_args_is_help=True, help="Plan the memory of a model.")
 
-
-@plan_app.command("memory")
-def plan_memory(
+def memory(
     problem: Annotated[
         Path,
         typer.Argument(
@@ -53,9 +48,9 @@ def plan_memory(
     """
     from reports import machine_readable
     from reports.tables.packages import plan_lines
-    from tuner.plan import PlanMode, PlanRequest, plan
+    from tuner.planning.memory import PlanMode, PlanRequest, plan
 
-    _check_plan_files(problem, output, figure)
+    check_files({"the problem": problem}, {"--output": output, "--figure": figure})
     planned = plan(
         PlanRequest(
             problem,
@@ -76,36 +71,13 @@ def plan_memory(
         raise typer.Exit(exit_codes.FAILED)
 
 
-def _check_plan_files(problem: Path, output: Path | None, figure: Path | None) -> None:
-    """Find before anything is planned what could not be written. Raises OptionError."""
-    taken = {os.path.realpath(problem): "the problem"}
-    for option, path in (("--output", output), ("--figure", figure)):
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            raise OptionError(f"{option} {path} cannot be written: {path.parent} is no folder.")
-        if not os.access(path.parent, os.W_OK):
-            raise OptionError(f"{option} {path} cannot be written: {path.parent} is not writable.")
-        if path.exists() and not path.is_file():
-            raise OptionError(f"{option} {path} is no file that can be replaced; give another.")
-        place = os.path.realpath(path)
-        if place in taken:
-            raise OptionError(f"{option} {path} is {taken[place]} as well; give another.")
-        taken[place] = option
-
-
 def _write_plan(planned: Any, output: Path | None, figure: Path | None) -> None:
-    from farm.delivery.files import write_file
     from farm.plan.memory.csv_files import solution_csv
     from reports.figures import arena_svg
 
-    files = {}
+    files: dict[Path, str | bytes] = {}
     if output is not None:
         files[output] = solution_csv(planned.problem, planned.solution.offsets)
     if figure is not None:
         files[figure] = arena_svg(planned.problem, planned.solution)
-    for path, text in files.items():
-        try:
-            write_file(path, text.encode())
-        except OSError as error:
-            raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+    write_files(files)

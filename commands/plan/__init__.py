@@ -1,0 +1,1 @@
+"""The commands of ``farm plan``, one per module."""

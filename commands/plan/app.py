@@ -1,0 +1,13 @@
+"""The commands of ``farm plan``."""
+
+from __future__ import annotations
+
+from commands.plan.memory import memory
+from commands.shared.help import App
+
+plan_app = App(
+    name="plan",
+    no_args_is_help=True,
+    help="Plan the memory of a model.",
+)
+plan_app.command()(memory)
