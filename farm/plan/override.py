@@ -1,0 +1,339 @@
+"""Decides again, when a plan is applied, where its operators run: by the state of the devices.
+
+A plan was made for idle devices. Here each operator's seconds and joules are weighed by what is
+known at run time, and the operators, in the plan's order, are placed again by the shortest path
+through the layers of operators and places, which takes milliseconds:
+
+    t' = t / (1 - min(u, .95))^a      a = 0, 1, 2 for an application of high, normal, low priority
+    weight = w_p [(1 - b) t' / T0 + b E / E0]
+    b = clip((.3 - battery) / .3, 0, 1), and 1 when the power budget is exceeded
+
+u is the utilisation of the place's device, w_p its weight, T0 and E0 the seconds and joules of the
+whole plan as it was made. What the plan says stays where another placement would not gain 5 % of
+what the plan costs on idle devices, so that nothing flaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import groupby, pairwise
+
+from farm.errors import PlanError
+from farm.units import Bytes, Joules, Seconds
+
+LEAST_GAIN = 0.05
+_MOST_UTILISATION = 0.95
+_LOW_BATTERY = 0.3
+
+
+class Priority(StrEnum):
+    """How urgent the application is beside all else that uses the devices."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def exponent(self) -> int:
+        """How much the utilisation of a device counts."""
+        return list(Priority).index(self)
+
+
+class Reason(StrEnum):
+    """What may move an operator away from where the plan has it."""
+
+    UTILISATION = "utilisation"
+    PRIORITY = "application priority"
+    DEVICE_WEIGHT = "device weight"
+    BATTERY = "battery"
+    POWER_BUDGET = "power budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operator of a plan, in the plan's order.
+
+    place: where the plan has it. seconds, joules: by place that can run it. crossing: bytes that
+    go from what came before to it or beyond, which are transferred where the place changes.
+    """
+
+    operator: str
+    place: str
+    seconds: Mapping[str, Seconds]
+    joules: Mapping[str, Joules]
+    crossing: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What a change from one place to another takes, launch included."""
+
+    seconds: Seconds
+    seconds_per_byte: float
+    joules: Joules
+    joules_per_byte: float
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A plan, as far as it is decided again.
+
+    borders: by source and destination; where there is none, nothing can go that way.
+
+    Raises PlanError: a step that is at a place that cannot run it.
+    """
+
+    steps: tuple[Step, ...]
+    borders: Mapping[tuple[str, str], Border]
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            if step.place not in step.seconds:
+                raise PlanError(
+                    f"The plan has operator '{step.operator}' at '{step.place}', which has no "
+                    "figure for it."
+                )
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Every place that the plan was made for, sorted."""
+        able = {place for step in self.steps for place in step.seconds}
+        return tuple(sorted(able.union(*self.borders)))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The devices at the moment, by the names of places or of their devices.
+
+    utilisation: 0 to 1 of what others use. weights: of places; above 1 they are avoided, below 1
+    preferred. watts: what all devices draw now; power_budget: what they may. battery: 0 to 1, None
+    where there is none.
+
+    Raises PlanError: a value out of its range.
+    """
+
+    utilisation: Mapping[str, float] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    weights: Mapping[str, float] = field(default_factory=dict)
+    battery: float | None = None
+    watts: float | None = None
+    power_budget: float | None = None
+
+    def __post_init__(self) -> None:
+        shares = {f"the utilisation of '{name}'": u for name, u in self.utilisation.items()}
+        if self.battery is not None:
+            shares["the battery"] = self.battery
+        for what, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                raise PlanError(f"In the state {what} is {share:g}; it is a share from 0 to 1.")
+        above = {f"the weight of '{name}'": w for name, w in self.weights.items()}
+        watts = {"watts": self.watts, "power_budget": self.power_budget}
+        above |= {what: value for what, value in watts.items() if value is not None}
+        for what, value in above.items():
+            if not 0.0 < value < float("inf"):
+                raise PlanError(f"In the state {what} is {value:g}; it must be above 0.")
+
+    @property
+    def energy_share(self) -> float:
+        """How much joules count, from 0 to 1; seconds count the rest."""
+        if self.power_budget is not None and (self.watts or 0.0) > self.power_budget:
+            return 1.0
+        if self.battery is None:
+            return 0.0
+        return min(max((_LOW_BATTERY - self.battery) / _LOW_BATTERY, 0.0), 1.0)
+
+
+IDLE = State()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Neighbouring operators that run elsewhere than the plan has them.
+
+    reasons: each of which alone moves one of them, or all that hold together where none does.
+    """
+
+    operators: tuple[str, ...]
+    source: str
+    target: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where each operator runs now.
+
+    value: its weighted cost; annotated: that of the plan as it was made, in the same state, 1.0 on
+    idle devices.
+    """
+
+    assignment: Mapping[str, str]
+    value: float
+    annotated: float
+    moves: tuple[Move, ...]
+
+
+def decide(plan: Steps, state: State) -> Decision:
+    """Place the operators of a plan for a state. Raises PlanError: the state names no place."""
+    _refuse_unknown(plan, state)
+    chosen, value, annotated = _decided(plan, state)
+    assignment = {step.operator: place for step, place in zip(plan.steps, chosen, strict=True)}
+    return Decision(assignment, value, annotated, tuple(_moves(plan, state, chosen)))
+
+
+def _decided(plan: Steps, state: State) -> tuple[Sequence[str], float, float]:
+    """The places chosen, what they cost, and what the plan's cost."""
+    weigh = _Weights(plan, state)
+    given = [step.place for step in plan.steps]
+    annotated = weigh.path(given)
+    best = weigh.shortest()
+    value = weigh.path(best)
+    if annotated - value < LEAST_GAIN:
+        return given, annotated, annotated
+    return best, value, annotated
+
+
+class _Weights:
+    """Costs of steps and borders in a state, as shares of the whole plan's."""
+
+    def __init__(self, plan: Steps, state: State) -> None:
+        self._plan = plan
+        self._places = plan.places
+        self._energy = state.energy_share
+        self._slower = {place: _slower(place, state) for place in self._places}
+        self._weight = {place: _of_place(state.weights, place, 1.0) for place in self._places}
+        self._seconds, self._joules = _whole(plan)
+        if not self._joules and self._energy:
+            raise PlanError(
+                "The state weighs energy, and the plan has no joules: its devices have no [power] "
+                "figures."
+            )
+
+    def path(self, places: Sequence[str]) -> float:
+        """What it costs to run each step at the place that is given for it."""
+        cost, before = 0.0, ""
+        for step, place in zip(self._plan.steps, places, strict=True):
+            cost += self._step(step, place) + self._border(before, place, step.crossing)
+            before = place
+        return cost
+
+    def shortest(self) -> list[str]:
+        """The cheapest places; of equal ones those of the plan."""
+        costs: dict[str, float] = {"": 0.0}
+        came_from: list[dict[str, str]] = []
+        for step in self._plan.steps:
+            reached, origin = {}, {}
+            for place in step.seconds:
+                ways = ((c + self._border(b, place, step.crossing), b) for b, c in costs.items())
+                cost, origin[place] = min(ways, key=lambda way: (way[0], way[1] != place))
+                reached[place] = cost + self._step(step, place)
+            costs = reached
+            came_from.append(origin)
+        return _traced(costs, came_from, self._plan.steps)
+
+    def _step(self, step: Step, place: str) -> float:
+        seconds = step.seconds[place] * self._slower[place]
+        return self._weighed(place, seconds, step.joules.get(place, 0.0))
+
+    def _border(self, source: str, target: str, size: Bytes) -> float:
+        if not source or source == target:
+            return 0.0
+        border = self._plan.borders.get((source, target))
+        if border is None:
+            return float("inf")
+        seconds = (border.seconds + size * border.seconds_per_byte) * self._slower[target]
+        return self._weighed(target, seconds, border.joules + size * border.joules_per_byte)
+
+    def _weighed(self, place: str, seconds: float, joules: float) -> float:
+        time = (1.0 - self._energy) * seconds / (self._seconds or 1.0)
+        return self._weight[place] * (time + self._energy * joules / (self._joules or 1.0))
+
+
+def _slower(place: str, state: State) -> float:
+    """By what factor the utilisation of a place's device makes it slower."""
+    used = min(_of_place(state.utilisation, place, 0.0), _MOST_UTILISATION)
+    return float((1.0 - used) ** -state.priority.exponent)
+
+
+def _of_place(values: Mapping[str, float], place: str, default: float) -> float:
+    """The value of a place, or of its device."""
+    return values.get(place, values.get(device_of(place), default))
+
+
+def device_of(place: str) -> str:
+    """The device of a place ``device/engine``."""
+    return place.partition("/")[0]
+
+
+def _whole(plan: Steps) -> tuple[float, float]:
+    """Seconds and joules of the plan as it was made, its borders included."""
+    seconds: float = sum(step.seconds[step.place] for step in plan.steps)
+    joules: float = sum(step.joules.get(step.place, 0.0) for step in plan.steps)
+    for before, step in pairwise(plan.steps):
+        if before.place != step.place:
+            border = plan.borders[before.place, step.place]
+            seconds += border.seconds + step.crossing * border.seconds_per_byte
+            joules += border.joules + step.crossing * border.joules_per_byte
+    return seconds, joules
+
+
+def _traced(
+    costs: Mapping[str, float], came_from: Sequence[Mapping[str, str]], steps: Sequence[Step]
+) -> list[str]:
+    if not costs:
+        return []
+    last = steps[-1].place if steps else ""
+    place = min(costs, key=lambda name: (costs[name], name != last))
+    found = [place]
+    for origin in reversed(came_from[1:]):
+        place = origin[place]
+        found.append(place)
+    return found[::-1]
+
+
+def _moves(plan: Steps, state: State, chosen: Sequence[str]) -> Iterator[Move]:
+    """Neighbours that move the same way are one move."""
+    pairs = [(step, place) for step, place in zip(plan.steps, chosen, strict=True)]
+    alone: dict[Reason, Sequence[str]] = {}
+    if any(step.place != place for step, place in pairs):
+        alone = {reason: _decided(plan, one)[0] for reason, one in _reasons(state)}
+    at = 0
+    for (source, target), found in groupby(pairs, key=lambda pair: (pair[0].place, pair[1])):
+        count = len(list(found))
+        if source != target:
+            names = tuple(step.operator for step in plan.steps[at : at + count])
+            moved = [
+                r for r, p in alone.items() if any(p[i] != source for i in range(at, at + count))
+            ]
+            yield Move(names, source, target, tuple(moved or alone))
+        at += count
+
+
+def _reasons(state: State) -> Iterator[tuple[Reason, State]]:
+    """Each reason that holds, with a state in which nothing else does."""
+    if any(state.utilisation.values()) and state.priority.exponent:
+        normal = replace(IDLE, utilisation=state.utilisation)
+        yield Reason.UTILISATION, normal
+        if state.priority is not Priority.NORMAL:
+            yield Reason.PRIORITY, replace(normal, priority=state.priority)
+    if any(weight != 1.0 for weight in state.weights.values()):
+        yield Reason.DEVICE_WEIGHT, replace(IDLE, weights=state.weights)
+    if state.power_budget is not None and (state.watts or 0.0) > state.power_budget:
+        yield (
+            Reason.POWER_BUDGET,
+            replace(IDLE, watts=state.watts, power_budget=state.power_budget),
+        )
+    if replace(state, power_budget=None).energy_share:
+        yield Reason.BATTERY, replace(IDLE, battery=state.battery)
+
+
+def _refuse_unknown(plan: Steps, state: State) -> None:
+    known = {name for place in plan.places for name in (place, device_of(place))}
+    for name in (*state.utilisation, *state.weights):
+        if name not in known:
+            raise PlanError(
+                f"The state names '{name}', and the plan has no such device or place; it has "
+                f"{', '.join(plan.places)}."
+            )
