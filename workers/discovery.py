@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -106,10 +107,23 @@ def device_availability(profile: DeviceProfile) -> Availability:
             reason=f"its interpreter {profile.interpreter} does not exist",
             remedy="create that virtual environment, or correct the profile",
         )
+    if missing := sorted(set(profile.processors) - set(_processors())):
+        return Availability(
+            available=False,
+            reason=f"this process may not run on processor {missing[0]}, which the profile names",
+            remedy="correct processors in the profile",
+        )
     found = list(engines_of(profile).values())
     if any(availability.available for availability in found):
         return _HERE
     return found[0] if found else Availability(available=False, reason="it names no engine")
+
+
+def _processors() -> Iterable[int]:
+    """Logical processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
 
 
 def emulator_availability() -> Availability:

@@ -69,6 +69,7 @@ class DeviceFacts:
     engines: usable kinds in the profile's order. openvino_float_types: see ``discovery``.
     packages: engines that run compiled packages, the most promising first.
     environments: that are installed, by name, with what is in each: see ``Installed``.
+    processors: that its profile names; 0 where it names none, and uses all of the machine.
     """
 
     machine: Fingerprint
@@ -77,6 +78,12 @@ class DeviceFacts:
     openvino_float_types: tuple[FloatType, ...] = ()
     packages: tuple[PackageEngine, ...] = ()
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    processors: int = 0
+
+    @property
+    def cores(self) -> int:
+        """Of the machine, as far as its profile uses them."""
+        return self.processors or self.machine.cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class DeviceProfile:
     interpreter: Python of the child processes; empty means the farm's own.
     memory_bytes: memory a trial may use; 0 means what the machine has.
     package: of a device that runs compiled packages.
+    processors: logical ones of this machine, on which child processes run; empty means all.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.
     """
 
@@ -105,6 +106,7 @@ class DeviceProfile:
     memory_bytes: Annotated[int, Field(ge=0, le=_MOST_MEMORY)] = 0
     power: PowerFigures | None = None
     package: PackageFigures | None = None
+    processors: tuple[Annotated[int, Field(ge=0)], ...] = ()
     ray_resources: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -79,6 +79,14 @@ class TestDiscovery:
         found = device_availability(profile)
         assert found.reason == "its interpreter /nowhere/python does not exist"
 
+    def test_a_processor_that_is_not_there(self):
+        profile = replace(load_profiles()["cpu"], processors=(0, 4096))
+        found = device_availability(profile)
+        assert found.reason == (
+            "this process may not run on processor 4096, which the profile names"
+        )
+        assert found.remedy == "correct processors in the profile"
+
     def test_a_profile_without_engines(self):
         found = device_availability(replace(load_profiles()["cpu"], engines=()))
         assert found.reason == "it names no engine"

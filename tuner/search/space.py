@@ -283,11 +283,11 @@ def space_of(
     """
     return Space(
         facts.engines,
-        facts.machine.cores,
+        facts.cores,
         facts.openvino_float_types,
         packages=facts.packages,
         given=given,
-        most_threads=min(threads, facts.machine.cores),
+        most_threads=min(threads, facts.cores),
         many=objective is Objective.THROUGHPUT,
         loads=objective is Objective.LOAD,
     )

@@ -322,6 +322,12 @@ def _die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _stay_on(processors: str) -> None:
+    """Run on these logical processors, where the system lets a process choose."""
+    if processors and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, map(int, processors.split(",")))
+
+
 def _limit_data_segment(limit: int) -> None:
     """A hard stop for one huge allocation between two looks of the parent's watchdog."""
     if limit and sys.platform == "linux":
@@ -335,8 +341,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--data-limit", type=int, default=0)
+    parser.add_argument("--processors", default="")
     arguments = parser.parse_args()
     _die_with_parent(arguments.parent)
+    _stay_on(arguments.processors)
     _limit_data_segment(arguments.data_limit)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # libraries that print must not break the protocol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -183,20 +183,22 @@ class LoadedChild:
 class Children:
     """The children of one worker; those of trials are known by their trial's id.
 
-    interpreters: of the children that run artifacts.
+    interpreters: of the children that run artifacts. processors: that all of them run on.
     """
 
-    def __init__(self, interpreters: Interpreters) -> None:
+    def __init__(self, interpreters: Interpreters, processors: Sequence[int] = ()) -> None:
         self.watch = Stopwatch()
         self._folder = OwnedFolder("worker")
         self.scratch = self._folder.path
         self._interpreters = interpreters
+        self._processors = tuple(processors)
         self._of_trials: dict[str, LoadedChild] = {}
 
     def spawn(self, name: str, limits: Limits, interpreter: str = "") -> Child:
         """A child with nothing loaded, which the caller ends. Raises ChildError."""
         with self.watch.running():
-            return Child(interpreter, self.scratch / f"{name}.log", limits.memory_bytes)
+            log = self.scratch / f"{name}.log"
+            return Child(interpreter, log, limits.memory_bytes, self._processors)
 
     def load(
         self, name: str, loading: Loading, limits: Limits, interpreter: str = ""

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,11 +49,18 @@ class Child:
 
     interpreter: Python to run it with. log: file that takes what it prints.
     memory_limit: bytes of resident memory above which it is killed; 0 for none.
+    processors: logical processors that it runs on; empty for all.
 
     Raises ChildError when it does not start.
     """
 
-    def __init__(self, interpreter: str, log: Path, memory_limit: int = 0) -> None:
+    def __init__(
+        self,
+        interpreter: str,
+        log: Path,
+        memory_limit: int = 0,
+        processors: Iterable[int] = (),
+    ) -> None:
         self._memory_limit = memory_limit
         self._log = log
         self._highest_resident = 0
@@ -62,6 +70,8 @@ class Child:
         arguments = [interpreter or sys.executable, "-P", str(_SCRIPT), f"--parent={os.getpid()}"]
         if memory_limit:
             arguments.append(f"--data-limit={2 * memory_limit + (2 << 30)}")
+        if named := ",".join(map(str, processors)):
+            arguments.append(f"--processors={named}")
         self._process = _started(arguments, log)
         try:
             self._read_reply("start", _START_SECONDS)

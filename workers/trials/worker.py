@@ -65,7 +65,7 @@ class Worker:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
-        self._children = Children(self._interpreters)
+        self._children = Children(self._interpreters, profile.processors)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
         self._trials = TrialRunner(
@@ -129,6 +129,7 @@ class Worker:
             self._openvino_float_types(),
             package_engines(self.profile),
             {name: found.named_versions for name, found in installed_environments().items()},
+            len(self.profile.processors),
         )
 
     def _openvino_float_types(self) -> tuple[FloatType, ...]:

@@ -41,6 +41,15 @@ def start(tmp_path: Path) -> Iterator[START]:
         child.kill()
 
 
+def test_it_stays_on_its_processors(tmp_path: Path) -> None:
+    last = max(os.sched_getaffinity(0))
+    child = Child("", tmp_path / "log", processors=[last])
+    try:
+        assert os.sched_getaffinity(child.pid) == {last}
+    finally:
+        child.kill()
+
+
 def load_fake(child: Child, fault: str = "none", deadline: float = 20.0) -> object:
     spec = {"seconds": 1e-3, "noise": 0.0, "fault": fault, "serial": 0}
     return child.request("load", deadline, engine="fake", spec=spec, model="", inputs="")
