@@ -108,8 +108,8 @@ class State:
     """The devices at the moment, by the names of places or of their devices.
 
     utilisation: 0 to 1 of what others use. weights: of places; above 1 they are avoided, below 1
-    preferred. watts: what all devices draw now; power_budget: what they may. battery: 0 to 1, None
-    where there is none.
+    preferred. power_budget: watts that all devices may draw. watts: what they draw now; None: what
+    the plan draws. battery: 0 to 1, None where there is none.
 
     Raises PlanError: a value out of its range.
     """
@@ -135,11 +135,14 @@ class State:
             if not 0.0 < value < float("inf"):
                 raise PlanError(f"In the state {what} is {value:g}; it must be above 0.")
 
+    def exceeds_budget(self, planned_watts: float) -> bool:
+        """Whether more is drawn than may be. planned_watts: what the plan draws."""
+        drawn = planned_watts if self.watts is None else self.watts
+        return self.power_budget is not None and drawn > self.power_budget
+
     @property
-    def energy_share(self) -> float:
-        """How much joules count, from 0 to 1; seconds count the rest."""
-        if self.power_budget is not None and (self.watts or 0.0) > self.power_budget:
-            return 1.0
+    def battery_share(self) -> float:
+        """How much joules count because the battery is low, from 0 to 1."""
         if self.battery is None:
             return 0.0
         return min(max((_LOW_BATTERY - self.battery) / _LOW_BATTERY, 0.0), 1.0)
@@ -201,15 +204,20 @@ class _Weights:
     def __init__(self, plan: Steps, state: State) -> None:
         self._plan = plan
         self._places = plan.places
-        self._energy = state.energy_share
         self._slower = {place: _slower(place, state) for place in self._places}
         self._weight = {place: _of_place(state.weights, place, 1.0) for place in self._places}
         self._seconds, self._joules = _whole(plan)
+        self._energy = 1.0 if state.exceeds_budget(self.watts) else state.battery_share
         if not self._joules and self._energy:
             raise PlanError(
                 "The state weighs energy, and the plan has no joules: its devices have no [power] "
                 "figures."
             )
+
+    @property
+    def watts(self) -> float:
+        """What the plan draws as it was made; 0 where that is not known."""
+        return self._joules / self._seconds if self._seconds else 0.0
 
     def path(self, places: Sequence[str]) -> float:
         """What it costs to run each step at the place that is given for it."""
@@ -298,7 +306,8 @@ def _moves(plan: Steps, state: State, chosen: Sequence[str]) -> Iterator[Move]:
     pairs = [(step, place) for step, place in zip(plan.steps, chosen, strict=True)]
     alone: dict[Reason, Sequence[str]] = {}
     if any(step.place != place for step, place in pairs):
-        alone = {reason: _decided(plan, one)[0] for reason, one in _reasons(state)}
+        watts = _Weights(plan, IDLE).watts
+        alone = {reason: _decided(plan, one)[0] for reason, one in _reasons(state, watts)}
     at = 0
     for (source, target), found in groupby(pairs, key=lambda pair: (pair[0].place, pair[1])):
         count = len(list(found))
@@ -311,7 +320,7 @@ def _moves(plan: Steps, state: State, chosen: Sequence[str]) -> Iterator[Move]:
         at += count
 
 
-def _reasons(state: State) -> Iterator[tuple[Reason, State]]:
+def _reasons(state: State, planned_watts: float) -> Iterator[tuple[Reason, State]]:
     """Each reason that holds, with a state in which nothing else does."""
     if any(state.utilisation.values()) and state.priority.exponent:
         normal = replace(IDLE, utilisation=state.utilisation)
@@ -320,12 +329,12 @@ def _reasons(state: State) -> Iterator[tuple[Reason, State]]:
             yield Reason.PRIORITY, replace(normal, priority=state.priority)
     if any(weight != 1.0 for weight in state.weights.values()):
         yield Reason.DEVICE_WEIGHT, replace(IDLE, weights=state.weights)
-    if state.power_budget is not None and (state.watts or 0.0) > state.power_budget:
+    if state.exceeds_budget(planned_watts):
         yield (
             Reason.POWER_BUDGET,
             replace(IDLE, watts=state.watts, power_budget=state.power_budget),
         )
-    if replace(state, power_budget=None).energy_share:
+    if state.battery_share:
         yield Reason.BATTERY, replace(IDLE, battery=state.battery)
 
 

@@ -135,6 +135,11 @@ def test_each_reason_alone_moves_an_operator_and_is_named(
     assert move.reasons == (reason,)
 
 
+def test_a_budget_is_held_against_what_the_plan_draws_where_nobody_measures() -> None:
+    assert decide(FAST, State(power_budget=4.9)).moves, "5 mJ in 1 ms are 5 W"
+    assert not decide(FAST, State(power_budget=5.1)).moves
+
+
 def test_where_two_reasons_hold_each_that_moves_it_alone_is_named() -> None:
     (move,) = decide(ONE, State({"dsp": 0.6}, weights={DSP: 2.0, CPU: 1.1})).moves
     assert move.reasons == (Reason.UTILISATION, Reason.DEVICE_WEIGHT)

@@ -1,0 +1,65 @@
+"""Writes into a model where each of its operators is to run.
+
+ONNX Runtime reads the metadata property ``layer_ann`` of a node where a session has
+``session.layer_assignment_settings``, for example ``cpu(=one,=two);gpu(=three)``. Without the
+equals sign a label stands for all that begin with it, so that it is always given. It is a
+preference: what was really assigned is checked afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from onnx import ModelProto
+
+from farm.compile.passes import clone
+from farm.errors import CompileError
+
+ANNOTATION = "layer_ann"
+"""The key of the metadata property."""
+
+SETTINGS = "session.layer_assignment_settings"
+"""The session's option that says on which device each label runs."""
+
+_MOST_CHARACTERS = 8192  # of a value of a session's option
+
+
+def annotated(model: ModelProto, labels: Mapping[str, str]) -> ModelProto:
+    """A copy in which every operator of the outermost graph has its label.
+
+    labels: by the operator's name. Raises CompileError: an operator has none.
+    """
+    copy = clone(model)
+    for node in copy.graph.node:
+        if node.name not in labels:
+            raise CompileError(f"The plan says nothing of operator '{node.name}'.")
+        kept = [prop for prop in node.metadata_props if prop.key != ANNOTATION]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+        node.metadata_props.add(key=ANNOTATION, value=labels[node.name])
+    return copy
+
+
+def labels_of(model: ModelProto) -> dict[str, str]:
+    """The label of each operator of the outermost graph that has one, by its name."""
+    return {
+        node.name: prop.value
+        for node in model.graph.node
+        for prop in node.metadata_props
+        if prop.key == ANNOTATION
+    }
+
+
+def assignment_settings(devices: Mapping[str, Iterable[str]]) -> str:
+    """The value of ``SETTINGS``: labels by the designator of a device, or a provider's name.
+
+    Raises CompileError: it is longer than ONNX Runtime takes.
+    """
+    rules = (f"{name}({','.join(f'={each}' for each in own)})" for name, own in devices.items())
+    text = ";".join(rules)
+    if len(text) > _MOST_CHARACTERS:
+        raise CompileError(
+            f"The assignment of operators has {len(text)} characters, and ONNX Runtime takes "
+            f"{_MOST_CHARACTERS}: use fewer labels."
+        )
+    return text

@@ -1,0 +1,1 @@
+"""Placement plans as tables, JSON and pictures."""

@@ -1,0 +1,93 @@
+"""Sentences about a placement plan and about what it becomes when it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from farm.plan.override import LEAST_GAIN, Decision, Move
+from farm.plan.placement.record import PlacementPlan
+from farm.prediction import Prediction
+from farm.text import listed
+from farm.units import counted, format_bytes, format_joules, format_seconds
+
+_NAMED = 3  # operators of a group that are named
+
+
+def value_text(value: float, unit: str) -> str:
+    """A value with its unit, for people."""
+    match unit:
+        case "s":
+            return format_seconds(value)
+        case "J":
+            return format_joules(value)
+        case _:
+            return format_bytes(round(value))
+
+
+def predicted_text(found: Prediction) -> str:
+    """``1.2 ms [1.1, 1.4 ms], measured``."""
+    ends = f"[{value_text(found.low, found.unit)}, {value_text(found.high, found.unit)}]"
+    return f"{value_text(found.value, found.unit)} {ends}, {found.basis}"
+
+
+def operators_text(names: Sequence[str]) -> str:
+    """The names of a few, or how many there are with the first and the last."""
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{len(names):,} operators, {names[0]} to {names[-1]}"
+
+
+def plan_sentences(plan: PlacementPlan) -> Iterator[str]:
+    """What a plan says, the verdict first."""
+    yield verdict(plan)
+    proven = "which is proven to be the least" if plan.gap == 0.0 else f"{plan.gap:.2%} above"
+    bound = value_text(plan.bound, plan.predicted.unit)
+    of = "" if plan.gap == 0.0 else f" the bound of {bound}"
+    yield (
+        f"Predicted: {predicted_text(plan.predicted)}, {proven}{of} if the costs are right; "
+        f"planned in {format_seconds(plan.seconds)}."
+    )
+    yield from plan.notes
+
+
+def verdict(plan: PlacementPlan) -> str:
+    """Whether a split is worth it, and beside what."""
+    places = tuple(dict.fromkeys(part.place for part in plan.parts))
+    single = plan.best_single
+    if single is None:
+        return (
+            f"No place runs the whole model: it is split over {listed(places)} in "
+            f"{counted(len(plan.parts), 'part')}."
+        )
+    if len(places) == 1:
+        return f"Everything runs at {places[0]}: no split is predicted to cost less."
+    gain = single.predicted.value / plan.predicted.value
+    against = (
+        f"{listed(places)} in {counted(len(plan.parts), 'part')} cost {gain:.2f} times less than "
+        f"{single.place} alone"
+    )
+    if plan.pays:
+        return f"A split pays: {against}."
+    return f"No split is proposed: {against}, which is within the uncertainty of the costs."
+
+
+def move_text(move: Move) -> str:
+    """``conv1 runs at cpu/... instead of dsp/...: utilisation, battery``."""
+    why = listed([str(reason) for reason in move.reasons])
+    names, verb = operators_text(move.operators), "run" if len(move.operators) > 1 else "runs"
+    return f"{names} {verb} at {move.target} instead of {move.source}, because of {why}."
+
+
+def decision_sentences(decision: Decision) -> Iterator[str]:
+    """What became of a plan in a state."""
+    if not decision.moves:
+        yield (
+            "Everything stays where the plan has it: no other placement would gain "
+            f"{LEAST_GAIN:.0%} of what the plan costs on idle devices."
+        )
+        return
+    moved = sum(len(move.operators) for move in decision.moves)
+    yield (
+        f"{counted(moved, 'operator')} of {len(decision.assignment):,} moved: "
+        f"{decision.annotated / decision.value:.2f} times less than as planned, in this state."
+    )

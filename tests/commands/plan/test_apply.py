@@ -1,0 +1,141 @@
+"""``farm plan apply``: a plan meets the devices as they are, and states that make no sense."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import onnx
+import pytest
+
+from farm.compile.annotate import labels_of
+from farm.model.model import load_model
+from farm.plan.placement.record import plan_text
+from tests.command import Command
+from tests.placement_plans import CPU, DSP, split_plan
+
+
+@pytest.fixture
+def planned(farm: Command) -> Command:
+    """The command, with a plan of its model in ``plan.json``."""
+    model = load_model(farm.folder / "model.onnx")
+    names = tuple(node.name for node in model.proto.graph.node)
+    (farm.folder / "plan.json").write_text(plan_text(split_plan(model.sha256, names)))
+    return farm
+
+
+def state(farm: Command, **values: object) -> str:
+    (farm.folder / "state.json").write_text(json.dumps(values))
+    return "state.json"
+
+
+def test_on_idle_devices_everything_stays(planned: Command) -> None:
+    ended = planned("plan", "apply", "plan.json")
+    assert ended.code == 0
+    assert ended.out.startswith("Everything stays where the plan has it")
+
+
+def test_a_busy_device_loses_its_operators_and_it_is_said_why(planned: Command) -> None:
+    given = state(planned, utilisation={"dsp": 0.9})
+    ended = planned("plan", "apply", "plan.json", "--state", given, "--explain")
+    assert DSP in ended.out
+    assert "utilisation" in ended.out
+    ended = planned("plan", "apply", "plan.json", "--state", given, "--json")
+    found = json.loads(ended.out)
+    assert [part["place"] for part in found["parts"]] == [CPU]
+    (move,) = found["moves"]
+    assert (move["from"], move["to"], move["reasons"]) == (DSP, CPU, ["utilisation"])
+    assert found["value"] < found["annotated"]
+    assert found["seconds"] < 1.0
+
+
+def test_wishes(planned: Command) -> None:
+    for wish in (("--avoid", "dsp"), ("--avoid", DSP)):
+        found = json.loads(planned("plan", "apply", "plan.json", *wish, "--json").out)
+        assert [part["place"] for part in found["parts"]] == [CPU]
+        assert found["moves"][0]["reasons"] == ["device weight"]
+    preferred = json.loads(planned("plan", "apply", "plan.json", "--prefer", "dsp", "--json").out)
+    assert not preferred["moves"]
+    frugal = planned("plan", "apply", "plan.json", "--power-budget", "0.1", "--json")
+    assert not json.loads(frugal.out)["moves"], "the dsp takes the fewest joules, too"
+
+
+def test_observing_looks_at_this_machine(planned: Command) -> None:
+    ended = planned("plan", "apply", "plan.json", "--observe", "--json")
+    found = json.loads(ended.out)
+    assert list(found["state"]["utilisation"]) == ["cpu"]
+    assert "How busy dsp is cannot be seen here" in found["notes"][0]
+
+
+def test_the_model_with_the_decided_places(planned: Command) -> None:
+    given = state(planned, utilisation={"dsp": 0.9})
+    wanted = ("--model", "model.onnx", "--annotated", "placed.onnx")
+    assert planned("plan", "apply", "plan.json", "--state", given, *wanted).code == 0
+    model = onnx.load(planned.folder / "placed.onnx")
+    assert set(labels_of(model).values()) == {"cpu_onnxruntime-cpu"}
+    assert len(labels_of(model)) == len(model.graph.node)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--state", "s.json", "--observe"], "--state and --observe contradict each other"),
+        (["--state", "nowhere.json"], "Cannot read state nowhere.json: No such file"),
+        (["--prefer", "npu"], f"--prefer npu: the plan has no such place; it has {CPU}, {DSP}."),
+        (["--avoid", "npu"], "--avoid npu: the plan has no such place"),
+        (["--prefer", "dsp", "--avoid", "dsp"], "dsp cannot be preferred and avoided at once"),
+        (["--annotated", "x.onnx"], "--model and --annotated need each other"),
+        (["--power-budget", "-1"], "power_budget is -1; it must be above 0"),
+    ],
+)
+def test_what_makes_no_sense(planned: Command, arguments: list[str], message: str) -> None:
+    ended = planned("plan", "apply", "plan.json", *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"utilisation": {"gpu": 0.5}}, "The state names 'gpu', and the plan has no such device"),
+        (
+            {"utilisation": {"dsp": 1.5}},
+            "state.json is no state: at utilisation.dsp: Input should",
+        ),
+        ({"weights": {"dsp": 0.0}}, "state.json is no state: at weights.dsp: Input should be"),
+        ({"priority": "urgent"}, "state.json is no state: at priority: Input should be 'high'"),
+        ({"utilization": {}}, "state.json is no state: at utilization: Unexpected keyword"),
+    ],
+)
+def test_states_that_make_no_sense(
+    planned: Command, values: dict[str, object], message: str
+) -> None:
+    ended = planned("plan", "apply", "plan.json", "--state", state(planned, **values))
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_plans_that_are_none(planned: Command) -> None:
+    assert "Cannot read plan other.json" in planned("plan", "apply", "other.json").err
+    (planned.folder / "plan.json").write_text("{}")
+    ended = planned("plan", "apply", "plan.json")
+    assert ended.code == 2
+    assert "plan.json is no placement plan: at model: Field required." in ended.err
+
+
+def test_a_plan_of_another_model(planned: Command) -> None:
+    (planned.folder / "plan.json").write_text(plan_text(split_plan("0" * 64)))
+    wanted = ("--model", "model.onnx", "--annotated", "placed.onnx")
+    ended = planned("plan", "apply", "plan.json", *wanted)
+    assert ended.code == 2
+    assert "The plan is of model (000000000000), and model.onnx is another model" in ended.err
+    assert not (planned.folder / "placed.onnx").exists()
+
+
+def test_a_plan_that_contradicts_itself(planned: Command) -> None:
+    plan = split_plan()
+    steps = (replace(plan.steps[0], place="nowhere"), *plan.steps[1:])
+    (planned.folder / "plan.json").write_text(plan_text(replace(plan, steps=steps)))
+    ended = planned("plan", "apply", "plan.json")
+    assert ended.code == 2
+    assert "The plan has operator 'a' at 'nowhere', which has no figure for it." in ended.err

@@ -1,0 +1,146 @@
+"""``farm plan apply``: where a plan's operators run now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from farm.compile.annotate import annotated
+from farm.devices.profile import DeviceProfile
+from farm.errors import OptionError, PlanError
+from farm.model.model import load_model, save_model
+from farm.plan.override import IDLE, Decision, Priority, State, decide, device_of
+from farm.plan.placement.record import PlacementPlan, labels
+from farm.units import Seconds
+from workers.observing import observe
+
+_PREFERRED, _AVOIDED = 0.5, 1000.0
+_STRICT = ConfigDict(extra="forbid")
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """A state as its JSON file describes it; see ``farm.plan.override.State``."""
+
+    __pydantic_config__ = _STRICT
+    utilisation: dict[str, _Share] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    weights: dict[str, _Positive] = field(default_factory=dict)
+    battery: _Share | None = None
+    watts: _Positive | None = None
+    power_budget: _Positive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decision. seconds: how long deciding took. notes: sentences about the state."""
+
+    decision: Decision
+    state: State
+    seconds: Seconds
+    notes: tuple[str, ...] = ()
+
+
+_STATE: TypeAdapter[StateFile] = TypeAdapter(StateFile)
+
+
+def read_state(path: Path) -> State:
+    """Read a state's file. Raises PlanError: it cannot be read, or says something wrong."""
+    try:
+        read = _STATE.validate_json(path.read_bytes())
+    except OSError as error:
+        raise PlanError(f"Cannot read state {path}: {error.strerror}.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the top level"
+        raise PlanError(f"{path} is no state: at {where}: {first['msg']}.") from None
+    return State(
+        read.utilisation,
+        read.priority,
+        read.weights,
+        read.battery,
+        read.watts,
+        read.power_budget,
+    )
+
+
+def state_of(
+    plan: PlacementPlan, file: Path | None, observed: Mapping[str, DeviceProfile] | None
+) -> tuple[State, tuple[str, ...]]:
+    """A state, and sentences on what of it cannot be seen.
+
+    file: to read; else ``observed``, the device profiles by name, are looked at, and without these
+    all devices are idle. Raises PlanError: see ``read_state``.
+    """
+    if file is not None:
+        return read_state(file), ()
+    return (IDLE, ()) if observed is None else _observed(plan, observed)
+
+
+def _observed(
+    plan: PlacementPlan, profiles: Mapping[str, DeviceProfile]
+) -> tuple[State, tuple[str, ...]]:
+    devices = dict.fromkeys(map(device_of, plan.places))
+    seen = observe(profiles[name] for name in devices if name in profiles)
+    return State(seen.utilisation, battery=seen.battery), seen.notes
+
+
+def with_wishes(
+    plan: PlacementPlan,
+    state: State,
+    prefer: Iterable[str],
+    avoid: Iterable[str],
+    power_budget: float | None,
+) -> State:
+    """A state with what the command line adds to it.
+
+    Raises OptionError: a place or device that the plan does not have, or one both ways.
+    """
+    known = {name for place in plan.places for name in (place, device_of(place))}
+    weights = dict(state.weights)
+    for option, names, weight in (("--prefer", prefer, _PREFERRED), ("--avoid", avoid, _AVOIDED)):
+        for name in names:
+            if name not in known:
+                raise OptionError(
+                    f"{option} {name}: the plan has no such place; it has "
+                    f"{', '.join(plan.places)}."
+                )
+            if weights.get(name, weight) != weight and name not in state.weights:
+                raise OptionError(f"{name} cannot be preferred and avoided at once.")
+            weights[name] = weight
+    budget = state.power_budget if power_budget is None else power_budget
+    return replace(state, weights=weights, power_budget=budget)
+
+
+def apply(plan: PlacementPlan, state: State, notes: Iterable[str] = ()) -> Applied:
+    """Decide. Raises PlanError: the plan contradicts itself, the state names what it has not."""
+    steps = plan.again()
+    begin = time.perf_counter()
+    decision = decide(steps, state)
+    return Applied(decision, state, Seconds(time.perf_counter() - begin), tuple(notes))
+
+
+def write_annotated(
+    plan: PlacementPlan, assignment: Mapping[str, str], model: Path, to: Path
+) -> None:
+    """Write a model with the label of its place on each operator.
+
+    Raises OptionError: it is another model than the plan's. Raises OSError.
+    """
+    loaded = load_model(model, plan.model.shapes)
+    if loaded.sha256 != plan.model.sha256:
+        raise OptionError(
+            f"The plan is of {plan.model.name} ({plan.model.sha256[:12]}), and {model} is another "
+            f"model ({loaded.sha256[:12]}); plan it with `farm plan placement {model}`."
+        )
+    of_place = labels(plan)
+    save_model(
+        annotated(loaded.proto, {name: of_place[place] for name, place in assignment.items()}), to
+    )
