@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 
 def bisect(
-    case: Annotated[str, typer.Argument(metavar="CASE", help="Case of the suite, by its name.")],
+    case: Annotated[
+        str,
+        typer.Argument(
+            metavar="CASE",
+            help="Case of the suite, by its name.",
+            autocompletion=completion.case_name,
+        ),
+    ],
     *,
     suite: Annotated[
         Path,

@@ -15,7 +15,7 @@ from commands.nightly.options import (
     SuiteArgument,
 )
 from commands.nightly.shown import show
-from commands.shared import exit_codes
+from commands.shared import completion, exit_codes
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def run(
     suite: SuiteArgument,
     *,
     case: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this case. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this case. Repeatable.",
+            autocompletion=completion.case_name,
+        ),
     ] = None,
     accept: Annotated[
         list[str] | None,
@@ -39,6 +44,7 @@ def run(
             metavar="NAME",
             help="What is measured of this case is good from now on, whatever was before, and its "
             "model may be another one. Repeatable.",
+            autocompletion=completion.case_name,
         ),
     ] = None,
     anew: Annotated[

@@ -91,6 +91,18 @@ def suite_file(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]
 
 
 @_silent
+def case_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A case of the suite that is named already, without one that is given already."""
+    from tuner.nightly.suites.file import read_suite
+
+    # Before an option that has no value yet, arguments are not taken for what they are.
+    suite = read_suite(Path(ctx.params["suite"] or ctx.args[0]), files=False)
+    given = {name for key in ("case", "accept") for name in ctx.params.get(key) or ()}
+    names = dict.fromkeys(case.name for case in suite.cases)
+    return [(name, "") for name in names if name.startswith(incomplete) and name not in given]
+
+
+@_silent
 def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A case of a suite that is followed over nights."""
     from db.questions.names import series_names

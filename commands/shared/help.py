@@ -48,13 +48,19 @@ class Group(TyperGroup):
 
 
 class GroupWithDefault(Group):
-    """A group in which one command is meant where none is named: ``farm package MODEL``."""
+    """A group in which one command is meant where none is named: ``farm package MODEL``.
+
+    takes_words: that command has arguments; else a word in their place is meant for a command.
+    """
 
     default: ClassVar[str]
+    takes_words: ClassVar[bool] = True
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default in front of arguments that are not the group's own."""
         named = args[0] in {*self.commands, "-h", "--help"} if args else self.no_args_is_help
+        if args and not self.takes_words and not args[0].startswith("-"):
+            named = True
         return super().parse_args(ctx, args if named else [self.default, *args])
 
 

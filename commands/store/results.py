@@ -31,6 +31,7 @@ class _Results(GroupWithDefault):
     """Trials are meant where no question is named: ``farm results --device cpu``."""
 
     default = "trials"
+    takes_words = False
 
 
 results_app = App(

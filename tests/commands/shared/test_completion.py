@@ -155,6 +155,16 @@ def test_environments(complete: Complete, farm: Command) -> None:
     assert complete("farm devices remove o") == ["onnxruntime-1.24"]
 
 
+def test_cases_of_the_suite_that_is_named(complete: Complete, farm: Command) -> None:
+    cases = ("first", "second")
+    text = "".join(f'[[case]]\nname = "{name}"\nmodel = "model.onnx"\n' for name in cases)
+    (farm.folder / "suite.toml").write_text(f'name = "shop"\n{text}')
+    assert complete("farm nightly run suite.toml --case ") == ["first", "second"]
+    assert complete("farm nightly run suite.toml --case first --case ") == ["second"]
+    assert complete("farm nightly run suite.toml --accept s") == ["second"]
+    assert complete("farm nightly bisect --suite suite.toml f") == ["first"]
+
+
 def test_suites(complete: Complete, farm: Command) -> None:
     (farm.folder / "suites" / "old").mkdir(parents=True)
     (farm.folder / ".hidden.toml").touch()
