@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from farm.costs.calibration import Calibration, CostPlace
-from farm.costs.operators import CostedOperator, group_signature
+from farm.costs.operators import CostedOperator, group_signature, members_of
 from farm.costs.work import kernel_work
 from farm.errors import DeviceError
 from farm.prediction import Basis, Prediction
@@ -32,8 +32,8 @@ class CostModel(Protocol):
         Raises DeviceError: nothing is known of the place.
         """
 
-    def is_measured(self, operators: Sequence[CostedOperator], place: CostPlace) -> bool:
-        """Whether one kernel that stands for exactly these was measured there."""
+    def groups_at(self, place: CostPlace) -> tuple[tuple[str, ...], ...]:
+        """Signatures of operators that one kernel of a place stands for, several each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,10 @@ class MeasuredThenRoofline:
             )
         return constants.roofline.predict(kernel_work(operators, place.precision))
 
-    def is_measured(self, operators: Sequence[CostedOperator], place: CostPlace) -> bool:
+    def groups_at(self, place: CostPlace) -> tuple[tuple[str, ...], ...]:
         """See :class:`CostModel`."""
-        return bool(self.profiled.of(operators, place))
+        known = map(members_of, self.profiled.seconds.get(place, {}))
+        return tuple(members for members in known if len(members) > 1)
 
 
 def measured(seconds: Sequence[Seconds]) -> Prediction:

@@ -21,6 +21,7 @@ from farm.model.graph import Graph, Operator, Tensor, TensorKind
 
 _MOST_PARAMETERS = 64  # integers of one stored tensor that are a parameter
 _SIGNATURE_DIGITS = 16
+_JOIN = "+"
 _FLOAT_PARAMETERS = frozenset({"Resize", "Upsample"})
 _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL})
 _FLOATS = frozenset({"float", "double", "float16", "bfloat16"})
@@ -77,7 +78,12 @@ def signatures(model: ModelProto, graph: Graph) -> dict[str, str]:
 
 def group_signature(of: Sequence[str]) -> str:
     """What identifies operators that one kernel stands for, by their own in the model's order."""
-    return "+".join(of)
+    return _JOIN.join(of)
+
+
+def members_of(signature: str) -> tuple[str, ...]:
+    """The signatures that :func:`group_signature` joined."""
+    return tuple(signature.split(_JOIN))
 
 
 def _costed(

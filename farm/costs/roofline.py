@@ -63,6 +63,9 @@ class Roofline:
 
     def predict(self, work: KernelWork) -> Prediction:
         """The seconds of one kernel, with the interval that nine of ten lie in."""
+        if work.family is Family.VIEW and Family.VIEW not in self.roofs:
+            # The engine told no kernel of any: it only looks at the same bytes otherwise.
+            return Prediction(0.0, 0.0, self.general.overhead, "s", Basis.ROOFLINE, 0)
         roof = self.roofs.get(work.family, self.general)
         seconds = roof_seconds(roof, self.levels, work)
         reach = math.exp(_Z90 * max(roof.spread, _LEAST_SPREAD))
