@@ -48,7 +48,8 @@ class Support:
 
     types: of all its tensors. ranks: the least and the most dimensions of the tensors.
     attributes: values that each may have; one that is not named may have any.
-    opsets: the first and the last version. source: where this is known from.
+    since, until: the first and the last operator set; 0 for no last one.
+    source: where this is known from.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
@@ -56,7 +57,8 @@ class Support:
     types: tuple[str, ...] = ()
     ranks: tuple[int, int] | None = None
     attributes: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
-    opsets: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    since: Annotated[int, Field(ge=1)] = 1
+    until: Annotated[int, Field(ge=0)] = 0
 
     def obstacle(self, operator: OperatorFacts) -> str:
         """What of an operator it does not take; empty for nothing."""
@@ -71,8 +73,9 @@ class Support:
             if value is not None and value not in allowed:
                 known = ", ".join(map(str, allowed))
                 return f"its attribute {name} is {value}, and it takes {known}"
-        if self.opsets is not None and not self.opsets[0] <= operator.opset <= self.opsets[1]:
-            return f"it is of operator set {operator.opset}, and it takes {_between(self.opsets)}"
+        if operator.opset < self.since or (self.until and operator.opset > self.until):
+            last = f" to {self.until}" if self.until else " and newer ones"
+            return f"it is of operator set {operator.opset}, and it takes {self.since}{last}"
         return ""
 
 
@@ -103,7 +106,9 @@ class Registry:
 
 
 def read_registry(text: str, what: str) -> Registry:
-    """A registry from TOML: ``[KIND.ENGINE.OPERATOR]`` with the fields of :class:`Support`.
+    """A registry from TOML: a table ``[KIND.ENGINE]`` with a :class:`Support` for each operator.
+
+    ``source`` of the table holds for every operator that has none of its own.
 
     what: names the text in messages. Raises PlanError: not TOML, an unknown kind of device, a
     missing or unknown key, a wrong value.
@@ -155,8 +160,10 @@ def _value(attribute: AttributeProto) -> object:
 
 def _tables(tables: Mapping[str, Any]) -> Iterable[tuple[Key, Mapping[str, Any]]]:
     for kind, engines in tables.items():
-        for engine, rows in engines.items():
-            yield (DeviceKind(kind), engine), rows
+        for engine, given in engines.items():
+            rows = dict(given)
+            source = {"source": rows.pop("source")} if "source" in rows else {}
+            yield (DeviceKind(kind), engine), {name: source | row for name, row in rows.items()}
 
 
 _ROWS: TypeAdapter[dict[str, Support]] = TypeAdapter(dict[str, Support])
