@@ -347,6 +347,25 @@ class ChangePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationRecord:
+    """What a calibration of a device found out.
+
+    seconds: how long it took. constants, borders: JSON texts, see ``farm.costs.calibration``.
+    details: JSON text; what there was to note.
+    """
+
+    id: str
+    device: str
+    machine_id: str
+    software_id: str
+    created_at: datetime
+    seconds: float
+    constants: str
+    borders: str
+    details: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One trial as ``farm results`` shows it; measurements come without their samples.
 

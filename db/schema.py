@@ -380,3 +380,19 @@ class ChangePointRow(Base):
     note: Mapped[str] = mapped_column(Message)
     triaged_at: Mapped[datetime | None]
     details: Mapped[str]
+
+
+class CalibrationRow(Base):
+    """What a calibration of a device found out: typed JSON, see ``farm.costs.calibration``."""
+
+    __tablename__ = "calibration"
+    __table_args__ = (Index(None, "device", "machine_id", "created_at"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
+    created_at: Mapped[datetime]
+    seconds: Mapped[float]
+    constants: Mapped[str]
+    borders: Mapped[str]
+    details: Mapped[str]

@@ -19,6 +19,7 @@ from db.reader import columns
 from db.records import (
     Artifact,
     Block,
+    CalibrationRecord,
     CandidateRecord,
     ChangePoint,
     Machine,
@@ -38,6 +39,7 @@ from db.schema import (
     ArtifactRow,
     BlockRow,
     BlockSampleRow,
+    CalibrationRow,
     CandidateRow,
     ChangePointRow,
     MachineRow,
@@ -230,6 +232,10 @@ class Store(StoreWriter):
             samples = [{**fields_of(sample), "block_id": block_id} for sample in block.samples]
             if samples:
                 session.execute(insert(BlockSampleRow), samples)
+
+    def add_calibration(self, calibration: CalibrationRecord) -> None:
+        """Add what a calibration found out; its machine and software must be in the store."""
+        self._put(CalibrationRow, calibration)
 
     def add_night(self, night: Night) -> None:
         """Add a night, or replace the one of this name: it ended since."""

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.machines.calibrate import calibrate
 from commands.shared import completion
 from commands.shared.help import App
 from commands.shared.options import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 
 devices_app = App(name="devices", invoke_without_command=True)
+devices_app.command()(calibrate)
 
 
 @devices_app.callback()

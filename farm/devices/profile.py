@@ -86,6 +86,22 @@ class PackageFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkFigures:
+    """What it takes to call a device and to hand tensors over, where that cannot be measured.
+
+    call_seconds: of every call, wake-ups included. tensor_seconds: of every tensor of a call,
+    however small. bytes_per_second: of tensors, either way.
+    source: where the figures come from.
+    """
+
+    __pydantic_config__ = _STRICT
+    call_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tensor_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    bytes_per_second: Annotated[float, Field(gt=0)]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """One device as its TOML file describes it.
 
@@ -95,6 +111,8 @@ class DeviceProfile:
     package: of a device that runs compiled packages.
     processors: logical ones of this machine, on which child processes run; empty means all.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.
+    links: from and to what calls the device, where that cannot be measured, by the name of the
+    other end: a device, or ``caller`` for all that have no link of their own.
     """
 
     __pydantic_config__ = _STRICT
@@ -108,6 +126,7 @@ class DeviceProfile:
     package: PackageFigures | None = None
     processors: tuple[Annotated[int, Field(ge=0)], ...] = ()
     ray_resources: dict[str, float] = field(default_factory=dict)
+    links: dict[str, LinkFigures] = field(default_factory=dict)
 
     @property
     def is_fake(self) -> bool:

@@ -8,6 +8,7 @@ from db.records import (
     Artifact,
     Block,
     BlockSample,
+    CalibrationRecord,
     CandidateRecord,
     Machine,
     Model,
@@ -53,6 +54,9 @@ PROFILE = (
         "conv_nchwc", "Conv", ("conv", 'a, "b"'), "float32", 7e-4, None, Method.MEASURED
     ),
     OperatorProfile("ReorderOutput", "ReorderOutput", (), "", 1e-4, None, Method.MEASURED),
+)
+CALIBRATION = CalibrationRecord(
+    "0123456789abcdef", "cpu", MACHINE.id, SOFTWARE.id, START, 150.0, "[]", "[]", '{"notes": []}'
 )
 
 

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 import db.migrations
 from db.address import parse_address
 from db.engine import open_engine
+from db.questions.costs import newest_calibrations
 from db.questions.results import results
 from db.questions.sql import query
 from db.reader import StoreReader
@@ -25,6 +26,7 @@ from db.store import Store
 from db.upgrade import HEAD
 from farm.measurement import Outcome
 from tests.db.samples import (
+    CALIBRATION,
     FAST,
     LATENCY,
     MACHINE,
@@ -100,6 +102,15 @@ def test_only_stores_that_had_profiles_have_some(old_store: Path, request) -> No
         assert store.profile("trial-0") == (PROFILE if had else ())
         store.add_profile("trial-0", PROFILE[:1])
         assert store.profile("trial-0") == PROFILE[:1]
+
+
+def test_only_stores_that_had_calibrations_have_some(old_store: Path, request) -> None:
+    with Store.open(str(old_store)) as store:
+        old = request.node.callspec.id < "schema_0007"
+        found = newest_calibrations(store, ["cpu"], MACHINE.id)
+        assert found == ({} if old else {"cpu": CALIBRATION})
+        store.add_calibration(CALIBRATION)
+        assert newest_calibrations(store, ["cpu"], MACHINE.id) == {"cpu": CALIBRATION}
 
 
 def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:

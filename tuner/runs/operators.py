@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
+from farm.costs.operators import signatures
 from farm.model.graph import Graph, Operator, TensorKind
 from farm.model.walk import all_nodes
 
@@ -20,22 +21,31 @@ class ModelOperator:
     """An operator of a model.
 
     has_weights: it multiplies by stored weights, so that quantisation applies to it.
+    signature: see ``farm.costs.operators``; "" within nested graphs, and of an older farm's.
     """
 
     op_type: str
     has_weights: bool
+    signature: str = ""
 
 
 def operators_record(model: ModelProto, graph: Graph) -> Json:
     """Every operator by its name, those in nested graphs included, in the model's order."""
     weighted = {op.name for op in graph.operators if _has_weights(op, graph)}
-    return {node.name: [node.op_type, node.name in weighted] for node in all_nodes(model)}
+    signed = signatures(model, graph)
+    return {
+        node.name: [node.op_type, node.name in weighted, signed.get(node.name, "")]
+        for node in all_nodes(model)
+    }
 
 
 def operators_in(details: str) -> Mapping[str, ModelOperator]:
     """The operators in what the store keeps of a model; none where an older farm stored it."""
     kept: Json = json.loads(details).get("operators") or {}
-    return {name: ModelOperator(str(kind), bool(has)) for name, (kind, has) in kept.items()}
+    return {
+        name: ModelOperator(str(kind), bool(has), str(*signed))
+        for name, (kind, has, *signed) in kept.items()
+    }
 
 
 def _has_weights(operator: Operator, graph: Graph) -> bool:

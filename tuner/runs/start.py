@@ -105,7 +105,7 @@ def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> O
     """
     subject = checked.subject
     here = DeviceFacts(fingerprint(), software_versions(), ())
-    machine_id, software_id = _add_machine(store, here)
+    machine_id, software_id = add_machine(store, here)
     store.add_model(_model_record(subject))
     run = Run(
         _free_name(store, new_run_name(subject.model.name)),
@@ -188,7 +188,7 @@ def open_journal(
 
     complete: all is measured there, and nothing is tried again.
     """
-    machine_id, software_id = _add_machine(store, facts)
+    machine_id, software_id = add_machine(store, facts)
     seconds = max(_LEAST_DEADLINE, opened.request.budget_seconds / 2)
     memory = profile.memory_bytes or int(_MEMORY_SHARE * facts.machine.memory_bytes)
     scope = Scope(
@@ -236,7 +236,7 @@ def _has_run(store: Store, name: str) -> bool:
     return True
 
 
-def _add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
+def add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
     """Enter a worker's machine and software; their ids."""
     print_ = facts.machine
     details = {

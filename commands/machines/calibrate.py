@@ -1,0 +1,77 @@
+"""``farm devices calibrate``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands.shared import completion, exit_codes
+from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
+from commands.shared.output import print_tables
+from farm.errors import DeviceError, OptionError
+from farm.units import parse_seconds
+
+_LEAST_SECONDS = 1.0
+
+
+def calibrate(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Device profile.", autocompletion=completion.device_name
+        ),
+    ],
+    *,
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="About so long kernels are measured.")
+    ] = "3m",
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure what operators and borders cost on a device, for plans and predictions.
+
+    Example: farm devices calibrate cpu --budget 3m
+    """
+    from rich.console import Console
+
+    from db.store import Store
+    from farm.devices.profile import select_profiles
+    from reports.calibration import (
+        CalibrationProgress,
+        borders_table,
+        calibration_json,
+        calibration_lines,
+        constants_table,
+    )
+    from tuner.calibrating.calibrate import calibrate as calibrate_device
+    from workers.discovery import device_availability
+    from workers.executor import LocalExecutor
+    from workers.trials.cache import default_folder
+
+    seconds = parse_seconds(budget)
+    if seconds < _LEAST_SECONDS:
+        raise OptionError(f"--budget must be {_LEAST_SECONDS:g} s or more, got {budget}.")
+    (profile,) = select_profiles((name,), known_profiles(profiles))
+    found = device_availability(profile)
+    if not found.available:
+        raise DeviceError(
+            f"Device {name} cannot be calibrated: {found.reason} (remedy: {found.remedy})."
+        )
+    console = Console(stderr=True)
+    with (
+        Store.open(store) as opened,
+        LocalExecutor([profile], default_folder()) as executor,
+        CalibrationProgress(console) as progress,
+    ):
+        try:
+            done = calibrate_device(opened, executor, profile, seconds, progress)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; nothing of the calibration is stored.", err=True)
+            raise typer.Exit(exit_codes.INTERRUPTED) from None
+    if json_output:
+        typer.echo(calibration_json(done))
+        return
+    print_tables(constants_table(done.calibration), [])
+    print_tables(borders_table(done.calibration), list(calibration_lines(done)))

@@ -1,0 +1,91 @@
+"""What planning reads of a store, once: the newest calibrations, and the profiles of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from db.reader import StoreReader, columns
+from db.records import CalibrationRecord
+from db.schema import (
+    CalibrationRow,
+    CandidateRow,
+    ModelRow,
+    OperatorProfileRow,
+    RunRow,
+    TrialRow,
+)
+from farm.measurement import Outcome
+from farm.profile.kernels import OperatorProfile
+
+_MOST_TRIALS = 1000  # of a machine, the newest: profiles of older software say less
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledTrial:
+    """A trial that was profiled. candidate, model_details: JSON texts, as the store has them."""
+
+    trial: str
+    device: str
+    model_sha256: str
+    model_details: str
+    candidate: str
+    kernels: tuple[OperatorProfile, ...]
+
+
+def newest_calibrations(
+    store: StoreReader, devices: Collection[str], machine_id: str
+) -> dict[str, CalibrationRecord]:
+    """The newest calibration of each device on a machine; of some devices there is none."""
+    row = CalibrationRow
+    query = (
+        columns(row, CalibrationRecord)
+        .where(row.device.in_(devices), row.machine_id == machine_id)
+        .order_by(row.created_at, row.id)
+    )
+    with store.reading() as session:
+        found = [CalibrationRecord(*values) for values in session.execute(query)]
+    return {record.device: record for record in found}
+
+
+def profiled_trials(
+    store: StoreReader, devices: Collection[str], machine_id: str
+) -> tuple[ProfiledTrial, ...]:
+    """The profiles of candidates that ran on these devices of a machine, the newest first."""
+    chosen = (
+        select(TrialRow.id)
+        .where(
+            TrialRow.device.in_(devices),
+            TrialRow.machine_id == machine_id,
+            TrialRow.outcome == Outcome.OK,
+            select(OperatorProfileRow.trial_id)
+            .where(OperatorProfileRow.trial_id == TrialRow.id)
+            .exists(),
+        )
+        .order_by(TrialRow.created_at.desc(), TrialRow.id)
+        .limit(_MOST_TRIALS)
+    )
+    with store.reading() as session:
+        names = session.scalars(chosen).all()
+        trials = session.execute(
+            select(
+                TrialRow.id, TrialRow.device, ModelRow.sha256, ModelRow.details, CandidateRow.json
+            )
+            .join(RunRow, RunRow.name == TrialRow.run)
+            .join(ModelRow, ModelRow.sha256 == RunRow.model_sha256)
+            .join(CandidateRow, CandidateRow.id == TrialRow.candidate_id)
+            .where(TrialRow.id.in_(names))
+            .order_by(TrialRow.created_at.desc(), TrialRow.id)
+        ).all()
+        kernels: dict[str, list[OperatorProfile]] = {name: [] for name in names}
+        rows = (
+            columns(OperatorProfileRow, OperatorProfile)
+            .add_columns(OperatorProfileRow.trial_id)
+            .where(OperatorProfileRow.trial_id.in_(names))
+            .order_by(OperatorProfileRow.trial_id, OperatorProfileRow.position)
+        )
+        for *values, trial in session.execute(rows):
+            kernels[trial].append(OperatorProfile(*values))
+    return tuple(ProfiledTrial(*trial, tuple(kernels[trial[0]])) for trial in trials)

@@ -1,0 +1,1 @@
+"""What operators cost at places, and what a border between places costs."""

@@ -1,0 +1,244 @@
+"""Calibrations: the constants of a device's places and of the borders between them, as values.
+
+They are kept as JSON texts: an infinite limit is ``null`` there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from farm.costs.families import Family
+from farm.costs.fit import Point
+from farm.costs.roofline import Level, Roof, Roofline
+from farm.costs.work import KernelWork
+from farm.errors import StoreError
+from farm.measurement import Method
+from farm.plan.placement.problem import CALLER, Link
+from farm.units import Seconds
+
+Pattern = tuple[str, ...]
+"""Types of operators in the model's order that one kernel stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostPlace:
+    """Where an operator may run, as far as its cost goes: device, engine and precision.
+
+    engine: kind of the engine. precision: of operators that can have it, ``float32`` or ``int8``.
+    """
+
+    device: str
+    engine: str
+    precision: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """As plans call it, ``cpu/onnxruntime-cpu``."""
+        return f"{self.device}/{self.engine}"
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceConstants:
+    """What was found out of the kernels of one place.
+
+    options: of the engine, as tables show them. method: measured, or modelled from packets.
+    patterns: operators that it fused. points: what the roofline was fitted to.
+    """
+
+    engine: str
+    precision: str
+    options: str
+    method: Method
+    roofline: Roofline
+    patterns: tuple[Pattern, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What it takes to call an engine, and to hand tensors over to it and back.
+
+    launch: seconds of a call. per_tensor: seconds of each tensor of it. take_per_byte,
+    give_per_byte: seconds of a byte of inputs and of outputs. convert_per_byte: seconds of a byte
+    that comes in another layout or number format than the engine computes in.
+    """
+
+    engine: str
+    precision: str
+    method: Method
+    launch: Seconds
+    per_tensor: Seconds
+    take_per_byte: float
+    give_per_byte: float
+    convert_per_byte: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one calibration of a device found out."""
+
+    device: str
+    places: tuple[PlaceConstants, ...]
+    ends: tuple[Ends, ...]
+
+    def constants(self, place: CostPlace) -> PlaceConstants | None:
+        """Of one place; None where it was not calibrated."""
+        of = (place.engine, place.precision)
+        return next((c for c in self.places if (c.engine, c.precision) == of), None)
+
+    def ends_of(self, place: CostPlace) -> Ends | None:
+        """Of one place; None where it was not measured."""
+        of = (place.engine, place.precision)
+        return next((e for e in self.ends if (e.engine, e.precision) == of), None)
+
+
+def links(ends: Mapping[CostPlace, Ends]) -> dict[tuple[str, str], Link]:
+    """Links between all places of one machine, and from and to the caller, by their names.
+
+    A tensor that goes from one engine to another one is given by the first like to the caller, and
+    taken by the second like from the caller: all of them are called in one process. What an engine
+    converts at the ends of the model is among its kernels, and is not counted again.
+    """
+    found: dict[tuple[str, str], Link] = {}
+    for place, end in ends.items():
+        found[CALLER, place.name] = Link(end.per_tensor, end.take_per_byte)
+        found[place.name, CALLER] = Link(end.per_tensor, end.give_per_byte)
+    for source, giving in ends.items():
+        for target, taking in ends.items():
+            if source.name != target.name:
+                found[source.name, target.name] = Link(
+                    giving.per_tensor + taking.per_tensor,
+                    giving.give_per_byte + taking.take_per_byte,
+                    giving.convert_per_byte + taking.convert_per_byte,
+                )
+    return found
+
+
+def constants_json(calibration: Calibration) -> str:
+    """The places' constants, to be read again by :func:`calibration_of`."""
+    return json.dumps([_place_plain(place) for place in calibration.places])
+
+
+def ends_json(calibration: Calibration) -> str:
+    """The engines' ends, to be read again by :func:`calibration_of`."""
+    return json.dumps([_ends_plain(ends) for ends in calibration.ends])
+
+
+def calibration_of(device: str, constants: str, ends: str) -> Calibration:
+    """What the two functions above wrote.
+
+    Raises StoreError: the texts are not theirs.
+    """
+    try:
+        places = tuple(map(_place_of, json.loads(constants)))
+        return Calibration(device, places, tuple(map(_ends_of, json.loads(ends))))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StoreError(
+            f"The calibration of device {device} in the store cannot be read: "
+            f"{type(error).__name__} {error}. Make a new one: farm devices calibrate {device}"
+        ) from None
+
+
+Json = dict[str, Any]
+
+
+def _place_plain(place: PlaceConstants) -> Json:
+    roofline = place.roofline
+    return {
+        "engine": place.engine,
+        "precision": place.precision,
+        "options": place.options,
+        "method": str(place.method),
+        "levels": [
+            {
+                "limit": None if math.isinf(level.limit) else level.limit,
+                "bytes_per_second": level.bytes_per_second,
+            }
+            for level in roofline.levels
+        ],
+        "general": _roof_plain(roofline.general),
+        "families": {str(family): _roof_plain(roof) for family, roof in roofline.roofs.items()},
+        "patterns": [list(pattern) for pattern in place.patterns],
+        "points": [
+            [str(p.work.family), p.work.flops, p.work.traffic, p.seconds, p.kind]
+            for p in place.points
+        ],
+    }
+
+
+def _place_of(plain: Json) -> PlaceConstants:
+    levels = tuple(
+        Level(math.inf if each["limit"] is None else each["limit"], each["bytes_per_second"])
+        for each in plain["levels"]
+    )
+    roofs = {Family(name): _roof_of(roof) for name, roof in plain["families"].items()}
+    return PlaceConstants(
+        plain["engine"],
+        plain["precision"],
+        plain["options"],
+        Method(plain["method"]),
+        Roofline(levels, _roof_of(plain["general"]), roofs),
+        tuple(map(tuple, plain["patterns"])),
+        tuple(
+            Point(KernelWork(Family(family), flops, traffic), seconds, kind)
+            for family, flops, traffic, seconds, kind in plain["points"]
+        ),
+    )
+
+
+def _roof_plain(roof: Roof) -> Json:
+    return {
+        "overhead_seconds": roof.overhead,
+        "seconds_per_flop": roof.per_flop,
+        "bytes_factor": roof.per_byte,
+        "spread": roof.spread,
+        "kernels": roof.rows,
+    }
+
+
+def _roof_of(plain: Json) -> Roof:
+    return Roof(
+        Seconds(plain["overhead_seconds"]),
+        Seconds(plain["seconds_per_flop"]),
+        plain["bytes_factor"],
+        plain["spread"],
+        plain["kernels"],
+    )
+
+
+def _ends_plain(ends: Ends) -> Json:
+    return {
+        "engine": ends.engine,
+        "precision": ends.precision,
+        "method": str(ends.method),
+        "launch_seconds": ends.launch,
+        "seconds_per_tensor": ends.per_tensor,
+        "take_seconds_per_byte": ends.take_per_byte,
+        "give_seconds_per_byte": ends.give_per_byte,
+        "convert_seconds_per_byte": ends.convert_per_byte,
+    }
+
+
+def _ends_of(plain: Json) -> Ends:
+    return Ends(
+        plain["engine"],
+        plain["precision"],
+        Method(plain["method"]),
+        Seconds(plain["launch_seconds"]),
+        Seconds(plain["seconds_per_tensor"]),
+        plain["take_seconds_per_byte"],
+        plain["give_seconds_per_byte"],
+        plain["convert_seconds_per_byte"],
+    )
+
+
+def all_patterns(points: Sequence[Pattern]) -> tuple[Pattern, ...]:
+    """Each pattern of several operators once, sorted."""
+    return tuple(sorted({pattern for pattern in points if len(pattern) > 1}))

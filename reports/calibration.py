@@ -1,0 +1,154 @@
+"""What a calibration found out: tables, lines, an object for programs, and its progress."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from farm.costs.calibration import Calibration, CostPlace, constants_json, ends_json, links
+from farm.costs.roofline import Level, Roof
+from farm.plan.placement.problem import CALLER
+from farm.units import Bytes, counted, format_bytes, format_seconds
+from reports.environments import InstallProgress
+from reports.rows import dump
+from reports.tables.cells import MISSING
+from reports.tables.layout import Column, Rows
+from tuner.calibrating.calibrate import Calibrated
+from tuner.events import DeviceStarted, Event, StageStarted, Ticked
+
+_SHOWN_BYTES = Bytes(1 << 16)  # of the tensor whose way a table shows
+
+
+def constants_table(calibration: Calibration) -> Rows:
+    """One row for each family of kernels at each place."""
+    table = Rows(
+        [
+            Column("place"),
+            Column("kernels of", wraps=12),
+            Column("measured", right=True, below=1),
+            Column("each takes", right=True),
+            Column("at most", right=True),
+            Column("off by", right=True),
+            Column("method", below=2),
+        ],
+        title=f"Kernels on {calibration.device}",
+    )
+    for constants in calibration.places:
+        place = CostPlace(calibration.device, constants.engine, constants.precision)
+        for family, roof in constants.roofline.roofs.items():
+            table.add(
+                str(place),
+                str(family),
+                str(roof.rows),
+                format_seconds(roof.overhead),
+                _speed(roof, constants.roofline.levels),
+                f"{math.expm1(roof.spread):.0%}",
+                str(constants.method),
+            )
+    return table
+
+
+def borders_table(calibration: Calibration) -> Rows:
+    """What a call takes at each place, and a tensor of 64 KiB on its way between two."""
+    table = Rows(
+        [
+            Column("from", wraps=12),
+            Column("to", wraps=12),
+            Column("a call", right=True),
+            Column("a tensor", right=True),
+            Column("64 KiB", right=True),
+        ],
+        title=f"Borders on {calibration.device}, in float32",
+    )
+    device = calibration.device
+    ends = {
+        CostPlace(device, each.engine, each.precision): each
+        for each in calibration.ends
+        if each.precision == "float32"
+    }
+    launches = {place.name: each.launch for place, each in ends.items()}
+    for (source, target), link in links(ends).items():
+        table.add(
+            source or "caller",
+            target or "caller",
+            format_seconds(launches[target]) if target != CALLER else MISSING,
+            format_seconds(link.latency),
+            format_seconds(link.cost(_SHOWN_BYTES)),
+        )
+    return table
+
+
+def calibration_lines(done: Calibrated) -> Iterator[str]:
+    """What there is to say below the tables."""
+    kernels = sum(len(place.points) for place in done.calibration.places)
+    yield (
+        f"{counted(kernels, 'kernel')} of {counted(len(done.calibration.places), 'place')} in "
+        f"{format_seconds(done.record.seconds)}; stored as {done.record.id}."
+    )
+    yield from done.notes
+
+
+def calibration_json(done: Calibrated) -> str:
+    """The object that ``farm devices calibrate --json`` prints; see the table ``calibration``."""
+    record = done.record
+    return dump(
+        {
+            "calibration": record.id,
+            "device": record.device,
+            "created_at": record.created_at.isoformat(),
+            "seconds": record.seconds,
+            "places": json.loads(constants_json(done.calibration)),
+            "borders": json.loads(ends_json(done.calibration)),
+            "notes": list(done.notes),
+        }
+    )
+
+
+class CalibrationProgress:
+    """Shows what is being measured: one line that changes on a terminal, all lines elsewhere.
+
+    console: on standard error.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._lines = InstallProgress(console)
+        self._budget, self._used = 0.0, 0.0
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._lines.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop drawing."""
+        self._lines.__exit__(kind, error, trace)
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case DeviceStarted(budget_seconds=seconds):
+                self._budget = seconds
+            case Ticked(used_seconds=used):
+                self._used = used
+            case StageStarted(device=device, stage=stage):
+                self._lines(f"{device}: {stage} ({self._used:.0f} of {self._budget:.0f} s)")
+
+
+def _speed(roof: Roof, levels: tuple[Level, ...]) -> str:
+    """Operations or bytes per second, of what its kernels need most of."""
+    if roof.peak is not None:
+        return f"{roof.peak / 1e9:.3g} GFLOP/s"
+    if roof.per_byte <= 0.0:
+        return MISSING
+    slowest = min(level.bytes_per_second for level in levels) / roof.per_byte
+    return f"{format_bytes(slowest)}/s"

@@ -1,0 +1,1 @@
+"""Calibrating a device: what kernels and borders cost at each of its places."""

@@ -1,0 +1,81 @@
+"""From the profile of a probe to kernels with their work: what a roofline is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from farm.costs.calibration import Pattern
+from farm.costs.families import Family
+from farm.costs.fit import Point
+from farm.costs.kernels import kernel_groups, moving_family
+from farm.costs.operators import CostedOperator, Operand
+from farm.costs.work import conversion_work, kernel_work, reorder_work
+from farm.devices.profile import DeviceProfile
+from farm.profile.kernels import OperatorProfile
+from farm.units import Seconds
+from tuner.calibrating.workloads import Probed
+
+_BACK = frozenset({"ReorderOutput", "DequantizeLinear", "farm_dequantize"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the profile of one probe shows. patterns: types that one kernel stands for."""
+
+    points: tuple[Point, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+
+
+def points_of(rows: Sequence[OperatorProfile], probe: Probed, precision: str) -> Found:
+    """The kernels of a profile with their work; those that stand for nothing are left out.
+
+    rows: in seconds. precision: of the place.
+    """
+    operators = probe.operators
+    points, patterns = [], []
+    for group in kernel_groups(rows, {name: op.op_type for name, op in operators.items()}):
+        members = [operators[name] for name in group.operators if name in operators]
+        if members:
+            seconds = Seconds(group.cost * (1.0 - group.moved))
+            points.append(Point(kernel_work(members, precision), seconds, group.kinds[0]))
+            patterns.append(tuple(op.op_type for op in members))
+    return Found((*points, *_moving(rows, operators, precision)), tuple(patterns))
+
+
+def in_seconds(
+    rows: Sequence[OperatorProfile], profile: DeviceProfile
+) -> tuple[OperatorProfile, ...]:
+    """The rows of a profile with seconds, modelled from packets where these were counted."""
+    return tuple(_timed(row, profile) for row in rows)
+
+
+def _timed(row: OperatorProfile, profile: DeviceProfile) -> OperatorProfile:
+    if row.seconds is not None or row.packets is None or profile.package is None:
+        return row
+    seconds = profile.package.seconds(row.packets)
+    return replace(row, seconds=seconds)
+
+
+def _moving(
+    rows: Sequence[OperatorProfile], operators: Mapping[str, CostedOperator], precision: str
+) -> Iterator[Point]:
+    """Kernels that only convert or reorder, each for one operator."""
+    for row in rows:
+        family = moving_family(row.kind)
+        if family is None or len(row.operators) != 1 or not row.seconds:
+            continue
+        operator = operators.get(row.operators[0])
+        if operator is None or operator.family is Family.CONVERSION:
+            continue
+        operand = _moved(row.kind, operator)
+        work = reorder_work if family is Family.REORDER else conversion_work
+        if operand is not None:
+            yield Point(work(operand, precision), Seconds(row.seconds), row.kind)
+
+
+def _moved(kind: str, operator: CostedOperator) -> Operand | None:
+    """The tensor that a kernel takes to an operator, or from it."""
+    if kind in _BACK:
+        return operator.writes[0]
+    return next((operand for operand in operator.reads if not operand.stored), None)

@@ -1,0 +1,1 @@
+"""From a model, devices and what the store knows of them to a problem of placement."""

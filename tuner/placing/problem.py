@@ -1,0 +1,243 @@
+"""From a loaded model, places, costs and borders to a problem of placement, with its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from farm.costs.calibration import Calibration, CostPlace, Ends, Pattern, links
+from farm.costs.model import CostModel
+from farm.costs.operators import CostedOperator, costed_operators
+from farm.errors import DeviceError, PlanError
+from farm.model.graph import Graph, TensorKind
+from farm.model.model import Model
+from farm.plan.placement.problem import (
+    CALLER,
+    FusedGroup,
+    Place,
+    PlacedOperator,
+    PlacementObjective,
+    Problem,
+)
+from farm.plan.placement.solution import Solution
+from farm.prediction import Basis, Prediction, total
+from farm.units import Bytes
+from tuner.placing.fused import Members, Wiring, occurrences
+from tuner.placing.support import DevicePlace, Obstacles
+
+_INT8_SHARE = 4  # bytes of float32 for each one of int8
+
+
+@dataclass(frozen=True, slots=True)
+class PricedProblem:
+    """A problem with what its costs rest on.
+
+    costs: of each operator at each place where it can run, by the names of both. groups: of each
+    fused group as one kernel, in the problem's order. obstacles: why an operator cannot run
+    somewhere.
+    """
+
+    problem: Problem
+    costs: Mapping[tuple[str, str], Prediction]
+    groups: tuple[Prediction, ...]
+    obstacles: Obstacles = field(default_factory=dict)
+
+    def total(self, solution: Solution) -> Prediction:
+        """What a plan costs, with the interval that it is expected to lie in.
+
+        The intervals of operators and fused groups are added up, see ``farm.prediction.total``;
+        launches and transfers have none of their own.
+
+        Raises PlanError: the plan has no assignment.
+        """
+        if not solution.order:
+            raise PlanError("A plan without an assignment has no cost.")
+        kernels = [p for part in solution.parts for p in self._of_part(part.place, part.operators)]
+        border = sum(border_costs(self.problem, solution))
+        known = Prediction(border, border, border, "s", Basis.MEASURED, 0)
+        return total([*kernels, known])
+
+    def _of_part(self, place: str, operators: Sequence[str]) -> Iterator[Prediction]:
+        """The kernels of a part: fused groups that save most first, then single operators."""
+        left = set(operators)
+        pairs = zip(self.problem.groups, self.groups, strict=True)
+        for group, prediction in sorted(pairs, key=lambda pair: -pair[0].saving):
+            if group.place == place and group.operators <= left:
+                left -= group.operators
+                yield prediction
+        for name in operators:
+            if name in left:
+                yield self.costs[name, place]
+
+
+def border_costs(problem: Problem, solution: Solution) -> Iterator[float]:
+    """Launches and transfers of a plan, see ``farm.plan.placement.problem``.
+
+    Raises PlanError: a tensor would go where there is no link.
+    """
+    launches = {place.name: place.launch for place in problem.places}
+    yield from (launches[part.place] for part in solution.parts)
+    at: dict[str, str] = dict.fromkeys(problem.inputs, CALLER)
+    for op in problem.operators:
+        at.update(dict.fromkeys(op.outputs, solution.assignment[op.name]))
+    going = {
+        (name, solution.assignment[op.name]) for op in problem.operators for name in op.inputs
+    }
+    going |= {(name, CALLER) for name in problem.outputs}
+    for name, target in sorted(going):
+        source = at[name]
+        if source == target:
+            continue
+        link = problem.links.get((source, target))
+        if link is None:
+            raise PlanError(
+                f"Tensor '{name}' cannot go from {source or 'the caller'} to "
+                f"{target or 'the caller'}: there is no link."
+            )
+        yield link.cost(problem.sizes[name])
+
+
+def build_problem(
+    model: Model,
+    graph: Graph,
+    places: Sequence[DevicePlace],
+    costs: CostModel,
+    calibrations: Mapping[str, Calibration],
+    obstacles: Obstacles,
+    objective: PlacementObjective = PlacementObjective.LATENCY,
+) -> PricedProblem:
+    """The problem of placing a model's operators. Folded ones follow their readers at no cost.
+
+    graph: the view of the model. places: of one precision each. calibrations: by device.
+    obstacles: of the model at these places.
+
+    Raises DeviceError: a place was never calibrated. Raises PlanError: no place can run some
+    operator.
+    """
+    operators = costed_operators(model.proto, graph)
+    ends = {each.place: _ends(each.place, calibrations) for each in places}
+    priced = dict(_priced(operators, places, costs, obstacles))
+    _refuse_homeless(operators, places, priced, obstacles)
+    fused = list(_fused(operators, graph, places, costs, calibrations, priced))
+    weights = {name: t.bytes for name, t in graph.tensors.items() if t.kind is TensorKind.WEIGHT}
+    used = {operand.name for op in operators for operand in op.reads if operand.stored}
+    weight_sizes = {name: size for name, size in weights.items() if name in used}
+    problem = Problem(
+        tuple(_placed(op, places, priced) for op in operators),
+        tuple(
+            Place(
+                each.place.name,
+                ends[each.place].launch,
+                _capacity(each, Bytes(sum(weight_sizes.values()))),
+            )
+            for each in places
+        ),
+        links(ends),
+        {name: t.bytes for name, t in graph.tensors.items() if t.kind is not TensorKind.WEIGHT},
+        graph.inputs,
+        tuple(dict.fromkeys(name for name in graph.outputs if name not in weights)),
+        weight_sizes,
+        tuple(group for group, _ in fused),
+        objective,
+    )
+    return PricedProblem(problem, priced, tuple(p for _, p in fused), dict(obstacles))
+
+
+def _ends(place: CostPlace, calibrations: Mapping[str, Calibration]) -> Ends:
+    calibration = calibrations.get(place.device)
+    ends = calibration.ends_of(place) if calibration else None
+    if ends is None:
+        raise DeviceError(
+            f"What it takes to call {place} is not known on this machine: "
+            f"farm devices calibrate {place.device}"
+        )
+    return ends
+
+
+def _priced(
+    operators: Sequence[CostedOperator],
+    places: Sequence[DevicePlace],
+    costs: CostModel,
+    obstacles: Obstacles,
+) -> Iterator[tuple[tuple[str, str], Prediction]]:
+    for op in operators:
+        for each in places:
+            if (op.name, each.place.name) not in obstacles:
+                yield (op.name, each.place.name), costs.cost([op], each.place)
+
+
+def _refuse_homeless(
+    operators: Sequence[CostedOperator],
+    places: Sequence[DevicePlace],
+    priced: Mapping[tuple[str, str], Prediction],
+    obstacles: Obstacles,
+) -> None:
+    for op in operators:
+        if not any((op.name, each.place.name) in priced for each in places):
+            why = next((obstacles[op.name, each.place.name] for each in places), "there is none.")
+            raise PlanError(f"No place can run operator {op.name}: {why}")
+
+
+def _placed(
+    op: CostedOperator,
+    places: Sequence[DevicePlace],
+    priced: Mapping[tuple[str, str], Prediction],
+) -> PlacedOperator:
+    names = [each.place.name for each in places]
+    return PlacedOperator(
+        op.name,
+        tuple(operand.name for operand in op.reads if not operand.stored),
+        tuple(operand.name for operand in op.writes),
+        {name: priced[op.name, name].value for name in names if (op.name, name) in priced},
+        tuple(operand.name for operand in op.reads if operand.stored),
+    )
+
+
+def _fused(
+    operators: Sequence[CostedOperator],
+    graph: Graph,
+    places: Sequence[DevicePlace],
+    costs: CostModel,
+    calibrations: Mapping[str, Calibration],
+    priced: Mapping[tuple[str, str], Prediction],
+) -> Iterator[tuple[FusedGroup, Prediction]]:
+    """Groups that profiles of the very operators show, then those like groups of a calibration."""
+    wiring = Wiring(operators, graph.outputs)
+    for each in places:
+        place, taken = each.place, set[str]()
+        for members in _groups_at(wiring, place, costs, calibrations):
+            names = frozenset(op.name for op in members)
+            singles = [priced.get((name, place.name)) for name in names]
+            if names & taken or any(single is None for single in singles):
+                continue
+            taken |= names
+            kernel = costs.cost(members, place)
+            apart = sum(single.value for single in singles if single is not None)
+            yield FusedGroup(names, place.name, max(0.0, apart - kernel.value)), kernel
+
+
+def _groups_at(
+    wiring: Wiring,
+    place: CostPlace,
+    costs: CostModel,
+    calibrations: Mapping[str, Calibration],
+) -> Iterator[Members]:
+    measured = costs.groups_at(place)
+    yield from occurrences(wiring, lambda op: op.signature, measured)
+    constants = calibrations[place.device].constants(place)
+    patterns: Iterable[Pattern] = constants.patterns if constants else ()
+    yield from occurrences(wiring, lambda op: op.op_type, patterns)
+
+
+def _capacity(each: DevicePlace, weights: Bytes) -> Bytes | None:
+    """Bytes of weights and arena in the model's own format, which in int8 are a quarter.
+
+    Where a profile limits the arena alone, all weights are added to it: the limit then holds for
+    the arena of a place that has every operator, and is wide for others.
+    """
+    figures = each.profile.package
+    if figures is None or not figures.arena_bytes:
+        return Bytes(each.profile.memory_bytes) if each.profile.memory_bytes else None
+    share = _INT8_SHARE if each.place.precision == "int8" else 1
+    room = share * figures.weight_bytes if figures.weight_bytes else weights
+    return Bytes(share * figures.arena_bytes + room)
