@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby, pairwise
+from math import inf
 
 from farm.errors import PlanError
 from farm.units import Bytes, Joules, Seconds
@@ -223,36 +224,61 @@ class _Weights:
         """What it costs to run each step at the place that is given for it."""
         cost, before = 0.0, ""
         for step, place in zip(self._plan.steps, places, strict=True):
-            cost += self._step(step, place) + self._border(before, place, step.crossing)
+            cost += self._step(step, place)
+            if before and before != place:
+                fixed, per_byte = self._border(before, place)
+                cost += fixed + step.crossing * per_byte
             before = place
         return cost
 
     def shortest(self) -> list[str]:
-        """The cheapest places; of equal ones those of the plan."""
-        costs: dict[str, float] = {"": 0.0}
-        came_from: list[dict[str, str]] = []
-        for step in self._plan.steps:
-            reached, origin = {}, {}
-            for place in step.seconds:
-                ways = ((c + self._border(b, place, step.crossing), b) for b, c in costs.items())
-                cost, origin[place] = min(ways, key=lambda way: (way[0], way[1] != place))
-                reached[place] = cost + self._step(step, place)
+        """The cheapest places; of equal ones those that do not change.
+
+        This is what a decision waits for: borders are weighed once, and places are numbers.
+        """
+        names = self._places
+        borders = [[self._border(a, b) if a != b else (0.0, 0.0) for a in names] for b in names]
+        costs: list[float] = []
+        came_from: list[list[int]] = []
+        for at, step in enumerate(self._plan.steps):
+            reached, origin, size = [inf] * len(names), [0] * len(names), step.crossing
+            for place, name in enumerate(names):
+                if name not in step.seconds:
+                    continue
+                best, chosen = (costs[place], place) if at else (0.0, place)
+                for before, (fixed, per_byte) in enumerate(borders[place] if at else ()):
+                    way = costs[before] + fixed + size * per_byte
+                    if way < best:
+                        best, chosen = way, before
+                reached[place], origin[place] = best + self._step(step, name), chosen
             costs = reached
             came_from.append(origin)
-        return _traced(costs, came_from, self._plan.steps)
+        return self._traced(costs, came_from)
+
+    def _traced(self, costs: Sequence[float], came_from: Sequence[Sequence[int]]) -> list[str]:
+        if not came_from:
+            return []
+        last = self._places.index(self._plan.steps[-1].place)
+        place = min(range(len(costs)), key=lambda each: (costs[each], each != last))
+        found = [place]
+        for origin in reversed(came_from[1:]):
+            place = origin[place]
+            found.append(place)
+        return [self._places[each] for each in reversed(found)]
 
     def _step(self, step: Step, place: str) -> float:
         seconds = step.seconds[place] * self._slower[place]
         return self._weighed(place, seconds, step.joules.get(place, 0.0))
 
-    def _border(self, source: str, target: str, size: Bytes) -> float:
-        if not source or source == target:
-            return 0.0
+    def _border(self, source: str, target: str) -> tuple[float, float]:
+        """What a change of place costs, and each byte that crosses it."""
         border = self._plan.borders.get((source, target))
         if border is None:
-            return float("inf")
-        seconds = (border.seconds + size * border.seconds_per_byte) * self._slower[target]
-        return self._weighed(target, seconds, border.joules + size * border.joules_per_byte)
+            return inf, 0.0
+        slower = self._slower[target]
+        fixed = self._weighed(target, border.seconds * slower, border.joules)
+        per_byte = self._weighed(target, border.seconds_per_byte * slower, border.joules_per_byte)
+        return fixed, per_byte
 
     def _weighed(self, place: str, seconds: float, joules: float) -> float:
         time = (1.0 - self._energy) * seconds / (self._seconds or 1.0)
@@ -285,20 +311,6 @@ def _whole(plan: Steps) -> tuple[float, float]:
             seconds += border.seconds + step.crossing * border.seconds_per_byte
             joules += border.joules + step.crossing * border.joules_per_byte
     return seconds, joules
-
-
-def _traced(
-    costs: Mapping[str, float], came_from: Sequence[Mapping[str, str]], steps: Sequence[Step]
-) -> list[str]:
-    if not costs:
-        return []
-    last = steps[-1].place if steps else ""
-    place = min(costs, key=lambda name: (costs[name], name != last))
-    found = [place]
-    for origin in reversed(came_from[1:]):
-        place = origin[place]
-        found.append(place)
-    return found[::-1]
 
 
 def _moves(plan: Steps, state: State, chosen: Sequence[str]) -> Iterator[Move]:

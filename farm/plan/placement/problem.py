@@ -5,7 +5,7 @@ a topological order of the operators. A *part* is a maximal run of operators in 
 are at one place. Costs are in the unit of the objective, seconds or joules:
 
 - compute: of each operator at its place; a fused group whose operators are all in one part at the
-  group's place costs ``saving`` less, and each operator is in one such group at most.
+  group's place costs ``saving`` less. Groups of one place have no operator in common.
 - transfer: once for each tensor and each place, other than its source, where an operator reads it.
   The source of an input of the model is the caller, as is the destination of an output, which is
   transferred to it once, too, even if no operator reads it there.
@@ -15,8 +15,8 @@ Limits: a place that has a capacity holds the weights that its operators read, e
 arena of its share: what the memory planner needs for all tensors that its operators read or write,
 alive at the place from the step in which they are written there (step 0 for what is transferred
 from the caller, the step of the producer for what comes from another place) to the last step in
-which an operator of the place reads them, or in which they leave it: the step of the first reader
-elsewhere, or the end for the caller. Steps are those of the order.
+which an operator of the place reads them, or in which they leave it: for each other place the step
+of the first reader there, and the end for the caller. Steps are those of the order.
 
 Objectives: ``latency`` and ``energy`` add up all costs. ``throughput`` is the largest sum of one
 place: its operators, its launches, and the transfers to it, and for the caller's outputs, from it.
@@ -29,12 +29,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from farm.errors import PlanError
 from farm.units import Bytes
 
 CALLER = ""
 """Where the model's inputs come from and its outputs go: a name in links that no place has."""
+
+_ROUNDING = 1e-9  # of a saving that is the difference of two sums
 
 
 class PlacementObjective(StrEnum):
@@ -72,7 +75,8 @@ class Link:
 
     def cost(self, size: Bytes) -> float:
         """Of one tensor."""
-        return self.latency + (self.per_byte + self.convert_per_byte) * size
+        copying = (self.per_byte + self.convert_per_byte) * size if size else 0.0
+        return self.latency + copying  # nothing times infinity would not be a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,8 @@ class PlacedOperator:
 class FusedGroup:
     """Operators that cost less than their sum where one place runs all of them in one part.
 
-    saving: of costs, 0 or more.
+    saving: of costs, 0 or more, and at most their sum. A place that cannot run all of them never
+    saves it.
     """
 
     operators: frozenset[str]
@@ -111,8 +116,10 @@ class Problem:
     links: by source and destination; where there is none, nothing can go that way. From a place to
     itself nothing is transferred.
 
-    Raises PlanError: no place or one twice, a name twice, a tensor that is read before it is
-    written or written twice, an unknown name, a size that is missing, a negative cost.
+    Raises PlanError: no place, one without a name or twice, a name twice, a tensor that is read
+    before it is written or written twice, an unknown name, a size that is missing or negative, a
+    negative cost, an operator in two groups of one place, a group that saves more than its
+    operators cost.
     """
 
     operators: tuple[PlacedOperator, ...]
@@ -130,9 +137,13 @@ class Problem:
             raise PlanError("There is no place that operators could run at.")
         _refuse_repeated((place.name for place in self.places), "place")
         _refuse_repeated((op.name for op in self.operators), "operator")
+        _refuse_repeated(self.inputs, "input")
+        if any(place.name == CALLER for place in self.places):
+            raise PlanError("A place has no name; that is how links name the caller.")
         _refuse_broken_order(self)
         _refuse_unknown(self)
         _refuse_negative(self)
+        _refuse_broken_groups(self)
 
 
 def producers(problem: Problem) -> dict[str, str]:
@@ -206,6 +217,28 @@ def _refuse_negative(problem: Problem) -> None:
         parts = (link.latency, link.per_byte, link.convert_per_byte)
         costs.append((f"the link from '{source}' to '{target}'", min(parts)))
     costs += [(f"the saving of a group at '{g.place}'", g.saving) for g in problem.groups]
+    for name, size in (*problem.sizes.items(), *problem.weight_sizes.items()):
+        if size < 0:
+            raise PlanError(f"The size of '{name}' is {size}; it must be 0 or more.")
     for what, cost in costs:
         if not cost >= 0.0:  # NaN is not either
             raise PlanError(f"The cost of {what} is {cost}; it must be 0 or more.")
+
+
+def _refuse_broken_groups(problem: Problem) -> None:
+    """Their savings add up, and what an operator costs never falls below 0."""
+    members = Counter((group.place, name) for group in problem.groups for name in group.operators)
+    for (place, name), count in members.items():
+        if count > 1:
+            raise PlanError(
+                f"Operator '{name}' is in {count} fused groups of '{place}'; it may be in one."
+            )
+    costs = {op.name: op.costs for op in problem.operators}
+    for group in problem.groups:
+        found = [costs[name].get(group.place, inf) for name in group.operators]
+        if group.saving > sum(found) * (1.0 + _ROUNDING):
+            named = ", ".join(sorted(group.operators))
+            raise PlanError(
+                f"The fused group of {named} saves {group.saving} at '{group.place}', more than "
+                f"the {sum(found)} that these operators cost there."
+            )

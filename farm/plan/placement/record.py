@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,6 +64,16 @@ class PlacedWhole:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedSplit:
+    """A split that costs less than one place alone, by no more than its uncertainty."""
+
+    __pydantic_config__ = _STRICT
+    places: tuple[str, ...]
+    parts: int
+    predicted: Prediction
+
+
+@dataclass(frozen=True, slots=True)
 class Baselines:
     """What simpler methods reach, in the objective's unit; None where they find nothing."""
 
@@ -106,8 +114,8 @@ class PlacementPlan:
 
     places: that were planned for. predicted: of the whole. bound: it is proven that no plan has
     less, if the costs are right. gap: by what share the plan may be above the best. seconds: how
-    long planning took. best_single: None where no place runs the whole model. pays: whether the
-    gain over that is more than its uncertainty. notes: sentences for people.
+    long planning took. best_single: None where no place runs the whole model. refused: a split
+    that was found, and is not the plan. notes: sentences for people.
     """
 
     __pydantic_config__ = _STRICT
@@ -122,7 +130,7 @@ class PlacementPlan:
     transfers: tuple[PlannedTransfer, ...]
     best_single: PlacedWhole | None
     baselines: Baselines
-    pays: bool
+    refused: RefusedSplit | None
     steps: tuple[PlannedStep, ...]
     borders: tuple[PlannedBorder, ...]
     notes: tuple[str, ...] = ()
@@ -173,21 +181,6 @@ def read_plan(path: Path) -> PlacementPlan:
             f"{path} is no placement plan: at {where}: {first['msg']}. "
             "`farm plan placement MODEL -o plan.json` writes one."
         ) from None
-
-
-def labels(plan: PlacementPlan) -> Mapping[str, str]:
-    """A short label for each place of a plan: what annotations name.
-
-    Names of places may hold what a session's option has a meaning for; a hash tells apart those
-    that look alike without it.
-    """
-    found: dict[str, str] = {}
-    for place in plan.places:
-        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in place)
-        same = plain in found.values()
-        digest = hashlib.sha256(place.encode()).hexdigest()[:8]
-        found[place] = f"{plain}_{digest}" if same else plain
-    return found
 
 
 def _step(step: PlannedStep) -> Step:

@@ -1,0 +1,1 @@
+"""Ways to place operators and to bound what a placement costs, each for some kinds of problems."""

@@ -1,0 +1,1 @@
+"""Orders of operators: with few parts, and with little memory."""
