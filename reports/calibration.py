@@ -11,6 +11,7 @@ from typing import Self
 from rich.console import Console
 
 from farm.costs.calibration import Calibration, CostPlace, constants_json, ends_json, links
+from farm.costs.families import Family
 from farm.costs.roofline import Level, Roof
 from farm.plan.placement.problem import CALLER
 from farm.units import Bytes, counted, format_bytes, format_seconds
@@ -21,6 +22,16 @@ from reports.tables.layout import Column, Rows
 from tuner.calibrating.calibrate import Calibrated
 from tuner.events import DeviceStarted, Event, StageStarted, Ticked
 
+_COMPUTING = frozenset(
+    {
+        Family.CONVOLUTION,
+        Family.POINTWISE,
+        Family.DEPTHWISE,
+        Family.PRODUCT,
+        Family.RECURRENT,
+        Family.POOL,
+    }
+)
 _SHOWN_BYTES = Bytes(1 << 16)  # of the tensor whose way a table shows
 
 
@@ -46,7 +57,7 @@ def constants_table(calibration: Calibration) -> Rows:
                 str(family),
                 str(roof.rows),
                 format_seconds(roof.overhead),
-                _speed(roof, constants.roofline.levels),
+                _speed(family, roof, constants.roofline.levels),
                 f"{math.expm1(roof.spread):.0%}",
                 str(constants.method),
             )
@@ -72,7 +83,7 @@ def borders_table(calibration: Calibration) -> Rows:
         if each.precision == "float32"
     }
     launches = {place.name: each.launch for place, each in ends.items()}
-    for (source, target), link in links(ends).items():
+    for (source, target), link in links(ends, calibration.crossings_by_name()).items():
         table.add(
             source or "caller",
             target or "caller",
@@ -144,9 +155,9 @@ class CalibrationProgress:
                 self._lines(f"{device}: {stage} ({self._used:.0f} of {self._budget:.0f} s)")
 
 
-def _speed(roof: Roof, levels: tuple[Level, ...]) -> str:
-    """Operations or bytes per second, of what its kernels need most of."""
-    if roof.peak is not None:
+def _speed(family: Family, roof: Roof, levels: tuple[Level, ...]) -> str:
+    """Operations per second, or bytes where operations are few or count for nothing."""
+    if roof.peak is not None and family in _COMPUTING:
         return f"{roof.peak / 1e9:.3g} GFLOP/s"
     if roof.per_byte <= 0.0:
         return MISSING

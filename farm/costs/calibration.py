@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from farm.costs.families import Family
@@ -81,12 +82,32 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """Seconds of a border in the middle of a model, from one engine of the device to another.
+
+    All that a tensor of some 64 KiB takes is in it, and the call of the second engine.
+    """
+
+    source: str
+    target: str
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What one calibration of a device found out."""
 
     device: str
     places: tuple[PlaceConstants, ...]
     ends: tuple[Ends, ...]
+    crossings: tuple[Crossing, ...] = ()
+
+    def crossings_by_name(self) -> dict[tuple[str, str], Seconds]:
+        """Seconds of borders in place by the names of both places."""
+        return {
+            (f"{self.device}/{c.source}", f"{self.device}/{c.target}"): c.seconds
+            for c in self.crossings
+        }
 
     def constants(self, place: CostPlace) -> PlaceConstants | None:
         """Of one place; None where it was not calibrated."""
@@ -99,8 +120,14 @@ class Calibration:
         return next((e for e in self.ends if (e.engine, e.precision) == of), None)
 
 
-def links(ends: Mapping[CostPlace, Ends]) -> dict[tuple[str, str], Link]:
+def links(
+    ends: Mapping[CostPlace, Ends],
+    crossings: Mapping[tuple[str, str], Seconds] = MappingProxyType({}),
+) -> dict[tuple[str, str], Link]:
     """Links between all places of one machine, and from and to the caller, by their names.
+
+    crossings: seconds of borders in place, by the names of both places, where they were measured:
+    what that is more than a call of the second place goes before every tensor.
 
     A tensor that goes from one engine to another one is given by the first like to the caller, and
     taken by the second like from the caller: all of them are called in one process. What an engine
@@ -113,8 +140,9 @@ def links(ends: Mapping[CostPlace, Ends]) -> dict[tuple[str, str], Link]:
     for source, giving in ends.items():
         for target, taking in ends.items():
             if source.name != target.name:
+                in_place = crossings.get((source.name, target.name), 0.0) - taking.launch
                 found[source.name, target.name] = Link(
-                    giving.per_tensor + taking.per_tensor,
+                    max(giving.per_tensor + taking.per_tensor, in_place),
                     giving.give_per_byte + taking.take_per_byte,
                     giving.convert_per_byte + taking.convert_per_byte,
                 )
@@ -128,7 +156,12 @@ def constants_json(calibration: Calibration) -> str:
 
 def ends_json(calibration: Calibration) -> str:
     """The engines' ends, to be read again by :func:`calibration_of`."""
-    return json.dumps([_ends_plain(ends) for ends in calibration.ends])
+    return json.dumps(
+        [
+            *(_ends_plain(ends) for ends in calibration.ends),
+            *(_crossing_plain(crossing) for crossing in calibration.crossings),
+        ]
+    )
 
 
 def calibration_of(device: str, constants: str, ends: str) -> Calibration:
@@ -138,7 +171,13 @@ def calibration_of(device: str, constants: str, ends: str) -> Calibration:
     """
     try:
         places = tuple(map(_place_of, json.loads(constants)))
-        return Calibration(device, places, tuple(map(_ends_of, json.loads(ends))))
+        rows = json.loads(ends)
+        return Calibration(
+            device,
+            places,
+            tuple(_ends_of(row) for row in rows if "to" not in row),
+            tuple(_crossing_of(row) for row in rows if "to" in row),
+        )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StoreError(
             f"The calibration of device {device} in the store cannot be read: "
@@ -163,6 +202,7 @@ def _place_plain(place: PlaceConstants) -> Json:
             }
             for level in roofline.levels
         ],
+        "resolution_seconds": roofline.resolution,
         "general": _roof_plain(roofline.general),
         "families": {str(family): _roof_plain(roof) for family, roof in roofline.roofs.items()},
         "patterns": [list(pattern) for pattern in place.patterns],
@@ -184,7 +224,7 @@ def _place_of(plain: Json) -> PlaceConstants:
         plain["precision"],
         plain["options"],
         Method(plain["method"]),
-        Roofline(levels, _roof_of(plain["general"]), roofs),
+        Roofline(levels, _roof_of(plain["general"]), roofs, plain["resolution_seconds"]),
         tuple(map(tuple, plain["patterns"])),
         tuple(
             Point(KernelWork(Family(family), flops, traffic), seconds, kind)
@@ -224,6 +264,18 @@ def _ends_plain(ends: Ends) -> Json:
         "give_seconds_per_byte": ends.give_per_byte,
         "convert_seconds_per_byte": ends.convert_per_byte,
     }
+
+
+def _crossing_plain(crossing: Crossing) -> Json:
+    return {
+        "engine": crossing.source,
+        "to": crossing.target,
+        "seconds": crossing.seconds,
+    }
+
+
+def _crossing_of(plain: Json) -> Crossing:
+    return Crossing(plain["engine"], plain["to"], Seconds(plain["seconds"]))
 
 
 def _ends_of(plain: Json) -> Ends:

@@ -84,9 +84,16 @@ def family_of(node: NodeProto, tensors: Mapping[str, Tensor]) -> Family:
     """The family of an operator. tensors: of its graph; a shape that is unknown is none."""
     if node.op_type in _CONVOLUTIONS:
         return _convolution(node, tensors)
-    if node.op_type.startswith(_REDUCING):
+    return family_of_type(node.op_type)
+
+
+def family_of_type(op_type: str) -> Family:
+    """The family of operators of a type; of convolutions the one of most."""
+    if op_type in _CONVOLUTIONS:
+        return Family.CONVOLUTION
+    if op_type.startswith(_REDUCING):
         return Family.REDUCTION
-    return _OF_TYPE.get(node.op_type, Family.OTHER)
+    return _OF_TYPE.get(op_type, Family.OTHER)
 
 
 def _convolution(node: NodeProto, tensors: Mapping[str, Tensor]) -> Family:

@@ -17,8 +17,13 @@ from farm.errors import PlanError
 from farm.units import Seconds
 
 _Matrix = NDArray[np.float64]
-_LEAST_POINTS = 4  # of a family that has constants of its own: they are three
+_TINY = np.finfo(float).tiny
+_Z90 = 1.6448536269514722  # of the standard normal distribution: 5 % lie above it
+_ROUNDS, _FAR_OFF = 8, 0.2
+_TURNS = 20  # in which kernels are left out
+_LEAST_POINTS = 3  # of a family that has constants of its own: they are three
 _MEMORY = frozenset({Family.ELEMENTWISE, Family.MOVEMENT, Family.REORDER})
+_UNKNOWN_PER_BYTE = 1e-10  # where no kernel moves anything
 _UNKNOWN_SPREAD = 1.0  # where too few kernels were measured to tell: a factor of five either way
 
 
@@ -31,38 +36,42 @@ class Point:
     kind: str = ""
 
 
-def fit_roofline(points: Sequence[Point], limits: Sequence[float]) -> Roofline:
+def fit_roofline(
+    points: Sequence[Point], limits: Sequence[float], resolution: float = 0.0
+) -> Roofline:
     """The roofline of the kernels of one place.
 
-    Errors are relative: a kernel of a microsecond counts as much as one of a millisecond.
+    Errors are relative: a kernel of ten microseconds counts as much as one of a millisecond.
 
     points: of all families. limits: bytes that fit into each level of memory but the last one,
-    rising.
+    rising. resolution: seconds of the clock that timed them, below which differences say nothing.
 
     Raises PlanError: no kernel takes any time.
     """
-    timed = [point for point in points if point.seconds > 0.0]
-    if not timed:
+    if not any(point.seconds > 0.0 for point in points):
         raise PlanError("No kernel took any time, so that no roofline can be fitted.")
     bounds = (*limits, math.inf)
-    moving = [p for p in timed if p.work.family in _MEMORY and p.work.traffic > 0.0]
-    levels = _levels(moving or timed, bounds)
+    told = [p for p in points if p.seconds > 0.0 or resolution > 0.0]
+    moving = [p for p in told if p.work.family in _MEMORY and p.work.traffic > 0.0]
+    levels = _levels(moving or told, bounds, resolution)
     by_family: dict[Family, list[Point]] = {}
-    for point in timed:
+    for point in told:
         by_family.setdefault(point.work.family, []).append(point)
     roofs = {
-        family: _roof(found, levels)
+        family: _roof(found, levels, resolution)
         for family, found in by_family.items()
         if len(found) >= _LEAST_POINTS or family is Family.VIEW
     }
-    return Roofline(levels, _roof(timed, levels), roofs)
+    return Roofline(levels, _roof(told, levels, resolution), roofs, resolution)
 
 
-def _levels(points: Sequence[Point], bounds: Sequence[float]) -> tuple[Level, ...]:
+def _levels(
+    points: Sequence[Point], bounds: Sequence[float], resolution: float
+) -> tuple[Level, ...]:
     """Bytes per second of every level, by the kernels that do hardly anything but move bytes."""
     every = [Level(limit, 1.0) for limit in bounds]
     columns = [[1.0, *(_within(p, level, every) for level in every)] for p in points]
-    found = _least_squares(np.array(columns), [p.seconds for p in points])[1:]
+    found = _least_squares(np.array(columns), [p.seconds for p in points], resolution)[1:]
     return tuple(
         Level(limit, 1.0 / per_byte)
         for limit, per_byte in zip(bounds, _filled(found.tolist(), points), strict=True)
@@ -75,20 +84,21 @@ def _within(point: Point, level: Level, levels: Sequence[Level]) -> float:
 
 def _filled(per_byte: Sequence[float], points: Sequence[Point]) -> list[float]:
     """Seconds per byte, where a level without kernels, or too fast to tell, is as a larger one."""
-    slowest = max(p.seconds / p.work.traffic for p in points if p.work.traffic > 0.0)
+    rates = [p.seconds / p.work.traffic for p in points if p.work.traffic * p.seconds > 0.0]
+    least = min(rates, default=_UNKNOWN_PER_BYTE)  # it is as fast as that at least
     filled: list[float] = []
-    last = next((each for each in per_byte[::-1] if each > 0.0), slowest)
+    last = next((each for each in per_byte[::-1] if each > 0.0), least)
     for each in reversed(per_byte):
         last = each if each > 0.0 else last
         filled.append(last)
     return filled[::-1]
 
 
-def _roof(points: Sequence[Point], levels: Sequence[Level]) -> Roof:
+def _roof(points: Sequence[Point], levels: Sequence[Level], resolution: float) -> Roof:
     matrix = np.array([_columns(point.work, levels) for point in points])
     seconds = [point.seconds for point in points]
-    overhead, per_flop, per_byte = _least_squares(matrix, seconds).tolist()
-    spread = _spread(matrix, seconds)
+    overhead, per_flop, per_byte = _least_squares(matrix, seconds, resolution).tolist()
+    spread = _spread(matrix, seconds, resolution)
     return Roof(Seconds(overhead), Seconds(per_flop), per_byte, spread, len(points))
 
 
@@ -97,34 +107,43 @@ def _columns(work: KernelWork, levels: Sequence[Level]) -> list[float]:
     return [1.0, work.flops, moved]
 
 
-def _least_squares(matrix: _Matrix, seconds: Sequence[float]) -> _Matrix:
-    """Coefficients, none negative, that make relative errors small and 0 on average.
+def _least_squares(
+    matrix: _Matrix, seconds: Sequence[float] | _Matrix, resolution: float
+) -> _Matrix:
+    """Coefficients, none negative, that make relative errors small, half of them above 0.
 
-    Errors are those of logarithms on average: least squares of ratios alone would make kernels
-    that are slower than their like count more.
+    Least squares of ratios, in which kernels that are far off count less each time (P. Huber,
+    "Robust estimation of a location parameter", 1964): something else on the machine may have made
+    them slow. Then all are scaled, because ratios alone would make slow kernels count more.
     """
     target = np.asarray(seconds)
-    scale = np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
-    found, _ = nnls(matrix / scale / target[:, None], np.ones(len(target)))
-    fitted = found / scale
-    predicted = matrix @ fitted
-    inside = predicted > 0.0
-    shift = np.log(target[inside] / predicted[inside]).mean() if inside.any() else 0.0
-    moved: _Matrix = fitted * np.exp(shift)
+    scale = np.maximum(np.abs(matrix).max(axis=0), _TINY)
+    trust = np.ones(len(target))
+    for _ in range(_ROUNDS):
+        weight = np.sqrt(trust) / (target + resolution)
+        found, _ = nnls(matrix / scale * weight[:, None], target * weight)
+        fitted = found / scale
+        errors = np.log((target + resolution) / np.maximum(matrix @ fitted + resolution, _TINY))
+        trust = 1.0 / np.maximum(1.0, np.abs(errors) / _FAR_OFF)
+    moved: _Matrix = fitted * np.exp(np.median(errors))
     return moved
 
 
-def _spread(matrix: _Matrix, seconds: Sequence[float]) -> float:
-    """How far off a kernel is that was left out, each of them in turn."""
-    if len(seconds) < _LEAST_POINTS:
+def _spread(matrix: _Matrix, seconds: Sequence[float], resolution: float) -> float:
+    """How far off kernels are that were left out of the fit: what nine of ten are.
+
+    Each is left out once, alone where there are few of them.
+    """
+    if len(seconds) <= _LEAST_POINTS:
         return _UNKNOWN_SPREAD
-    errors = []
-    for at in range(len(seconds)):
-        kept = np.arange(len(seconds)) != at
-        others = [each for other, each in enumerate(seconds) if other != at]
-        predicted = float(matrix[at] @ _least_squares(matrix[kept], others))
-        errors.append(math.log(seconds[at] / predicted) if predicted > 0.0 else _UNKNOWN_SPREAD)
-    return float(np.sqrt(np.mean(np.square(errors))))
+    target, errors = np.asarray(seconds), np.empty(len(seconds))
+    turns = np.arange(len(seconds)) % min(len(seconds), _TURNS)
+    for turn in range(int(turns.max()) + 1):
+        out = turns == turn
+        fitted = _least_squares(matrix[~out], target[~out], resolution)
+        predicted = np.maximum(matrix[out] @ fitted + resolution, _TINY)
+        errors[out] = np.log((target[out] + resolution) / predicted)
+    return float(np.quantile(np.abs(errors), 0.9)) / _Z90
 
 
 def errors_of(roofline: Roofline, points: Iterable[Point]) -> Mapping[Family, tuple[float, ...]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from farm.costs.families import Family
+from farm.costs.families import Family, family_of_type
+from farm.costs.operators import CostedOperator
 from farm.profile.kernels import OperatorProfile
 
+_TAKEN_IN = frozenset({Family.ELEMENTWISE, Family.CONVERSION})
+_TRANSPOSE, _GENERATED = "Transpose", "Subgraph"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput", "Reorder"})
 _CONVERSIONS = frozenset(
     {
@@ -17,8 +20,8 @@ _CONVERSIONS = frozenset(
         "Convert",
         "Cast",
         "FakeQuantize",
-        "farm_quantize",
-        "farm_dequantize",
+        "quantize",
+        "dequantize",
     }
 )
 
@@ -38,44 +41,100 @@ class KernelGroup:
     kinds: tuple[str, ...] = ()
 
 
-def moving_family(kind: str) -> Family | None:
-    """Whether a kernel of this kind only converts or reorders; None where it computes."""
-    if kind in _REORDERS:
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """An operator of a model. after: names of the operators whose results it reads."""
+
+    op_type: str
+    after: tuple[str, ...] = ()
+
+
+def wired(operators: Iterable[CostedOperator]) -> dict[str, Wired]:
+    """Operators by name, in their order."""
+    found: dict[str, Wired] = {}
+    producers: dict[str, str] = {}
+    for op in operators:
+        after = (producers[operand.name] for operand in op.reads if operand.name in producers)
+        found[op.name] = Wired(op.op_type, tuple(dict.fromkeys(after)))
+        producers.update((operand.name, op.name) for operand in op.writes)
+    return found
+
+
+def moving_families(
+    profile: Sequence[OperatorProfile], own: Mapping[str, Wired]
+) -> tuple[Family | None, ...]:
+    """Of each kernel whether it only converts or reorders for others; None where it computes.
+
+    A conversion or transposition that is an operator of the model itself is a kernel like any
+    other. OpenVINO converts in generated kernels, too: one whose operators are all computed by
+    other kernels does nothing else.
+    """
+    kinds = [_by_kind(row, own) for row in profile]
+    elsewhere = {
+        name
+        for row, family in zip(profile, kinds, strict=True)
+        if family is None and row.kind != _GENERATED
+        for name in row.operators
+    }
+    return tuple(
+        Family.CONVERSION
+        if row.kind == _GENERATED and row.operators and elsewhere.issuperset(row.operators)
+        else family
+        for row, family in zip(profile, kinds, strict=True)
+    )
+
+
+def _by_kind(row: OperatorProfile, own: Mapping[str, Wired]) -> Family | None:
+    of = {own[name].op_type for name in row.operators if name in own}
+    if row.kind in _REORDERS or (row.kind == _TRANSPOSE and _TRANSPOSE not in of):
         return Family.REORDER
-    return Family.CONVERSION if kind in _CONVERSIONS else None
+    return Family.CONVERSION if row.kind in _CONVERSIONS and not of & _CONVERSIONS else None
 
 
 def kernel_groups(
-    profile: Sequence[OperatorProfile], own: Mapping[str, str]
+    profile: Sequence[OperatorProfile], own: Mapping[str, Wired]
 ) -> tuple[KernelGroup, ...]:
     """The kernels of a profile by groups of operators; kernels without operators are left out.
 
     Kernels that share an operator are of one group. One that only converts or reorders joins no
-    groups: what it takes is shared by those that it stands for.
+    groups: what it takes is shared by those that it stands for. An operator that no kernel
+    computes was taken in by the kernel whose result it reads, if it is of a family that is.
 
-    own: the type of every operator of the model. A conversion that is an operator of the model
-    itself is like any other kernel.
+    own: every operator of the model, in its order.
     """
     mapped = [row for row in profile if row.operators]
-    order = {name: at for at, name in enumerate(own)}
-    moving = [row for row in mapped if _only_moves(row, own)]
-    computing = [row for row in mapped if not _only_moves(row, own)]
+    families = moving_families(mapped, own)
+    moving = [row for row, family in zip(mapped, families, strict=True) if family is not None]
+    computing = [row for row, family in zip(mapped, families, strict=True) if family is None]
     groups = [_Group(names) for names in _joined(row.operators for row in computing)]
     by_operator = {name: group for group in groups for name in group.operators}
+    _take_in(own, by_operator)
     for row in computing:
         by_operator[row.operators[0]].add(row)
     for row in moving:
         near = {id(by_operator[n]): by_operator[n] for n in row.operators if n in by_operator}
         for group in near.values():
             group.moved += row.cost / len(near)
+    order = {name: at for at, name in enumerate(own)}
     return tuple(group.done(order) for group in groups)
+
+
+def _take_in(own: Mapping[str, Wired], by_operator: dict[str, _Group]) -> None:
+    """Add operators that no kernel computes to the groups that took them in."""
+    for name, operator in own.items():
+        if name in by_operator or family_of_type(operator.op_type) not in _TAKEN_IN:
+            continue
+        group = next((by_operator[n] for n in operator.after if n in by_operator), None)
+        if group is not None:
+            group.operators.add(name)
+            by_operator[name] = group
 
 
 class _Group:
     """A group that is being put together."""
 
     def __init__(self, operators: Iterable[str]) -> None:
-        self.operators = frozenset(operators)
+        self.operators = set(operators)
         self.computed, self.moved = 0.0, 0.0
         self.kinds: dict[str, None] = {}
 
@@ -90,11 +149,6 @@ class _Group:
         cost = self.computed + self.moved
         share = self.moved / cost if cost else 0.0
         return KernelGroup(tuple(names), cost, share, tuple(self.kinds))
-
-
-def _only_moves(row: OperatorProfile, own: Mapping[str, str]) -> bool:
-    types = {own.get(name, "") for name in row.operators}
-    return moving_family(row.kind) is not None and not types & _CONVERSIONS
 
 
 def _joined(sets: Iterable[tuple[str, ...]]) -> Iterator[frozenset[str]]:

@@ -34,8 +34,9 @@ class Roof:
     """The constants of one family at one place.
 
     overhead: seconds of every kernel. per_flop: seconds, 0 where arithmetic never counts.
-    per_byte: seconds of a byte, as a multiple of the level's. spread: standard deviation of the
-    logarithm of what was measured over what the others predict. rows: kernels that it rests on.
+    per_byte: seconds of a byte, as a multiple of the level's. spread: of the
+    logarithm of what was measured over what the others predict, as if it were a standard
+    deviation: nine of ten kernels are within 1.64 of it. rows: kernels that it rests on.
     """
 
     overhead: Seconds
@@ -55,11 +56,13 @@ class Roofline:
     """What a place needs for a kernel, by its family.
 
     levels: the smallest first, one at least. general: of families that have no roof of their own.
+    resolution: seconds of the clock that timed the kernels; errors below it say nothing.
     """
 
     levels: tuple[Level, ...]
     general: Roof
     roofs: Mapping[Family, Roof] = field(default_factory=dict)
+    resolution: float = 0.0
 
     def predict(self, work: KernelWork) -> Prediction:
         """The seconds of one kernel, with the interval that nine of ten lie in."""
@@ -69,7 +72,8 @@ class Roofline:
         roof = self.roofs.get(work.family, self.general)
         seconds = roof_seconds(roof, self.levels, work)
         reach = math.exp(_Z90 * max(roof.spread, _LEAST_SPREAD))
-        low, high = seconds / reach, seconds * reach
+        told = seconds + self.resolution
+        low, high = max(0.0, told / reach - self.resolution), told * reach - self.resolution
         return Prediction(seconds, low, high, "s", Basis.ROOFLINE, roof.rows)
 
 

@@ -25,19 +25,24 @@ from farm.costs.probes.kernels import ProbeModel, probe_models
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.measurement import Method
+from tuner.calibrating.crossings import crossings
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace, places_of
 from tuner.calibrating.points import Found
-from tuner.calibrating.workloads import probed
+from tuner.calibrating.workloads import Probed, probed
 from tuner.events import DeviceEnded, DeviceStarted, Listener
 from tuner.runs.clock import Budget
 from tuner.runs.start import add_machine
 from workers.executor import Executor
+from workers.jobs import DeviceFacts
 
 _CACHE = re.compile(r"L(\d)d? (\d+)([KM])\b")
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 _USUAL_CACHES = (float(32 << 10), float(1 << 20), float(32 << 20))
 _LEAST_POINTS = 4
+_MARGIN = 0.9
+_BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
+_CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +66,68 @@ def calibrate(
 
     models: in place of ``probe_models``.
 
-    Raises DeviceError: it has no place whose kernels can be timed, or the time was too short for
-    any. Raises InfrastructureError, StoreError. Nothing is stored then, nor on an interruption.
+    Raises DeviceError: it has no place whose kernels can be timed. Raises InfrastructureError,
+    StoreError. Nothing is stored then, nor on an interruption.
     """
-    budget = Budget(seconds)
+    budget = Budget(_MARGIN * seconds)  # a step that began in time may end later
     listen(DeviceStarted(profile.name, seconds))
     try:
         facts = executor.describe(profile.name)
         places = places_of(profile.name, facts)
         bench = Bench(executor, profile, budget, listen)
-        called = [p for p in places if _is_called(p)]
-        borders = {border: probed(str(border), model) for border, model in border_models().items()}
-        runs = bench.borders(called, borders) if called else {}
-        probes = (
-            probed(each.name, each.model, weighs=each.weighs)
-            for each in (probe_models() if models is None else models)
-        )
-        found = bench.kernels(places, probes)
+        runs = _borders(bench, places)
+        in_place = crossings(bench, [p for p in places if p.place in runs])
+        found = bench.kernels(places, _probes(probe_models() if models is None else models))
     finally:
         listen(DeviceEnded(profile.name))
-    limits = cache_limits(facts.machine.caches)
-    constants = tuple(_constants(places, found, limits))
+    constants = tuple(_constants(places, found, cache_limits(facts.machine.caches)))
     if not constants:
         raise DeviceError(
             f"Device {profile.name} could not be calibrated in {budget.used:.0f} s: "
-            f"{' '.join(bench.notes) or 'no kernel was measured.'}"
+            f"{' '.join(dict.fromkeys(bench.notes)) or 'no kernel was measured.'}"
         )
     ends = tuple(_ends(profile, places, constants, runs))
-    calibration = Calibration(profile.name, constants, ends)
+    calibration = Calibration(profile.name, constants, ends, in_place)
     notes = tuple(dict.fromkeys((*bench.notes, *_missing(places, calibration))))
+    return _stored(store, facts, calibration, budget.used, notes)
+
+
+def _stored(
+    store: Store,
+    facts: DeviceFacts,
+    calibration: Calibration,
+    seconds: float,
+    notes: tuple[str, ...],
+) -> Calibrated:
     machine_id, software_id = add_machine(store, facts)
     now = utc_now()
     record = CalibrationRecord(
-        content_id(profile.name, machine_id, now.isoformat()),
-        profile.name,
+        content_id(calibration.device, machine_id, now.isoformat()),
+        calibration.device,
         machine_id,
         software_id,
         now,
-        budget.used,
+        seconds,
         constants_json(calibration),
         ends_json(calibration),
         json.dumps({"notes": notes}),
     )
     store.add_calibration(record)
     return Calibrated(record, calibration, notes)
+
+
+def _borders(
+    bench: Bench, places: Sequence[MeasuredPlace]
+) -> Mapping[CostPlace, Mapping[Border, Run]]:
+    """Runs of border models at the places that are called here, each engine once."""
+    called = [place for place in places if _is_called(place)]
+    made = border_models().items()
+    probes = {border: probed(str(border), m, seconds=_BORDER_SECONDS) for border, m in made}
+    return bench.borders(called, probes) if called else {}
+
+
+def _probes(models: Sequence[ProbeModel]) -> list[Probed]:
+    return [probed(each.name, each.model, weighs=each.weighs) for each in models]
 
 
 def cache_limits(caches: str) -> tuple[float, ...]:
@@ -131,8 +154,8 @@ def _constants(
     made = []
     for place in places:
         of = found[place.place]
-        points = tuple(point for each in of for point in each.points if point.seconds > 0.0)
-        if len(points) < _LEAST_POINTS:
+        points = tuple(point for each in of for point in each.points)
+        if sum(point.seconds > 0.0 for point in points) < _LEAST_POINTS:
             continue
         counted = place.candidate.is_counted
         made.append(
@@ -141,7 +164,8 @@ def _constants(
                 place.place.precision,
                 place.options,
                 Method.MODELLED if counted else Method.MEASURED,
-                fit_roofline(points, () if counted else limits),  # packets know no caches
+                # Packets know no caches, and are counted one by one.
+                fit_roofline(points, () if counted else limits, _PACKETS if counted else _CLOCK),
                 all_patterns([pattern for each in of for pattern in each.patterns]),
                 points,
             )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from farm.candidate import Candidate
 from farm.costs.borders import Run
 from farm.costs.calibration import CostPlace
 from farm.costs.probes.borders import Border
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, InfrastructureError
 from farm.profile.kernels import OperatorProfile
+from farm.units import Seconds
 from tuner.calibrating.places import MeasuredPlace
 from tuner.calibrating.points import Found, in_seconds, points_of
 from tuner.calibrating.workloads import Probed
@@ -19,9 +21,9 @@ from workers.executor import Executor
 from workers.jobs import BlockJob, Limits, ProfileJob, TrialJob
 from workers.trials.process import ChildError
 
-_PROFILE_SECONDS = 0.3  # that a model of many kernels is run for
+_PASSES = 3
 _TURNS = 5  # samples of each border, in turns
-_LEAST_LIMIT = 5.0  # seconds that a step may take, however little is left
+_LEAST_LIMIT = 30.0  # seconds that a step may take, however little is left
 _Faults = (ChildError, CompileError, InfrastructureError)
 
 
@@ -39,27 +41,56 @@ class Bench:
         self._budget = budget
         self._listen = listen
         self.notes: list[str] = []
+        self._lasts: dict[str, float] = {}  # seconds of each probe at all places
 
     def kernels(
-        self, places: Sequence[MeasuredPlace], probes: Iterable[Probed]
+        self, places: Sequence[MeasuredPlace], probes: Sequence[Probed]
     ) -> dict[CostPlace, list[Found]]:
         """What every place shows of every probe, as far as there is time for it.
 
         A probe is measured at all places before the next one is: where time runs out, all places
-        lack the same kernels.
+        lack the same kernels. The first one is measured however short the time is. Where time is
+        left all of it is done again, and of every kernel the least counts: whatever else the
+        machine does makes kernels slower, never faster. Packets are the same every time.
         """
-        found: dict[CostPlace, list[Found]] = {place.place: [] for place in places}
-        for probe in probes:
-            suited = [p for p in places if not probe.weighs or _takes_weights(p)]
+        rows: dict[tuple[CostPlace, str], tuple[OperatorProfile, ...]] = {}
+        failed: set[tuple[CostPlace, str]] = set()
+        for number in range(_PASSES):
+            for at, probe in enumerate(probes):
+                always = at == number == 0
+                begin = self._budget.used
+                for place in (p for p in places if not probe.weighs or _takes_weights(p)):
+                    key = place.place, probe.name
+                    if number and place.candidate.is_counted:
+                        continue
+                    if key in failed or not (always or self._is_time(probe, first=number == 0)):
+                        continue
+                    found = self._measured(place, probe)
+                    if found is None:
+                        failed.add(key)
+                    else:
+                        rows[key] = least(rows.get(key, ()), found)
+                self._lasts[probe.name] = self._budget.used - begin
+        named = {probe.name: probe for probe in probes}
+        shown: dict[CostPlace, list[Found]] = {place.place: [] for place in places}
+        for (place_, name), kernels in rows.items():
+            shown[place_].append(points_of(kernels, named[name], place_.precision))
+        return shown
+
+    def _is_time(self, probe: Probed, *, first: bool) -> bool:
+        """Whether there is time for a probe; a first time that there is not is noted."""
+        if first:
             if not self._budget.left:
-                self.notes.append(f"There was no time for {probe.name}: give a longer --budget.")
-                continue
-            self._stage(probe.name)
-            self._executor.prepare(self._profile.name, probe.workload)
-            for place in suited:
-                if rows := self._profiled(place, probe):
-                    found[place.place].append(points_of(rows, probe, place.place.precision))
-        return found
+                self.notes.append(
+                    f"There was no time for all {probe.name}: give a longer --budget."
+                )
+            return self._budget.left > 0.0
+        return self._budget.left > self._lasts.get(probe.name, 0.0)
+
+    def _measured(self, place: MeasuredPlace, probe: Probed) -> tuple[OperatorProfile, ...] | None:
+        self._stage(f"{probe.name}, {place.place}")
+        self._executor.prepare(self._profile.name, probe.workload)
+        return self.profiled(place, probe)
 
     def borders(
         self, places: Sequence[MeasuredPlace], probes: Mapping[Border, Probed]
@@ -76,6 +107,8 @@ class Bench:
         members = tuple(jobs.values())
         report = self._executor.run_block(self._profile.name, BlockJob(members, turns=_TURNS))
         self._executor.release(self._profile.name, [job.trial_id for job in members])
+        if report.disturbed:
+            self.notes.append(f"While borders were measured, {report.disturbed}.")
         for failure in dict.fromkeys(f.message for f in report.failures.values()):
             self.notes.append(f"A border cannot be measured: {failure}")
         seconds = {
@@ -90,6 +123,25 @@ class Bench:
                 found[place.place] = runs
         return found
 
+    def side_by_side(
+        self, probe: Probed, members: Mapping[tuple[str, str], Candidate]
+    ) -> dict[tuple[str, str], float]:
+        """Seconds of a run of each candidate, all of them in turns; who fails is noted."""
+        self._stage(probe.name)
+        self._executor.prepare(self._profile.name, probe.workload)
+        jobs = {key: self._trial(candidate, probe) for key, candidate in members.items()}
+        job = BlockJob(tuple(jobs.values()), turns=_TURNS)
+        report = self._executor.run_block(self._profile.name, job)
+        self._executor.release(self._profile.name, [each.trial_id for each in jobs.values()])
+        for failure in dict.fromkeys(f.message for f in report.failures.values()):
+            self.notes.append(f"A border in place cannot be measured: {failure}")
+        samples = report.samples
+        return {
+            key: samples[each.trial_id].seconds
+            for key, each in jobs.items()
+            if each.trial_id in samples
+        }
+
     def _runs(
         self,
         place: MeasuredPlace,
@@ -98,32 +150,47 @@ class Bench:
     ) -> Iterator[tuple[Border, Run]]:
         """What the caller waits, and what the kernels take of it."""
         for border, probe in probes.items():
-            if (place.place, border) in seconds and (rows := self._profiled(place, probe)):
-                kernels = sum(row.seconds or 0.0 for row in rows)
-                yield border, Run(seconds[place.place, border], kernels)
+            if (place.place, border) not in seconds:
+                continue
+            rows = self.profiled(place, probe)
+            if rows is not None:
+                kernels = Seconds(sum(row.seconds or 0.0 for row in rows))
+                yield border, Run(Seconds(seconds[place.place, border]), kernels)
 
-    def _profiled(self, place: MeasuredPlace, probe: Probed) -> tuple[OperatorProfile, ...]:
-        """The kernels of a probe in seconds; none where it cannot run, which is noted."""
-        job = ProfileJob(self._job(place, probe), _PROFILE_SECONDS)
+    def profiled(self, place: MeasuredPlace, probe: Probed) -> tuple[OperatorProfile, ...] | None:
+        """The kernels of a probe in seconds; None where it cannot run, which is noted."""
+        job = ProfileJob(self._job(place, probe), probe.seconds)
         try:
             rows = self._executor.run_profile(self._profile.name, job)
         except _Faults as error:
             reason = str(error) or type(error).__name__
-            self.notes.append(f"{place.place} has no kernels of {probe.name}: {reason}")
-            return ()
+            self.notes.append(f"{place.place} cannot run {probe.name}: {reason}")
+            return None
         finally:
             self._listen(Ticked(self._profile.name, self._budget.used))
         return in_seconds(rows, self._profile)
 
     def _job(self, place: MeasuredPlace, probe: Probed) -> TrialJob:
-        trial_id = f"calibration-{place.candidate.id}-{probe.workload.key[:12]}"
+        return self._trial(place.candidate, probe)
+
+    def _trial(self, candidate: Candidate, probe: Probed) -> TrialJob:
+        trial_id = f"calibration-{candidate.id}-{probe.workload.key[:12]}"
         most = max(_LEAST_LIMIT, self._budget.left)
         limits = Limits(most, most, most, self._profile.memory_bytes, most)
-        return TrialJob(trial_id, probe.workload.key, place.candidate, limits=limits)
+        return TrialJob(trial_id, probe.workload.key, candidate, limits=limits)
 
     def _stage(self, what: str) -> None:
         self._listen(StageStarted(self._profile.name, what))
         self._listen(Ticked(self._profile.name, self._budget.used))
+
+
+def least(
+    one: Sequence[OperatorProfile], other: Sequence[OperatorProfile]
+) -> tuple[OperatorProfile, ...]:
+    """The kernels of two profiles of one artifact, each as fast as it was in either."""
+    before = {(row.kernel, row.operators): row for row in one}
+    pairs = ((before.get((row.kernel, row.operators), row), row) for row in other)
+    return tuple(min(pair, key=lambda row: row.cost) for pair in pairs)
 
 
 def _takes_weights(place: MeasuredPlace) -> bool:

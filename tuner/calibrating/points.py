@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from farm.costs.calibration import Pattern
 from farm.costs.families import Family
 from farm.costs.fit import Point
-from farm.costs.kernels import kernel_groups, moving_family
+from farm.costs.kernels import kernel_groups, moving_families, wired
 from farm.costs.operators import CostedOperator, Operand
 from farm.costs.work import conversion_work, kernel_work, reorder_work
 from farm.devices.profile import DeviceProfile
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds
 from tuner.calibrating.workloads import Probed
-
-_BACK = frozenset({"ReorderOutput", "DequantizeLinear", "farm_dequantize"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ def points_of(rows: Sequence[OperatorProfile], probe: Probed, precision: str) ->
     """
     operators = probe.operators
     points, patterns = [], []
-    for group in kernel_groups(rows, {name: op.op_type for name, op in operators.items()}):
+    for group in kernel_groups(rows, wired(operators.values())):
         members = [operators[name] for name in group.operators if name in operators]
         if members:
             seconds = Seconds(group.cost * (1.0 - group.moved))
@@ -60,22 +58,22 @@ def _timed(row: OperatorProfile, profile: DeviceProfile) -> OperatorProfile:
 def _moving(
     rows: Sequence[OperatorProfile], operators: Mapping[str, CostedOperator], precision: str
 ) -> Iterator[Point]:
-    """Kernels that only convert or reorder, each for one operator."""
-    for row in rows:
-        family = moving_family(row.kind)
-        if family is None or len(row.operators) != 1 or not row.seconds:
-            continue
-        operator = operators.get(row.operators[0])
-        if operator is None or operator.family is Family.CONVERSION:
-            continue
-        operand = _moved(row.kind, operator)
-        work = reorder_work if family is Family.REORDER else conversion_work
-        if operand is not None:
-            yield Point(work(operand, precision), Seconds(row.seconds), row.kind)
+    """Kernels that only convert or reorder: before what they do it for, or after it."""
+    computed: set[str] = set()
+    families = moving_families(rows, wired(operators.values()))
+    for row, family in zip(rows, families, strict=True):
+        members = [operators[name] for name in row.operators if name in operators]
+        if family is None:
+            computed.update(row.operators)
+        elif members:
+            operand = _moved(members, after=not computed.isdisjoint(row.operators))
+            work = reorder_work if family is Family.REORDER else conversion_work
+            if operand is not None:
+                yield Point(work(operand, precision), Seconds(row.cost), row.kind)
 
 
-def _moved(kind: str, operator: CostedOperator) -> Operand | None:
-    """The tensor that a kernel takes to an operator, or from it."""
-    if kind in _BACK:
-        return operator.writes[0]
-    return next((operand for operand in operator.reads if not operand.stored), None)
+def _moved(members: Sequence[CostedOperator], *, after: bool) -> Operand | None:
+    """The tensor that a kernel takes to some operators, or that it takes from them."""
+    if after:
+        return members[-1].writes[0]
+    return next((operand for operand in members[0].reads if not operand.stored), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ class Probe:
     def weight(self, *shape: int) -> str:
         """A new stored float32 tensor."""
         values = self._random.standard_normal(shape, dtype=np.float32)
-        return self.stored(values / np.float32(np.sqrt(max(1, np.prod(shape[1:])))))
+        return self.stored((values / math.sqrt(math.prod(shape[1:]))).astype(np.float32))
 
     def integers(self, *values: int) -> str:
         """A new stored vector of int64."""

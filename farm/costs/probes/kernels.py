@@ -6,8 +6,9 @@ first levels of the cache, those of the large ones into none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from onnx import ModelProto
 
@@ -30,34 +31,27 @@ class ProbeModel:
 
 
 def probe_models() -> tuple[ProbeModel, ...]:
-    """All of them, the most important first: a calibration may run out of time."""
-    made = (
-        ("small convolutions", _convolutions, _SMALL_WAVES, False),
-        ("small elements", _elements, (256, 2048, 8192), False),
-        ("small products", _products, _SMALL_PRODUCTS, False),
-        ("convolutions", _convolutions, _WAVES, False),
-        ("elements", _elements, (32768, 131072), False),
-        ("windows", _windows, ((16, 16), (32, 32), (64, 28), (32, 64)), False),
-        ("rows", _rows, ((1, 64), (16, 64), (64, 256), (128, 512)), False),
-        ("movements", _movements, ((8, 16), (32, 32), (64, 56)), False),
-        ("products", _products, _PRODUCTS, True),
-        ("large convolutions", _convolutions, _LARGE_WAVES, True),
-        ("large elements", _elements, (1 << 20,), True),
-        ("large windows", _windows, ((64, 112),), True),
-        ("recurrences", _recurrences, ((32, 32, 4), (64, 128, 1), (128, 128, 8)), True),
-        ("largest elements", _beyond, (1 << 23,), True),
+    """All of them, the most important first: a calibration may run out of time.
+
+    Those of one size are in one model, because a model costs more time than its kernels do.
+    """
+    sizes: tuple[tuple[str, tuple[_Part, ...], bool], ...] = (
+        ("small kernels", _SMALL, False),
+        ("kernels", _MEDIUM, False),
+        ("large kernels", _LARGE, True),
+        ("kernels beyond the cache", (partial(_beyond, counts=(1 << 23,)),), True),
     )
-    return tuple(
-        ProbeModel(name, _built(name, of, sizes), weighs) for name, of, sizes, weighs in made
-    )
+    return tuple(ProbeModel(name, _built(name, parts), weighs) for name, parts, weighs in sizes)
 
 
-def _built(name: str, of: Callable[[Probe, Sequence], None], sizes: Sequence) -> ModelProto:  # type: ignore[type-arg]
+def _built(name: str, parts: Iterable[_Part]) -> ModelProto:
     probe = Probe(name)
-    of(probe, sizes)
+    for part in parts:
+        part(probe)
     return probe.model()
 
 
+_Part = Callable[[Probe], None]
 _SMALL_WAVES: tuple[Wave, ...] = (
     (3, 8, 16, 16, 3),
     (8, 16, 16, 16, 3),
@@ -95,25 +89,36 @@ _LARGE_WAVES: tuple[Wave, ...] = (
     (256, 256, 28, 28, 0),
 )
 _SMALL_PRODUCTS = ((1, 64, 16), (1, 256, 64), (1, 128, 128), (16, 64, 64), (32, 32, 128))
-_PRODUCTS = ((1, 1024, 256), (1, 1024, 1024), (64, 128, 512), (128, 512, 256), (1, 4096, 512))
+_PRODUCTS = ((1, 512, 128), (64, 64, 128))
+_LARGE_PRODUCTS = ((1, 1024, 1024), (64, 128, 512), (128, 512, 256), (1, 4096, 512))
 
 
 def _convolutions(probe: Probe, waves: Iterable[Wave]) -> None:
-    """Each alone, and every other one with what follows it in networks. Kernel 0: depthwise, 3."""
-    for at, (read, written, height, width, given) in enumerate(waves):
-        depthwise, kernel = given == 0, given or 3
-        pads = [(kernel - 1) // 2] * 2 + [kernel // 2] * 2
-        shape = (written, 1 if depthwise else read, kernel, kernel)
+    """Each alone, and every other one with what follows it in networks. Kernel 0: depthwise, 3.
+
+    Where as many channels are written as are read there are three, one after another: within a
+    network an engine keeps its own layout and number format between them.
+    """
+    for at, wave in enumerate(waves):
+        read, written, height, width, _ = wave
         image = probe.given(1, read, height, width)
-        group = read if depthwise else 1
-        made = probe.add(
-            "Conv", image, probe.weight(*shape), probe.weight(written), pads=pads, group=group
-        )
+        made = _convolution(probe, image, wave)
         if at % 2:
             made = probe.add("Relu", made)
         elif at % 4 == 2 and read == written:
             made = probe.add("Relu", probe.add("Add", made, image))
+        for _ in range(2 if read == written else 0):
+            made = probe.add("Relu", _convolution(probe, made, wave))
         probe.end(made)
+
+
+def _convolution(probe: Probe, image: str, wave: Wave) -> str:
+    read, written, _, _, given = wave
+    depthwise, kernel = given == 0, given or 3
+    pads = [(kernel - 1) // 2] * 2 + [kernel // 2] * 2
+    weights = probe.weight(written, 1 if depthwise else read, kernel, kernel)
+    group = read if depthwise else 1
+    return probe.add("Conv", image, weights, probe.weight(written), pads=pads, group=group)
 
 
 def _products(probe: Probe, sizes: Iterable[tuple[int, int, int]]) -> None:
@@ -139,7 +144,8 @@ def _elements(probe: Probe, counts: Iterable[int]) -> None:
 
 
 def _beyond(probe: Probe, counts: Iterable[int]) -> None:
-    """What moves more bytes than caches hold."""
+    """What moves more bytes than caches hold; and a product, or nothing would be quantised."""
+    _products(probe, [(1, 64, 16)])
     for count in counts:
         probe.end(probe.add("Relu", probe.given(16, count // 16)))
         probe.end(probe.add("Transpose", probe.given(64, count // 64), perm=[1, 0]))
@@ -197,3 +203,28 @@ def _recurrences(probe: Probe, sizes: Iterable[tuple[int, int, int]]) -> None:
             weights = probe.weight(1, gates * hidden, inputs)
             recurrent = probe.weight(1, gates * hidden, hidden)
             probe.end(probe.add(op_type, given, weights, recurrent, hidden_size=hidden))
+
+
+_SMALL: tuple[_Part, ...] = (
+    partial(_convolutions, waves=_SMALL_WAVES),
+    partial(_products, sizes=_SMALL_PRODUCTS),
+    partial(_elements, counts=(256, 2048, 8192)),
+    partial(_windows, sizes=((16, 16), (32, 32))),
+    partial(_rows, sizes=((1, 64), (16, 64))),
+    partial(_movements, sizes=((8, 16), (32, 32))),
+)
+_MEDIUM: tuple[_Part, ...] = (
+    partial(_convolutions, waves=_WAVES),
+    partial(_products, sizes=_PRODUCTS),
+    partial(_elements, counts=(32768, 131072)),
+    partial(_windows, sizes=((64, 28), (32, 64))),
+    partial(_rows, sizes=((64, 256), (128, 512))),
+    partial(_movements, sizes=((64, 56),)),
+)
+_LARGE: tuple[_Part, ...] = (
+    partial(_convolutions, waves=_LARGE_WAVES),
+    partial(_products, sizes=_LARGE_PRODUCTS),
+    partial(_elements, counts=(1 << 20,)),
+    partial(_windows, sizes=((64, 112),)),
+    partial(_recurrences, sizes=((32, 32, 4), (64, 128, 1), (128, 128, 8))),
+)

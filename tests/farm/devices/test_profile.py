@@ -132,3 +132,40 @@ class TestSelect:
     def test_none(self):
         with pytest.raises(DeviceError, match=r"No device was named\. Give at least one"):
             select_profiles([" "], load_profiles())
+
+
+LINK = """
+[links.caller]
+call_seconds = 3e-4
+tensor_seconds = 5e-6
+bytes_per_second = 10e9
+source = "tests"
+"""
+
+
+class TestLinks:
+    def test_borders_that_cannot_be_measured(self):
+        link = parse_profile(PROFILE + LINK, "board.toml").links["caller"]
+        assert (link.call_seconds, link.tensor_seconds, link.bytes_per_second) == (
+            3e-4,
+            5e-6,
+            1e10,
+        )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ('source = "tests"', "", "links.caller.source: Field required"),
+            ("call_seconds = 3e-4", "call_seconds = -1", "links.caller.call_seconds"),
+            ("bytes_per_second = 10e9", "bytes_per_second = 0", "links.caller.bytes_per_second"),
+            ("tensor_seconds = 5e-6", "tensor_seconds = inf", "links.caller.tensor_seconds"),
+            ("call_seconds", "call_second", "links.caller.call_second"),
+        ],
+    )
+    def test_links_that_are_malformed(self, old: str, new: str, said: str):
+        with pytest.raises(DeviceError, match=f"Device profile board.toml: at {said}"):
+            parse_profile(PROFILE + LINK.replace(old, new), "board.toml")
+
+    def test_emulated_devices_that_come_with_the_farm_have_them(self):
+        profiles = load_profiles()
+        assert all("caller" in profiles[name].links for name in ("dsp", "dsp-small"))
