@@ -72,7 +72,7 @@ def test_only_roots_that_switch_telemetry_off_import_onnx_runtime() -> None:
     assert {name.split(".")[0] for name in importers} <= {"farm", "workers"}
 
 
-@pytest.mark.parametrize("root", ["farm", "workers", "workers.child.main"])
+@pytest.mark.parametrize("root", ["farm", "workers", "workers.child.main", "workers.child.stage"])
 @pytest.mark.usefixtures("loud")
 def test_onnx_runtime_keeps_nothing_to_be_sent(tmp_path: Path, root: str) -> None:
     source = (

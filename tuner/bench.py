@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from db.reader import StoreReader
 from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, ThreadedEngine, from_json
-from farm.devices.profile import DeviceProfile
+from farm.candidate import Candidate, Pipeline, ThreadedEngine, WholeEngine, from_json
+from farm.devices.profile import DeviceProfile, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
@@ -26,6 +27,7 @@ from tuner.racing.statistics import Comparison, compare
 from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
+from tuner.runs.details import split_in, split_sentence
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.life import living
@@ -86,9 +88,16 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
     return Recalled(trial, candidate, TuneRequest.from_json(run.request), run.model_sha256)
 
 
+def engines_of(candidate: Candidate) -> tuple[WholeEngine, ...]:
+    """The engines that run a candidate: one, or that of each part."""
+    engine = candidate.engine
+    return tuple(p.engine for p in engine.parts) if isinstance(engine, Pipeline) else (engine,)
+
+
 def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None:
     """Raise OptionError when a candidate may use more threads than the request allows."""
-    for engine in (c.engine for c in candidates if isinstance(c.engine, ThreadedEngine)):
+    engines = [engine for candidate in candidates for engine in engines_of(candidate)]
+    for engine in (each for each in engines if isinstance(each, ThreadedEngine)):
         if request.threads and not 0 < engine.threads <= request.threads:
             used = f"has {engine.threads} threads" if engine.threads else "has no limit of threads"
             raise OptionError(
@@ -96,7 +105,13 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
                 f"{request.threads}. Change its `threads`, or leave out --threads."
             )
     for candidate in candidates:
-        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        threads = _threads(candidate)
+        if candidate.in_flight > 1 and 0 < request.threads < threads:
+            raise OptionError(
+                f"The candidate's overlapped parts have {counted(threads, 'thread')} together, "
+                f"and --threads allows {request.threads}. Change their `threads`, or leave out "
+                "--threads."
+            )
         if candidate.callers > 1 and 0 < request.threads < candidate.callers * threads:
             raise OptionError(
                 f"The candidate has {candidate.callers} callers with {counted(threads, 'thread')} "
@@ -105,15 +120,43 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
             )
 
 
-def check_device(profile: DeviceProfile, candidates: Sequence[Candidate]) -> None:
-    """Raise DeviceError when the device is not there or does not have a candidate's engine."""
+def _threads(candidate: Candidate) -> int:
+    """Threads of one caller that work at the same time; 0 where an engine has no limit."""
+    found = [e.threads if isinstance(e, ThreadedEngine) else 1 for e in engines_of(candidate)]
+    return sum(found) if candidate.in_flight > 1 else max(found)
+
+
+def check_device(
+    profile: DeviceProfile,
+    candidates: Sequence[Candidate],
+    known: Mapping[str, DeviceProfile] = MappingProxyType({}),
+) -> None:
+    """Raise DeviceError when a device is not there or does not have a candidate's engine.
+
+    known: profiles by name, of devices that parts of pipelines may be at.
+    """
+    profiles = {**known, profile.name: profile}
     for candidate in candidates:
-        kind = candidate.engine.kind
-        if kind not in profile.engines:
-            raise DeviceError(
-                f"Device {profile.name} has no engine '{kind}', which the candidate asks for; "
-                f"it has {', '.join(profile.engines)}."
-            )
+        engine = candidate.engine
+        if isinstance(engine, Pipeline):
+            for part in engine.parts:
+                (device,) = select_profiles((part.device,), profiles)
+                _check_engine(device, part.engine.kind, "a part of the candidate")
+                _check_available(device)
+        else:
+            _check_engine(profile, engine.kind, "the candidate")
+    _check_available(profile)
+
+
+def _check_engine(profile: DeviceProfile, kind: str, who: str) -> None:
+    if kind not in profile.engines:
+        raise DeviceError(
+            f"Device {profile.name} has no engine '{kind}', which {who} asks for; "
+            f"it has {', '.join(profile.engines)}."
+        )
+
+
+def _check_available(profile: DeviceProfile) -> None:
     found = device_availability(profile)
     if not found.available:
         raise DeviceError(
@@ -184,6 +227,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
         chosen = worth_profiling(entries, ())
         notes = (*notes, *take_profiles(journal, chosen, budget, listen))
     notes = (*notes, *executor.take_remarks(profile.name))
+    splits = {e.trial_id: _split_notes(store, e) for e in entries}
     return tuple(
         Benchmark(
             opened.name,
@@ -192,7 +236,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
             e.candidate,
             e.measurements,
             e.accuracy,
-            notes,
+            (*splits[e.trial_id], *notes),
             request.threads,
         )
         for e in entries
@@ -232,6 +276,12 @@ def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Compari
             f"{MIN_COMMON_BLOCKS} are needed. Measure them again side by side with --measure."
         )
     return compare(pairs[:, 1], pairs[:, 0])
+
+
+def _split_notes(store: Store, entry: Entry) -> tuple[str, ...]:
+    """What each part of a pipeline takes, in a sentence; none of other candidates."""
+    split = split_in(store.trial(entry.trial_id).details)
+    return () if split is None else (split_sentence(split),)
 
 
 def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener) -> list[Entry]:

@@ -6,7 +6,7 @@ submitted is answered by exactly one report, whatever happens to actors and chil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,7 +29,7 @@ from workers.jobs import (
 )
 from workers.trials.artifacts import cached_files
 from workers.trials.cache import Cache
-from workers.trials.worker import Worker
+from workers.trials.worker import NO_OTHERS, Worker
 
 
 class Executor(Protocol):
@@ -109,11 +109,19 @@ class Executor(Protocol):
 
 
 class LocalExecutor(Closing):
-    """Workers in this very process: for tests and for a single ``farm bench``."""
+    """Workers in this very process: for tests and for a single ``farm bench``.
 
-    def __init__(self, profiles: Iterable[DeviceProfile], cache: Path) -> None:
+    known: profiles of devices that parts of pipelines may be at, by name.
+    """
+
+    def __init__(
+        self,
+        profiles: Iterable[DeviceProfile],
+        cache: Path,
+        known: Mapping[str, DeviceProfile] = NO_OTHERS,
+    ) -> None:
         self._cache = cache
-        self._workers = {profile.name: Worker(profile, cache) for profile in profiles}
+        self._workers = {profile.name: Worker(profile, cache, known) for profile in profiles}
 
     def machine(self, device: str) -> str:
         """This one."""

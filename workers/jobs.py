@@ -13,7 +13,7 @@ from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, FloatType, PackageEngine
 from farm.measurement import Measurement, Outcome
 from workers.fingerprint import Fingerprint
-from workers.protocol import Sample, Warmup
+from workers.protocol import Sample, Split, Warmup
 
 
 class Part(StrEnum):
@@ -122,6 +122,7 @@ class TrialReport:
     accuracy: what the check of the outputs said; None where nothing was computed.
     worker_seconds: what the worker spent on it, all included; child_seconds: what its child
     processes spent; the difference is the farm's own overhead.
+    split: of a pipeline: what each part takes, and the transfers.
     """
 
     trial_id: str
@@ -135,6 +136,7 @@ class TrialReport:
     accuracy: AccuracyResult | None = None
     worker_seconds: float = 0.0
     child_seconds: float = 0.0
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ because a child may run in an interpreter that has no more than an engine instal
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,39 @@ class PackageDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class PartDescription:
+    """How one part of a pipeline is run.
+
+    engine, spec: as for ``load``. model: what the engine loads. inputs, outputs: names of tensors,
+    in its own order. is_remote: it has a process of its own. interpreter: Python of that process;
+    "" for that of the child. processors: logical ones that the process stays on; () for any.
+    """
+
+    place: str
+    engine: str
+    spec: dict[str, Any]
+    model: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    is_remote: bool = False
+    interpreter: str = ""
+    processors: tuple[int, ...] = ()
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether its seconds follow from packets."""
+        return bool(self.spec.get("seconds_per_packet"))
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineDescription:
+    """How a pipeline is run: its parts in order. in_flight: samples that are under way at once."""
+
+    parts: tuple[PartDescription, ...]
+    in_flight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Reply to ``load``.
 
@@ -52,6 +85,34 @@ class Counted:
     packets: int
     vector_instructions: int
     method: Literal["emulated", "modelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartSeconds:
+    """What one part of a pipeline takes of a run.
+
+    method: of the seconds. packets: that they follow from, where they are modelled;
+    packets_method: how these were found.
+    """
+
+    place: str
+    seconds: float
+    method: Literal["measured", "modelled"]
+    packets: int = 0
+    packets_method: Literal["", "emulated", "modelled"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Reply to ``split``: what each part of a pipeline takes of a run, the medians of so many.
+
+    transfer_seconds: measured: what goes between parts and from and to the caller, with whatever
+    else is none of the parts'.
+    """
+
+    parts: tuple[PartSeconds, ...]
+    transfer_seconds: float
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def measure(
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)
     check_threads(request, candidates)
-    check_device(profile, candidates)
+    check_device(profile, candidates, known)
     cache = default_folder()
     checked = check_request(replace(request, devices=(device,)), known)
     if recalled is not None:
@@ -61,7 +61,7 @@ def measure(
     with (
         Store.open(store) as opened,
         TuneProgress(Console(stderr=True)) as progress,
-        LocalExecutor([profile], cache) as executor,
+        LocalExecutor([profile], cache, known) as executor,
     ):
         run = start_run(opened, checked, RunKind.BENCH)
         try:

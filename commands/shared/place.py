@@ -90,10 +90,10 @@ class Place:
             if self.local:
                 from workers.executor import LocalExecutor
 
-                return LocalExecutor(profiles, cache)
+                return LocalExecutor(profiles, cache, self.profiles)
             from workers.cluster.pool import RayExecutor
 
             give_home(cache.parent)
-            return RayExecutor(profiles, cache)
+            return RayExecutor(profiles, cache, known=self.profiles)
 
         return make

@@ -17,6 +17,7 @@ import onnx
 
 from farm.artifact.engines import c_compiler
 from farm.artifact.folder import ArtifactManifest, write_model, write_record
+from farm.artifact.parts import compile_parts, needs_preparation
 from farm.artifact.precision import graph_precision
 from farm.candidate import (
     CalibrationMethod,
@@ -27,6 +28,7 @@ from farm.candidate import (
     FloatType,
     OnnxRuntimeCpu,
     PackageEngine,
+    Pipeline,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
@@ -97,13 +99,17 @@ class Compiler:
         """
         if isinstance(candidate.engine, PackageEngine):
             return self._compile_package(candidate, candidate.engine, folder)
+        if isinstance(candidate.engine, Pipeline):
+            whole, title = self.graph(candidate), _title(self._model, candidate)
+            prepared = () if self._prepared is None else (self._prepared.model,)
+            earlier = (self._model, *prepared)
+            return compile_parts(whole, earlier, candidate.engine, title, folder)
         return write_model(self.graph(candidate), folder)
 
     def graph(self, candidate: Candidate) -> Compiled:
         """The graph of a candidate, checked. Raises CompileError."""
         precision = graph_precision(candidate)
-        saved = isinstance(candidate.engine, OnnxRuntimeCpu) and candidate.engine.saved_graph
-        done = self._with_precision(precision, prepared=candidate.rewritten or saved)
+        done = self._with_precision(precision, prepared=_is_prepared(candidate))
         if candidate.rewritten:
             done = rewrite(done)
         if candidate.batch > 1:
@@ -128,9 +134,7 @@ class Compiler:
     def _generate(self, candidate: Candidate) -> generate.Generation:
         generate.check_inputs(self._model)
         prepared = self.prepared().model
-        graph = re.sub(r"[^\w. -]+", "_", prepared.graph.name)[:40] or "unnamed"
-        title, name = f"Model {graph}, {candidate.precision.label()}", self._package_name
-        ports = self._ports
+        title, name, ports = _title(prepared, candidate), self._package_name, self._ports
         match candidate.precision:
             case Precision(quantization=None, float_type=FloatType.FLOAT32):
                 return generate.generate(prepared, title, name=name, ports=ports)
@@ -236,6 +240,23 @@ class Compiler:
             tensors = generate.tensors_to_calibrate(model)
             self._package_ranges[method] = calibrate(model, tensors, self._feeds, method)
         return self._package_ranges[method]
+
+
+def _title(model: onnx.ModelProto, candidate: Candidate) -> str:
+    """What generated code is, for its first line."""
+    graph = re.sub(r"[^\w. -]+", "_", model.graph.name)[:40] or "unnamed"
+    return f"Model {graph}, {candidate.precision.label()}"
+
+
+def _is_prepared(candidate: Candidate) -> bool:
+    """Whether what its engine loads, or is cut from, needs a graph that was prepared."""
+    match candidate.engine:
+        case OnnxRuntimeCpu(saved_graph=saved):
+            return saved or candidate.rewritten
+        case Pipeline() as engine:
+            return needs_preparation(engine) or candidate.rewritten
+        case _:
+            return candidate.rewritten
 
 
 def _check_names(model: onnx.ModelProto, keep_float: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from farm.artifact.engines import c_compiler
 from farm.candidate import CPackage, CPackageEmulated
 from farm.codegen.package.reopen import reopen_package
 from farm.compile.passes import Compiled, reported_as
+from farm.session.pipeline import parse_pipeline
 from farm.units import Bytes
 
 MODEL_FILE = "model.onnx"
+PIPELINE_FILE = "pipeline.json"
 RECORD_FILE = "artifact.json"
 
 
@@ -61,6 +64,17 @@ def adopt_model(model: bytes, folder: Path) -> None:
     (folder / MODEL_FILE).write_bytes(model)
     digest = hashlib.sha256(model).hexdigest()
     write_record(ArtifactManifest(digest, Bytes(len(model)), (), ()), folder)
+
+
+def adopt_parts(delivered: Path, folder: Path) -> None:
+    """Write an artifact into an existing, empty folder from a pipeline as it was delivered.
+
+    Its folder holds the compiled parts as they are, with their records. Raises OSError.
+    """
+    for path in (RECORD_FILE, PIPELINE_FILE):
+        shutil.copy(delivered / path, folder / path)
+    for part in parse_pipeline((delivered / PIPELINE_FILE).read_bytes()).parts:
+        shutil.copytree(delivered / part.folder, folder / part.folder)
 
 
 def adopt_package(package: Path, folder: Path, engine: CPackage | CPackageEmulated) -> None:

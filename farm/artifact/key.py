@@ -7,7 +7,15 @@ import json
 
 from farm.artifact.engines import c_compiler
 from farm.artifact.precision import float_of
-from farm.candidate import Candidate, OnnxRuntimeCpu, PackageEngine, StaticInt8, canonical
+from farm.candidate import (
+    Candidate,
+    OnnxRuntimeCpu,
+    PackageEngine,
+    Pipeline,
+    StaticInt8,
+    WholeEngine,
+    canonical,
+)
 from farm.codegen.digest import generator_digest
 
 
@@ -29,20 +37,36 @@ def artifact_key(
         "shapes": shapes_digest,
         "precision": canonical(float_of(candidate)),
         "rewritten": candidate.rewritten,
-        "saved": _saved_graph(candidate),
+        "saved": _saved_graph(candidate.engine),
         "calibration": calibration_digest if _is_calibrated(candidate) else None,
         "versions": versions,
     }
     if candidate.batch > 1:
         parts["batch"] = candidate.batch
     if isinstance(candidate.engine, PackageEngine):
-        label = c_compiler(candidate.engine).label
-        parts["package"] = [candidate.engine.target, label, generator_digest()]
+        parts["package"] = _package(candidate.engine)
+    if isinstance(candidate.engine, Pipeline):
+        parts["parts"] = [
+            {
+                "operators": part.operators,
+                "place": part.place,
+                "saved": _saved_graph(part.engine),
+                "package": _package(part.engine)
+                if isinstance(part.engine, PackageEngine)
+                else None,
+            }
+            for part in candidate.engine.parts
+        ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _saved_graph(candidate: Candidate) -> list[str] | None:
-    match candidate.engine:
+def _package(engine: PackageEngine) -> list[str]:
+    """What decides on the bytes of a package. Raises CompileError: its compiler is not there."""
+    return [engine.target, c_compiler(engine).label, generator_digest()]
+
+
+def _saved_graph(engine: WholeEngine | Pipeline) -> list[str] | None:
+    match engine:
         case OnnxRuntimeCpu(saved_graph=True) as engine:
             return [str(engine.graph_level), *engine.disabled_optimizers]
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farm.candidate import Candidate, FloatType, GivenFormat, OnnxRuntimeCpu, Precision
+from farm.candidate import Candidate, FloatType, GivenFormat, OnnxRuntimeCpu, Pipeline, Precision
 from farm.errors import CompileError
 
 
@@ -16,6 +16,8 @@ def graph_precision(candidate: Candidate) -> Precision:
             f"A model of {precision.given} is not converted to {precision.label()}: float64 is "
             "run as it was given only."
         )
+    if isinstance(candidate.engine, Pipeline):
+        _check_parts(candidate.engine, precision)
     if precision.float_type is FloatType.BFLOAT16:
         raise CompileError(
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
@@ -29,10 +31,22 @@ def graph_precision(candidate: Candidate) -> Precision:
     return precision
 
 
+def _check_parts(engine: Pipeline, precision: Precision) -> None:
+    """Raise CompileError where parts would not all compute in the floats that are asked for."""
+    others = [p.place for p in engine.parts if not isinstance(p.engine, OnnxRuntimeCpu)]
+    is_half = precision.float_type is FloatType.FLOAT16 and bool(others)
+    if is_half or precision.float_type is FloatType.BFLOAT16:
+        where = f" with a part at {others[0]}" if others else ""
+        raise CompileError(
+            f"A pipeline{where} does not compute in {precision.float_type}: its operators that "
+            "are not quantised compute in float32."
+        )
+
+
 def float_of(candidate: Candidate) -> Precision:
     """The precision without arithmetic that the engine has an option for."""
     precision = candidate.precision
-    if isinstance(candidate.engine, OnnxRuntimeCpu):
+    if isinstance(candidate.engine, OnnxRuntimeCpu | Pipeline):
         return precision
     given = precision.given if precision.given.is_half else GivenFormat.FLOAT32
     return Precision(quantization=precision.quantization, given=given)

@@ -11,7 +11,6 @@ from farm.candidate.candidate import (
 from farm.candidate.engine import (
     CPackage,
     CPackageEmulated,
-    Engine,
     Fake,
     GraphLevel,
     HexagonTarget,
@@ -22,9 +21,11 @@ from farm.candidate.engine import (
     OpenVinoRuntime,
     PackageEngine,
     ThreadedEngine,
+    WholeEngine,
     engine_kinds,
-    engine_label,
 )
+from farm.candidate.engines import Engine, engine_label
+from farm.candidate.pipeline import PartEngine, Pipeline, PipelinePart
 from farm.candidate.precision import (
     BlockSize,
     CalibrationMethod,
@@ -57,11 +58,15 @@ __all__ = [
     "OpenVino",
     "OpenVinoRuntime",
     "PackageEngine",
+    "PartEngine",
+    "Pipeline",
+    "PipelinePart",
     "Precision",
     "Quantization",
     "StaticInt8",
     "ThreadedEngine",
     "WeightOnlyInt4",
+    "WholeEngine",
     "canonical",
     "engine_kinds",
     "engine_label",

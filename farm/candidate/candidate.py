@@ -16,8 +16,10 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from farm.candidate.engine import CPackageEmulated, Engine, OnnxRuntimeCpu, engine_label
+from farm.candidate.engine import CPackageEmulated, OnnxRuntimeCpu
+from farm.candidate.engines import Engine, engine_label
 from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.pipeline import Pipeline
 from farm.candidate.precision import FloatType, Precision
 from farm.errors import CandidateError
 
@@ -47,6 +49,19 @@ class Candidate:
         return isinstance(self.engine, CPackageEmulated)
 
     @property
+    def is_modelled(self) -> bool:
+        """Whether its latency, or that of a part of it, follows from counted instructions.
+
+        Those of other parts are measured: the whole is not the same in every run.
+        """
+        return self.is_counted or (isinstance(self.engine, Pipeline) and self.engine.is_emulated)
+
+    @property
+    def in_flight(self) -> int:
+        """Runs of one caller that are under way at the same time."""
+        return self.engine.in_flight if isinstance(self.engine, Pipeline) else 1
+
+    @property
     def keeps_precision(self) -> bool:
         """Whether every number is at least as precise as in the model; see ``Precision``.
 
@@ -68,7 +83,7 @@ class Candidate:
 
     def results_per_second(self, seconds: float) -> float:
         """Samples per second of all callers together, where a run takes so many seconds."""
-        return self.callers * self.batch / seconds
+        return self.callers * self.in_flight * self.batch / seconds
 
     def with_float(self, float_type: FloatType) -> Candidate:
         """The same candidate with other arithmetic in its float operators."""
@@ -132,6 +147,10 @@ def _drop_added_defaults(value: Any, plain: dict[str, Any]) -> None:  # noqa: AN
             del plain[part.name]
         elif is_dataclass(held):
             _drop_added_defaults(held, plain[part.name])
+        elif isinstance(held, tuple):
+            for inner, text in zip(held, plain[part.name], strict=True):
+                if is_dataclass(inner):
+                    _drop_added_defaults(inner, text)
 
 
 def _described(error: ErrorDetails) -> str:

@@ -1,4 +1,4 @@
-"""Engines with their options: what runs a candidate, and how."""
+"""Engines with their options: what runs a whole model, and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
-from pydantic import Discriminator, Field
+from pydantic import Field
 
 from farm.candidate.fields import ADDED, STRICT
 
@@ -32,6 +32,8 @@ class OnnxRuntimeCpu:
     spinning: idle threads wait for the next operator without sleeping. spin_microseconds: for so
         long at most; 0 leaves it to ONNX Runtime, and without spinning it says nothing.
     pinning: the second thread stays on the second logical processor, the third on the third...
+        With one thread it says nothing, but for overlapped parts of a pipeline: the process of
+        each stays on a logical processor of its own.
     memory_arena: activations come from an arena that ONNX Runtime keeps.
     denormals_as_zero: floats below the smallest normal one count as 0, which spares slow paths.
     graph_level: graph optimisations applied when the session is created.
@@ -133,18 +135,15 @@ class Fake:
 
 PackageEngine = CPackage | CPackageEmulated
 ThreadedEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime
-Engine = Annotated[
-    OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake,
-    Discriminator("kind"),
-]
+WholeEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake
 
 
 def engine_kinds() -> tuple[str, ...]:
     """The kinds of all engines, as device profiles and environments name them."""
-    return tuple(engine().kind for engine in get_args(get_args(Engine)[0]))
+    return tuple(engine().kind for engine in get_args(WholeEngine))
 
 
-def engine_label(engine: Engine) -> str:
+def whole_engine_label(engine: WholeEngine) -> str:
     """The engine with the options that differ from its defaults, for tables."""
     match engine:
         case CPackage(target=target, compiler=compiler):

@@ -13,7 +13,7 @@ from farm.codegen.front.names import names_apart, with_model_names
 from farm.codegen.front.source import INPUT_TYPES, read_source, refused_input
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.integer.operators import ONLY_INTEGER
-from farm.codegen.program import PortType, Program
+from farm.codegen.program import PortType, PortTypes, Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
 from farm.compile.quantization.calibrate import Range
@@ -35,7 +35,7 @@ def generate(
     ranges: Mapping[str, Range] | None = None,
     keep_float: Iterable[str] = (),
     name: str = DEFAULT_NAME,
-    ports: PortType = PortType.FLOAT32,
+    ports: PortTypes = PortType.FLOAT32,
 ) -> Generation:
     """Generate C for a model with fixed shapes.
 
@@ -57,16 +57,18 @@ def placed(
     model: onnx.ModelProto,
     ranges: Mapping[str, Range] | None = None,
     keep_float: Iterable[str] = (),
-    ports: PortType = PortType.FLOAT32,
+    ports: PortTypes = PortType.FLOAT32,
 ) -> tuple[Program, Storage]:
     """The program that ``generate`` writes as C, and the places of its tensors.
 
     Raises UnsupportedOperator, CompileError.
     """
     model, apart = names_apart(model)
+    if not isinstance(ports, PortType):
+        ports = {apart.get(tensor, tensor): kind for tensor, kind in ports.items()}
     if ranges is not None:
         ranges = {apart.get(tensor, tensor): found for tensor, found in ranges.items()}
-    annotated = _annotated(model, ranges, frozenset(keep_float))
+    annotated = _annotated(model, ranges, frozenset(keep_float), ports)
     plain = with_model_names(lower(annotated, ports), apart)
     return min(
         ((each, store(each)) for each in dict.fromkeys((merge_siblings(plain), plain))),
@@ -96,10 +98,14 @@ def tensors_to_calibrate(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _annotated(
-    model: onnx.ModelProto, ranges: Mapping[str, Range] | None, keep_float: frozenset[str]
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range] | None,
+    keep_float: frozenset[str],
+    ports: PortTypes,
 ) -> Annotated:
     if ranges is not None:
         return annotate_ranges(read_source(model), ranges, keep_float, ONLY_INTEGER)
     if has_qdq(model):
-        return replace(annotate_qdq(model), keep_float=keep_float)
+        named = () if isinstance(ports, PortType) else ports
+        return replace(annotate_qdq(model, named), keep_float=keep_float)
     return Annotated(read_source(model), keep_float=keep_float)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,10 @@ class PortType(StrEnum):
     FLOAT32 = "float32"
     UINT8 = "uint8"
     INT8 = "int8"
+
+
+PortTypes: TypeAlias = PortType | Mapping[str, PortType]
+"""Of all inputs and outputs that are quantised, or of single ones by name; others are float32."""
 
 
 class Layout(StrEnum):

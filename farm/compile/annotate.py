@@ -24,6 +24,14 @@ SETTINGS = "session.layer_assignment_settings"
 _MOST_CHARACTERS = 8192  # of a value of a session's option
 
 
+def label(place: str) -> str:
+    """What a place is called in annotations: without what the option has a meaning for.
+
+    ``cpu/onnxruntime-cpu`` becomes ``cpu_onnxruntime-cpu``.
+    """
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in place)
+
+
 def annotated(model: ModelProto, labels: Mapping[str, str]) -> ModelProto:
     """A copy in which every operator of the outermost graph has its label.
 

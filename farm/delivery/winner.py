@@ -21,7 +21,7 @@ _TEMPLATES = resources.files("farm.delivery") / "templates"
 _PRECISION = resources.files("farm.session") / "openvino_precision.py"
 _FUTURE = "from __future__ import annotations\n"  # may stand at the top of a file only
 _SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
-_UNCONFIRMED = (
+UNCONFIRMED = (
     "This is the best that a search had found when it was interrupted. It was not confirmed:\n"
     "neither its speed in fresh processes nor its accuracy on data the search never saw.\n"
 )
@@ -53,34 +53,43 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     files = {
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
-        SCRIPT_FILE: _run_script(session, _batched(inputs, batch), shapes, callers).encode(),
+        SCRIPT_FILE: run_script(
+            session_text(type(session)), batched(inputs, batch), shapes, callers
+        ).encode(),
         RECORD_FILE: provenance.encode(),
     }
     if not confirmed:
-        files[UNCONFIRMED_FILE] = _UNCONFIRMED.encode()
+        files[UNCONFIRMED_FILE] = UNCONFIRMED.encode()
     write_files(folder, files)
 
 
-def _batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
+def batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
     """Inputs as one run takes them; in a batch all begin with its dimension."""
     if size == 1:
         return list(inputs)
     return [replace(i, shape=(size * i.shape[0], *i.shape[1:])) for i in inputs]
 
 
-def _run_script(
-    session: SessionSpec | OpenVinoSpec,
-    inputs: Sequence[TensorSpec],
-    shapes: Mapping[str, int],
-    callers: int,
-) -> str:
-    described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
-    text = (_TEMPLATES / "run.py").read_text(encoding="utf-8")
-    loading = (_TEMPLATES / _SESSIONS[type(session)]).read_text(encoding="utf-8")
-    if isinstance(session, OpenVinoSpec):
+def session_text(kind: type[SessionSpec | OpenVinoSpec]) -> str:
+    """The text that loads ``model.onnx`` in ``folder`` as ``spec`` says, and has ``run``."""
+    loading = template(_SESSIONS[kind])
+    if kind is OpenVinoSpec:
         rule = _PRECISION.read_text(encoding="utf-8").replace(_FUTURE, "")
         loading = loading.replace("# PRECISION\n", f"{rule}\n")
-    text = text.replace("# SESSION\n", f"\n{loading}\n")
+    return loading
+
+
+def template(name: str) -> str:
+    """The text of a template."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def run_script(
+    loading: str, inputs: Sequence[TensorSpec], shapes: Mapping[str, int], callers: int = 1
+) -> str:
+    """The text of ``run.py``. loading: see ``session_text``."""
+    described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
+    text = template("run.py").replace("# SESSION\n", f"\n{loading}\n")
     text = text.replace("INPUTS = []", f"INPUTS = {described}")
     text = text.replace("CALLERS = 1", f"CALLERS = {callers}")
     return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

@@ -112,7 +112,7 @@ def build_graph(model: Model) -> Graph:
     graph = model.proto.graph
     inputs = tuple(spec.name for spec in model.inputs)
     outputs = tuple(spec.name for spec in model.outputs)
-    folded = _folded_nodes(graph)
+    folded = folded_nodes(graph)
     tensors = _tensors(graph, inputs, folded)
     operators = tuple(
         _operator(node, tensors, folded=index in folded) for index, node in enumerate(graph.node)
@@ -143,12 +143,12 @@ _RANDOM = frozenset(
 )
 
 
-def _folded_nodes(graph: GraphProto) -> frozenset[int]:
+def folded_nodes(graph: GraphProto) -> frozenset[int]:
     """Positions of the nodes that depend on stored tensors alone."""
     constant = {tensor.name for tensor in _initializers(graph)}
     folded = set()
     for index, node in enumerate(graph.node):
-        if node.op_type not in _RANDOM and constant.issuperset(_reads(node)):
+        if node.op_type not in _RANDOM and constant.issuperset(reads(node)):
             folded.add(index)
             constant.update(node.output)
     return frozenset(folded)
@@ -160,7 +160,7 @@ def _initializers(graph: GraphProto) -> Iterator[TensorProto]:
         yield sparse.values
 
 
-def _reads(node: NodeProto) -> tuple[str, ...]:
+def reads(node: NodeProto) -> tuple[str, ...]:
     """Names the node reads, each once: its inputs, then what nested graphs take from outside."""
     names = [name for name in node.input if name]
     for graph in subgraphs(node):
@@ -172,7 +172,7 @@ def _captured(graph: GraphProto) -> Iterator[str]:
     own = {value.name for value in graph.input} | {t.name for t in _initializers(graph)}
     own.update(name for node in graph.node for name in node.output)
     for node in graph.node:
-        yield from (name for name in _reads(node) if name not in own)
+        yield from (name for name in reads(node) if name not in own)
     yield from (value.name for value in graph.output if value.name not in own)
 
 
@@ -207,7 +207,7 @@ def _lifetimes(graph: GraphProto) -> tuple[dict[str, int], dict[str, int]]:
     for step, node in enumerate(graph.node):
         written = tuple(name for name in node.output if name)
         start.update(dict.fromkeys(written, step))
-        end.update(dict.fromkeys((*_reads(node), *written), step + 1))
+        end.update(dict.fromkeys((*reads(node), *written), step + 1))
     end.update((value.name, len(graph.node) + 1) for value in graph.output)
     return start, end
 
@@ -247,9 +247,9 @@ _PACKED_BITS: Mapping[int, int] = {
 
 
 def _operator(node: NodeProto, tensors: Mapping[str, Tensor], *, folded: bool) -> Operator:
-    reads = _reads(node)
+    names = reads(node)
     outputs = tuple(name for name in node.output if name)
-    touched = [tensors[name] for name in dict.fromkeys((*reads, *outputs)) if name in tensors]
+    touched = [tensors[name] for name in dict.fromkeys((*names, *outputs)) if name in tensors]
     shapes = {t.name: t.shape for t in touched if t.shape is not None}
     work = Work() if folded else _work(node, shapes)
     weights = sum(t.bytes for t in touched if t.kind is TensorKind.WEIGHT)
@@ -257,7 +257,7 @@ def _operator(node: NodeProto, tensors: Mapping[str, Tensor], *, folded: bool) -
         name=node.name,
         op_type=node.op_type,
         domain=node.domain,
-        inputs=reads,
+        inputs=names,
         outputs=outputs,
         macs=work.macs,
         flops=work.flops,
@@ -279,6 +279,6 @@ def _work(node: NodeProto, shapes: Mapping[str, Shape]) -> Work:
 def _nested_work(graph: GraphProto, outer: Mapping[str, Shape]) -> Work:
     known = {name: shape for name, (shape, _) in _described(graph).items() if shape is not None}
     shapes = {**outer, **known}
-    folded = _folded_nodes(graph)
+    folded = folded_nodes(graph)
     works = [_work(n, shapes) for index, n in enumerate(graph.node) if index not in folded]
     return Work(sum(work.macs for work in works), sum(work.flops for work in works), known=False)

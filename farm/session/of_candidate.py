@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from farm.candidate import (
@@ -17,6 +18,9 @@ from farm.candidate import (
     OnnxRuntimeCpu,
     OpenVino,
     OpenVinoRuntime,
+    PackageEngine,
+    Pipeline,
+    PipelinePart,
     Precision,
     StaticInt8,
 )
@@ -29,6 +33,7 @@ _GRAPH_LEVELS = {
     GraphLevel.EXTENDED: 2,
     GraphLevel.ALL: 99,
 }
+_PART_SPIN_MICROSECONDS = 20
 _OPENVINO_PRECISION: dict[FloatType, Literal["f32", "bf16", "f16"]] = {
     FloatType.FLOAT32: "f32",
     FloatType.BFLOAT16: "bf16",
@@ -50,8 +55,48 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             return _openvino_runtime(engine, candidate.precision)
         case CPackage() | CPackageEmulated():
             raise CompileError("A compiled package has no session.")
+        case Pipeline():
+            raise CompileError("A pipeline has a session for each of its parts.")
         case Fake():
             raise CompileError("The fake engine has no session.")
+
+
+def part_session(
+    candidate: Candidate, part: PipelinePart, *, quantised: bool
+) -> SessionSpec | OpenVinoSpec:
+    """The session of a part that a candidate's pipeline has.
+
+    Threads that wait for the next part's end must not spin: beside another pool of threads that
+    costs several times what the model takes. They do for 20 microseconds where the engine says
+    nothing else.
+
+    quantised: whether the part has operators whose weights are integers.
+
+    Raises CompileError when the engine offers no such arithmetic, or has no session.
+    """
+    match part.engine:
+        case OnnxRuntimeCpu(spinning=True, spin_microseconds=0) as engine:
+            return onnxruntime_spec(replace(engine, spin_microseconds=_PART_SPIN_MICROSECONDS))
+        case OnnxRuntimeCpu() as engine:
+            return onnxruntime_spec(engine)
+        case OpenVinoRuntime() as engine:
+            spec = _openvino_runtime(engine, candidate.precision)
+            is_short = spec.integers == "needed" and not quantised
+            return replace(spec, integers="allowed") if is_short else spec
+        case _:
+            raise CompileError("A compiled package has no session.")
+
+
+def check_sessions(candidate: Candidate, engine: Pipeline) -> None:
+    """Raise CompileError where a part of a candidate's pipeline can have no session."""
+    for part in engine.parts:
+        if not isinstance(part.engine, PackageEngine):
+            part_session(candidate, part, quantised=True)
+        if engine.overlapped and part.is_emulated:
+            raise CompileError(
+                f"An overlapped pipeline has no emulated part like that at {part.place}: how long "
+                "others wait for it cannot be measured."
+            )
 
 
 def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:

@@ -21,6 +21,9 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
+    Pipeline,
+    PipelinePart,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
@@ -120,6 +123,68 @@ class TestPackages:
     def test_a_compiler_that_is_none(self):
         with pytest.raises(CandidateError, match=r"at engine\.cpackage\.compiler: Input"):
             from_json('{"engine": {"kind": "cpackage", "compiler": "tcc"}}')
+
+
+class TestPipelines:
+    DSP = PipelinePart("dsp", CPackageEmulated(), ("first", "bias"))
+    CPU = PipelinePart("cpu", OnnxRuntimeCpu(), ("relu",))
+
+    def test_text_and_back(self):
+        for overlapped in (False, True):
+            candidate = Candidate(Pipeline((self.DSP, self.CPU), overlapped=overlapped))
+            assert from_json(to_json(candidate)) == candidate
+
+    def test_options_that_were_added_are_left_out_of_parts_as_elsewhere(self):
+        text = to_json(Candidate(Pipeline((self.CPU,))))
+        assert '"threads":0' in text
+        assert '"pinning"' not in text
+        pinned = PipelinePart("cpu", OnnxRuntimeCpu(threads=2, pinning=True), ("relu",))
+        assert '"pinning":true' in to_json(Candidate(Pipeline((pinned,))))
+
+    def test_labels(self):
+        candidate = Candidate(Pipeline((self.DSP, self.CPU)))
+        label = "pipeline dsp/cpackage-emulated 2 + cpu/onnxruntime-cpu 1 float32"
+        assert candidate.label() == label
+        threads = PipelinePart("cpu", OpenVinoRuntime(threads=1, pinning=False), ("relu",))
+        host = PipelinePart("cpu", CPackage(target="avx2"), ("first", "bias"))
+        assert Pipeline((host, threads), overlapped=True).label() == (
+            "pipeline cpu/cpackage 2 (avx2 zig) + cpu/openvino-runtime 1 (1 thread not pinned) "
+            "overlapped"
+        )
+
+    def test_of_emulated_parts_are_modelled_and_not_counted(self):
+        mixed, measured = (Candidate(Pipeline(p)) for p in ((self.DSP, self.CPU), (self.CPU,)))
+        assert (mixed.is_modelled, mixed.is_counted) == (True, False)
+        assert (measured.is_modelled, measured.is_counted) == (False, False)
+        assert Candidate(CPackageEmulated()).is_modelled
+
+    def test_that_are_overlapped_have_several_samples_under_way(self):
+        one, three = (
+            Candidate(Pipeline((self.CPU, self.CPU), overlapped=overlapped))
+            for overlapped in (False, True)
+        )
+        assert (one.in_flight, three.in_flight) == (1, 3)
+        assert one.results_per_second(0.5) == 2.0
+        assert three.results_per_second(0.5) == 6.0
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            ("[]", "at engine.pipeline.parts: Tuple should have at least 1 item"),
+            (
+                '[{"device": "cpu", "engine": {"kind": "fake"}, "operators": ["a"]}]',
+                "at engine.pipeline.parts.0.engine: unknown kind 'fake'; known are",
+            ),
+            (
+                '[{"device": "cpu", "engine": {"kind": "cpackage"}, "operators": []}]',
+                "at engine.pipeline.parts.0.operators: Tuple should have at least 1 item",
+            ),
+        ],
+    )
+    def test_that_are_none_say_where(self, parts, message):
+        with pytest.raises(CandidateError) as caught:
+            from_json(f'{{"engine": {{"kind": "pipeline", "parts": {parts}}}}}')
+        assert message in str(caught.value)
 
 
 def test_ids_of_the_first_release_stay_the_same():

@@ -10,7 +10,17 @@ import pytest
 
 from db.records import Phase, RunKind, RunStatus
 from db.store import Store
-from farm.candidate import Candidate, CPackage, Fake, GraphLevel, OnnxRuntimeCpu, OpenVino
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    CPackageEmulated,
+    Fake,
+    GraphLevel,
+    OnnxRuntimeCpu,
+    OpenVino,
+    Pipeline,
+    PipelinePart,
+)
 from farm.devices.profile import load_profiles
 from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
@@ -60,6 +70,46 @@ def test_callers_beyond_the_limit_of_threads() -> None:
         check_threads(request, [replace(two, engine=OnnxRuntimeCpu(threads=2))])
     with pytest.raises(OptionError, match="3 callers with 1 thread each"):
         check_threads(request, [Candidate(CPackage(), callers=3)])
+
+
+_PARTS = (
+    PipelinePart("dsp", CPackageEmulated(), ("a",)),
+    PipelinePart("cpu", OnnxRuntimeCpu(threads=3), ("b",)),
+)
+
+
+def test_parts_of_a_pipeline_are_held_to_the_limit_of_threads() -> None:
+    request = TuneRequest("/m.onnx", ("cpu",), threads=2)
+    with pytest.raises(OptionError, match="engine onnxruntime-cpu has 3 threads, and --threads"):
+        check_threads(request, [Candidate(Pipeline(_PARTS))])
+
+
+def test_overlapped_parts_have_their_threads_together() -> None:
+    parts = tuple(replace(_PARTS[1], engine=OnnxRuntimeCpu(threads=n)) for n in (1, 2))
+    request = TuneRequest("/m.onnx", ("cpu",), threads=2)
+    check_threads(request, [Candidate(Pipeline(parts))])
+    with pytest.raises(OptionError, match="overlapped parts have 3 threads together, and --thr"):
+        check_threads(request, [Candidate(Pipeline(parts, overlapped=True))])
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (replace(_PARTS[0], device="dps"), "Unknown device 'dps'. Did you mean dsp"),
+        (
+            replace(_PARTS[0], device="cpu"),
+            "Device cpu has no engine 'cpackage-emulated', which a",
+        ),
+        (
+            replace(_PARTS[1], device="gpu"),
+            "Device gpu has no engine 'onnxruntime-cpu', which a p",
+        ),
+    ],
+)
+def test_the_device_of_each_part_must_have_its_engine(part: PipelinePart, message: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        check_device(PROFILES["cpu"], [Candidate(Pipeline((part,)))], PROFILES)
+    assert str(caught.value).startswith(message)
 
 
 def measure(

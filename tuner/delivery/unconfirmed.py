@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from db.records import Phase
 from db.store import Store
-from farm.candidate import PackageEngine
+from farm.artifact.folder import PIPELINE_FILE
+from farm.candidate import PackageEngine, Pipeline
 from farm.delivery.files import MODEL_FILE
 from farm.errors import FarmError
 from farm.measurement import Estimate, Metric
 from tuner.delivery.record import read_origin
-from tuner.delivery.winners import Provenance, deliver
+from tuner.delivery.winners import Provenance, deliver, deliver_pipeline
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.request import Objective
@@ -109,6 +110,8 @@ def _delivered(provenance: Provenance, executor: Executor, best: Entry) -> Devic
         if kept or isinstance(best.candidate.engine, PackageEngine):
             return _undelivered(result, kept or _unfinished(provenance))
         files: Mapping[str, bytes] = executor.cached_files(result.device, best.artifact_key)
+        if isinstance(best.candidate.engine, Pipeline) and PIPELINE_FILE in files:
+            return replace(result, output=str(deliver_pipeline(provenance, files)))
         if MODEL_FILE not in files:
             return _undelivered(result, "its model is not in the cache of its machine")
         return replace(result, output=str(deliver(provenance, files[MODEL_FILE])))

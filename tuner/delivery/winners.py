@@ -11,6 +11,7 @@ from pathlib import Path
 
 import farm
 from db.store import Store
+from farm.artifact.folder import PIPELINE_FILE
 from farm.candidate import Candidate, to_json
 from farm.codegen.package.compiled import (
     PACKAGE_FILE,
@@ -22,7 +23,8 @@ from farm.codegen.package.compiled import (
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS
 from farm.delivery.files import RECORD_FILE, write_files
-from farm.delivery.winner import write_delivery
+from farm.delivery.pipeline import sessions_of, write_pipeline
+from farm.delivery.winner import batched, write_delivery
 from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
 from farm.model.shapes import fixed_sentence
@@ -108,6 +110,27 @@ def deliver_package(
         raise InfrastructureError(f"the winner cannot be packaged: {error}") from None
     with _writing(provenance) as folder:
         write_files(folder, {**files, RECORD_FILE: provenance.text().encode()})
+    return folder
+
+
+def deliver_pipeline(provenance: Provenance, artifact: Mapping[str, bytes]) -> Path:
+    """Write the winner of a device that is a pipeline; its folder.
+
+    artifact: its files by their paths in it.
+
+    Raises OptionError: the folder cannot be written, the disk is full.
+    """
+    winner, subject = provenance.winner, provenance.opened.subject.model
+    with _writing(provenance) as folder:
+        write_pipeline(
+            folder,
+            artifact,
+            sessions_of(winner, artifact[PIPELINE_FILE]),
+            batched(subject.inputs, winner.batch),
+            provenance.text(),
+            subject.shapes,
+            confirmed=provenance.confirmed,
+        )
     return folder
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from db.reader import StoreReader
 from db.records import Phase, RunKind, RunStatus, Series
 from db.store import Store
-from farm.candidate import Candidate, from_json, read_candidate, to_json
+from farm.candidate import Candidate, read_candidate, to_json
 from farm.devices.profile import DeviceProfile, select_profiles
 from farm.errors import InfrastructureError, NotInStore, OptionError, StoreError
 from farm.measurement import Metric
@@ -31,8 +30,8 @@ from tuner.request import Objective, TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
 from tuner.runs.life import living
-from tuner.runs.memory import Memory
 from tuner.runs.start import Checked, OpenRun, check_request, open_journal, start_run
+from tuner.runs.winner import winner_of
 from tuner.search.baseline import find_baseline
 from tuner.search.space import space_of
 from workers.executor import Executor
@@ -130,7 +129,7 @@ class CaseNight:
         with self._running(checked) as run:
             candidate = self._candidate(run)
             check_threads(checked.request, [candidate])
-            check_device(self._profile, [candidate])
+            check_device(self._profile, [candidate], self._place.profiles)
             # What a candidate's engine does not run in changes nothing for it.
             kind, gives = candidate.engine.kind, self._place.gives
             environments = {n: name for n, name in environments.items() if gives(name, kind)}
@@ -166,7 +165,7 @@ class CaseNight:
         """A run of the case with its worker, and the candidate of today; ends with the block."""
         with self._running(self._checked()) as run:
             candidate = self._candidate(run)
-            check_device(self._profile, [candidate])
+            check_device(self._profile, [candidate], self._place.profiles)
             yield run, candidate
 
     @property
@@ -392,15 +391,3 @@ def _values(metric: Metric, measured: Measured) -> FloatArray:
     """A metric's value in each block, [blocks]."""
     candidate = measured.member.candidate
     return np.array([of_sample(metric, candidate, sample) for sample in measured.samples])
-
-
-def winner_of(store: StoreReader, run: str, device: str) -> Candidate:
-    """The winner of a run on a device. Raises NotInStore, OptionError."""
-    found = store.run_called(run)
-    known = Memory.of(found).devices.get(device)
-    if known is None or not known.candidate:
-        raise OptionError(
-            f"Run {found.name} has no winner on device {device}; `farm show {found.name}` says "
-            "what became of it."
-        )
-    return from_json(store.candidate(known.candidate).json)

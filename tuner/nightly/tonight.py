@@ -78,7 +78,7 @@ class Tonight:
 def of_sample(metric: Metric, candidate: Candidate, sample: BlockSample) -> float:
     """What a block says of a metric, in its unit, above 0."""
     match metric:
-        case Metric.CPU_SECONDS if not candidate.is_counted:
+        case Metric.CPU_SECONDS if not candidate.is_modelled:
             return max(_LEAST_SECONDS, sample.cpu_seconds)
         case Metric.THROUGHPUT:
             return candidate.results_per_second(sample.seconds)

@@ -37,7 +37,7 @@ def measured_in_blocks(
     if throughput:
         rates = [entry.candidate.results_per_second(sample.seconds) for sample in samples]
         yield over_blocks(Metric.THROUGHPUT, rates, method)
-    if entry.candidate.is_counted:
+    if entry.candidate.is_modelled:
         return
     yield over_blocks(Metric.CPU_SECONDS, [sample.cpu_seconds for sample in samples])
     longest = [s.longest_seconds for s in samples if s.longest_seconds is not None]

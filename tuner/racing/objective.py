@@ -65,8 +65,12 @@ class Scorer:
         return SINGLE_RUNS if asked else 0
 
     def energy(self, entry: Entry, seconds: float) -> float | None:
-        """Modelled joules of one run."""
-        if self.power is None:
+        """Modelled joules of one run; None of a pipeline with an emulated part.
+
+        The figures are one device's.
+        """
+        is_mixed = entry.candidate.is_modelled and not entry.candidate.is_counted
+        if self.power is None or is_mixed:
             return None
         packets = entry.value(Metric.PACKETS)
         if packets is not None:

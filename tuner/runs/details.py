@@ -10,9 +10,12 @@ from pydantic import TypeAdapter
 
 from farm.accuracy.result import AccuracyResult
 from farm.measurement import Measurement, Metric
+from farm.units import format_seconds
 from workers.jobs import TODAY, Pinned, TrialReport
+from workers.protocol import PartSeconds, Split
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
+_SPLIT: TypeAdapter[Split] = TypeAdapter(Split)
 _MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
@@ -35,6 +38,8 @@ def details_of(report: TrialReport, pinned: Pinned = TODAY, proposed: str = "") 
     }
     if pinned != TODAY:
         details["pinned"] = asdict(pinned)
+    if report.split is not None:
+        details["split"] = asdict(report.split)
     return json.dumps(details, sort_keys=True)
 
 
@@ -56,6 +61,27 @@ def notes_in(details: str) -> tuple[str, ...]:
 def assignment_in(details: str) -> dict[str, int]:
     """Operators per execution provider, as the engine reported them; empty where unknown."""
     return dict(json.loads(details).get("assignment") or {})
+
+
+def split_in(details: str) -> Split | None:
+    """What each part of a pipeline took of a run when the trial was first measured."""
+    found = json.loads(details).get("split")
+    return None if found is None else _SPLIT.validate_python(found)
+
+
+def split_sentence(split: Split) -> str:
+    """What each part of a pipeline took of a run, and how that was found out."""
+    told = [f"{part.place} {format_seconds(part.seconds)} ({_how(part)})" for part in split.parts]
+    transfers = format_seconds(split.transfer_seconds)
+    is_measured = all(part.method == "measured" for part in split.parts)
+    how = "measured" if is_measured else "measured, in this machine's memory"
+    return f"Of a run take: {', '.join(told)}, transfers {transfers} ({how})."
+
+
+def _how(part: PartSeconds) -> str:
+    if part.method == "measured":
+        return part.method
+    return f"{part.method} from {part.packets} packets, {part.packets_method}"
 
 
 def accuracy_of(details: str) -> AccuracyResult | None:

@@ -23,7 +23,7 @@ from db.records import (
     content_id,
 )
 from db.store import Store
-from farm.candidate import Candidate, PackageEngine
+from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
@@ -274,7 +274,7 @@ class Journal:
     def _commit(self, report: TrialReport, job: TrialJob, proposed: str) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
-            kind = "package" if isinstance(job.candidate.engine, PackageEngine) else "onnx"
+            kind = _artifact_kind(job.candidate)
             self._store.add_artifact(
                 Artifact(report.artifact_key, self.scope.model_sha256, kind, int(size))
             )
@@ -316,3 +316,12 @@ class Journal:
             reason=failures or report.disturbed,
             sentinel_seconds=report.sentinel_seconds,
         )
+
+
+def _artifact_kind(candidate: Candidate) -> str:
+    """What the store calls the artifact of a candidate."""
+    match candidate.engine:
+        case Pipeline():
+            return "pipeline"
+        case engine:
+            return "package" if isinstance(engine, PackageEngine) else "onnx"

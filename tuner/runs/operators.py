@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from onnx import ModelProto
 
@@ -13,7 +14,7 @@ from farm.model.graph import Graph, Operator, TensorKind
 from farm.model.walk import all_nodes
 
 _FLAT = frozenset({"Gemm", "MatMul"})  # quantised where their weights have two dimensions
-Json = dict[str, list[str | bool]]
+Json = dict[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +23,31 @@ class ModelOperator:
 
     has_weights: it multiplies by stored weights, so that quantisation applies to it.
     signature: see ``farm.costs.operators``; "" within nested graphs, and of an older farm's.
+    after: names of the operators whose results it reads; likewise.
     """
 
     op_type: str
     has_weights: bool
     signature: str = ""
+    after: tuple[str, ...] = ()
 
 
 def operators_record(model: ModelProto, graph: Graph) -> Json:
     """Every operator by its name, those in nested graphs included, in the model's order."""
     weighted = {op.name for op in graph.operators if _has_weights(op, graph)}
     signed = signatures(model, graph)
+    producers = {name: op.name for op in graph.operators for name in op.outputs}
+    after = {
+        op.name: list(dict.fromkeys(producers[n] for n in op.inputs if n in producers))
+        for op in graph.operators
+    }
     return {
-        node.name: [node.op_type, node.name in weighted, signed.get(node.name, "")]
+        node.name: [
+            node.op_type,
+            node.name in weighted,
+            signed.get(node.name, ""),
+            after.get(node.name, []),
+        ]
         for node in all_nodes(model)
     }
 
@@ -42,10 +55,14 @@ def operators_record(model: ModelProto, graph: Graph) -> Json:
 def operators_in(details: str) -> Mapping[str, ModelOperator]:
     """The operators in what the store keeps of a model; none where an older farm stored it."""
     kept: Json = json.loads(details).get("operators") or {}
-    return {
-        name: ModelOperator(str(kind), bool(has), str(*signed))
-        for name, (kind, has, *signed) in kept.items()
-    }
+    return {name: ModelOperator(*_filled(values)) for name, values in kept.items()}
+
+
+def _filled(values: list[Any]) -> tuple[Any, ...]:
+    """What is kept of an operator; an older farm kept its type and whether it has weights."""
+    op_type, has_weights, *more = values
+    signature, after = more or ("", ())
+    return op_type, has_weights, signature, tuple(after)
 
 
 def _has_weights(operator: Operator, graph: Graph) -> bool:

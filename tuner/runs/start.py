@@ -238,6 +238,15 @@ def _has_run(store: Store, name: str) -> bool:
 
 def add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
     """Enter a worker's machine and software; their ids."""
+    machine = machine_of(facts)
+    software = Software.identify(json.dumps(facts.software, sort_keys=True))
+    store.add_machine(machine)
+    store.add_software(software)
+    return machine.id, software.id
+
+
+def machine_of(facts: DeviceFacts) -> records.Machine:
+    """A worker's machine as the store has it."""
     print_ = facts.machine
     details = {
         "isa": print_.isa,
@@ -245,17 +254,13 @@ def add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
         "system": print_.system,
         "governor": print_.governor,
     }
-    machine = records.Machine.identify(
+    return records.Machine.identify(
         print_.hostname,
         print_.cpu,
         print_.cores,
         print_.memory_bytes,
         json.dumps(details, sort_keys=True),
     )
-    software = Software.identify(json.dumps(facts.software, sort_keys=True))
-    store.add_machine(machine)
-    store.add_software(software)
-    return machine.id, software.id
 
 
 def _check_threads(request: TuneRequest, found: Mapping[str, Availability]) -> None:

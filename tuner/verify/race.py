@@ -13,9 +13,11 @@ from pathlib import Path
 
 from db.records import RunKind
 from db.store import Store
-from farm.candidate import CPackage, PackageEngine
+from farm.artifact.folder import PIPELINE_FILE
+from farm.candidate import CPackage, PackageEngine, Pipeline
 from farm.codegen.build.compilers import find_emulator, host_targets
 from farm.delivery.files import SESSION_FILE
+from farm.delivery.pipeline import sessions_of
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, InfrastructureError, InputError, OptionError
 from farm.measurement import Estimate, Metric
@@ -27,6 +29,7 @@ from tuner.bench import (
     bench,
     check_device,
     compare_measured,
+    engines_of,
     measured_by_block,
 )
 from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine
@@ -94,22 +97,27 @@ class Race:
             raise Unjudged(f"there is no device profile {record.device} here")
         candidates = [c for c in (record.baseline, record.candidate) if c is not None]
         try:
-            check_device(profile, candidates)
+            check_device(profile, candidates, self._profiles)
         except DeviceError as error:
             raise Unjudged(_clause(error)) from None
-        engine = record.candidate.engine
-        if isinstance(engine, CPackage) and engine.target not in host_targets():
-            raise Unjudged(f"this machine's processor has no {engine.target}")
-        if record.candidate.is_counted and not find_emulator():
+        for engine in engines_of(record.candidate):
+            if isinstance(engine, CPackage) and engine.target not in host_targets():
+                raise Unjudged(f"this machine's processor has no {engine.target}")
+        if record.candidate.is_modelled and not find_emulator():
             raise Unjudged("qemu-hexagon, which counts its packets, is not installed")
-        if not isinstance(engine, PackageEngine):
+        if not isinstance(record.candidate.engine, PackageEngine):
             self._require_session()
         return profile
 
     def _require_session(self) -> None:
         """Raise Unjudged where this version would not create the delivered session."""
-        delivered = (self._found.folder / SESSION_FILE).read_text(encoding="utf-8")
-        if delivered != session_spec(self._record.candidate).to_json():
+        folder, candidate = self._found.folder, self._record.candidate
+        if isinstance(candidate.engine, Pipeline):
+            pipeline = (folder / PIPELINE_FILE).read_bytes()
+            made = sessions_of(candidate, pipeline).to_json()
+        else:
+            made = session_spec(candidate).to_json()
+        if made != (folder / SESSION_FILE).read_text(encoding="utf-8"):
             raise Unjudged(
                 f"this version of the farm creates other sessions than {SESSION_FILE} says"
             )
@@ -139,7 +147,7 @@ class Race:
         with (
             tempfile.TemporaryDirectory(prefix="farm-verify-") as place,
             Store.open(":memory:") as store,
-            LocalExecutor([profile], Path(place)) as executor,
+            LocalExecutor([profile], Path(place), self._profiles) as executor,
         ):
             cache = Cache(Path(place))
             cache.add_workload(workload)

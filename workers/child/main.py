@@ -32,20 +32,16 @@ own_modules.put_first()
 from farm.session.spec import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
 from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
-from workers.engines.session import (  # noqa: E402
-    EngineError,
-    Feeds,
-    KilledError,
-    SentinelSession,
-    Session,
-)
+from workers.engines.loading import session_factory  # noqa: E402
+from workers.engines.session import EngineError, Feeds, KilledError, Session  # noqa: E402
 from workers.meters import energy, latency, memory  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
     Evaluated,
-    FakeDescription,
     Loaded,
-    PackageDescription,
+    PartDescription,
+    PipelineDescription,
+    Split,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +138,15 @@ class Runner:
         session = self.session
         return session.counted() if isinstance(session, EmulatedPackageSession) else None
 
+    def split(self, count: int) -> Split:
+        """What each part of a pipeline takes of a run, of so many runs."""
+        from workers.engines.pipeline import PipelineSession  # noqa: PLC0415
+
+        session = self.session
+        if not isinstance(session, PipelineSession):
+            raise EngineError("what is loaded is no pipeline.")
+        return session.split(count)
+
     def energy(self, seconds: float) -> DataclassInstance | None:
         """Energy of one run by RAPL, or None where the machine has no such counter."""
         counter = energy.find_rapl()
@@ -184,7 +189,7 @@ class Runner:
         deadline, runs = time.perf_counter() + seconds, 0
         while time.perf_counter() < deadline:
             self.session.timed(loops)
-            runs += loops
+            runs += loops + self.session.untimed_runs
         return runs
 
     def compile(self, workload: str, candidate: str, folder: str) -> DataclassInstance:
@@ -245,32 +250,17 @@ class Runner:
 
 
 def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[[], Session]:
-    """Import the engine, so that the import is not counted as the artifact's memory or time."""
-    if engine == "onnxruntime":
-        from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
+    """What loads an artifact; see ``workers.engines.loading``."""
+    if engine != "pipeline":
+        return session_factory(engine, spec, model)
+    from workers.engines.pipeline import pipeline_session  # noqa: PLC0415  (as there)
 
-        return lambda: OnnxRuntimeSession(model, SessionSpec(**spec))
-    if engine == "openvino":
-        from workers.engines.openvino import OpenVinoSession  # noqa: PLC0415
-
-        return lambda: OpenVinoSession(model, OpenVinoSpec(**spec))
-    if engine == "cpackage":
-        from workers.engines.cpackage import (  # noqa: PLC0415
-            CPackageSession,
-            EmulatedPackageSession,
-        )
-
-        description = PackageDescription(**spec)
-        if description.seconds_per_packet:
-            return lambda: EmulatedPackageSession(model, description)
-        return lambda: CPackageSession(model)
-    if engine == "fake":
-        from workers.engines.fake import FakeSession  # noqa: PLC0415
-
-        return lambda: FakeSession(FakeDescription(**spec))
-    if engine == "sentinel":
-        return SentinelSession
-    raise EngineError(f"this child knows no engine '{engine}'.")
+    parts = tuple(PartDescription(**part) for part in spec["parts"])
+    for part in parts:
+        if not part.is_remote:  # else its engine may not be here
+            session_factory(part.engine, part.spec, Path(part.model))
+    description = PipelineDescription(parts, spec["in_flight"])
+    return lambda: pipeline_session(model, description)
 
 
 def answer(runner: Runner, request: dict[str, Any]) -> dict[str, Any]:

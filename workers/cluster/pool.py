@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -37,7 +37,7 @@ from workers.jobs import (
 )
 from workers.trials.artifacts import cached_files
 from workers.trials.cache import Cache, default_folder
-from workers.trials.worker import Worker
+from workers.trials.worker import NO_OTHERS, Worker
 
 MAX_ATTEMPTS = 3
 MAX_IN_FLIGHT = 2
@@ -62,6 +62,7 @@ class RayExecutor(Closing):
 
     cache: folder of artifacts; None for the default one of each worker's machine.
     cluster: with the profiles' devices; None for one that this process starts.
+    known: profiles of devices that parts of pipelines may be at, by name.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class RayExecutor(Closing):
         profiles: Iterable[DeviceProfile],
         cache: Path | None,
         cluster: Cluster | None = None,
+        known: Mapping[str, DeviceProfile] = NO_OTHERS,
     ) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
         self._cache = cache
+        self._known = dict(known)
         self._cluster = cluster or OwnCluster(self._profiles)
         self._workloads: dict[str, list[Workload]] = {}
         self._actors: dict[str, Any] = {}
@@ -213,7 +216,7 @@ class RayExecutor(Closing):
             profile = self._profiles[device]
             remote: Any = ray.remote(**_ray_options(profile))(Worker)
             options = remote.options(max_restarts=0, max_task_retries=0)
-            actor = options.remote(profile, self._cache)
+            actor = options.remote(profile, self._cache, self._known)
             for workload in self._workloads.get(device, []):
                 _send(actor, workload)
             self._actors[device] = actor

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ class Ports:
     def arrays(self, feeds: Feeds) -> list[Array]:
         """The inputs in the package's order and types, from the model's own."""
         return [_elements(feeds[port["name"]], port) for port in self._inputs]
+
+    def as_they_are(self, feeds: Feeds) -> list[Array]:
+        """The inputs in the package's order, in its types already."""
+        return [feeds[port["name"]] for port in self._inputs]
 
     def outputs(self, contents: Sequence[NDArray[np.uint8]]) -> list[Array]:
         """The model's outputs from those of the package."""
@@ -123,7 +127,24 @@ class EmulatedPackageSession(Session):
 
         Raises EngineError when the two differ in a single bit.
         """
-        inputs = self._ports.arrays(feeds)
+        return self._ports.outputs(self._contents(self._ports.arrays(feeds)))
+
+    def bound(self, inputs: Feeds, outputs: Sequence[Array]) -> Callable[[], None]:
+        """What runs once as ``run`` does, with the integers that the package takes and gives.
+
+        Its input is the one whose run is counted from now on.
+        """
+        self._inputs, self._counted = self._ports.as_they_are(inputs), None
+
+        def once() -> None:
+            self._counted = None
+            for place, content in zip(outputs, self._contents(self._inputs), strict=True):
+                np.copyto(place, content.view(place.dtype).reshape(place.shape))
+
+        return once
+
+    def _contents(self, inputs: Sequence[Array]) -> list[NDArray[np.uint8]]:
+        """The bytes of the outputs. Raises EngineError as ``run`` does."""
         contents = self._host.run(inputs)
         if self._emulated is not None and self._compared < _COMPARED:
             self._compared += 1
@@ -135,7 +156,7 @@ class EmulatedPackageSession(Session):
                         f"The code compiled for {self._target} gives other bits in output {index} "
                         "than the same code compiled for the host."
                     )
-        return self._ports.outputs(contents)
+        return contents
 
     def set_feeds(self, feeds: Feeds) -> None:
         """Choose the input whose run is counted."""
@@ -156,6 +177,12 @@ class EmulatedPackageSession(Session):
         if self._counted is None:
             self._counted = self._count()
         return self._counted
+
+    def close(self) -> None:
+        """End the runners."""
+        self._host.close()
+        if self._emulated is not None:
+            self._emulated.close()
 
     def _count(self) -> Counted:
         if self._emulated is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,6 +86,28 @@ class OpenVinoSession(_Caller):
             raise NotAsPlannedError(reason)
         counts = Counter(kernel.precision for kernel in self.kernels if kernel.computes)
         self.assignment = {f"OpenVINO {spec.device} {name}": n for name, n in counts.items()}
+
+    def bound(self, inputs: Feeds, outputs: Sequence[Array]) -> Callable[[], None]:
+        """What runs once from arrays into other ones, in a request of its own, without copies.
+
+        Raises EngineError.
+        """
+        try:
+            request = self._compiled.create_infer_request()
+            for index, tensor in enumerate(self._bound(inputs)):
+                request.set_input_tensor(index, tensor)
+            for index, array in enumerate(outputs):
+                request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
+        except Exception as error:  # noqa: BLE001  (as above)
+            raise EngineError(compact(error)) from None
+
+        def once(_kept: object = (self, inputs, outputs)) -> None:  # the arrays must live as long
+            try:
+                request.infer()
+            except Exception as error:  # noqa: BLE001  (as above)
+                raise EngineError(compact(error)) from None
+
+        return once
 
     def counted(self) -> dict[str, float]:
         """Mean seconds of each kernel over all runs so far, if its config has PERF_COUNT."""

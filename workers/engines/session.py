@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -43,11 +43,15 @@ class Session(ABC):
     assignment: number of operators per execution provider, as the engine reported it.
     processes: ids of the processes that do the work in place of this one.
     planned_bytes: peak memory where it is known by construction, else 0.
+    least_loops: fewer runs than these in a row say something else than how long one takes.
+    untimed_runs: that ``timed`` adds around at least so many.
     """
 
     assignment: Mapping[str, int]
     processes: tuple[int, ...] = ()
     planned_bytes: int = 0
+    least_loops: int = 1
+    untimed_runs: int = 0
 
     @abstractmethod
     def run(self, feeds: Feeds) -> list[Array]:
@@ -60,6 +64,23 @@ class Session(ABC):
     @abstractmethod
     def timed(self, loops: int) -> int:
         """Run ``loops`` times on the chosen input; wall time in nanoseconds, of runs only."""
+
+    def bound(self, inputs: Feeds, outputs: Sequence[Array]) -> Callable[[], None]:
+        """What runs once from arrays into other ones, which stay where they are.
+
+        It keeps the session and the arrays alive.
+
+        inputs: contiguous, by the names of the artifact's own. outputs: in its order.
+        """
+
+        def run() -> None:
+            for place, array in zip(outputs, self.run(inputs), strict=True):
+                np.copyto(place, array, casting="no")
+
+        return run
+
+    def close(self) -> None:  # noqa: B027  (most have started nothing)
+        """End what the session started; again does nothing."""
 
     @contextmanager
     def callers(self, count: int) -> Iterator[Sequence[Session]]:

@@ -27,7 +27,7 @@ _CALL_SECONDS = 1e-3  # of one call for the throughput: long against the asking
 
 def calibrate(session: Session, target_seconds: float) -> int:
     """Runs per sample, so that one sample lasts at least ``target_seconds``."""
-    loops = 1
+    loops = session.least_loops
     while True:
         elapsed = session.timed(loops) / 1e9
         if elapsed >= target_seconds:  # once more: it may have been interrupted
@@ -97,10 +97,11 @@ def sample(sessions: Sequence[Session], loops: int) -> Sample:
     else:
         with ThreadPoolExecutor(len(sessions)) as pool:
             nanoseconds = max(pool.map(call, sessions))
+    runs = loops + sessions[0].untimed_runs
     measured = Sample(
         seconds=nanoseconds / 1e9 / loops,
         loops=loops,
-        cpu_seconds=(_cpu_seconds(sessions) - cpu) / loops / len(sessions),
+        cpu_seconds=(_cpu_seconds(sessions) - cpu) / runs / len(sessions),
         involuntary_switches=_involuntary_switches(sessions) - switches,
     )
     settle()
@@ -175,9 +176,12 @@ def _cpu_seconds(sessions: Sequence[Session]) -> float:
 
 
 def _scheduled_seconds(process: int) -> float:
-    """Time that a process of one thread spent on a processor; 0 where it is not counted."""
-    path = Path(f"/proc/{process}/schedstat")
-    return int(path.read_text().split()[0]) / 1e9 if path.exists() else 0.0
+    """Time that the threads of a process spent on processors; 0 where it is not counted."""
+    total = 0
+    for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it ended meanwhile
+            total += int(path.read_text().split()[0])
+    return total / 1e9
 
 
 def _involuntary_switches(sessions: Sequence[Session]) -> int:

@@ -6,13 +6,21 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from farm.artifact.folder import MODEL_FILE, adopt_model, adopt_package, read_manifest
+from farm.artifact.folder import (
+    MODEL_FILE,
+    PIPELINE_FILE,
+    adopt_model,
+    adopt_package,
+    adopt_parts,
+    read_manifest,
+)
 from farm.artifact.key import artifact_key
 from farm.candidate import (
     Candidate,
@@ -20,6 +28,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     PackageEngine,
+    Pipeline,
     to_json,
 )
 from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
@@ -27,7 +36,8 @@ from farm.codegen.package.manifest import Manifest
 from farm.errors import CompileError, InfrastructureError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import OperatorProfile
-from farm.session.of_candidate import onnxruntime_spec, session_spec
+from farm.session.of_candidate import check_sessions, onnxruntime_spec, session_spec
+from farm.session.pipeline import PipelineRecord, parse_pipeline
 from farm.units import Bytes, format_bytes
 from workers.environments.installed import Installed
 from workers.fingerprint import software_versions
@@ -46,7 +56,7 @@ class Artifact:
     """A compiled candidate in the cache.
 
     model: what its engine loads. size: see ``ArtifactManifest``. notes: what the passes had to
-    say. package: of candidates for package engines.
+    say. package: of candidates for package engines. pipeline: of those in parts.
     """
 
     key: str
@@ -54,6 +64,7 @@ class Artifact:
     size: Bytes
     notes: tuple[str, ...]
     package: CompiledPackage | None = None
+    pipeline: PipelineRecord | None = None
 
 
 class Artifacts:
@@ -74,7 +85,9 @@ class Artifacts:
         engine = job.candidate.engine
         if isinstance(engine, Fake):
             return None
-        if not isinstance(engine, PackageEngine):
+        if isinstance(engine, Pipeline):
+            check_sessions(job.candidate, engine)
+        elif not isinstance(engine, PackageEngine):
             session_spec(job.candidate)  # an engine without this arithmetic fails before the work
         self._cache.check_workload(job.workload_key)
         if job.pinned.artifact:
@@ -87,6 +100,8 @@ class Artifacts:
     def files(self, job: TrialJob) -> dict[str, bytes]:
         """The files of the artifact of a job's candidate by name, compiled again if need be.
 
+        Those of a pipeline are named by their paths in its folder.
+
         A cache may be cleared at any time, also between a trial and the delivery of its winner.
 
         Raises CompileError, ChildError, InfrastructureError.
@@ -95,8 +110,7 @@ class Artifacts:
         if artifact is None:
             raise InfrastructureError(f"{job.candidate.label()} has no artifact.")
         folder = artifact.model.parent
-        files = (path for path in folder.iterdir() if path.is_file() and path.name != HASHES_FILE)
-        return {path.name: path.read_bytes() for path in files}
+        return _files_in(folder, folder.rglob("*") if artifact.pipeline else folder.iterdir())
 
     def complete_package(self, job: TrialJob, manifest: Manifest) -> dict[str, bytes]:
         """The files of a package to be delivered by their paths in it; see ``compiling``.
@@ -242,6 +256,8 @@ def adopt(cache: Cache, workload_key: str, candidate: Candidate, delivered: Path
             return
         if isinstance(candidate.engine, PackageEngine):
             adopt_package(delivered, folder, candidate.engine)
+        elif isinstance(candidate.engine, Pipeline):
+            adopt_parts(delivered, folder)
         else:
             adopt_model((delivered / MODEL_FILE).read_bytes(), folder)
 
@@ -258,6 +274,8 @@ def cached_files(cache: Cache, key: str) -> dict[str, bytes]:
     folder = cache.artifact(key)
     try:
         digest = read_manifest(folder).sha256
+        if (folder / PIPELINE_FILE).exists():
+            return {} if damage(folder) else _files_in(folder, folder.rglob("*"))
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     except (OSError, ValueError):  # it is being written, or was cleared
         return {}
@@ -266,8 +284,18 @@ def cached_files(cache: Cache, key: str) -> dict[str, bytes]:
     return files if whole else {}
 
 
+def _files_in(folder: Path, paths: Iterable[Path]) -> dict[str, bytes]:
+    """The files among paths in an artifact's folder, without their hashes, by path in it."""
+    files = (path for path in paths if path.is_file() and path.name != HASHES_FILE)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 def _read_artifact(key: str, folder: Path, candidate: Candidate) -> Artifact:
     manifest = read_manifest(folder)
+    if isinstance(candidate.engine, Pipeline):
+        record = parse_pipeline((folder / PIPELINE_FILE).read_bytes())
+        path = folder / PIPELINE_FILE
+        return Artifact(key, path, manifest.size, manifest.notes, pipeline=record)
     if not isinstance(candidate.engine, PackageEngine):
         return Artifact(key, folder / MODEL_FILE, manifest.size, manifest.notes)
     package = read_compiled(folder)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.candidate import Fake, PackageEngine
+from farm.candidate import Fake, PackageEngine, Pipeline
 from farm.errors import DeviceError
 from farm.host.temporary import OwnedFolder
 from farm.measurement import Outcome
@@ -17,7 +17,15 @@ from farm.session.spec import SessionSpec
 from workers.environments.installed import Installed
 from workers.environments.interpreters import Interpreters
 from workers.jobs import Limits, TrialJob
-from workers.protocol import Counted, EnergyReading, Loaded, Sample, Warmup
+from workers.protocol import (
+    Counted,
+    EnergyReading,
+    Loaded,
+    PartSeconds,
+    Sample,
+    Split,
+    Warmup,
+)
 from workers.trials.process import Child, ChildError
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
@@ -143,6 +151,12 @@ class LoadedChild:
         reply = self._measure("counted", 0.0, runs=1)
         return Counted(**reply) if reply else None
 
+    def split(self, count: int) -> Split:
+        """What each part of a pipeline takes of a run, of so many runs."""
+        reply = self._measure("split", 0.0, runs=count + 1, count=count)
+        parts = tuple(PartSeconds(**part) for part in reply["parts"])
+        return Split(parts, reply["transfer_seconds"], reply["runs"])
+
     def single_runs(self, count: int, seconds: float) -> list[float]:
         """Seconds of single runs: at most ``count``, for about ``seconds``."""
         values: list[float] = self._measure(
@@ -246,8 +260,10 @@ class Children:
     def interpreter(self, job: TrialJob) -> str:
         """The Python that runs a job's artifact; empty for the farm's own. Raises ChildError."""
         found = self.environment(job)
-        engine = job.candidate.engine.kind
-        return self._interpreters.of(engine) if found is None else str(found.interpreter)
+        engine = job.candidate.engine
+        if isinstance(engine, Pipeline):
+            return ""  # parts of engines with another one have processes of their own
+        return self._interpreters.of(engine.kind) if found is None else str(found.interpreter)
 
     def profile(self, job: TrialJob, loading: Loading, folder: Path, seconds: float) -> Any:  # noqa: ANN401
         """Time the kernels of an artifact in a child of its own, for about so many seconds.

@@ -27,7 +27,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 def keep(files: Mapping[str, bytes]) -> Path:
     """Keep an artifact; its folder, whose name is its key. One that is kept already stays.
 
-    files: by name, as ``Executor.artifact_files`` gives them.
+    files: by name, or path in it, as ``Executor.artifact_files`` gives them.
 
     Raises InfrastructureError: they cannot be written.
     """
@@ -74,8 +74,9 @@ def _write(place: Path, files: Mapping[str, bytes]) -> None:
     with lock:
         try:
             for name, content in files.items():
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
                 (draft / name).write_bytes(content)
-                if name in PROGRAMS:
+                if Path(name).name in PROGRAMS:
                     (draft / name).chmod(0o755)
             write_hashes(draft)
             shutil.rmtree(place, ignore_errors=True)  # what is there is damaged

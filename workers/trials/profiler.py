@@ -32,6 +32,11 @@ class Profiler:
         artifact = self._trials.compiled(trial)
         if artifact is None:
             return ()
+        if artifact.pipeline is not None:
+            raise CompileError(
+                f"The kernels of {trial.candidate.label()} are not timed: they are of several "
+                "engines. What each part takes is in its trial."
+            )
         with temporary_folder("profile") as folder:
             if isinstance(trial.candidate.engine, PackageEngine):
                 _require_new(trial)

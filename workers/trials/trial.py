@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Fake, OpenVinoRuntime, PackageEngine
+from farm.candidate import Candidate, Fake, OpenVinoRuntime, PackageEngine, Pipeline
 from farm.codegen.package.compiled import excess
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
@@ -22,8 +22,10 @@ from workers.trials.artifacts import Artifact, Artifacts
 from workers.trials.cache import Cache
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild, Loading
+from workers.trials.places import Places
 from workers.trials.process import ChildError
 
+_SPLIT_RUNS = 20
 _QUICK_SAMPLES = 3
 _QUICK_SAMPLE_SECONDS = 0.01
 
@@ -38,8 +40,10 @@ class TrialRunner:
         children: Children,
         artifacts: Artifacts,
         checker: Checker,
+        places: Places,
     ) -> None:
         self._profile = profile
+        self._places = places
         self._cache = cache
         self._children = children
         self._artifacts = artifacts
@@ -84,19 +88,22 @@ class TrialRunner:
         samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
         quick = tuple(sample.seconds for sample in samples)
         counted = child.counted()
-        how = Method.MEASURED if counted is None else Method.MODELLED
+        split = child.split(_SPLIT_RUNS) if isinstance(job.candidate.engine, Pipeline) else None
+        is_modelled = job.candidate.is_modelled
+        how = Method.MODELLED if is_modelled else Method.MEASURED
         memory = Method.MEASURED if counted is None else Method.PLANNED
         latency, peak = float(np.median(quick)), float(child.peak_memory())
         measurements = [
             Measurement(Metric.LATENCY, latency, how, samples=quick),
             Measurement(Metric.LOAD_TIME, child.loaded.seconds, Method.MEASURED),
-            *_of_loading(child.take_load_seconds(), counted),
+            *_of_loading(child.take_load_seconds(), is_modelled=is_modelled),
             Measurement(Metric.PEAK_MEMORY, peak, memory),
             *_of_accuracy(checked),
             *_of_artifact(artifact),
-            *(_of_counters(counted) if counted else _of_processors(samples)),
+            *(_of_counters(counted) if counted else ()),
+            *(() if is_modelled else _of_processors(samples)),
         ]
-        broken = self._excess(artifact)
+        broken = self._excess(job.candidate, artifact)
         if broken:  # measured all the same: what the float model would reach is worth knowing
             self._children.release([job.trial_id])
         return TrialReport(
@@ -109,10 +116,13 @@ class TrialRunner:
             warmup=warmup,
             notes=artifact.notes if artifact else (),
             accuracy=checked,
+            split=split,
         )
 
-    def _excess(self, artifact: Artifact | None) -> str:
+    def _excess(self, candidate: Candidate, artifact: Artifact | None) -> str:
         """Which of the device's limits a package breaks; empty if none."""
+        if isinstance(candidate.engine, Pipeline) and artifact is not None:
+            return self._places.excess(candidate.engine, artifact)
         figures = self._profile.package
         if figures is None or artifact is None or artifact.package is None:
             return ""
@@ -129,7 +139,7 @@ class TrialRunner:
 
     def loading(self, job: TrialJob, artifact: Artifact | None) -> Loading:
         """What a child loads for a trial. Raises CompileError."""
-        engine, spec = self._engine_description(job.candidate)
+        engine, spec = self._engine_description(job.candidate, artifact)
         loading = Loading(engine, spec, callers=job.candidate.callers, batch=job.candidate.batch)
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
@@ -139,25 +149,21 @@ class TrialRunner:
     def _load(self, job: TrialJob, artifact: Artifact | None) -> LoadedChild:
         return self._children.load_trial(job, self.loading(job, artifact))
 
-    def _engine_description(self, candidate: Candidate) -> tuple[str, dict[str, Any]]:
+    def _engine_description(
+        self, candidate: Candidate, artifact: Artifact | None
+    ) -> tuple[str, dict[str, Any]]:
         if isinstance(candidate.engine, Fake):
             fields = ("seconds", "noise", "fault", "serial")
             return "fake", {name: getattr(candidate.engine, name) for name in fields}
+        if isinstance(candidate.engine, Pipeline):
+            assert artifact is not None
+            described = self._places.description(candidate, candidate.engine, artifact)
+            return "pipeline", asdict(described)
         if isinstance(candidate.engine, PackageEngine):
-            return "cpackage", asdict(PackageDescription(self._seconds_per_packet(candidate)))
+            seconds = self._places.seconds_per_packet() if candidate.is_counted else 0.0
+            return "cpackage", asdict(PackageDescription(seconds))
         engine = "openvino" if isinstance(candidate.engine, OpenVinoRuntime) else "onnxruntime"
         return engine, asdict(session_spec(candidate))
-
-    def _seconds_per_packet(self, candidate: Candidate) -> float:
-        """Of the device that is emulated; 0 where runs are timed. Raises CompileError."""
-        if not candidate.is_counted:
-            return 0.0
-        if self._profile.package is None:
-            raise CompileError(
-                f"The device profile {self._profile.name} has no [package] figures, and says "
-                "nothing of the speed of a processor that is emulated."
-            )
-        return self._profile.package.seconds(1)
 
 
 def failure_of(error: ChildError | CompileError) -> Failure:
@@ -186,9 +192,9 @@ def _of_counters(counted: Counted) -> Iterator[Measurement]:
     yield Measurement(Metric.VECTOR_INSTRUCTIONS, float(counted.vector_instructions), method)
 
 
-def _of_loading(seconds: float | None, counted: Counted | None) -> Iterator[Measurement]:
+def _of_loading(seconds: float | None, *, is_modelled: bool) -> Iterator[Measurement]:
     """Of what an emulator runs the host's time says nothing."""
-    if seconds is not None and counted is None:
+    if seconds is not None and not is_modelled:
         yield Measurement(Metric.FIRST_RESULT, seconds, Method.MEASURED)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -42,11 +43,13 @@ from workers.trials.artifacts import Artifacts
 from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild
+from workers.trials.places import Places
 from workers.trials.process import ChildError
 from workers.trials.profiler import Profiler
 from workers.trials.sentinel import Sentinel
 from workers.trials.trial import TrialRunner, failure_of
 
+NO_OTHERS: Mapping[str, DeviceProfile] = MappingProxyType({})
 _ATTEMPTS = 3
 _OPENVINO = frozenset({"openvino", "openvino-runtime"})
 _THROUGHPUT_SECONDS = 0.5
@@ -59,17 +62,24 @@ class Worker:
 
     cache: where artifacts are kept, by default this machine's ``default_folder``. Children's logs
     go to a temporary folder.
+    others: profiles of devices that parts of a pipeline may be at, by name.
     """
 
-    def __init__(self, profile: DeviceProfile, cache: Path | None) -> None:
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        cache: Path | None,
+        others: Mapping[str, DeviceProfile] = NO_OTHERS,
+    ) -> None:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
         self._children = Children(self._interpreters, profile.processors)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
+        self._places = Places(profile, self._interpreters, others)
         self._trials = TrialRunner(
-            profile, self._cache, self._children, self._artifacts, self._checker
+            profile, self._cache, self._children, self._artifacts, self._checker, self._places
         )
         self._profiler = Profiler(self._children, self._artifacts, self._trials)
         self._sentinel = Sentinel(self._children)
@@ -166,6 +176,7 @@ class Worker:
         self._artifacts.close()
         self._sentinel.close()
         self._children.close()
+        self._places.close()
         self._interpreters.close()
         self._cache.close()
 
@@ -196,11 +207,15 @@ class Worker:
 
     def _detail(self, job: DetailJob) -> tuple[Measurement, ...]:
         child = self._trials.ready(job.trial, 0.01)
-        if job.trial.candidate.is_counted:  # every run is like every other
+        if job.trial.candidate.is_modelled:  # what this machine takes says nothing of a device
             per_second = 1.0 / child.sample().seconds
             return (Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),)
         singles = child.single_runs(job.single_runs, job.seconds)
-        median, per_second = float(np.median(singles)), child.throughput(_THROUGHPUT_SECONDS)
+        median, in_flight = float(np.median(singles)), job.trial.candidate.in_flight
+        if in_flight > 1:  # it has a stream of samples already, and needs no second caller
+            per_second = in_flight / child.sample().seconds
+        else:
+            per_second = child.throughput(_THROUGHPUT_SECONDS)
         energy = child.energy(_ENERGY_SECONDS)
         measured = [
             Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),

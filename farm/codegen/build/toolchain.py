@@ -29,7 +29,7 @@ from farm.units import Bytes
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 
 _RUNTIME = "runtime"
-_ARCHIVE = "package.a"
+_ARCHIVE, _SHARED = "package.a", "package.so"
 _SECONDS = 600.0  # for one file
 _LINK = ("-s", "-Wl,--build-id=none")
 
@@ -124,6 +124,21 @@ def link_runner(
         shutil.copyfile(archive, place / _ARCHIVE)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_linked(place, [_ARCHIVE], target, compiler), output)
+
+
+def build_shared(archive: Path, output: Path, target: Target, compiler: Compiler) -> None:
+    """Link an archive of the host's into the shared library ``output``, which a process loads.
+
+    Raises CompileError: it cannot be linked.
+    """
+    with temporary_folder("compile") as place:
+        shutil.copyfile(archive, place / _ARCHIVE)
+        whole = ("-Wl,--whole-archive", _ARCHIVE, "-Wl,--no-whole-archive")
+        flags = _link_flags(compiler, target)
+        _invoke(
+            compiler, [*compiler.command, *flags, "-shared", *whole, "-o", _SHARED], place, _SHARED
+        )
+        shutil.copy(place / _SHARED, output)
 
 
 def runtime_sources(target: Target) -> tuple[str, ...]:

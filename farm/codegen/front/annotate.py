@@ -134,13 +134,15 @@ def quantization_of(found: Range) -> Quantization:
     return Quantization(scale, int(np.clip(np.rint(-found.lowest / scale), 0, 255)))
 
 
-def annotate_qdq(model: onnx.ModelProto) -> Annotated:
+def annotate_qdq(model: onnx.ModelProto, integer_outputs: Collection[str] = ()) -> Annotated:
     """Read a QDQ model: the pairs become annotations, and the graph is float again.
+
+    integer_outputs: names of outputs that stay quantised where a pair writes them.
 
     Raises UnsupportedOperator: a quantisation other than 8-bit, or one per channel, of an
     activation. CompileError: as ``read_source``.
     """
-    return _QdqReader(read_source(model)).annotated(_weight_scales(model))
+    return _QdqReader(read_source(model)).annotated(_weight_scales(model), integer_outputs)
 
 
 def has_qdq(model: onnx.ModelProto) -> bool:
@@ -174,7 +176,9 @@ class _QdqReader:
         self._quantized: dict[str, tuple[Value, Quantization]] = {}
         self._nodes: list[Node] = []
 
-    def annotated(self, weight_scales: Mapping[str, NDArray[np.float64]]) -> Annotated:
+    def annotated(
+        self, weight_scales: Mapping[str, NDArray[np.float64]], integer_outputs: Collection[str]
+    ) -> Annotated:
         for node in self._source.nodes:
             match node.op_type:
                 case "QuantizeLinear":
@@ -186,7 +190,7 @@ class _QdqReader:
                 case _:
                     inputs = tuple(self._behind(v) for v in node.inputs)
                     self._nodes.append(replace(node, inputs=inputs))
-        self._keep_outputs()
+        self._keep_outputs(integer_outputs)
         source = Source(tuple(self._nodes), self._source.inputs, self._source.outputs)
         rounded = frozenset(self._quantizations)
         return Annotated(
@@ -253,7 +257,7 @@ class _QdqReader:
         )
         self._nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs)))
 
-    def _keep_outputs(self) -> None:
+    def _keep_outputs(self, quantised: Collection[str]) -> None:
         """Model outputs keep their names: where one was a pair's, a copy gets the name."""
         for value in self._source.outputs:
             if value.name in self._alias:
@@ -261,6 +265,8 @@ class _QdqReader:
                 name = f"{value.name}.copy"
                 copy = Node(name, "Identity", "ai.onnx", 13, (behind,), (value,), {})
                 self._nodes.append(copy)
+                if value.name in quantised:
+                    self._quantizations[value.name] = self._quantizations[behind.name]
 
 
 def _read_in_several_ways(source: Source) -> Iterator[tuple[str, str]]:

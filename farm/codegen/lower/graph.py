@@ -21,11 +21,11 @@ from farm.codegen.lower.movement import is_movement, lower_movement
 from farm.codegen.lower.ports import Ports, without_copies
 from farm.codegen.lower.site import Site
 from farm.codegen.lower.typed import TYPED_OPERATORS, is_typed, lower_typed, require_types
-from farm.codegen.program import PortType, Program, Step, Tensor
+from farm.codegen.program import PortType, PortTypes, Program, Step, Tensor
 from farm.errors import CompileError
 
 
-def lower(annotated: Annotated, ports: PortType = PortType.FLOAT32) -> Program:
+def lower(annotated: Annotated, ports: PortTypes = PortType.FLOAT32) -> Program:
     """The program of a graph.
 
     ports: what its quantised inputs and outputs are for the caller.
@@ -36,12 +36,12 @@ def lower(annotated: Annotated, ports: PortType = PortType.FLOAT32) -> Program:
 
 
 class _Lowering:
-    def __init__(self, annotated: Annotated, ports: PortType) -> None:
+    def __init__(self, annotated: Annotated, ports: PortTypes) -> None:
         self._annotated = annotated
         self._chains = find_chains(annotated)
         self._forms = Forms(annotated.quantizations, annotated.rounded)
         self._ports = Ports(ports, annotated.quantizations, self._forms)
-        self._integer_outputs = ports is not PortType.FLOAT32
+        self._integer_outputs = isinstance(ports, PortType) and ports is not PortType.FLOAT32
         self._done: set[str] = set()  # operators that were computed with an earlier one
         self._notes: list[str] = list(annotated.notes)
 

@@ -15,6 +15,7 @@ from farm.codegen.program import (
     Copy,
     Element,
     PortType,
+    PortTypes,
     Quantization,
     Step,
     Tensor,
@@ -28,13 +29,13 @@ _WITHIN = (Concat, Copy, Dequantize, Flip, Move, Relayout)
 class Ports:
     """Inputs and outputs of a program that is being built.
 
-    kind: of those that are quantised. quantizations: of values that can exist as u8.
+    kinds: of those that are quantised. quantizations: of values that can exist as u8.
     """
 
     def __init__(
-        self, kind: PortType, quantizations: Mapping[str, Quantization], forms: Forms
+        self, kinds: PortTypes, quantizations: Mapping[str, Quantization], forms: Forms
     ) -> None:
-        self._kind = kind
+        self._kinds = kinds
         self._quantizations = quantizations
         self._forms = forms
         self._left: list[str] = []  # those that stay as they are, in words
@@ -65,12 +66,12 @@ class Ports:
     def notes(self) -> Iterator[str]:
         """What stays as it is although integers were asked for."""
         if self._left:
-            yield (
-                f"Not quantised, so not {self._kind} as was asked for: {', '.join(self._left)}."
-            )
+            kinds = self._kinds
+            asked = kinds if isinstance(kinds, PortType) else "integers"
+            yield f"Not quantised, so not {asked} as was asked for: {', '.join(self._left)}."
 
     def _is_quantized(self, what: str, value: Value) -> bool:
-        if self._kind is PortType.FLOAT32:
+        if self._kind(value) is PortType.FLOAT32:
             return False
         if value.name in self._quantizations:
             return True
@@ -79,15 +80,22 @@ class Ports:
 
     def _port(self, inner: Tensor, value: Value, ending: str) -> Tensor:
         name, quant = f"{value.name}.{ending}", inner.quant
-        if self._kind is PortType.INT8:
+        kind = self._kind(value)
+        if kind is PortType.INT8:
             quant = Quantization(quant.scale, quant.zero_point - SIGN)
-        element = Element(self._kind.value)
+        element = Element(kind.value)
         return replace(
             inner, name=name, element=element, quantization=quant, model_name=value.name
         )
 
+    def _kind(self, value: Value) -> PortType:
+        if isinstance(self._kinds, PortType):
+            return self._kinds
+        return self._kinds.get(value.name, PortType.FLOAT32)
+
     def _between(self, x: Tensor, y: Tensor) -> Step:
-        return (Copy if self._kind is PortType.UINT8 else Flip)((x,), (y,))
+        is_same = x.element is Element.U8 and y.element is Element.U8
+        return (Copy if is_same else Flip)((x,), (y,))
 
 
 def without_copies(

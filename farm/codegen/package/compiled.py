@@ -2,7 +2,8 @@
 
 The folder of a compiled package has the generated sources with their kernels, ``libmodel.a``, the
 library that will be shipped, ``runner``, which executes the package on this machine,
-``package.json``, the record, and for a Hexagon ``model.elf``, which the emulator executes; its
+``package.json``, the record, and for a part of a pipeline ``model.so``, the library as a process
+loads it; for a Hexagon ``model.elf``, which the emulator executes; its
 ``runner`` is the same code compiled for the host, which gives the same bits.
 """
 
@@ -34,6 +35,7 @@ from farm.units import Bytes, format_bytes
 PACKAGE_FILE = "package.json"
 RUNNER_FILE = "runner"
 EMULATED_FILE = "model.elf"
+SHARED_FILE = "model.so"
 PROGRAMS = frozenset({RUNNER_FILE, EMULATED_FILE})
 
 # Of all constants: C compilers need minutes and gigabytes for more.

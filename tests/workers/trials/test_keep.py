@@ -43,6 +43,12 @@ def test_programs_can_be_run() -> None:
     assert not os.access(place / "package.json", os.X_OK)
 
 
+def test_parts_of_a_pipeline_have_their_folders() -> None:
+    place = keep({"pipeline.json": b"{}", "part-1/runner": b"\x7fELF"})
+    assert os.access(place / "part-1" / "runner", os.X_OK)
+    assert kept(place.name) == place
+
+
 def test_one_that_is_damaged_is_not_there_until_it_is_kept_again() -> None:
     place = keep(FILES)
     (place / "model.onnx").write_bytes(b"another")

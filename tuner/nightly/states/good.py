@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from db.records import content_id
-from farm.candidate import Candidate, PackageEngine, from_json
+from farm.candidate import Candidate, PackageEngine, Pipeline, from_json
 from farm.errors import StoreError
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -75,12 +75,15 @@ def engine_versions(candidate: Candidate, software: Mapping[str, str]) -> dict[s
     """
     if isinstance(candidate.engine, PackageEngine):
         return {}
-    kind = candidate.engine.kind
-    found = {
-        package: software.get(f"{kind}: {package}") or software.get(package, "")
-        for package in _PACKAGES.get(kind, ())
-    }
-    found[ENVIRONMENT] = software.get(f"{kind}: {ENVIRONMENT}", "")
+    engine = candidate.engine
+    kinds = (
+        [p.engine.kind for p in engine.parts] if isinstance(engine, Pipeline) else [engine.kind]
+    )
+    found: dict[str, str] = {}
+    for kind in kinds:
+        for package in _PACKAGES.get(kind, ()):
+            found[package] = software.get(f"{kind}: {package}") or software.get(package, "")
+        found[ENVIRONMENT] = found.get(ENVIRONMENT) or software.get(f"{kind}: {ENVIRONMENT}", "")
     return {package: version for package, version in found.items() if version}
 
 

@@ -195,6 +195,26 @@ def test_a_quantised_model_takes_the_integers_it_came_with():
     assert program.notes == ("Not quantised, so not int8 as was asked for: output 'y' (float32).",)
 
 
+def test_single_ends_may_be_integers():
+    """In a model with ranges, and in one that came quantised: there outputs of pairs, too."""
+    program = made(residual_net(), {"image": PortType.UINT8}).program
+    assert [t.element for t in (*program.inputs, *program.outputs)] == [Element.U8, Element.F32]
+    assert not program.notes
+    stored = {"scale": np.float32(0.05), "zero": np.int8(-20)}
+    nodes = [
+        make_node("Relu", ["x"], ["r"], name="relu"),
+        make_node("QuantizeLinear", ["r", "scale", "zero"], ["q"], name="q"),
+        make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], name="d"),
+    ]
+    model = build(nodes, [value("x", [1, 6])], [value("y", [1, 6])], stored)
+    program = generate(prepare(model).model, "test", ports={"y": PortType.INT8}).program
+    (x,), (y,) = program.inputs, program.outputs
+    assert (x.element, y.element) == (Element.F32, Element.S8)
+    given = np.linspace(-1, 1, 6, dtype=np.float32)[None]
+    found = program.run({"x": given})[y.name]
+    np.testing.assert_array_equal(found, np.rint(np.maximum(given, 0) / 0.05).astype(int) - 20)
+
+
 @pytest.mark.parametrize("target", [Target.PORTABLE, Target.HEXAGON_HVX])
 @pytest.mark.parametrize("ports", BYTES)
 def test_generated_code_agrees_bit_for_bit(ports, target, tmp_path, request):

@@ -1,0 +1,28 @@
+"""All engines of candidates: those that run a whole model, and pipelines of several."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Discriminator
+
+from farm.candidate.engine import (
+    CPackage,
+    CPackageEmulated,
+    Fake,
+    OnnxRuntimeCpu,
+    OpenVino,
+    OpenVinoRuntime,
+    whole_engine_label,
+)
+from farm.candidate.pipeline import Pipeline
+
+Engine = Annotated[
+    OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake | Pipeline,
+    Discriminator("kind"),
+]
+
+
+def engine_label(engine: Engine) -> str:
+    """The engine with the options that differ from its defaults, for tables."""
+    return engine.label() if isinstance(engine, Pipeline) else whole_engine_label(engine)

@@ -1,0 +1,150 @@
+"""Places of the parts of pipelines: what the profiles of their devices say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from farm.artifact.folder import MODEL_FILE
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    CPackageEmulated,
+    OnnxRuntimeCpu,
+    PackageEngine,
+    Pipeline,
+    PipelinePart,
+    ThreadedEngine,
+)
+from farm.codegen.package.compiled import RUNNER_FILE, SHARED_FILE, excess, read_compiled
+from farm.devices.profile import DeviceProfile
+from farm.errors import CompileError
+from farm.session.of_candidate import part_session
+from farm.session.pipeline import PartRecord
+from workers.environments.interpreters import Interpreters
+from workers.protocol import PackageDescription, PartDescription, PipelineDescription
+from workers.trials.artifacts import Artifact
+
+
+class Places:
+    """The devices of one worker: its own, and others that parts of a pipeline may be at.
+
+    interpreters: of its own device.
+    """
+
+    def __init__(
+        self,
+        own: DeviceProfile,
+        interpreters: Interpreters,
+        others: Mapping[str, DeviceProfile],
+    ) -> None:
+        self._own = own
+        self._profiles = {**others, own.name: own}
+        self._interpreters = {own.name: interpreters}
+
+    def seconds_per_packet(self, device: str = "") -> float:
+        """Of a device that is emulated, by default the worker's own. Raises CompileError."""
+        profile = self._profile(device or self._own.name)
+        if profile.package is None:
+            raise CompileError(
+                f"The device profile {profile.name} has no [package] figures, and says "
+                "nothing of the speed of a processor that is emulated."
+            )
+        return profile.package.seconds(1)
+
+    def description(
+        self, candidate: Candidate, engine: Pipeline, artifact: Artifact
+    ) -> PipelineDescription:
+        """How a compiled pipeline is run. Raises CompileError: a device cannot run its part."""
+        assert artifact.pipeline is not None
+        records, processors = artifact.pipeline.parts, list(_processors(engine))
+        parts = []
+        for part, record, own in zip(engine.parts, records, processors, strict=True):
+            kind, spec, file = self._loading(candidate, part, record)
+            interpreter = "" if isinstance(part.engine, PackageEngine) else self._python(part)
+            parts.append(
+                PartDescription(
+                    place=part.place,
+                    engine=kind,
+                    spec=spec,
+                    model=str(artifact.model.parent / record.folder / file),
+                    inputs=record.inputs,
+                    outputs=record.outputs,
+                    is_remote=engine.overlapped or bool(interpreter),
+                    interpreter=interpreter,
+                    processors=own,
+                )
+            )
+        return PipelineDescription(tuple(parts), engine.in_flight)
+
+    def excess(self, engine: Pipeline, artifact: Artifact) -> str:
+        """Which limit of a device a part breaks; "" if none does."""
+        assert artifact.pipeline is not None
+        for part, record in zip(engine.parts, artifact.pipeline.parts, strict=True):
+            figures = self._profile(part.device).package
+            if figures is not None and isinstance(part.engine, PackageEngine):
+                package = read_compiled(artifact.model.parent / record.folder)
+                if broken := excess(figures, package):
+                    return f"The part at {part.place}: {broken}"
+        return ""
+
+    def close(self) -> None:
+        """Let the environments of other devices be removed."""
+        for name, interpreters in self._interpreters.items():
+            if name != self._own.name:
+                interpreters.close()
+
+    def _loading(
+        self, candidate: Candidate, part: PipelinePart, record: PartRecord
+    ) -> tuple[str, dict[str, Any], str]:
+        """Engine and options of a part, as a child knows them, and the file that is loaded."""
+        self._check(part)
+        match part.engine:
+            case CPackage():
+                return "cpackage-shared", {}, SHARED_FILE
+            case CPackageEmulated():
+                packets = PackageDescription(self.seconds_per_packet(part.device))
+                return "cpackage", asdict(packets), RUNNER_FILE
+            case engine:
+                session = part_session(candidate, part, quantised=record.quantised)
+                kind = "onnxruntime" if isinstance(engine, OnnxRuntimeCpu) else "openvino"
+                return kind, asdict(session), MODEL_FILE
+
+    def _check(self, part: PipelinePart) -> None:
+        """Raise CompileError for an engine that a device does not have."""
+        engines = self._profile(part.device).engines
+        if part.engine.kind not in engines:
+            raise CompileError(
+                f"Device {part.device} has no engine '{part.engine.kind}', which a part of the "
+                f"pipeline asks for; it has {', '.join(engines)}."
+            )
+
+    def _profile(self, device: str) -> DeviceProfile:
+        if device not in self._profiles:
+            known = ", ".join(sorted(self._profiles))
+            raise CompileError(
+                f"A part of the pipeline is at device '{device}', which this worker does not "
+                f"know; it knows {known}."
+            )
+        return self._profiles[device]
+
+    def _python(self, part: PipelinePart) -> str:
+        """The interpreter of a part's engine; "" for the farm's own."""
+        if part.device not in self._interpreters:
+            self._interpreters[part.device] = Interpreters(self._profile(part.device))
+        return self._interpreters[part.device].of(part.engine.kind)
+
+
+def _processors(engine: Pipeline) -> Iterator[tuple[int, ...]]:
+    """Logical processors that the processes of overlapped parts stay on; () for any of them.
+
+    Those with one thread that is to be pinned have one each, beside those of parts before them.
+    """
+    free = 0
+    for part in engine.parts:
+        runs = part.engine
+        threads = runs.threads if isinstance(runs, ThreadedEngine) else 1
+        pinned = isinstance(runs, OnnxRuntimeCpu) and runs.pinning and threads == 1
+        yield (free,) if pinned and engine.overlapped else ()
+        free += max(1, threads)
