@@ -49,7 +49,7 @@ def split_plan(
         transfers=(PlannedTransfer(DSP, CPU, "border", 2048, seconds(border)),),
         best_single=PlacedWhole(CPU, seconds(2e-3 * len(on_dsp) + 1e-3)),
         baselines=Baselines(chain=1e-3 * len(operators) + border, greedy=None, heft=5e-3),
-        pays=True,
+        refused=None,
         steps=tuple(steps),
         borders=(
             PlannedBorder(DSP, CPU, border, 0.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commands.plan.apply import apply
 from commands.plan.memory import memory
+from commands.plan.placement import placement
 from commands.shared.help import App
 
 plan_app = App(
@@ -12,4 +13,5 @@ plan_app = App(
     help="Plan the memory of a model, and where its operators run.",
 )
 plan_app.command()(memory)
+plan_app.command()(placement)
 plan_app.command()(apply)

@@ -87,8 +87,11 @@ class _Drawing:
                 f'<path d="M{end:.1f} {top} L{begin:.1f} {bottom}" stroke="{_EDGE}" '
                 'stroke-width="1.5" fill="none"/>'
             )
-            middle = (top + bottom) / 2
-            yield _text(begin + 6, middle + 4, format_bytes(crossing), _EDGE)
+            text, middle = format_bytes(crossing), (top + bottom) / 2 + 4
+            if begin + 6 + len(text) * _CHARACTER < _WIDTH:
+                yield _text(begin + 6, middle, text, _EDGE)
+            else:
+                yield _text(end - 6, middle, text, _EDGE, "end")
 
     def axis(self, height: int) -> Iterator[str]:
         """The whole cost below, with its interval."""

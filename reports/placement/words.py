@@ -40,12 +40,12 @@ def operators_text(names: Sequence[str]) -> str:
 def plan_sentences(plan: PlacementPlan) -> Iterator[str]:
     """What a plan says, the verdict first."""
     yield verdict(plan)
-    proven = "which is proven to be the least" if plan.gap == 0.0 else f"{plan.gap:.2%} above"
     bound = value_text(plan.bound, plan.predicted.unit)
-    of = "" if plan.gap == 0.0 else f" the bound of {bound}"
+    least = f"{plan.gap:.2%} above {bound}, and no plan has less than that"
+    proven = least if plan.gap else "and no plan has less"
     yield (
-        f"Predicted: {predicted_text(plan.predicted)}, {proven}{of} if the costs are right; "
-        f"planned in {format_seconds(plan.seconds)}."
+        f"Predicted: {predicted_text(plan.predicted)}, {proven}, if the costs are right; planned "
+        f"in {format_seconds(plan.seconds)}."
     )
     yield from plan.notes
 
@@ -53,7 +53,14 @@ def plan_sentences(plan: PlacementPlan) -> Iterator[str]:
 def verdict(plan: PlacementPlan) -> str:
     """Whether a split is worth it, and beside what."""
     places = tuple(dict.fromkeys(part.place for part in plan.parts))
-    single = plan.best_single
+    single, refused = plan.best_single, plan.refused
+    if refused is not None:
+        gain = plan.predicted.value / refused.predicted.value
+        return (
+            f"Everything runs at {places[0]}: {listed(refused.places)} in "
+            f"{counted(refused.parts, 'part')} would cost {gain:.2f} times less, which is within "
+            "the uncertainty of the costs."
+        )
     if single is None:
         return (
             f"No place runs the whole model: it is split over {listed(places)} in "
@@ -62,13 +69,10 @@ def verdict(plan: PlacementPlan) -> str:
     if len(places) == 1:
         return f"Everything runs at {places[0]}: no split is predicted to cost less."
     gain = single.predicted.value / plan.predicted.value
-    against = (
-        f"{listed(places)} in {counted(len(plan.parts), 'part')} cost {gain:.2f} times less than "
-        f"{single.place} alone"
+    return (
+        f"A split pays: {listed(places)} in {counted(len(plan.parts), 'part')} cost {gain:.2f} "
+        f"times less than {single.place} alone."
     )
-    if plan.pays:
-        return f"A split pays: {against}."
-    return f"No split is proposed: {against}, which is within the uncertainty of the costs."
 
 
 def move_text(move: Move) -> str:

@@ -8,7 +8,7 @@ from db.questions.costs import ProfiledTrial, newest_calibrations, profiled_tria
 from db.reader import StoreReader
 from farm.candidate import Candidate, PackageEngine, StaticInt8, engine_label, from_json
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
-from farm.costs.kernels import kernel_groups
+from farm.costs.kernels import Wired, kernel_groups
 from farm.costs.model import MeasuredThenRoofline, ProfiledKernels, not_calibrated
 from farm.costs.operators import CostedOperator, group_signature
 from farm.devices.profile import DeviceProfile
@@ -108,7 +108,7 @@ def _groups(
     own = operators_in(trial.model_details)
     signed = {name: op.signature for name, op in own.items() if op.signature}
     signed = signed or dict(known.get(trial.model_sha256, {}))
-    types = {name: op.op_type for name, op in own.items()}
-    for group in kernel_groups(in_seconds(trial.kernels, profile), types):
+    wiring = {name: Wired(op.op_type, op.after) for name, op in own.items()}
+    for group in kernel_groups(in_seconds(trial.kernels, profile), wiring):
         if all(name in signed for name in group.operators):
             yield group_signature([signed[name] for name in group.operators]), Seconds(group.cost)

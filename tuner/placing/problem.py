@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farm.costs.calibration import Calibration, CostPlace, Ends, Pattern, links
 from farm.costs.model import CostModel
@@ -14,6 +14,7 @@ from farm.model.model import Model
 from farm.plan.placement.problem import (
     CALLER,
     FusedGroup,
+    Link,
     Place,
     PlacedOperator,
     PlacementObjective,
@@ -21,7 +22,7 @@ from farm.plan.placement.problem import (
 )
 from farm.plan.placement.solution import Solution
 from farm.prediction import Basis, Prediction, total
-from farm.units import Bytes
+from farm.units import Bytes, Seconds
 from tuner.placing.fused import Members, Wiring, occurrences
 from tuner.placing.support import DevicePlace, Obstacles
 
@@ -132,7 +133,7 @@ def build_problem(
             )
             for each in places
         ),
-        links(ends),
+        _with_direct_links(links(ends, _crossings(calibrations)), places),
         {name: t.bytes for name, t in graph.tensors.items() if t.kind is not TensorKind.WEIGHT},
         graph.inputs,
         tuple(dict.fromkeys(name for name in graph.outputs if name not in weights)),
@@ -152,6 +153,33 @@ def _ends(place: CostPlace, calibrations: Mapping[str, Calibration]) -> Ends:
             f"farm devices calibrate {place.device}"
         )
     return ends
+
+
+def _crossings(calibrations: Mapping[str, Calibration]) -> dict[tuple[str, str], Seconds]:
+    """Seconds of borders in place, of all devices."""
+    found: dict[tuple[str, str], Seconds] = {}
+    for calibration in calibrations.values():
+        found |= calibration.crossings_by_name()
+    return found
+
+
+def _with_direct_links(
+    found: Mapping[tuple[str, str], Link], places: Sequence[DevicePlace]
+) -> dict[tuple[str, str], Link]:
+    """The links, where devices that are linked directly do not go through the caller."""
+    direct = dict(found)
+    for one in places:
+        for other in places:
+            figures = one.profile.links.get(other.place.device)
+            if figures is None or one.place.device == other.place.device:
+                continue
+            for way in ((one, other), (other, one)):
+                names = way[0].place.name, way[1].place.name
+                per_byte = 1.0 / figures.bytes_per_second
+                direct[names] = replace(
+                    direct[names], latency=figures.tensor_seconds, per_byte=per_byte
+                )
+    return direct
 
 
 def _priced(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from onnx import ModelProto, NodeProto
 from onnx.helper import make_graph, make_model
@@ -12,12 +13,14 @@ from farm.codegen.generate import placed
 from farm.costs.calibration import CostPlace
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
-from farm.model.graph import Graph
+from farm.model.graph import Graph, folded_nodes
 from farm.model.walk import subgraphs
 from farm.plan.placement.registry import Registry, operator_facts
 
 Obstacles = Mapping[tuple[str, str], str]
 """Why an operator cannot run at a place, by the names of both; one sentence."""
+
+NO_OBSTACLES: Obstacles = MappingProxyType({})
 
 _GENERATED = frozenset({"cpackage", "cpackage-emulated"})
 
@@ -61,29 +64,50 @@ def package_obstacles(model: ModelProto, names: Iterable[str]) -> dict[str, str]
     It is asked itself, with a model of that operator alone.
     """
     nodes = {node.name: node for node in model.graph.node}
-    return {name: why for name in names if (why := _generator_refuses(alone(model, nodes[name])))}
+    cut = Alone(model)
+    return {name: why for name in names if (why := _generator_refuses(cut.of(nodes[name])))}
 
 
-def alone(model: ModelProto, node: NodeProto) -> ModelProto:
-    """A model of one operator: what it reads and is not stored is given, what it writes is read.
+class Alone:
+    """Makes models of single operators of a model, all of whose shapes are inferred."""
 
-    Constants that it reads come with it.
-    """
-    graph = model.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    constants = {n.output[0]: n for n in graph.node if n.op_type == "Constant"}
-    described = {v.name: v for v in (*graph.value_info, *graph.input, *graph.output)}
-    reads = _reads(node)
-    given = [n for n in reads if n not in stored and n not in constants and n in described]
-    written = [name for name in node.output if name in described]
-    made = make_graph(
-        [*(constants[name] for name in reads if name in constants), node],
-        "alone",
-        [described[name] for name in given],
-        [described[name] for name in written],
-        [stored[name] for name in reads if name in stored],
-    )
-    return make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
+    def __init__(self, model: ModelProto) -> None:
+        graph = model.graph
+        self._model = model
+        self._stored = {tensor.name: tensor for tensor in graph.initializer}
+        self._described = {v.name: v for v in (*graph.value_info, *graph.input, *graph.output)}
+        self._folded = {
+            name: graph.node[at] for at in folded_nodes(graph) for name in graph.node[at].output
+        }
+
+    def of(self, node: NodeProto) -> ModelProto:
+        """A model of this operator: what it reads and is not stored is given, what it writes read.
+
+        What it reads that follows from stored tensors alone comes with it.
+        """
+        with_it: dict[str, NodeProto] = {}
+        self._collect(node, with_it)
+        own = (*with_it.values(), node)
+        reads = tuple(dict.fromkeys(name for each in own for name in _reads(each)))
+        made = {name for each in own for name in each.output}
+        given = [n for n in reads if n not in made and n not in self._stored]
+        graph = make_graph(
+            list(own),
+            "alone",
+            [self._described[name] for name in given if name in self._described],
+            [self._described[name] for name in node.output if name in self._described],
+            [self._stored[name] for name in reads if name in self._stored],
+        )
+        opsets, version = self._model.opset_import, self._model.ir_version
+        return make_model(graph, opset_imports=opsets, ir_version=version)
+
+    def _collect(self, node: NodeProto, found: dict[str, NodeProto]) -> None:
+        """The folded operators that a node needs, in an order in which they can run."""
+        for name in _reads(node):
+            before = self._folded.get(name)
+            if before is not None and before.name not in found and before is not node:
+                self._collect(before, found)
+                found[before.name] = before
 
 
 def _reads(node: NodeProto) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from farm.compile.annotate import annotated
+from farm.compile.annotate import annotated, label
 from farm.devices.profile import DeviceProfile
 from farm.errors import OptionError, PlanError
 from farm.model.model import load_model, save_model
 from farm.plan.override import IDLE, Decision, Priority, State, decide, device_of
-from farm.plan.placement.record import PlacementPlan, labels
+from farm.plan.placement.record import PlacementPlan
 from farm.units import Seconds
 from workers.observing import observe
 
@@ -140,7 +140,6 @@ def write_annotated(
             f"The plan is of {plan.model.name} ({plan.model.sha256[:12]}), and {model} is another "
             f"model ({loaded.sha256[:12]}); plan it with `farm plan placement {model}`."
         )
-    of_place = labels(plan)
     save_model(
-        annotated(loaded.proto, {name: of_place[place] for name, place in assignment.items()}), to
+        annotated(loaded.proto, {name: label(place) for name, place in assignment.items()}), to
     )

@@ -1,0 +1,191 @@
+"""``farm plan placement``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.plan.files import check_files, write_files
+from commands.shared.measuring import measure
+from commands.shared.options import (
+    DataOption,
+    JsonOption,
+    ProfilesOption,
+    ShapeOption,
+    StoreOption,
+    device_names,
+    devices_option,
+    known_profiles,
+    one_of,
+    shape_sizes,
+)
+from commands.shared.output import print_lines, print_tables
+from farm.errors import DeviceError
+from farm.units import parse_seconds
+
+if TYPE_CHECKING:
+    from farm.devices.profile import DeviceProfile
+    from farm.plan.placement.record import PlacementPlan
+    from tuner.placing.plans import Situation
+
+
+def placement(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")],
+    *,
+    devices: Annotated[
+        list[str] | None, devices_option("Device profiles, with commas. Default: cpu.")
+    ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="latency, energy, peak-memory or throughput."),
+    ] = "latency",
+    seconds: Annotated[
+        str, typer.Option("--time", metavar="TIME", help="Planning takes at most so long.")
+    ] = "10s",
+    data: DataOption = None,
+    measured: Annotated[
+        bool,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Profile the model first wherever that was never done.",
+        ),
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="JSON", help="Plan to write, for plan apply."),
+    ] = None,
+    annotated: Annotated[
+        Path | None,
+        typer.Option(metavar="ONNX", help="Model to write with the place of each operator."),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="SVG", help="Picture of the plan to write.")
+    ] = None,
+    shape: ShapeOption = None,
+    profiles: ProfilesOption = None,
+    store: StoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Find where each operator of a model runs best: on which device, by which engine.
+
+    Example: farm plan placement model.onnx --devices cpu,dsp -o plan.json --figure plan.svg
+    """
+    from farm.devices.profile import select_profiles
+    from farm.plan.placement.problem import PlacementObjective
+    from reports.placement.machine_readable import placement_json
+    from tuner.placing.plans import plan_placement
+
+    files = {"--output": output, "--annotated": annotated, "--figure": figure}
+    check_files({"the model": model}, files)
+    chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
+    _refuse_missing(chosen)
+    wanted = one_of(PlacementObjective, objective, "--objective") or PlacementObjective.LATENCY
+    limit, shapes = parse_seconds(seconds), shape_sizes(shape)
+    situation = _situation(model, shapes, chosen, store, ask=measured)
+    if measured and _measured(situation, data, profiles, store):
+        said = situation.said
+        situation = replace(_situation(model, shapes, chosen, store), said=said)
+    plan = plan_placement(situation, wanted, limit)
+    _write(plan, situation, output, annotated, figure)
+    if json_output:
+        typer.echo(placement_json(plan))
+    else:
+        _show(plan)
+
+
+def _refuse_missing(chosen: tuple[DeviceProfile, ...]) -> None:
+    """Raise DeviceError for a device that is not here."""
+    from workers.discovery import device_availability
+
+    for profile in chosen:
+        found = device_availability(profile)
+        if not found.available:
+            raise DeviceError(
+                f"Device {profile.name} cannot be planned for here: {found.reason} "
+                f"(remedy: {found.remedy})."
+            )
+
+
+def _situation(
+    path: Path,
+    shapes: Mapping[str, int],
+    chosen: tuple[DeviceProfile, ...],
+    store: str | None,
+    *,
+    ask: bool = False,
+) -> Situation:
+    """What is known of the model; after engines that never ran it were asked, if wished."""
+    from db.reader import StoreReader
+    from farm.model.graph import build_graph
+    from farm.model.model import load_model
+    from tuner.placing.plans import asked, look
+    from workers.executor import LocalExecutor
+    from workers.trials.cache import default_folder
+
+    model = load_model(path, shapes)
+    with (
+        StoreReader.open(store) as reader,
+        LocalExecutor(chosen, default_folder()) as executor,
+    ):
+        facts = {profile.name: executor.describe(profile.name) for profile in chosen}
+        found = look(reader, facts, model, build_graph(model), chosen)
+        return asked(found, executor) if ask else found
+
+
+def _measured(
+    situation: Situation,
+    data: Path | None,
+    profiles: Path | None,
+    store: str | None,
+) -> bool:
+    """Measure and profile the model at places where it never was; whether there were any."""
+    from tuner.placing.plans import to_measure
+    from tuner.request import TuneRequest
+
+    found = to_measure(situation)
+    for device, candidates in found.items():
+        asked = TuneRequest(
+            model=str(situation.model.path.absolute()),
+            devices=(device,),
+            data=str(data.absolute()) if data else "",
+            shapes=dict(situation.model.shapes),
+        )
+        measure(store, asked, device, profiles, candidates)
+    return bool(found)
+
+
+def _write(
+    plan: PlacementPlan,
+    situation: Situation,
+    output: Path | None,
+    annotated: Path | None,
+    figure: Path | None,
+) -> None:
+    from farm.plan.placement.record import plan_text
+    from reports.placement.figure import placement_svg
+    from tuner.placing.plans import write_annotated
+
+    files: dict[Path, str | bytes] = {}
+    if output is not None:
+        files[output] = plan_text(plan)
+    if figure is not None:
+        files[figure] = placement_svg(plan)
+    write_files(files)
+    if annotated is not None:
+        write_annotated(plan, situation, annotated)
+
+
+def _show(plan: PlacementPlan) -> None:
+    from reports.placement.tables import alternatives_table, parts_table, transfers_table
+    from reports.placement.words import plan_sentences
+
+    verdict, *others = plan_sentences(plan)
+    print_lines([verdict])
+    print_tables(parts_table(plan), [])
+    if any(t.source and t.target for t in plan.transfers):
+        print_tables(transfers_table(plan), [])
+    print_tables(alternatives_table(plan), others)

@@ -1,0 +1,115 @@
+"""Splits as candidates: those that a plan proposes, and those that a device needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+from onnx.helper import make_node, make_tensor_value_info
+
+from db.store import Store
+from farm.candidate import CPackageEmulated, OnnxRuntimeCpu, Pipeline, Precision, StaticInt8
+from farm.devices.profile import load_profiles
+from farm.model.graph import Graph, build_graph
+from farm.model.model import Model, load_model
+from tests import models
+from tests.models import save
+from tests.tuner.calibrating.timed import TimedExecutor
+from tuner.placing.candidates import unavoidable, worthwhile
+from tuner.placing.plans import folded_before
+
+CPU, DSP, SMALL = (load_profiles()[name] for name in ("cpu", "dsp", "dsp-small"))
+HVX = CPackageEmulated(target="hexagon-v67-hvx")
+FLOAT, INT8 = Precision(), Precision(quantization=StaticInt8())
+
+
+def best_three() -> ModelProto:
+    """A convolution, and the three best of its channels, which generated code cannot tell."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        make_node("Relu", ["a"], ["b"], name="relu"),
+        make_node("GlobalAveragePool", ["b"], ["c"], name="pool"),
+        make_node("Flatten", ["c"], ["d"], name="flat"),
+        make_node("TopK", ["d", "k"], ["v", "i"], name="best"),
+    ]
+    stored = models.weights(w=(8, 3, 3, 3)) | {"k": np.array([3], np.int64)}
+    outputs = [models.value("v", [1, 3]), make_tensor_value_info("i", TensorProto.INT64, [1, 3])]
+    return models.build(nodes, [models.value("x", [1, 3, 16, 16])], outputs, stored)
+
+
+def loaded(proto: ModelProto, folder: Path) -> tuple[Model, Graph]:
+    save(proto, folder)
+    model = load_model(folder / "model.onnx")
+    return model, build_graph(model)
+
+
+def parts(engine: object) -> list[tuple[str, tuple[str, ...]]]:
+    assert isinstance(engine, Pipeline)
+    return [(part.place, part.operators) for part in engine.parts]
+
+
+def test_what_a_device_can_run_runs_there_and_the_rest_beside_it(tmp_path: Path) -> None:
+    model, graph = loaded(best_three(), tmp_path)
+    found = unavoidable(model, graph, DSP, HVX, CPU, [INT8, FLOAT])
+    first = found.candidates[0]
+    assert first.precision == INT8
+    assert parts(first.engine) == [
+        ("dsp/cpackage-emulated", ("conv", "relu", "pool", "flat")),
+        ("cpu/onnxruntime-cpu", ("best",)),
+    ]
+    assert {c.precision for c in found.candidates} == {INT8, FLOAT}
+    (why,) = found.notes
+    assert why.startswith("dsp cannot run the whole model, so parts of it run beside it: ")
+    assert "(TopK)" in why
+
+
+def test_engines_beside_each_other_do_not_spin(tmp_path: Path) -> None:
+    model, graph = loaded(best_three(), tmp_path)
+    (first, *_) = unavoidable(model, graph, DSP, HVX, CPU, [FLOAT]).candidates
+    assert isinstance(first.engine, Pipeline)
+    assert first.engine.parts[1].engine == OnnxRuntimeCpu(threads=1, spin_microseconds=20)
+
+
+def test_a_part_fits_into_the_arena_of_its_device(tmp_path: Path) -> None:
+    model, graph = loaded(models.conv_net(), tmp_path)
+    assert SMALL.package is not None
+    tight = replace(SMALL, package=replace(SMALL.package, arena_bytes=4096))
+    found = unavoidable(model, graph, tight, HVX, CPU, [FLOAT])
+    for candidate in found.candidates:
+        shares = dict(parts(candidate.engine))
+        assert len(shares) >= 2, "the whole model needs more than 4 KiB"
+    assert found.candidates, "some of it fits"
+    assert not found.notes, "no operator is refused"
+
+
+def test_a_device_that_can_run_nothing_has_no_split(tmp_path: Path) -> None:
+    nodes = [make_node("TopK", ["x", "k"], ["v", "i"], name="best")]
+    outputs = [models.value("v", [1, 3]), make_tensor_value_info("i", TensorProto.INT64, [1, 3])]
+    stored = {"k": np.array([3], np.int64)}
+    proto = models.build(nodes, [models.value("x", [1, 8])], outputs, stored)
+    model, graph = loaded(proto, tmp_path)
+    assert not unavoidable(model, graph, DSP, HVX, CPU, [FLOAT]).candidates
+
+
+def test_without_a_calibration_nothing_is_planned(tmp_path: Path) -> None:
+    model, graph = loaded(models.conv_net(), tmp_path)
+    facts = {"cpu": TimedExecutor().describe("cpu")}
+    with Store.open(":memory:") as store:
+        found = worthwhile(store, facts, model, graph, [CPU])
+    assert not found.planned
+    assert not found.candidates
+    (note,) = found.notes
+    assert note.startswith("No split over cpu was planned: Device cpu was never calibrated")
+
+
+def test_folded_operators_go_with_whoever_needs_them_first(tmp_path: Path) -> None:
+    nodes = [
+        make_node("Neg", ["w"], ["n"], name="folded"),
+        make_node("Relu", ["x"], ["a"], name="first"),
+        make_node("Add", ["a", "n"], ["y"], name="second"),
+    ]
+    stored = models.weights(w=(4,))
+    proto = models.build(nodes, [models.value("x", [4])], [models.value("y", [4])], stored)
+    assert folded_before(loaded(proto, tmp_path)[1]) == {"second": ("folded",)}

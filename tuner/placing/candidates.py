@@ -1,0 +1,219 @@
+"""Splits of a model over places as candidates that are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from db.reader import StoreReader
+from farm.candidate import (
+    Candidate,
+    Engine,
+    OnnxRuntimeCpu,
+    PackageEngine,
+    Pipeline,
+    PipelinePart,
+    Precision,
+)
+from farm.costs.operators import costed_operators
+from farm.devices.profile import DeviceProfile
+from farm.errors import DeviceError, PlanError
+from farm.model.graph import Graph, TensorKind
+from farm.model.model import Model
+from farm.plan.placement.problem import (
+    CALLER,
+    Link,
+    Place,
+    PlacedOperator,
+    Problem,
+)
+from farm.plan.placement.record import PlacementPlan
+from farm.plan.placement.solution import Solution
+from farm.plan.placement.solve import place
+from farm.text import listed
+from farm.units import Bytes
+from tuner.placing.plans import look, plan_placement
+from tuner.placing.support import package_obstacles
+from tuner.search.options import SPIN_BESIDE_OTHERS
+from workers.jobs import DeviceFacts
+
+_PLANNING_SECONDS = 5.0
+_BORDER = 0.25  # of an operator's weight: what is alone between two others goes with them
+_FLOAT_BYTES = 4  # of a value, for one of int8
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """What is tried of splits. notes: for people, why nothing is, or what it rests on.
+
+    planned: whether enough is known for a plan.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
+    planned: bool = True
+
+
+def worthwhile(
+    store: StoreReader,
+    facts: Mapping[str, DeviceFacts],
+    model: Model,
+    graph: Graph,
+    profiles: Sequence[DeviceProfile],
+) -> Splits:
+    """The split that a plan proposes over the places of these devices, of one machine.
+
+    Nothing is tried where no split is predicted to gain more than its uncertainty.
+    """
+    over = listed([profile.name for profile in profiles])
+    try:
+        situation = look(store, facts, model, graph, profiles)
+        if len(situation.places) < 2:
+            return Splits()
+        plan = plan_placement(situation, seconds=_PLANNING_SECONDS)
+    except (DeviceError, PlanError) as error:
+        note = f"No split over {over} was planned: {error}"
+        return Splits(notes=(note if note.endswith(".") else f"{note}.",), planned=False)
+    if len({part.place for part in plan.parts}) == 1:
+        return Splits(notes=(_refused(plan, over),))
+    engines = {name: found.engine for name, found in situation.candidates.items()}
+    candidate = Candidate(pipeline(plan, engines, graph))
+    gain = plan.best_single.predicted.value / plan.predicted.value if plan.best_single else None
+    why = f" {gain:.2f} times the best single place" if gain else ""
+    return Splits((candidate,), (f"A split over {over} was tried: predicted{why}.",))
+
+
+def pipeline(plan: PlacementPlan, engines: Mapping[str, Engine], graph: Graph) -> Pipeline:
+    """A plan's parts with the engines of their places, without operators that are folded."""
+    folded = {op.name for op in graph.operators if op.folded}
+    return Pipeline(
+        tuple(
+            _part(part.place, engines[part.place], [n for n in part.operators if n not in folded])
+            for part in plan.parts
+        )
+    )
+
+
+def unavoidable(
+    model: Model,
+    graph: Graph,
+    profile: DeviceProfile,
+    engine: PackageEngine,
+    beside: DeviceProfile,
+    precisions: Iterable[Precision],
+) -> Splits:
+    """Splits for a device that cannot run the whole model, with what it can run of it.
+
+    The rest runs beside it on ONNX Runtime's own CPU provider. First as much as the device can
+    run, then only what multiplies: fewer borders.
+
+    engine: of the device. precisions: of the whole, the most promising first.
+    """
+    names = [op.name for op in graph.operators if not op.folded]
+    refused = package_obstacles(model.proto, names)
+    ends = f"{profile.name}/{engine.kind}", f"{beside.name}/{OnnxRuntimeCpu().kind}"
+    engines: dict[str, Engine] = dict(zip(ends, (engine, _beside()), strict=True))
+    weights = (dict.fromkeys(names, 1.0), _shares_of_work(graph))
+    pipelines = []
+    for weight in weights:
+        for smaller in (1, _FLOAT_BYTES):
+            problem = _leaning(model, graph, ends, refused, weight, profile, smaller)
+            solution = place(problem, seconds=_PLANNING_SECONDS)
+            if ends[0] in solution.places:
+                pipelines.append((smaller, _of_solution(solution, engines)))
+    candidates = (
+        Candidate(each, precision)
+        for precision in precisions
+        for smaller, each in pipelines
+        if smaller == (1 if precision.quantization is None else _FLOAT_BYTES)
+    )
+    return Splits(tuple(dict.fromkeys(candidates)), tuple(_why(refused, profile)))
+
+
+def _why(refused: Mapping[str, str], profile: DeviceProfile) -> Iterator[str]:
+    if refused:
+        first = next(iter(refused.values()))
+        yield (
+            f"{profile.name} cannot run the whole model, so parts of it run beside it: "
+            f"{first.rstrip('.')}."
+        )
+
+
+def _refused(plan: PlacementPlan, over: str) -> str:
+    only = plan.parts[0].place
+    if plan.refused is None:
+        return f"No split over {over} was tried: none is predicted to cost less than {only} alone."
+    gain = plan.predicted.value / plan.refused.predicted.value
+    return (
+        f"No split over {over} was tried: the best one is predicted to gain {gain:.2f} times over "
+        f"{only} alone, which is within the uncertainty of the costs."
+    )
+
+
+def _beside() -> OnnxRuntimeCpu:
+    return OnnxRuntimeCpu(threads=1, spin_microseconds=SPIN_BESIDE_OTHERS)
+
+
+def _part(name: str, engine: Engine, operators: Sequence[str]) -> PipelinePart:
+    if isinstance(engine, OnnxRuntimeCpu):
+        engine = replace(engine, spin_microseconds=SPIN_BESIDE_OTHERS)
+    device = name.partition("/")[0]
+    return PipelinePart(device, engine, tuple(operators))  # type: ignore[arg-type]
+
+
+def _of_solution(solution: Solution, engines: Mapping[str, Engine]) -> Pipeline:
+    return Pipeline(
+        tuple(_part(part.place, engines[part.place], part.operators) for part in solution.parts)
+    )
+
+
+def _shares_of_work(graph: Graph) -> dict[str, float]:
+    """How much of the multiplying each operator does, as multiples of the mean."""
+    running = [op for op in graph.operators if not op.folded]
+    mean = sum(op.macs for op in running) / max(1, len(running)) or 1.0
+    return {op.name: op.macs / mean for op in running}
+
+
+def _leaning(
+    model: Model,
+    graph: Graph,
+    ends: tuple[str, str],
+    refused: Mapping[str, str],
+    weight: Mapping[str, float],
+    profile: DeviceProfile,
+    smaller: int,
+) -> Problem:
+    """The problem whose best solution gives the device all that is worth a border.
+
+    smaller: how many times smaller than in the model the tensors are.
+    """
+    device, beside = ends
+    operators = []
+    for op in costed_operators(model.proto, graph):
+        costs = {beside: weight[op.name]}
+        if op.name not in refused:
+            costs[device] = 0.0
+        reads = [operand.name for operand in op.reads if not operand.stored]
+        writes = [operand.name for operand in op.writes]
+        operators.append(PlacedOperator(op.name, tuple(reads), tuple(writes), costs))
+    border = Link(_BORDER)
+    sizes = {
+        name: Bytes(-(-t.bytes // smaller))
+        for name, t in graph.tensors.items()
+        if t.kind is not TensorKind.WEIGHT
+    }
+    free = dict.fromkeys([(CALLER, device), (CALLER, beside), (device, CALLER)], Link())
+    return Problem(
+        tuple(operators),
+        (Place(device, _BORDER, _arena(profile)), Place(beside, _BORDER)),
+        {**free, (beside, CALLER): Link(), (device, beside): border, (beside, device): border},
+        sizes,
+        graph.inputs,
+        tuple(dict.fromkeys(name for name in graph.outputs if name in sizes)),
+    )
+
+
+def _arena(profile: DeviceProfile) -> Bytes | None:
+    """What the arena of a part may have; whether weights and code fit shows when it is built."""
+    figures = profile.package
+    return Bytes(figures.arena_bytes) if figures is not None and figures.arena_bytes else None
