@@ -181,6 +181,7 @@ def _device(device: DeviceResult) -> Json:
         "verdict": str(device.verdict) if device.verdict else None,
         "baseline": _measured(device.baseline),
         "winner": _measured(device.winner),
+        "places": list(device.places),
         "confirmed": device.winner is not None,
         "best": _measured(device.best),
         "ratio": estimate_json(device.ratio),

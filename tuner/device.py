@@ -10,14 +10,19 @@ from threading import Lock
 from db import records
 from db.store import Store
 from farm.artifact.folder import MODEL_FILE
-from farm.candidate import Candidate, PackageEngine
+from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
-from farm.model.formats import given_format
 from farm.model.shapes import fixed_sentence
 from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
-from tuner.delivery.winners import Provenance, artifact_files, deliver, deliver_package
+from tuner.delivery.winners import (
+    Provenance,
+    artifact_files,
+    deliver,
+    deliver_package,
+    deliver_pipeline,
+)
 from tuner.events import BestChanged, DeviceEnded, DeviceStarted, Event, Listener, StageStarted
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
@@ -30,12 +35,9 @@ from tuner.runs.memory import DeviceMemory, Memory
 from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
-from tuner.search.propose import Proposer
-from tuner.search.search import Alone, Found, Search, count_outcomes
-from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
+from tuner.search.search import Alone, Found, count_outcomes
+from tuner.searching import DeviceSearch, came_quantised
 from workers.executor import Executor
-from workers.jobs import DeviceFacts
-from workers.trials.process import ChildError
 
 _ALONE = {
     Alone.BUDGET: "the budget was used up by the baseline and its confirmation; nothing else was "
@@ -86,7 +88,7 @@ class DeviceTuning:
         self._subject = life.opened.subject
         self._notebook = notebook
         self._listen = listen
-        self._under_way: UnderWay | None = None
+        self._searching: DeviceSearch | None = None
         self._confirmed: DeviceResult | None = None
 
     @property
@@ -122,8 +124,10 @@ class DeviceTuning:
         """The result after an interruption of ``run``: the best so far, which is delivered."""
         if self._confirmed:
             return self._confirmed
-        if self._under_way:
-            result = best_so_far(self._store, self._opened, executor, self._under_way)
+        begun = self._searching
+        if begun and begun.search:
+            under_way = UnderWay(begun.journal, begun.search, begun.scorer, begun.track)
+            result = best_so_far(self._store, self._opened, executor, under_way)
             if output := _absolute(result.output):
                 self._notebook.write(lambda memory: memory.with_unconfirmed(self.name, output))
             return result
@@ -155,7 +159,7 @@ class DeviceTuning:
         kept = kept_for_profiles(opening.total)
         whole = Budget(opening.total, spent - opening.since)
         budget = Budget(opening.total - kept, spent - opening.since)
-        search: Search | None = None
+        searching: DeviceSearch | None = None
 
         def listen(event: Event) -> None:
             # Now and then, so that a run that is killed has used its time, too.
@@ -173,11 +177,12 @@ class DeviceTuning:
             request, work = self._request, self._subject.work
             scorer = Scorer(request.objective, request.constraints, work, profile.power)
             track = RaceTrack(journal, scorer, budget, request.seed)
-            space, notes = self._space(profile, executor, facts, journal)
-            proposer = Proposer(space, _sensitivity(profile, executor, journal), request.seed)
-            search = Search(journal, executor, proposer, scorer, budget, track, listen)
-            self._under_way = UnderWay(journal, search, scorer, track)
-            found = search.run(space.baselines(), request.max_trials)
+            searching = DeviceSearch(
+                self._store, executor, self._opened, profile, journal, scorer, track
+            )
+            self._searching = searching
+            found = searching.run(facts, budget, listen)
+            scorer, notes = searching.scorer, searching.notes
             confirmation = Confirmation(journal, executor, scorer, track, budget, listen)
             confirmed = confirmation.run(found, memory.champion(profile.name))
             if not ended:
@@ -199,7 +204,8 @@ class DeviceTuning:
             remarks = executor.take_remarks(profile.name)
             return replace(result, notes=(*result.notes, *remarks))
         except InfrastructureError as error:
-            trials = count_outcomes(search.entries) if search else {}
+            tried = searching.search if searching else None
+            trials = count_outcomes(tried.entries) if tried else {}
             return DeviceResult(profile.name, Status.FAILED, str(error), trials=trials)
         finally:
             if not ended:
@@ -212,36 +218,9 @@ class DeviceTuning:
 
         self._notebook.write(change)
 
-    def _space(
-        self, profile: DeviceProfile, executor: Executor, facts: DeviceFacts, journal: Journal
-    ) -> tuple[Space, tuple[str, ...]]:
-        """The space of the device and this model, and what is left out of it."""
-        if not facts.engines:
-            raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
-        given = given_format(self._subject.model.proto)
-        space = space_of(facts, given, self._request.threads, self._request.objective)
-        try:
-            job = journal.job(space.baseline(), records.Phase.SEARCH)
-            names = executor.quantizable(profile.name, job)
-        except ChildError:
-            names = {}  # the model cannot be prepared: quantised candidates will say why
-        has = {name: bool(names.pop(name, ())) for name in ("rewritten", "products")}
-        space = replace(
-            space, quantizable=names, rewritable=has["rewritten"], products=has["products"]
-        )
-        graph = self._subject.graph
-        space, notes = fitted(
-            space, graph.macs, graph.weight_bytes, quantised=self._came_quantised()
-        )
-        space, unbatched = batched(space, self._subject.model.proto, self._request.max_batch)
-        return space, (*threads_sentence(space), *notes, *unbatched)
-
     def _fixed(self) -> Iterator[str]:
         if fixed := fixed_sentence(self._subject.model.shapes):
             yield fixed
-
-    def _came_quantised(self) -> bool:
-        return any(op.op_type == "QuantizeLinear" for op in self._subject.graph.operators)
 
     def _kept_integers(self, found: Found) -> Iterator[str]:
         """Why packages have one precision only, where there were packages."""
@@ -249,7 +228,7 @@ class DeviceTuning:
             isinstance(entry.candidate.engine, PackageEngine) and entry.ok
             for entry in found.entries
         )
-        if packaged and self._came_quantised():
+        if packaged and came_quantised(self._subject.graph):
             yield "The model came quantised, and packages keep its integers."
 
     def _result(
@@ -274,6 +253,7 @@ class DeviceTuning:
             trials=count_outcomes(found.entries),
             disturbed=track.disturbed,
             tolerated=track.tolerated,
+            places=_devices(profile, confirmed.winner.candidate),
             notes=(
                 *found.notes,
                 *_does_not_fit(found),
@@ -294,6 +274,8 @@ class DeviceTuning:
         job = journal.job(winner.candidate, records.Phase.CONFIRM)
         if isinstance(winner.candidate.engine, PackageEngine):
             folder = deliver_package(provenance, executor, job, winner)
+        elif isinstance(winner.candidate.engine, Pipeline):
+            folder = deliver_pipeline(provenance, artifact_files(provenance, executor, job))
         else:
             folder = deliver(provenance, artifact_files(provenance, executor, job)[MODEL_FILE])
         return replace(result, output=str(folder))
@@ -314,25 +296,14 @@ class DeviceTuning:
         )
 
 
+def _devices(profile: DeviceProfile, winner: Candidate) -> tuple[str, ...]:
+    """The devices that run a candidate, its own first."""
+    parts = winner.engine.parts if isinstance(winner.engine, Pipeline) else ()
+    return tuple(dict.fromkeys((profile.name, *(part.device for part in parts))))
+
+
 def _absolute(output: str) -> str:
     return str(Path(output).absolute()) if output else ""
-
-
-def _sensitivity(
-    profile: DeviceProfile, executor: Executor, journal: Journal
-) -> Callable[[Candidate], tuple[str, ...]]:
-    known: dict[Candidate, tuple[str, ...]] = {}
-
-    def ask(candidate: Candidate) -> tuple[str, ...]:
-        if candidate not in known:
-            job = journal.job(candidate, records.Phase.SEARCH)
-            try:
-                known[candidate] = executor.rank_sensitivity(profile.name, job)
-            except ChildError:
-                known[candidate] = ()  # nothing can be repaired; the trial said why
-        return known[candidate]
-
-    return ask
 
 
 def _reason(verdict: Verdict, found: Found) -> str:

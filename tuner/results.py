@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     NOTHING_TRIED = "nothing-tried"  # but the baseline
     NOTHING_ELSE_OK = "nothing-else-ok"  # all else failed or was rejected
     WITHIN_LIMITS = "within the limits, which the baseline is not"
+    SPLIT = "runs as a split only, which is not faster than the baseline elsewhere"
     NONE_WITHIN_LIMITS = "nothing was within the limits, not even the baseline"
 
 
@@ -82,6 +83,7 @@ class DeviceResult:
     gain: the same of the objective.
     disturbed: blocks that were discarded and run again; tolerated: kept although disturbed.
     notes: sentences about what was not tried, does not fit, or was fixed in the model.
+    places: devices that run the winner, its own first.
     """
 
     device: str
@@ -100,6 +102,7 @@ class DeviceResult:
     tolerated: int = 0
     output: str = ""
     notes: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

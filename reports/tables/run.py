@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from farm.measurement import Estimate, Method, Metric
+from farm.text import listed
 from farm.units import counted
 from reports.interrupted import interrupted_lines
 from reports.objectives import AS_MUCH, COLUMNS
@@ -172,6 +173,11 @@ def _package(winner: Measured) -> str:
 
 
 def _sentence(device: DeviceResult, objective: Objective) -> str:
+    if device.verdict is Verdict.SPLIT and device.ratio is not None and device.places:
+        return (
+            f"the model runs as a split only, over {listed(device.places)}: "
+            f"{device.ratio.value:.2g} times as fast as the baseline, all on {device.places[-1]}."
+        )
     if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
         return f"{device.reason or device.verdict}."
     speed = f"{device.ratio.value:.2f} times as fast as the baseline"

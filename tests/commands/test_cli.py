@@ -17,8 +17,16 @@ import pytest
 
 from db.reader import StoreReader
 from db.records import Phase, RunStatus
-from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
+from farm.candidate import (
+    Candidate,
+    CPackageEmulated,
+    OnnxRuntimeCpu,
+    Pipeline,
+    PipelinePart,
+    to_json,
+)
 from farm.measurement import Metric, Outcome
+from farm.model.model import load_model
 from tests.command import Command, start, start_few_blocks
 from tests.conftest import furnish
 from tuner import bench
@@ -260,6 +268,28 @@ def test_bench_of_a_candidate_and_of_its_trial(farm: Command) -> None:
         (farm.folder / "model.onnx").read_bytes().replace(b"test", b"best")
     )
     assert "is not the model" in farm.refused("bench", "--trial", found["trial"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
+def test_bench_of_a_pipeline_over_two_devices(farm: Command) -> None:
+    """The run is of the cpu; what packets of the dsp's part take is in the dsp's profile."""
+    names = [node.name for node in load_model(farm.folder / "model.onnx").proto.graph.node]
+    parts = (
+        PipelinePart("dsp", CPackageEmulated(), tuple(names[:4])),
+        PipelinePart("cpu", OnnxRuntimeCpu(threads=1), tuple(names[4:])),
+    )
+    (farm.folder / "pipeline.json").write_text(to_json(Candidate(Pipeline(parts))))
+    ended = farm("bench", "model.onnx", "--candidate", "pipeline.json", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert found["measurements"]["latency"]["method"] == "modelled"
+    assert {"cpu_seconds", "energy", "packets"} & set(found["measurements"]) == set()
+    (note,) = found["notes"]
+    assert note.startswith("Of a run take: dsp/cpackage-emulated ")
+    assert " packets, " in note
+    assert "cpu/onnxruntime-cpu" in note
+    assert note.endswith("(measured, in this machine's memory).")
 
 
 def test_a_candidate_that_fails_says_why(farm: Command) -> None:

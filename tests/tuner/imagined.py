@@ -290,6 +290,7 @@ class Imagined:
     constraints: Constraints = field(default_factory=Constraints)
     budget: Budget = field(default_factory=lambda: Budget(1e6))
     max_trials: int = 0
+    only_splits: bool = False
     baselines: Sequence[Candidate] = (BASELINE,)
     events: list[Event] = field(default_factory=list)
 
@@ -310,7 +311,7 @@ class Imagined:
             self.track,
             self.events.append,
         )
-        return search.run(self.baselines, self.max_trials)
+        return search.run(self.baselines, self.max_trials, only_splits=self.only_splits)
 
     def confirm(self, found: Found, champion: str = "") -> Confirmed:
         confirmation = Confirmation(

@@ -17,6 +17,10 @@ from tuner.runs.history import Entry
 _MAKES_ROOM = frozenset({Outcome.REJECTED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY})
 
 
+class BaselineFailed(InfrastructureError):
+    """Neither the baseline nor what may take its place can be measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """The trials until one was ok, which is the last.
@@ -49,7 +53,7 @@ class Baseline:
 def find_baseline(candidates: Sequence[Candidate], run: Callable[[Candidate], Entry]) -> Baseline:
     """Run the first of the candidates, or those that may take its place, until one is ok.
 
-    Raises InfrastructureError when none is.
+    Raises BaselineFailed when none is.
     """
     tried: list[Entry] = []
     for candidate in candidates:
@@ -61,7 +65,7 @@ def find_baseline(candidates: Sequence[Candidate], run: Callable[[Candidate], En
     # Of one precision, the default level says best what is wrong.
     last = tried[-1].candidate.precision
     told = next(entry for entry in tried if entry.candidate.precision == last)
-    raise InfrastructureError(f"the baseline cannot be measured ({told.outcome}): {told.message}")
+    raise BaselineFailed(f"the baseline cannot be measured ({told.outcome}): {told.message}")
 
 
 def _takes_place(candidate: Candidate, failed: Entry) -> bool:

@@ -105,7 +105,8 @@ class Confirmation:
             if pairs is None or self._breaks_limit(entry, judge):
                 continue
             over = [*([pairs.objective] if within else []), *pairs.over_rivals]
-            if not all(map(_is_better, over)):
+            better = all(map(_is_better, over))
+            if not better and not found.only_splits:
                 # To test one after the other would find a gain where there is none.
                 waiting = [e for e in waiting if e.candidate.id == champion]
                 continue
@@ -114,7 +115,10 @@ class Confirmation:
             self._detail(reference)
             _require(reference)
             verdict = Verdict.IMPROVED if within else Verdict.WITHIN_LIMITS
+            verdict = verdict if better else Verdict.SPLIT
             return Confirmed(verdict, reference, judge, entry, pairs.latency, pairs.objective)
+        if found.only_splits:
+            raise InfrastructureError(f"no split of the model can be run: {_first_failure(found)}")
         unpaired = reference.measurements[Metric.LATENCY].low is None
         if unpaired and not reference.candidate.is_counted:
             self._blocks((reference,))  # nothing was paired with it
@@ -222,6 +226,10 @@ def _without_winner(found: Found) -> Verdict:
         return Verdict.NOTHING_TRIED
     compared = any(entry.ok for entry in found.others)
     return Verdict.NO_GAIN if compared else Verdict.NOTHING_ELSE_OK
+
+
+def _first_failure(found: Found) -> str:
+    return next((e.message for e in found.others if e.message), "there was no time for one.")
 
 
 def _require(baseline: Entry) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from farm.candidate import Fake, OpenVino
+from farm.candidate import Fake, OpenVino, Pipeline
 from farm.errors import CompileError, InfrastructureError
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
@@ -39,7 +39,7 @@ def worth_profiling(confirmed: Sequence[Entry], tried: Sequence[Entry]) -> tuple
         if entry.candidate.engine.kind not in engines:
             engines.add(entry.candidate.engine.kind)
             chosen.setdefault(entry.candidate.id, entry)
-    real = (e for e in chosen.values() if not isinstance(e.candidate.engine, Fake))
+    real = (e for e in chosen.values() if not isinstance(e.candidate.engine, Fake | Pipeline))
     return tuple(entry for entry in real if entry.ok)
 
 

@@ -5,14 +5,16 @@
    the best one; for a large model, for which they rarely win, after the next stage;
 3. precision: every precision on the best setting of the best two engines, and their graphs with
    slow patterns rewritten;
-4. repair: operators that quantisation damages most go back to float, where a fast candidate was
+4. splits: what a placement plan proposes, if anything; on a device that cannot run the whole
+   model, nothing else;
+5. repair: operators that quantisation damages most go back to float, where a fast candidate was
    rejected for its accuracy, and in the fastest quantised ones;
-5. refine: what differs in one choice from the best two;
-6. sample: Optuna's tree-structured Parzen estimator over what is left.
+6. refine: what differs in one choice from the best two;
+7. sample: Optuna's tree-structured Parzen estimator over what is left.
 
 A proposer has no state but its space: what it proposes follows from the history alone, so that a
 resumed run proposes what the interrupted one would have. Learned cost models will take the place
-of stage 6 and the order within the others.
+of stage 7 and the order within the others.
 """
 
 from __future__ import annotations
@@ -64,10 +66,13 @@ class Proposer:
             *((Stage.PACKAGES, self._packages) for _ in range(self._space.small)),
             (Stage.PRECISION, self._precisions),
             (Stage.PACKAGES, self._packages),
+            (Stage.SPLITS, lambda _: self._space.splits),
             (Stage.REPAIR, self._repairs),
             (Stage.REFINE, self._neighbours),
             (Stage.SAMPLE, lambda h: sample(self._space, h, count, self._seed)),
         )
+        if self._space.only_splits:
+            stages = ((Stage.SPLITS, lambda _: self._space.splits),)
         for stage, candidates in stages:
             fresh = [c for c in dict.fromkeys(candidates(history)) if c not in seen]
             fresh = [c for c in fresh if not self._is_doomed(c, history)]

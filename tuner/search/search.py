@@ -51,6 +51,7 @@ class Found:
     finalists: within all limits as far as the search saw, best first; the baseline is not one.
     original: the model as the user gave it: the baseline, unless that does not fit the device.
     alone: None where something was tried beside the baseline. notes: sentences about it.
+    only_splits: the device cannot run the whole model, and the baseline runs elsewhere.
     """
 
     baseline: Entry
@@ -59,6 +60,7 @@ class Found:
     finalists: tuple[Entry, ...]
     alone: Alone | None = None
     notes: tuple[str, ...] = ()
+    only_splits: bool = False
 
     @property
     def others(self) -> tuple[Entry, ...]:
@@ -90,6 +92,7 @@ class Search:
         self._budget = budget
         self._track = track
         self._listen = listen
+        self._only_splits = False
         self._entries: list[Entry] = []
         self._original: Entry | None = None
         self._baseline: Entry | None = None
@@ -123,14 +126,18 @@ class Search:
         raced = [e for e in better if e.trial_id in self._raced]
         return prefer_plain(raced if self._raced else better)
 
-    def run(self, baselines: Sequence[Candidate], max_trials: int) -> Found:
+    def run(
+        self, baselines: Sequence[Candidate], max_trials: int, *, only_splits: bool = False
+    ) -> Found:
         """Search.
 
         baselines: the baseline, then what may take its place; see ``tuner.search.baseline``.
-        max_trials: 0 for no limit.
+        max_trials: 0 for no limit. only_splits: what is slower than the baseline is a finalist,
+        too; see ``Found``.
 
         Raises InfrastructureError when the baseline fails: there is nothing to compare with.
         """
+        self._only_splits = only_splits
         self._tell_stage(Stage.BASELINE)
         baseline = find_baseline(baselines, self._run_baseline)
         first, self._original = baseline.entry, baseline.original
@@ -147,7 +154,15 @@ class Search:
         finalists = self._final_race(first)
         notes = tuple(baseline.notes())
         alone = self._why_alone(max_trials) if self._entries[-1] is first else None
-        return Found(first, baseline.original, self.entries, tuple(finalists), alone, notes)
+        return Found(
+            first,
+            baseline.original,
+            self.entries,
+            tuple(finalists),
+            alone,
+            notes,
+            self._only_splits,
+        )
 
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
@@ -183,7 +198,8 @@ class Search:
     def _race_cohort(self, cohort: Sequence[Entry], baseline: Entry) -> None:
         """Race what is promising in a cohort against the best so far; release the rest."""
         champions = [e for e in ranked(self._entries) if e not in cohort and e is not baseline][:1]
-        best = min((e.ratio for e in ranked(self._entries) if e.ratio), default=1.0)
+        rivals = [e for e in self._entries if not self._only_splits or e is not baseline]
+        best = min((e.ratio for e in ranked(rivals) if e.ratio), default=1.0)
         promising = [
             e for e in ranked(cohort) if e.ratio is not None and e.ratio < TOO_SLOW * best
         ]
@@ -207,7 +223,8 @@ class Search:
     def _better(self, baseline: Entry) -> list[Entry]:
         """What gains anything, best first; anything, if the baseline itself breaks a limit."""
         original = self._original or baseline
-        most = float("inf") if self._scorer.broken_limit(baseline, original) else 1.0
+        anything = self._only_splits or self._scorer.broken_limit(baseline, original)
+        most = float("inf") if anything else 1.0
         better = (e for e in ranked(self._entries) if e.ratio is not None and e.ratio < most)
         return [e for e in better if e is not baseline]
 
@@ -243,7 +260,12 @@ class Search:
                 self._raced.add(trial_id)
 
     def _goes_on(self) -> bool:
-        """Whether another cohort is to be tried. What was begun before is gone through again."""
+        """Whether another cohort is to be tried. What was begun before is gone through again.
+
+        A device that runs nothing but splits gets one, however long its baseline took.
+        """
+        if self._only_splits and not any(entry.ok for entry in self._entries[1:]):
+            return True
         return len(self._entries) < self._begun or self._may_search()
 
     def _why_alone(self, max_trials: int) -> Alone:

@@ -64,6 +64,8 @@ class Space:
     many: what counts are the results of many callers, and their number is a choice, too.
     loads: what counts is how soon an engine is there.
     max_batch: samples that one run may take.
+    splits: of the model over places, worth a trial. only_splits: the device runs nothing else, so
+    that its baseline runs elsewhere.
     """
 
     engines: tuple[str, ...]
@@ -80,6 +82,8 @@ class Space:
     many: bool = False
     loads: bool = False
     max_batch: int = 1
+    splits: tuple[Candidate, ...] = ()
+    only_splits: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -267,7 +271,7 @@ class Space:
             return True
         threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
         within = not self.most_threads or candidate.callers * threads <= self.most_threads
-        return within and not candidate.is_counted
+        return within and not candidate.is_modelled
 
 
 def space_of(

@@ -12,6 +12,7 @@ class Stage(StrEnum):
     ENGINES = "engines"
     PACKAGES = "packages"
     PRECISION = "precision"
+    SPLITS = "splits"
     REPAIR = "repair"
     REFINE = "refine"
     SAMPLE = "sample"
@@ -31,6 +32,8 @@ _REASONS = {
     Stage.PACKAGES: "the model is tried as generated C, in int8 by every compiler, then otherwise "
     "calibrated and in float32",
     Stage.PRECISION: "every precision is tried on the best setting of the best two engines",
+    Stage.SPLITS: "a plan splits the model over places by what is predicted, or one place cannot "
+    "run all of it",
     Stage.REPAIR: "the operators that quantisation damages most go back to float in the fastest "
     "quantised candidates",
     Stage.REFINE: "it differs in one choice from one of the best two by then",

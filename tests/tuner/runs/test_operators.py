@@ -38,6 +38,18 @@ def test_operators_in_branches_are_there(tmp_path: Path) -> None:
     assert {"If", "MatMul", "Slice"} <= {each.op_type for each in found.values()}
 
 
+def test_operators_have_signatures_and_say_whose_results_they_read(tmp_path: Path) -> None:
+    first, second, *_ = kept(conv_net(), tmp_path).items()
+    assert len(first[1].signature) == 16
+    assert first[1].signature != second[1].signature
+    assert (first[1].after, second[1].after) == ((), (first[0],))
+
+
+def test_an_older_farm_kept_no_signatures() -> None:
+    found = operators_in('{"operators": {"c": ["Conv", true], "r": ["Relu", false]}}')
+    assert found == {"c": ModelOperator("Conv", True), "r": ModelOperator("Relu", False)}
+
+
 @pytest.mark.parametrize("details", ["{}", '{"shapes": {}}'])
 def test_an_older_farm_kept_none(details: str) -> None:
     assert operators_in(details) == {}

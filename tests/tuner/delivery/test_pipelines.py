@@ -1,0 +1,79 @@
+"""A winner that is a pipeline, from its trial to the program that was delivered with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from db.records import RunKind
+from db.store import Store
+from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVinoRuntime, Pipeline, PipelinePart
+from farm.devices.profile import load_profiles
+from farm.model.model import load_model
+from tests.conftest import furnish
+from tuner.bench import bench
+from tuner.delivery.winners import Provenance, artifact_files, deliver_pipeline
+from tuner.request import TuneRequest
+from tuner.results import DeviceResult, Measured, Status
+from tuner.runs.start import check_request, start_run
+from tuner.verify.claim import Holds
+from tuner.verify.folder import verify_folder
+from workers.executor import LocalExecutor
+from workers.jobs import TrialJob
+
+PROFILES = load_profiles()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
+def test_it_runs_as_it_was_measured(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    names = [node.name for node in load_model(tmp_path / "model.onnx").proto.graph.node]
+    parts = (
+        PipelinePart("cpu", OnnxRuntimeCpu(threads=1), tuple(names[:4])),
+        PipelinePart("cpu", OpenVinoRuntime(threads=1), tuple(names[4:])),
+    )
+    candidate = Candidate(Pipeline(parts))
+    output = str(tmp_path / "winners")
+    request = TuneRequest(str(tmp_path / "model.onnx"), ("cpu",), output=output)
+    with (
+        Store.open(":memory:") as store,
+        LocalExecutor([PROFILES["cpu"]], tmp_path / "cache", PROFILES) as executor,
+    ):
+        opened = start_run(store, check_request(request, PROFILES), RunKind.BENCH)
+        (found,) = bench(
+            store, executor, opened, PROFILES["cpu"], [candidate], lambda _: None, detailed=False
+        )
+        (note,) = found.notes
+        assert note.startswith("Of a run take: cpu/onnxruntime-cpu ")
+        label = candidate.label()
+        winner = Measured(found.trial_id, candidate.id, label, "", found.measurements)
+        result = DeviceResult("cpu", Status.TUNED, winner=winner)
+        provenance = Provenance(store, opened, result, candidate, candidate)
+        job = TrialJob(found.trial_id, opened.subject.workload.key, candidate)
+        folder = deliver_pipeline(provenance, artifact_files(provenance, executor, job))
+    record = json.loads((folder / "provenance.json").read_text("utf-8"))
+    assert record["trial_details"]["split"]["parts"][1]["place"] == "cpu/openvino-runtime"
+    session = json.loads((folder / "session.json").read_text("utf-8"))
+    assert [part["engine"] for part in session["parts"]] == ["onnxruntime", "openvino"]
+    spinning = session["parts"][0]["spec"]["config_entries"]
+    assert spinning == {"session.intra_op.spin_duration_us": "20"}
+    done = subprocess.run(
+        [sys.executable, "-I", str(folder / "run.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("scores (1, 4) float32\n", 0), done.stderr
+    verified = verify_folder(folder, PROFILES, lambda _: None)
+    assert (verified.holds, verified.disagreements) == (Holds.YES, ()), verified.reason
+    assert verified.reason == "it is the baseline, so that no speed was claimed"
+    (folder / "part-1" / "model.onnx").write_bytes(b"another")
+    verified = verify_folder(folder, PROFILES, lambda _: None)
+    assert verified.disagreements == ("part-1/model.onnx is not the file that was delivered",)

@@ -1,0 +1,148 @@
+"""The search on one device of a run: which space it has, and what is searched in place of it.
+
+A device that cannot run the whole model is searched once more, for splits: what it can run of the
+model runs there, the rest beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from db import records
+from db.store import Store
+from farm.candidate import Candidate
+from farm.devices.profile import DeviceKind, DeviceProfile, load_profiles
+from farm.errors import InfrastructureError
+from farm.model.formats import given_format
+from farm.model.graph import Graph
+from tuner.events import Listener
+from tuner.placing.spaces import only_splits, with_splits
+from tuner.racing.objective import Scorer
+from tuner.racing.track import RaceTrack
+from tuner.runs.clock import Budget
+from tuner.runs.journal import Journal
+from tuner.runs.start import OpenRun
+from tuner.search.baseline import BaselineFailed
+from tuner.search.propose import Proposer
+from tuner.search.search import Found, Search
+from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
+from workers.executor import Executor
+from workers.jobs import DeviceFacts
+from workers.trials.process import ChildError
+
+_BESIDE = "cpu"  # the profile of the processor, where none was named
+
+
+class DeviceSearch:
+    """Searches on one device.
+
+    search: the one that is under way, or was the last. scorer: of what it finds. notes: what its
+    space lacks, and why.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        opened: OpenRun,
+        profile: DeviceProfile,
+        journal: Journal,
+        scorer: Scorer,
+        track: RaceTrack,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._opened = opened
+        self._profile = profile
+        self.journal = journal
+        self.scorer = scorer
+        self.track = track
+        self.search: Search | None = None
+        self.notes: tuple[str, ...] = ()
+
+    def run(self, facts: DeviceFacts, budget: Budget, listen: Listener) -> Found:
+        """Search; see the module.
+
+        Raises InfrastructureError: no baseline can be measured, and no split is possible.
+        """
+        space, self.notes = self._space(facts)
+        try:
+            return self._searched(space, budget, listen)
+        except BaselineFailed as error:
+            subject, beside = self._opened.subject, self._beside()
+            splits, more = only_splits(space, subject, self._profile, beside, str(error))
+            self.notes += more
+            self.scorer = replace(self.scorer, power=None)  # the device's, and not of both
+            return self._searched(splits, budget, listen)
+
+    def _searched(self, space: Space, budget: Budget, listen: Listener) -> Found:
+        request = self._opened.request
+        proposer = Proposer(space, self._sensitivity(), request.seed)
+        self.search = Search(
+            self.journal, self._executor, proposer, self.scorer, budget, self.track, listen
+        )
+        return self.search.run(
+            space.baselines(), request.max_trials, only_splits=space.only_splits
+        )
+
+    def _space(self, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
+        """The space of the device and this model, and what is left out of it."""
+        profile, request, subject = self._profile, self._opened.request, self._opened.subject
+        if not facts.engines:
+            raise InfrastructureError(f"none of the engines of {profile.name} can run here.")
+        given = given_format(subject.model.proto)
+        space = space_of(facts, given, request.threads, request.objective)
+        try:
+            job = self.journal.job(space.baseline(), records.Phase.SEARCH)
+            names = self._executor.quantizable(profile.name, job)
+        except ChildError:
+            names = {}  # the model cannot be prepared: quantised candidates will say why
+        has = {name: bool(names.pop(name, ())) for name in ("rewritten", "products")}
+        space = replace(
+            space, quantizable=names, rewritable=has["rewritten"], products=has["products"]
+        )
+        graph = subject.graph
+        space, notes = fitted(
+            space, graph.macs, graph.weight_bytes, quantised=came_quantised(graph)
+        )
+        space, unbatched = batched(space, subject.model.proto, request.max_batch)
+        space, split = self._with_splits(space, facts)
+        return space, (*threads_sentence(space), *notes, *unbatched, *split)
+
+    def _with_splits(self, space: Space, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
+        """Splits over this device and those named before it that are on the same machine."""
+        own, named = self._profile, self._opened.profiles
+        found, machine = self._opened.checked.found, self._executor.machine
+        together = [
+            p
+            for p in named[: named.index(own) + 1]
+            if found[p.name].available and machine(p.name) == machine(own.name)
+        ]
+        told = {p.name: facts if p == own else self._executor.describe(p.name) for p in together}
+        request, subject = self._opened.request, self._opened.subject
+        return with_splits(space, self._store, request, subject, together, told)
+
+    def _beside(self) -> DeviceProfile:
+        """The device that runs what this one cannot: the first processor that was named."""
+        named = (p for p in self._opened.profiles if p.kind is DeviceKind.CPU)
+        return next(named, load_profiles()[_BESIDE])
+
+    def _sensitivity(self) -> Callable[[Candidate], tuple[str, ...]]:
+        known: dict[Candidate, tuple[str, ...]] = {}
+
+        def ask(candidate: Candidate) -> tuple[str, ...]:
+            if candidate not in known:
+                job = self.journal.job(candidate, records.Phase.SEARCH)
+                try:
+                    known[candidate] = self._executor.rank_sensitivity(self._profile.name, job)
+                except ChildError:
+                    known[candidate] = ()  # nothing can be repaired; the trial said why
+            return known[candidate]
+
+        return ask
+
+
+def came_quantised(graph: Graph) -> bool:
+    """Whether a model has quantised tensors as it was given."""
+    return any(op.op_type == "QuantizeLinear" for op in graph.operators)
