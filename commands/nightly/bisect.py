@@ -104,7 +104,7 @@ def bisect(
         place = Place(
             opened,
             known,
-            lambda profile: LocalExecutor([profile], default_folder()),
+            lambda profile: LocalExecutor([profile], default_folder(), known),
             lambda engine, versions: environment_with(engine, versions, say),
             progress,
         )

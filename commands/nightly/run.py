@@ -115,7 +115,7 @@ def _place(
     from workers.trials.cache import default_folder
 
     def executors(profile: DeviceProfile) -> Executor:
-        return LocalExecutor([profile], default_folder())
+        return LocalExecutor([profile], default_folder(), known)
 
     def environment_of(engine: str, versions: Mapping[str, str]) -> str:
         return environment_with(engine, versions, say)
