@@ -16,6 +16,16 @@ from farm.host.folders import cache_folder
 from tests.command import Command
 from tests.models import conv_net, save
 
+_LONGEST = (
+    "tests/test_docs.py",
+    "tests/commands/test_endings.py",
+    "tests/farm/codegen/ops/test_convolution.py",
+    "tests/commands/test_cli.py",
+    "tests/commands/test_package.py",
+    "tests/workers/cluster/test_several_machines.py",
+    "tests/commands/nightly/test_bisect.py",
+)
+
 # Property tests try the same examples on every machine and every day, however slow it is.
 settings.register_profile(
     "same-everywhere",
@@ -44,6 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
         Path(folder).chmod(0o755)  # PostgreSQL's server is another user
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest go first: the last ones are shared evenly among processes then."""
+    rank = {name: at for at, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.location[0], len(rank)))
 
 
 @pytest.fixture
