@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from commands.plan.files import check_files
+from commands.shared import completion
 from commands.shared.options import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
@@ -26,11 +27,20 @@ def apply(
         bool, typer.Option("--observe", help="Look how busy this machine's devices are.")
     ] = False,
     prefer: Annotated[
-        list[str] | None, typer.Option(metavar="PLACE", help="Counts half; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Counts half; repeatable.",
+            autocompletion=completion.place_name,
+        ),
     ] = None,
     avoid: Annotated[
         list[str] | None,
-        typer.Option(metavar="PLACE", help="Only for what no other place can run; repeatable."),
+        typer.Option(
+            metavar="PLACE",
+            help="Only for what no other place can run; repeatable.",
+            autocompletion=completion.place_name,
+        ),
     ] = None,
     power_budget: Annotated[
         float | None, typer.Option(metavar="WATTS", help="Above it joules count, not seconds.")

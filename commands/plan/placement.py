@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.plan.files import check_files, write_files
+from commands.shared.help import Panel
 from commands.shared.measuring import measure
 from commands.shared.options import (
     DataOption,
@@ -41,10 +42,20 @@ def placement(
     ] = None,
     objective: Annotated[
         str,
-        typer.Option(metavar="NAME", help="latency, energy, peak-memory or throughput."),
+        typer.Option(
+            metavar="NAME",
+            help="latency, energy, peak-memory or throughput.",
+            rich_help_panel=Panel.SEARCH,
+        ),
     ] = "latency",
     seconds: Annotated[
-        str, typer.Option("--time", metavar="TIME", help="Planning takes at most so long.")
+        str,
+        typer.Option(
+            "--time",
+            metavar="TIME",
+            help="Planning takes at most so long.",
+            rich_help_panel=Panel.SEARCH,
+        ),
     ] = "10s",
     data: DataOption = None,
     measured: Annotated[
@@ -52,6 +63,7 @@ def placement(
         typer.Option(
             "--measure/--no-measure",
             help="Profile the model first wherever that was never done.",
+            rich_help_panel=Panel.SEARCH,
         ),
     ] = True,
     output: Annotated[

@@ -103,6 +103,17 @@ def case_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
 
 
 @_silent
+def place_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A place of the plan that is named already, or its device."""
+    from farm.plan.override import device_of
+    from farm.plan.placement.record import read_plan
+
+    places = read_plan(Path(ctx.params.get("plan") or ctx.args[0])).places
+    names = dict.fromkeys((*map(device_of, places), *places))
+    return [(name, "") for name in names if name.startswith(incomplete)]
+
+
+@_silent
 def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A case of a suite that is followed over nights."""
     from db.questions.names import series_names

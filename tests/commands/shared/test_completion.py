@@ -15,8 +15,10 @@ import pytest
 from db.records import RunKind
 from db.store import Store
 from farm.devices.environment import load_environments
+from farm.plan.placement.record import plan_text
 from tests.command import ROOT, Command
 from tests.db.samples import RUN, fill, trial
+from tests.placement_plans import split_plan
 from workers.environments.installed import write_record
 
 Complete = Callable[[str], list[str]]
@@ -163,6 +165,12 @@ def test_cases_of_the_suite_that_is_named(complete: Complete, farm: Command) -> 
     assert complete("farm nightly run suite.toml --case first --case ") == ["second"]
     assert complete("farm nightly run suite.toml --accept s") == ["second"]
     assert complete("farm nightly bisect --suite suite.toml f") == ["first"]
+
+
+def test_places_of_the_plan_that_is_named(complete: Complete, farm: Command) -> None:
+    (farm.folder / "plan.json").write_text(plan_text(split_plan()))
+    assert complete("farm plan apply plan.json --avoid d") == ["dsp", "dsp/cpackage-emulated"]
+    assert complete("farm plan apply plan.json --prefer cpu/") == ["cpu/onnxruntime-cpu"]
 
 
 def test_suites(complete: Complete, farm: Command) -> None:
