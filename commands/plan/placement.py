@@ -74,6 +74,10 @@ def placement(
         Path | None,
         typer.Option(metavar="ONNX", help="Model to write with the place of each operator."),
     ] = None,
+    candidate: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Candidate to write, for bench --candidate."),
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option(metavar="SVG", help="Picture of the plan to write.")
     ] = None,
@@ -92,6 +96,7 @@ def placement(
     from tuner.placing.plans import plan_placement
 
     files = {"--output": output, "--annotated": annotated, "--figure": figure}
+    files["--candidate"] = candidate
     check_files({"the model": model}, files)
     chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
     _refuse_missing(chosen)
@@ -102,7 +107,7 @@ def placement(
         said = situation.said
         situation = replace(_situation(model, shapes, chosen, store), said=said)
     plan = plan_placement(situation, wanted, limit)
-    _write(plan, situation, output, annotated, figure)
+    _write(plan, situation, output, candidate, annotated, figure)
     if json_output:
         typer.echo(placement_json(plan))
     else:
@@ -174,16 +179,21 @@ def _write(
     plan: PlacementPlan,
     situation: Situation,
     output: Path | None,
+    candidate: Path | None,
     annotated: Path | None,
     figure: Path | None,
 ) -> None:
+    from farm.candidate import to_json
     from farm.plan.placement.record import plan_text
     from reports.placement.figure import placement_svg
+    from tuner.placing.candidates import candidate_of
     from tuner.placing.plans import write_annotated
 
     files: dict[Path, str | bytes] = {}
     if output is not None:
         files[output] = plan_text(plan)
+    if candidate is not None:
+        files[candidate] = to_json(candidate_of(plan, situation)) + "\n"
     if figure is not None:
         files[figure] = placement_svg(plan)
     write_files(files)

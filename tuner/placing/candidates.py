@@ -32,7 +32,7 @@ from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
 from farm.text import listed
 from farm.units import Bytes
-from tuner.placing.plans import look, plan_placement
+from tuner.placing.plans import Situation, look, plan_placement
 from tuner.placing.support import package_obstacles
 from tuner.search.options import SPIN_BESIDE_OTHERS
 from workers.jobs import DeviceFacts
@@ -76,22 +76,25 @@ def worthwhile(
         return Splits(notes=(note if note.endswith(".") else f"{note}.",), planned=False)
     if len({part.place for part in plan.parts}) == 1:
         return Splits(notes=(_refused(plan, over),))
-    engines = {name: found.engine for name, found in situation.candidates.items()}
-    candidate = Candidate(pipeline(plan, engines, graph))
+    candidate = candidate_of(plan, situation)
     gain = plan.best_single.predicted.value / plan.predicted.value if plan.best_single else None
     why = f" {gain:.2f} times the best single place" if gain else ""
     return Splits((candidate,), (f"A split over {over} was tried: predicted{why}.",))
 
 
-def pipeline(plan: PlacementPlan, engines: Mapping[str, Engine], graph: Graph) -> Pipeline:
-    """A plan's parts with the engines of their places, without operators that are folded."""
-    folded = {op.name for op in graph.operators if op.folded}
-    return Pipeline(
-        tuple(
-            _part(part.place, engines[part.place], [n for n in part.operators if n not in folded])
-            for part in plan.parts
-        )
-    )
+def candidate_of(plan: PlacementPlan, situation: Situation) -> Candidate:
+    """What runs as a plan says: parts with the engines of their places, or one engine alone.
+
+    Operators that are folded are in no part: every part that needs what they give has them.
+    """
+    if len(plan.parts) == 1:
+        return situation.candidates[plan.parts[0].place]
+    folded = {op.name for op in situation.graph.operators if op.folded}
+    parts = []
+    for part in plan.parts:
+        engine = situation.candidates[part.place].engine
+        parts.append(_part(part.place, engine, [n for n in part.operators if n not in folded]))
+    return Candidate(Pipeline(tuple(parts)))
 
 
 def unavoidable(

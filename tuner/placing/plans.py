@@ -94,7 +94,7 @@ def look(
     costs = read_costs(store, profiles, machine, model.sha256, operators)
     calibrated = calibrated_places(profiles, costs.calibrations)
     places = tuple(each for each in calibrated if each.place.name in candidates)
-    left_out = tuple(set(candidates).difference(each.place.name for each in places))
+    left_out = tuple(sorted(set(candidates).difference(each.place.name for each in places)))
     if not places:
         raise DeviceError(
             f"The calibration of device {profiles[0].name} says nothing of any of its engines; "

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from onnx.helper import make_node, make_tensor_value_info
 
 from db.store import Store
-from farm.candidate import CPackageEmulated
+from farm.candidate import Candidate, CPackageEmulated, OnnxRuntimeCpu, read_candidate
 from farm.compile.annotate import labels_of
 from farm.costs.probes.kernels import probe_models
 from farm.devices.profile import load_profiles
@@ -91,6 +91,7 @@ def test_the_object_has_what_it_promises(planned: Command) -> None:
 
 def test_all_that_is_written(planned: Command) -> None:
     files = ("-o", "plan.json", "--figure", "plan.svg", "--annotated", "placed.onnx")
+    files = (*files, "--candidate", "candidate.json")
     ended = planned("plan", "placement", "model.onnx", "--no-measure", *files)
     assert ended.code == 0, ended
     assert ended.out.startswith(f"Everything runs at {CPU}")
@@ -99,6 +100,8 @@ def test_all_that_is_written(planned: Command) -> None:
     placed = onnx.load(planned.folder / "placed.onnx")
     assert set(labels_of(placed).values()) == {"cpu_onnxruntime-cpu"}
     assert planned("plan", "apply", "plan.json").code == 0
+    candidate = read_candidate(planned.folder / "candidate.json")
+    assert candidate == Candidate(OnnxRuntimeCpu())
 
 
 @pytest.mark.parametrize("objective", ["energy", "peak-memory", "throughput"])
