@@ -150,6 +150,11 @@ def timed_steps(
     return steps
 
 
+def elapsed_ticks(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> int:
+    """Of the host's counter, from the notes of one run to those of a later one."""
+    return int(after.view(np.uint64)[-1] - before.view(np.uint64)[-1])
+
+
 def precision_of_step(step: Step) -> str:
     """What a step computes in: integers of 8 bits if it reads or writes any."""
     elements = [tensor.element for tensor in (*step.inputs, *step.outputs)]
