@@ -78,8 +78,10 @@ def changes_of(
 def change_called(store: StoreReader, text: str) -> tuple[ChangePoint, Series]:
     """The change point whose id this is, or begins so, with its series.
 
-    Raises NotInStore. Raises OptionError: several ids begin so.
+    Raises NotInStore. Raises OptionError: no id, or several begin so.
     """
+    if not text.strip():
+        raise OptionError("Give the id of a change; `farm nightly check SUITE` names them.")
     begins = ChangePointRow.id.startswith(text, autoescape=True)
     query = columns(ChangePointRow, ChangePoint).where(begins).order_by(ChangePointRow.id)
     with store.reading() as session:

@@ -30,7 +30,7 @@ def junit_xml(report: NightReport) -> str:
     suite = SubElement(root, "testsuite", name=report.suite)
     for case in report.cases:
         _add_case(suite, report, case)
-    if report.finished_at is None:
+    if report.finished_at is None or report.is_stale:
         whole = SubElement(suite, "testcase", name=_NIGHT, classname=report.suite, time="0")
         told = [summary(report), *(remarks(report) if report.night else ())]
         _say(whole, "error", str(Verdict.NOT_MEASURED), told)

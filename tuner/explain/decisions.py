@@ -177,7 +177,7 @@ class _Deciding:
         much = f"its first samples were {self._worse(ratio)} than the baseline's"
         if ratio >= TOO_SLOW:
             return Decision("not raced", f"not raced because {much}", ratio=ratio)
-        return Decision("not raced", f"not raced; {much}", ratio=ratio)
+        return Decision("not raced", f"not raced, and {much}", ratio=ratio)
 
     def _confirmed(self, trial: Trial) -> Iterator[Decision]:
         """What the confirmation, in fresh processes and on other data, said."""

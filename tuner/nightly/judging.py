@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp
@@ -174,6 +175,7 @@ class Judging:
             ratio.low,
             ratio.high,
             ChangeState.CONFIRMED if holds else ChangeState.REFUTED,
+            details=json.dumps({"pairs": again.pairs}),
         )
         self._store.add_change(change)
         return change

@@ -6,9 +6,7 @@ on there when it is run again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, count
@@ -16,10 +14,9 @@ from itertools import chain, count
 from db.questions.nights import nights, series_of, values_on
 from db.records import Machine, Night, Series, utc_now
 from farm.errors import FarmError, OptionError, StoreError
-from farm.host.folders import data_folder
-from farm.host.locks import Lock
 from farm.text import did_you_mean
 from farm.units import counted
+from tuner.nightly.alone import alone
 from tuner.nightly.case import CaseNight, Place
 from tuner.nightly.details import Failed, NightDetails, night_details
 from tuner.nightly.entering import enter, enter_failure
@@ -63,7 +60,7 @@ class NightRun:
     def run(self) -> Night:
         """Measure, judge, confirm. Raises OptionError, StoreError, KeyboardInterrupt."""
         cases = self._chosen()
-        with _alone(self.suite.name):
+        with alone(self.suite.name):
             night = self._begun()
             environments = self._environments()
             for number, case in enumerate(cases, 1):
@@ -170,23 +167,3 @@ def _free(name: str, taken: Collection[str]) -> str:
     """The name, with a number behind it where a night of the same second has it."""
     numbered = (f"{name}-{number}" for number in count(1))
     return next(free for free in chain([name], numbered) if free not in taken)
-
-
-@contextmanager
-def _alone(suite: str) -> Iterator[None]:
-    """One process at a time runs a suite. Raises OptionError."""
-    folder = data_folder() / "nightly"
-    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', suite)}.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise OptionError(
-            f"The folder {folder}, where good states are kept, cannot be written: "
-            f"{error.strerror}. Make it writable, or name another place by XDG_DATA_HOME."
-        ) from None
-    lock = Lock.take_free(path)
-    if lock is None:
-        raise OptionError(f"A night of suite {suite} is being run already; wait for its end.")
-    with lock:
-        yield

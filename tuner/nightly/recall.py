@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from db.questions.nights import changes_of, nights, series_of, values_on
+from db.questions.nights import changes_of, nights, series_of, values_of, values_on
 from db.reader import StoreReader
-from db.records import ChangePoint, Night, NightValue, Series
+from db.records import ChangePoint, ChangeState, Night, NightValue, Series
 from farm.measurement import Estimate
 from farm.units import counted
+from tuner.nightly.alone import is_running
 from tuner.nightly.details import Details, details_of, night_details
 from tuner.nightly.report import CaseReport, ChangeReport, NightReport
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.sentences import causes
 from tuner.nightly.suites.schedule import parse_schedule
-from tuner.nightly.suites.suite import DEFAULT_METRICS, Suite
+from tuner.nightly.suites.suite import DEFAULT_METRICS, Case, Suite
 
+_DISMISSED = frozenset({ChangeState.EXPECTED, ChangeState.NOISE})
 _MOST = 100
 _LATE = timedelta(hours=6)  # so long a night may take to begin, and to end
 
@@ -31,7 +34,10 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
 
     Where there was no night yet, there is nothing but a note that says so.
     """
-    found = nights(store, suite.name, limit=2)
+    found = nights(store, suite.name, limit=3)
+    running = bool(found) and found[0].finished_at is None and is_running(suite.name)
+    if running and len(found) > 1:
+        found = found[1:]
     if not found:
         note = (
             f"There is no night of suite {suite.name} in the store at {store.place}; "
@@ -40,7 +46,7 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
         return NightReport(suite.name, "", None, None, "", (), (note,))
     night, before = found[0], found[1] if len(found) > 1 else None
     details = night_details(night.details, night.name)
-    notes = [*details.notes, *_notes(suite, night, before, now)]
+    notes = [*details.notes, *_notes(suite, night, before, now, running=running)]
     known = {series.id: series for series in series_of(store, suite.name)}
     values = values_on(store, night.name)
     changes = {
@@ -52,9 +58,11 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
     order = {case.name: at for at, case in enumerate(suite.cases)}
     there = {(case.case, case.environment) for case in cases}
     cases += (c for c in _failed(suite, night) if (c.case, c.environment) not in there)
+    there = {(case.case, case.environment) for case in cases}
     if night.finished_at is None:
-        there = {(case.case, case.environment) for case in cases}
         cases += _missing(suite, there)
+    else:
+        cases += _of_earlier_nights(store, suite, known.values(), there)
     cases.sort(key=lambda case: (order.get(case.case, len(order)), case.environment, case.metric))
     return NightReport(
         suite.name,
@@ -80,7 +88,7 @@ def _case(
         device=series.device,
         metric=series.metric,
         environment=series.environment,
-        verdict=Verdict(value.verdict) if details.judged else Verdict.NOT_MEASURED,
+        verdict=_verdict(value, details, change),
         sentence=details.sentence or "The night was cut short before it was judged.",
         ratio=details.ratio,
         value=value.seconds,
@@ -95,15 +103,51 @@ def _case(
     )
 
 
+def _verdict(value: NightValue, details: Details, change: ChangePoint | None) -> Verdict:
+    """What the night said, but for a regression that people have since said is none."""
+    if not details.judged:
+        return Verdict.NOT_MEASURED
+    verdict = Verdict(value.verdict)
+    dismissed = change is not None and change.state in _DISMISSED
+    return Verdict.NO_CHANGE if verdict is Verdict.REGRESSION and dismissed else verdict
+
+
 def _change(change: ChangePoint, details: Details) -> ChangeReport:
     return ChangeReport(
         change.id,
         change.first_night,
         Estimate(change.ratio, change.low, change.high),
+        pairs=json.loads(change.details).get("pairs", 0),
         causes=causes(details.against, details.now, other_machine=False),
         state=change.state,
         note=change.note,
     )
+
+
+def _of_earlier_nights(
+    store: StoreReader, suite: Suite, known: Iterable[Series], there: Collection[tuple[str, str]]
+) -> Iterator[CaseReport]:
+    """Cases that this night was not asked for, as the last night that was asked left them."""
+    left = {case.name for case in suite.cases if (case.name, "") not in there}
+    measured = set()
+    for series in known:
+        if series.case not in left or series.environment:
+            continue
+        if values := values_of(store, series.id):
+            measured.add(series.case)
+            changes = {c.id: c for c in changes_of(store, [series.id]).get(series.id, ())}
+            found = _case(series, values[-1], changes, suite)
+            note = f"As night {values[-1].night} left it: the last one was not asked for it."
+            yield replace(found, notes=(*found.notes, note), seconds=0.0)
+    for case in suite.cases:
+        if case.name in left - measured:
+            yield _unmeasured(case, Verdict.NOT_YET, "No night has measured it yet.")
+
+
+def _unmeasured(case: Case, verdict: Verdict, sentence: str) -> CaseReport:
+    metrics = case.metrics or DEFAULT_METRICS
+    model = case.model.name
+    return CaseReport(case.name, model, case.device, metrics[0], "", verdict, sentence)
 
 
 def _failed(suite: Suite, night: Night) -> Iterator[CaseReport]:
@@ -139,19 +183,15 @@ def _missing(suite: Suite, there: Collection[tuple[str, str]]) -> Iterator[CaseR
     """Cases that a night which was cut short did not come to."""
     for case in suite.cases:
         if (case.name, "") not in there:
-            yield CaseReport(
-                case.name,
-                case.model.name,
-                case.device,
-                case.metrics[0],
-                "",
-                Verdict.NOT_MEASURED,
-                "The night was cut short before it.",
-            )
+            yield _unmeasured(case, Verdict.NOT_MEASURED, "The night was cut short before it.")
 
 
-def _notes(suite: Suite, night: Night, before: Night | None, now: datetime) -> Iterator[str]:
-    if night.finished_at is None:
+def _notes(
+    suite: Suite, night: Night, before: Night | None, now: datetime, *, running: bool
+) -> Iterator[str]:
+    if running:
+        yield "The next night is being run now."
+    if night.finished_at is None and not running:
         yield f"The night was cut short; `farm nightly run {suite.path.name}` goes on with it."
     if before is not None:
         # The last one that was due is this one.

@@ -83,15 +83,14 @@ class NightReport:
         """The worst of the cases, as far as they count.
 
         What an environment of the suite would bring is no regression of today's software; that it
-        could not be measured counts.
+        could not be measured counts. Of a night that was due and did not run nothing is known.
         """
-        return worst(
-            [
-                case.verdict
-                for case in self.cases
-                if not case.environment or case.verdict is Verdict.NOT_MEASURED
-            ]
-        )
+        verdicts = [
+            case.verdict
+            for case in self.cases
+            if not case.environment or case.verdict is Verdict.NOT_MEASURED
+        ]
+        return worst([*verdicts, Verdict.NOT_MEASURED] if self.is_stale else verdicts)
 
     @property
     def exit_code(self) -> int:

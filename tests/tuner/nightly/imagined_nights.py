@@ -27,7 +27,8 @@ WATCHED = Candidate(Fake(seconds=1e-3))
 class Nights:
     """A suite with one case on the fake device, whose candidate is a file.
 
-    installed: what is asked for, and the name that it gets. broken: what pip says.
+    more: names of further cases, whose candidate never changes. installed: what is asked for, and
+    the name that it gets. broken: what pip says.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Nights:
     in_environment: dict[tuple[Candidate, str], Traits] = field(default_factory=dict)
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schedule: str = ""
+    more: tuple[str, ...] = ()
     broken: str = ""
     said: list[str] = field(default_factory=list)
     executors: list[ImaginedExecutor] = field(default_factory=list)
@@ -56,15 +58,15 @@ class Nights:
 
     @property
     def suite(self) -> Suite:
-        case = Case(
-            "digits",
-            self.folder / "model.onnx",
-            "fake",
-            candidate=str(self.candidate_file),
-            budget=5.0,
+        steady = self.folder / "steady.json"
+        steady.write_text(to_json(WATCHED))
+        files = {"digits": self.candidate_file} | dict.fromkeys(self.more, steady)
+        model, path = self.folder / "model.onnx", self.folder / "suite.toml"
+        cases = tuple(
+            Case(name, model, "fake", candidate=str(file), budget=5.0)
+            for name, file in files.items()
         )
-        path = self.folder / "suite.toml"
-        return Suite("shop", path, (case,), self.schedule, self.environments)
+        return Suite("shop", path, cases, self.schedule, self.environments)
 
     def run(self, **options: object) -> NightReport:
         """One night."""

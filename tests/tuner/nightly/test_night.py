@@ -17,6 +17,7 @@ from farm.host.locks import Lock
 from farm.measurement import Outcome
 from tests.tuner.imagined import Traits
 from tests.tuner.nightly.imagined_nights import WATCHED, Nights
+from tuner.nightly.alone import alone
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.states.good import read_good
 from tuner.nightly.triage import triage
@@ -77,6 +78,7 @@ def test_a_slower_candidate_is_found_on_its_first_night(shop: Nights) -> None:
     assert case.change is not None
     assert case.change.state == ChangeState.CONFIRMED
     assert case.change.first_night == report.night
+    assert case.change.pairs == 15
     assert any("both states run again" in line for line in shop.said)
 
 
@@ -155,6 +157,65 @@ def test_noise_is_not_asked_for_again(shop: Nights) -> None:
     triage(shop.store, change.id, ChangeState.NOISE)
     shop.watch(WATCHED)
     assert shop.case().verdict is Verdict.NOT_YET
+
+
+@pytest.mark.parametrize("state", [ChangeState.NOISE, ChangeState.EXPECTED])
+def test_what_people_say_is_no_regression_is_none_from_then_on(
+    shop: Nights, state: ChangeState
+) -> None:
+    shop.run()
+    shop.watch(SLOWER)
+    change = shop.case().change
+    assert change is not None
+    assert shop.report().exit_code == 1
+    triage(shop.store, change.id, state, "load of others")
+    assert shop.report().exit_code == 0
+    assert shop.report().cases[0].verdict is Verdict.NO_CHANGE
+
+
+def test_a_change_without_an_id_is_not_triaged(shop: Nights) -> None:
+    shop.run()
+    shop.watch(SLOWER)
+    shop.run()
+    with pytest.raises(OptionError, match="Give the id of a change"):
+        triage(shop.store, "", ChangeState.NOISE)
+
+
+def test_a_night_of_another_case_does_not_hide_a_regression(shop: Nights) -> None:
+    shop.more = ("other",)
+    shop.run()
+    shop.watch(SLOWER)
+    first = shop.run()
+    assert first.exit_code == 1
+    report = shop.run(only=("other",))
+    assert report.exit_code == 1
+    digits, other = report.cases
+    assert (digits.verdict, other.verdict) == (Verdict.REGRESSION, Verdict.NOT_YET)
+    assert digits.notes[-1] == (
+        f"As night {first.night} left it: the last one was not asked for it."
+    )
+
+
+def test_a_night_that_is_being_run_is_not_taken_for_one_that_was_cut_short(shop: Nights) -> None:
+    first = shop.run()
+    shop.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        shop.run()
+    assert shop.report().exit_code == 3
+    with alone("shop"):
+        report = shop.report()
+    assert (report.night, report.exit_code) == (first.night, 0)
+    assert report.notes == ("The next night is being run now.",)
+    assert shop.report().exit_code == 3
+
+
+def test_a_case_that_no_night_has_measured_is_named(shop: Nights) -> None:
+    shop.run()
+    shop.more = ("other",)
+    _, other = shop.report().cases
+    assert (other.case, other.verdict) == ("other", Verdict.NOT_YET)
+    assert other.sentence == "No night has measured it yet."
+    assert shop.report().exit_code == 0
 
 
 def test_a_change_that_is_not_there_is_no_change(shop: Nights) -> None:
