@@ -20,7 +20,6 @@ Say = Callable[[str], None]
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 _UNREACHED = "connection broken by"
 _VERSIONS = "Available versions:"
-_NO_HELP = "ResolutionImpossible"  # what conflicts was said before
 _SHOWN = 300  # letters of what pip says
 _STEP = re.compile("Collecting|Processing|Downloading|Installing")
 _FROM = re.compile(r" \(from .*\)$")
@@ -41,7 +40,7 @@ class Ran:
 
     @property
     def sentence(self) -> str:
-        """Of one that failed: the error that says most, with the lines that belong to it."""
+        """Of one that failed: the first error, with the lines that belong to it."""
         text = self._error().removeprefix("ERROR: ").rstrip(".") or "nothing"
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
         unreached = any(_UNREACHED in line for line in self.said)
@@ -54,9 +53,7 @@ class Ran:
             " ".join(" ".join(self.said[begin:end]).split())
             for begin, end in zip(begins, [*begins[1:], len(self.said)], strict=True)
         ]
-        if not errors:
-            return " ".join(" ".join(self.said[-1:]).split())
-        return errors[0] if _NO_HELP in errors[-1] else errors[-1]
+        return errors[0] if errors else " ".join(" ".join(self.said[-1:]).split())
 
 
 def check_pip() -> None:

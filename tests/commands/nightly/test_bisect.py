@@ -109,5 +109,6 @@ def test_a_version_that_cannot_be_installed(suite: Command) -> None:
     assert ended.code == 2
     assert ended.err.splitlines()[-1] == (
         "farm: Nothing can be found out: No environment of onnxruntime==98.1, numpy can be made. "
-        "pip says: No matching distribution found for numpy."
+        "pip says: Could not find a version that satisfies the requirement numpy (from versions: "
+        "none)."
     )
