@@ -133,8 +133,8 @@ class TestRefused:
     def test_a_package_that_is_nowhere(self, tiny, refused):
         other = replace(tiny, requirements="missing==1.0 --hash=sha256:" + 64 * "0")
         assert refused(other) == (
-            "Environment tiny was not installed. pip says: Could not find a version that satisfies "
-            "the requirement missing==1.0 (from versions: none)."
+            "Environment tiny was not installed. pip says: Could not find a version that "
+            "satisfies the requirement missing==1.0 (from versions: none)."
         )
 
     def test_a_module_that_cannot_be_imported(self, tiny, refused):
