@@ -74,8 +74,8 @@ class _Drawing:
             yield "</g>"
 
     def borders(self) -> Iterator[str]:
-        """An arrow from each part to the next, with the bytes that go that way."""
-        spans = list(self._spans())
+        """A line from each part to the next; the first of each way with all bytes that go it."""
+        spans, told = list(self._spans()), set[tuple[str, str]]()
         for (before, _, end), (after, begin, _) in pairwise(spans):
             crossing = sum(
                 t.bytes
@@ -87,6 +87,9 @@ class _Drawing:
                 f'<path d="M{end:.1f} {top} L{begin:.1f} {bottom}" stroke="{_EDGE}" '
                 'stroke-width="1.5" fill="none"/>'
             )
+            if (before.place, after.place) in told:
+                continue
+            told.add((before.place, after.place))
             text, middle = format_bytes(crossing), (top + bottom) / 2 + 4
             if begin + 6 + len(text) * _CHARACTER < _WIDTH:
                 yield _text(begin + 6, middle, text, _EDGE)

@@ -16,6 +16,7 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, PlanError
 from farm.model.graph import Graph
 from farm.model.model import Model, save_model
+from farm.plan.override import device_of
 from farm.plan.placement.compared import Compared, compared
 from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.record import Baselines, PlacementPlan, PlannedModel
@@ -145,7 +146,7 @@ def plan_placement(
             solution,
             others.single,
             _baselines(others),
-            tuple(_notes(situation, solution)),
+            tuple(_notes(situation, solution, objective)),
             folded_before(situation.graph),
         )
     )
@@ -229,7 +230,15 @@ def _baselines(others: Compared) -> Baselines:
     return Baselines(value(others.chain), value(others.greedy), value(others.heft))
 
 
-def _notes(situation: Situation, solution: Solution) -> Iterator[str]:
+def _notes(
+    situation: Situation, solution: Solution, objective: PlacementObjective
+) -> Iterator[str]:
+    devices = {device_of(name) for name in solution.places}
+    if objective is PlacementObjective.THROUGHPUT and len(devices) < len(solution.places):
+        yield (
+            "Places of one device share its processors: they work at the same time only as far as "
+            "there are some for each."
+        )
     if solution.status is not Status.OPTIMAL and solution.gap > 0.0:
         yield "The time ran out before it was proven that no plan is better; give a longer --time."
     if situation.unknown:

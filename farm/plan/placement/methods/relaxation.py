@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
+from farm.host.silence import silenced
 from farm.plan.placement.tables import FROM_CALLER, Tables
 
 _TOLERANCE = 1e-6  # of the solver, relative
@@ -177,20 +178,23 @@ class _Programme:
     def solve_whole(self, seconds: float) -> Relaxed:
         """Solve it with whole operators, as far as a time allows."""
         count, placed = len(self._costs), len(self._table.costs) * self._width
-        result = milp(
-            np.array(self._costs),
-            integrality=(np.arange(count) < placed).astype(np.int64),
-            bounds=Bounds(0.0, np.array(self._most)),
-            constraints=[
-                LinearConstraint(self._at_most.matrix(count), -np.inf, self._at_most.sides),
-                LinearConstraint(self._equal.matrix(count), self._equal.sides, self._equal.sides),
-            ],
-            options={
-                "time_limit": max(seconds, 0.01),
-                "mip_rel_gap": _TOLERANCE,
-                "presolve": False,  # what it undoes, HiGHS says on standard output
-            },
-        )
+        with silenced():  # HiGHS says there what it undoes, and which heuristic it tries
+            result = milp(
+                np.array(self._costs),
+                integrality=(np.arange(count) < placed).astype(np.int64),
+                bounds=Bounds(0.0, np.array(self._most)),
+                constraints=[
+                    LinearConstraint(self._at_most.matrix(count), -np.inf, self._at_most.sides),
+                    LinearConstraint(
+                        self._equal.matrix(count), self._equal.sides, self._equal.sides
+                    ),
+                ],
+                options={
+                    "time_limit": max(seconds, 0.01),
+                    "mip_rel_gap": _TOLERANCE,
+                    "presolve": False,
+                },
+            )
         bound = -inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
         bound = max(bound * (1.0 - _TOLERANCE), 0.0) if bound < inf else 0.0
         shares = None if result.x is None else result.x[:placed].reshape(-1, self._width)
