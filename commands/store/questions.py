@@ -63,7 +63,8 @@ def latest_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        print_answer(latest_answer(latest(reader, _subject(model, devices), by, limit)), to)
+        found = latest(reader, _subject(model, devices), by, limit)
+        print_answer(latest_answer(found, by), to)
 
 
 def best_results(
@@ -87,7 +88,7 @@ def best_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        print_answer(best_answer(best(reader, _subject(model, devices), by, limit)), to)
+        print_answer(best_answer(best(reader, _subject(model, devices), by, limit), by), to)
 
 
 def pareto_results(

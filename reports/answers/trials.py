@@ -37,9 +37,10 @@ def trials_answer(rows: Sequence[Result], candidate: Callable[[str], str]) -> An
     return Answer(results_table(rows), [] if rows else [NOTHING], columns, cells)
 
 
-def latest_answer(rows: Sequence[Latest]) -> Answer:
-    """Winners beside their baselines."""
-    metric = str(rows[0].metric) if rows else "latency"
+def latest_answer(rows: Sequence[Latest], by: Metric = Metric.LATENCY) -> Answer:
+    """Winners beside their baselines. by: the metric that is shown; speed-ups are of latency."""
+    metric = str(by)
+    speed = "speed-up" if by is Metric.LATENCY else "speed-up in latency"
     table = Rows(
         (
             Column("model"),
@@ -47,7 +48,7 @@ def latest_answer(rows: Sequence[Latest]) -> Answer:
             Column("winner", wraps=24),
             Column(metric, right=True, below=5),
             Column("baseline's", right=True, below=4),
-            Column("speed-up [95 %]", right=True),
+            Column(f"{speed} [95 %]", right=True),
             Column("trial", below=3),
             Column("run", below=2),
             Column("machine", below=1),
@@ -99,9 +100,9 @@ def _value_and_method(found: Measurement | None) -> tuple[float | None, str | No
     return (None, None) if found is None else (found.value, str(found.method))
 
 
-def best_answer(rows: Sequence[Best]) -> Answer:
-    """The best of each model on each device."""
-    metric = rows[0].metric if rows else "latency"
+def best_answer(rows: Sequence[Best], by: Metric = Metric.LATENCY) -> Answer:
+    """The best of each model on each device. by: the metric that counts."""
+    metric = str(by)
     table = Rows(
         (
             Column("model"),

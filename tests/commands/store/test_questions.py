@@ -174,3 +174,13 @@ def test_parquet_holds_the_rows(asked: Command) -> None:
     (row,) = parquet.read_table(asked.folder / "x.parquet").to_pylist()
     assert (row["model"], row["value"], row["low"]) == ("kws", 1e-3, None)
     assert row["created_at"].isoformat() == "2026-11-21T06:53:12.250000+00:00"
+
+
+def test_what_there_is_no_value_of_is_named(asked: Command) -> None:
+    ended = asked("results", "best", "--by", "idle_power", "--model", "nowhere")
+    assert ended.out.splitlines()[-1] == "No trial that fits is ok and has a value of idle_power."
+
+
+def test_a_speed_up_says_that_it_is_of_latency(asked: Command) -> None:
+    assert "speed-up in latency" in asked("results", "latest", "--by", "cpu_seconds").out
+    assert "speed-up in latency" not in asked("results", "latest").out
