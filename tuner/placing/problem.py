@@ -20,7 +20,7 @@ from farm.plan.placement.problem import (
     PlacementObjective,
     Problem,
 )
-from farm.plan.placement.solution import Solution
+from farm.plan.placement.solution import Part, Solution
 from farm.prediction import Basis, Prediction, total
 from farm.units import Bytes, Seconds
 from tuner.placing.fused import Members, Wiring, occurrences
@@ -53,22 +53,22 @@ class PricedProblem:
         """
         if not solution.order:
             raise PlanError("A plan without an assignment has no cost.")
-        kernels = [p for part in solution.parts for p in self._of_part(part.place, part.operators)]
+        kernels = [found for part in solution.parts for _, found in self.kernels(part)]
         border = sum(border_costs(self.problem, solution))
         known = Prediction(border, border, border, "s", Basis.MEASURED, 0)
         return total([*kernels, known])
 
-    def _of_part(self, place: str, operators: Sequence[str]) -> Iterator[Prediction]:
-        """The kernels of a part: fused groups that save most first, then single operators."""
-        left = set(operators)
+    def kernels(self, part: Part) -> Iterator[tuple[frozenset[str], Prediction]]:
+        """The kernels of a part with their operators: fused groups that save most first."""
+        left = set(part.operators)
         pairs = zip(self.problem.groups, self.groups, strict=True)
         for group, prediction in sorted(pairs, key=lambda pair: -pair[0].saving):
-            if group.place == place and group.operators <= left:
+            if group.place == part.place and group.operators <= left:
                 left -= group.operators
-                yield prediction
-        for name in operators:
+                yield group.operators, prediction
+        for name in part.operators:
             if name in left:
-                yield self.costs[name, place]
+                yield frozenset({name}), self.costs[name, part.place]
 
 
 def border_costs(problem: Problem, solution: Solution) -> Iterator[float]:

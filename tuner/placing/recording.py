@@ -18,7 +18,7 @@ from farm.plan.placement.record import (
     PlannedTransfer,
     RefusedSplit,
 )
-from farm.plan.placement.solution import Part, Solution
+from farm.plan.placement.solution import Solution
 from farm.prediction import Basis, Prediction, total
 from tuner.placing.problem import PricedProblem
 
@@ -133,22 +133,9 @@ def _whole(priced: PricedProblem, solution: Solution) -> Prediction:
 def _kernels(priced: PricedProblem, solution: Solution, wanted: set[str]) -> Iterator[Prediction]:
     """Predictions of the kernels in which any of these operators is."""
     for part in solution.parts:
-        for names, found in part_kernels(priced, part):
+        for names, found in priced.kernels(part):
             if wanted & names:
                 yield found
-
-
-def part_kernels(priced: PricedProblem, part: Part) -> Iterator[tuple[frozenset[str], Prediction]]:
-    """The kernels of a part: fused groups that save most first, then single operators."""
-    left = set(part.operators)
-    pairs = zip(priced.problem.groups, priced.groups, strict=True)
-    for group, prediction in sorted(pairs, key=lambda pair: -pair[0].saving):
-        if group.place == part.place and group.operators <= left:
-            left -= group.operators
-            yield group.operators, prediction
-    for name in part.operators:
-        if name in left:
-            yield frozenset({name}), priced.costs[name, part.place]
 
 
 def _parts(planned: Planned) -> Iterator[PlannedPart]:
@@ -163,7 +150,7 @@ def _parts(planned: Planned) -> Iterator[PlannedPart]:
             size = 0.0 if part.place in told else float(held[part.place])
             found = Prediction(size, size, size, unit, Basis.MEASURED, 0)
         else:
-            kernels = [found for _, found in part_kernels(priced, part)]
+            kernels = [found for _, found in priced.kernels(part)]
             launch = _certain(launches[part.place], unit)
             found = total([*kernels, launch], unit)
         told.add(part.place)
