@@ -25,7 +25,7 @@ from commands.shared.options import (
     shape_sizes,
 )
 from commands.shared.output import print_lines, print_tables
-from farm.errors import DeviceError
+from farm.errors import DeviceError, OptionError
 from farm.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def placement(
     from reports.placement.machine_readable import placement_json
     from tuner.placing.plans import plan_placement
 
+    if data is not None and not measured:
+        raise OptionError("--data is for measuring: leave it out, or --no-measure.")
     files = {"--output": output, "--annotated": annotated, "--figure": figure}
     files["--candidate"] = candidate
     check_files({"the model": model}, files)

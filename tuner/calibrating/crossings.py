@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from farm.candidate import Candidate, OnnxRuntimeCpu, Pipeline, PipelinePart
+from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, Pipeline, PipelinePart
 from farm.costs.calibration import Crossing
 from farm.costs.probes.halves import halves_model
 from farm.units import Seconds
@@ -40,15 +40,16 @@ def crossings(bench: Bench, places: Sequence[MeasuredPlace]) -> tuple[Crossing, 
 def _split(probe: Probed, source: MeasuredPlace, target: MeasuredPlace) -> Candidate:
     names = tuple(probe.operators)
     half = len(names) // 2
-    parts = (_part(source, names[:half]), _part(target, names[half:]))
-    return Candidate(Pipeline(parts))
+    ends = ((source, names[:half]), (target, names[half:]))
+    parts = (part_beside(p.place.device, p.candidate.engine, own) for p, own in ends)
+    return Candidate(Pipeline(tuple(parts)))
 
 
-def _part(place: MeasuredPlace, names: tuple[str, ...]) -> PipelinePart:
-    engine = place.candidate.engine
+def part_beside(device: str, engine: Engine, operators: Sequence[str]) -> PipelinePart:
+    """A part of a pipeline, whose idle threads do not spin while another engine works."""
     if isinstance(engine, OnnxRuntimeCpu):
         engine = replace(engine, spin_microseconds=SPIN_BESIDE_OTHERS)
-    return PipelinePart(place.place.device, engine, names)  # type: ignore[arg-type]
+    return PipelinePart(device, engine, tuple(operators))  # type: ignore[arg-type]
 
 
 def _found(seconds: Mapping[tuple[str, str], float]) -> list[Crossing]:

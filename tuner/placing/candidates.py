@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from db.reader import StoreReader
 from farm.candidate import (
@@ -20,6 +20,7 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, PlanError
 from farm.model.graph import Graph, TensorKind
 from farm.model.model import Model
+from farm.plan.override import device_of
 from farm.plan.placement.problem import (
     CALLER,
     Link,
@@ -32,6 +33,7 @@ from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
 from farm.text import listed
 from farm.units import Bytes
+from tuner.calibrating.crossings import part_beside
 from tuner.placing.plans import Situation, look, plan_placement
 from tuner.placing.support import package_obstacles
 from tuner.search.options import SPIN_BESIDE_OTHERS
@@ -158,10 +160,7 @@ def _beside() -> OnnxRuntimeCpu:
 
 
 def _part(name: str, engine: Engine, operators: Sequence[str]) -> PipelinePart:
-    if isinstance(engine, OnnxRuntimeCpu):
-        engine = replace(engine, spin_microseconds=SPIN_BESIDE_OTHERS)
-    device = name.partition("/")[0]
-    return PipelinePart(device, engine, tuple(operators))  # type: ignore[arg-type]
+    return part_beside(device_of(name), engine, operators)
 
 
 def _of_solution(solution: Solution, engines: Mapping[str, Engine]) -> Pipeline:
