@@ -83,17 +83,20 @@ class Bench:
     """What a comparison or a race needs: one device's worker, journal and race track.
 
     seconds: after so many, disturbed pairs are kept, like in a run whose budget is spent.
+    store: address of one that is kept; otherwise there is one that goes away in the end.
     """
 
-    def __init__(self, stack: ExitStack, request: TuneRequest, seconds: float) -> None:
+    def __init__(
+        self, stack: ExitStack, request: TuneRequest, seconds: float, store: str = ""
+    ) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farm-aa-")))
-        store = stack.enter_context(Store.open(str(folder / "farm.db")))
-        opened = start_run(store, check_request(request, load_profiles()))
+        store_ = stack.enter_context(Store.open(store or str(folder / "farm.db")))
+        opened = start_run(store_, check_request(request, load_profiles()))
         (profile,) = opened.profiles
         self._executor = stack.enter_context(LocalExecutor([profile], folder / "cache"))
         self._executor.prepare(profile.name, opened.subject.workload)
         self.facts: DeviceFacts = self._executor.describe(profile.name)
-        self.journal: Journal = open_journal(store, self._executor, opened, profile, self.facts)
+        self.journal: Journal = open_journal(store_, self._executor, opened, profile, self.facts)
         scorer = Scorer(request.objective, request.constraints, opened.subject.work, None)
         self.track = RaceTrack(self.journal, scorer, Budget(seconds), request.seed)
 

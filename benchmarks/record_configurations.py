@@ -3,8 +3,10 @@
 A configuration is an engine with its threads and options, and a precision, as ``tuner.search``
 knows them. First come all main engines in every precision, then, as far as the budget goes, in a
 random order, engines that differ from a main one in one option, in every precision. Each is a
-trial of the farm; those that are ok run together in 10 of the farm's own blocks or more, from
-which nobody is dropped. The others are in the table with their outcome.
+trial of the farm; those that are ok run in 10 of the farm's own blocks or more, from which nobody
+is dropped, 48 of them together. The default runs in all blocks, and the seconds of the others are
+written as multiples of it, times its own median: so they can be compared with each other. Those
+that are not ok are in the table with their outcome.
 
     python benchmarks/record_configurations.py MODEL.onnx --device cpu -o TABLE.json.gz
 """
@@ -37,7 +39,7 @@ from tuner.search.options import near_engines
 from tuner.search.space import Space
 from workers.fingerprint import software_versions
 
-BLOCKS, MOST_TOGETHER = 10, 96
+BLOCKS, MOST_TOGETHER = 10, 48  # living processes
 _TRIALS = 0.6  # of the budget: until then trials begin
 _SHOWN = 5
 
@@ -51,6 +53,7 @@ def main() -> int:
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="TABLE")
     parser.add_argument("--budget", default="10m", help="of time, about")
     parser.add_argument("--blocks", type=int, default=BLOCKS)
+    parser.add_argument("--most", type=int, default=0, help="configurations, 0 for all")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     report = Report(__file__, given.json)
@@ -61,7 +64,7 @@ def main() -> int:
     request = TuneRequest(str(given.model.absolute()), (given.device,), data=data, seed=given.seed)
     try:
         budget = Budget(parse_seconds(given.budget))
-        table = recorded(report, request, budget, given.blocks)
+        table = recorded(report, request, budget, given.blocks, given.most)
         write_table(table, given.output)
     except FarmError as error:
         parser.error(str(error))
@@ -69,16 +72,17 @@ def main() -> int:
     return report.close()
 
 
-def recorded(report: Report, request: TuneRequest, budget: Budget, blocks: int) -> Table:
-    """Record a model and show how it went. Raises FarmError."""
+def recorded(
+    report: Report, request: TuneRequest, budget: Budget, blocks: int, most: int = 0
+) -> Table:
+    """Record a model and show how it went. most: configurations, 0 for all. Raises FarmError."""
     model = load_model(Path(request.model))
     with ExitStack() as stack:
         bench = Bench(stack, request, budget.total)
         space = replace(bench.space(), packages=bench.facts.packages)
-        wanted = list(configurations(space, request.seed))
+        wanted = list(configurations(space, request.seed))[: most or None]
         entries = list(tried(bench, wanted, budget))
-        together = [entry for entry in entries if entry.ok][:MOST_TOGETHER]
-        seconds = raced(bench, together, blocks)
+        seconds = raced(bench, [entry for entry in entries if entry.ok], blocks)
         machine = asdict(bench.facts.machine)
     rows = [row(entry, seconds.get(entry.trial_id, ())) for entry in entries]
     kept = tuple(each for each in rows if each is not None)
@@ -118,17 +122,33 @@ def tried(bench: Bench, wanted: Sequence[Candidate], budget: Budget) -> Iterator
 
 
 def raced(bench: Bench, entries: Sequence[Entry], blocks: int) -> dict[str, tuple[float, ...]]:
-    """Seconds of entries that ran in all of the blocks, by trial id."""
+    """Seconds of entries, as many of each, by trial id; of those that failed in a block none."""
+    first, *others = entries
+    ratios: dict[str, list[float]] = {}
+    own: list[float] = []
+    for at in range(0, len(others), MOST_TOGETHER):
+        group = others[at : at + MOST_TOGETHER]
+        for samples in blocks_of(bench, (first, *group), blocks):
+            own.append(samples[first.trial_id])
+            for name, seconds in samples.items():
+                ratios.setdefault(name, []).append(seconds / samples[first.trial_id])
+    median, count = float(np.median(own)), min(map(len, ratios.values()))
+    return {
+        name: tuple(median * each for each in found[:count]) for name, found in ratios.items()
+    } | {first.trial_id: tuple(own[:count])}
+
+
+def blocks_of(bench: Bench, entries: Sequence[Entry], blocks: int) -> Iterator[dict[str, float]]:
+    """Seconds by trial id of each block that was kept; who failed in one is in none."""
     jobs = [bench.journal.job(entry.candidate, Phase.SEARCH) for entry in entries]
     # So small an alpha that no look can decide, and nothing is hopeless.
     rules = RaceRules(alpha=1e-300, hopeless_ratio=1e300, max_blocks=blocks)
+    number = max(bench.journal.begun_races(), default=-1) + 1
     bench.track.race(entries, jobs, rules, entries[0], lambda: True)
-    kept = [block for block in bench.journal.recorded_blocks(0) if block.kept]
-    found: dict[str, list[float]] = {}
-    for block in kept:
-        for sample in block.samples:
-            found.setdefault(sample.trial_id, []).append(sample.seconds)
-    return {name: tuple(each) for name, each in found.items() if len(each) == len(kept)}
+    ok = {entry.trial_id for entry in entries if entry.ok}
+    for block in bench.journal.recorded_blocks(number):
+        if block.kept:
+            yield {s.trial_id: s.seconds for s in block.samples if s.trial_id in ok}
 
 
 def row(entry: Entry, seconds: tuple[float, ...]) -> Row | None:
