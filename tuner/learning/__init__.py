@@ -1,0 +1,1 @@
+"""Cost models that are fitted to all that a store has: rows, features, models, their intervals."""
