@@ -15,7 +15,7 @@ from cut_pieces import Subject, graphs
 from cut_plans import running
 from recorded import Basis, KernelRow, Kernels
 
-from db.questions.costs import newest_calibrations
+from db.questions.operators.costs import newest_calibrations
 from db.reader import StoreReader
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVinoRuntime, PartEngine
 from farm.costs.calibration import CostPlace

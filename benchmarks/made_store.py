@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from db.questions.series import Case
+from db.questions.nightly.series import Case
 
 MODELS, MACHINES, CANDIDATES = 40, 2, 2000
 DEVICES = ("cpu", "cpu-small", "gpu", "dsp", "dsp-small")

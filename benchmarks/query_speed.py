@@ -45,12 +45,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from db.address import parse_address
 from db.questions.best import best
 from db.questions.failures import failures
-from db.questions.flaky import flaky
 from db.questions.latest import latest
+from db.questions.nightly.flaky import flaky
+from db.questions.nightly.series import history, regressions
 from db.questions.pareto import pareto
 from db.questions.predicted import predicted
 from db.questions.results import results
-from db.questions.series import history, regressions
 from db.questions.views import Subject
 from db.reader import StoreReader
 from db.store import Store

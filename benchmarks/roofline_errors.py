@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from db.questions.costs import newest_calibrations
+from db.questions.operators.costs import newest_calibrations
 from db.reader import StoreReader
 from farm.costs.calibration import Calibration, calibration_of
 from farm.costs.kernels import kernel_groups, wired

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from db.questions.profiles import TrialProfile
+from db.questions.operators.profiles import TrialProfile
 from db.records import Result
 from farm.measurement import Measurement
 

@@ -70,7 +70,7 @@ def bisect(
 
     Example: farm nightly bisect detector --suite suite.toml --good onnxruntime==1.31.1
     """
-    from db.questions.nights import series_of
+    from db.questions.nightly.nights import series_of
     from db.store import Store
     from farm.measurement import Metric
     from reports.nightly.bisection import bisection_json, bisection_tables, step_line

@@ -133,7 +133,7 @@ def history_results(
 
     Example: farm results history --series shop-floor/detector --limit 30
     """
-    from db.questions.series import Case, history
+    from db.questions.nightly.series import Case, history
     from db.reader import StoreReader
     from reports.answers.series import history_answer
 
@@ -162,7 +162,7 @@ def regressions_results(
 
     Example: farm results regressions --above 5%
     """
-    from db.questions.series import Case, regressions
+    from db.questions.nightly.series import Case, regressions
     from db.reader import StoreReader
     from reports.answers.series import regressions_answer
 
@@ -189,8 +189,8 @@ def flaky_results(
 
     Example: farm results flaky --series shop-floor
     """
-    from db.questions.flaky import flaky
-    from db.questions.series import Case
+    from db.questions.nightly.flaky import flaky
+    from db.questions.nightly.series import Case
     from db.reader import StoreReader
     from reports.answers.series import flaky_answer
 

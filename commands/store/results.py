@@ -94,7 +94,7 @@ def trials(
 
 
 def _operators(trial: str, to: Destination, store: str | None) -> None:
-    from db.questions.profiles import trial_profile
+    from db.questions.operators.profiles import trial_profile
     from db.reader import StoreReader
     from reports.rows import profile_json, profile_rows
     from reports.tables.operators import operators_lines, operators_table

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from math import exp
 
-from db.questions.flaky import NIGHTS, Flaky
-from db.questions.series import NightOfSeries, OpenRegression
+from db.questions.nightly.flaky import NIGHTS, Flaky
+from db.questions.nightly.series import NightOfSeries, OpenRegression
 from farm.text import printable
 from reports.answers.answer import Answer, answer
 from reports.tables.cells import MISSING, change_cell, of_metric, time_cell

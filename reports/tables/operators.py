@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from db.questions.profiles import Share, TrialProfile
+from db.questions.operators.profiles import Share, TrialProfile
 from farm.measurement import Method
 from farm.units import counted, format_seconds
 from reports.tables.cells import MISSING, value_cell

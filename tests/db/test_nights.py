@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from db.questions.nights import (
+from db.questions.nightly.nights import (
     change_called,
     changes_of,
     nights,

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 import db.migrations
 from db.address import parse_address
 from db.engine import open_engine
-from db.questions.costs import newest_calibrations
+from db.questions.operators.costs import newest_calibrations
 from db.questions.results import results
 from db.questions.sql import query
 from db.reader import StoreReader

@@ -11,8 +11,8 @@ import pytest
 from db.questions.best import Best
 from db.questions.failures import Failure
 from db.questions.latest import Newest
+from db.questions.nightly.series import NightOfSeries, OpenRegression
 from db.questions.predicted import Predicted
-from db.questions.series import NightOfSeries, OpenRegression
 from db.questions.sql import query
 from db.store import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp
 
-from db.questions.nights import changes_of, series_of, values_of, values_on
+from db.questions.nightly.nights import changes_of, series_of, values_of, values_on
 from db.records import ChangePoint, ChangeState, Night, NightValue, Series, content_id, utc_now
 from farm.errors import FarmError, StoreError
 from farm.measurement import Estimate

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from db.questions.nights import changes_of, nights, series_of, values_of, values_on
+from db.questions.nightly.nights import changes_of, nights, series_of, values_of, values_on
 from db.reader import StoreReader
 from db.records import ChangePoint, ChangeState, Night, NightValue, Series
 from farm.measurement import Estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from db.questions.nights import change_called, values_of
+from db.questions.nightly.nights import change_called, values_of
 from db.records import ChangePoint, ChangeState, Series, utc_now
 from db.store import Store
 from farm.errors import OptionError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from db.questions.costs import ProfiledTrial, newest_calibrations, profiled_trials
+from db.questions.operators.costs import ProfiledTrial, newest_calibrations, profiled_trials
 from db.reader import StoreReader
 from farm.candidate import Candidate, PackageEngine, StaticInt8, engine_label, from_json
 from farm.costs.calibration import Calibration, CostPlace, calibration_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from db.questions.flaky import flaky
-from db.questions.series import Case, history, regressions
+from db.questions.nightly.flaky import flaky
+from db.questions.nightly.series import Case, history, regressions
 from db.questions.views import Subject
 from db.records import ChangeState
 from db.store import Store

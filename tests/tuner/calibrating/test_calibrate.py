@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from db.questions.costs import newest_calibrations
+from db.questions.operators.costs import newest_calibrations
 from db.store import Store
 from farm.candidate import CPackage, CPackageEmulated
 from farm.costs.calibration import CostPlace, calibration_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from db.questions.nights import nights, series_of, values_of
+from db.questions.nightly.nights import nights, series_of, values_of
 from db.records import ChangeState, RunKind, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, Fake

@@ -10,7 +10,7 @@ from statistics import median
 
 from sqlalchemy import select
 
-from db.questions.series import Case, NightOfSeries, history
+from db.questions.nightly.series import Case, NightOfSeries, history
 from db.questions.views import EVERYTHING, Subject
 from db.reader import StoreReader
 from db.records import ChangeState

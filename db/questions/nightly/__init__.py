@@ -1,0 +1,1 @@
+"""What is asked of nights: suites and series, what is open, what cannot be relied on."""

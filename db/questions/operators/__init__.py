@@ -1,0 +1,1 @@
+"""What is asked of kernels: of one trial, and of all for planning and learning."""
