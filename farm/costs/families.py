@@ -33,9 +33,10 @@ class Family(StrEnum):
     OTHER = "other"
 
 
-_CONVOLUTIONS = frozenset({"Conv", "FusedConv", "ConvInteger", "QLinearConv"})
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "FusedConv", "ConvInteger", "QLinearConv"})
+"""Types of operators that slide weights over their input."""
+_BY_WEIGHTS = CONVOLUTIONS - {"ConvTranspose"}  # [M, C / group, *kernel]
 _TYPES: Mapping[Family, tuple[str, ...]] = {
-    Family.CONVOLUTION: ("ConvTranspose",),
     Family.PRODUCT: ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "MatMulNBits", "Einsum"),
     Family.RECURRENT: ("LSTM", "GRU", "RNN"),
     Family.POOL: ("MaxPool", "AveragePool", "LpPool"),
@@ -82,23 +83,28 @@ _REDUCING = ("Reduce", "Global", "Arg")
 
 def family_of(node: NodeProto, tensors: Mapping[str, Tensor]) -> Family:
     """The family of an operator. tensors: of its graph; a shape that is unknown is none."""
-    if node.op_type in _CONVOLUTIONS:
+    if node.op_type in _BY_WEIGHTS:
         return _convolution(node, tensors)
     return family_of_type(node.op_type)
 
 
 def family_of_type(op_type: str) -> Family:
     """The family of operators of a type; of convolutions the one of most."""
-    if op_type in _CONVOLUTIONS:
+    if op_type in CONVOLUTIONS:
         return Family.CONVOLUTION
     if op_type.startswith(_REDUCING):
         return Family.REDUCTION
     return _OF_TYPE.get(op_type, Family.OTHER)
 
 
+def weight_of(op_type: str) -> int:
+    """Which input of a convolution its weights are."""
+    return 3 if op_type == "QLinearConv" else 1
+
+
 def _convolution(node: NodeProto, tensors: Mapping[str, Tensor]) -> Family:
     """By its weights [M, C / group, *kernel]."""
-    weight = node.input[3 if node.op_type == "QLinearConv" else 1]
+    weight = node.input[weight_of(node.op_type)]
     shape = tensors[weight].shape if weight in tensors else None
     if shape is None:
         return Family.CONVOLUTION

@@ -16,12 +16,13 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import to_array
 
-from farm.costs.families import Family, family_of
+from farm.costs.families import CONVOLUTIONS, Family, family_of, weight_of
 from farm.model.graph import Graph, Operator, Tensor, TensorKind
 
 _MOST_PARAMETERS = 64  # integers of one stored tensor that are a parameter
 _SIGNATURE_DIGITS = 16
 _JOIN = "+"
+_SLIDING = frozenset({"kernel_shape", "strides", "group"})
 _FLOAT_PARAMETERS = frozenset({"Resize", "Upsample"})
 _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL})
 _FLOATS = frozenset({"float", "double", "float16", "bfloat16"})
@@ -32,7 +33,8 @@ class Operand:
     """A tensor that an operator reads or writes.
 
     size: bytes in the model's own format. is_float: whether its format is that of the precision
-    in which the operator computes. stored: it is a weight.
+    in which the operator computes. stored: it is a weight. shape: () of scalars, too, and where
+    it is not known.
     """
 
     name: str
@@ -40,11 +42,28 @@ class Operand:
     count: int
     is_float: bool
     stored: bool
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What an operator that slides over its input sees of it at a time.
+
+    kernel, strides: one size for each spatial dimension. group: of channels, 1 where all are one.
+    """
+
+    kernel: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class CostedOperator:
-    """One operator. flops: see ``farm.model.flops``. complete: whether all shapes are known."""
+    """One operator.
+
+    flops: see ``farm.model.flops``. complete: whether all shapes are known. window: of
+    convolutions and pooling; of other operators there is nothing in it.
+    """
 
     name: str
     op_type: str
@@ -54,6 +73,7 @@ class CostedOperator:
     reads: tuple[Operand, ...]
     writes: tuple[Operand, ...]
     complete: bool = True
+    window: Window = Window()
 
 
 def costed_operators(model: ModelProto, graph: Graph) -> tuple[CostedOperator, ...]:
@@ -101,7 +121,20 @@ def _costed(
         tuple(_operands(operator.inputs, tensors)),
         tuple(_operands(operator.outputs, tensors)),
         operator.complete,
+        _window(node, tensors),
     )
+
+
+def _window(node: NodeProto, tensors: Mapping[str, Tensor]) -> Window:
+    given = {a.name: get_attribute_value(a) for a in node.attribute if a.name in _SLIDING}
+    kernel = tuple(given.get("kernel_shape") or ())
+    if not kernel and node.op_type in CONVOLUTIONS:
+        weight = tensors.get(node.input[weight_of(node.op_type)])
+        kernel = tuple((weight.shape if weight else None) or ())[2:]
+    if not kernel:
+        return Window()
+    strides = tuple(given.get("strides") or (1,) * len(kernel))
+    return Window(kernel, strides, given.get("group", 1))
 
 
 def _operands(names: Iterable[str], tensors: Mapping[str, Tensor]) -> Iterator[Operand]:
@@ -116,6 +149,7 @@ def _operands(names: Iterable[str], tensors: Mapping[str, Tensor]) -> Iterator[O
                 0 if tensor.shape is None else count,
                 tensor.dtype in _FLOATS,
                 tensor.kind is TensorKind.WEIGHT,
+                tensor.shape or (),
             )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from onnx import ModelProto
 
-from farm.costs.operators import signatures
+from farm.costs.operators import CostedOperator, costed_operators, signatures
+from farm.costs.records import operators_of, plain_operators
 from farm.model.graph import Graph, Operator, TensorKind
 from farm.model.walk import all_nodes
 
@@ -50,6 +51,22 @@ def operators_record(model: ModelProto, graph: Graph) -> Json:
         ]
         for node in all_nodes(model)
     }
+
+
+def model_details(model: ModelProto, graph: Graph, shapes: Mapping[str, list[int]]) -> str:
+    """The text that the store keeps of a model. shapes: of its inputs, by name."""
+    return json.dumps(
+        {
+            "shapes": shapes,
+            "operators": operators_record(model, graph),
+            "costed": plain_operators(costed_operators(model, graph)),
+        }
+    )
+
+
+def costed_in(details: str) -> tuple[CostedOperator, ...]:
+    """The operators that run, in the model's order; none where an older farm stored it."""
+    return operators_of(json.loads(details).get("costed") or ())
 
 
 def operators_in(details: str) -> Mapping[str, ModelOperator]:

@@ -17,7 +17,7 @@ from tuner.request import Objective, TuneRequest
 from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone
 from tuner.runs.memory import Memory
-from tuner.runs.operators import operators_record
+from tuner.runs.operators import model_details
 from tuner.runs.subject import Subject, load_subject
 from workers.discovery import device_availability
 from workers.executor import Executor
@@ -215,7 +215,7 @@ def _model_record(subject: Subject) -> records.Model:
         len(subject.graph.operators),
         subject.graph.weight_bytes // 4,
         subject.graph.macs,
-        json.dumps({"shapes": shapes, "operators": operators_record(model.proto, subject.graph)}),
+        model_details(model.proto, subject.graph, shapes),
     )
 
 

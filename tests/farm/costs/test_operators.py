@@ -14,6 +14,7 @@ from farm.costs.families import Family
 from farm.costs.kernels import wired
 from farm.costs.operators import (
     CostedOperator,
+    Window,
     costed_operators,
     group_signature,
     members_of,
@@ -110,3 +111,11 @@ def test_wires_lead_to_the_operators_that_were_before(tmp_path: Path) -> None:
 def test_groups_are_told_by_their_members() -> None:
     assert members_of(group_signature(["ab", "cd"])) == ("ab", "cd")
     assert members_of(group_signature(["ab"])) == ("ab",)
+
+
+def test_windows_and_shapes_are_told(tmp_path: Path) -> None:
+    (only,) = costed(convolution(groups=4), tmp_path).values()
+    assert (only.window.kernel, only.window.group) == ((3, 3), 4)
+    assert len(only.reads[0].shape) == 4
+    (view,) = costed(reshaped([3, 4]), tmp_path).values()
+    assert view.window == Window()

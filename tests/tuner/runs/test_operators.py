@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from onnx import ModelProto
 
+from farm.costs.operators import costed_operators
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from tests.models import branching_net, cache_net, conv_net, save
-from tuner.runs.operators import ModelOperator, operators_in, operators_record
+from tuner.runs.operators import (
+    ModelOperator,
+    costed_in,
+    model_details,
+    operators_in,
+    operators_record,
+)
 
 
 def kept(model: ModelProto, folder: Path, **shapes: int) -> dict[str, ModelOperator]:
@@ -53,3 +60,12 @@ def test_an_older_farm_kept_no_signatures() -> None:
 @pytest.mark.parametrize("details", ["{}", '{"shapes": {}}'])
 def test_an_older_farm_kept_none(details: str) -> None:
     assert operators_in(details) == {}
+
+
+def test_what_costs_need_is_kept_with_a_model(tmp_path: Path) -> None:
+    save(conv_net(), tmp_path)
+    model = load_model(tmp_path / "model.onnx")
+    graph = build_graph(model)
+    details = model_details(model.proto, graph, {})
+    assert costed_in(details) == costed_operators(model.proto, graph)
+    assert costed_in("{}") == ()
