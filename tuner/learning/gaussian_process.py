@@ -1,0 +1,330 @@
+"""Gaussian process regression, exact, for at most some thousand rows.
+
+C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning", 2006: posterior
+(2.25, 2.26), marginal likelihood and its gradient (5.8, 5.9), Matern covariance of order 5/2
+(4.17). A covariance here is a sum of what all rows share, of a linear trend, and of how like each
+other two rows are: a Matern function of distances between numbers times an exponential of how
+many names differ (F. Hutter, H. Hoos and K. Leyton-Brown, "Sequential model-based optimization
+for general algorithm configuration", 2011, equation 1). Columns of one group share a length scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import fmin_l_bfgs_b
+
+Matrix = NDArray[np.float64]
+
+_JITTER = 1e-8  # of the variance, on the diagonal: what rounding takes away
+_MOST_STEPS = 60
+_ENOUGH = 1e9  # of what rounding takes away: steps that gain less are the last
+_BOUND = 9.0  # of the logarithm of a hyperparameter, either way
+_LEAST_NOISE = 1e-3  # standard deviation of standardised targets: nothing is exact
+_FIXED = 3  # hyperparameters before the length scales: level, trend, variance; noise is the last
+
+
+class Smoothness(StrEnum):
+    """How smooth a function is taken to be."""
+
+    MATERN = "matern"
+    """Of order 5/2: it can be derived twice."""
+    RBF = "rbf"
+    """It can be derived as often as one likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of rows are.
+
+    groups: of each column, the number of its length scale, from 0 without gaps. named: whether a
+    column's values are names, equal or not, as numbers.
+    """
+
+    groups: tuple[int, ...]
+    named: tuple[bool, ...]
+
+    @classmethod
+    def numeric(cls, groups: Sequence[int]) -> Self:
+        """Columns of numbers alone."""
+        return cls(tuple(groups), (False,) * len(groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What is expected of rows: of each a mean, and a variance with the noise of one new value."""
+
+    mean: Matrix
+    variance: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianProcess:
+    """A process that was fitted: everything that its posterior needs, as arrays.
+
+    inputs: (n, d), as given. residuals: (n,), targets less their prior, over ``unit``. noise:
+    (n,), known variances of the targets, over ``unit`` squared. logs: logarithms of level, trend
+    and variance, of the length scale of each group, and of the noise, all as deviations.
+    centre, scale: (d,), of the columns of numbers. factor: (n, n), of the covariance of the rows,
+    lower, after Cholesky. weights: (n,), of the rows' covariances with a new one in its mean.
+    """
+
+    columns: Columns
+    smoothness: Smoothness
+    inputs: Matrix
+    residuals: Matrix
+    noise: Matrix
+    unit: float
+    logs: Matrix
+    centre: Matrix
+    scale: Matrix
+    factor: Matrix = field(init=False, repr=False, compare=False)
+    weights: Matrix = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rows = (self.inputs - self.centre) / self.scale
+        parts = _parts(_Distances.of(rows, rows, self.columns), self.logs, self.smoothness)
+        factor = _factor(parts.covariance, np.exp(2 * self.logs[-1]) + self.noise)
+        object.__setattr__(self, "factor", factor)
+        object.__setattr__(self, "weights", cho_solve((factor, True), self.residuals))
+
+    @classmethod
+    def fit(
+        cls,
+        inputs: Matrix,
+        targets: Matrix,
+        columns: Columns,
+        *,
+        prior: Matrix | None = None,
+        noise: Matrix | None = None,
+        smoothness: Smoothness = Smoothness.MATERN,
+        steps: int = _MOST_STEPS,
+    ) -> Self:
+        """The process whose hyperparameters make the targets most likely, by L-BFGS.
+
+        inputs: (n, d). targets: (n,). prior: (n,), what is expected of each without the others, 0
+        by default. noise: (n,), known variances of single targets, beside the common one that is
+        fitted. steps: of the search for hyperparameters; 0 takes those it would begin with.
+        The same rows give the same process.
+        """
+        given = np.asarray(inputs, dtype=np.float64)
+        residuals = np.asarray(targets, np.float64) - (0.0 if prior is None else prior)
+        unit = float(np.sqrt(np.mean(residuals**2))) or 1.0
+        own = np.zeros(len(given)) if noise is None else np.asarray(noise, np.float64) / unit**2
+        centre, scale = _standard(given, columns)
+        problem = _Likelihood(
+            _Distances.of((given - centre) / scale, (given - centre) / scale, columns),
+            residuals / unit,
+            own,
+            smoothness,
+        )
+        logs = problem.most_likely(steps)
+        return cls(columns, smoothness, given, residuals / unit, own, unit, logs, centre, scale)
+
+    def predict(self, inputs: Matrix, prior: Matrix | None = None) -> Posterior:
+        """What is expected of other rows, (m, d). prior: (m,), as in ``fit``."""
+        given = np.asarray(inputs, dtype=np.float64)
+        new, known = ((x - self.centre) / self.scale for x in (given, self.inputs))
+        parts = _parts(_Distances.of(new, known, self.columns), self.logs, self.smoothness)
+        across = parts.covariance
+        mean = across @ self.weights
+        level, trend, variance = np.exp(2 * self.logs[:_FIXED])
+        numbers = new[:, [not named for named in self.columns.named]]
+        own = level + trend * np.sum(numbers**2, axis=1) + variance
+        solved = solve_triangular(self.factor, across.T, lower=True)
+        left = np.maximum(own - np.sum(solved**2, axis=0), 0.0) + np.exp(2 * self.logs[-1])
+        before = 0.0 if prior is None else np.asarray(prior, np.float64)
+        return Posterior(before + self.unit * mean, self.unit**2 * left)
+
+    def left_out(self, folds: Sequence[object]) -> Posterior:
+        """Of every row what the rows of other folds say, less its prior, in the order of the rows.
+
+        folds: (n,), of each row. The hyperparameters stay. With Q the inverse of the covariance
+        and B the rows of a fold the error is ``inverse(Q[B, B]) @ (Q @ y)[B]`` and its covariance
+        ``inverse(Q[B, B])`` (5.12 for single rows; D. Ginsbourger and C. Schaerer, "Fast
+        calculation of Gaussian process multiple-fold cross-validation residuals", 2021).
+        """
+        inverse = cho_solve((self.factor, True), np.eye(len(self.residuals)))
+        mean, variance = np.empty(len(self.residuals)), np.empty(len(self.residuals))
+        for fold in dict.fromkeys(folds):
+            of = np.flatnonzero([each == fold for each in folds])
+            block = cholesky(inverse[np.ix_(of, of)], lower=True)
+            errors = cho_solve((block, True), self.weights[of])
+            mean[of] = self.residuals[of] - errors
+            variance[of] = np.diag(cho_solve((block, True), np.eye(len(of)))) - self.noise[of]
+        return Posterior(self.unit * mean, self.unit**2 * variance)
+
+    def state(self) -> dict[str, Matrix]:
+        """All that ``of_state`` needs, as arrays of numbers."""
+        return {
+            "groups": np.array(self.columns.groups, np.float64),
+            "named": np.array(self.columns.named, np.float64),
+            "smoothness": np.array([list(Smoothness).index(self.smoothness)], np.float64),
+            "inputs": self.inputs,
+            "residuals": self.residuals,
+            "noise": self.noise,
+            "unit": np.array([self.unit]),
+            "logs": self.logs,
+            "centre": self.centre,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Matrix]) -> Self:
+        """The process that gave this state. Raises KeyError, ValueError: it is none."""
+        arrays = {name: np.asarray(state[name], np.float64) for name in _ARRAYS}
+        columns = Columns(
+            tuple(int(group) for group in state["groups"]),
+            tuple(bool(named) for named in state["named"]),
+        )
+        smoothness = list(Smoothness)[int(state["smoothness"][0])]
+        arrays["inputs"] = arrays["inputs"].reshape(-1, len(columns.groups))
+        return cls(columns, smoothness, unit=float(state["unit"][0]), **arrays)
+
+
+_ARRAYS = ("inputs", "residuals", "noise", "logs", "centre", "scale")
+
+
+@dataclass(frozen=True, slots=True)
+class _Distances:
+    """Between two sets of rows. products: of columns of numbers, for the trend.
+
+    squared: by group, of numbers. differing: by group, how many names are not the same.
+    """
+
+    products: Matrix
+    squared: tuple[Matrix | None, ...]
+    differing: tuple[Matrix | None, ...]
+
+    @classmethod
+    def of(cls, first: Matrix, second: Matrix, columns: Columns) -> Self:
+        groups, named = np.array(columns.groups, int), np.array(columns.named, bool)
+        numbers = np.flatnonzero(~named)
+        squared: list[Matrix | None] = []
+        differing: list[Matrix | None] = []
+        for group in range(groups.max(initial=-1) + 1):
+            own, names = (np.flatnonzero((groups == group) & kind) for kind in (~named, named))
+            squared.append(_squared(first[:, own], second[:, own]) if len(own) else None)
+            differing.append(_differing(first[:, names], second[:, names]) if len(names) else None)
+        products = first[:, numbers] @ second[:, numbers].T
+        return cls(products, tuple(squared), tuple(differing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A covariance, and what it is made of. slope: of ``alike`` by the squared distance."""
+
+    covariance: Matrix
+    trend: Matrix
+    alike: Matrix
+    slope: Matrix
+
+
+def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Parts:
+    level, trend, variance = np.exp(2 * logs[:_FIXED])
+    shape = distances.products.shape
+    squared, differing = np.zeros(shape), np.zeros(shape)
+    for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
+        if (numbers := distances.squared[group]) is not None:
+            squared += scale * numbers
+        if (names := distances.differing[group]) is not None:
+            differing += scale * names
+    if smoothness is Smoothness.MATERN:
+        far = np.sqrt(5 * squared)
+        decay = variance * np.exp(-far - differing)
+        alike, slope = (1 + far + far**2 / 3) * decay, -5 / 6 * (1 + far) * decay
+    else:
+        alike = variance * np.exp(-squared / 2 - differing)
+        slope = -alike / 2
+    linear = trend * distances.products
+    return _Parts(level + linear + alike, linear, alike, slope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Likelihood:
+    """How likely targets are, by the logarithms of hyperparameters."""
+
+    distances: _Distances
+    targets: Matrix
+    noise: Matrix
+    smoothness: Smoothness
+
+    def most_likely(self, steps: int) -> Matrix:
+        """The logarithms that make the targets most likely."""
+        scales = len(self.distances.squared)
+        begin: Matrix = np.log([0.5, 0.2, 0.7, *[max(1.0, scales) ** 0.5] * scales, 0.3])
+        if steps == 0 or len(self.targets) < 2:
+            return begin
+        bounds = [(-_BOUND, _BOUND)] * (len(begin) - 1) + [(math.log(_LEAST_NOISE), _BOUND)]
+        found, _, _ = fmin_l_bfgs_b(
+            self.cost, begin, args=(begin,), bounds=bounds, factr=_ENOUGH, maxiter=steps
+        )
+        return np.asarray(found, np.float64)
+
+    def cost(self, logs: Matrix, expected: Matrix) -> tuple[float, Matrix]:
+        """Minus the logarithm of the likelihood, and its gradient.
+
+        expected: what the logarithms are thought to be, by some e either way: it keeps those that
+        the targets say nothing of.
+        """
+        parts = _parts(self.distances, logs, self.smoothness)
+        own = np.exp(2 * logs[-1])
+        factor = _factor(parts.covariance, own + self.noise)
+        weights = cho_solve((factor, True), self.targets)
+        inverse = cho_solve((factor, True), np.eye(len(self.targets)))
+        outer = inverse - np.outer(weights, weights)  # twice the gradient by the covariance
+        value = 0.5 * self.targets @ weights + np.sum(np.log(np.diag(factor)))
+        away = (logs - expected) / 2.0
+        gradient = [
+            np.exp(2 * logs[0]) * outer.sum(),
+            np.vdot(outer, parts.trend),
+            np.vdot(outer, parts.alike),
+            *self._by_scales(logs, parts, outer),
+            own * np.trace(outer),
+        ]
+        return float(value + 0.5 * away @ away), np.array(gradient) + away / 2.0
+
+    def _by_scales(self, logs: Matrix, parts: _Parts, outer: Matrix) -> list[float]:
+        """The gradient by the logarithm of each length scale."""
+        by_squared, by_differing = outer * parts.slope, -outer * parts.alike
+        found = []
+        for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
+            numbers, names = self.distances.squared[group], self.distances.differing[group]
+            sloped = 0.0 if numbers is None else np.vdot(by_squared, numbers)
+            sloped += 0.0 if names is None else np.vdot(by_differing, names)
+            found.append(float(-scale * sloped))
+        return found
+
+
+def _standard(inputs: Matrix, columns: Columns) -> tuple[Matrix, Matrix]:
+    """What columns of numbers lie around, and how far; names stay as they are."""
+    named = np.array(columns.named, bool)
+    spread = inputs.std(axis=0)
+    scale = np.where(named | (spread < 1e-12), 1.0, spread)
+    return np.where(named, 0.0, inputs.mean(axis=0)), scale
+
+
+def _squared(first: Matrix, second: Matrix) -> Matrix:
+    own = np.sum(first**2, axis=1)[:, None] + np.sum(second**2, axis=1)
+    return np.asarray(np.maximum(own - 2 * first @ second.T, 0.0), np.float64)
+
+
+def _differing(first: Matrix, second: Matrix) -> Matrix:
+    found = np.zeros((len(first), len(second)))
+    for one, other in zip(first.T, second.T, strict=True):
+        found += one[:, None] != other
+    return found
+
+
+def _factor(covariance: Matrix, noise: Matrix) -> Matrix:
+    """The lower Cholesky factor of a covariance with noise."""
+    covariance = covariance.copy()
+    covariance[np.diag_indices_from(covariance)] += noise + _JITTER * np.max(np.diag(covariance))
+    return np.asarray(cholesky(covariance, lower=True, overwrite_a=True), np.float64)
