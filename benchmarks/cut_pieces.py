@@ -28,9 +28,9 @@ from farm.model.graph import Graph
 from farm.model.model import Model
 from farm.session.pipeline import TensorRecord, parse_pipeline
 from workers.engines.loading import session_factory
-from workers.engines.pipeline import PipelineSession, pipeline_session
+from workers.engines.pipelines.pipeline import PipelineSession, pipeline_session
+from workers.engines.pipelines.slots import Layout, private_block
 from workers.engines.session import Array, EngineError, Feeds
-from workers.engines.slots import Layout, private_block
 from workers.environments.interpreters import Interpreters
 from workers.protocol import PipelineDescription
 from workers.trials.artifacts import Artifact

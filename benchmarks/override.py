@@ -37,7 +37,7 @@ from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
 from workers.executor import LocalExecutor
 from workers.jobs import BlockJob, TrialJob
-from workers.trials.cache import default_folder
+from workers.trials.stored.cache import default_folder
 
 OPERATORS, PLACES, TIMES = 500, ("cpu/a", "dsp/b", "gpu/c"), 50
 TURNS = 15

@@ -36,7 +36,7 @@ from farm.model.graph import build_graph
 from farm.session.of_candidate import onnxruntime_spec
 from tuner.racing.statistics import compare
 from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.pipeline import PipelineSession
+from workers.engines.pipelines.pipeline import PipelineSession
 from workers.engines.session import Feeds
 
 ENGINE = OnnxRuntimeCpu(threads=1, pinning=True)

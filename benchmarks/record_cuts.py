@@ -56,11 +56,11 @@ from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.units import parse_seconds
 from tuner.runs.clock import Budget
-from workers.engines.pipeline import PipelineSession
+from workers.engines.pipelines.pipeline import PipelineSession
 from workers.engines.session import Array
 from workers.executor import LocalExecutor
 from workers.fingerprint import software_versions
-from workers.trials.cache import default_folder
+from workers.trials.stored.cache import default_folder
 
 MOST_CUTS, MOST_PIECES = 16, 3
 FEWEST_BLOCKS, MOST_BLOCKS = 10, 24

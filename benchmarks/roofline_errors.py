@@ -31,7 +31,7 @@ from tuner.calibrating.workloads import Probed, probed
 from tuner.runs.clock import Budget
 from tuner.runs.start import machine_of
 from workers.executor import LocalExecutor
-from workers.trials.cache import default_folder
+from workers.trials.stored.cache import default_folder
 
 PASSES = 3  # of every kernel the least counts, as in a calibration
 

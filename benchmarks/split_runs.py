@@ -53,7 +53,7 @@ from farm.session.of_candidate import onnxruntime_spec
 from farm.session.pipeline import parse_pipeline
 from tuner.runs.details import split_sentence
 from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.pipeline import PipelineSession, pipeline_session
+from workers.engines.pipelines.pipeline import PipelineSession, pipeline_session
 from workers.engines.session import Array, Feeds
 from workers.environments.interpreters import Interpreters
 from workers.trials.artifacts import Artifact

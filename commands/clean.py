@@ -47,8 +47,8 @@ def clean(
     from reports.environments import staying_lines
     from tuner.clean import Area, Cleaning
     from workers.environments.installed import states
-    from workers.trials.cache import default_folder
-    from workers.trials.keep import kept_size
+    from workers.trials.stored.cache import default_folder
+    from workers.trials.stored.keep import kept_size
 
     environments = [each for each in states({}) if each.installed]
     before = utc_now() - timedelta(seconds=parse_seconds(older_than))

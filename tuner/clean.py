@@ -17,7 +17,7 @@ from farm.host.temporary import is_in_use
 from farm.units import Bytes
 from tuner.runs.lease import is_gone
 from workers.leftovers import Leftovers, clear_leftovers, find_leftovers
-from workers.trials.usage import KINDS, drafts, entries, evict, in_use, moved_away
+from workers.trials.stored.usage import KINDS, drafts, entries, evict, in_use, moved_away
 
 _COMPILERS_FOLDER = "zig"  # in the cache: what Zig builds once per target
 

@@ -28,7 +28,7 @@ from workers.jobs import (
     Workload,
 )
 from workers.trials.artifacts import cached_files
-from workers.trials.cache import Cache
+from workers.trials.stored.cache import Cache
 from workers.trials.worker import NO_OTHERS, Worker
 
 

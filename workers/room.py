@@ -13,7 +13,7 @@ from pathlib import Path
 from farm.errors import InfrastructureError
 from farm.units import Bytes, format_bytes
 from workers.leftovers import clear_leftovers
-from workers.trials.usage import COPIES, cache_limit
+from workers.trials.stored.usage import COPIES, cache_limit
 
 LEAST_ROOM = Bytes(64 << 20)
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")  # in the order in which Python looks at them

@@ -48,7 +48,7 @@ def calibrate(
     from tuner.calibrating.calibrate import calibrate as calibrate_device
     from workers.discovery import device_availability
     from workers.executor import LocalExecutor
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     seconds = parse_seconds(budget)
     if seconds < _LEAST_SECONDS:

@@ -84,7 +84,7 @@ def bisect(
     from tuner.nightly.suites.file import read_suite
     from workers.environments.pip import released_versions
     from workers.executor import LocalExecutor
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     known = known_profiles(profiles)
     read = read_suite(suite, profiles, files=False)

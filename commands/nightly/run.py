@@ -112,7 +112,7 @@ def _place(
     from tuner.nightly.case import Place
     from tuner.nightly.states.software import environment_with
     from workers.executor import LocalExecutor
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     def executors(profile: DeviceProfile) -> Executor:
         return LocalExecutor([profile], default_folder(), known)

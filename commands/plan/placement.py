@@ -143,7 +143,7 @@ def _situation(
     from farm.model.model import load_model
     from tuner.placing.plans import asked, look
     from workers.executor import LocalExecutor
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     model = load_model(path, shapes)
     with (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def look_for_room(model: Path | None) -> None:
     """What measuring begins with, before anything slow is imported; see ``workers.room``."""
     from workers.room import make_room
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     make_room(default_folder(), model)
 
@@ -47,7 +47,7 @@ def measure(
     from tuner.bench import check_device, check_threads
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
-    from workers.trials.cache import default_folder
+    from workers.trials.stored.cache import default_folder
 
     known = known_profiles(folder)
     (profile,) = select_profiles((device,), known)

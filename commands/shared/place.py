@@ -77,7 +77,7 @@ class Place:
     ) -> Callable[[Sequence[DeviceProfile]], AbstractContextManager[Any]]:
         """How executors are made; Ray is imported only where it is used."""
         from farm.host.folders import give_home
-        from workers.trials.cache import default_folder
+        from workers.trials.stored.cache import default_folder
 
         cache = default_folder()  # may be unknown, which is said before anything starts
 

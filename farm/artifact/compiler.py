@@ -40,8 +40,8 @@ from farm.codegen.front.annotate import has_qdq
 from farm.codegen.package.compiled import compile_package
 from farm.codegen.program import PortType
 from farm.compile.batch import Batched
-from farm.compile.convert_float import ConvertToFloat16
-from farm.compile.float32_inside import Float32Inside
+from farm.compile.formats.convert_float import ConvertToFloat16
+from farm.compile.formats.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
 from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled, reported_as

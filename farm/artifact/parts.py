@@ -19,9 +19,9 @@ from farm.codegen.package.compiled import SHARED_FILE, compile_package
 from farm.codegen.package.write import LIBRARY_FILE
 from farm.codegen.program import PortType
 from farm.compile.cut import cut
+from farm.compile.formats.real_ends import RealEnds
 from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled
-from farm.compile.real_ends import RealEnds
 from farm.errors import CompileError
 from farm.model.ends import graph_inputs
 from farm.session.pipeline import PartRecord, PipelineRecord, TensorRecord

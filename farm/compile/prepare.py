@@ -11,7 +11,8 @@ from typing import ClassVar
 import onnx
 import onnxruntime as ort
 
-from farm.compile.float32_inside import Float32Inside
+from farm.compile.formats.float32_inside import Float32Inside
+from farm.compile.formats.raise_opset import RaiseOpset
 from farm.compile.pads import PadAllAxes
 from farm.compile.passes import (
     Compiled,
@@ -22,7 +23,6 @@ from farm.compile.passes import (
     reported_as,
     session_options,
 )
-from farm.compile.raise_opset import RaiseOpset
 from farm.host.temporary import temporary_folder
 from farm.model.walk import all_nodes, name_nodes
 

@@ -19,8 +19,8 @@ from farm.host.temporary import OwnedFolder
 from tests.command import Command
 from tests.db import samples
 from tuner.runs.lease import is_gone, own_lease
-from workers.trials.cache import Cache
-from workers.trials.keep import keep, kept
+from workers.trials.stored.cache import Cache
+from workers.trials.stored.keep import keep, kept
 
 YEAR = timedelta(days=365)
 

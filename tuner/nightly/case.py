@@ -37,7 +37,7 @@ from tuner.search.space import space_of
 from workers.executor import Executor
 from workers.jobs import TODAY as TODAYS
 from workers.jobs import DeviceFacts, Pinned
-from workers.trials.keep import keep, kept
+from workers.trials.stored.keep import keep, kept
 
 TODAY, GOOD = "today", "the last good state"
 LEAST_BLOCKS, MOST_BLOCKS = 8, 60

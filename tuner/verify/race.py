@@ -42,8 +42,8 @@ from tuner.verify.verification import Verification
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
 from workers.trials.artifacts import adopt
-from workers.trials.cache import Cache
 from workers.trials.process import ChildError
+from workers.trials.stored.cache import Cache
 
 _OF_ONE_THREAD = frozenset({Metric.CPU_SECONDS, Metric.THROUGHPUT, Metric.LATENCY_P99})
 _NO_ACCURACY = "It was delivered without an accuracy that could be compared."

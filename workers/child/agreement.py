@@ -13,10 +13,10 @@ import onnx
 import onnxruntime as ort
 
 from farm.codegen.program import Array, Tensor
-from farm.compile.float32_inside import Float32Inside
+from farm.compile.formats.float32_inside import Float32Inside
+from farm.compile.formats.raise_opset import RaiseOpset
 from farm.compile.passes import Compiled, cpu_session, reported_as, session_options
 from farm.compile.prepare import FreezeWeights, SupportedIr
-from farm.compile.raise_opset import RaiseOpset
 from farm.errors import GeneratorFault
 from workers.engines.session import Feeds
 

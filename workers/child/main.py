@@ -140,7 +140,7 @@ class Runner:
 
     def split(self, count: int) -> Split:
         """What each part of a pipeline takes of a run, of so many runs."""
-        from workers.engines.pipeline import PipelineSession  # noqa: PLC0415
+        from workers.engines.pipelines.pipeline import PipelineSession  # noqa: PLC0415
 
         session = self.session
         if not isinstance(session, PipelineSession):
@@ -253,7 +253,7 @@ def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable
     """What loads an artifact; see ``workers.engines.loading``."""
     if engine != "pipeline":
         return session_factory(engine, spec, model)
-    from workers.engines.pipeline import pipeline_session  # noqa: PLC0415  (as there)
+    from workers.engines.pipelines.pipeline import pipeline_session  # noqa: PLC0415  (as there)
 
     parts = tuple(PartDescription(**part) for part in spec["parts"])
     for part in parts:

@@ -1,7 +1,7 @@
 """A process that runs one part of a pipeline: it takes a slot, runs on it, and passes it on.
 
-Run as a script by the interpreter of the part's engine; see ``workers.engines.stages``. It ends
-when nobody sends slots any more.
+Run as a script by the interpreter of the part's engine; see ``workers.engines.pipelines.stages``.
+It ends when nobody sends slots any more.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ own_modules.put_first()
 
 from farm.session.pipeline import TensorRecord  # noqa: E402
 from workers.engines.loading import session_factory  # noqa: E402
+from workers.engines.pipelines.slots import Layout, opened_block  # noqa: E402
+from workers.engines.pipelines.stages import FAILED, Passed, read_exactly  # noqa: E402
 from workers.engines.session import EngineError, NotAsPlannedError, Session  # noqa: E402
-from workers.engines.slots import Layout, opened_block  # noqa: E402
-from workers.engines.stages import FAILED, Passed, read_exactly  # noqa: E402
 from workers.protocol import PartDescription  # noqa: E402
 
 

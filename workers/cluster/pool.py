@@ -36,7 +36,7 @@ from workers.jobs import (
     Workload,
 )
 from workers.trials.artifacts import cached_files
-from workers.trials.cache import Cache, default_folder
+from workers.trials.stored.cache import Cache, default_folder
 from workers.trials.worker import NO_OTHERS, Worker
 
 MAX_ATTEMPTS = 3

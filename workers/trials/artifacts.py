@@ -42,11 +42,11 @@ from farm.units import Bytes, format_bytes
 from workers.environments.installed import Installed
 from workers.fingerprint import software_versions
 from workers.jobs import TrialJob
-from workers.trials.cache import Cache
 from workers.trials.children import Children
-from workers.trials.hashes import HASHES_FILE, Stamp, damage, stamp
 from workers.trials.process import Child
-from workers.trials.usage import COPIES
+from workers.trials.stored.cache import Cache
+from workers.trials.stored.hashes import HASHES_FILE, Stamp, damage, stamp
+from workers.trials.stored.usage import COPIES
 
 _ROWS: TypeAdapter[tuple[OperatorProfile, ...]] = TypeAdapter(tuple[OperatorProfile, ...])
 

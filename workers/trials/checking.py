@@ -17,9 +17,9 @@ from farm.measurement import Outcome
 from farm.session.of_candidate import session_spec
 from workers.answers import read_answers
 from workers.jobs import TrialJob, Workload
-from workers.trials.cache import Cache
 from workers.trials.children import Children, LoadedChild, Loading
 from workers.trials.process import ChildError
+from workers.trials.stored.cache import Cache
 
 
 class Checker:

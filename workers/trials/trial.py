@@ -19,11 +19,11 @@ from farm.session.of_candidate import session_spec
 from workers.jobs import Failure, TrialJob, TrialReport
 from workers.protocol import Counted, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts
-from workers.trials.cache import Cache
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild, Loading
 from workers.trials.places import Places
 from workers.trials.process import ChildError
+from workers.trials.stored.cache import Cache
 
 _SPLIT_RUNS = 20
 _QUICK_SAMPLES = 3

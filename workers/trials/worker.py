@@ -40,13 +40,13 @@ from workers.jobs import (
 from workers.meters.disturbance import MachineReading
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
-from workers.trials.cache import Cache, default_folder
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild
 from workers.trials.places import Places
 from workers.trials.process import ChildError
 from workers.trials.profiler import Profiler
 from workers.trials.sentinel import Sentinel
+from workers.trials.stored.cache import Cache, default_folder
 from workers.trials.trial import TrialRunner, failure_of
 
 NO_OTHERS: Mapping[str, DeviceProfile] = MappingProxyType({})

@@ -24,7 +24,7 @@ from farm.candidate import (
     Precision,
     StaticInt8,
 )
-from farm.compile.real_ends import RealEnds
+from farm.compile.formats.real_ends import RealEnds
 from farm.errors import CompileError
 from farm.session.pipeline import parse_pipeline
 from tests import models

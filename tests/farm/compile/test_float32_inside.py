@@ -17,7 +17,7 @@ from onnx.helper import (
 from onnx.numpy_helper import from_array
 
 from farm.candidate import GivenFormat
-from farm.compile.float32_inside import Float32Inside
+from farm.compile.formats.float32_inside import Float32Inside
 from farm.errors import CompileError
 from farm.model.formats import element_types, given_format
 from tests import models

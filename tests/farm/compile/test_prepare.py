@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
+from farm.compile.formats.raise_opset import opset
 from farm.compile.prepare import SupportedIr, prepare
-from farm.compile.raise_opset import opset
 from farm.errors import CompileError
 from tests import models
 from tests.farm.compile import graphs

@@ -13,9 +13,9 @@ from onnx.helper import make_node, make_opsetid
 from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, Precision, StaticInt8
 from farm.codegen.generate import generate
+from farm.compile.formats.raise_opset import RaiseOpset, opset
 from farm.compile.passes import Compiled, cpu_session
 from farm.compile.prepare import prepare
-from farm.compile.raise_opset import RaiseOpset, opset
 from farm.errors import CompileError
 from tests.models import build, value
 

@@ -36,9 +36,13 @@ from farm.session.pipeline import TensorRecord, parse_pipeline
 from farm.session.spec import SessionSpec
 from tests.farm.compile import graphs
 from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.pipeline import OverlappedPipeline, PipelineSession, pipeline_session
+from workers.engines.pipelines.pipeline import (
+    OverlappedPipeline,
+    PipelineSession,
+    pipeline_session,
+)
+from workers.engines.pipelines.slots import Layout, opened_block, private_block, shared_block
 from workers.engines.session import EngineError, NotAsPlannedError
-from workers.engines.slots import Layout, opened_block, private_block, shared_block
 from workers.environments.interpreters import Interpreters
 from workers.meters.latency import calibrate
 from workers.protocol import PipelineDescription

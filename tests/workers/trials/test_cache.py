@@ -14,8 +14,8 @@ from farm.errors import InfrastructureError
 from tests import models
 from tests.workers import samples
 from workers.jobs import Part
-from workers.trials.cache import Cache, default_folder
-from workers.trials.hashes import HASHES_FILE, damage
+from workers.trials.stored.cache import Cache, default_folder
+from workers.trials.stored.hashes import HASHES_FILE, damage
 
 
 def test_a_workload_has_its_files(tmp_path):
@@ -153,7 +153,9 @@ class TestDamage:
     def test_is_looked_for_once_in_a_process(self, tmp_path, monkeypatch):
         written(Cache(tmp_path))
         cache, asked = Cache(tmp_path), []
-        monkeypatch.setattr("workers.trials.cache.damage", lambda f: asked.append(f) or damage(f))
+        monkeypatch.setattr(
+            "workers.trials.stored.cache.damage", lambda f: asked.append(f) or damage(f)
+        )
         for _ in range(3):
             written(cache)
         assert asked == [cache.artifact("key")]

@@ -9,7 +9,7 @@ import pytest
 
 from farm.errors import InfrastructureError
 from tests.workers.processes import small_disk
-from workers.trials.keep import keep, kept, kept_folder, kept_size
+from workers.trials.stored.keep import keep, kept, kept_folder, kept_size
 
 FILES = {"model.onnx": b"a model", "artifact.json": b"{}"}
 

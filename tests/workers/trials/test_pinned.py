@@ -21,8 +21,8 @@ from tests.workers import samples
 from tests.workers.samples import fake, job
 from workers.environments.install import remove
 from workers.jobs import BlockJob, DetailJob, Pinned, ProfileJob, TrialJob
-from workers.trials.keep import keep
 from workers.trials.process import ChildError
+from workers.trials.stored.keep import keep
 from workers.trials.worker import Worker
 
 BASELINE = Candidate(OnnxRuntimeCpu(threads=1))

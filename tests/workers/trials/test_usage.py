@@ -15,14 +15,14 @@ import pytest
 from farm.errors import OptionError
 from farm.units import Bytes
 from tests.command import ROOT
-from workers.trials.cache import Cache
-from workers.trials.hashes import HASHES_FILE
-from workers.trials.usage import cache_limit, drafts, entries, evict, in_use
+from workers.trials.stored.cache import Cache
+from workers.trials.stored.hashes import HASHES_FILE
+from workers.trials.stored.usage import cache_limit, drafts, entries, evict, in_use
 
 SIZE = 64 << 10
 _OTHER = """
 import pathlib, sys
-from workers.trials.cache import Cache
+from workers.trials.stored.cache import Cache
 cache = Cache(pathlib.Path(sys.argv[1]))
 with cache.complete(cache.artifact("b")) as folder:
     assert folder is None

@@ -20,7 +20,7 @@ from farm.host.folders import folder_size
 from farm.host.locks import Lock
 from farm.host.temporary import free_folder, owned_folder
 from farm.units import Bytes, parse_bytes
-from workers.trials.hashes import HASHES_FILE
+from workers.trials.stored.hashes import HASHES_FILE
 
 COPIES = 3
 """Of a model, which compiling writes: what a pass saves, what it loads again, the artifact."""

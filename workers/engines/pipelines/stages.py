@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from farm.host.closing import Closing
+from workers.engines.pipelines.slots import Layout
 from workers.engines.session import EngineError, KilledError, NotAsPlannedError
-from workers.engines.slots import Layout
 from workers.protocol import PartDescription
 
 FAILED = 255

@@ -18,7 +18,7 @@ from farm.errors import InfrastructureError, OptionError
 from farm.host.folders import data_folder, folder_size
 from farm.host.temporary import free_folder, owned_folder
 from farm.units import Bytes
-from workers.trials.hashes import damage, write_hashes
+from workers.trials.stored.hashes import damage, write_hashes
 
 _DRAFT = ".draft-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -61,7 +61,7 @@ def stamp(folder: Path) -> Stamp:
     """What changes when a file of a folder is written to. Raises OSError."""
     found = ((name, (folder / name).stat()) for name in _files(folder))
     return tuple(
-        # The time of the hashes is when the entry was used last; see ``workers.trials.usage``.
+        # The time of the hashes is when the entry was used last; see the module ``usage``.
         (name, s.st_ino, s.st_size, s.st_mode, 0 if name == HASHES_FILE else s.st_mtime_ns)
         for name, s in found
     )

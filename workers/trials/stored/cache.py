@@ -17,8 +17,8 @@ from farm.errors import InfrastructureError
 from farm.host.folders import cache_folder
 from farm.host.temporary import owned_folder
 from workers.jobs import Part, Workload
-from workers.trials.hashes import HASHES_FILE, Stamp, damage, stamp, write_hashes
-from workers.trials.usage import DRAFT, Usage, cache_limit, evict, locked, moved_away
+from workers.trials.stored.hashes import HASHES_FILE, Stamp, damage, stamp, write_hashes
+from workers.trials.stored.usage import DRAFT, Usage, cache_limit, evict, locked, moved_away
 
 
 def default_folder() -> Path:

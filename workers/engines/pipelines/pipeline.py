@@ -20,9 +20,9 @@ import numpy as np
 from farm.session.pipeline import PipelineRecord, parse_pipeline
 from workers.engines.cpackage import EmulatedPackageSession
 from workers.engines.loading import session_factory
+from workers.engines.pipelines.slots import Layout, private_block, shared_block
+from workers.engines.pipelines.stages import StageChain
 from workers.engines.session import Array, EngineError, Feeds, Session
-from workers.engines.slots import Layout, private_block, shared_block
-from workers.engines.stages import StageChain
 from workers.protocol import PartDescription, PartSeconds, PipelineDescription, Split
 
 _TRANSFER = -1

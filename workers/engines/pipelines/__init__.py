@@ -1,0 +1,1 @@
+"""Models that are split over engines: their parts one after another, or overlapping."""

@@ -1,0 +1,1 @@
+"""What trials leave in the cache: artifacts, by key and hash, and how long they stay."""
