@@ -28,7 +28,7 @@ FAILED = 255
 """In place of a slot's number: a stage could not run."""
 MOST_SLOTS = FAILED
 _DEATH_SECONDS = 1.0
-_SCRIPT = Path(__file__).parents[1] / "child" / "stage.py"
+_SCRIPT = Path(__file__).parents[2] / "child" / "stage.py"
 
 
 @dataclass(frozen=True, slots=True)
