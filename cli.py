@@ -25,6 +25,7 @@ from commands.machines.worker import worker_app
 from commands.nightly.app import nightly_app
 from commands.package import package_app
 from commands.plan.app import plan_app
+from commands.predict import predict
 from commands.shared import exit_codes
 from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams
@@ -64,6 +65,7 @@ def _farm(
 
 app.command()(tune)
 app.command()(bench)
+app.command()(predict)
 app.add_typer(package_app, name="package")
 app.add_typer(plan_app, name="plan")
 app.command()(verify)

@@ -317,8 +317,8 @@ def _upgrade(address: Address, timeout: float) -> None:
 
 def _no_store(address: Address) -> str:
     return (
-        f"There is no store yet at {address}. `farm tune`, `farm bench` and `farm nightly run` "
-        "create it; run one of them first, or give another --store."
+        f"There is no store yet at {address}. `farm tune`, `farm bench`, `farm devices calibrate` "
+        "and `farm nightly run` create it; run one of them first, or give another --store."
     )
 
 

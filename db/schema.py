@@ -1,21 +1,17 @@
-"""The tables of the store, as SQLAlchemy models, and how special values are kept in columns.
+"""The tables of the store, as SQLAlchemy models.
 
-A row class has the attributes of its record in ``db/records.py``, under the same names; column
-names differ where the attribute is a reserved word of SQL. A change here needs a migration.
+A row class has the attributes of its record, under the same names; column names differ where the
+attribute is a reserved word of SQL. A change here needs a migration.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
 from sqlalchemy import (
     BigInteger,
-    DateTime,
-    Dialect,
     Double,
     Enum,
     ForeignKey,
@@ -26,73 +22,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
+from db.column_types import Float64Samples, Message, NameList, UtcDateTime
 from db.records import ChangeState, Phase, RunKind, RunStatus
 from farm.measurement import Method, Metric, Outcome
 
 VERSION_TABLE = "farm_schema_version"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC; SQLite has no time zones and would lose it."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """To UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Float64Samples(TypeDecorator[tuple[float, ...]]):
-    """Raw samples as little-endian float64, one after another."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: tuple[float, ...] | None, _dialect: Dialect) -> bytes:
-        """To bytes."""
-        samples = value or ()
-        return struct.pack(f"<{len(samples)}d", *samples)
-
-    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> tuple[float, ...]:
-        """From bytes."""
-        data = value or b""
-        return struct.unpack(f"<{len(data) // 8}d", data)
-
-
-class NameList(TypeDecorator[tuple[str, ...]]):
-    """Names as a JSON list, which databases can take apart."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: Dialect) -> str:
-        """To text."""
-        return json.dumps(list(value or ()))
-
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
-        """From text."""
-        return tuple(json.loads(value or "[]"))
-
-
-class Message(TypeDecorator[str]):
-    """Text from elsewhere. A candidate that crashes may say anything, also what is not text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str:
-        """Without NUL and lone surrogates, which databases refuse."""
-        text = (value or "").replace("\0", "\N{REPLACEMENT CHARACTER}")
-        return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _enum(kind: type[StrEnum]) -> Enum:
@@ -396,3 +331,21 @@ class CalibrationRow(Base):
     constants: Mapped[str]
     borders: Mapped[str]
     details: Mapped[str]
+
+
+class CostModelRow(Base):
+    """A version of a device's cost models. content: see ``tuner.learning.versions``."""
+
+    __tablename__ = "cost_model"
+    __table_args__ = (Index(None, "device", "machine_id", "created_at"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    machine_id: Mapped[str] = mapped_column(ForeignKey("machine.id"))
+    software_id: Mapped[str] = mapped_column(ForeignKey("software.id"))
+    created_at: Mapped[datetime]
+    format: Mapped[str]
+    trials: Mapped[int]
+    kernels: Mapped[int]
+    fitted_to: Mapped[str]
+    report: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)

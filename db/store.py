@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, or_, update
 from sqlalchemy.orm import Session
 
+from db.cost_models import CostModelRecord, keep_newest
 from db.leases import lock_run
 from db.profiles import put_profile
 from db.ranking import rank_values
@@ -42,6 +43,7 @@ from db.schema import (
     CalibrationRow,
     CandidateRow,
     ChangePointRow,
+    CostModelRow,
     MachineRow,
     MeasurementRow,
     ModelRow,
@@ -236,6 +238,15 @@ class Store(StoreWriter):
     def add_calibration(self, calibration: CalibrationRecord) -> None:
         """Add what a calibration found out; its machine and software must be in the store."""
         self._put(CalibrationRow, calibration)
+
+    def add_cost_model(self, version: CostModelRecord, keep: int) -> None:
+        """Add a version of a device's cost models; its machine and software must be there.
+
+        keep: so many of the device on the machine stay, the newest.
+        """
+        with self._writing() as session:
+            session.execute(insert(CostModelRow).values(fields_of(version)))
+            keep_newest(session, version.device, version.machine_id, keep)
 
     def add_night(self, night: Night) -> None:
         """Add a night, or replace the one of this name: it ended since."""

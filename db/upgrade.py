@@ -16,7 +16,7 @@ from farm.errors import StoreError
 # It reports every step at a level that other libraries switch on for everybody.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration's revision: the schema of ``db/schema.py``."""
 
 _VERSION = table(VERSION_TABLE, column("version_num", String))

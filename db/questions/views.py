@@ -11,8 +11,8 @@ from sqlalchemy import Column, ColumnElement, FromClause, MetaData, Select, Tabl
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
+from db.column_types import UtcDateTime
 from db.reader import models_called
-from db.schema import UtcDateTime
 
 _TIMES = frozenset({"created_at", "finished_at", "found_at", "measured_at", "newest"})
 _Record = TypeVar("_Record")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from db.cost_models import CostModelRecord
 from db.records import (
     Artifact,
     Block,
@@ -57,6 +58,20 @@ PROFILE = (
 )
 CALIBRATION = CalibrationRecord(
     "0123456789abcdef", "cpu", MACHINE.id, SOFTWARE.id, START, 150.0, "[]", "[]", '{"notes": []}'
+)
+
+COST_MODEL = CostModelRecord(
+    "fedcba9876543210",
+    "cpu",
+    MACHINE.id,
+    SOFTWARE.id,
+    START,
+    "candidates-1",
+    40,
+    900,
+    "89abcdef01234567",
+    '{"models": 5}',
+    b"\x78\x9c",
 )
 
 

@@ -15,18 +15,20 @@ from alembic.script import ScriptDirectory
 
 import db.migrations
 from db.address import parse_address
+from db.cost_models import newest_cost_model
 from db.engine import open_engine
 from db.questions.operators.costs import newest_calibrations
 from db.questions.results import results
 from db.questions.sql import query
 from db.reader import StoreReader
-from db.records import RunLease
+from db.records import RunLease, utc_now
 from db.schema import VERSION_TABLE, Base
 from db.store import Store
 from db.upgrade import HEAD
 from farm.measurement import Outcome
 from tests.db.samples import (
     CALIBRATION,
+    COST_MODEL,
     FAST,
     LATENCY,
     MACHINE,
@@ -111,6 +113,16 @@ def test_only_stores_that_had_calibrations_have_some(old_store: Path, request) -
         assert found == ({} if old else {"cpu": CALIBRATION})
         store.add_calibration(CALIBRATION)
         assert newest_calibrations(store, ["cpu"], MACHINE.id) == {"cpu": CALIBRATION}
+
+
+def test_only_stores_that_had_cost_models_have_some(old_store: Path, request) -> None:
+    with Store.open(str(old_store)) as store:
+        old = request.node.callspec.id < "schema_0008"
+        wanted = ("cpu", MACHINE.id, COST_MODEL.format)
+        assert newest_cost_model(store, *wanted) == (None if old else COST_MODEL)
+        newer = replace(COST_MODEL, id="new", created_at=utc_now())
+        store.add_cost_model(newer, keep=1)
+        assert newest_cost_model(store, *wanted) == newer
 
 
 def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:

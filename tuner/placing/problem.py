@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from farm.costs.calibration import Calibration, CostPlace, Ends, Pattern, links
+from farm.costs.fused import Members, Wiring, occurrences
 from farm.costs.model import CostModel
 from farm.costs.operators import CostedOperator, costed_operators
 from farm.errors import DeviceError, PlanError
@@ -23,7 +24,6 @@ from farm.plan.placement.problem import (
 from farm.plan.placement.solution import Part, Solution
 from farm.prediction import Basis, Prediction, total
 from farm.units import Bytes, Seconds
-from tuner.placing.fused import Members, Wiring, occurrences
 from tuner.placing.support import DevicePlace, Obstacles
 
 _INT8_SHARE = 4  # bytes of float32 for each one of int8

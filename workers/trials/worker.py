@@ -15,17 +15,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from farm.artifact.engines import package_engines
-from farm.candidate import FloatType
 from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
-from workers.discovery import openvino_float_types, usable_engines
-from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
-from workers.fingerprint import fingerprint, software_versions
+from workers.facts import facts_with
 from workers.jobs import (
     BlockJob,
     BlockReport,
@@ -51,7 +47,6 @@ from workers.trials.trial import TrialRunner, failure_of
 
 NO_OTHERS: Mapping[str, DeviceProfile] = MappingProxyType({})
 _ATTEMPTS = 3
-_OPENVINO = frozenset({"openvino", "openvino-runtime"})
 _THROUGHPUT_SECONDS = 0.5
 _ENERGY_SECONDS = 1.0
 _T = TypeVar("_T")
@@ -132,20 +127,7 @@ class Worker:
 
     def describe(self) -> DeviceFacts:
         """What this worker's machine is and offers."""
-        return DeviceFacts(
-            fingerprint(),
-            software_versions() | self._interpreters.versions(),
-            usable_engines(self.profile),
-            self._openvino_float_types(),
-            package_engines(self.profile),
-            {name: found.named_versions for name, found in installed_environments().items()},
-            len(self.profile.processors),
-        )
-
-    def _openvino_float_types(self) -> tuple[FloatType, ...]:
-        if not _OPENVINO & set(self.profile.engines):
-            return ()
-        return openvino_float_types(self._interpreters.of("openvino-runtime"))
+        return facts_with(self.profile, self._interpreters)
 
     def quantizable(self, job: TrialJob) -> dict[str, tuple[str, ...]]:
         """Names of the operators that each kind of quantisation applies to. Raises ChildError."""

@@ -13,6 +13,7 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array
 
 from farm.costs.calibration import Calibration, CostPlace
+from farm.costs.fused import Wiring, occurrences
 from farm.costs.operators import CostedOperator, costed_operators
 from farm.devices.profile import DeviceProfile, LinkFigures, PackageFigures, load_profiles
 from farm.errors import DeviceError, PlanError
@@ -26,7 +27,6 @@ from farm.prediction import Basis, Prediction
 from farm.units import Seconds
 from tests.farm.costs.test_calibration import CONSTANTS, ends
 from tests.models import build, conv_net, save, value, weights
-from tuner.placing.fused import Wiring, occurrences
 from tuner.placing.problem import PricedProblem, border_costs, build_problem
 from tuner.placing.support import Alone, DevicePlace, obstacles, package_obstacles
 

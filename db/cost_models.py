@@ -1,0 +1,58 @@
+"""Versions of cost models: what is kept of one, how many are, and which is the newest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from db.reader import StoreReader, columns
+from db.schema import CostModelRow
+
+
+@dataclass(frozen=True, slots=True)
+class CostModelRecord:
+    """A version of a device's cost models.
+
+    format: of ``content``; a farm reads no other than its own. trials, kernels: that they were
+    fitted to. fitted_to: what these were, as a hash: of the same ones no other version is made.
+    report: JSON text; what the version says of itself. content: compressed JSON, never a pickle.
+    """
+
+    id: str
+    device: str
+    machine_id: str
+    software_id: str
+    created_at: datetime
+    format: str
+    trials: int
+    kernels: int
+    fitted_to: str
+    report: str
+    content: bytes
+
+
+def newest_cost_model(
+    store: StoreReader, device: str, machine_id: str, format_: str
+) -> CostModelRecord | None:
+    """The newest version of a device's cost models on a machine, in a format; None without any."""
+    row = CostModelRow
+    query = (
+        columns(row, CostModelRecord)
+        .where(row.device == device, row.machine_id == machine_id, row.format == format_)
+        .order_by(row.created_at.desc(), row.id)
+    )
+    with store.reading() as session:
+        found = session.execute(query.limit(1)).first()
+    return None if found is None else CostModelRecord(*found)
+
+
+def keep_newest(session: Session, device: str, machine_id: str, keep: int) -> None:
+    """Delete all versions of a device on a machine but so many, the newest."""
+    row = CostModelRow
+    own = (row.device == device, row.machine_id == machine_id)
+    newest = select(row.id).where(*own).order_by(row.created_at.desc(), row.id).limit(keep)
+    kept = session.scalars(newest).all()
+    session.execute(delete(row).where(*own, row.id.not_in(kept)))

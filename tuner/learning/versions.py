@@ -1,0 +1,54 @@
+"""What is known of a device's costs: the newest version of its cost models, or its calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from db.questions.operators.costs import newest_calibrations
+from db.reader import StoreReader
+from farm.costs.calibration import calibration_of
+from farm.costs.model import not_calibrated
+from farm.devices.profile import DeviceProfile
+from tuner.learning.from_calibration import FromCalibration
+from tuner.learning.values import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How the costs of a device on a machine are predicted.
+
+    version: of the cost models, "" where the calibration's roofline is all there is.
+    """
+
+    predictor: Predictor
+    version: str = ""
+
+    @property
+    def is_roofline_only(self) -> bool:
+        """Whether nothing was learnt."""
+        return not self.version
+
+
+def known_costs(
+    store: StoreReader,
+    profile: DeviceProfile,
+    machine_id: str,
+    cores: int,
+    beside: Sequence[DeviceProfile] = (),
+) -> Known:
+    """What a store knows of a device of a machine.
+
+    cores: that the device has. beside: other devices of the machine, that splits may be at.
+
+    Raises DeviceError: the device was never calibrated there. Raises StoreError.
+    """
+    names = [profile.name, *(each.name for each in beside)]
+    records = newest_calibrations(store, names, machine_id)
+    if profile.name not in records:
+        raise not_calibrated(profile.name)
+    calibrations = {
+        name: calibration_of(name, record.constants, record.borders)
+        for name, record in records.items()
+    }
+    return Known(FromCalibration(profile, cores, calibrations))

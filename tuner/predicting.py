@@ -1,0 +1,102 @@
+"""``farm predict``: what candidates of a model are expected to take, without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from db.reader import StoreReader
+from farm.candidate import Candidate, DynamicInt8, Quantization, StaticInt8, WeightOnlyInt4
+from farm.compile.operators import matrix_products, quantizable
+from farm.devices.profile import DeviceProfile
+from farm.errors import DeviceError
+from farm.model.formats import given_format
+from farm.model.graph import Graph, build_graph
+from farm.model.model import Model
+from farm.model.shapes import fixed_sentence
+from tuner.learning.subjects import subject_of
+from tuner.learning.values import CandidatePrediction
+from tuner.learning.versions import known_costs
+from tuner.runs.start import machine_of
+from tuner.search.space import Space, fitted, space_of
+from tuner.searching import came_quantised
+from workers.jobs import DeviceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is expected on one device.
+
+    predictions: of the candidate that was asked for, or of several, the fastest first. baseline:
+    of the model as it was given. considered: how many candidates were predicted. version: of the
+    cost models; "" where the roofline of the calibration is all there is.
+    """
+
+    device: str
+    predictions: tuple[CandidatePrediction, ...]
+    baseline: CandidatePrediction
+    considered: int
+    version: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_roofline_only(self) -> bool:
+        """Whether nothing was learnt of the device."""
+        return not self.version
+
+
+def forecast(
+    store: StoreReader,
+    model: Model,
+    profile: DeviceProfile,
+    facts: DeviceFacts,
+    candidate: Candidate | None = None,
+    best: int = 0,
+) -> Forecast:
+    """Predict a candidate on a device, the baseline for None; or rank those of its space.
+
+    best: so many of the ranked, 0 for no ranking. facts: of the device on this machine.
+
+    Raises InputError: the device was never calibrated, or has none of the engines; shapes of the
+    model stay dynamic. Raises StoreError.
+    """
+    if not facts.engines:
+        raise DeviceError(f"None of the engines of {profile.name} can run here.")
+    graph = build_graph(model)
+    subject = subject_of(model, graph)
+    known = known_costs(store, profile, machine_of(facts).id, facts.cores)
+    space = space_of(facts, given_format(model.proto))
+    fixed = fixed_sentence(model.shapes)
+    chosen, notes = [candidate or space.baseline()], [fixed] if fixed else []
+    if best:
+        space, more = _unasked(space, model, graph)
+        chosen, notes = list(dict.fromkeys(_pool(space))), [*more, *notes]
+    baseline, *found = known.predictor.predict(subject, (space.baseline(), *chosen))
+    if best:
+        found = sorted(found, key=lambda each: each.latency.value)[:best]
+    return Forecast(profile.name, tuple(found), baseline, len(chosen), known.version, tuple(notes))
+
+
+def _unasked(space: Space, model: Model, graph: Graph) -> tuple[Space, tuple[str, ...]]:
+    """The space of a model whose graph is not prepared: that takes longer than all the rest.
+
+    A pattern that only preparation brings to light is missed.
+    """
+    kinds: tuple[Quantization, ...] = (StaticInt8(), DynamicInt8(), WeightOnlyInt4())
+    names: dict[str, tuple[str, ...]] = {}
+    for kind in kinds:
+        names[kind.kind] = tuple(op.name for op in quantizable(model.proto, kind))
+    products = bool(matrix_products(model.proto))
+    space = replace(space, quantizable=names, products=products)
+    quantised = came_quantised(graph)
+    return fitted(space, graph.macs, graph.weight_bytes, quantised=quantised)
+
+
+def _pool(space: Space) -> Iterator[Candidate]:
+    """Candidates that a search begins with."""
+    yield from space.recommended()
+    for engine in (*space.float_engines(), *space.packages):
+        for precision in (*space.kept_precisions(engine), *space.precisions(engine)):
+            candidate = Candidate(engine, precision)
+            if space.offers(candidate):
+                yield candidate

@@ -1,0 +1,41 @@
+"""What a device's machine is and offers: found out without running anything."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from farm.artifact.engines import package_engines
+from farm.candidate import FloatType
+from farm.devices.profile import DeviceProfile
+from workers.discovery import openvino_float_types, usable_engines
+from workers.environments.installed import installed_environments
+from workers.environments.interpreters import Interpreters
+from workers.fingerprint import fingerprint, software_versions
+from workers.jobs import DeviceFacts
+
+_OPENVINO = frozenset({"openvino", "openvino-runtime"})
+
+
+def facts_of(profile: DeviceProfile) -> DeviceFacts:
+    """The facts of a device on this machine, whose environments may change right after."""
+    with closing(Interpreters(profile)) as interpreters:
+        return facts_with(profile, interpreters)
+
+
+def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFacts:
+    """The facts of a device whose engines run in these interpreters."""
+    return DeviceFacts(
+        fingerprint(),
+        software_versions() | interpreters.versions(),
+        usable_engines(profile),
+        _float_types(profile, interpreters),
+        package_engines(profile),
+        {name: found.named_versions for name, found in installed_environments().items()},
+        len(profile.processors),
+    )
+
+
+def _float_types(profile: DeviceProfile, interpreters: Interpreters) -> tuple[FloatType, ...]:
+    if not _OPENVINO & set(profile.engines):
+        return ()
+    return openvino_float_types(interpreters.of("openvino-runtime"))
