@@ -30,6 +30,7 @@ from commands.shared import exit_codes
 from commands.shared.help import App
 from commands.shared.surroundings import check_names, open_streams
 from commands.shared.usage import PrintableUsage
+from commands.store.care import store_app
 from commands.store.compare import compare
 from commands.store.explain import explain
 from commands.store.query import query
@@ -75,6 +76,7 @@ app.command()(runs)
 app.command()(show)
 app.add_typer(results_app, name="results")
 app.command()(query)
+app.add_typer(store_app, name="store")
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")
 app.add_typer(nightly_app, name="nightly")

@@ -75,19 +75,19 @@ def remove_run(session: Session, name: str) -> None:
     Models, machines, software, candidates and artifacts stay: other runs may have them, too.
     """
     for table in reversed(Base.metadata.sorted_tables):
-        if conditions := list(_hanging_on(table, name)):
+        if conditions := list(hanging_on(table, name)):
             session.execute(delete(table).where(or_(*conditions)))
     session.execute(delete(RunRow).where(RunRow.name == name))
 
 
-def _hanging_on(table: Table, name: str) -> Iterator[ColumnElement[bool]]:
+def hanging_on(table: Table, name: str) -> Iterator[ColumnElement[bool]]:
     """What holds for rows that point to a run, or to rows that do."""
     for key in table.foreign_keys:
         target = key.column.table
         if target is RunRow.__table__:
             yield key.parent == name
         elif isinstance(target, Table):
-            for condition in _hanging_on(target, name):
+            for condition in hanging_on(target, name):
                 yield key.parent.in_(select(key.column).where(condition))
 
 

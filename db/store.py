@@ -95,7 +95,7 @@ class Store(StoreWriter):
 
         Raises StoreError: there is a run of this name.
         """
-        with self._writing() as session:
+        with self.writing() as session:
             if session.get(RunRow, run.name) is not None:
                 raise StoreError(
                     f"There is already a run {run.name} in the store at {self._address}. "
@@ -125,7 +125,7 @@ class Store(StoreWriter):
         values: dict[str, object] = {key: it for key, it in given.items() if it is not None}
         if status is not None:
             values["finished_at"] = None if status is RunStatus.RUNNING else utc_now()
-        with self._writing() as session:
+        with self.writing() as session:
             if session.get(RunRow, name) is None:
                 raise NotInStore(self._missing("run", name))
             if values:
@@ -140,7 +140,7 @@ class Store(StoreWriter):
         """
         again = {"outcome": None, "message": "", "finished_at": None}
         again |= {"machine_id": trial.machine_id, "software_id": trial.software_id}
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(
                 self._insert(TrialRow)
                 .values({**fields_of(trial), **again, "attempts": 1})
@@ -177,7 +177,7 @@ class Store(StoreWriter):
             "finished_at": utc_now(),
         }
         query = update(TrialRow).where(TrialRow.id == trial_id, _IS_OPEN).values(result)
-        with self._writing() as session:
+        with self.writing() as session:
             committed = session.scalar(query.returning(TrialRow.id)) is not None
             if committed:
                 _put_measurements(session, trial_id, measurements)
@@ -204,7 +204,7 @@ class Store(StoreWriter):
         """
         given = {"outcome": outcome, "message": message}
         values = {key: value for key, value in given.items() if value is not None}
-        with self._writing() as session:
+        with self.writing() as session:
             row = session.get(TrialRow, trial_id)
             if row is None:
                 raise NotInStore(self._missing("trial", trial_id))
@@ -216,7 +216,7 @@ class Store(StoreWriter):
 
     def add_profile(self, trial_id: str, profile: Sequence[OperatorProfile]) -> None:
         """Add the kernels of a trial's candidate, or replace those that it has."""
-        with self._writing() as session:
+        with self.writing() as session:
             put_profile(session, trial_id, profile)
 
     def reject_trial(self, trial_id: str, message: str) -> None:
@@ -229,7 +229,7 @@ class Store(StoreWriter):
         Raises StoreError: there is a block of this index in the race.
         """
         values = {key: it for key, it in fields_of(block).items() if key != "samples"}
-        with self._writing() as session:
+        with self.writing() as session:
             block_id = session.scalar(insert(BlockRow).values(values).returning(BlockRow.id))
             samples = [{**fields_of(sample), "block_id": block_id} for sample in block.samples]
             if samples:
@@ -271,7 +271,7 @@ class Store(StoreWriter):
 
         Raises NotInStore. Raises StoreError: a process works on the run.
         """
-        with self._writing() as session:
+        with self.writing() as session:
             if lock_run(session, name) is None:
                 raise NotInStore(self._missing("run", name))
             held = living_lease(session, name, is_gone)

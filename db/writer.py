@@ -57,7 +57,7 @@ class StoreWriter(StoreReader):
 
         Raises NotInStore.
         """
-        with self._writing() as session:
+        with self.writing() as session:
             if lock_run(session, lease.run) is None:
                 raise NotInStore(self._missing("run", lease.run))
             held, now = lease_of(session, lease.run), store_time(session)
@@ -78,7 +78,7 @@ class StoreWriter(StoreReader):
         if lease is None:
             return
         mine = RunLeaseRow.token == lease.token
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(update(RunLeaseRow).where(mine).values(renewed_at=store_time(session)))
 
     def release_lease(self, status: RunStatus | None = None) -> None:
@@ -86,7 +86,7 @@ class StoreWriter(StoreReader):
         lease = self._lease
         assert lease is not None
         ended = {"status": status, "finished_at": utc_now()}
-        with self._writing() as session:
+        with self.writing() as session:
             if status is not None:
                 session.execute(update(RunRow).where(RunRow.name == lease.run).values(ended))
             session.execute(delete(RunLeaseRow).where(RunLeaseRow.token == lease.token))
@@ -101,7 +101,8 @@ class StoreWriter(StoreReader):
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def writing(self) -> Iterator[Session]:
+        """One write transaction under the lease, for other modules of ``db``."""
         with (
             translated(self._address),
             Session(for_writing(self._engine)) as session,
@@ -115,7 +116,7 @@ class StoreWriter(StoreReader):
         values = fields_of(record)
         keys = [column.name for column in row.__table__.primary_key]
         named = {row.__mapper__.attrs[name].columns[0].name: it for name, it in values.items()}
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(
                 self._insert(row)
                 .values(values)

@@ -77,5 +77,5 @@ def change(
 
 
 def _add(store: Store, row: type[Base], record: object) -> None:
-    with store._writing() as session:
+    with store.writing() as session:
         session.execute(insert(row).values(fields_of(record)))

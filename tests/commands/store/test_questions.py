@@ -72,7 +72,7 @@ def test_an_empty_store_has_a_sentence_for_every_question(
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_store_of_a_newer_farm_is_one_sentence(asked: Command, question: str) -> None:
-    with Store.open(str(asked.store)) as store, store._writing() as session:
+    with Store.open(str(asked.store)) as store, store.writing() as session:
         session.connection().exec_driver_sql("UPDATE farm_schema_version SET version_num = '9999'")
     assert "was written by a newer farm: its schema is 9999" in asked.refused("results", question)
 

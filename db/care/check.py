@@ -1,0 +1,78 @@
+"""Whether a store is whole: the file, keys that point nowhere, and what contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Select, Table, exists, func, select, text
+from sqlalchemy.orm import Session
+
+from db.reader import StoreReader
+from db.records import RunStatus
+from db.schema import Base, CandidateRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
+from farm.measurement import Outcome
+
+_MOST = 20  # damages that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of thing that was found. damage: it must not be; otherwise it is to be known."""
+
+    what: str
+    count: int
+    damage: bool
+
+
+def check(store: StoreReader) -> tuple[Finding, ...]:
+    """Everything that was found, damages first; nothing else is wrong."""
+    with store.reading() as session:
+        found = [*_damages(session), *_to_know(session)]
+    return tuple(each for each in found if each.count)
+
+
+def _damages(session: Session) -> Iterator[Finding]:
+    if session.get_bind().dialect.name == "sqlite":
+        for (line,) in session.execute(text(f"PRAGMA integrity_check({_MOST})")):
+            if line != "ok":
+                yield Finding(f"the file: {line}", 1, damage=True)
+    for table in Base.metadata.sorted_tables:
+        yield from _lost_keys(session, table)
+    ranked = select(func.count()).where(
+        MeasurementRow.ranking_id.is_not(None),
+        exists().where(TrialRow.id == MeasurementRow.trial_id, TrialRow.outcome != Outcome.OK),
+    )
+    yield Finding("values that are ranked though their trial is not ok", _count(session, ranked),
+                  damage=True)  # fmt: skip
+
+
+def _lost_keys(session: Session, table: Table) -> Iterator[Finding]:
+    for key in table.foreign_keys:
+        lost = (
+            select(func.count())
+            .select_from(table)
+            .where(key.parent.is_not(None), ~exists().where(key.column == key.parent))
+        )
+        what = f"{table.name} whose {key.parent.name} is not there"
+        yield Finding(what, _count(session, lost), damage=True)
+
+
+def _to_know(session: Session) -> Iterator[Finding]:
+    held = exists().where(RunLeaseRow.run == RunRow.name)
+    stopped = select(func.count()).where(RunRow.status == RunStatus.RUNNING, ~held)
+    yield Finding(
+        "runs that were killed; farm tune --resume goes on with them",
+        _count(session, stopped.select_from(RunRow)),
+        damage=False,
+    )
+    unused = select(func.count()).where(~exists().where(TrialRow.candidate_id == CandidateRow.id))
+    yield Finding(
+        "candidates of runs that are gone",
+        _count(session, unused.select_from(CandidateRow)),
+        damage=False,
+    )
+
+
+def _count(session: Session, query: Select[int]) -> int:
+    return session.scalar(query) or 0
