@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from commands.shared import completion, exit_codes
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
+from commands.shared.options import (
+    EngineThreadsOption,
+    JsonOption,
+    ProfilesOption,
+    StoreOption,
+    known_profiles,
+    thread_limit,
+)
 from commands.shared.output import print_tables
 from farm.errors import DeviceError, OptionError
 from farm.units import parse_seconds
@@ -26,6 +33,7 @@ def calibrate(
     budget: Annotated[
         str, typer.Option(metavar="TIME", help="About so long kernels are measured.")
     ] = "3m",
+    threads: EngineThreadsOption = None,
     profiles: ProfilesOption = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
@@ -53,6 +61,7 @@ def calibrate(
     seconds = parse_seconds(budget)
     if seconds < _LEAST_SECONDS:
         raise OptionError(f"--budget must be {_LEAST_SECONDS:g} s or more, got {budget}.")
+    count = thread_limit(threads)
     (profile,) = select_profiles((name,), known_profiles(profiles))
     found = device_availability(profile)
     if not found.available:
@@ -66,7 +75,7 @@ def calibrate(
         CalibrationProgress(console) as progress,
     ):
         try:
-            done = calibrate_device(opened, executor, profile, seconds, progress)
+            done = calibrate_device(opened, executor, profile, seconds, progress, threads=count)
         except KeyboardInterrupt:
             typer.echo("Interrupted; nothing of the calibration is stored.", err=True)
             raise typer.Exit(exit_codes.INTERRUPTED) from None

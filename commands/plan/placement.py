@@ -14,6 +14,7 @@ from commands.shared.help import Panel
 from commands.shared.measuring import measure
 from commands.shared.options import (
     DataOption,
+    EngineThreadsOption,
     JsonOption,
     ProfilesOption,
     ShapeOption,
@@ -23,6 +24,7 @@ from commands.shared.options import (
     known_profiles,
     one_of,
     shape_sizes,
+    thread_limit,
 )
 from commands.shared.output import print_lines, print_tables
 from farm.errors import DeviceError, OptionError
@@ -81,6 +83,7 @@ def placement(
     figure: Annotated[
         Path | None, typer.Option(metavar="SVG", help="Picture of the plan to write.")
     ] = None,
+    threads: EngineThreadsOption = None,
     shape: ShapeOption = None,
     profiles: ProfilesOption = None,
     store: StoreOption = None,
@@ -103,11 +106,11 @@ def placement(
     chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
     _refuse_missing(chosen)
     wanted = one_of(PlacementObjective, objective, "--objective") or PlacementObjective.LATENCY
-    limit, shapes = parse_seconds(seconds), shape_sizes(shape)
-    situation = _situation(model, shapes, chosen, store, ask=measured)
+    limit, shapes, count = parse_seconds(seconds), shape_sizes(shape), thread_limit(threads)
+    situation = _situation(model, shapes, chosen, store, count, ask=measured)
     if measured and _measured(situation, data, profiles, store):
         said = situation.said
-        situation = replace(_situation(model, shapes, chosen, store), said=said)
+        situation = replace(_situation(model, shapes, chosen, store, count), said=said)
     plan = plan_placement(situation, wanted, limit)
     _write(plan, situation, output, candidate, annotated, figure)
     if json_output:
@@ -134,6 +137,7 @@ def _situation(
     shapes: Mapping[str, int],
     chosen: tuple[DeviceProfile, ...],
     store: str | None,
+    threads: int,
     *,
     ask: bool = False,
 ) -> Situation:
@@ -151,7 +155,7 @@ def _situation(
         LocalExecutor(chosen, default_folder()) as executor,
     ):
         facts = {profile.name: executor.describe(profile.name) for profile in chosen}
-        found = look(reader, facts, model, build_graph(model), chosen)
+        found = look(reader, facts, model, build_graph(model), chosen, threads)
         return asked(found, executor) if ask else found
 
 

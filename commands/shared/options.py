@@ -82,6 +82,14 @@ ThreadsOption = Annotated[
         rich_help_panel=Panel.LIMITS,
     ),
 ]
+EngineThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="So many threads for every engine. Default: as many as each chooses.",
+    ),
+]
 MaxBatchOption = Annotated[
     int,
     typer.Option(

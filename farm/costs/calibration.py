@@ -83,14 +83,16 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Seconds of a border in the middle of a model, from one engine of the device to another.
+    """A border in the middle of a model, in float32, from one engine of the device to another.
 
-    All that a tensor of some 64 KiB takes is in it, and the call of the second engine.
+    seconds: of the first tensor, beside the call of the second engine: caches are cold, and
+    threads asleep. take_per_byte: seconds; what the first engine gives costs at its ends.
     """
 
     source: str
     target: str
     seconds: Seconds
+    take_per_byte: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,10 @@ class Calibration:
     ends: tuple[Ends, ...]
     crossings: tuple[Crossing, ...] = ()
 
-    def crossings_by_name(self) -> dict[tuple[str, str], Seconds]:
-        """Seconds of borders in place by the names of both places."""
+    def crossings_by_name(self) -> dict[tuple[str, str], Crossing]:
+        """Borders in place by the names of both places."""
         return {
-            (f"{self.device}/{c.source}", f"{self.device}/{c.target}"): c.seconds
-            for c in self.crossings
+            (f"{self.device}/{c.source}", f"{self.device}/{c.target}"): c for c in self.crossings
         }
 
     def constants(self, place: CostPlace) -> PlaceConstants | None:
@@ -122,16 +123,15 @@ class Calibration:
 
 def links(
     ends: Mapping[CostPlace, Ends],
-    crossings: Mapping[tuple[str, str], Seconds] = MappingProxyType({}),
+    crossings: Mapping[tuple[str, str], Crossing] = MappingProxyType({}),
 ) -> dict[tuple[str, str], Link]:
     """Links between all places of one machine, and from and to the caller, by their names.
 
-    crossings: seconds of borders in place, by the names of both places, where they were measured:
-    what that is more than a call of the second place goes before every tensor.
+    crossings: borders in place, by the names of both places, where they are known.
 
-    A tensor that goes from one engine to another one is given by the first like to the caller, and
-    taken by the second like from the caller: all of them are called in one process. What an engine
-    converts at the ends of the model is among its kernels, and is not counted again.
+    Elsewhere a tensor that goes from one engine to another one is given by the first like to the
+    caller, and taken by the second like from the caller: all of them are called in one process.
+    What an engine converts at the ends of the model is among its kernels, and not counted again.
     """
     found: dict[tuple[str, str], Link] = {}
     for place, end in ends.items():
@@ -140,13 +140,26 @@ def links(
     for source, giving in ends.items():
         for target, taking in ends.items():
             if source.name != target.name:
-                in_place = crossings.get((source.name, target.name), 0.0) - taking.launch
-                found[source.name, target.name] = Link(
-                    max(giving.per_tensor + taking.per_tensor, in_place),
-                    giving.give_per_byte + taking.take_per_byte,
-                    giving.convert_per_byte + taking.convert_per_byte,
-                )
+                known = crossings.get((source.name, target.name))
+                found[source.name, target.name] = _between(source, giving, target, taking, known)
     return found
+
+
+def _between(
+    source: CostPlace, giving: Ends, target: CostPlace, taking: Ends, known: Crossing | None
+) -> Link:
+    """The link of two engines. What layouts take is in borders that are known, in float32."""
+    converts = [
+        end.convert_per_byte
+        for place, end in ((source, giving), (target, taking))
+        if known is None or place.precision != "float32"
+    ]
+    if known is None:
+        latency = giving.per_tensor + taking.per_tensor
+        per_byte = giving.give_per_byte + taking.take_per_byte
+    else:
+        latency, per_byte = known.seconds, giving.give_per_byte + known.take_per_byte
+    return Link(latency, per_byte, sum(converts))
 
 
 def constants_json(calibration: Calibration) -> str:
@@ -176,7 +189,9 @@ def calibration_of(device: str, constants: str, ends: str) -> Calibration:
             device,
             places,
             tuple(_ends_of(row) for row in rows if "to" not in row),
-            tuple(_crossing_of(row) for row in rows if "to" in row),
+            tuple(
+                _crossing_of(row) for row in rows if "take_seconds_per_byte" in row and "to" in row
+            ),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StoreError(
@@ -271,11 +286,17 @@ def _crossing_plain(crossing: Crossing) -> Json:
         "engine": crossing.source,
         "to": crossing.target,
         "seconds": crossing.seconds,
+        "take_seconds_per_byte": crossing.take_per_byte,
     }
 
 
 def _crossing_of(plain: Json) -> Crossing:
-    return Crossing(plain["engine"], plain["to"], Seconds(plain["seconds"]))
+    return Crossing(
+        plain["engine"],
+        plain["to"],
+        Seconds(plain["seconds"]),
+        plain["take_seconds_per_byte"],
+    )
 
 
 def _ends_of(plain: Json) -> Ends:

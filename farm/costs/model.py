@@ -16,7 +16,7 @@ from farm.costs.operators import CostedOperator, group_signature, members_of
 from farm.costs.work import kernel_work
 from farm.errors import DeviceError
 from farm.prediction import Basis, Prediction
-from farm.units import Seconds
+from farm.units import Seconds, counted
 
 _Z90 = 1.6448536269514722  # of the standard normal distribution: 5 % lie above it
 _ONE_ROW_SPREAD = 0.1  # of one profile: kernels differ by as much from one process to the next
@@ -105,9 +105,11 @@ def measured(seconds: Sequence[Seconds]) -> Prediction:
     )
 
 
-def not_calibrated(device: str) -> DeviceError:
-    """What there is to say of a device that nothing is known of."""
+def not_calibrated(device: str, threads: int = 0) -> DeviceError:
+    """What there is to say of a device that nothing is known of, with so many threads."""
+    of, option = (f" with {counted(threads, 'thread')}", f" --threads {threads}")
     return DeviceError(
-        f"Device {device} was never calibrated on this machine, so that nothing is known of what "
-        f"operators cost there: farm devices calibrate {device}"
+        f"Device {device} was never calibrated{of if threads else ''} on this machine, so that "
+        "nothing is known of what operators cost there: "
+        f"farm devices calibrate {device}{option if threads else ''}"
     )

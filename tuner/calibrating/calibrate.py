@@ -20,12 +20,13 @@ from farm.costs.calibration import (
     ends_json,
 )
 from farm.costs.fit import fit_roofline
+from farm.costs.in_place import FEW, corrected
 from farm.costs.probes.borders import Border, border_models
 from farm.costs.probes.kernels import ProbeModel, probe_models
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.measurement import Method
-from tuner.calibrating.crossings import crossings
+from tuner.calibrating.crossings import borders_in_place
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace, places_of
 from tuner.calibrating.points import Found
@@ -42,6 +43,7 @@ _USUAL_CACHES = (float(32 << 10), float(1 << 20), float(32 << 20))
 _LEAST_POINTS = 4
 _MARGIN = 0.9
 _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
+_IN_PLACE = 0.12  # of the seconds, until the last row of borders in place is begun
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 
 
@@ -61,10 +63,12 @@ def calibrate(
     seconds: float,
     listen: Listener,
     models: Sequence[ProbeModel] | None = None,
+    threads: int = 0,
 ) -> Calibrated:
     """Calibrate a device within about so many seconds, and store what was found out.
 
-    models: in place of ``probe_models``.
+    models: in place of ``probe_models``. threads: see ``places_of``; plans for engines with as
+    many rest on this calibration.
 
     Raises DeviceError: it has no place whose kernels can be timed. Raises InfrastructureError,
     StoreError. Nothing is stored then, nor on an interruption.
@@ -73,10 +77,11 @@ def calibrate(
     listen(DeviceStarted(profile.name, seconds))
     try:
         facts = executor.describe(profile.name)
-        places = places_of(profile.name, facts)
+        places = places_of(profile.name, facts, threads)
         bench = Bench(executor, profile, budget, listen)
         runs = _borders(bench, places)
-        in_place = crossings(bench, [p for p in places if p.place in runs])
+        until = budget.used + _IN_PLACE * seconds
+        in_place = borders_in_place(bench, [p for p in places if p.place in runs], until)
         found = bench.kernels(places, _probes(probe_models() if models is None else models))
     finally:
         listen(DeviceEnded(profile.name))
@@ -87,9 +92,11 @@ def calibrate(
             f"{' '.join(dict.fromkeys(bench.notes)) or 'no kernel was measured.'}"
         )
     ends = tuple(_ends(profile, places, constants, runs))
-    calibration = Calibration(profile.name, constants, ends, in_place)
+    calibration = corrected(Calibration(profile.name, constants, ends), in_place, FEW)
     notes = tuple(dict.fromkeys((*bench.notes, *_missing(places, calibration))))
-    return _stored(store, facts, calibration, budget.used, notes)
+    details = json.dumps({"notes": notes, "threads": threads})
+    record = _stored(store, facts, calibration, budget.used, details)
+    return Calibrated(record, calibration, notes)
 
 
 def _stored(
@@ -97,8 +104,8 @@ def _stored(
     facts: DeviceFacts,
     calibration: Calibration,
     seconds: float,
-    notes: tuple[str, ...],
-) -> Calibrated:
+    details: str,
+) -> CalibrationRecord:
     machine_id, software_id = add_machine(store, facts)
     now = utc_now()
     record = CalibrationRecord(
@@ -110,10 +117,10 @@ def _stored(
         seconds,
         constants_json(calibration),
         ends_json(calibration),
-        json.dumps({"notes": notes}),
+        details,
     )
     store.add_calibration(record)
-    return Calibrated(record, calibration, notes)
+    return record
 
 
 def _borders(

@@ -1,48 +1,48 @@
 """What it takes to go from one engine to another one in the middle of a model.
 
 The models of ``farm.costs.probes.borders`` say what a call takes; in place a border takes more,
-see ``farm.costs.probes.halves``.
+see ``farm.costs.probes.rows``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise
 
 from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, Pipeline, PipelinePart
-from farm.costs.calibration import Crossing
-from farm.costs.probes.halves import halves_model
+from farm.costs.in_place import Observed, PartWork
+from farm.costs.kernels import KernelGroup, kernel_groups, wired
+from farm.costs.probes.rows import Row, row_models, turns
+from farm.plan.placement.problem import CALLER
 from farm.units import Seconds
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace
 from tuner.calibrating.workloads import Probed, probed
 from tuner.search.options import SPIN_BESIDE_OTHERS
+from workers.protocol import Split
 
-_Members = dict[tuple[str, str], Candidate]
+_PROFILE_SECONDS = 0.2  # that a row is run for a profile at one place
 
 
-def crossings(bench: Bench, places: Sequence[MeasuredPlace]) -> tuple[Crossing, ...]:
-    """One for every two engines of a device in turn; none of engines that cannot be measured.
+def borders_in_place(
+    bench: Bench, places: Sequence[MeasuredPlace], until: float
+) -> tuple[Observed, ...]:
+    """Every two engines of a device after each other; nothing of engines that cannot be measured.
 
-    places: of different engines, none of which is emulated.
+    places: of different engines, none of which is emulated. until: seconds of the budget that may
+    be used before the last row is begun.
     """
     if len(places) < 2:
         return ()
-    probe = probed("borders in place", halves_model(), seconds=0.0)
-    members: _Members = {(p.place.engine, p.place.engine): p.candidate for p in places}
-    for source, target in permutations(places, 2):
-        members[source.place.engine, target.place.engine] = _split(probe, source, target)
-    seconds = bench.side_by_side(probe, members)
-    return tuple(_found(seconds))
-
-
-def _split(probe: Probed, source: MeasuredPlace, target: MeasuredPlace) -> Candidate:
-    names = tuple(probe.operators)
-    half = len(names) // 2
-    ends = ((source, names[:half]), (target, names[half:]))
-    parts = (part_beside(p.place.device, p.candidate.engine, own) for p, own in ends)
-    return Candidate(Pipeline(tuple(parts)))
+    engines = [each.place.engine for each in places]
+    found: list[Observed] = []
+    for number, row in enumerate(row_models(len(turns(engines)))):
+        if number and bench.used > until:
+            break
+        first = number % len(engines)
+        found += _observed(bench, places, turns([*engines[first:], *engines[:first]]), row)
+    return tuple(found)
 
 
 def part_beside(device: str, engine: Engine, operators: Sequence[str]) -> PipelinePart:
@@ -52,11 +52,48 @@ def part_beside(device: str, engine: Engine, operators: Sequence[str]) -> Pipeli
     return PipelinePart(device, engine, tuple(operators))  # type: ignore[arg-type]
 
 
-def _found(seconds: Mapping[tuple[str, str], float]) -> list[Crossing]:
-    made = []
-    for (source, target), whole in seconds.items():
-        ends = seconds.get((source, source)), seconds.get((target, target))
-        if source != target and ends[0] is not None and ends[1] is not None:
-            border = max(0.0, whole - (ends[0] + ends[1]) / 2)
-            made.append(Crossing(source, target, Seconds(border)))
-    return made
+def _observed(
+    bench: Bench, places: Sequence[MeasuredPlace], order: Sequence[str], row: Row
+) -> Iterator[Observed]:
+    """The parts of a row that is run at one engine after the other."""
+    probe = probed(row.name, row.model, seconds=_PROFILE_SECONDS)
+    by_engine = {each.place.engine: each for each in places}
+    parts = (
+        part_beside(each.place.device, each.candidate.engine, segment)
+        for segment, each in zip(row.segments, map(by_engine.__getitem__, order), strict=True)
+    )
+    split = bench.in_turns(probe, Candidate(Pipeline(tuple(parts))))
+    if split is None:
+        return
+    kernels: dict[str, tuple[KernelGroup, ...]] = {}
+    for each in places:
+        rows = bench.profiled(each, probe)
+        if rows is not None:
+            kernels[each.place.engine] = kernel_groups(rows, wired(probe.operators.values()))
+    yield from _parts(probe, row, order, split, kernels)
+
+
+def _parts(
+    probe: Probed,
+    row: Row,
+    order: Sequence[str],
+    split: Split,
+    kernels: Mapping[str, Sequence[KernelGroup]],
+) -> Iterator[Observed]:
+    given = [probe.operators[segment[-1]].writes[0].size for segment in row.segments]
+    ends = pairwise((given[0], *given))  # all tensors between segments are alike
+    neighbours = pairwise((CALLER, *order))
+    for told, segment, (taken, gives), (before, engine) in zip(
+        split.parts, row.segments, ends, neighbours, strict=True
+    ):
+        if engine in kernels:
+            known = seconds_within(kernels[engine], segment)
+            work = PartWork(engine, known, before, taken, gives)
+            yield Observed(Seconds(told.seconds), (work,))
+
+
+def seconds_within(groups: Sequence[KernelGroup], operators: Sequence[str]) -> Seconds:
+    """What the kernels of some operators take; of kernels that others share, their share."""
+    own = set(operators)
+    shares = (group.cost * len(own.intersection(group.operators)) for group in groups)
+    return Seconds(sum(s / len(g.operators) for s, g in zip(shares, groups, strict=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from farm.candidate import Candidate
+from farm.candidate import Candidate, Pipeline, PipelinePart
 from farm.costs.borders import Run
 from farm.costs.calibration import CostPlace
 from farm.costs.probes.borders import Border
@@ -19,6 +19,7 @@ from tuner.events import Listener, StageStarted, Ticked
 from tuner.runs.clock import Budget
 from workers.executor import Executor
 from workers.jobs import BlockJob, Limits, ProfileJob, TrialJob
+from workers.protocol import Split
 from workers.trials.process import ChildError
 
 _PASSES = 3
@@ -42,6 +43,11 @@ class Bench:
         self._listen = listen
         self.notes: list[str] = []
         self._lasts: dict[str, float] = {}  # seconds of each probe at all places
+
+    @property
+    def used(self) -> float:
+        """Seconds of the budget."""
+        return self._budget.used
 
     def kernels(
         self, places: Sequence[MeasuredPlace], probes: Sequence[Probed]
@@ -95,12 +101,15 @@ class Bench:
     def borders(
         self, places: Sequence[MeasuredPlace], probes: Mapping[Border, Probed]
     ) -> dict[CostPlace, dict[Border, Run]]:
-        """Runs of every border model at each of the places, all of them in turns."""
+        """Runs of every border model at each of the places, all of them in turns.
+
+        Engines are called as pipelines call them: with memory that they are bound to.
+        """
         self._stage("borders")
         for probe in probes.values():
             self._executor.prepare(self._profile.name, probe.workload)
         jobs = {
-            (place.place, border): self._job(place, probe)
+            (place.place, border): self._trial(alone(place, probe), probe)
             for place in places
             for border, probe in probes.items()
         }
@@ -123,24 +132,16 @@ class Bench:
                 found[place.place] = runs
         return found
 
-    def side_by_side(
-        self, probe: Probed, members: Mapping[tuple[str, str], Candidate]
-    ) -> dict[tuple[str, str], float]:
-        """Seconds of a run of each candidate, all of them in turns; who fails is noted."""
+    def in_turns(self, probe: Probed, candidate: Candidate) -> Split | None:
+        """What each part of a pipeline takes; None where it cannot run, which is noted."""
         self._stage(probe.name)
         self._executor.prepare(self._profile.name, probe.workload)
-        jobs = {key: self._trial(candidate, probe) for key, candidate in members.items()}
-        job = BlockJob(tuple(jobs.values()), turns=_TURNS)
-        report = self._executor.run_block(self._profile.name, job)
-        self._executor.release(self._profile.name, [each.trial_id for each in jobs.values()])
-        for failure in dict.fromkeys(f.message for f in report.failures.values()):
-            self.notes.append(f"A border in place cannot be measured: {failure}")
-        samples = report.samples
-        return {
-            key: samples[each.trial_id].seconds
-            for key, each in jobs.items()
-            if each.trial_id in samples
-        }
+        job = self._trial(candidate, probe)
+        (report,) = self._executor.run_trials(self._profile.name, [job])
+        self._executor.release(self._profile.name, [job.trial_id])
+        if report.split is None:
+            self.notes.append(f"Borders in place cannot be measured: {report.message}")
+        return report.split
 
     def _runs(
         self,
@@ -191,6 +192,12 @@ def least(
     before = {(row.kernel, row.operators): row for row in one}
     pairs = ((before.get((row.kernel, row.operators), row), row) for row in other)
     return tuple(min(pair, key=lambda row: row.cost) for pair in pairs)
+
+
+def alone(place: MeasuredPlace, probe: Probed) -> Candidate:
+    """A pipeline whose only part has the whole model."""
+    part = PipelinePart(place.place.device, place.candidate.engine, tuple(probe.operators))  # type: ignore[arg-type]
+    return Candidate(Pipeline((part,)))
 
 
 def _takes_weights(place: MeasuredPlace) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.candidate import (
     Candidate,
     Engine,
     Fake,
+    OnnxRuntimeCpu,
     OpenVino,
+    OpenVinoRuntime,
     PackageEngine,
     Precision,
     StaticInt8,
@@ -37,12 +39,14 @@ class MeasuredPlace:
         return engine_label(self.candidate.engine)
 
 
-def places_of(device: str, facts: DeviceFacts) -> tuple[MeasuredPlace, ...]:
+def places_of(device: str, facts: DeviceFacts, threads: int = 0) -> tuple[MeasuredPlace, ...]:
     """The places of a device, float32 of every engine first.
+
+    threads: of every engine that may have several; 0 leaves that to it.
 
     Raises DeviceError: there are none, because no engine tells what its kernels take.
     """
-    engines = tuple(_engines(facts))
+    engines = tuple(with_threads(engine, threads) for engine in _engines(facts))
     if not engines:
         known = ", ".join(facts.engines) or "none"
         raise DeviceError(
@@ -54,6 +58,13 @@ def places_of(device: str, facts: DeviceFacts) -> tuple[MeasuredPlace, ...]:
         for name, precision in (("float32", _FLOAT32), ("int8", _INT8))
         for engine in engines
     )
+
+
+def with_threads(engine: Engine, threads: int) -> Engine:
+    """An engine with so many threads, if it may have several; 0 leaves that to it."""
+    if isinstance(engine, OnnxRuntimeCpu | OpenVinoRuntime):
+        return replace(engine, threads=threads)
+    return engine
 
 
 def _engines(facts: DeviceFacts) -> Iterator[Engine]:

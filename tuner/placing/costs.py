@@ -24,19 +24,20 @@ def read_costs(
     machine_id: str,
     model_sha256: str = "",
     operators: Iterable[CostedOperator] = (),
+    threads: int = 0,
 ) -> MeasuredThenRoofline:
     """What operators cost on devices of a machine.
 
     model_sha256, operators: of the model that is planned, whose profiles count although an older
-    farm kept no signatures with them.
+    farm kept no signatures with them. threads: of engines, see ``newest_calibrations``.
 
     Raises DeviceError: a device was never calibrated. Raises StoreError.
     """
     devices = [profile.name for profile in profiles]
-    records = newest_calibrations(store, devices, machine_id)
+    records = newest_calibrations(store, devices, machine_id, threads)
     for device in devices:
         if device not in records:
-            raise not_calibrated(device)
+            raise not_calibrated(device, threads)
     calibrations = {
         device: calibration_of(device, record.constants, record.borders)
         for device, record in records.items()

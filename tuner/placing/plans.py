@@ -82,17 +82,19 @@ def look(
     model: Model,
     graph: Graph,
     profiles: Sequence[DeviceProfile],
+    threads: int = 0,
 ) -> Situation:
     """Read from the store what a model's operators cost at the places of devices.
 
-    facts: what the devices' workers say, by name; they are on one machine.
+    facts: what the devices' workers say, by name; they are on one machine. threads: of every
+    engine that may have several; 0 leaves that to it.
 
     Raises InputError: a device was never calibrated or has no place.
     """
     machine = machine_of(next(iter(facts.values()))).id
-    candidates = dict(_candidates(profiles, facts))
+    candidates = dict(_candidates(profiles, facts, threads))
     operators = costed_operators(model.proto, graph)
-    costs = read_costs(store, profiles, machine, model.sha256, operators)
+    costs = read_costs(store, profiles, machine, model.sha256, operators, threads)
     calibrated = calibrated_places(profiles, costs.calibrations)
     places = tuple(each for each in calibrated if each.place.name in candidates)
     left_out = tuple(sorted(set(candidates).difference(each.place.name for each in places)))
@@ -190,11 +192,11 @@ def write_annotated(plan: PlacementPlan, situation: Situation, path: Path) -> No
 
 
 def _candidates(
-    profiles: Sequence[DeviceProfile], facts: Mapping[str, DeviceFacts]
+    profiles: Sequence[DeviceProfile], facts: Mapping[str, DeviceFacts], threads: int
 ) -> Iterator[tuple[str, Candidate]]:
     """The model in float32 on each engine of the devices, by the place's name."""
     for profile in profiles:
-        for each in places_of(profile.name, facts[profile.name]):
+        for each in places_of(profile.name, facts[profile.name], threads):
             if each.place.precision == _FLOAT32:
                 yield each.place.name, each.candidate
 

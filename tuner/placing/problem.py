@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from farm.costs.calibration import Calibration, CostPlace, Ends, Pattern, links
+from farm.costs.calibration import Calibration, CostPlace, Crossing, Ends, Pattern, links
 from farm.costs.fused import Members, Wiring, occurrences
 from farm.costs.model import CostModel
 from farm.costs.operators import CostedOperator, costed_operators
@@ -23,7 +23,7 @@ from farm.plan.placement.problem import (
 )
 from farm.plan.placement.solution import Part, Solution
 from farm.prediction import Basis, Prediction, total
-from farm.units import Bytes, Seconds
+from farm.units import Bytes
 from tuner.placing.support import DevicePlace, Obstacles
 
 _INT8_SHARE = 4  # bytes of float32 for each one of int8
@@ -155,9 +155,9 @@ def _ends(place: CostPlace, calibrations: Mapping[str, Calibration]) -> Ends:
     return ends
 
 
-def _crossings(calibrations: Mapping[str, Calibration]) -> dict[tuple[str, str], Seconds]:
-    """Seconds of borders in place, of all devices."""
-    found: dict[tuple[str, str], Seconds] = {}
+def _crossings(calibrations: Mapping[str, Calibration]) -> dict[tuple[str, str], Crossing]:
+    """Borders in place, of all devices."""
+    found: dict[tuple[str, str], Crossing] = {}
     for calibration in calibrations.values():
         found |= calibration.crossings_by_name()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -36,9 +37,12 @@ class ProfiledTrial:
 
 
 def newest_calibrations(
-    store: StoreReader, devices: Collection[str], machine_id: str
+    store: StoreReader, devices: Collection[str], machine_id: str, threads: int = 0
 ) -> dict[str, CalibrationRecord]:
-    """The newest calibration of each device on a machine; of some devices there is none."""
+    """The newest calibration of each device on a machine; of some devices there is none.
+
+    threads: that the engines were calibrated with; 0 for those that left it to themselves.
+    """
     row = CalibrationRow
     query = (
         columns(row, CalibrationRecord)
@@ -47,7 +51,7 @@ def newest_calibrations(
     )
     with store.reading() as session:
         found = [CalibrationRecord(*values) for values in session.execute(query)]
-    return {record.device: record for record in found}
+    return {r.device: r for r in found if json.loads(r.details).get("threads", 0) == threads}
 
 
 def profiled_trials(

@@ -81,19 +81,27 @@ def test_a_place_is_found_by_engine_and_precision() -> None:
     assert (ONE.name, str(TWO)) == ("cpu/onnxruntime-cpu", "cpu/openvino-runtime in int8")
 
 
-def test_a_border_in_place_goes_before_every_tensor_less_the_call() -> None:
+def test_a_border_in_place_counts_for_every_tensor_with_what_the_first_engine_gives() -> None:
     known = {ONE: ends(ONE), TWO: ends(TWO, 10.0)}
-    in_place = Crossing(ONE.engine, TWO.engine, Seconds(2e-4))
+    in_place = Crossing(ONE.engine, TWO.engine, Seconds(2e-4), 7e-10)
     found = links(known, replace(CALIBRATION, crossings=(in_place,)).crossings_by_name())
-    assert found[ONE.name, TWO.name].latency == pytest.approx(2e-4 - known[TWO].launch)
+    converts = known[TWO].convert_per_byte  # to int8: layouts are in the border
+    assert found[ONE.name, TWO.name] == Link(2e-4, pytest.approx(2e-10 + 7e-10), converts)
     assert found[TWO.name, ONE.name] == links(known)[TWO.name, ONE.name], "not measured that way"
 
 
 def test_borders_in_place_are_kept_with_the_ends() -> None:
-    in_place = (Crossing("onnxruntime-cpu", "cpackage", Seconds(2e-4)),)
+    in_place = (Crossing("onnxruntime-cpu", "cpackage", Seconds(2e-4), 1e-10),)
     calibration = replace(CALIBRATION, crossings=in_place)
     texts = constants_json(calibration), ends_json(calibration)
     assert calibration_of("cpu", *texts) == calibration
+
+
+def test_borders_of_an_older_farm_are_left_out() -> None:
+    border = {"engine": "x", "to": "y", "seconds": 2e-4}
+    older = [*json.loads(ends_json(CALIBRATION)), border]
+    read = calibration_of("cpu", constants_json(CALIBRATION), json.dumps(older))
+    assert read == CALIBRATION
 
 
 def test_a_border_is_given_by_one_and_taken_by_the_other() -> None:

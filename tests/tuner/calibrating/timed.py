@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from farm.candidate import Candidate, CPackageEmulated, PackageEngine
+from farm.candidate import Candidate, CPackageEmulated, PackageEngine, Pipeline
 from farm.costs.families import Family
 from farm.costs.operators import CostedOperator, costed_operators
 from farm.costs.work import kernel_work
@@ -22,13 +22,15 @@ from workers.jobs import (
     Failure,
     ProfileJob,
     TrialJob,
+    TrialReport,
     Workload,
 )
-from workers.protocol import Sample
+from workers.protocol import PartSeconds, Sample, Split
 from workers.trials.process import ChildError
 
 PEAK, BANDWIDTH, OVERHEAD = 5e10, 2e10, 3e-6
 LAUNCH = 40e-6
+BORDER, PER_BYTE = 15e-6, 2e-10  # of parts that come after another engine
 SECONDS_PER_PACKET = 2e-9  # of the profile dsp
 
 
@@ -82,11 +84,37 @@ class TimedExecutor:
     def run_block(self, device: str, job: BlockJob) -> BlockReport:
         samples, failures = {}, {}
         for member in job.members:
-            if member.candidate.engine.kind in self.broken:
+            if self._is_broken(member.candidate):
                 failures[member.trial_id] = Failure(Outcome.RUN_ERROR, "it does not start.")
             else:
                 samples[member.trial_id] = Sample(self._whole(member), 10, 0.0, 0)
         return BlockReport(0.0, samples, {}, failures, 1e-4)
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        for job in jobs:
+            engine = job.candidate.engine
+            assert isinstance(engine, Pipeline)
+            if self._is_broken(job.candidate):
+                yield TrialReport(job.trial_id, Outcome.RUN_ERROR, "It does not start.")
+                continue
+            parts = tuple(self._part(job, at) for at in range(len(engine.parts)))
+            yield TrialReport(job.trial_id, Outcome.OK, split=Split(parts, 0.0, 1))
+
+    def _is_broken(self, candidate: Candidate) -> bool:
+        engine = candidate.engine
+        parts = engine.parts if isinstance(engine, Pipeline) else ()
+        return any(each.kind in self.broken for each in (engine, *(p.engine for p in parts)))
+
+    def _part(self, job: TrialJob, at: int) -> PartSeconds:
+        """Its kernels and a launch; after another part, the border and what crosses it."""
+        engine = job.candidate.engine
+        assert isinstance(engine, Pipeline)
+        part, operators = engine.parts[at], self._models[job.workload_key]
+        own = [op for op in operators if op.name in part.operators]
+        seconds = LAUNCH + sum(seconds_of(each, job.candidate) for each in _kernels(own))
+        if at:
+            seconds += BORDER + PER_BYTE * own[0].reads[0].size
+        return PartSeconds(part.place, seconds, "measured")
 
     def release(self, device: str, trial_ids: Iterable[str]) -> None:
         self.released += trial_ids
