@@ -24,7 +24,7 @@ from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
 from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
-from tuner.search.propose import Proposer
+from tuner.search.proposing.propose import Proposer
 from tuner.search.search import Found, Search
 from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
 from workers.executor import Executor

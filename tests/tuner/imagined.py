@@ -26,11 +26,13 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.request import Constraints, Objective
 from tuner.runs.clock import Budget
+from tuner.runs.details import Proposed
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal, Scope
 from tuner.search.confirm import Confirmation, Confirmed
-from tuner.search.propose import Proposal, Stage
+from tuner.search.proposing.propose import Proposal
 from tuner.search.search import Found, Search
+from tuner.search.stages import Stage
 from workers.fingerprint import Fingerprint
 from workers.jobs import (
     BlockJob,
@@ -264,7 +266,7 @@ class ListProposer:
     def propose(self, history: Sequence[Entry], count: int) -> Proposal:
         seen = {entry.candidate for entry in history}
         fresh = tuple(c for c in self.candidates if c not in seen)[:count]
-        return Proposal(Stage.ENGINES if fresh else Stage.EXHAUSTED, fresh)
+        return Proposal(tuple((candidate, Proposed(Stage.ENGINES)) for candidate in fresh))
 
 
 class CountedBudget(Budget):

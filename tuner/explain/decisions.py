@@ -124,9 +124,12 @@ class _Deciding:
             yield from self._ended(trial, raced=True)
 
     def _proposed(self, trial: Trial) -> Iterator[Decision]:
-        stage = proposed_in(trial.details)
-        if stage in set(Stage):
-            yield Decision("proposed", f"proposed because {Stage(stage).reason} ({stage})")
+        proposed = proposed_in(trial.details)
+        if proposed.stage in set(Stage):
+            stage = Stage(proposed.stage)
+            told = f"; {proposed.why}" if proposed.why else ""
+            why = f"proposed because {stage.reason} ({stage}){told}"
+            yield Decision("proposed", why, ratio=proposed.ratio)
 
     def _raced(self, trial: Trial) -> Iterator[Decision]:
         baseline = self._past.baseline

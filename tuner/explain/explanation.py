@@ -162,7 +162,8 @@ class Decision:
     what: ``proposed``, ``failed``, ``rejected``, ``not raced``, ``dropped``, ``stayed``, ``led``,
     ``raced``, ``confirmed``, ``not confirmed`` or ``won``.
     race: its number. blocks: after how many. ratio: of the objective, over who led or, of a
-    confirmation, over the baseline; above 1 is worse. p_value: of no difference.
+    prediction and of a confirmation, over the baseline; above 1 is worse. p_value: of no
+    difference.
     """
 
     what: str

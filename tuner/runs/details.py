@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
@@ -20,24 +20,41 @@ _MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RE
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 
-def details_of(report: TrialReport, pinned: Pinned = TODAY, proposed: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Why a search tried a candidate.
+
+    stage: who proposed it, see ``tuner.search.stages``; "" where no search did. why: what was
+    predicted of it, in words. ratio: the same as the objective over the baseline's.
+    """
+
+    stage: str = ""
+    why: str = ""
+    ratio: float | None = None
+
+
+NOBODY = Proposed()
+
+
+def details_of(report: TrialReport, pinned: Pinned = TODAY, proposed: Proposed = NOBODY) -> str:
     """The text for a trial's report.
 
-    pinned: what it ran with, said where it is anything. proposed: the stage of a search that
-    proposed it.
+    pinned: what it ran with, said where it is anything. proposed: why it was tried.
     """
     details = {
         "assignment": report.assignment,
         "warmup": asdict(report.warmup) if report.warmup else None,
         "notes": report.notes,
         "accuracy": asdict(report.accuracy) if report.accuracy else None,
-        "proposed": proposed or None,
+        "proposed": proposed.stage or None,
         "worker_seconds": report.worker_seconds,
         "child_seconds": report.child_seconds,
         "quick": {m.metric: m.value for m in report.measurements if m.metric in _MEASURED_AGAIN},
     }
     if pinned != TODAY:
         details["pinned"] = asdict(pinned)
+    if proposed.why:
+        details["expected"] = {"why": proposed.why, "ratio": proposed.ratio}
     if report.split is not None:
         details["split"] = asdict(report.split)
     return json.dumps(details, sort_keys=True)
@@ -48,9 +65,11 @@ def pinned_in(details: str) -> Pinned:
     return Pinned(**json.loads(details).get("pinned", {}))
 
 
-def proposed_in(details: str) -> str:
-    """The stage that proposed a trial, "" where none is recorded."""
-    return json.loads(details).get("proposed") or ""
+def proposed_in(details: str) -> Proposed:
+    """Why a trial was tried, as far as that is recorded."""
+    read = json.loads(details)
+    expected = read.get("expected") or {}
+    return Proposed(read.get("proposed") or "", expected.get("why", ""), expected.get("ratio"))
 
 
 def notes_in(details: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from db.records import (
     Artifact,
@@ -27,7 +28,7 @@ from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
-from tuner.runs.details import accuracy_of, as_first_measured, details_of
+from tuner.runs.details import NOBODY, Proposed, accuracy_of, as_first_measured, details_of
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import (
@@ -42,6 +43,7 @@ from workers.jobs import (
     TrialReport,
 )
 
+_BY_NOBODY: Mapping[Candidate, Proposed] = MappingProxyType({})
 _PARTS = {
     Phase.SEARCH: Part.SEARCH,
     Phase.CONFIRM: Part.CONFIRMATION,
@@ -95,17 +97,23 @@ class Journal:
         return TrialJob(trial_id, scope.workload_key, candidate, part, scope.limits, pinned)
 
     def run_trials(
-        self, candidates: Sequence[Candidate], phase: Phase, proposed: str = ""
+        self,
+        candidates: Sequence[Candidate],
+        phase: Phase,
+        proposed: Mapping[Candidate, Proposed] = _BY_NOBODY,
     ) -> Iterator[Entry]:
         """What became of each candidate: from the store if it has it, else by running it.
 
-        proposed: the stage of the search that proposed them, kept with what is run.
+        proposed: why a search tries them, kept with what is run.
         """
         jobs = [self.job(candidate, phase) for candidate in candidates]
         yield from self.run_jobs(jobs, phase, proposed)
 
     def run_jobs(
-        self, jobs: Sequence[TrialJob], phase: Phase, proposed: str = ""
+        self,
+        jobs: Sequence[TrialJob],
+        phase: Phase,
+        proposed: Mapping[Candidate, Proposed] = _BY_NOBODY,
     ) -> Iterator[Entry]:
         """The same for jobs of the phase, of which several may have one candidate."""
         by_id = {job.trial_id: job for job in jobs}
@@ -115,7 +123,7 @@ class Journal:
         leased = self._leased(open_jobs, phase)
         for report in self._executor.run_trials(self.scope.device, leased):
             job = by_id[report.trial_id]
-            self._commit(report, job, proposed)
+            self._commit(report, job, proposed.get(job.candidate, NOBODY))
             yield Entry(
                 report.trial_id,
                 job.candidate,
@@ -271,7 +279,7 @@ class Journal:
             self._environments = {environment: {}, **facts.environments}
         return self._environments[environment]
 
-    def _commit(self, report: TrialReport, job: TrialJob, proposed: str) -> None:
+    def _commit(self, report: TrialReport, job: TrialJob, proposed: Proposed) -> None:
         if report.artifact_key:
             size = of_trials(report.measurements)[Metric.MODEL_SIZE].value
             kind = _artifact_kind(job.candidate)

@@ -21,10 +21,11 @@ from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
+from tuner.runs.details import Proposed
 from tuner.runs.history import Entry, ranked
 from tuner.runs.journal import Journal
 from tuner.search.baseline import find_baseline
-from tuner.search.propose import Proposal, Proposer
+from tuner.search.proposing.propose import Proposal, Proposer
 from tuner.search.rules import COHORT_RULES, COUNTED_RULES, FINAL_RULES, TOO_SLOW
 from tuner.search.stages import Stage
 from workers.executor import Executor
@@ -146,7 +147,7 @@ class Search:
         while self._goes_on() and not 0 < max_trials <= len(self._entries):
             count = COHORT if not max_trials else min(COHORT, max_trials - len(self._entries))
             proposal = self._proposer.propose(self._entries, count)
-            if proposal.stage is Stage.EXHAUSTED:
+            if not proposal.candidates:
                 break
             self._tell_stage(proposal.stage)
             cohort = self._run_trials(proposal, first)
@@ -166,7 +167,8 @@ class Search:
 
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
-        found = self._journal.run_trials([baseline], Phase.SEARCH, Stage.BASELINE)
+        proposed = {baseline: Proposed(Stage.BASELINE)}
+        found = self._journal.run_trials([baseline], Phase.SEARCH, proposed)
         entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)
@@ -177,8 +179,8 @@ class Search:
 
     def _run_trials(self, proposal: Proposal, baseline: Entry) -> list[Entry]:
         done = []
-        candidates, stage = proposal.candidates, proposal.stage
-        for entry in self._journal.run_trials(candidates, Phase.SEARCH, stage):
+        proposed = dict(proposal.chosen)
+        for entry in self._journal.run_trials(proposal.candidates, Phase.SEARCH, proposed):
             self._check_limits(entry, baseline)
             entry.ratio = self._quick_ratio(entry, baseline)
             self._entries.append(entry)
@@ -273,7 +275,7 @@ class Search:
         if 0 < max_trials <= len(self._entries):
             return Alone.TRIALS
         left = self._proposer.propose(self._entries, 1)
-        return Alone.EXHAUSTED if left.stage is Stage.EXHAUSTED else Alone.BUDGET
+        return Alone.BUDGET if left.candidates else Alone.EXHAUSTED
 
     def _may_race(self, entries: Sequence[Entry]) -> bool:
         return self._track.has_begun(entries) or self._may_search()

@@ -1,4 +1,4 @@
-"""The stages of a search, and why each of them proposes what it does."""
+"""Who proposed a candidate, and why it does so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Why candidates were proposed; ``reason`` says it in words."""
+    """Why candidates were proposed; ``reason`` says it in words.
+
+    Packages, precision and refine are only found in stores of older farms, which went through
+    stages one after the other.
+    """
 
     BASELINE = "baseline"
     ENGINES = "engines"
@@ -15,7 +19,9 @@ class Stage(StrEnum):
     SPLITS = "splits"
     REPAIR = "repair"
     REFINE = "refine"
+    PREDICTED = "predicted"
     SAMPLE = "sample"
+    RANDOM = "random"
     EXHAUSTED = "exhausted"
 
     @property
@@ -37,6 +43,8 @@ _REASONS = {
     Stage.REPAIR: "the operators that quantisation damages most go back to float in the fastest "
     "quantised candidates",
     Stage.REFINE: "it differs in one choice from one of the best two by then",
-    Stage.SAMPLE: "a sampler drew it, which prefers what was fast by then",
+    Stage.PREDICTED: "nothing else was left that may be as fast, by what was predicted then",
+    Stage.SAMPLE: "a sampler asked for something like it, which prefers what was fast by then",
+    Stage.RANDOM: "it was drawn at random, to test what is predicted",
     Stage.EXHAUSTED: "",
 }

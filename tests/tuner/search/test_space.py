@@ -28,7 +28,7 @@ from farm.candidate import (
 )
 from farm.units import Bytes
 from tests import models
-from tests.tuner.search.test_propose import SPACE
+from tests.tuner.search.proposals import SPACE
 from tuner.search.options import onnxruntime, openvino
 from tuner.search.options.family import Family
 from tuner.search.options.onnxruntime import SPIN_MICROSECONDS

@@ -11,7 +11,7 @@ from farm.measurement import Outcome
 from tests.tuner.imagined import CountedBudget, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.results import Verdict
 from tuner.runs.history import Entry
-from tuner.search.propose import Proposer
+from tuner.search.proposing.propose import Proposer
 from tuner.search.space import Space
 from tuner.search.stages import Stage
 
@@ -68,9 +68,11 @@ def test_a_device_of_splits_has_no_other_proposals() -> None:
     assert proposer(space).propose([tried], 6).stage is Stage.EXHAUSTED
 
 
-def test_elsewhere_they_come_after_engines_and_precisions() -> None:
-    space = Space(("onnxruntime-cpu",), 1, splits=(SPLIT,))
-    engines = proposer(space).propose([], 99)
-    assert engines.stage is Stage.ENGINES
-    history = [Entry(c.id, c, Outcome.OK) for c in engines.candidates]
-    assert proposer(space).propose(history, 99).candidates == (SPLIT,)
+def test_elsewhere_they_come_after_the_first_cohort() -> None:
+    space = Space(("onnxruntime-cpu",), 2, splits=(SPLIT,))
+    history = [Entry("base", space.baseline(), Outcome.OK, ratio=1.0)]
+    first = proposer(space).propose(history, 6).candidates
+    assert SPLIT not in first
+    history += [Entry(c.id, c, Outcome.OK, ratio=0.9) for c in first]
+    second = proposer(space).propose(history, 6).chosen
+    assert [why.stage for c, why in second if c == SPLIT] == [Stage.SPLITS]

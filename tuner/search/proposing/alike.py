@@ -1,0 +1,95 @@
+"""How alike candidates are: what one that was measured says of one that was not.
+
+The covariance of a Gaussian process over candidates. It is a sum of effects, because latencies of
+configurations are: what all candidates of a model share, what those of one engine share, of one
+precision, and of one engine in one precision. Within each, every option that differs takes a
+share away; what is left belongs to the candidate alone. So a few trials say something of all, and
+nothing has to be fitted. Additive kernels: Duvenaud et al., Additive Gaussian Processes, 2011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.candidate import Candidate
+from tuner.search.flat import flat
+
+Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
+
+_ENGINE, _PRECISION = "engine.", "precision."
+_KINDS = ("engine.kind", "precision.quantization.kind", "precision.float_type")
+# What is left where an option differs, the others being equal.
+_STRONG, _WEAK = 0.5, 0.93
+_STRONG_OPTIONS = frozenset(
+    {
+        "engine.threads",
+        "engine.target",
+        "engine.spinning",
+        "engine.graph_level",
+        "precision.quantization.convolutions",
+        "precision.quantization.products",
+        "callers",
+        "batch",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Shares of the variance, which are 1 together.
+
+    all, engine, precision, both: shared by all candidates of a model, by those of an engine, of a
+    precision, and of both. own: by no other one.
+    """
+
+    all: float
+    engine: float
+    precision: float
+    both: float
+    own: float
+
+
+LATENCY = Effects(all=0.05, engine=0.25, precision=0.15, both=0.50, own=0.05)
+"""Of the logarithm of a latency: most is said by how an engine does in a precision."""
+FAILURE = Effects(all=0.05, engine=0.15, precision=0.35, both=0.40, own=0.05)
+"""Of failing: too inaccurate is a precision, whatever the engine."""
+
+
+def correlation(first: Sequence[Candidate], second: Sequence[Candidate], of: Effects) -> Matrix:
+    """How alike candidates are, from 0 to 1, [first, second]; 1 of one with itself."""
+    engines = _agreement(first, second, _ENGINE)
+    precisions = _agreement(first, second, _PRECISION)
+    rest = _agreement(first, second, "")
+    same = (engines == 1.0) & (precisions == 1.0) & (rest == 1.0)
+    shared = (
+        of.all + of.engine * engines + of.precision * precisions + of.both * engines * precisions
+    )
+    found: Matrix = shared * rest + of.own * same
+    return found
+
+
+def _agreement(first: Sequence[Candidate], second: Sequence[Candidate], prefix: str) -> Matrix:
+    """The product over all parameters of a group of what each leaves."""
+    rows, columns = [dict(flat(c)) for c in first], [dict(flat(c)) for c in second]
+    names = sorted({name for each in (*rows, *columns) for name in each})
+    groups = (_ENGINE, _PRECISION)
+    mine = [n for n in names if (n.startswith(prefix) if prefix else not n.startswith(groups))]
+    found = np.ones((len(rows), len(columns)))
+    for name in mine:
+        codes: dict[object, int] = {}
+        left = np.array([codes.setdefault(row.get(name), len(codes)) for row in rows])
+        right = np.array([codes.setdefault(row.get(name), len(codes)) for row in columns])
+        if len(codes) > 1:
+            found *= np.where(left[:, None] == right[None, :], 1.0, _left(name))
+    return found
+
+
+def _left(name: str) -> float:
+    if name in _KINDS:
+        return 0.0
+    return _STRONG if name in _STRONG_OPTIONS else _WEAK
