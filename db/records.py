@@ -7,12 +7,14 @@ are JSON texts: the store keeps them and does not look inside.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from farm.measurement import Measurement, Metric, Outcome
+from farm.prediction import Prediction
 
 if TYPE_CHECKING:
     from farm.candidate import Candidate
@@ -370,7 +372,8 @@ class Result:
     """One trial as ``farm results`` shows it; measurements come without their samples.
 
     load: from the beginning of loading to the first outputs. energy_window, idle_power: of an
-    energy that a counter told: how long it was read, and what was subtracted from it.
+    energy that a counter told: how long it was read, and what was subtracted from it. predicted:
+    before it was measured.
     """
 
     trial: str
@@ -392,3 +395,4 @@ class Result:
     load: Measurement | None = None
     energy_window: Measurement | None = None
     idle_power: Measurement | None = None
+    predicted: Mapping[Metric, Prediction] = field(default_factory=dict)

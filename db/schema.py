@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from db.column_types import Float64Samples, Message, NameList, UtcDateTime
 from db.records import ChangeState, Phase, RunKind, RunStatus
 from farm.measurement import Method, Metric, Outcome
+from farm.prediction import Basis
 
 VERSION_TABLE = "farm_schema_version"
 
@@ -57,6 +58,7 @@ class Base(DeclarativeBase):
         Outcome: _enum(Outcome),
         Metric: _enum(Metric),
         Method: _enum(Method),
+        Basis: _enum(Basis),
     }
 
 
@@ -202,6 +204,24 @@ class MeasurementRow(Base):
     sample_count: Mapped[int]
     samples: Mapped[tuple[float, ...]] = mapped_column(Float64Samples)
     ranking_id: Mapped[int | None] = mapped_column(ForeignKey("ranking.id"))
+
+
+class PredictionRow(Base):
+    """What was expected of one metric of a trial before it was measured.
+
+    version: of the cost models; "" where the calibration was all there was.
+    """
+
+    __tablename__ = "prediction"
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    metric: Mapped[Metric] = mapped_column(primary_key=True)
+    value: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    unit: Mapped[str]
+    basis: Mapped[Basis]
+    rows: Mapped[int] = mapped_column("row_count")
+    version: Mapped[str]
 
 
 class OperatorProfileRow(Base):

@@ -6,15 +6,16 @@ the same time. Every method is one transaction: it happens as a whole or not at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, or_, update
 from sqlalchemy.orm import Session
 
-from db.cost_models import CostModelRecord, keep_newest
+from db.costs.predictions import put_predictions
+from db.costs.profiles import put_profile
+from db.costs.versions import CostModelRecord, keep_newest
 from db.leases import lock_run
-from db.profiles import put_profile
 from db.ranking import rank_values
 from db.reader import columns
 from db.records import (
@@ -56,7 +57,8 @@ from db.schema import (
 )
 from db.writer import StoreWriter, fields_of
 from farm.errors import NotInStore, StoreError
-from farm.measurement import Measurement, Outcome
+from farm.measurement import Measurement, Metric, Outcome
+from farm.prediction import Prediction
 from farm.profile.kernels import OperatorProfile
 
 _IS_OPEN = or_(TrialRow.outcome.is_(None), TrialRow.outcome == Outcome.INFRASTRUCTURE_ERROR)
@@ -218,6 +220,16 @@ class Store(StoreWriter):
         """Add the kernels of a trial's candidate, or replace those that it has."""
         with self.writing() as session:
             put_profile(session, trial_id, profile)
+
+    def add_predictions(
+        self, trial_id: str, predictions: Mapping[Metric, Prediction], version: str = ""
+    ) -> None:
+        """Add what is expected of a trial that is in the store, or replace it.
+
+        version: of the cost models that say it.
+        """
+        with self._writing() as session:
+            put_predictions(session, trial_id, predictions, version)
 
     def reject_trial(self, trial_id: str, message: str) -> None:
         """Reject an ok trial that broke a limit later, at confirmation. See ``amend_trial``."""

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from farm.candidate import to_json
 from farm.prediction import Basis, Prediction
-from farm.units import counted, format_bytes, format_joules, format_seconds
-from reports.rows import Json, dump
-from reports.tables.cells import MISSING
+from farm.units import counted
+from reports.rows import Json, dump, prediction_json
+from reports.tables.cells import prediction_cell
 from reports.tables.layout import Column, Rows
 from tuner.learning.values import CandidatePrediction
 from tuner.predicting import Forecast
 
-_FORMATS = {"s": format_seconds, "B": format_bytes, "J": format_joules}
 _INTERVAL = "[90 %]"
 
 
@@ -70,31 +69,6 @@ def forecasts_json(found: Sequence[Forecast], *, ranked: bool) -> str:
     ranked: each device has ``best``, a list, too; what stands beside it is the first of them.
     """
     return dump({"devices": [_device(each, ranked=ranked) for each in found]})
-
-
-def prediction_json(found: Prediction | None) -> Json:
-    """A predicted value with its interval and what it rests on."""
-    if found is None:
-        return None
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "unit": found.unit,
-        "basis": str(found.basis),
-        "rows": found.rows,
-    }
-
-
-def prediction_cell(found: Prediction | None) -> str:
-    """``51.2 ms [48.9, 55.6]``."""
-    if found is None:
-        return MISSING
-    shown = _FORMATS[found.unit]
-    value, low, high = (shown(each) for each in (found.value, found.low, found.high))
-    unit = value.split()[-1]
-    low = low.removesuffix(f" {unit}") if high.endswith(f" {unit}") else low
-    return f"{value} [{low}, {high.removesuffix(f' {unit}')}]"
 
 
 def _device(found: Forecast, *, ranked: bool) -> Json:

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from db.questions.operators.profiles import TrialProfile
 from db.records import Result
-from farm.measurement import Measurement
+from farm.measurement import Measurement, Metric
+from farm.prediction import Prediction
 
 _RESULT_COLUMNS = (
     "trial",
@@ -31,6 +32,13 @@ _METRICS = (
     *("energy_window", "idle_power"),
 )
 _MEASUREMENT_SUFFIXES = ("", "_low", "_high", "_method")
+_PREDICTED = {
+    "latency": Metric.LATENCY,
+    "memory": Metric.PEAK_MEMORY,
+    "energy": Metric.ENERGY,
+    "cpu": Metric.CPU_SECONDS,
+}
+_PREDICTION_SUFFIXES = ("", "_low", "_high", "_basis", "_rows")
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -38,7 +46,11 @@ def result_rows(
     rows: Sequence[Result], candidate: Callable[[str], str]
 ) -> tuple[tuple[str, ...], Iterator[tuple[object, ...]]]:
     """Trials as columns and cells. candidate: the JSON text of a candidate id, asked by row."""
-    columns = (*_RESULT_COLUMNS, *(m + s for m in _METRICS for s in _MEASUREMENT_SUFFIXES))
+    columns = (
+        *_RESULT_COLUMNS,
+        *(m + s for m in _METRICS for s in _MEASUREMENT_SUFFIXES),
+        *(f"predicted_{m}{s}" for m in _PREDICTED for s in _PREDICTION_SUFFIXES),
+    )
     return columns, (_cells(row, candidate(row.candidate_id)) for row in rows)
 
 
@@ -109,6 +121,20 @@ def dump(value: Json | Sequence[Json]) -> str:
     return json.dumps(value, indent=2, allow_nan=False)
 
 
+def prediction_json(found: Prediction | None) -> Json:
+    """A predicted value with its interval and what it rests on."""
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "unit": found.unit,
+        "basis": str(found.basis),
+        "rows": found.rows,
+    }
+
+
 def _cells(row: Result, candidate: str) -> tuple[object, ...]:
     cells: list[object] = [
         row.trial,
@@ -129,4 +155,10 @@ def _cells(row: Result, candidate: str) -> tuple[object, ...]:
             cells += [None, None, None, None]
         else:
             cells += [found.value, found.low, found.high, str(found.method)]
+    for metric in _PREDICTED.values():
+        said = row.predicted.get(metric)
+        if said is None:
+            cells += [None] * len(_PREDICTION_SUFFIXES)
+        else:
+            cells += [said.value, said.low, said.high, str(said.basis), said.rows]
     return tuple(cells)

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from db.costs.predictions import predictions_of
 from db.reader import StoreReader, trial_conditions
 from db.records import Result
 from db.schema import CandidateRow, MeasurementRow, ModelRow, RunRow, TrialRow
 from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.prediction import Prediction
 
 # Where a trial has one metric by several methods, a table shows the first of these.
 _PREFERENCE = (Method.MEASURED, Method.EMULATED, Method.MODELLED, Method.PLANNED)
@@ -57,8 +59,10 @@ def results(
         if limit is not None:  # else what is asked of trials says the same in fewer words
             conditions = [TrialRow.id.in_([trial.id for trial, *_ in found])]
         shown = preferred(session, (MeasurementRow.metric.in_(_SHOWN), *conditions))
+        predicted = predictions_of(session, conditions)
         return tuple(
-            _result(trial, name, label, shown.get(trial.id, {})) for trial, name, label in found
+            _result(trial, name, label, shown.get(trial.id, {}), predicted.get(trial.id, {}))
+            for trial, name, label in found
         )
 
 
@@ -85,7 +89,11 @@ def preferred(
 
 
 def _result(
-    trial: TrialRow, model: str, label: str, measured: Mapping[Metric, Measurement]
+    trial: TrialRow,
+    model: str,
+    label: str,
+    measured: Mapping[Metric, Measurement],
+    predicted: Mapping[Metric, Prediction],
 ) -> Result:
     return Result(
         trial=trial.id,
@@ -107,4 +115,5 @@ def _result(
         load=measured.get(Metric.FIRST_RESULT),
         energy_window=measured.get(Metric.ENERGY_WINDOW),
         idle_power=measured.get(Metric.IDLE_POWER),
+        predicted=predicted,
     )

@@ -10,11 +10,13 @@ from rich.text import Text
 
 from farm.accuracy.result import Worst
 from farm.measurement import UNITS, Estimate, Measurement, Method, Metric
+from farm.prediction import Prediction
 from farm.text import printable_lines
 from farm.units import counted, format_bytes, format_joules, format_seconds
 
 MISSING = "-"
 """Where nothing was measured."""
+_PREDICTED_UNITS = {"s": format_seconds, "B": format_bytes, "J": format_joules}
 
 
 def add(table: Table, *cells: str | Text) -> None:
@@ -61,6 +63,17 @@ def is_visible(worst: Worst | None) -> bool:
 def share_cell(value: float | None) -> str:
     """A share of one, as accuracies are."""
     return MISSING if value is None else f"{value:.4f}"
+
+
+def prediction_cell(found: Prediction | None) -> str:
+    """``51.2 ms [48.9, 55.6]``."""
+    if found is None:
+        return MISSING
+    shown = _PREDICTED_UNITS[found.unit]
+    value, low, high = (shown(each) for each in (found.value, found.low, found.high))
+    unit = value.split()[-1]
+    low = low.removesuffix(f" {unit}") if high.endswith(f" {unit}") else low
+    return f"{value} [{low}, {high.removesuffix(f' {unit}')}]"
 
 
 def accuracy_cell(accuracy: Measurement | None) -> str:

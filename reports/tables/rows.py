@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from db.records import Result
+from farm.measurement import Metric
 from farm.units import counted
 from reports.tables.cells import (
     accuracy_cell,
     bytes_cell,
     counted_cell,
     energy_cell,
+    prediction_cell,
     seconds_cell,
     value_cell,
 )
@@ -30,13 +32,20 @@ _RESULT_COLUMNS = (
     Column("CPU time", right=True, below=0),
     Column("energy counted", below=ALWAYS),
 )
+_PREDICTED = Column("predicted [90 %]", right=True, below=5)
 _CELL_LETTERS = 1000  # that a table shows; laying out 100 MB takes a quarter of an hour
 _NARROW = 12  # characters in which the words of anything can be read
 
 
 def results_table(rows: Sequence[Result]) -> Rows:
-    """Trials as ``farm results`` shows them; a failed one with its message."""
-    table = Rows(_RESULT_COLUMNS)
+    """Trials as ``farm results`` shows them; a failed one with its message.
+
+    Where latencies were predicted, these stand beside what was measured.
+    """
+    is_predicted = any(Metric.LATENCY in row.predicted for row in rows)
+    at = [column.name for column in _RESULT_COLUMNS].index("latency") + 1
+    told = [_PREDICTED] if is_predicted else []
+    table = Rows([*_RESULT_COLUMNS[:at], *told, *_RESULT_COLUMNS[at:]])
     for row in rows:
         outcome = str(row.outcome or "pending")
         table.add(
@@ -47,6 +56,7 @@ def results_table(rows: Sequence[Result]) -> Rows:
             f"{row.candidate}: {row.message}" if row.message else row.candidate,
             outcome,
             value_cell(row.latency),
+            *(prediction_cell(row.predicted.get(Metric.LATENCY)) for _ in told),
             accuracy_cell(row.accuracy),
             bytes_cell(row.memory),
             energy_cell(row.energy),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from db.cost_models import CostModelRecord
+from db.costs.versions import CostModelRecord
 from db.records import (
     Artifact,
     Block,
@@ -21,6 +21,7 @@ from db.records import (
 )
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric
+from farm.prediction import Basis, Prediction
 from farm.profile.kernels import OperatorProfile
 
 START = datetime(2026, 11, 21, 6, 53, 12, 250_000, tzinfo=UTC)
@@ -73,6 +74,11 @@ COST_MODEL = CostModelRecord(
     '{"models": 5}',
     b"\x78\x9c",
 )
+
+PREDICTED = {
+    Metric.LATENCY: Prediction(5e-5, 4e-5, 6e-5, "s", Basis.LEARNED, 40),
+    Metric.PEAK_MEMORY: Prediction(2e6, 1e6, 3e6, "B", Basis.ROOFLINE, 0),
+}
 
 
 def fill(store: Store) -> Store:

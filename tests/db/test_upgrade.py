@@ -15,9 +15,11 @@ from alembic.script import ScriptDirectory
 
 import db.migrations
 from db.address import parse_address
-from db.cost_models import newest_cost_model
+from db.costs.predictions import predictions
+from db.costs.versions import newest_cost_model
 from db.engine import open_engine
 from db.questions.operators.costs import newest_calibrations
+from db.questions.predicted import predicted
 from db.questions.results import results
 from db.questions.sql import query
 from db.reader import StoreReader
@@ -33,6 +35,7 @@ from tests.db.samples import (
     LATENCY,
     MACHINE,
     MODEL,
+    PREDICTED,
     PROFILE,
     RUN,
     SOFTWARE,
@@ -123,6 +126,17 @@ def test_only_stores_that_had_cost_models_have_some(old_store: Path, request) ->
         newer = replace(COST_MODEL, id="new", created_at=utc_now())
         store.add_cost_model(newer, keep=1)
         assert newest_cost_model(store, *wanted) == newer
+
+
+def test_only_stores_that_had_predictions_have_some(old_store: Path, request) -> None:
+    with Store.open(str(old_store)) as store:
+        old = request.node.callspec.id < "schema_0008"
+        assert predictions(store, "trial-0") == ({} if old else PREDICTED)
+        store.add_predictions("trial-0", PREDICTED, "fedcba98")
+        assert predictions(store, "trial-0") == PREDICTED
+        (pair,) = (p for p in predicted(store) if p.metric == "latency")
+        assert (pair.predicted_by, pair.measured_by) == ("learned", "measured")
+        assert (pair.predicted, pair.measured) == (5e-5, LATENCY.value)
 
 
 def test_a_reader_upgrades_an_old_store(old_store: Path) -> None:

@@ -1,14 +1,16 @@
-"""Cost models: what was learnt of a device from everything that was measured on it."""
+"""Cost models of devices, and what they said of trials before these were measured."""
 
 import sqlalchemy as sa
 from alembic import op
+
+from db.migrations.views import schema_0008
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Create the table; an older farm learnt nothing."""
+    """Create the tables; an older farm learnt nothing. Predictions are in a view, too."""
     op.create_table(
         "cost_model",
         sa.Column("id", sa.Text, primary_key=True),
@@ -28,3 +30,17 @@ def upgrade() -> None:
         "cost_model",
         ["device", "machine_id", "created_at"],
     )
+    op.create_table(
+        "prediction",
+        sa.Column("trial_id", sa.Text, sa.ForeignKey("trial.id"), primary_key=True),
+        sa.Column("metric", sa.String(32), primary_key=True),
+        sa.Column("value", sa.Double, nullable=False),
+        sa.Column("low", sa.Double, nullable=False),
+        sa.Column("high", sa.Double, nullable=False),
+        sa.Column("unit", sa.Text, nullable=False),
+        sa.Column("basis", sa.String(32), nullable=False),
+        sa.Column("row_count", sa.Integer, nullable=False),
+        sa.Column("version", sa.Text, nullable=False),
+    )
+    for statement in schema_0008.statements():
+        op.get_bind().exec_driver_sql(statement)

@@ -23,7 +23,7 @@ def statements(dialect: str) -> Iterator[str]:
         ("best", _BEST),
         ("latest", _latest(written)),
         ("failures", _FAILURES),
-        ("predicted", _PREDICTED),
+        ("predicted", PREDICTED),
         ("history", _HISTORY),
         ("regressions", _REGRESSIONS),
     ):
@@ -123,7 +123,7 @@ _FAILURES = """
 """
 
 # Of each candidate the newest prediction of a kind, and the newest measurement beside it.
-_PREDICTED = """
+PREDICTED = """
     WITH kinds AS (
         SELECT DISTINCT p.model_sha256, p.device, p.metric, p.method,
             q.metric AS measured_metric, q.method AS measured_by

@@ -180,6 +180,21 @@ CREATE TABLE operator_profile (
 );
 INSERT INTO "operator_profile" VALUES('trial-0',0,'conv_nchwc','Conv','["conv", "a, \"b\""]','float32',0.0007,NULL,'measured');
 INSERT INTO "operator_profile" VALUES('trial-0',1,'ReorderOutput','ReorderOutput','[]','',0.0001,NULL,'measured');
+CREATE TABLE prediction (
+	trial_id TEXT NOT NULL, 
+	metric VARCHAR(32) NOT NULL, 
+	value DOUBLE NOT NULL, 
+	low DOUBLE NOT NULL, 
+	high DOUBLE NOT NULL, 
+	unit TEXT NOT NULL, 
+	basis VARCHAR(32) NOT NULL, 
+	row_count INTEGER NOT NULL, 
+	version TEXT NOT NULL, 
+	CONSTRAINT pk_prediction PRIMARY KEY (trial_id, metric), 
+	CONSTRAINT fk_prediction_trial_id_trial FOREIGN KEY(trial_id) REFERENCES trial (id)
+);
+INSERT INTO "prediction" VALUES('trial-0','latency',5.0e-05,4.0e-05,6.0e-05,'s','learned',40,'fedcba9876543210');
+INSERT INTO "prediction" VALUES('trial-0','peak_memory',2000000.0,1000000.0,3000000.0,'B','roofline',0,'fedcba9876543210');
 CREATE TABLE ranking (
 	id INTEGER NOT NULL, 
 	model_sha256 TEXT NOT NULL, 
@@ -359,6 +374,34 @@ CREATE VIEW failures AS
     JOIN model m ON m.sha256 = r.model_sha256
     WHERE t.outcome <> 'ok'
     GROUP BY m.name, r.model_sha256, t.device, t.outcome, t.message;
+CREATE VIEW history AS 
+    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
+        s.model_sha256, v.night, v.measured_at, v.verdict, v.value AS log_ratio, v.uncertainty,
+        v.seconds AS value, v.good_seconds AS good_value, v.p_value,
+        (SELECT c.state FROM change_point c WHERE c.series_id = v.series_id
+            AND c.first_night = v.night ORDER BY c.found_at DESC LIMIT 1) AS change_state,
+        h.hostname AS machine, v.software_id, v.run, v.series_id
+    FROM night_value v
+    JOIN series s ON s.id = v.series_id
+    JOIN model m ON m.sha256 = s.model_sha256
+    JOIN machine h ON h.id = v.machine_id;
+CREATE VIEW regressions AS 
+    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
+        s.model_sha256, c.ratio, c.low, c.high, c.state, c.note, c.first_night, c.found_night,
+        c.found_at,
+        (SELECT v.night FROM night_value v WHERE v.series_id = s.id
+            ORDER BY v.measured_at DESC LIMIT 1) AS last_night,
+        (SELECT v.value FROM night_value v WHERE v.series_id = s.id
+            ORDER BY v.measured_at DESC LIMIT 1) AS last_log_ratio,
+        c.id AS change_id, s.id AS series_id
+    FROM change_point c
+    JOIN series s ON s.id = c.series_id
+    JOIN model m ON m.sha256 = s.model_sha256
+    WHERE c.state IN ('confirmed', 'bug') AND c.ratio > 1
+        AND NOT EXISTS (SELECT 1 FROM change_point l
+            WHERE l.series_id = c.series_id AND l.found_at > c.found_at);
+CREATE INDEX ix_calibration_device_machine_id_created_at ON calibration (device, machine_id, created_at);
+CREATE INDEX ix_cost_model_device_machine_id_created_at ON cost_model (device, machine_id, created_at);
 CREATE VIEW predicted AS 
     WITH kinds AS (
         SELECT DISTINCT p.model_sha256, p.device, p.metric, p.method,
@@ -394,33 +437,25 @@ CREATE VIEW predicted AS
         AND b.metric = k.measured_metric AND b.method = k.measured_by
         AND b.candidate_id = a.candidate_id
     JOIN candidate c ON c.id = a.candidate_id
-    JOIN model m ON m.sha256 = k.model_sha256;
-CREATE VIEW history AS 
-    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
-        s.model_sha256, v.night, v.measured_at, v.verdict, v.value AS log_ratio, v.uncertainty,
-        v.seconds AS value, v.good_seconds AS good_value, v.p_value,
-        (SELECT c.state FROM change_point c WHERE c.series_id = v.series_id
-            AND c.first_night = v.night ORDER BY c.found_at DESC LIMIT 1) AS change_state,
-        h.hostname AS machine, v.software_id, v.run, v.series_id
-    FROM night_value v
-    JOIN series s ON s.id = v.series_id
-    JOIN model m ON m.sha256 = s.model_sha256
-    JOIN machine h ON h.id = v.machine_id;
-CREATE VIEW regressions AS 
-    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
-        s.model_sha256, c.ratio, c.low, c.high, c.state, c.note, c.first_night, c.found_night,
-        c.found_at,
-        (SELECT v.night FROM night_value v WHERE v.series_id = s.id
-            ORDER BY v.measured_at DESC LIMIT 1) AS last_night,
-        (SELECT v.value FROM night_value v WHERE v.series_id = s.id
-            ORDER BY v.measured_at DESC LIMIT 1) AS last_log_ratio,
-        c.id AS change_id, s.id AS series_id
-    FROM change_point c
-    JOIN series s ON s.id = c.series_id
-    JOIN model m ON m.sha256 = s.model_sha256
-    WHERE c.state IN ('confirmed', 'bug') AND c.ratio > 1
-        AND NOT EXISTS (SELECT 1 FROM change_point l
-            WHERE l.series_id = c.series_id AND l.found_at > c.found_at);
-CREATE INDEX ix_calibration_device_machine_id_created_at ON calibration (device, machine_id, created_at);
-CREATE INDEX ix_cost_model_device_machine_id_created_at ON cost_model (device, machine_id, created_at);
+    JOIN model m ON m.sha256 = k.model_sha256
+ UNION ALL 
+    SELECT model, model_sha256, device, candidate, candidate_id, metric, predicted_by, predicted,
+        measured_metric, measured_by, measured, unit, predicted_trial, measured_trial
+    FROM (
+        SELECT m.name AS model, r.model_sha256, t.device, c.label AS candidate, t.candidate_id,
+            p.metric, p.basis AS predicted_by, p.value AS predicted,
+            v.metric AS measured_metric, v.method AS measured_by, v.value AS measured, v.unit,
+            t.id AS predicted_trial, t.id AS measured_trial, row_number() OVER (
+                PARTITION BY r.model_sha256, t.device, t.candidate_id, v.metric, v.method
+                ORDER BY t.created_at DESC, t.id
+            ) AS place
+        FROM prediction p
+        JOIN measurement v ON v.trial_id = p.trial_id AND v.metric = p.metric
+        JOIN trial t ON t.id = p.trial_id
+        JOIN run r ON r.name = t.run
+        JOIN model m ON m.sha256 = r.model_sha256
+        JOIN candidate c ON c.id = t.candidate_id
+        WHERE v.method IN ('measured', 'emulated')
+    ) pairs
+    WHERE place = 1;
 COMMIT;

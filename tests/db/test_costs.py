@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from db.cost_models import newest_cost_model
+from db.costs.versions import newest_cost_model
 from db.questions.sql import query
 from db.store import Store
 from farm.errors import StoreError
