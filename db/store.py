@@ -228,7 +228,7 @@ class Store(StoreWriter):
 
         version: of the cost models that say it.
         """
-        with self._writing() as session:
+        with self.writing() as session:
             put_predictions(session, trial_id, predictions, version)
 
     def reject_trial(self, trial_id: str, message: str) -> None:
@@ -256,7 +256,7 @@ class Store(StoreWriter):
 
         keep: so many of the device on the machine stay, the newest.
         """
-        with self._writing() as session:
+        with self.writing() as session:
             session.execute(insert(CostModelRow).values(fields_of(version)))
             keep_newest(session, version.device, version.machine_id, keep)
 

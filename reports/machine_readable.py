@@ -12,7 +12,8 @@ from farm.candidate import to_json
 from farm.devices.profile import Availability, DeviceProfile
 from farm.measurement import Estimate, Measurement, Metric
 from farm.plan.memory.portions import PortionSolution
-from reports.rows import Json, dump
+from farm.prediction import Prediction
+from reports.rows import Json, dump, prediction_json
 from tuner.bench import Benchmark
 from tuner.delivery.record import RecordedAccuracy
 from tuner.planning.memory import Planned
@@ -46,6 +47,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "trial": measured.trial_id,
             "candidate": json.loads(to_json(measured.candidate)),
             "measurements": dict(measurements_json(measured.measurements)),
+            "predicted": predictions_json(measured.predicted),
             "accuracy": None if measured.accuracy is None else asdict(measured.accuracy),
             "notes": list(measured.notes),
             "threads": measured.threads or None,
@@ -158,6 +160,11 @@ def measurements_json(measurements: Mapping[Metric, Measurement]) -> dict[str, J
     return {str(metric): _measurement(value) for metric, value in sorted(measurements.items())}
 
 
+def predictions_json(predicted: Mapping[Metric, Prediction]) -> dict[str, Json]:
+    """What was expected of each metric before it was measured; empty where nothing was."""
+    return {str(metric): prediction_json(found) for metric, found in sorted(predicted.items())}
+
+
 def estimate_json(ratio: Estimate | None) -> Json:
     """``{"estimate": ..., "ci": [low, high]}``.
 
@@ -217,6 +224,7 @@ def _measured(measured: Measured | None) -> Json:
         "candidate": measured.candidate_id,
         "label": measured.label,
         **measurements_json(measured.measurements),
+        "predicted": predictions_json(measured.predicted),
     }
 
 

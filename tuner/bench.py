@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -18,8 +18,10 @@ from farm.devices.profile import DeviceProfile, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
+from farm.prediction import Prediction
 from farm.units import counted
 from tuner.events import DeviceStarted, Listener, StageStarted
+from tuner.learning.expecting import expectations
 from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
@@ -55,6 +57,7 @@ class Benchmark:
     """What was measured of one candidate on one device.
 
     notes: sentences about the candidate. threads: the limit that was asked for, 0 for none.
+    predicted: before it was measured.
     """
 
     run: str
@@ -65,6 +68,7 @@ class Benchmark:
     accuracy: AccuracyResult | None = None
     notes: tuple[str, ...] = ()
     threads: int = 0
+    predicted: Mapping[Metric, Prediction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,8 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
-    journal = open_journal(store, executor, opened, profile, facts)
+    expects = expectations(store, profile, facts, opened.subject)
+    journal = open_journal(store, executor, opened, profile, facts, expects=expects)
     request = opened.request
     scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
     listen(DeviceStarted(profile.name, budget.total))
@@ -238,6 +243,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
             e.accuracy,
             (*splits[e.trial_id], *notes),
             request.threads,
+            e.predicted,
         )
         for e in entries
     )

@@ -24,6 +24,7 @@ from tuner.delivery.winners import (
     deliver_pipeline,
 )
 from tuner.events import BestChanged, DeviceEnded, DeviceStarted, Event, Listener, StageStarted
+from tuner.learning.expecting import expectations
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.results import AccuracyComparison, DeviceResult, Status, Verdict
@@ -172,7 +173,13 @@ class DeviceTuning:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
             journal = open_journal(
-                self._store, executor, self._opened, profile, facts, complete=ended
+                self._store,
+                executor,
+                self._opened,
+                profile,
+                facts,
+                complete=ended,
+                expects=expectations(self._store, profile, facts, self._subject),
             )
             request, work = self._request, self._subject.work
             scorer = Scorer(request.objective, request.constraints, work, profile.power)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from farm.accuracy.result import Worst
 from farm.measurement import Estimate, Measurement, Metric, Outcome
+from farm.prediction import Prediction
 from tuner.request import Objective
 
 
@@ -36,7 +37,7 @@ class Verdict(StrEnum):
 class Measured:
     """A candidate as the confirmation measured it, or the search where it was interrupted.
 
-    trial_id: of that measurement, what ``farm bench --trial`` takes.
+    trial_id: of that measurement, what ``farm bench --trial`` takes. predicted: before that.
     """
 
     trial_id: str
@@ -44,6 +45,7 @@ class Measured:
     label: str
     artifact_key: str
     measurements: Mapping[Metric, Measurement]
+    predicted: Mapping[Metric, Prediction] = field(default_factory=dict)
 
     def value(self, metric: Metric) -> float | None:
         """A value, None where it was not measured."""

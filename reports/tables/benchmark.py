@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farm.measurement import Measurement
 from farm.units import format_bytes, format_joules, format_seconds
-from reports.tables.cells import MISSING
+from reports.tables.cells import MISSING, prediction_cell
 from reports.tables.layout import Column, Rows
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
@@ -16,18 +16,21 @@ _COLUMNS = (
     Column("method"),
     Column("samples", right=True),
 )
+_PREDICTED = Column("predicted [90 %]", right=True, below=0)
 
 
 def benchmark_table(measured: Benchmark) -> Rows:
-    """Every metric of one candidate, with interval and method."""
+    """Every metric of one candidate, with interval and method, and what was predicted of it."""
     title = f"{measured.candidate.label()} on {measured.device} (trial {measured.trial_id})"
-    table = Rows(_COLUMNS, title)
+    told = [_PREDICTED] if measured.predicted else []
+    table = Rows([*_COLUMNS, *told], title)
     for metric, found in sorted(measured.measurements.items()):
         interval = MISSING
         if found.low is not None and found.high is not None:
             interval = f"{_with_unit(found, found.low)} to {_with_unit(found, found.high)}"
         value, samples = _with_unit(found, found.value), str(len(found.samples) or "")
-        table.add(str(metric), value, interval, str(found.method), samples)
+        predicted = (prediction_cell(measured.predicted.get(metric)) for _ in told)
+        table.add(str(metric), value, interval, str(found.method), samples, *predicted)
     return table
 
 

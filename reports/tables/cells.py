@@ -66,14 +66,13 @@ def share_cell(value: float | None) -> str:
 
 
 def prediction_cell(found: Prediction | None) -> str:
-    """``51.2 ms [48.9, 55.6]``."""
+    """``51.2 ms [48.9, 55.6 ms]``."""
     if found is None:
         return MISSING
     shown = _PREDICTED_UNITS[found.unit]
     value, low, high = (shown(each) for each in (found.value, found.low, found.high))
-    unit = value.split()[-1]
-    low = low.removesuffix(f" {unit}") if high.endswith(f" {unit}") else low
-    return f"{value} [{low}, {high.removesuffix(f' {unit}')}]"
+    number, unit = low.split()
+    return f"{value} [{number if unit == high.split()[-1] else low}, {high}]"
 
 
 def accuracy_cell(accuracy: Measurement | None) -> str:

@@ -17,6 +17,7 @@ from reports.tables.cells import (
     format_ratio,
     is_visible,
     method_note,
+    prediction_cell,
     seconds_cell,
     share_cell,
     value_cell,
@@ -26,11 +27,13 @@ from tuner.racing.objective import METRICS
 from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
 
+_LATENCY = Column("latency [95 %]", right=True, below=5)
+_PREDICTED = Column("predicted [90 %]", right=True, below=4)
 _COLUMNS = (
     Column("device"),
     Column(""),
     Column("candidate", wraps=24),
-    Column("latency [95 %]", right=True, below=5),
+    _LATENCY,
     Column("speed-up [95 %]", right=True, below=4),
     Column("accuracy", right=True, below=3),
     Column("peak memory", right=True, below=2),
@@ -49,10 +52,13 @@ def run_table(result: TuneResult) -> Rows:
         Column(f"{name} [95 %]", right=True, below=7),
         Column("gain [95 %]", right=True, below=6),
     ]
-    table = Rows([*_COLUMNS[:3], *(columns if name else []), *_COLUMNS[3:]])
+    shown = [*_COLUMNS[:3], *(columns if name else []), *_COLUMNS[3:]]
+    if _is_predicted(result):
+        shown.insert(shown.index(_LATENCY) + 1, _PREDICTED)
+    table = Rows(shown)
     for device in result.devices:
         if device.status is Status.TUNED or device.best is not None:
-            _add_tuned(table, device, result.objective)
+            _add_tuned(table, device, result.objective, predicted=_is_predicted(result))
         else:
             table.add(device.device, str(device.status), Text(device.reason, style="yellow"))
     return table
@@ -71,7 +77,15 @@ def verdict_lines(result: TuneResult) -> list[str]:
     return lines
 
 
-def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
+def _is_predicted(result: TuneResult) -> bool:
+    """Whether anything that the table shows was predicted before it was measured."""
+    shown = (m for d in result.devices for m in (d.baseline, d.winner or d.best) if m)
+    return any(Metric.LATENCY in each.predicted for each in shown)
+
+
+def _add_tuned(
+    table: Rows, device: DeviceResult, objective: Objective, *, predicted: bool
+) -> None:
     best, name = device.winner or device.best, "winner" if device.winner else "best so far"
     accuracy = device.accuracy
     assert device.baseline is not None
@@ -82,6 +96,7 @@ def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
         device.baseline.label,
         *_objective(device.baseline, objective, "1.00x"),
         value_cell(device.baseline.measurements.get(Metric.LATENCY)),
+        *_predicted(device.baseline, shown=predicted),
         "1.00x",
         share_cell(accuracy.baseline if accuracy else device.baseline.value(Metric.ACCURACY)),
         *_resources(device.baseline, objective),
@@ -95,6 +110,7 @@ def _add_tuned(table: Rows, device: DeviceResult, objective: Objective) -> None:
         Text(best.label, style="bold"),
         *_objective(best, objective, _ratio(device, device.gain)),
         value_cell(best.measurements.get(Metric.LATENCY)),
+        *_predicted(best, shown=predicted),
         Text(_ratio(device, device.ratio), style="bold green"),
         share_cell(accuracy.winner if accuracy else best.value(Metric.ACCURACY)),
         *_resources(best, objective),
@@ -125,6 +141,12 @@ def _objective(measured: Measured, objective: Objective, gain: str) -> Iterator[
     if objective in COLUMNS:
         yield value_cell(measured.measurements.get(METRICS[objective]))
         yield Text(gain, style="bold green") if gain != "1.00x" else gain
+
+
+def _predicted(measured: Measured, *, shown: bool) -> Iterator[str]:
+    """What its latency was expected to be, where there is a column for that."""
+    if shown:
+        yield prediction_cell(measured.predicted.get(Metric.LATENCY))
 
 
 def _resources(measured: Measured, objective: Objective) -> Iterator[str]:

@@ -23,7 +23,16 @@ from reports.machine_readable import (
     tune_json,
 )
 from reports.rows import result_rows
-from tests.reports.values import FAILED, IMPROVED, MISSING, NO_GAIN, ROWS, WINNER, tune_result
+from tests.reports.values import (
+    FAILED,
+    IMPROVED,
+    MISSING,
+    NO_GAIN,
+    PREDICTED,
+    ROWS,
+    WINNER,
+    tune_result,
+)
 from tuner.bench import Benchmark
 from tuner.racing.statistics import Comparison
 from tuner.results import AccuracyComparison
@@ -48,6 +57,24 @@ def test_the_object_of_a_run() -> None:
         "worst": None,
         "notes": [],
     }
+
+
+def test_predictions_stand_beside_measurements() -> None:
+    device = replace(IMPROVED, winner=replace(WINNER, predicted=PREDICTED))
+    (cpu,) = json.loads(tune_json(tune_result(device)))["devices"]
+    assert cpu["baseline"]["predicted"] == {}
+    assert cpu["winner"]["predicted"]["latency"] == {
+        "value": 4.8e-5,
+        "low": 3.9e-5,
+        "high": 6.1e-5,
+        "unit": "s",
+        "basis": "learned",
+        "rows": 412,
+    }
+    columns, cells = result_rows([replace(ROWS[0], predicted=PREDICTED)], lambda _: "{}")
+    row = dict(zip(columns, next(cells), strict=True))
+    assert (row["predicted_latency"], row["predicted_latency_basis"]) == (4.8e-5, "learned")
+    assert row["predicted_energy"] is None
 
 
 def test_what_agrees_least_with_the_baseline() -> None:

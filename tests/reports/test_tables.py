@@ -32,6 +32,7 @@ from tests.reports.values import (
     MISSING,
     NO_GAIN,
     PACKAGED,
+    PREDICTED,
     ROWS,
     WINNER,
     tune_result,
@@ -107,6 +108,20 @@ def test_processor_time_stands_below_and_makes_no_table_wider(width: int) -> Non
         "CPU time: 97.3 µs",
     ]
     assert [line for line in shown if "CPU" not in line] == less
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_was_predicted_stands_beside_what_was_measured(width: int) -> None:
+    device = replace(IMPROVED, winner=replace(WINNER, predicted=PREDICTED))
+    check(f"predicted-{width}", rendered(run_table(tune_result(device)), width=width))
+
+
+def test_results_have_what_was_predicted_where_anything_was() -> None:
+    rows = [replace(ROWS[0], predicted=PREDICTED), *ROWS[1:]]
+    shown = rendered(results_table(rows), width=200)
+    assert "predicted [90 %]" in shown
+    assert "48.0 µs [39.0, 61.0 µs]" in shown
+    assert "predicted" not in rendered(results_table(ROWS), width=200)
 
 
 def test_a_packaged_winner() -> None:

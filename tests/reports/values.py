@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from db.records import Phase, Result
 from farm.measurement import Estimate, Measurement, Method, Metric, Outcome
+from farm.prediction import Basis, Prediction
 from tests.db.samples import START
 from tuner.results import (
     AccuracyComparison,
@@ -41,6 +42,10 @@ def measured(label: str, microseconds: float) -> Measured:
 
 BASELINE = measured("onnxruntime-cpu float32", 152.0)
 WINNER = measured("openvino 1 thread bfloat16", 51.2)
+PREDICTED = {
+    Metric.LATENCY: Prediction(4.8e-5, 3.9e-5, 6.1e-5, "s", Basis.LEARNED, 412),
+    Metric.PEAK_MEMORY: Prediction(12e6, 9e6, 15e6, "B", Basis.LEARNED, 412),
+}
 IMPROVED = DeviceResult(
     "cpu",
     Status.TUNED,

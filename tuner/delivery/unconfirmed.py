@@ -82,6 +82,7 @@ def measured(entry: Entry) -> Measured:
         entry.candidate.label(),
         entry.artifact_key,
         entry.measurements,
+        entry.predicted,
     )
 
 

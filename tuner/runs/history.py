@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate
 from farm.measurement import Measurement, Metric, Outcome
+from farm.prediction import Prediction
 from workers.jobs import TODAY, Pinned
 
 
@@ -18,7 +19,7 @@ class Entry:
     ratio: its objective over the baseline's, lower is better; from races where it took part in
     one, else from the first quick samples; None when it never ran.
     accuracy: what the check of its outputs said, None where there was none.
-    pinned: what it runs with in place of today's.
+    pinned: what it runs with in place of today's. predicted: before it was measured.
     """
 
     trial_id: str
@@ -30,6 +31,7 @@ class Entry:
     ratio: float | None = None
     accuracy: AccuracyResult | None = None
     pinned: Pinned = TODAY
+    predicted: Mapping[Metric, Prediction] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from db.costs.predictions import predictions
 from db.records import (
     Artifact,
     Block,
@@ -29,6 +30,7 @@ from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tuner.runs.details import NOBODY, Proposed, accuracy_of, as_first_measured, details_of
+from tuner.runs.expected import NOTHING, Expects, Predictions
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
 from workers.jobs import (
@@ -74,14 +76,22 @@ class Journal:
     """Runs trials and blocks of one device in one run, each at most once.
 
     complete: all is measured, so that a trial is not tried again after an infrastructure error.
+    expects: what is kept with a trial before it is measured.
     """
 
     def __init__(
-        self, store: Store, executor: Executor, scope: Scope, *, complete: bool = False
+        self,
+        store: Store,
+        executor: Executor,
+        scope: Scope,
+        *,
+        complete: bool = False,
+        expects: Expects = NOTHING,
     ) -> None:
         self._store = store
         self._executor = executor
         self._complete = complete
+        self._expects = expects
         self.scope = scope
         self._environments = scope.environments
 
@@ -120,7 +130,8 @@ class Journal:
         known = {trial_id: self._known(job) for trial_id, job in by_id.items()}
         yield from (entry for entry in known.values() if entry is not None)
         open_jobs = [job for trial_id, job in by_id.items() if known[trial_id] is None]
-        leased = self._leased(open_jobs, phase)
+        expected = self._expects.of(tuple(dict.fromkeys(job.candidate for job in open_jobs)))
+        leased = self._leased(open_jobs, phase, expected)
         for report in self._executor.run_trials(self.scope.device, leased):
             job = by_id[report.trial_id]
             self._commit(report, job, proposed.get(job.candidate, NOBODY))
@@ -133,6 +144,7 @@ class Journal:
                 of_trials(report.measurements),
                 accuracy=report.accuracy,
                 pinned=job.pinned,
+                predicted=expected.get(job.candidate, {}),
             )
 
     def count_trials(self, phase: Phase) -> int:
@@ -234,10 +246,13 @@ class Journal:
             as_first_measured(of_trials(self._store.measurements(found.id)), found.details),
             accuracy=accuracy_of(found.details),
             pinned=job.pinned,
+            predicted=predictions(self._store, found.id),
         )
 
-    def _leased(self, jobs: Iterable[TrialJob], phase: Phase) -> Iterator[TrialJob]:
-        """Note each job as pending just before it goes to a worker."""
+    def _leased(
+        self, jobs: Iterable[TrialJob], phase: Phase, expected: Mapping[Candidate, Predictions]
+    ) -> Iterator[TrialJob]:
+        """Note each job as pending just before it goes to a worker, and what is expected of it."""
         scope = self.scope
         for job in jobs:
             self._store.add_candidate(CandidateRecord.of(job.candidate))
@@ -252,6 +267,8 @@ class Journal:
                     self._software_of(job),
                 )
             )
+            if said := expected.get(job.candidate):
+                self._store.add_predictions(job.trial_id, said, self._expects.version)
             yield job
 
     def _software_of(self, job: TrialJob) -> str:

@@ -14,6 +14,7 @@ from db.store import Store
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.request import Objective, TuneRequest
+from tuner.runs.expected import NOTHING, Expects
 from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone
 from tuner.runs.memory import Memory
@@ -183,10 +184,11 @@ def open_journal(
     facts: DeviceFacts,
     *,
     complete: bool = False,
+    expects: Expects = NOTHING,
 ) -> Journal:
     """The journal of one device in a run. A trial may use half the budget for any one step.
 
-    complete: all is measured there, and nothing is tried again.
+    complete: all is measured there, and nothing is tried again. expects: see ``Journal``.
     """
     machine_id, software_id = add_machine(store, facts)
     seconds = max(_LEAST_DEADLINE, opened.request.budget_seconds / 2)
@@ -202,7 +204,7 @@ def open_journal(
         facts.software,
         facts.environments,
     )
-    return Journal(store, executor, scope, complete=complete)
+    return Journal(store, executor, scope, complete=complete, expects=expects)
 
 
 def _model_record(subject: Subject) -> records.Model:

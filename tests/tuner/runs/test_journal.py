@@ -8,11 +8,16 @@ from dataclasses import replace
 
 import pytest
 
+from db.costs.predictions import predictions
+from db.questions.results import results
 from db.records import Phase
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.prediction import Basis, Prediction
 from tests.db.samples import MODEL, RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
+from tuner.runs.expected import Expects
+from tuner.runs.journal import Journal
 from workers.jobs import BlockJob, TrialJob, TrialReport
 from workers.protocol import Warmup
 
@@ -50,6 +55,29 @@ def test_a_trial_is_stored_with_everything(store: Store) -> None:
     assert json.loads(store.candidate(FAST.id).json)["engine"]["seconds"] == 5e-4
     stored = {m.metric: m for m in store.measurements(entry.trial_id)}
     assert stored == dict(entry.measurements)
+
+
+def test_what_is_expected_is_kept_before_it_is_measured(store: Store) -> None:
+    said = {Metric.LATENCY: Prediction(5e-4, 4e-4, 6e-4, "s", Basis.LEARNED, 40)}
+    seen = []
+
+    class Asking(ImaginedExecutor):
+        def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+            for job in jobs:
+                seen.append(predictions(store, job.trial_id))
+                yield from super().run_trials(device, [job])
+
+    scope = Imagined(store, Asking()).journal.scope
+    expects = Expects(lambda candidates: {c: said for c in candidates if c == FAST}, "v1")
+    journal = Journal(store, Asking(), scope, expects=expects)  # type: ignore[arg-type]
+    fast, slow = journal.run_trials([FAST, SLOW], Phase.SEARCH)
+    assert seen == [said, {}]
+    assert (fast.predicted, slow.predicted) == (said, {})
+    again = Journal(store, Asking(), scope)  # type: ignore[arg-type]
+    (recalled,) = again.run_trials([FAST], Phase.SEARCH)
+    assert recalled.predicted == said
+    (row,) = (r for r in results(store) if r.trial == fast.trial_id)
+    assert row.predicted == said
 
 
 def test_ids_tell_phases_and_candidates_apart(store: Store) -> None:
