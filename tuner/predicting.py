@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from db.reader import StoreReader
 from farm.candidate import Candidate, DynamicInt8, Quantization, StaticInt8, WeightOnlyInt4
@@ -18,6 +18,7 @@ from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction
 from tuner.learning.versions import known_costs
 from tuner.runs.start import machine_of
+from tuner.search.proposing.pool import MOST, every_candidate
 from tuner.search.space import Space, fitted, space_of
 from tuner.searching import came_quantised
 from workers.jobs import DeviceFacts
@@ -70,7 +71,7 @@ def forecast(
     chosen, notes = [candidate or space.baseline()], [fixed] if fixed else []
     if best:
         space, more = _unasked(space, model, graph)
-        chosen, notes = list(dict.fromkeys(_pool(space))), [*more, *notes]
+        chosen, notes = list(islice(every_candidate(space), MOST)), [*more, *notes]
     baseline, *found = known.predictor.predict(subject, (space.baseline(), *chosen))
     if best:
         found = sorted(found, key=lambda each: each.latency.value)[:best]
@@ -90,13 +91,3 @@ def _unasked(space: Space, model: Model, graph: Graph) -> tuple[Space, tuple[str
     space = replace(space, quantizable=names, products=products)
     quantised = came_quantised(graph)
     return fitted(space, graph.macs, graph.weight_bytes, quantised=quantised)
-
-
-def _pool(space: Space) -> Iterator[Candidate]:
-    """Candidates that a search begins with."""
-    yield from space.recommended()
-    for engine in (*space.float_engines(), *space.packages):
-        for precision in (*space.kept_precisions(engine), *space.precisions(engine)):
-            candidate = Candidate(engine, precision)
-            if space.offers(candidate):
-                yield candidate

@@ -16,6 +16,7 @@ from farm.devices.profile import DeviceKind, DeviceProfile, load_profiles
 from farm.errors import InfrastructureError
 from farm.model.formats import given_format
 from farm.model.graph import Graph
+from farm.units import Bytes
 from tuner.events import Listener
 from tuner.placing.spaces import only_splits, with_splits
 from tuner.racing.objective import Scorer
@@ -24,6 +25,7 @@ from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
 from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
+from tuner.search.memory_gate import MemoryGate
 from tuner.search.proposing.propose import Proposer
 from tuner.search.search import Found, Search
 from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
@@ -78,13 +80,25 @@ class DeviceSearch:
 
     def _searched(self, space: Space, budget: Budget, listen: Listener) -> Found:
         request = self._opened.request
-        proposer = Proposer(space, self._sensitivity(), request.seed)
+        gate = self._gate()
+        proposer = Proposer(space, self._sensitivity(), request.seed, gate=gate)
         self.search = Search(
             self.journal, self._executor, proposer, self.scorer, budget, self.track, listen
         )
-        return self.search.run(
+        found = self.search.run(
             space.baselines(), request.max_trials, only_splits=space.only_splits
         )
+        self.notes += tuple(gate.notes())
+        return found
+
+    def _gate(self) -> MemoryGate:
+        """What the memory limit that was asked for, or the device's own, keeps back."""
+        asked, own = self._opened.request.constraints.max_memory, self._profile.memory_bytes
+        if asked is not None and (not own or asked <= own):
+            return MemoryGate(self.journal.expects, Bytes(asked), "--max-memory")
+        if own:
+            return MemoryGate(self.journal.expects, Bytes(own), f"{self._profile.name} has,")
+        return MemoryGate()
 
     def _space(self, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
         """The space of the device and this model, and what is left out of it."""

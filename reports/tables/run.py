@@ -72,8 +72,10 @@ def verdict_lines(result: TuneResult) -> list[str]:
             lines += _verdict(device, result.objective)
         elif device.status is Status.INTERRUPTED:
             lines += interrupted_lines(device, _trial_counts(device))
-        elif device.remedy:
-            lines.append(f"{device.device}: to tune it, {device.remedy}.")
+        else:
+            lines += [f"{device.device}: {note}" for note in device.notes]
+            if device.remedy:
+                lines.append(f"{device.device}: to tune it, {device.remedy}.")
     return lines
 
 

@@ -124,6 +124,11 @@ def test_results_have_what_was_predicted_where_anything_was() -> None:
     assert "predicted" not in rendered(results_table(ROWS), width=200)
 
 
+def test_notes_say_what_a_failed_device_did_not_try() -> None:
+    failed = replace(FAILED, notes=("664 candidates were not tried.",))
+    assert "664 candidates were not tried." in verdict_lines(tune_result(failed))[0]
+
+
 def test_a_packaged_winner() -> None:
     note, package, folder = verdict_lines(tune_result(PACKAGED))[2:]
     assert note == f"dsp: {PACKAGED.notes[0]}"

@@ -91,7 +91,7 @@ class Journal:
         self._store = store
         self._executor = executor
         self._complete = complete
-        self._expects = expects
+        self.expects = expects
         self.scope = scope
         self._environments = scope.environments
 
@@ -130,7 +130,7 @@ class Journal:
         known = {trial_id: self._known(job) for trial_id, job in by_id.items()}
         yield from (entry for entry in known.values() if entry is not None)
         open_jobs = [job for trial_id, job in by_id.items() if known[trial_id] is None]
-        expected = self._expects.of(tuple(dict.fromkeys(job.candidate for job in open_jobs)))
+        expected = self.expects.of(tuple(dict.fromkeys(job.candidate for job in open_jobs)))
         leased = self._leased(open_jobs, phase, expected)
         for report in self._executor.run_trials(self.scope.device, leased):
             job = by_id[report.trial_id]
@@ -268,7 +268,7 @@ class Journal:
                 )
             )
             if said := expected.get(job.candidate):
-                self._store.add_predictions(job.trial_id, said, self._expects.version)
+                self._store.add_predictions(job.trial_id, said, self.expects.version)
             yield job
 
     def _software_of(self, job: TrialJob) -> str:

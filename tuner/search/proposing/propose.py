@@ -23,6 +23,7 @@ from farm.candidate import Candidate
 from tuner.runs.details import Proposed
 from tuner.runs.history import Entry
 from tuner.search.expecting.cold import ColdPrior
+from tuner.search.memory_gate import MemoryGate
 from tuner.search.prior import Expected, Prior
 from tuner.search.proposing.doomed import is_doomed
 from tuner.search.proposing.planners import Sensitivity, planned
@@ -69,7 +70,8 @@ class Proposer:
     """Proposes for one device and model.
 
     sensitivity: asked only for candidates that were measured. prior: None for what is expected
-    where nothing is known. among: all that may be proposed, where the space is not free.
+    where nothing is known. among: all that may be proposed, where the space is not free. gate:
+    keeps back what needs too much memory.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class Proposer:
         seed: int,
         prior: Prior | None = None,
         among: Sequence[Candidate] = (),
+        gate: MemoryGate | None = None,
     ) -> None:
         self._space = space
+        self._gate = gate or MemoryGate()
         self._among = tuple(among)
         self._sensitivity = sensitivity
         self._seed = seed
@@ -106,7 +110,8 @@ class Proposer:
         """What may be chosen, and may do."""
         seen = {entry.candidate for entry in history}
         offered = self._among or pool(self._space, history)
-        return tuple(c for c in offered if c not in seen and not is_doomed(c, history))
+        fresh = [c for c in offered if c not in seen and not is_doomed(c, history)]
+        return self._gate.through(fresh)
 
     def _first_of_planners(self, history: Sequence[Entry], count: int) -> Proposal:
         chosen = ((candidate, Proposed(stage)) for stage, candidate in self._planned(history))
@@ -118,7 +123,8 @@ class Proposer:
         for stage, candidate in planned(self._space, history, self._sensitivity):
             if self._among and candidate not in self._among:
                 continue
-            if candidate not in seen and not is_doomed(candidate, history):
+            is_new = candidate not in seen and not is_doomed(candidate, history)
+            if is_new and self._gate.through([candidate]):
                 seen.add(candidate)
                 yield stage, candidate
 
