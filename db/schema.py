@@ -354,7 +354,7 @@ class CalibrationRow(Base):
 
 
 class CostModelRow(Base):
-    """A version of a device's cost models. content: see ``tuner.learning.versions``."""
+    """A version of a device's cost models. content: as the format says, see ``tuner.learning``."""
 
     __tablename__ = "cost_model"
     __table_args__ = (Index(None, "device", "machine_id", "created_at"),)

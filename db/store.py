@@ -254,11 +254,11 @@ class Store(StoreWriter):
     def add_cost_model(self, version: CostModelRecord, keep: int) -> None:
         """Add a version of a device's cost models; its machine and software must be there.
 
-        keep: so many of the device on the machine stay, the newest.
+        keep: so many of its device, machine and format stay, the newest.
         """
         with self.writing() as session:
             session.execute(insert(CostModelRow).values(fields_of(version)))
-            keep_newest(session, version.device, version.machine_id, keep)
+            keep_newest(session, version, keep)
 
     def add_night(self, night: Night) -> None:
         """Add a night, or replace the one of this name: it ended since."""

@@ -18,7 +18,8 @@ class CostModelRecord:
 
     format: of ``content``; a farm reads no other than its own. trials, kernels: that they were
     fitted to. fitted_to: what these were, as a hash: of the same ones no other version is made.
-    report: JSON text; what the version says of itself. content: compressed JSON, never a pickle.
+    report: JSON text; what the version says of itself. content: as the format says, never a
+    pickle.
     """
 
     id: str
@@ -49,10 +50,14 @@ def newest_cost_model(
     return None if found is None else CostModelRecord(*found)
 
 
-def keep_newest(session: Session, device: str, machine_id: str, keep: int) -> None:
-    """Delete all versions of a device on a machine but so many, the newest."""
+def keep_newest(session: Session, like: CostModelRecord, keep: int) -> None:
+    """Delete all versions of a device, machine and format but so many, the newest."""
     row = CostModelRow
-    own = (row.device == device, row.machine_id == machine_id)
+    own = (
+        row.device == like.device,
+        row.machine_id == like.machine_id,
+        row.format == like.format,
+    )
     newest = select(row.id).where(*own).order_by(row.created_at.desc(), row.id).limit(keep)
     kept = session.scalars(newest).all()
     session.execute(delete(row).where(*own, row.id.not_in(kept)))

@@ -28,8 +28,9 @@ def test_the_newest_few_of_a_device_stay(store: Store) -> None:
         made = COST_MODEL.created_at - timedelta(days=age)
         store.add_cost_model(replace(COST_MODEL, id=f"of-{age}", created_at=made), keep=2)
     store.add_cost_model(replace(COST_MODEL, id="dsp", device="dsp"), keep=2)
+    store.add_cost_model(replace(COST_MODEL, id="kernels", format="kernels-1"), keep=2)
     _, rows = query(store.place, "SELECT id FROM cost_model ORDER BY id")
-    assert rows == (("dsp",), ("of-0",), ("of-1",))
+    assert rows == (("dsp",), ("kernels",), ("of-0",), ("of-1",))
     found = newest_cost_model(store, "cpu", MACHINE.id, COST_MODEL.format)
     assert found is not None
     assert found.id == "of-0"
