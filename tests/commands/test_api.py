@@ -1,0 +1,114 @@
+"""The farm from Python: values in and out, nothing printed, and the notebook that shows it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from commands import api
+from farm.candidate import Candidate, Fake
+from farm.errors import FarmError
+from tuner.results import Verdict
+
+ROOT = Path(api.__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store in which the fake device was tuned."""
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def tuned(place: Path) -> api.TuneResult:
+    """A run on the fake device."""
+    return api.tune(
+        EXAMPLES / "digits.onnx",
+        devices=["fake"],
+        budget=5.0,
+        max_trials=4,
+        local=True,
+        output=place / "winners",
+        store=str(place / "farm.db"),
+        on_event=EVENTS.append,
+    )
+
+
+EVENTS: list[object] = []
+
+
+def test_a_run_is_a_value(tuned: api.TuneResult) -> None:
+    (device,) = tuned.devices
+    assert device.verdict in (Verdict.IMPROVED, Verdict.NO_GAIN)
+    assert device.baseline is not None
+    assert EVENTS
+
+
+def test_a_run_that_is_finished_says_the_same_again(tuned: api.TuneResult, place: Path) -> None:
+    store, output = str(place / "farm.db"), place / "again"
+    again = api.resume(tuned.run, local=True, store=store, output=output)
+    assert again.devices[0].verdict == tuned.devices[0].verdict
+
+
+def test_results_are_columns_of_one_length(tuned: api.TuneResult, place: Path) -> None:
+    columns = api.results(run=tuned.run, store=str(place / "farm.db"))
+    assert len({len(column) for column in columns.values()}) == 1
+    assert set(columns["run"]) == {tuned.run}
+    assert {"label", "latency", "memory", "accuracy"} <= columns.keys()
+
+
+def test_candidates_are_measured_and_compared(place: Path) -> None:
+    store = str(place / "farm.db")
+    model = EXAMPLES / "digits.onnx"
+    first, second = (
+        api.bench(model, device="fake", candidate=Candidate(Fake(seconds=s)), store=store)
+        for s in (0.001, 0.002)
+    )
+    with pytest.raises(FarmError, match="side by side in 0 blocks"):
+        api.compare(first.trial_id, second.trial_id, store=store)
+    found = api.compare(first.trial_id, second.trial_id, measure=True, store=store)
+    assert found.ratio.value == pytest.approx(0.5, rel=0.1)
+
+
+def test_nothing_is_printed_and_errors_are_sentences(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FarmError, match="cpi"):
+        api.bench(EXAMPLES / "digits.onnx", device="cpi", store=str(place / "farm.db"))
+    api.results(store=str(place / "farm.db"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_its_types_are_seen_from_outside(tmp_path: Path) -> None:
+    user = tmp_path / "user.py"
+    user.write_text(
+        "from commands import api\n"
+        "result: api.TuneResult = api.tune('m.onnx', budget=1.0)\n"
+        "reveal_type(result.devices[0].device)\n"
+        "api.tune('m.onnx', budget='1m')\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(user)]
+    told = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300
+    ).stdout
+    assert 'Revealed type is "str"' in told, told
+    assert 'Argument "budget" to "tune" has incompatible type "str"; expected "float"' in told
+    assert "Found 1 error" in told
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    for name in ("digits.onnx", "digits.npz"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    notebook = nbformat.read(EXAMPLES / "from_python.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    last = notebook.cells[-1].outputs[0]["text"]
+    assert "cpi" in last
+    assert "cpu" in last
