@@ -7,7 +7,6 @@ graph, which plans with a package are cut from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import reduce
 
 import onnx
@@ -30,19 +29,18 @@ from tuner.runs.start import machine_of
 from workers.executor import LocalExecutor
 from workers.jobs import DeviceFacts
 
+THREADS = 1  # of every engine
 _PASSES = 3  # profiles of every place, of whose kernels the least counts
 _PATIENCE = 600.0  # seconds for all profiles
 
 
 def one_thread(profile: DeviceProfile, facts: DeviceFacts) -> Iterator[tuple[str, PartEngine]]:
     """The engines of a device that can run pieces in this process, by their places' names."""
-    for each in places_of(profile.name, facts):
+    for each in places_of(profile.name, facts, THREADS):
         engine = each.candidate.engine
         if each.place.precision != "float32":
             continue
-        if isinstance(engine, OnnxRuntimeCpu | OpenVinoRuntime):
-            yield each.place.name, replace(engine, threads=1)
-        elif isinstance(engine, CPackage):
+        if isinstance(engine, OnnxRuntimeCpu | OpenVinoRuntime | CPackage):
             yield each.place.name, engine
 
 
@@ -51,11 +49,11 @@ def basis_of(
 ) -> Basis | None:
     """The calibration of the device, and the kernels of the model at each place in one thread.
 
-    None without a calibration. Raises StoreError, InfrastructureError.
+    None without a calibration with as many threads. Raises StoreError, InfrastructureError.
     """
     name = subject.profile.name
     with StoreReader.open(store) as reader:
-        record = newest_calibrations(reader, [name], machine_of(facts).id).get(name)
+        record = newest_calibrations(reader, [name], machine_of(facts).id, THREADS).get(name)
     if record is None:
         return None
     given = kernels_of(executor, subject, subject.model.proto, subject.engines)

@@ -1,39 +1,23 @@
-"""What a border costs beyond its calibration: terms that are fitted to recorded plans.
+"""What each border of one model costs beyond its prediction: terms fitted to recorded plans.
 
-A plan's *features* say how often each term counts in it. There are two kinds of them. Those of
-pairs hold for every model: of each part at a place, of each border from one place to another, and
-of each byte that crosses it. Those of borders hold for one model: of each part at a place, and of
-each border from one place to another at a certain point.
+A plan's *features* say how often each term counts in it: of each part at a place, and of each
+border from one place to another at a certain point. They hold for one model alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from cut_plans import Plan
 from numpy.typing import NDArray
 
-from farm.plan.placement.problem import CALLER, Problem
-
 Vector = NDArray[np.float64]
 Features = Mapping[Hashable, float]
 Terms = Mapping[Hashable, float]
 
 _RIDGE = 1e-3  # of a column's own norm: terms that no plan tells apart share what they explain
-
-
-def pair_features(plan: Plan, crossing: Mapping[int, int]) -> dict[Hashable, float]:
-    """Of a plan in any model. crossing: bytes that cross at each cut point."""
-    found: dict[Hashable, float] = {}
-    for piece in plan:
-        _add(found, ("part", piece.place), 1.0)
-    for one, other in pairwise(plan):
-        _add(found, ("border", one.place, other.place), 1.0)
-        _add(found, ("bytes", one.place, other.place), float(crossing[other.start]))
-    return found
 
 
 def border_features(plan: Plan) -> dict[Hashable, float]:
@@ -65,28 +49,6 @@ def fitted(features: Sequence[Features], predicted: Vector, seconds: Vector) -> 
 def added(features: Sequence[Features], terms: Terms) -> Vector:
     """What terms add to plans, in seconds; a term that nobody fitted adds nothing."""
     return np.array([sum(n * terms.get(name, 0.0) for name, n in row.items()) for row in features])
-
-
-def with_terms(problem: Problem, terms: Terms) -> Problem:
-    """A problem of placement whose launches and links have the terms of pairs in them.
-
-    A cost that a negative term would take below zero is zero.
-    """
-    places = tuple(
-        replace(place, launch=max(0.0, place.launch + terms.get(("part", place.name), 0.0)))
-        for place in problem.places
-    )
-    links = {
-        (source, target): link
-        if CALLER in (source, target)
-        else replace(
-            link,
-            latency=max(0.0, link.latency + terms.get(("border", source, target), 0.0)),
-            per_byte=max(0.0, link.per_byte + terms.get(("bytes", source, target), 0.0)),
-        )
-        for (source, target), link in problem.links.items()
-    }
-    return replace(problem, places=places, links=links)
 
 
 def _add(found: dict[Hashable, float], name: Hashable, amount: float) -> None:

@@ -13,7 +13,7 @@ Where the budget does not suffice for all plans, all of at most two pieces and a
 the others are recorded. Calibrate the device first, so that the table keeps what predictions rest
 on:
 
-    farm devices calibrate cpu --store farm.db
+    farm devices calibrate cpu --threads 1 --store farm.db
     python benchmarks/record_cuts.py MODEL.onnx --devices cpu --store farm.db -o TABLE.json.gz
 """
 

@@ -8,8 +8,9 @@ calibration, and the kernels of the whole model at each place. Nothing is run, u
   blocks, and both are compared by the other half: the least of many noisy values is too low.
 - Plans whose predicted total is within 15 % of the recorded one. Target: 80 %.
 
-Each with the calibrated borders alone and with terms that are fitted to recorded plans, see
-``cut_terms``: on every other model, and on one half of the plans, tested on the others.
+Each with the borders of the calibration; with those that the farm would have learnt from the
+recorded plans of all other models (``farm.costs.in_place``); and with terms of every border that
+are fitted to one half of the model's own plans, tested on the others (``cut_terms``).
 
 ``--race`` races the 20 best recorded plans anew, in the farm's own blocks, against the best engine
 on the whole model. Does any win? ONNX Runtime is among these with a saved graph, too, which is
@@ -27,35 +28,28 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from aa import Bench
 from common import Report, Unit, options
 from cut_plans import Plan, plan_of, running
-from cut_terms import (
-    Features,
-    Terms,
-    Vector,
-    added,
-    border_features,
-    fitted,
-    pair_features,
-    with_terms,
-)
+from cut_terms import Features, Vector, added, border_features, fitted
 from numpy.typing import NDArray
-from recorded import Basis, KernelRow, Kernels, Matrix, Table, TableError, read_table, steady
+from recorded import Basis, Kernels, Matrix, Table, TableError, read_table, steady
 
 from farm.artifact.parts import needs_preparation
 from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, Pipeline, engine_label
-from farm.costs.calibration import CostPlace, calibration_of
-from farm.costs.families import Family
+from farm.costs.calibration import Calibration, CostPlace, calibration_of
+from farm.costs.in_place import Observed, PartWork, corrected
 from farm.costs.model import MeasuredThenRoofline, ProfiledKernels
-from farm.costs.operators import CostedOperator, costed_operators, group_signature
+from farm.costs.operators import costed_operators, group_signature
 from farm.devices.profile import load_profiles
 from farm.errors import FarmError, PlanError
 from farm.model.graph import Graph, TensorKind, build_graph
 from farm.model.model import Model, load_model
+from farm.plan.placement.problem import CALLER
 from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
 from farm.plan.solution import Status
@@ -69,9 +63,6 @@ from tuner.request import TuneRequest
 SPEED, NEAR, WITHIN = 0.97, 0.15, 0.80
 RACED, BLOCKS, QUICK_BLOCKS = 20, 15, 3
 ALPHA = 0.05
-_MULTIPLY = frozenset(
-    {Family.CONVOLUTION, Family.POINTWISE, Family.DEPTHWISE, Family.PRODUCT, Family.RECURRENT}
-)
 _PATIENCE = 240.0
 _PLANNING_SECONDS = 5.0
 _SEED = 20261129
@@ -82,18 +73,19 @@ class Replayed:
     """A table with predictions.
 
     priced: by whether plans are cut from the prepared graph: those with a package are. seconds:
-    without drift, [plans, blocks]. predicted: by the calibrated borders alone. pairs, borders:
-    features of the plans, see ``cut_terms``.
+    without drift, [plans, blocks]. predicted: by the calibrated borders alone. observed: plans as
+    the farm learns from them. borders: features of the plans, see ``cut_terms``.
     """
 
     table: Table
     model: Model
     graph: Graph
+    calibration: Calibration
     priced: Mapping[bool, PricedProblem]
     plans: tuple[Plan, ...]
     seconds: Matrix
     predicted: Vector
-    pairs: tuple[Features, ...]
+    observed: tuple[Observed, ...]
     borders: tuple[Features, ...]
 
     @property
@@ -139,35 +131,52 @@ def replayed(table: Table, folders: Sequence[Path]) -> Replayed:
     model = _model(table, folders)
     graph = build_graph(model)
     basis = table.basis
-    given = priced_by(basis, basis.kernels, model, graph)
-    priced = {False: given, True: priced_by(basis, basis.prepared or basis.kernels, model, graph)}
+    calibration = calibration_of(basis.device, basis.constants, basis.borders)
+    priced = both(basis, model, graph, calibration)
     plans = tuple(_plan(row.candidate, graph) for row in table.ok)
     prepared = [needs_preparation(_pipeline(row.candidate)) for row in table.ok]
-    pairs = zip(plans, prepared, strict=True)
-    crossing = {at: _crossing(graph, at) for plan in plans for at in [p.start for p in plan[1:]]}
+    pairs = list(zip(plans, prepared, strict=True))
+    seconds = steady(table.seconds())
+    medians = np.median(seconds, axis=1)
     return Replayed(
         table,
         model,
         graph,
+        calibration,
         priced,
         plans,
-        steady(table.seconds()),
+        seconds,
         np.array([predicted(priced[kind], graph, plan) for plan, kind in pairs]),
-        tuple(pair_features(plan, crossing) for plan in plans),
+        tuple(
+            _observed(priced[kind], graph, plan, float(median))
+            for (plan, kind), median in zip(pairs, medians, strict=True)
+        ),
         tuple(border_features(plan) for plan in plans),
     )
 
 
-def priced_by(basis: Basis, kernels: Kernels, model: Model, graph: Graph) -> PricedProblem:
+def both(
+    basis: Basis, model: Model, graph: Graph, calibration: Calibration
+) -> dict[bool, PricedProblem]:
+    """The problem of placing a model, by whether it is cut from the prepared graph.
+
+    Raises DeviceError, PlanError.
+    """
+    given = priced_by(basis, basis.kernels, model, graph, calibration)
+    prepared = priced_by(basis, basis.prepared or basis.kernels, model, graph, calibration)
+    return {False: given, True: prepared}
+
+
+def priced_by(
+    basis: Basis, kernels: Kernels, model: Model, graph: Graph, calibration: Calibration
+) -> PricedProblem:
     """The problem of placing a model, by what a table keeps. Raises DeviceError, PlanError."""
-    calibration = calibration_of(basis.device, basis.constants, basis.borders)
     operators = costed_operators(model.proto, graph)
     signatures = {op.name: op.signature for op in operators}
     found: dict[CostPlace, dict[str, tuple[Seconds, ...]]] = {}
     for name, shown in kernels.items():
-        rows = completed(shown, operators)
         seconds = found.setdefault(CostPlace(basis.device, name.partition("/")[2]), {})
-        for row in rows:
+        for row in shown:
             if all(op in signatures for op in row.operators):
                 of = group_signature([signatures[op] for op in row.operators])
                 seconds[of] = (*seconds.get(of, ()), Seconds(row.seconds))
@@ -177,68 +186,69 @@ def priced_by(basis: Basis, kernels: Kernels, model: Model, graph: Graph) -> Pri
     return problem_at(model, graph, places, costs)
 
 
-def completed(
-    rows: Sequence[KernelRow], operators: Sequence[CostedOperator]
-) -> tuple[KernelRow, ...]:
-    """Kernels with the operators that none of them stands for, because they were folded into it.
-
-    A batch normalisation that is folded into a convolution is gone, or else takes its name, so
-    that the convolution is gone: what multiplies joins the kernel of the operator that reads its
-    result, and anything else that of the operator whose result it reads.
-    """
-    order = {op.name: at for at, op in enumerate(operators)}
-    writers = {operand.name: op.name for op in operators for operand in op.writes}
-    reads = {op.name: [writers[o.name] for o in op.reads if o.name in writers] for op in operators}
-    members = [list(row.operators) for row in rows]
-    of = {name: at for at, names in enumerate(members) for name in names}
-    for op in operators:
-        near = reads[op.name]
-        if op.family in _MULTIPLY:
-            near = [other.name for other in operators if op.name in reads[other.name]]
-        row = next((of[name] for name in near if name in of), None)
-        if op.name not in of and row is not None:
-            of[op.name] = row
-            members[row].append(op.name)
-    return tuple(
-        KernelRow(tuple(sorted(names, key=lambda name: order.get(name, -1))), row.seconds)
-        for names, row in zip(members, rows, strict=True)
-    )
-
-
 def predicted(priced: PricedProblem, graph: Graph, plan: Plan) -> float:
     """Seconds of a plan."""
+    return priced.total(_solution(graph, plan)).value
+
+
+def _solution(graph: Graph, plan: Plan) -> Solution:
     names = tuple(op.name for op in running(graph))
     at = {name: piece.place for piece in plan for name in names[piece.start : piece.end]}
-    solution = Solution(at, names, 0.0, 0.0, Status.FEASIBLE, Seconds(0.0))
-    return priced.total(solution).value
+    return Solution(at, names, 0.0, 0.0, Status.FEASIBLE, Seconds(0.0))
+
+
+def _observed(priced: PricedProblem, graph: Graph, plan: Plan, seconds: float) -> Observed:
+    """A plan as the farm learns from it: one tensor crosses each border."""
+    sizes = [_crossing(graph, piece.start) for piece in plan]
+    outputs = sum(graph.tensors[name].bytes for name in graph.outputs)
+    ends = pairwise((*sizes, outputs))
+    engines = [piece.place.partition("/")[2] for piece in plan]
+    works = []
+    for part, before, (taken, given) in zip(
+        _solution(graph, plan).parts, (CALLER, *engines), ends, strict=False
+    ):
+        known = sum(found.value for _, found in priced.kernels(part))
+        engine = part.place.partition("/")[2]
+        works.append(PartWork(engine, Seconds(known), before, taken, given))
+    return Observed(Seconds(seconds), tuple(works))
 
 
 def figures(report: Report, each: Replayed, others: Sequence[Replayed]) -> None:
     """What predictions of one model are worth."""
     report.say(f"{each.name}: {len(each.plans)} of {each.table.possible} plans recorded")
-    by_hand = each.predicted
-    speed(report, each, {}, by_hand, "calibrated borders")
-    near(report, each, by_hand, "calibrated borders")
+    words = "calibrated borders"
+    speed(report, each, each.priced, each.predicted, words)
+    near(report, each, each.predicted, words)
     if others:
-        terms = terms_of(others)
-        learnt = each.predicted + added(each.pairs, terms)
-        words = "terms of other models"
-        speed(report, each, terms, learnt, words)
-        near(report, each, learnt, words)
+        words = "borders learnt from other models"
+        priced, costs = by_others(each, others)
+        speed(report, each, priced, costs, words)
+        near(report, each, costs, words)
     halves(report, each)
 
 
-def terms_of(replays: Sequence[Replayed]) -> Terms:
-    """Terms of pairs that suit all plans of some models."""
-    features = [row for each in replays for row in each.pairs]
-    predictions = np.concatenate([each.predicted for each in replays])
-    return fitted(features, predictions, np.concatenate([each.medians for each in replays]))
+def by_others(
+    each: Replayed, others: Sequence[Replayed]
+) -> tuple[Mapping[bool, PricedProblem], Vector]:
+    """The problem, and what plans cost, by terms that plans of other models taught."""
+    observed = [plan for other in others for plan in other.observed]
+    assert each.table.basis is not None
+    calibration = corrected(each.calibration, observed)
+    priced = both(each.table.basis, each.model, each.graph, calibration)
+    prepared = [needs_preparation(_pipeline(row.candidate)) for row in each.table.ok]
+    pairs = zip(each.plans, prepared, strict=True)
+    return priced, np.array([predicted(priced[kind], each.graph, plan) for plan, kind in pairs])
 
 
-def speed(report: Report, each: Replayed, terms: Terms, costs: Vector, words: str) -> None:
-    """How fast the plan is that is found. costs: of the recorded plans, with the terms."""
-    problems = (with_terms(priced.problem, terms) for priced in each.priced.values())
-    solutions = [place(problem, seconds=_PLANNING_SECONDS) for problem in problems]
+def speed(
+    report: Report,
+    each: Replayed,
+    priced: Mapping[bool, PricedProblem],
+    costs: Vector,
+    words: str,
+) -> None:
+    """How fast the plan is that is found. costs: of the recorded plans."""
+    solutions = [place(of.problem, seconds=_PLANNING_SECONDS) for of in priced.values()]
     own = [at for at in (_index(each, solution) for solution in solutions) if at is not None]
     if len(own) == len(solutions):
         found, note = min(own, key=costs.__getitem__), "the planner's own"
@@ -285,16 +295,21 @@ def by_half(each: Replayed) -> tuple[Vector, NDArray[np.int64]]:
 
 def together(report: Report, replays: Sequence[Replayed]) -> None:
     """Plans of all models that are predicted well."""
-    medians = np.concatenate([each.medians for each in replays])
-    by_hand = np.concatenate([each.predicted for each in replays])
-    off = np.abs(by_hand / medians - 1.0)
-    title = f"all {len(medians)} plans, calibrated borders: within {NEAR:.0%}"
-    report.at_least(title, float(np.mean(off <= NEAR)), WITHIN)
+    by_hand = [each.predicted / each.medians for each in replays]
+    _all(report, by_hand, "calibrated borders")
+    if len(replays) > 1:
+        rest = [(each, [other for other in replays if other is not each]) for each in replays]
+        learnt = [by_others(each, others)[1] / each.medians for each, others in rest]
+        _all(report, learnt, "borders learnt from other models")
     tested = [
-        (learnt[test] / each.medians[test]) for each in replays for learnt, test in [by_half(each)]
+        (costs[test] / each.medians[test]) for each in replays for costs, test in [by_half(each)]
     ]
-    off = np.abs(np.concatenate(tested) - 1.0)
-    title = f"{len(off)} plans, terms of the other half: within {NEAR:.0%}"
+    _all(report, tested, "terms of the other half")
+
+
+def _all(report: Report, ratios: Sequence[Vector], words: str) -> None:
+    off = np.abs(np.concatenate(ratios) - 1.0)
+    title = f"{len(off)} plans, {words}: within {NEAR:.0%}"
     report.at_least(title, float(np.mean(off <= NEAR)), WITHIN)
 
 

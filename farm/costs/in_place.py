@@ -24,6 +24,8 @@ FEW, MANY = 0.1, 3.0
 
 _ROUNDS = 8  # of fits in which parts that are far off count less
 _FAR_OFF = 0.1  # of what was measured
+_LARGE = 1 << 16  # bytes: what fewer seem to take says little of more
+_BYTES = frozenset({"take", "give"})
 _FLOAT32 = "float32"
 
 Terms = Mapping[Hashable, float]
@@ -129,22 +131,35 @@ def fitted(observed: Sequence[Observed], before: Terms, prior: float) -> Terms:
     names = [n for n in dict.fromkeys(n for row in rows for n in row) if n not in fixed]
     constant = [sum(row.get(n, 0.0) * before.get(n, 0.0) for n in fixed) for row in rows]
     known = np.array([each.known for each in observed]) + np.array(constant)
-    matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows]) / seconds[:, None]
+    amounts = np.array([[row.get(name, 0.0) for name in names] for row in rows])
+    matrix = amounts / seconds[:, None]
     wanted = 1.0 - known / seconds
     guess = np.array([before.get(name, 0.0) for name in names])
-    size = _sizes(matrix)
+    size = _sizes(matrix) * [
+        _reach(name, most) for name, most in zip(names, amounts.max(axis=0), strict=True)
+    ]
     weights = np.ones(len(rows))
     found = guess
     for _ in range(_ROUNDS):
         found = _solved(matrix * weights[:, None], wanted * weights, size * prior**0.5, guess)
         off = np.abs(matrix @ found - wanted)
-        weights = _FAR_OFF / np.maximum(off, _FAR_OFF)
+        weights = np.sqrt(_FAR_OFF / np.maximum(off, _FAR_OFF))
     return {**before, **dict(zip(names, map(float, found), strict=True))}
+
+
+def _kind(name: Hashable) -> str:
+    assert isinstance(name, tuple)
+    return str(name[0])
 
 
 def _engines(name: Hashable) -> tuple[str, ...]:
     assert isinstance(name, tuple)
     return name[1:]
+
+
+def _reach(name: Hashable, most: float) -> float:
+    """How many times more than was seen a term is to hold for. most: that was seen."""
+    return max(1.0, _LARGE / most) if _kind(name) in _BYTES and most else 1.0
 
 
 def _sizes(matrix: _Vector) -> _Vector:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from farm.costs.families import Family, family_of_type
 from farm.costs.operators import CostedOperator
 from farm.profile.kernels import OperatorProfile
+from farm.units import Seconds
 
 _TAKEN_IN = frozenset({Family.ELEMENTWISE, Family.CONVERSION})
+_FOLDED = frozenset({Family.CONVOLUTION, Family.PRODUCT, Family.MOVEMENT})
 _TRANSPOSE, _GENERATED = "Transpose", "Subgraph"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput", "Reorder"})
 _CONVERSIONS = frozenset(
@@ -98,7 +100,9 @@ def kernel_groups(
 
     Kernels that share an operator are of one group. One that only converts or reorders joins no
     groups: what it takes is shared by those that it stands for. An operator that no kernel
-    computes was taken in by the kernel whose result it reads, if it is of a family that is.
+    computes was taken in by the kernel whose result it reads, if it is of a family that is. One
+    that multiplies or moves was folded into a kernel that reads its result: OpenVINO calls a
+    convolution by the name of the normalisation behind it.
 
     own: every operator of the model, in its order.
     """
@@ -119,15 +123,28 @@ def kernel_groups(
     return tuple(group.done(order) for group in groups)
 
 
+def seconds_within(groups: Sequence[KernelGroup], operators: Sequence[str]) -> Seconds:
+    """What the kernels of some operators take; of kernels that others share, their share."""
+    own = set(operators)
+    shares = (group.cost * len(own.intersection(group.operators)) for group in groups)
+    return Seconds(sum(s / len(g.operators) for s, g in zip(shares, groups, strict=True)))
+
+
 def _take_in(own: Mapping[str, Wired], by_operator: dict[str, _Group]) -> None:
     """Add operators that no kernel computes to the groups that took them in."""
+    readers: dict[str, list[str]] = {}
     for name, operator in own.items():
-        if name in by_operator or family_of_type(operator.op_type) not in _TAKEN_IN:
-            continue
-        group = next((by_operator[n] for n in operator.after if n in by_operator), None)
-        if group is not None:
-            group.operators.add(name)
-            by_operator[name] = group
+        for before in operator.after:
+            readers.setdefault(before, []).append(name)
+    for of, order in ((_FOLDED, list(own)[::-1]), (_TAKEN_IN, list(own))):
+        for name in order:
+            if name in by_operator or family_of_type(own[name].op_type) not in of:
+                continue
+            near = readers.get(name, ()) if of is _FOLDED else own[name].after
+            group = next((by_operator[n] for n in near if n in by_operator), None)
+            if group is not None:
+                group.operators.add(name)
+                by_operator[name] = group
 
 
 class _Group:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, Pipeline, PipelinePart
 from farm.costs.in_place import Observed, PartWork
-from farm.costs.kernels import KernelGroup, kernel_groups, wired
+from farm.costs.kernels import KernelGroup, kernel_groups, seconds_within, wired
 from farm.costs.probes.rows import Row, row_models, turns
 from farm.plan.placement.problem import CALLER
 from farm.units import Seconds
@@ -90,10 +90,3 @@ def _parts(
             known = seconds_within(kernels[engine], segment)
             work = PartWork(engine, known, before, taken, gives)
             yield Observed(Seconds(told.seconds), (work,))
-
-
-def seconds_within(groups: Sequence[KernelGroup], operators: Sequence[str]) -> Seconds:
-    """What the kernels of some operators take; of kernels that others share, their share."""
-    own = set(operators)
-    shares = (group.cost * len(own.intersection(group.operators)) for group in groups)
-    return Seconds(sum(s / len(g.operators) for s, g in zip(shares, groups, strict=True)))

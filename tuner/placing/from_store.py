@@ -14,6 +14,7 @@ from farm.model.model import Model
 from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.registry import known_registry
 from tuner.placing.costs import read_costs
+from tuner.placing.learnt import taught
 from tuner.placing.problem import PricedProblem, build_problem
 from tuner.placing.support import NO_OBSTACLES, DevicePlace, Obstacles, obstacles
 
@@ -35,6 +36,7 @@ def problem_from_store(
     """
     operators = costed_operators(model.proto, graph)
     costs = read_costs(store, profiles, machine_id, model.sha256, operators)
+    costs = taught(store, profiles, machine_id, costs)
     places = calibrated_places(profiles, costs.calibrations, precision)
     return problem_at(model, graph, places, costs), places
 

@@ -31,6 +31,7 @@ from tuner.placing.asked import engine_obstacles
 from tuner.placing.costs import read_costs
 from tuner.placing.energy import in_joules
 from tuner.placing.from_store import calibrated_places, problem_at
+from tuner.placing.learnt import taught
 from tuner.placing.problem import PricedProblem
 from tuner.placing.recording import Planned, record
 from tuner.placing.support import DevicePlace, Obstacles, obstacles
@@ -95,6 +96,7 @@ def look(
     candidates = dict(_candidates(profiles, facts, threads))
     operators = costed_operators(model.proto, graph)
     costs = read_costs(store, profiles, machine, model.sha256, operators, threads)
+    costs = taught(store, profiles, machine, costs)
     calibrated = calibrated_places(profiles, costs.calibrations)
     places = tuple(each for each in calibrated if each.place.name in candidates)
     left_out = tuple(sorted(set(candidates).difference(each.place.name for each in places)))

@@ -120,6 +120,7 @@ def build_problem(
     priced = dict(_priced(operators, places, costs, obstacles))
     _refuse_homeless(operators, places, priced, obstacles)
     fused = list(_fused(operators, graph, places, costs, calibrations, priced))
+    priced |= dict(_raised(fused, priced))
     weights = {name: t.bytes for name, t in graph.tensors.items() if t.kind is TensorKind.WEIGHT}
     used = {operand.name for op in operators for operand in op.reads if operand.stored}
     weight_sizes = {name: size for name, size in weights.items() if name in used}
@@ -242,6 +243,27 @@ def _fused(
             kernel = costs.cost(members, place)
             apart = sum(single.value for single in singles if single is not None)
             yield FusedGroup(names, place.name, max(0.0, apart - kernel.value)), kernel
+
+
+def _raised(
+    fused: Iterable[tuple[FusedGroup, Prediction]],
+    priced: Mapping[tuple[str, str], Prediction],
+) -> Iterator[tuple[tuple[str, str], Prediction]]:
+    """Costs of operators that together would cost less than the kernel that stands for them.
+
+    An engine fuses what then costs less: it is they that are predicted too low, all alike.
+    """
+    for group, kernel in fused:
+        keys = [(name, group.place) for name in sorted(group.operators)]
+        apart = sum(priced[key].value for key in keys)
+        if kernel.value > apart > 0.0:
+            more = kernel.value / apart
+            for key in keys:
+                of = priced[key]
+                yield (
+                    key,
+                    replace(of, value=more * of.value, low=more * of.low, high=more * of.high),
+                )
 
 
 def _groups_at(

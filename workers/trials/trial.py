@@ -25,7 +25,8 @@ from workers.trials.places import Places
 from workers.trials.process import ChildError
 from workers.trials.stored.cache import Cache
 
-_SPLIT_RUNS = 20
+_SPLIT_RUNS, _MOST_SPLIT_RUNS = 20, 500
+_SPLIT_SECONDS = 0.3  # many slices of time: what else runs then disturbs few runs of a part
 _QUICK_SAMPLES = 3
 _QUICK_SAMPLE_SECONDS = 0.01
 
@@ -88,7 +89,8 @@ class TrialRunner:
         samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
         quick = tuple(sample.seconds for sample in samples)
         counted = child.counted()
-        split = child.split(_SPLIT_RUNS) if isinstance(job.candidate.engine, Pipeline) else None
+        is_split = isinstance(job.candidate.engine, Pipeline)
+        split = child.split(_split_runs(float(np.median(quick)))) if is_split else None
         is_modelled = job.candidate.is_modelled
         how = Method.MODELLED if is_modelled else Method.MEASURED
         memory = Method.MEASURED if counted is None else Method.PLANNED
@@ -171,6 +173,11 @@ def failure_of(error: ChildError | CompileError) -> Failure:
     if isinstance(error, ChildError):
         return Failure(error.outcome, error.message)
     return Failure(Outcome.COMPILE_ERROR, str(error))
+
+
+def _split_runs(seconds: float) -> int:
+    """How many runs of so many seconds tell what their parts take."""
+    return min(_MOST_SPLIT_RUNS, max(_SPLIT_RUNS, int(_SPLIT_SECONDS / max(seconds, 1e-9))))
 
 
 def _of_accuracy(checked: AccuracyResult | None) -> Iterator[Measurement]:

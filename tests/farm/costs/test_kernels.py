@@ -48,6 +48,13 @@ def test_an_operator_that_no_kernel_computes_was_taken_in() -> None:
     assert group.cost == 2.0
 
 
+def test_a_convolution_that_no_kernel_computes_was_folded_into_its_reader() -> None:
+    net = wired(chain("Conv", "BatchNormalization", "Relu", "Conv", "BatchNormalization"))
+    first, norm, relu, second, last = net
+    found = kernel_groups([row("Convolution", norm, relu), row("Convolution", last)], net)
+    assert [group.operators for group in found] == [(first, norm, relu), (second, last)]
+
+
 def test_a_new_shape_is_nobodys_work() -> None:
     net = wired(chain("Reshape", "Conv", "Reshape"))
     (group,) = kernel_groups([row("Conv", "conv1")], net)

@@ -6,12 +6,12 @@ import pytest
 
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVinoRuntime
 from farm.costs.calibration import CostPlace
-from farm.costs.kernels import KernelGroup
+from farm.costs.kernels import KernelGroup, seconds_within
 from farm.costs.probes.rows import row_models
 from farm.devices.profile import load_profiles
 from farm.plan.placement.problem import CALLER
 from tests.tuner.calibrating.timed import BORDER, LAUNCH, PER_BYTE, TimedExecutor
-from tuner.calibrating.crossings import borders_in_place, part_beside, seconds_within
+from tuner.calibrating.crossings import borders_in_place, part_beside
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace
 from tuner.runs.clock import Budget

@@ -19,6 +19,7 @@ from farm.devices.profile import DeviceProfile, LinkFigures, PackageFigures, loa
 from farm.errors import DeviceError, PlanError
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
+from farm.plan.placement.evaluate import evaluate
 from farm.plan.placement.problem import CALLER, Problem
 from farm.plan.placement.registry import known_registry
 from farm.plan.placement.solution import Solution
@@ -181,6 +182,19 @@ def test_a_border_in_a_group_takes_its_saving(net) -> None:
     cut = ["cpu/onnxruntime-cpu"] + ["dsp/cpackage-emulated"] * 7
     apart = found.total(plan(found.problem, cut))
     assert apart.value > 8e-3
+
+
+def test_a_kernel_that_takes_more_than_its_operators_raises_them_to_it(net) -> None:
+    found = priced(net, Told({("Conv", "Relu"): 3e-3}))
+    whole = plan(found.problem, ["cpu/onnxruntime-cpu"] * 8)
+    groups = [g for g in found.problem.groups if g.place == "cpu/onnxruntime-cpu"]
+    assert [g.saving for g in groups] == [0.0, 0.0]
+    assert [op.costs["cpu/onnxruntime-cpu"] for op in found.problem.operators[:5]] == [
+        *[pytest.approx(1.5e-3)] * 4,
+        pytest.approx(1e-3),
+    ]
+    breakdown = evaluate(found.problem, whole.assignment, whole.order)
+    assert found.total(whole).value == pytest.approx(breakdown.value)
 
 
 def test_where_there_is_no_link_a_plan_has_no_cost(net) -> None:
