@@ -25,7 +25,7 @@ from tuner.calibrating.measure import Bench, least
 from tuner.calibrating.places import MeasuredPlace, places_of
 from tuner.calibrating.workloads import probed
 from tuner.runs.clock import Budget
-from tuner.runs.start import machine_of
+from tuner.runs.machines import machine_of
 from workers.executor import LocalExecutor
 from workers.jobs import DeviceFacts
 

@@ -14,6 +14,7 @@ from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
+from farm.model.formats import came_quantised
 from farm.model.shapes import fixed_sentence
 from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
 from tuner.delivery.winners import (
@@ -37,7 +38,7 @@ from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
 from tuner.search.search import Alone, Found, count_outcomes
-from tuner.searching import DeviceSearch, came_quantised
+from tuner.searching import DeviceSearch
 from workers.executor import Executor
 
 _ALONE = {

@@ -10,17 +10,16 @@ from farm.candidate import Candidate, DynamicInt8, Quantization, StaticInt8, Wei
 from farm.compile.operators import matrix_products, quantizable
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
-from farm.model.formats import given_format
+from farm.model.formats import came_quantised, given_format
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction
 from tuner.learning.versions import known_costs
-from tuner.runs.start import machine_of
+from tuner.runs.machines import machine_of
 from tuner.search.proposing.pool import MOST, every_candidate
 from tuner.search.space import Space, fitted, space_of
-from tuner.searching import came_quantised
 from workers.jobs import DeviceFacts
 
 

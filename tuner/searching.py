@@ -14,8 +14,7 @@ from db.store import Store
 from farm.candidate import Candidate
 from farm.devices.profile import DeviceKind, DeviceProfile, load_profiles
 from farm.errors import InfrastructureError
-from farm.model.formats import given_format
-from farm.model.graph import Graph
+from farm.model.formats import came_quantised, given_format
 from farm.units import Bytes
 from tuner.events import Listener
 from tuner.placing.spaces import only_splits, with_splits
@@ -155,8 +154,3 @@ class DeviceSearch:
             return known[candidate]
 
         return ask
-
-
-def came_quantised(graph: Graph) -> bool:
-    """Whether a model has quantised tensors as it was given."""
-    return any(op.op_type == "QuantizeLinear" for op in graph.operators)

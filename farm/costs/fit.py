@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from farm.costs.families import Family
 from farm.costs.roofline import Level, Roof, Roofline, level_of
@@ -116,6 +115,8 @@ def _least_squares(
     "Robust estimation of a location parameter", 1964): something else on the machine may have made
     them slow. Then all are scaled, because ratios alone would make slow kernels count more.
     """
+    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import, and most only read points)
+
     target = np.asarray(seconds)
     scale = np.maximum(np.abs(matrix).max(axis=0), _TINY)
     trust = np.ones(len(target))

@@ -13,7 +13,6 @@ from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from farm.costs.calibration import Calibration, Crossing, Ends
 from farm.plan.placement.problem import CALLER
@@ -171,6 +170,8 @@ def _sizes(matrix: _Vector) -> _Vector:
 
 def _solved(matrix: _Vector, wanted: _Vector, ridge: _Vector, guess: _Vector) -> _Vector:
     """The least squares of zero or more, near a guess."""
+    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import)
+
     scale = np.where(ridge > 0.0, ridge, 1.0)  # bytes and seconds differ by ten orders
     both = np.concatenate([matrix / scale, np.diag(ridge / scale)])
     solution, _ = nnls(both, np.concatenate([wanted, ridge * guess]))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from onnx import ModelProto, TensorProto
 
 from farm.candidate import FloatType, GivenFormat
+from farm.model.graph import Graph
 from farm.model.walk import all_graphs, all_nodes
 
 _FORMATS: dict[int, GivenFormat] = {
@@ -35,6 +36,11 @@ def given_format(model: ModelProto) -> GivenFormat:
     if any(node.op_type in _INTEGER for node in all_nodes(model)):
         return GivenFormat.QUANTISED
     return GivenFormat.FLOAT64 if set(found) == {GivenFormat.FLOAT64} else GivenFormat.FLOAT32
+
+
+def came_quantised(graph: Graph) -> bool:
+    """Whether a model has quantised tensors as it was given."""
+    return any(op.op_type == "QuantizeLinear" for op in graph.operators)
 
 
 def float_bytes(float_type: FloatType) -> int:

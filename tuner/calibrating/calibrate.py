@@ -33,7 +33,7 @@ from tuner.calibrating.points import Found
 from tuner.calibrating.workloads import Probed, probed
 from tuner.events import DeviceEnded, DeviceStarted, Listener
 from tuner.runs.clock import Budget
-from tuner.runs.start import add_machine
+from tuner.runs.machines import add_machine
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from db.reader import StoreReader
 from farm.candidate import Candidate
@@ -13,9 +14,11 @@ from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction, Predictor, Subject
 from tuner.learning.versions import Known, known_costs
 from tuner.runs.expected import NOTHING, Expects, Predictions
-from tuner.runs.start import machine_of
-from tuner.runs.subject import Subject as RunSubject
-from workers.jobs import DeviceFacts
+from tuner.runs.machines import machine_of
+
+if TYPE_CHECKING:
+    from tuner.runs.subject import Subject as RunSubject
+    from workers.jobs import DeviceFacts
 
 
 def expectations(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from farm.candidate import (
     Candidate,
@@ -58,21 +58,20 @@ class FromCalibration:
         self, subject: Subject, candidates: Sequence[Candidate]
     ) -> tuple[CandidatePrediction, ...]:
         """See :class:`Predictor`."""
-        wiring = Wiring(subject.operators, ())
-        whole = {op.name for op in subject.operators}
-        return tuple(self._one(subject, wiring, whole, candidate) for candidate in candidates)
+        kernels = _Kernels(Wiring(subject.operators, ()))
+        return tuple(self._one(subject, kernels, candidate) for candidate in candidates)
 
     def _one(
-        self, subject: Subject, wiring: Wiring, whole: set[str], candidate: Candidate
+        self, subject: Subject, kernels: _Kernels, candidate: Candidate
     ) -> CandidatePrediction:
         engine = candidate.engine
-        parts: list[tuple[str, WholeEngine, set[str]]]
+        parts: list[tuple[str, WholeEngine, frozenset[str]]]
         if isinstance(engine, Pipeline):
-            parts = [(p.device, p.engine, set(p.operators)) for p in engine.parts]
+            parts = [(p.device, p.engine, frozenset(p.operators)) for p in engine.parts]
         else:
-            parts = [(self.profile.name, engine, whole)]
+            parts = [(self.profile.name, engine, frozenset(kernels.wiring.order))]
         found = [
-            self._part(wiring, names, device, each, candidate) for device, each, names in parts
+            self._part(kernels, names, device, each, candidate) for device, each, names in parts
         ]
         latency = replace(total(found), rows=max(p.rows for p in found))
         latency = _between(latency, candidate.batch, candidate.batch)
@@ -87,21 +86,19 @@ class FromCalibration:
         )
 
     def _part(
-        self, wiring: Wiring, names: set[str], device: str, engine: WholeEngine, of: Candidate
+        self,
+        kernels: _Kernels,
+        names: frozenset[str],
+        device: str,
+        engine: WholeEngine,
+        of: Candidate,
     ) -> Prediction:
         """Seconds of a part, which may be all, with the call of its engine."""
         calibration = self.calibrations.get(device)
         if calibration is None:
             raise not_calibrated(device)
         constants, factors = self._constants(calibration, engine, of)
-        place = CostPlace(device, constants.engine, constants.precision)
-        costs = MeasuredThenRoofline({device: calibration})
-        kernels = [costs.cost(group, place) for group in _groups(wiring, names, constants)]
-        ends = calibration.ends_of(place)
-        call = ends.launch + 2.0 * ends.per_tensor if ends else 0.0
-        known = Prediction(call, call, call, "s", Basis.ROOFLINE, 0)
-        found = replace(total([*kernels, known]), rows=len(constants.points))
-        return _between(found, *factors)
+        return _between(kernels.seconds(names, calibration, constants), *factors)
 
     def _constants(
         self, calibration: Calibration, engine: WholeEngine, candidate: Candidate
@@ -147,17 +144,40 @@ class FromCalibration:
         return Prediction(value, low, high, "J", latency.basis, latency.rows)
 
 
-def _groups(
-    wiring: Wiring, names: set[str], constants: PlaceConstants
-) -> Iterator[tuple[CostedOperator, ...]]:
-    """The operators of a part as kernels: those that the engine fuses together, then the rest."""
-    taken: set[str] = set()
-    patterns = [each for each in constants.patterns if len(each) > 1]
-    for members in occurrences(wiring, lambda op: op.op_type, patterns):
-        if all(op.name in names for op in members):
-            taken.update(op.name for op in members)
-            yield members
-    yield from ((op,) for op in wiring.operators if op.name in names and op.name not in taken)
+@dataclass(slots=True)
+class _Kernels:
+    """The kernels of a model's parts, each part priced once at each place."""
+
+    wiring: Wiring
+    _found: dict[tuple[frozenset[str], CostPlace], Prediction] = field(default_factory=dict)
+
+    def seconds(
+        self, names: frozenset[str], calibration: Calibration, constants: PlaceConstants
+    ) -> Prediction:
+        """Of a part with the call of its engine."""
+        place = CostPlace(calibration.device, constants.engine, constants.precision)
+        if (names, place) not in self._found:
+            costs = MeasuredThenRoofline({place.device: calibration})
+            kernels = [costs.cost(group, place) for group in self._groups(names, constants)]
+            ends = calibration.ends_of(place)
+            call = ends.launch + 2.0 * ends.per_tensor if ends else 0.0
+            known = Prediction(call, call, call, "s", Basis.ROOFLINE, 0)
+            found = replace(total([*kernels, known]), rows=len(constants.points))
+            self._found[names, place] = found
+        return self._found[names, place]
+
+    def _groups(
+        self, names: frozenset[str], constants: PlaceConstants
+    ) -> Iterator[tuple[CostedOperator, ...]]:
+        """What the engine fuses together, then the rest, one by one."""
+        taken: set[str] = set()
+        patterns = [each for each in constants.patterns if len(each) > 1]
+        for members in occurrences(self.wiring, lambda op: op.op_type, patterns):
+            if all(op.name in names for op in members):
+                taken.update(op.name for op in members)
+                yield members
+        left = names - taken
+        yield from ((op,) for op in self.wiring.operators if op.name in left)
 
 
 def _number_format(candidate: Candidate) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db import records
 from db.reader import StoreReader
-from db.records import Run, RunKind, RunStatus, Software, utc_now
+from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
@@ -17,6 +16,7 @@ from tuner.request import Objective, TuneRequest
 from tuner.runs.expected import NOTHING, Expects
 from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone
+from tuner.runs.machines import add_machine
 from tuner.runs.memory import Memory
 from tuner.runs.operators import model_details
 from tuner.runs.subject import Subject, load_subject
@@ -236,33 +236,6 @@ def _has_run(store: Store, name: str) -> bool:
     except NotInStore:
         return False
     return True
-
-
-def add_machine(store: Store, facts: DeviceFacts) -> tuple[str, str]:
-    """Enter a worker's machine and software; their ids."""
-    machine = machine_of(facts)
-    software = Software.identify(json.dumps(facts.software, sort_keys=True))
-    store.add_machine(machine)
-    store.add_software(software)
-    return machine.id, software.id
-
-
-def machine_of(facts: DeviceFacts) -> records.Machine:
-    """A worker's machine as the store has it."""
-    print_ = facts.machine
-    details = {
-        "isa": print_.isa,
-        "caches": print_.caches,
-        "system": print_.system,
-        "governor": print_.governor,
-    }
-    return records.Machine.identify(
-        print_.hostname,
-        print_.cpu,
-        print_.cores,
-        print_.memory_bytes,
-        json.dumps(details, sort_keys=True),
-    )
 
 
 def _check_threads(request: TuneRequest, found: Mapping[str, Availability]) -> None:
