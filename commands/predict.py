@@ -62,7 +62,7 @@ def predict(
     from farm.candidate import read_candidate
     from farm.devices.profile import select_profiles
     from farm.model.model import load_model
-    from reports.prediction import forecast_lines, forecasts_json, forecasts_table
+    from reports.learning.forecasts import forecast_lines, forecasts_json, forecasts_table
     from tuner.predicting import forecast
     from workers.facts import facts_of
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.machines.calibrate import calibrate
+from commands.machines.show import show
 from commands.shared import completion
 from commands.shared.help import App
 from commands.shared.options import JsonOption, ProfilesOption, known_profiles
@@ -15,6 +16,7 @@ from commands.shared.output import print_lines, print_tables
 
 devices_app = App(name="devices", invoke_without_command=True)
 devices_app.command()(calibrate)
+devices_app.command()(show)
 
 
 @devices_app.callback()

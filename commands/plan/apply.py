@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.plan.files import check_files
 from commands.shared import completion
+from commands.shared.files import check_files
 from commands.shared.options import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.plan.files import check_files, write_files
+from commands.shared.files import check_files, write_files
 from commands.shared.help import Panel
 from commands.shared.measuring import measure
 from commands.shared.options import (

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from db.costs.versions import CostModelRecord, newest_cost_model
 from db.questions.operators.costs import newest_calibrations
 from db.reader import StoreReader
+from db.records import CalibrationRecord
 from farm.costs.calibration import calibration_of
 from farm.costs.model import not_calibrated
 from farm.devices.profile import DeviceProfile
 from tuner.learning.from_calibration import FromCalibration
+from tuner.learning.report import Report
 from tuner.learning.values import Predictor
+from tuner.runs.machines import machine_of
+from workers.fingerprint import fingerprint
+from workers.jobs import DeviceFacts
+
+FORMAT = "candidates-1"
+"""Of what is kept of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +61,17 @@ def known_costs(
         for name, record in records.items()
     }
     return Known(FromCalibration(profile, cores, calibrations))
+
+
+def standing(
+    store: StoreReader, device: str
+) -> tuple[CalibrationRecord | None, CostModelRecord | None, Report]:
+    """The newest calibration and cost models of a device of this machine, and what these say.
+
+    Raises StoreError.
+    """
+    machine = machine_of(DeviceFacts(fingerprint(), {}, ())).id
+    calibration = newest_calibrations(store, [device], machine).get(device)
+    version = newest_cost_model(store, device, machine, FORMAT)
+    report = Report() if version is None else Report.of_json(version.report)
+    return calibration, version, report

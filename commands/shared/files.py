@@ -1,4 +1,4 @@
-"""Files that ``farm plan`` writes: looked at before anything is planned, written at the end."""
+"""Files that commands write: looked at before anything is done, written at the end."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What was learnt: predictions, how good they are, and their picture."""
