@@ -204,12 +204,38 @@ Json = dict[str, Any]
 
 
 def _place_plain(place: PlaceConstants) -> Json:
-    roofline = place.roofline
     return {
         "engine": place.engine,
         "precision": place.precision,
         "options": place.options,
         "method": str(place.method),
+        **plain_roofline(place.roofline),
+        "patterns": [list(pattern) for pattern in place.patterns],
+        "points": [
+            [str(p.work.family), p.work.flops, p.work.traffic, p.seconds, p.kind]
+            for p in place.points
+        ],
+    }
+
+
+def _place_of(plain: Json) -> PlaceConstants:
+    return PlaceConstants(
+        plain["engine"],
+        plain["precision"],
+        plain["options"],
+        Method(plain["method"]),
+        roofline_of(plain),
+        tuple(map(tuple, plain["patterns"])),
+        tuple(
+            Point(KernelWork(Family(family), flops, traffic), seconds, kind)
+            for family, flops, traffic, seconds, kind in plain["points"]
+        ),
+    )
+
+
+def plain_roofline(roofline: Roofline) -> Json:
+    """What JSON takes, to be read again by :func:`roofline_of`."""
+    return {
         "levels": [
             {
                 "limit": None if math.isinf(level.limit) else level.limit,
@@ -220,32 +246,17 @@ def _place_plain(place: PlaceConstants) -> Json:
         "resolution_seconds": roofline.resolution,
         "general": _roof_plain(roofline.general),
         "families": {str(family): _roof_plain(roof) for family, roof in roofline.roofs.items()},
-        "patterns": [list(pattern) for pattern in place.patterns],
-        "points": [
-            [str(p.work.family), p.work.flops, p.work.traffic, p.seconds, p.kind]
-            for p in place.points
-        ],
     }
 
 
-def _place_of(plain: Json) -> PlaceConstants:
+def roofline_of(plain: Json) -> Roofline:
+    """What :func:`plain_roofline` wrote."""
     levels = tuple(
         Level(math.inf if each["limit"] is None else each["limit"], each["bytes_per_second"])
         for each in plain["levels"]
     )
     roofs = {Family(name): _roof_of(roof) for name, roof in plain["families"].items()}
-    return PlaceConstants(
-        plain["engine"],
-        plain["precision"],
-        plain["options"],
-        Method(plain["method"]),
-        Roofline(levels, _roof_of(plain["general"]), roofs, plain["resolution_seconds"]),
-        tuple(map(tuple, plain["patterns"])),
-        tuple(
-            Point(KernelWork(Family(family), flops, traffic), seconds, kind)
-            for family, flops, traffic, seconds, kind in plain["points"]
-        ),
-    )
+    return Roofline(levels, _roof_of(plain["general"]), roofs, plain["resolution_seconds"])
 
 
 def _roof_plain(roof: Roof) -> Json:

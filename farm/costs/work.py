@@ -29,12 +29,9 @@ def kernel_work(operators: Sequence[CostedOperator], precision: str) -> KernelWo
 
     precision: of the numbers, which decides how wide they are: ``float32``, ``int8``...
     """
-    written = {operand.name for op in operators for operand in op.writes}
-    read = {operand.name for op in operators for operand in op.reads}
-    outside = {t.name: t for op in operators for t in op.reads if t.name not in written}
-    results = {t.name: t for op in operators for t in op.writes if t.name not in read}
+    outside, results = operands_outside(operators)
     reads, writes = _bytes(outside, precision), _bytes(results, precision)
-    most = max(operators, key=lambda op: (op.family is not Family.VIEW, op.flops))
+    most = main_operator(operators)
     if most.family is Family.MOVEMENT:
         reads = min(reads, writes)
     if most.family is Family.VIEW:
@@ -43,17 +40,38 @@ def kernel_work(operators: Sequence[CostedOperator], precision: str) -> KernelWo
     return KernelWork(most.family, flops, reads + writes)
 
 
+def main_operator(operators: Sequence[CostedOperator]) -> CostedOperator:
+    """The operator with the most work of those that a kernel stands for."""
+    return max(operators, key=lambda op: (op.family is not Family.VIEW, op.flops))
+
+
+def operands_outside(
+    operators: Sequence[CostedOperator],
+) -> tuple[tuple[Operand, ...], tuple[Operand, ...]]:
+    """What a kernel reads and writes, each tensor once, without what stays inside."""
+    written = {operand.name for op in operators for operand in op.writes}
+    read = {operand.name for op in operators for operand in op.reads}
+    outside = {t.name: t for op in operators for t in op.reads if t.name not in written}
+    results = {t.name: t for op in operators for t in op.writes if t.name not in read}
+    return tuple(outside.values()), tuple(results.values())
+
+
+def width_of(precision: str) -> int:
+    """Bytes of a number; of a format that is not known those of float32."""
+    return _WIDTHS.get(precision, 4)
+
+
 def conversion_work(operand: Operand, precision: str) -> KernelWork:
     """The work of a kernel that takes a tensor to another number format, from or to floats."""
-    width = _WIDTHS.get(precision, 4)
+    width = width_of(precision)
     return KernelWork(Family.CONVERSION, 0.0, operand.count * (4.0 + width))
 
 
 def reorder_work(operand: Operand, precision: str) -> KernelWork:
     """The work of a kernel that takes a tensor to another layout."""
-    return KernelWork(Family.REORDER, 0.0, 2.0 * operand.count * _WIDTHS.get(precision, 4))
+    return KernelWork(Family.REORDER, 0.0, 2.0 * operand.count * width_of(precision))
 
 
-def _bytes(tensors: Mapping[str, Operand], precision: str) -> float:
-    width = _WIDTHS.get(precision, 4)
-    return float(sum(t.count * width if t.is_float else t.size for t in tensors.values()))
+def _bytes(tensors: Sequence[Operand], precision: str) -> float:
+    width = width_of(precision)
+    return float(sum(t.count * width if t.is_float else t.size for t in tensors))

@@ -8,12 +8,13 @@ from farm.candidate import Candidate, Pipeline, PipelinePart
 from farm.costs.borders import Run
 from farm.costs.calibration import CostPlace
 from farm.costs.probes.borders import Border
+from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, InfrastructureError
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds
 from tuner.calibrating.places import MeasuredPlace
-from tuner.calibrating.points import Found, in_seconds, points_of
+from tuner.calibrating.points import Found, points_of
 from tuner.calibrating.workloads import Probed
 from tuner.events import Listener, StageStarted, Ticked
 from tuner.runs.clock import Budget

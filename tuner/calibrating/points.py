@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from farm.costs.calibration import Pattern
 from farm.costs.families import Family
@@ -11,7 +11,6 @@ from farm.costs.fit import Point
 from farm.costs.kernels import kernel_groups, moving_families, wired
 from farm.costs.operators import CostedOperator, Operand
 from farm.costs.work import conversion_work, kernel_work, reorder_work
-from farm.devices.profile import DeviceProfile
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds
 from tuner.calibrating.workloads import Probed
@@ -39,20 +38,6 @@ def points_of(rows: Sequence[OperatorProfile], probe: Probed, precision: str) ->
             points.append(Point(kernel_work(members, precision), seconds, group.kinds[0]))
             patterns.append(tuple(op.op_type for op in members))
     return Found((*points, *_moving(rows, operators, precision)), tuple(patterns))
-
-
-def in_seconds(
-    rows: Sequence[OperatorProfile], profile: DeviceProfile
-) -> tuple[OperatorProfile, ...]:
-    """The rows of a profile with seconds, modelled from packets where these were counted."""
-    return tuple(_timed(row, profile) for row in rows)
-
-
-def _timed(row: OperatorProfile, profile: DeviceProfile) -> OperatorProfile:
-    if row.seconds is not None or row.packets is None or profile.package is None:
-        return row
-    seconds = profile.package.seconds(row.packets)
-    return replace(row, seconds=seconds)
 
 
 def _moving(

@@ -11,9 +11,9 @@ from farm.costs.calibration import Calibration, CostPlace, calibration_of
 from farm.costs.kernels import Wired, kernel_groups
 from farm.costs.model import MeasuredThenRoofline, ProfiledKernels, not_calibrated
 from farm.costs.operators import CostedOperator, group_signature
+from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.units import Seconds
-from tuner.calibrating.points import in_seconds
 from tuner.runs.operators import operators_in
 from tuner.search.options import default
 

@@ -1,0 +1,253 @@
+"""A model of what the kernels of one engine in one precision take.
+
+On top of a roofline it learns how far off that is, in logarithms: by a Gaussian process where
+there are few kernels, by a forest where there are many. Its intervals come from kernels of models
+that it did not see. Where it does worse on these than the roofline does, it is not used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.costs.calibration import plain_roofline, roofline_of
+from farm.costs.fit import Point, fit_roofline
+from farm.costs.operators import CostedOperator
+from farm.costs.roofline import Roofline
+from farm.costs.work import kernel_work
+from farm.prediction import Basis, Prediction
+from tuner.learning.conformal import Coverage, coverage, reach, scores
+from tuner.learning.gaussian_process import Columns, GaussianProcess
+from tuner.learning.kernels.features import Surroundings, feature_names, features
+from tuner.learning.kernels.forest import Forest
+from tuner.learning.kernels.rows import KernelRow
+
+Matrix = NDArray[np.float64]
+
+_CLOCK, _CYCLES = 2e-7, 1e-8
+_FEW = 300  # kernels up to which a Gaussian process is fitted
+_FOLDS = 5
+_LEAST_MODELS = 3
+_LEAST_ROWS = 20
+_LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
+_STEPS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How a model does on kernels of models that it did not see.
+
+    error, roofline_error: the median of relative errors, of its own and of the roofline's.
+    """
+
+    error: float
+    roofline_error: float
+    coverage: Coverage
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is worth more than the roofline."""
+        return self.error < self.roofline_error
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that is asked for. options: of the setting. around: see ``Surroundings``."""
+
+    operators: tuple[CostedOperator, ...]
+    options: str
+    around: float
+
+
+@dataclass(frozen=True, slots=True)
+class KernelModel:
+    """A model that was fitted. options: of the settings that it knows, a column each.
+
+    clock: see :func:`clock_of`. wide: how many of its own spreads an interval reaches to either
+    side.
+    """
+
+    precision: str
+    clock: float
+    caches: tuple[float, ...]
+    options: tuple[str, ...]
+    roofline: Roofline
+    learner: Forest | GaussianProcess
+    wide: float
+    quality: Quality
+
+    def predict(self, kernels: Sequence[Kernel]) -> tuple[Prediction, ...]:
+        """Seconds of kernels, with the intervals that nine of ten lie in."""
+        if not kernels:
+            return ()
+        base = np.array([self._base(kernel.operators) for kernel in kernels])
+        inputs = np.array([self._features(kernel) for kernel in kernels])
+        middle, spread = _said(self.learner, inputs)
+        told = base * np.exp(middle)
+        far = np.exp(self.wide * spread)
+        rows = self.quality.coverage.rows
+        return tuple(
+            Prediction(
+                max(0.0, value - self.clock),
+                max(0.0, value / factor - self.clock),
+                max(0.0, value * factor - self.clock),
+                "s",
+                Basis.LEARNED,
+                rows,
+            )
+            for value, factor in zip(told.tolist(), far.tolist(), strict=True)
+        )
+
+    def _base(self, operators: Sequence[CostedOperator]) -> float:
+        return _base(self.roofline, operators, self.precision) + self.clock
+
+    def _features(self, kernel: Kernel) -> tuple[float, ...]:
+        return _columns(kernel, self.precision, self.caches, self.options)
+
+    def state(self) -> tuple[str, dict[str, NDArray[np.generic]]]:
+        """JSON text and arrays of numbers, of which ``of_state`` makes the model again."""
+        plain = {
+            "learner": "forest" if isinstance(self.learner, Forest) else "process",
+            "precision": self.precision,
+            "clock": self.clock,
+            "caches": self.caches,
+            "options": self.options,
+            "roofline": plain_roofline(self.roofline),
+            "wide": self.wide,
+            "quality": asdict(self.quality),
+        }
+        return json.dumps(plain), dict(self.learner.state())
+
+    @classmethod
+    def of_state(cls, text: str, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The model that gave this state. Raises KeyError, ValueError: it is none."""
+        plain = json.loads(text)
+        learner = Forest if plain["learner"] == "forest" else GaussianProcess
+        quality = plain["quality"]
+        return cls(
+            plain["precision"],
+            plain["clock"],
+            tuple(plain["caches"]),
+            tuple(plain["options"]),
+            roofline_of(plain["roofline"]),
+            learner.of_state(arrays),
+            plain["wide"],
+            Quality(quality["error"], quality["roofline_error"], Coverage(**quality["coverage"])),
+        )
+
+
+def fit_kernels(
+    rows: Sequence[KernelRow], caches: Sequence[float], roofline: Roofline | None = None
+) -> KernelModel | None:
+    """The model of one engine in one precision; None where there are too few kernels.
+
+    rows: of the same engine and precision, each of another kernel, model or setting. caches: bytes
+    of each level, the smallest first. roofline: of the place by its calibration; by default one is
+    fitted to the rows.
+    """
+    models = [row.model for row in rows]
+    if len(rows) < _LEAST_ROWS or len(set(models)) < _LEAST_MODELS:
+        return None
+    precision = rows[0].setting.precision
+    options = tuple(sorted({row.setting.options for row in rows}))
+    clock = clock_of(rows[0].setting.engine)
+    roofline = roofline or _fitted(rows, caches, clock)
+    kernels = [Kernel(row.operators, row.setting.options, row.around) for row in rows]
+    inputs = np.array([_columns(k, precision, tuple(caches), options) for k in kernels])
+    base = np.array([_base(roofline, k.operators, precision) + clock for k in kernels])
+    off = np.log((np.array([row.seconds for row in rows]) + clock) / base)
+    middle, spread = _left_out(inputs, off, models)
+    errors = off - middle
+    quality = Quality(
+        _typical(errors),
+        _typical(off),
+        coverage(errors, spread, models),
+    )
+    wide = reach(scores(errors, spread), models)
+    return KernelModel(
+        precision, clock, tuple(caches), options, roofline, _fit(inputs, off), wide, quality
+    )
+
+
+def clock_of(engine: str) -> float:
+    """Seconds that an engine's profiler does not tell apart: errors below count less."""
+    return _CYCLES if engine.startswith("cpackage") else _CLOCK
+
+
+def _fitted(rows: Sequence[KernelRow], caches: Sequence[float], clock: float) -> Roofline:
+    points = [
+        Point(kernel_work(row.operators, row.setting.precision), row.seconds) for row in rows
+    ]
+    return fit_roofline(points, caches, clock)
+
+
+def _left_out(inputs: Matrix, off: Matrix, models: Sequence[str]) -> tuple[Matrix, Matrix]:
+    """What those say of each row that did not see its model, and how far off that may be."""
+    if len(off) <= _FEW:
+        found = _fit(inputs, off).left_out(models)  # type: ignore[union-attr]
+        return found.mean, _wide_enough(np.sqrt(found.variance))
+    middle, spread = np.empty(len(off)), np.empty(len(off))
+    fold = np.array([each % _FOLDS for each in _numbers(models)])
+    for out in (fold == number for number in range(_FOLDS)):
+        if out.any():
+            middle[out], spread[out] = _said(_fit(inputs[~out], off[~out]), inputs[out])
+    return middle, spread
+
+
+def _numbers(models: Sequence[str]) -> Iterator[int]:
+    """Of each row the number of its model, by name."""
+    order = {name: at for at, name in enumerate(sorted(set(models)))}
+    return (order[name] for name in models)
+
+
+def _fit(inputs: Matrix, off: Matrix) -> Forest | GaussianProcess:
+    if len(off) > _FEW:
+        return Forest.fit(inputs, off)
+    return GaussianProcess.fit(inputs, off, _groups(inputs), steps=_STEPS)
+
+
+def _said(learner: Forest | GaussianProcess, inputs: Matrix) -> tuple[Matrix, Matrix]:
+    if isinstance(learner, Forest):
+        middle, spread = learner.predict(inputs)
+        return middle, _wide_enough(spread)
+    found = learner.predict(inputs)
+    return found.mean, _wide_enough(np.sqrt(found.variance))
+
+
+def _wide_enough(spread: Matrix) -> Matrix:
+    return np.asarray(np.hypot(spread, _LEAST_SPREAD), np.float64)
+
+
+def _groups(inputs: Matrix) -> Columns:
+    """Columns that say yes or no share a length scale, as do those that say nothing."""
+    yes_or_no = [len(set(column)) < 3 for column in inputs.T]
+    numbers = iter(range(1, len(yes_or_no) + 1))
+    return Columns.numeric([0 if each else next(numbers) for each in yes_or_no])
+
+
+def _columns(
+    kernel: Kernel, precision: str, caches: tuple[float, ...], options: Sequence[str]
+) -> tuple[float, ...]:
+    near = Surroundings(caches, kernel.around)
+    known = (float(kernel.options == each) for each in options)
+    return (*features(kernel.operators, precision, near), *known)
+
+
+def column_names(model: KernelModel) -> tuple[str, ...]:
+    """What each number of a row is that a model sees."""
+    return (*feature_names(len(model.caches)), *model.options)
+
+
+def _base(roofline: Roofline, operators: Sequence[CostedOperator], precision: str) -> float:
+    """Seconds by the roofline."""
+    return roofline.predict(kernel_work(operators, precision)).value
+
+
+def _typical(errors: Matrix) -> float:
+    """The median of relative errors, of errors of logarithms."""
+    return float(np.median(np.abs(np.expm1(errors))))

@@ -1,0 +1,183 @@
+"""Kernels that were profiled, as rows to learn from, whatever model they are of."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from db.questions.operators.costs import ProfiledTrial
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    Pipeline,
+    StaticInt8,
+    engine_label,
+    from_json,
+)
+from farm.costs.calibration import CostPlace, PlaceConstants
+from farm.costs.kernels import kernel_groups, wired
+from farm.costs.operators import CostedOperator, group_signature
+from farm.costs.records import operators_of, plain_operators
+from farm.costs.timing import in_seconds
+from farm.devices.profile import DeviceProfile
+from farm.profile.kernels import OperatorProfile
+from farm.units import Seconds
+from tuner.learning.kernels.features import touched_bytes
+from tuner.runs.operators import costed_in
+
+_LEAST = 1e-8  # seconds of a kernel that no clock could tell from none
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What decides how an engine runs a kernel.
+
+    precision: of numbers, as places have it, or another one. options: of the engine, as tables
+    show them, with what sets the precision apart from others of its name.
+    """
+
+    device: str
+    engine: str
+    precision: str
+    options: str
+
+    @classmethod
+    def of_place(cls, device: str, constants: PlaceConstants) -> Setting:
+        """That a place was calibrated with."""
+        return cls(device, constants.engine, constants.precision, constants.options)
+
+    @property
+    def place(self) -> CostPlace:
+        """The place whose roofline is nearest."""
+        precision = "int8" if self.precision == "int8" else "float32"
+        return CostPlace(self.device, self.engine, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRow:
+    """A kernel as it ran in a model.
+
+    model: what identifies it. around: bytes that all of its operators touch. seconds: of what
+    converts and reorders for the kernel, too.
+    """
+
+    model: str
+    setting: Setting
+    operators: tuple[CostedOperator, ...]
+    around: float
+    seconds: Seconds
+
+    @property
+    def signature(self) -> str:
+        """Of its operators."""
+        return group_signature([op.signature for op in self.operators])
+
+
+def setting_of(device: str, candidate: Candidate) -> Setting | None:
+    """The setting of a candidate; None where its kernels are unlike those of any single run."""
+    engine, precision = candidate.engine, candidate.precision
+    if candidate.callers > 1 or candidate.batch > 1 or candidate.rewritten:
+        return None
+    if isinstance(engine, Pipeline):
+        return None
+    options = engine_label(engine)
+    match precision.quantization:
+        case None:
+            return Setting(device, engine.kind, str(precision.float_type), options)
+        case StaticInt8(products=False, keep_float=(), per_channel=per_channel):
+            options += "" if per_channel else ", per tensor"
+            return Setting(device, engine.kind, "int8", options)
+        case DynamicInt8(keep_float=()):
+            return Setting(device, engine.kind, "dynamic-int8", options)
+        case _:
+            return None
+
+
+def rows_of_trials(
+    trials: Iterable[ProfiledTrial], profiles: Sequence[DeviceProfile]
+) -> Iterator[KernelRow]:
+    """The kernels of profiled trials whose models' operators are in the store."""
+    by_name = {profile.name: profile for profile in profiles}
+    models: dict[str, tuple[CostedOperator, ...]] = {}
+    for trial in trials:
+        setting = setting_of(trial.device, from_json(trial.candidate))
+        if setting is None or trial.device not in by_name:
+            continue
+        if trial.model_sha256 not in models:
+            models[trial.model_sha256] = costed_in(trial.model_details)
+        kernels = in_seconds(trial.kernels, by_name[trial.device])
+        yield from rows_of_profile(
+            trial.model_sha256, setting, models[trial.model_sha256], kernels
+        )
+
+
+def rows_of_profile(
+    model: str,
+    setting: Setting,
+    operators: Sequence[CostedOperator],
+    kernels: Sequence[OperatorProfile],
+) -> Iterator[KernelRow]:
+    """The kernels of one profile. operators: all that run. kernels: in seconds."""
+    around = touched_bytes(operators, setting.precision)
+    named = {op.name: op for op in operators}
+    for group in kernel_groups(kernels, wired(operators)) if operators else ():
+        if all(name in named for name in group.operators):
+            members = tuple(named[name] for name in group.operators)
+            yield KernelRow(model, setting, members, around, Seconds(max(group.cost, _LEAST)))
+
+
+def distinct(rows: Iterable[KernelRow]) -> tuple[KernelRow, ...]:
+    """Rows of which each is of another kernel, model or setting, with the mean of their seconds.
+
+    The mean is that of logarithms.
+    """
+    found: dict[tuple[str, Setting, str], list[KernelRow]] = {}
+    for row in rows:
+        found.setdefault((row.model, row.setting, row.signature), []).append(row)
+    return tuple(
+        replace(alike[0], seconds=Seconds(math.exp(statistics.fmean(_logs(alike)))))
+        for alike in found.values()
+    )
+
+
+def _logs(rows: Iterable[KernelRow]) -> list[float]:
+    return [math.log(row.seconds) for row in rows]
+
+
+def plain_rows(rows: Iterable[KernelRow]) -> list[list[object]]:
+    """Lists that JSON takes, to be read again by :func:`rows_of`."""
+    return [
+        [
+            row.model,
+            [row.setting.engine, row.setting.precision, row.setting.options],
+            row.around,
+            row.seconds,
+            plain_operators(row.operators),
+        ]
+        for row in rows
+    ]
+
+
+def rows_of(device: str, details: str) -> tuple[KernelRow, ...]:
+    """Those that the details of a calibration keep under ``kernels``; none of older ones."""
+    return tuple(
+        KernelRow(
+            model,
+            Setting(device, *setting),
+            operators_of(operators),
+            around,
+            Seconds(seconds),
+        )
+        for model, setting, around, seconds, operators in json.loads(details).get("kernels", ())
+    )
+
+
+def by_setting(rows: Iterable[KernelRow]) -> Mapping[tuple[str, str], tuple[KernelRow, ...]]:
+    """Rows by engine and precision."""
+    found: dict[tuple[str, str], list[KernelRow]] = {}
+    for row in rows:
+        found.setdefault((row.setting.engine, row.setting.precision), []).append(row)
+    return {key: tuple(of) for key, of in found.items()}
