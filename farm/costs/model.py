@@ -51,15 +51,25 @@ class ProfiledKernels:
         return self.seconds.get(place, {}).get(of, ())
 
 
+class LearnedCosts(Protocol):
+    """What was learnt of a device's kernels."""
+
+    def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
+        """Seconds of one kernel; None where nothing was learnt that is better than a roofline."""
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredThenRoofline:
     """The profiles of the very operators where there are any, else the roofline of the place.
 
-    calibrations: by device.
+    Where kernels of other models taught more than the roofline says, that comes between.
+
+    calibrations, learned: by device.
     """
 
     calibrations: Mapping[str, Calibration]
     profiled: ProfiledKernels = field(default_factory=ProfiledKernels)
+    learned: Mapping[str, LearnedCosts] = field(default_factory=dict)
 
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction:
         """See :class:`CostModel`."""
@@ -74,6 +84,10 @@ class MeasuredThenRoofline:
                 f"The calibration of device {place.device} knows nothing of {place.engine} in "
                 f"{place.precision}. Make a new one: farm devices calibrate {place.device}"
             )
+        learned = self.learned.get(place.device)
+        expected = learned.cost(operators, place) if learned else None
+        if expected is not None:
+            return expected
         return constants.roofline.predict(kernel_work(operators, place.precision))
 
     def groups_at(self, place: CostPlace) -> tuple[tuple[str, ...], ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records import CalibrationRecord, content_id, utc_now
 from db.store import Store
 from farm.costs.borders import Run, measured_ends, modelled_ends
+from farm.costs.caches import cache_limits
 from farm.costs.calibration import (
     Calibration,
     CostPlace,
@@ -23,26 +23,28 @@ from farm.costs.fit import fit_roofline
 from farm.costs.in_place import FEW, corrected
 from farm.costs.probes.borders import Border, border_models
 from farm.costs.probes.kernels import ProbeModel, probe_models
+from farm.costs.probes.networks import networks
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.measurement import Method
 from tuner.calibrating.crossings import borders_in_place
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace, places_of
-from tuner.calibrating.points import Found
+from tuner.calibrating.points import Found, points_of
 from tuner.calibrating.workloads import Probed, probed
 from tuner.events import DeviceEnded, DeviceStarted, Listener
+from tuner.learning.kernels.rows import KernelRow, Setting, plain_rows, rows_of_profile
+from tuner.learning.kernels.stored import learn_from_store
 from tuner.runs.clock import Budget
 from tuner.runs.machines import add_machine
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 
-_CACHE = re.compile(r"L(\d)d? (\d+)([KM])\b")
-_UNITS = {"K": 1 << 10, "M": 1 << 20}
-_USUAL_CACHES = (float(32 << 10), float(1 << 20), float(32 << 20))
 _LEAST_POINTS = 4
-_MARGIN = 0.9
+_MARGIN = 0.85
 _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
+_NETWORK_SECONDS = 0.2  # that a network is run for a profile
+_ALONE = 0.6  # of the seconds, after which single kernels are not measured again
 _IN_PLACE = 0.12  # of the seconds, until the last row of borders in place is begun
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 
@@ -82,7 +84,9 @@ def calibrate(
         runs = _borders(bench, places)
         until = budget.used + _IN_PLACE * seconds
         in_place = borders_in_place(bench, [p for p in places if p.place in runs], until)
-        found = bench.kernels(places, _probes(probe_models() if models is None else models))
+        until = _ALONE * budget.total
+        found = bench.kernels(places, _probes(probe_models() if models is None else models), until)
+        rows = _networks(bench, places, networks() if models is None else (), found)
     finally:
         listen(DeviceEnded(profile.name))
     constants = tuple(_constants(places, found, cache_limits(facts.machine.caches)))
@@ -94,14 +98,15 @@ def calibrate(
     ends = tuple(_ends(profile, places, constants, runs))
     calibration = corrected(Calibration(profile.name, constants, ends), in_place, FEW)
     notes = tuple(dict.fromkeys((*bench.notes, *_missing(places, calibration))))
-    details = json.dumps({"notes": notes, "threads": threads})
-    record = _stored(store, facts, calibration, budget.used, details)
+    details = json.dumps({"notes": notes, "threads": threads, "kernels": plain_rows(rows)})
+    record = _stored(store, facts, profile, calibration, budget.used, details)
     return Calibrated(record, calibration, notes)
 
 
 def _stored(
     store: Store,
     facts: DeviceFacts,
+    profile: DeviceProfile,
     calibration: Calibration,
     seconds: float,
     details: str,
@@ -120,6 +125,7 @@ def _stored(
         details,
     )
     store.add_calibration(record)
+    learn_from_store(store, profile, machine_id, software_id)
     return record
 
 
@@ -133,19 +139,30 @@ def _borders(
     return bench.borders(called, probes) if called else {}
 
 
+def _networks(
+    bench: Bench,
+    places: Sequence[MeasuredPlace],
+    models: Iterable[ProbeModel],
+    found: Mapping[CostPlace, list[Found]],
+) -> tuple[KernelRow, ...]:
+    """The kernels of networks, to learn from; they are added to what was found, too."""
+    rows: list[KernelRow] = []
+    for each, probe, kernels in bench.networks(places, _made(models)):
+        place = each.place
+        found[place].append(points_of(kernels, probe, place.precision))
+        setting = Setting(place.device, place.engine, place.precision, each.options)
+        operators = tuple(probe.operators.values())
+        rows += rows_of_profile(probe.name, setting, operators, kernels)
+    return tuple(rows)
+
+
+def _made(models: Iterable[ProbeModel]) -> Iterator[Probed]:
+    for each in models:
+        yield probed(each.name, each.model, weighs=each.weighs, seconds=_NETWORK_SECONDS)
+
+
 def _probes(models: Sequence[ProbeModel]) -> list[Probed]:
     return [probed(each.name, each.model, weighs=each.weighs) for each in models]
-
-
-def cache_limits(caches: str) -> tuple[float, ...]:
-    """Bytes of the data caches in a machine's description, the smallest first.
-
-    ``L1d 32K, L1i 32K, L2 1024K`` gives two. Where nothing is known they are as usual.
-    """
-    found = {
-        level: float(int(size) * _UNITS[unit]) for level, size, unit in _CACHE.findall(caches)
-    }
-    return tuple(sorted(found.values())) or _USUAL_CACHES
 
 
 def _is_called(place: MeasuredPlace) -> bool:

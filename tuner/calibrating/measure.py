@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from farm.candidate import Candidate, Pipeline, PipelinePart
 from farm.costs.borders import Run
@@ -51,7 +52,7 @@ class Bench:
         return self._budget.used
 
     def kernels(
-        self, places: Sequence[MeasuredPlace], probes: Sequence[Probed]
+        self, places: Sequence[MeasuredPlace], probes: Sequence[Probed], until: float = math.inf
     ) -> dict[CostPlace, list[Found]]:
         """What every place shows of every probe, as far as there is time for it.
 
@@ -59,6 +60,8 @@ class Bench:
         lack the same kernels. The first one is measured however short the time is. Where time is
         left all of it is done again, and of every kernel the least counts: whatever else the
         machine does makes kernels slower, never faster. Packets are the same every time.
+
+        until: seconds of the budget after which nothing is done again.
         """
         rows: dict[tuple[CostPlace, str], tuple[OperatorProfile, ...]] = {}
         failed: set[tuple[CostPlace, str]] = set()
@@ -70,7 +73,9 @@ class Bench:
                     key = place.place, probe.name
                     if number and place.candidate.is_counted:
                         continue
-                    if key in failed or not (always or self._is_time(probe, first=number == 0)):
+                    if key in failed or (number and self.used > until):
+                        continue
+                    if not (always or self._is_time(probe, first=number == 0)):
                         continue
                     found = self._measured(place, probe)
                     if found is None:
@@ -83,6 +88,21 @@ class Bench:
         for (place_, name), kernels in rows.items():
             shown[place_].append(points_of(kernels, named[name], place_.precision))
         return shown
+
+    def networks(
+        self, places: Sequence[MeasuredPlace], probes: Iterable[Probed]
+    ) -> Iterator[tuple[MeasuredPlace, Probed, tuple[OperatorProfile, ...]]]:
+        """The kernels of networks in seconds, of each at all places, until the time is over."""
+        last = 0.0
+        for probe in probes:
+            begin = self.used
+            if self._budget.left <= last:
+                return
+            for place in (p for p in places if not probe.weighs or _takes_weights(p)):
+                found = self._measured(place, probe)
+                if found is not None:
+                    yield place, probe, found
+            last = self.used - begin
 
     def _is_time(self, probe: Probed, *, first: bool) -> bool:
         """Whether there is time for a probe; a first time that there is not is noted."""

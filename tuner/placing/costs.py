@@ -9,11 +9,12 @@ from db.reader import StoreReader
 from farm.candidate import Candidate, PackageEngine, StaticInt8, engine_label, from_json
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
 from farm.costs.kernels import Wired, kernel_groups
-from farm.costs.model import MeasuredThenRoofline, ProfiledKernels, not_calibrated
+from farm.costs.model import LearnedCosts, MeasuredThenRoofline, ProfiledKernels, not_calibrated
 from farm.costs.operators import CostedOperator, group_signature
 from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.units import Seconds
+from tuner.learning.kernels.stored import newest_kernels
 from tuner.runs.operators import operators_in
 from tuner.search.options import default
 
@@ -43,10 +44,26 @@ def read_costs(
         for device, record in records.items()
     }
     trials = profiled_trials(store, devices, machine_id)
-    own = {model_sha256: {op.name: op.signature for op in operators}}
+    whole = tuple(operators)
+    own = {model_sha256: {op.name: op.signature for op in whole}}
+    kernels = profiled_kernels(trials, profiles, calibrations, own)
     return MeasuredThenRoofline(
-        calibrations, profiled_kernels(trials, profiles, calibrations, own)
+        calibrations, kernels, _learned(store, machine_id, calibrations, whole)
     )
+
+
+def _learned(
+    store: StoreReader,
+    machine_id: str,
+    calibrations: Mapping[str, Calibration],
+    operators: Sequence[CostedOperator],
+) -> dict[str, LearnedCosts]:
+    """What was learnt of the kernels of devices, for those of one model."""
+    found: dict[str, LearnedCosts] = {}
+    for device, calibration in calibrations.items():
+        if learned := newest_kernels(store, device, machine_id):
+            found[device] = learned.at(calibration).of_model(operators)
+    return found
 
 
 def profiled_kernels(

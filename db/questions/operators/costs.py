@@ -43,6 +43,20 @@ def newest_calibrations(
 
     threads: that the engines were calibrated with; 0 for those that left it to themselves.
     """
+    found = _calibrations(store, devices, machine_id)
+    return {r.device: r for r in found if json.loads(r.details).get("threads", 0) == threads}
+
+
+def all_calibrations(
+    store: StoreReader, device: str, machine_id: str
+) -> tuple[CalibrationRecord, ...]:
+    """Every calibration of a device on a machine, the oldest first."""
+    return tuple(_calibrations(store, [device], machine_id))
+
+
+def _calibrations(
+    store: StoreReader, devices: Collection[str], machine_id: str
+) -> list[CalibrationRecord]:
     row = CalibrationRow
     query = (
         columns(row, CalibrationRecord)
@@ -50,8 +64,7 @@ def newest_calibrations(
         .order_by(row.created_at, row.id)
     )
     with store.reading() as session:
-        found = [CalibrationRecord(*values) for values in session.execute(query)]
-    return {r.device: r for r in found if json.loads(r.details).get("threads", 0) == threads}
+        return [CalibrationRecord(*values) for values in session.execute(query)]
 
 
 def profiled_trials(

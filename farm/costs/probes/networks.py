@@ -9,16 +9,40 @@ same ones; their sizes are spread evenly on logarithmic scales.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from onnx import ModelProto
 
 from farm.costs.probes.builder import Probe
+from farm.costs.probes.kernels import ProbeModel
 
+_SEED, _MOST = 7, 64
 _LEAST_SIDE = 4
 _MOST_CHANNELS = 512
 _Random = np.random.Generator
+
+
+def networks() -> Iterator[ProbeModel]:
+    """Networks of all kinds and sizes in turns; a calibration takes as many as it has time for.
+
+    Every fourth is small enough for a compiled package.
+    """
+    random = np.random.default_rng(_SEED)
+    for number in range(_MOST):
+        turn = number % 4
+        if turn == 0:
+            macs = 10 ** random.uniform(4.5, 6.0)
+            yield ProbeModel(f"small network {number}", image_network(number, macs, 14))
+        elif turn == 2:
+            tokens = int(random.choice([1, 1, 16, 32, 64, 128]))
+            width = 32 * int(2 ** random.uniform(0, 5 if tokens == 1 else 4))
+            made = sequence_network(number, width, tokens, 2)
+            yield ProbeModel(f"network of rows {number}", made, weighs=True)
+        else:
+            macs = 10 ** random.uniform(5.3, 7.5)
+            made = image_network(number, macs, 60)
+            yield ProbeModel(f"network of images {number}", made, weighs=True)
 
 
 def image_network(seed: int, macs: float, kernels: int) -> ModelProto:

@@ -40,6 +40,10 @@ class LearnedKernels:
         """The same for the kernels of a model. operators: all that run in it."""
         return replace(self, operators=tuple(operators))
 
+    def at(self, calibration: Calibration) -> Self:
+        """The same for places with the options that a calibration of the device has."""
+        return replace(self, options={each.engine: each.options for each in calibration.places})
+
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
         """Seconds of one kernel at a place; None where nothing was learnt that is of use."""
         if place.device != self.device:
@@ -70,7 +74,7 @@ class LearnedKernels:
             text, state = model.state()
             kept.append([*key, text])
             arrays |= {f"{at}/{name}": values for name, values in state.items()}
-        plain = json.dumps({"device": self.device, "models": kept, "options": dict(self.options)})
+        plain = json.dumps({"device": self.device, "models": kept})
         buffer = io.BytesIO()
         np.savez_compressed(buffer, plain=np.frombuffer(plain.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
@@ -86,7 +90,7 @@ class LearnedKernels:
                     own = f"{at}/"
                     state = {n.removeprefix(own): arrays[n] for n in arrays if n.startswith(own)}
                     models[engine, precision] = KernelModel.of_state(text, state)
-            return cls(plain["device"], models, plain["options"])
+            return cls(plain["device"], models)
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(
                 f"What the store has learnt of kernels cannot be read: {type(error).__name__} "
@@ -103,7 +107,7 @@ def learn_kernels(
     """Fit the cost models of a device's kernels.
 
     rows: of the device, of all settings. calibration: of the device, whose rooflines the models
-    rest on, and whose engines' options places stand for.
+    rest on where it has any.
     """
     places = calibration.places if calibration else ()
     rooflines = {(each.engine, each.precision): each.roofline for each in places}
@@ -112,4 +116,4 @@ def learn_kernels(
         model = fit_kernels(own, caches, rooflines.get(key))
         if model is not None:
             models[key] = model
-    return LearnedKernels(device, models, {each.engine: each.options for each in places})
+    return LearnedKernels(device, models)

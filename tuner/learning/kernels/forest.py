@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 _Integers = NDArray[np.int32]
 
-_TREES, _MOST_ROWS = 64, 8192
+TREES = 64
+_MOST_ROWS = 8192
 """A tree sees so many rows at most, drawn for it, so that time and memory are bounded."""
 _FEATURES = 0.5  # of which each split chooses
 
@@ -37,31 +38,31 @@ class Forest:
     value: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, inputs: Matrix, targets: Matrix, seed: int = 0) -> Self:
+    def fit(cls, inputs: Matrix, targets: Matrix, trees: int = TREES) -> Self:
         """Grow a forest. inputs: (n, d). targets: (n,). The same rows give the same forest."""
         # Imported here: it takes a second, and most commands fit nothing.
         from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415
 
         is_many = len(targets) > _MOST_ROWS
         grown = ExtraTreesRegressor(
-            _TREES,
+            trees,
             max_features=_FEATURES,
             bootstrap=is_many,
             max_samples=_MOST_ROWS if is_many else None,
-            random_state=seed,
+            random_state=0,
         ).fit(inputs, targets)
-        trees = [each.tree_ for each in grown.estimators_]
-        roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
-        pairs = list(zip(trees, roots, strict=True))
+        made = [each.tree_ for each in grown.estimators_]
+        roots = np.cumsum([0, *(tree.node_count for tree in made[:-1])])
+        pairs = list(zip(made, roots, strict=True))
         return cls(
             roots.astype(np.int32),
-            np.concatenate([np.where(t.children_left < 0, -1, t.feature) for t in trees]).astype(
+            np.concatenate([np.where(t.children_left < 0, -1, t.feature) for t in made]).astype(
                 np.int32
             ),
-            np.concatenate([t.threshold for t in trees]).astype(np.float32),
+            np.concatenate([t.threshold for t in made]).astype(np.float32),
             np.concatenate([t.children_left + root for t, root in pairs]).astype(np.int32),
             np.concatenate([t.children_right + root for t, root in pairs]).astype(np.int32),
-            np.concatenate([t.value.reshape(-1) for t in trees]).astype(np.float32),
+            np.concatenate([t.value.reshape(-1) for t in made]).astype(np.float32),
         )
 
     def predict(self, inputs: Matrix) -> tuple[Matrix, Matrix]:

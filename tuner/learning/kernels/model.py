@@ -31,7 +31,7 @@ Matrix = NDArray[np.float64]
 
 _CLOCK, _CYCLES = 2e-7, 1e-8
 _FEW = 300  # kernels up to which a Gaussian process is fitted
-_FOLDS = 5
+_FOLDS, _FOLD_TREES = 5, 24
 _LEAST_MODELS = 3
 _LEAST_ROWS = 20
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
@@ -195,7 +195,8 @@ def _left_out(inputs: Matrix, off: Matrix, models: Sequence[str]) -> tuple[Matri
     fold = np.array([each % _FOLDS for each in _numbers(models)])
     for out in (fold == number for number in range(_FOLDS)):
         if out.any():
-            middle[out], spread[out] = _said(_fit(inputs[~out], off[~out]), inputs[out])
+            others = Forest.fit(inputs[~out], off[~out], _FOLD_TREES)
+            middle[out], spread[out] = _said(others, inputs[out])
     return middle, spread
 
 

@@ -1,0 +1,92 @@
+"""Versions of what was learnt of kernels: fitted to all that a store has, and kept there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from db.costs.versions import CostModelRecord, newest_cost_model
+from db.questions.operators.costs import all_calibrations, profiled_trials
+from db.reader import StoreReader
+from db.records import CalibrationRecord, content_id, utc_now
+from db.store import Store
+from farm.costs.caches import cache_limits
+from farm.costs.calibration import Calibration, calibration_of
+from farm.devices.profile import DeviceProfile
+from tuner.learning.kernels.costs import FORMAT, LearnedKernels, learn_kernels
+from tuner.learning.kernels.rows import rows_of, rows_of_trials
+
+_KEPT = 2  # versions of a device
+
+
+def newest_kernels(store: StoreReader, device: str, machine_id: str) -> LearnedKernels | None:
+    """What was last learnt of a device's kernels on a machine; None where nothing was.
+
+    Raises StoreError.
+    """
+    found = newest_cost_model(store, device, machine_id, FORMAT)
+    return None if found is None else LearnedKernels.of_content(found.content)
+
+
+def learn_from_store(
+    store: Store, profile: DeviceProfile, machine_id: str, software_id: str
+) -> LearnedKernels | None:
+    """Fit the cost models of a device's kernels to all profiles of a store, and keep them there.
+
+    None where the newest version was fitted to the same ones already, or there are too few.
+    Raises StoreError.
+    """
+    trials = profiled_trials(store, [profile.name], machine_id)
+    calibrations = all_calibrations(store, profile.name, machine_id)
+    sources = sorted((*(t.trial for t in trials), *(c.id for c in calibrations)))
+    fitted_to = content_id(*sources)
+    last = newest_cost_model(store, profile.name, machine_id, FORMAT)
+    if last is not None and last.fitted_to == fitted_to:
+        return None
+    rows = [*rows_of_trials(trials, [profile])]
+    for record in calibrations:
+        rows += rows_of(profile.name, record.details)
+    caches = cache_limits(json.loads(store.machine(machine_id).details).get("caches", ""))
+    learned = learn_kernels(profile.name, rows, caches, _newest(profile.name, calibrations))
+    if not learned.models:
+        return None
+    now = utc_now()
+    store.add_cost_model(
+        CostModelRecord(
+            content_id(profile.name, machine_id, FORMAT, now.isoformat()),
+            profile.name,
+            machine_id,
+            software_id,
+            now,
+            FORMAT,
+            len(trials),
+            len(rows),
+            fitted_to,
+            report_of(learned),
+            learned.content(),
+        ),
+        _KEPT,
+    )
+    return learned
+
+
+def report_of(learned: LearnedKernels) -> str:
+    """How good each model is on kernels of models that it did not see, as JSON text."""
+    return json.dumps(
+        [
+            {
+                "engine": engine,
+                "precision": precision,
+                **asdict(model.quality),
+                "is_used": model.quality.is_better,
+            }
+            for (engine, precision), model in learned.models.items()
+        ]
+    )
+
+
+def _newest(device: str, records: Sequence[CalibrationRecord]) -> Calibration | None:
+    if not records:
+        return None
+    return calibration_of(device, records[-1].constants, records[-1].borders)
