@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records import CalibrationRecord, content_id, utc_now
@@ -44,9 +44,20 @@ _LEAST_POINTS = 4
 _MARGIN = 0.85
 _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
 _NETWORK_SECONDS = 0.2  # that a network is run for a profile
-_ALONE = 0.6  # of the seconds, after which single kernels are not measured again
+_ALONE = 0.5  # of the seconds, after which single kernels are not measured again
 _IN_PLACE = 0.12  # of the seconds, until the last row of borders in place is begun
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What a device is calibrated with: single kernels, and as many networks as there is time."""
+
+    kernels: Callable[[], Iterable[ProbeModel]] = probe_models
+    networks: Callable[[], Iterable[ProbeModel]] = networks
+
+
+ALL = Probes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +75,12 @@ def calibrate(
     profile: DeviceProfile,
     seconds: float,
     listen: Listener,
-    models: Sequence[ProbeModel] | None = None,
+    probes: Probes = ALL,
     threads: int = 0,
 ) -> Calibrated:
     """Calibrate a device within about so many seconds, and store what was found out.
 
-    models: in place of ``probe_models``. threads: see ``places_of``; plans for engines with as
+    threads: see ``places_of``; plans for engines with as
     many rest on this calibration.
 
     Raises DeviceError: it has no place whose kernels can be timed. Raises InfrastructureError,
@@ -85,8 +96,8 @@ def calibrate(
         until = budget.used + _IN_PLACE * seconds
         in_place = borders_in_place(bench, [p for p in places if p.place in runs], until)
         until = _ALONE * budget.total
-        found = bench.kernels(places, _probes(probe_models() if models is None else models), until)
-        rows = _networks(bench, places, networks() if models is None else (), found)
+        found = bench.kernels(places, _probes(probes.kernels()), until)
+        rows = _networks(bench, places, probes.networks(), found)
     finally:
         listen(DeviceEnded(profile.name))
     constants = tuple(_constants(places, found, cache_limits(facts.machine.caches)))
@@ -161,7 +172,7 @@ def _made(models: Iterable[ProbeModel]) -> Iterator[Probed]:
         yield probed(each.name, each.model, weighs=each.weighs, seconds=_NETWORK_SECONDS)
 
 
-def _probes(models: Sequence[ProbeModel]) -> list[Probed]:
+def _probes(models: Iterable[ProbeModel]) -> list[Probed]:
     return [probed(each.name, each.model, weighs=each.weighs) for each in models]
 
 

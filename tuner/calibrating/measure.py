@@ -24,7 +24,7 @@ from workers.jobs import BlockJob, Limits, ProfileJob, TrialJob
 from workers.protocol import Split
 from workers.trials.process import ChildError
 
-_PASSES = 3
+_PASSES = 2
 _TURNS = 5  # samples of each border, in turns
 _LEAST_LIMIT = 30.0  # seconds that a step may take, however little is left
 _Faults = (ChildError, CompileError, InfrastructureError)

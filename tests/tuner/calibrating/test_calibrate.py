@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
 from db.questions.operators.costs import newest_calibrations
 from db.store import Store
 from farm.candidate import CPackage, CPackageEmulated
+from farm.costs.caches import cache_limits
 from farm.costs.calibration import CostPlace, calibration_of
 from farm.costs.families import Family
 from farm.costs.probes.kernels import probe_models
+from farm.costs.probes.networks import networks
 from farm.costs.probes.rows import row_models
 from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import DeviceError
@@ -28,14 +31,16 @@ from tests.tuner.calibrating.timed import (
     PER_BYTE,
     TimedExecutor,
 )
-from tuner.calibrating.calibrate import Calibrated, cache_limits, calibrate
+from tuner.calibrating.calibrate import Calibrated, Probes, calibrate
 from tuner.calibrating.measure import least
 from tuner.calibrating.places import places_of
 from tuner.events import Event, StageStarted
+from tuner.learning.kernels.rows import rows_of
+from tuner.learning.kernels.stored import newest_kernels
 from workers.jobs import DeviceFacts
 
 CPU, DSP = load_profiles()["cpu"], load_profiles()["dsp"]
-FEW = [probe for probe in probe_models() if not probe.weighs]
+FEW = Probes(lambda: [each for each in probe_models() if not each.weighs], tuple)
 
 
 @pytest.fixture
@@ -193,7 +198,7 @@ def test_while_there_is_time_all_is_done_again_and_the_least_counts(store: Store
     executor = TimedExecutor()
     run(store, executor)
     borders, probes = 8 + 2 * len(row_models(2)), 8
-    assert executor.profiles == borders + 3 * probes
+    assert executor.profiles == borders + 2 * probes
     slow, fast = (
         OperatorProfile("k", "Conv", ("c",), "float32", seconds, None, Method.MEASURED)
         for seconds in (2.0, 1.0)
@@ -231,3 +236,22 @@ def test_a_place_has_one_engine_of_each_kind() -> None:
 )
 def test_sizes_of_caches(caches: str, limits: tuple[float, ...]) -> None:
     assert cache_limits(caches) == limits
+
+
+def test_what_kernels_of_networks_take_is_learnt(store: Store) -> None:
+    few = replace(FEW, networks=lambda: islice(networks(), 4))
+    executor = TimedExecutor()
+    done = calibrate(store, executor, CPU, 1e3, lambda _: None, few)  # type: ignore[arg-type]
+    kernels = rows_of("cpu", done.record.details)
+    assert len({each.model for each in kernels}) == 4
+    assert {each.setting.precision for each in kernels} == {"float32", "int8"}
+    learned = newest_kernels(store, "cpu", done.record.machine_id)
+    assert learned is not None
+    assert {engine for engine, _ in learned.models} == {"onnxruntime-cpu", "openvino-runtime"}
+
+
+def test_networks_are_left_out_where_there_is_no_time(store: Store) -> None:
+    few = replace(FEW, networks=networks)
+    executor = TimedExecutor()
+    done = calibrate(store, executor, CPU, 0.0, lambda _: None, few)  # type: ignore[arg-type]
+    assert rows_of("cpu", done.record.details) == ()

@@ -17,7 +17,7 @@ from farm.plan.placement.problem import PlacementObjective
 from tests.db.samples import MACHINE
 from tests.models import conv_net, save
 from tests.tuner.calibrating.timed import TimedExecutor
-from tuner.calibrating.calibrate import calibrate
+from tuner.calibrating.calibrate import Probes, calibrate
 from tuner.placing.energy import in_joules
 from tuner.placing.from_store import problem_from_store
 
@@ -29,7 +29,7 @@ def test_seconds_become_joules_by_the_power_figures_of_each_place(tmp_path: Path
     save(conv_net(), tmp_path)
     model = load_model(tmp_path / "model.onnx")
     graph = build_graph(model)
-    few = [probe for probe in probe_models() if not probe.weighs]
+    few = Probes(lambda: [each for each in probe_models() if not each.weighs], tuple)
     packages = (CPackageEmulated(target="hexagon-v67-hvx"),)
     with Store.open(":memory:") as store:
         for profile, executor in (
