@@ -12,11 +12,10 @@ from onnx.helper import make_node, make_tensor_value_info
 
 from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu, Precision, StaticInt8, to_json
-from farm.costs.probes.kernels import probe_models
 from farm.devices.profile import Availability, load_profiles
 from tests import models
 from tests.command import Command
-from tests.tuner.calibrating.timed import TimedExecutor
+from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
 from workers.fingerprint import fingerprint
 from workers.jobs import DeviceFacts
@@ -35,10 +34,9 @@ class Here(TimedExecutor):
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which cpu is calibrated with one engine."""
     path = tmp_path_factory.mktemp("store") / "farm.db"
-    few = [probe for probe in probe_models() if not probe.weighs]
     with Store.open(str(path)) as store:
         executor = Here(("onnxruntime-cpu",))
-        calibrate(store, executor, load_profiles()["cpu"], 0.0, lambda _: None, few)  # type: ignore[arg-type]
+        calibrate(store, executor, load_profiles()["cpu"], 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
     return path
 
 

@@ -14,10 +14,10 @@ from farm.costs.in_place import MANY, Observed, PartWork, corrected
 from farm.costs.kernels import KernelGroup, Wired, kernel_groups, seconds_within
 from farm.costs.model import MeasuredThenRoofline
 from farm.costs.operators import CostedOperator
+from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.plan.placement.problem import CALLER
 from farm.units import Seconds
-from tuner.calibrating.points import in_seconds
 from tuner.placing.costs import place_of
 from tuner.runs.details import split_in
 from tuner.runs.operators import costed_in, operators_in

@@ -15,11 +15,10 @@ from onnx.helper import make_node, make_tensor_value_info
 from db.store import Store
 from farm.candidate import Candidate, CPackageEmulated, OnnxRuntimeCpu, read_candidate
 from farm.compile.annotate import labels_of
-from farm.costs.probes.kernels import probe_models
 from farm.devices.profile import load_profiles
 from tests import models
 from tests.command import Command
-from tests.tuner.calibrating.timed import TimedExecutor
+from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
 from workers.fingerprint import fingerprint
 from workers.jobs import DeviceFacts
@@ -42,14 +41,13 @@ class Here(TimedExecutor):
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which cpu and dsp are calibrated."""
     path = tmp_path_factory.mktemp("store") / "farm.db"
-    few = [probe for probe in probe_models() if not probe.weighs]
     packages = (CPackageEmulated(target="hexagon-v67-hvx"),)
     with Store.open(str(path)) as store:
         for name, executor in (
             ("cpu", Here(("onnxruntime-cpu",))),
             ("dsp", Here(("cpackage-emulated",), packages)),
         ):
-            calibrate(store, executor, load_profiles()[name], 0.0, lambda _: None, few)  # type: ignore[arg-type]
+            calibrate(store, executor, load_profiles()[name], 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
     return path
 
 

@@ -14,7 +14,6 @@ from farm.candidate import CPackage, CPackageEmulated
 from farm.costs.caches import cache_limits
 from farm.costs.calibration import CostPlace, calibration_of
 from farm.costs.families import Family
-from farm.costs.probes.kernels import probe_models
 from farm.costs.probes.networks import networks
 from farm.costs.probes.rows import row_models
 from farm.devices.profile import DeviceProfile, load_profiles
@@ -25,13 +24,14 @@ from tests.db.samples import MACHINE
 from tests.tuner.calibrating.timed import (
     BANDWIDTH,
     BORDER,
+    FEW,
     LAUNCH,
     OVERHEAD,
     PEAK,
     PER_BYTE,
     TimedExecutor,
 )
-from tuner.calibrating.calibrate import Calibrated, Probes, calibrate
+from tuner.calibrating.calibrate import Calibrated, calibrate
 from tuner.calibrating.measure import least
 from tuner.calibrating.places import places_of
 from tuner.events import Event, StageStarted
@@ -40,7 +40,6 @@ from tuner.learning.kernels.stored import newest_kernels
 from workers.jobs import DeviceFacts
 
 CPU, DSP = load_profiles()["cpu"], load_profiles()["dsp"]
-FEW = Probes(lambda: [each for each in probe_models() if not each.weighs], tuple)
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from pathlib import Path
 from farm.candidate import Candidate, CPackageEmulated, PackageEngine, Pipeline
 from farm.costs.families import Family
 from farm.costs.operators import CostedOperator, costed_operators
+from farm.costs.probes.kernels import probe_models
 from farm.costs.work import kernel_work
 from farm.measurement import Method, Outcome
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.profile.kernels import OperatorProfile
+from tuner.calibrating.calibrate import Probes
 from workers.fingerprint import Fingerprint
 from workers.jobs import (
     BlockJob,
@@ -32,6 +34,9 @@ PEAK, BANDWIDTH, OVERHEAD = 5e10, 2e10, 3e-6
 LAUNCH = 40e-6
 BORDER, PER_BYTE = 15e-6, 2e-10  # of parts that come after another engine
 SECONDS_PER_PACKET = 2e-9  # of the profile dsp
+
+FEW = Probes(lambda: [each for each in probe_models() if not each.weighs], tuple)
+"""Single kernels that are small, and no networks."""
 
 
 class TimedExecutor:

@@ -9,15 +9,14 @@ import pytest
 
 from db.store import Store
 from farm.candidate import CPackageEmulated
-from farm.costs.probes.kernels import probe_models
 from farm.devices.profile import load_profiles
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.plan.placement.problem import PlacementObjective
 from tests.db.samples import MACHINE
 from tests.models import conv_net, save
-from tests.tuner.calibrating.timed import TimedExecutor
-from tuner.calibrating.calibrate import Probes, calibrate
+from tests.tuner.calibrating.timed import FEW, TimedExecutor
+from tuner.calibrating.calibrate import calibrate
 from tuner.placing.energy import in_joules
 from tuner.placing.from_store import problem_from_store
 
@@ -29,14 +28,13 @@ def test_seconds_become_joules_by_the_power_figures_of_each_place(tmp_path: Path
     save(conv_net(), tmp_path)
     model = load_model(tmp_path / "model.onnx")
     graph = build_graph(model)
-    few = Probes(lambda: [each for each in probe_models() if not each.weighs], tuple)
     packages = (CPackageEmulated(target="hexagon-v67-hvx"),)
     with Store.open(":memory:") as store:
         for profile, executor in (
             (CPU, TimedExecutor(("onnxruntime-cpu",))),
             (DSP, TimedExecutor(("cpackage-emulated",), packages)),
         ):
-            calibrate(store, executor, profile, 0.0, lambda _: None, few)  # type: ignore[arg-type]
+            calibrate(store, executor, profile, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
         seconds, places = problem_from_store(store, model, graph, [CPU, DSP], MACHINE.id)
     joules = in_joules(seconds, graph, places)
     assert joules is not None

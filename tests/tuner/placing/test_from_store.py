@@ -8,7 +8,6 @@ import pytest
 
 from db.store import Store
 from farm.candidate import CPackageEmulated
-from farm.costs.probes.kernels import probe_models
 from farm.devices.profile import load_profiles
 from farm.errors import DeviceError
 from farm.model.graph import build_graph
@@ -19,12 +18,11 @@ from farm.prediction import Basis
 from farm.units import Seconds
 from tests.db.samples import MACHINE
 from tests.models import conv_net, save
-from tests.tuner.calibrating.timed import LAUNCH, OVERHEAD, TimedExecutor
+from tests.tuner.calibrating.timed import FEW, LAUNCH, OVERHEAD, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
 from tuner.placing.from_store import problem_from_store
 
 CPU, DSP = load_profiles()["cpu"], load_profiles()["dsp"]
-FEW = [probe for probe in probe_models() if not probe.weighs]
 
 
 @pytest.fixture
