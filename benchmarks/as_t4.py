@@ -23,7 +23,7 @@ from landscape import Landscape
 from recorded import Row, Table, TableError, read_table
 
 from farm.measurement import Outcome
-from tuner.search.flat import flat
+from tuner.search.regression.flat import flat
 from workers.fingerprint import software_versions
 
 VERSION = "1.0.0"

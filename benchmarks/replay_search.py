@@ -26,7 +26,7 @@ import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sendi
 # isort: split
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,15 +38,20 @@ from landscape import Landscape, space_of
 from numpy.typing import NDArray
 from recorded import Matrix, TableError, read_table
 
-from tuner.search.prior import Prior
+from farm.candidate import Candidate
+from tuner.search.expecting.cold import SPREAD, ColdPrior
+from tuner.search.expecting.similar import Other, SimilarPrior
+from tuner.search.prior import Expected, Prior
 from tuner.search.proposing.propose import Proposer
 from tuner.search.proposing.sampler import Parameters
+from tuner.search.regression.process import Rows
 from tuner.search.search import COHORT
 
 SEEDS, QUICK_SEEDS = 50, 3
 MOST = 150
 HALF, QUARTER = 0.5, 0.25
 SHARE, SOON = 0.9, 40
+LIKENESS = 0.7  # of two tables
 REGRETS = (1, 3, 5, 10, 20)
 FEW = 6  # trials: a warm start that needs fewer is judged by its regrets
 FLAT = 0.05  # of the configurations within 2 % of the best
@@ -55,8 +60,34 @@ Order = Iterator[int]
 Method = Callable[["Landscape", int], Order]
 
 
-def by_search(prior: Prior | None, land: Landscape, seed: int) -> Order:
+class Flat:
+    """Expects the same of every candidate: what the search is worth without knowing anything."""
+
+    def expect(self, candidates: Sequence[Candidate]) -> tuple[Expected, ...]:
+        """See ``Prior``."""
+        return (Expected(1.0, SPREAD, 0, 0.1),) * len(candidates)
+
+
+def cold_prior(land: Landscape) -> Prior:
+    """Rules of thumb."""
+    return ColdPrior(space_of(land.table))
+
+
+def warm_prior(others: Sequence[Landscape], land: Landscape) -> Prior:
+    """By what other tables have, each counting as much as any other."""
+    count = len(others)
+    alike = np.full((count, count), LIKENESS) + (1 - LIKENESS) * np.eye(count)
+    found = tuple(Other(LIKENESS, _rows(other)) for other in others)
+    return SimilarPrior(cold_prior(land), found, alike)
+
+
+def _rows(land: Landscape) -> Rows:
+    return Rows.of([land.entry(at, seed=0) for at in range(len(land.candidates))])
+
+
+def by_search(prior_of: Callable[[Landscape], Prior], land: Landscape, seed: int) -> Order:
     """Rows in the order in which the search tries them."""
+    prior = prior_of(land)
     known = {candidate: at for at, candidate in enumerate(land.candidates)}
     space = space_of(land.table)
     proposer = Proposer(space, lambda _: (), seed, prior, among=land.candidates)
@@ -150,8 +181,14 @@ def main() -> int:
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     for land in lands:
         _show_landscape(report, land)
-        cold = replayed(partial(by_search, None), land, seeds)
+        cold = replayed(partial(by_search, cold_prior), land, seeds)
         _show(report, land, "cold", cold)
+        flat = replayed(partial(by_search, lambda _: Flat()), land, seeds)
+        _show(report, land, "without rules of thumb", flat)
+        if len(lands) > 1:
+            others = [each for each in lands if each is not land]
+            warm = replayed(partial(by_search, partial(warm_prior, others)), land, seeds)
+            _show_warm(report, land, cold, warm)
         if not given.alone:
             _against_rivals(report, land, cold, seeds)
     return report.close()
@@ -176,6 +213,13 @@ def _show(report: Report, land: Landscape, name: str, found: Replayed) -> None:
     note = f"90 % of seeds: {np.quantile(found.trials, SHARE):.0f}; median regret {regrets}"
     label = f"{land.table.model}, {name}: median trials"
     report.show(label, float(np.median(found.trials)), Unit.COUNT, note)
+
+
+def _show_warm(report: Report, land: Landscape, cold: Replayed, warm: Replayed) -> None:
+    _show(report, land, "warm", warm)
+    own, other = float(np.median(warm.trials)), float(np.median(cold.trials))
+    if other >= FEW:
+        report.at_most(f"{land.table.model}: warm of cold", own / other, 1.0, Unit.TIMES)
 
 
 def _against_rivals(report: Report, land: Landscape, cold: Replayed, seeds: int) -> None:

@@ -1,8 +1,8 @@
 """What is expected where nothing was measured yet: rules of thumb, each a factor of the latency.
 
-They say what makers of engines recommend and what every list of tips says, roughly and with a
-wide spread: compiled packages in int8 are for small models, a second thread is for large ones,
-integers are faster than floats and less accurate, and options that are off by default seldom help.
+They say roughly, with a wide spread, what makers of engines recommend and what the models of
+``benchmarks/corpus.py`` showed: compiled packages in int8 are for small models, a second thread is
+for large ones, integers are faster and less accurate, options that are off seldom help.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from farm.candidate import (
     ThreadedEngine,
     WeightOnlyInt4,
 )
-from tuner.search.flat import flat
 from tuner.search.options import default
 from tuner.search.prior import Expected
+from tuner.search.regression.flat import flat
 from tuner.search.space import Space
 
 SPREAD = 0.6
 """Of the logarithm: half of the candidates are within 1.5 times of their rule of thumb."""
 _OPTION = 1.03  # an option that differs from its default
-_NEXT_PACKAGE = 1.1  # engines of packages are listed with the most promising first
+_NEXT_COMPILER, _NEXT_TARGET = 1.1, 2.5  # of packages the most promising come first
 _RANKED = frozenset({"engine.threads", "engine.graph_level"})
 _LEVELS = {
     GraphLevel.NONE: 1.6,
@@ -79,17 +79,21 @@ class ColdPrior:
             case OnnxRuntimeCpu(graph_level=level):
                 factor = _LEVELS[level]
             case OpenVino() | OpenVinoRuntime():
-                factor = 0.85
+                factor = 1.1 if self.space.small else 0.75
             case CPackage() | CPackageEmulated():
                 factor = 1.3 if self.space.small else 4.0
-                return factor * _NEXT_PACKAGE ** self._rank(engine)
+                return factor * self._later(engine)
             case _:
                 return 1.0
         return factor * _OPTION ** _unusual(engine)
 
-    def _rank(self, engine: PackageEngine) -> int:
-        packages = self.space.packages
-        return packages.index(engine) if engine in packages else len(packages)
+    def _later(self, engine: PackageEngine) -> float:
+        """How much slower a package is than the most promising one of its precision."""
+        targets = list(dict.fromkeys(each.target for each in self.space.packages))
+        alike = [each for each in self.space.packages if each.target == engine.target]
+        if engine not in alike:
+            return _NEXT_TARGET
+        return _NEXT_TARGET ** targets.index(engine.target) * _NEXT_COMPILER ** alike.index(engine)
 
     def _threads(self, engine: Engine) -> float:
         """Of a small model a second thread gains nothing."""
@@ -108,8 +112,10 @@ def _unusual(engine: Engine) -> int:
 def _precision(engine: Engine, precision: Precision) -> float:
     factor = _FLOATS[precision.float_type]
     match precision.quantization:
+        case StaticInt8() if isinstance(engine, PackageEngine):
+            return factor * 0.2
         case StaticInt8():
-            return factor * (0.35 if isinstance(engine, PackageEngine) else 0.7)
+            return factor * (0.85 if isinstance(engine, OnnxRuntimeCpu) else 0.7)
         case DynamicInt8(convolutions=True):
             return factor * 3.0
         case DynamicInt8() | WeightOnlyInt4():

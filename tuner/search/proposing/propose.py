@@ -29,7 +29,8 @@ from tuner.search.proposing.doomed import is_doomed
 from tuner.search.proposing.planners import Sensitivity, planned
 from tuner.search.proposing.pool import pool
 from tuner.search.proposing.sampler import sample
-from tuner.search.proposing.surrogate import Rows, Surrogate
+from tuner.search.proposing.surrogate import Surrogate
+from tuner.search.regression.process import Rows
 from tuner.search.space import Space
 from tuner.search.stages import Stage
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from farm.candidate import Candidate
 from farm.measurement import Outcome
 from tuner.runs.history import Entry
-from tuner.search.flat import Value, flat
+from tuner.search.regression.flat import Value, flat
 
 ABSENT = "-"
 """Of a parameter that does not apply."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from farm.candidate import Candidate, CPackage, OpenVino, Pipeline, Precision, StaticInt8
 from farm.measurement import Outcome
 from tests.tuner.search.proposals import SPACE, entry
-from tuner.search.flat import flat
 from tuner.search.proposing.pool import pool
 from tuner.search.proposing.sampler import ABSENT, Parameters, sample
+from tuner.search.regression.flat import flat
 
 POOL = pool(SPACE, [])
 

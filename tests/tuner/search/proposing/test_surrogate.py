@@ -12,9 +12,10 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino, Precision, Stati
 from farm.measurement import Outcome
 from tests.tuner.search.proposals import SPACE, entry
 from tuner.search.prior import Expected
-from tuner.search.proposing.alike import FAILURE, LATENCY, correlation
 from tuner.search.proposing.pool import pool
-from tuner.search.proposing.surrogate import Rows, Surrogate
+from tuner.search.proposing.surrogate import Surrogate
+from tuner.search.regression.alike import FAILURE, LATENCY, correlation
+from tuner.search.regression.process import Rows
 
 POOL = pool(SPACE, [])
 

@@ -1,0 +1,1 @@
+"""Gaussian process regression over candidates: what some say of others."""
