@@ -45,6 +45,7 @@ from commands.shared.place import Place
 from commands.shared.searching import (
     AddressOption,
     BudgetOption,
+    ColdOption,
     DevicesOption,
     ForceOption,
     LocalOption,
@@ -92,6 +93,7 @@ def tune(
     max_cpu: MaxCpuOption = None,
     min_throughput: MinThroughputOption = None,
     seed: SeedOption = 0,
+    cold: ColdOption = False,
     output: OutputOption = None,
     force: ForceOption = False,
     resume: ResumeOption = None,
@@ -147,6 +149,7 @@ def tune(
             output=folder,
             threads=thread_limit(threads),
             max_batch=max_batch,
+            cold=cold,
         )
         checked = _checked(request, place, require_all=require_all)
     _run(store, checked, earlier, place, force=force, verbose=verbose, as_json=json_output)

@@ -79,6 +79,7 @@ class TuneRequest:
     output: absolute path of the folder for the winners; empty for ``runs/RUN``.
     threads: at most so many for every candidate, the baseline included; 0 for no limit.
     max_batch: samples that one run of a candidate may take, at most MOST_BATCH.
+    cold: nothing that the store has of other models guides the search.
     """
 
     __pydantic_config__ = ConfigDict(defer_build=True)
@@ -96,6 +97,7 @@ class TuneRequest:
     output: str = ""
     threads: int = 0
     max_batch: int = 1
+    cold: bool = False
 
     def check(self) -> None:
         """Raise OptionError for options that contradict the facts."""

@@ -22,9 +22,12 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
-from tuner.runs.start import OpenRun
+from tuner.runs.start import OpenRun, machine_of
 from tuner.search.baseline import BaselineFailed
+from tuner.search.expecting.cold import ColdPrior
+from tuner.search.expecting.from_store import Wanted, prior_from_store
 from tuner.search.memory_gate import MemoryGate
+from tuner.search.prior import Prior
 from tuner.search.proposing.propose import Proposer
 from tuner.search.search import Found, Search
 from tuner.search.space import Space, batched, fitted, space_of, threads_sentence
@@ -69,18 +72,20 @@ class DeviceSearch:
         """
         space, self.notes = self._space(facts)
         try:
-            return self._searched(space, budget, listen)
+            return self._searched(space, facts, budget, listen)
         except BaselineFailed as error:
             subject, beside = self._opened.subject, self._beside()
             splits, more = only_splits(space, subject, self._profile, beside, str(error))
             self.notes += more
             self.scorer = replace(self.scorer, power=None)  # the device's, and not of both
-            return self._searched(splits, budget, listen)
+            return self._searched(splits, facts, budget, listen)
 
-    def _searched(self, space: Space, budget: Budget, listen: Listener) -> Found:
-        request = self._opened.request
+    def _searched(
+        self, space: Space, facts: DeviceFacts, budget: Budget, listen: Listener
+    ) -> Found:
+        request, prior = self._opened.request, self._prior(space, facts)
         gate = self._gate()
-        proposer = Proposer(space, self._sensitivity(), request.seed, gate=gate)
+        proposer = Proposer(space, self._sensitivity(), request.seed, prior, gate=gate)
         self.search = Search(
             self.journal, self._executor, proposer, self.scorer, budget, self.track, listen
         )
@@ -98,6 +103,24 @@ class DeviceSearch:
         if own:
             return MemoryGate(self.journal.expects, Bytes(own), f"{self._profile.name} has,")
         return MemoryGate()
+
+    def _prior(self, space: Space, facts: DeviceFacts) -> Prior:
+        """What is expected before anything is tried: by similar models, unless it is to be cold.
+
+        By what the store had when the run began, so that a resumed run expects the same.
+        """
+        cold, opened = ColdPrior(space), self._opened
+        if opened.request.cold or space.only_splits:
+            return cold
+        wanted = Wanted(
+            self._store.model(opened.subject.model.sha256),
+            self._profile.name,
+            machine_of(facts),
+            opened.run.created_at,
+            space.baseline(),
+            self.scorer,
+        )
+        return prior_from_store(self._store, wanted, cold)
 
     def _space(self, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
         """The space of the device and this model, and what is left out of it."""

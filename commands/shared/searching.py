@@ -47,6 +47,14 @@ TrialsOption = Annotated[
         rich_help_panel=Panel.SEARCH,
     ),
 ]
+ColdOption = Annotated[
+    bool,
+    typer.Option(
+        "--cold",
+        help="Search without what the store has of similar models.",
+        rich_help_panel=Panel.SEARCH,
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(

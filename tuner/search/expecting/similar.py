@@ -74,7 +74,7 @@ class _Learned:
         ratios = np.concatenate([each.rows.log_ratios for each in others])[: len(kept)]
         failed = np.concatenate([each.rows.failed for each in others])[: len(kept)]
         expected = before.expect(self._candidates)
-        self._measured = np.flatnonzero(~np.isnan(ratios))
+        self._measured = [at for at, ratio in enumerate(ratios) if not np.isnan(ratio)]
         self._process = self._of_ratios(ratios, expected)
         self._failing = self._of_failures(failed, expected)
 

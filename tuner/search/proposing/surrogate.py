@@ -9,7 +9,7 @@ from scipy.linalg import cho_solve, cholesky
 
 from farm.candidate import Candidate
 from tuner.search.prior import Expected, Prior
-from tuner.search.regression.alike import FAILURE, LATENCY, Vector, correlation
+from tuner.search.regression.alike import FAILURE, LATENCY, Matrix, Vector, correlation
 from tuner.search.regression.process import LEAST_VARIANCE, Process, Rows, normal
 
 CAUTION = 1.0
@@ -26,13 +26,16 @@ class Surrogate:
         expected = prior.expect((*self._pool, *tried.candidates))
         self._expected, of_tried = expected[: len(pool)], expected[len(pool) :]
         self._tried = tried
-        self._learn_ratios(of_tried)
+        self._half: Matrix
+        self._noise: float
+        self._mean, self._spread, self._variance = self._learn_ratios(of_tried)
+        self._unbelieved = self._variance
         self._failure = self._failures(of_tried)
 
     def expected(self, at: int) -> Expected:
-        """What is expected of the candidate of an index by now."""
+        """What is expected of the candidate of an index, whatever is believed of others."""
         rows = self._expected[at].rows + len(self._tried.measured)
-        spread = float(np.sqrt(self._variance[at]))
+        spread = float(np.sqrt(self._unbelieved[at]))
         return Expected(float(np.exp(self._mean[at])), spread, rows, float(self._failure[at]))
 
     def bounds(self) -> Vector:
@@ -55,7 +58,8 @@ class Surrogate:
         self._half = np.vstack([self._half, row])
         self._variance = np.maximum(self._variance - row**2, LEAST_VARIANCE)
 
-    def _learn_ratios(self, of_tried: Sequence[Expected]) -> None:
+    def _learn_ratios(self, of_tried: Sequence[Expected]) -> tuple[Vector, Vector, Vector]:
+        """Means, spreads before anything was tried, and variances, [pool] each."""
         rows = self._tried.measured
         measured = [self._tried.candidates[at] for at in rows]
         before, spread = normal([of_tried[at] for at in rows])
@@ -64,10 +68,10 @@ class Surrogate:
         process = Process.given(alike, spread, self._tried.log_ratios[rows] - before)
         across = correlation(measured, self._pool, LATENCY)
         shift, self._half = process.shift(across, own_spread)
-        self._mean = own + shift
-        self._spread, self._noise = process.scale * own_spread, process.noise
-        lost = np.sum(self._half**2, axis=0)
-        self._variance = np.maximum(self._spread**2 - lost, LEAST_VARIANCE)
+        self._noise = process.noise
+        before_all = process.scale * own_spread
+        variance = before_all**2 - np.sum(self._half**2, axis=0)
+        return own + shift, before_all, np.maximum(variance, LEAST_VARIANCE)
 
     def _failures(self, of_tried: Sequence[Expected]) -> Vector:
         """Regressed like ratios, on 0 and 1."""
