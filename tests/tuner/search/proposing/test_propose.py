@@ -232,7 +232,7 @@ OUTCOMES = st.sampled_from(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_never_proposes_what_was_tried_and_never_differs(data: st.DataObject) -> None:
     history = list(FIRST)
