@@ -22,7 +22,8 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
-from tuner.runs.start import OpenRun, machine_of
+from tuner.runs.machines import machine_of
+from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.expecting.from_store import Wanted, prior_from_store
