@@ -24,6 +24,8 @@ from rich.text import Text
 
 from farm.measurement import Outcome
 from farm.text import printable
+from farm.units import counted
+from reports.tables.cells import prediction_cell
 from tuner.events import (
     BestChanged,
     DeviceEnded,
@@ -31,6 +33,7 @@ from tuner.events import (
     Event,
     StageStarted,
     Ticked,
+    TimeForeseen,
     TrialFinished,
 )
 
@@ -96,6 +99,12 @@ class TuneProgress:
                 self._devices[device].stage = stage
                 self._describe(self._devices[device])
                 self._plain(f"{device}: {stage}")
+            case TimeForeseen(device=device, trial=trial, enough_for=count):
+                text = (
+                    f"{device}: a trial is expected to take {prediction_cell(trial)}, by "
+                    f"{counted(trial.rows, 'trial')}: there is time for about {count:,}"
+                )
+                self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)
             case TrialFinished() as trial:
                 self._finish_trial(trial)
             case BestChanged(device=device, label=label, speedup=speedup):

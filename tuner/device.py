@@ -14,8 +14,9 @@ from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.measurement import Metric
-from farm.model.formats import came_quantised
+from farm.model.formats import came_quantised, given_format
 from farm.model.shapes import fixed_sentence
+from farm.units import Seconds
 from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
 from tuner.delivery.winners import (
     Provenance,
@@ -24,7 +25,16 @@ from tuner.delivery.winners import (
     deliver_package,
     deliver_pipeline,
 )
-from tuner.events import BestChanged, DeviceEnded, DeviceStarted, Event, Listener, StageStarted
+from tuner.events import (
+    BestChanged,
+    DeviceEnded,
+    DeviceStarted,
+    Event,
+    Listener,
+    StageStarted,
+    TimeForeseen,
+)
+from tuner.learning.effort import effort_on
 from tuner.learning.expecting import expectations
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
@@ -38,8 +48,10 @@ from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
 from tuner.search.search import Alone, Found, count_outcomes
+from tuner.search.space import space_of
 from tuner.searching import DeviceSearch
 from workers.executor import Executor
+from workers.jobs import DeviceFacts
 
 _ALONE = {
     Alone.BUDGET: "the budget was used up by the baseline and its confirmation; nothing else was "
@@ -173,18 +185,10 @@ class DeviceTuning:
         try:
             executor.prepare(profile.name, self._subject.workload)
             facts = executor.describe(profile.name)
-            journal = open_journal(
-                self._store,
-                executor,
-                self._opened,
-                profile,
-                facts,
-                complete=ended,
-                expects=expectations(self._store, profile, facts, self._subject),
-            )
-            request, work = self._request, self._subject.work
-            scorer = Scorer(request.objective, request.constraints, work, profile.power)
-            track = RaceTrack(journal, scorer, budget, request.seed)
+            journal = self._journal(executor, facts, complete=ended)
+            self._foresee(journal, facts, whole)
+            scorer = self._scorer()
+            track = RaceTrack(journal, scorer, budget, self._request.seed)
             searching = DeviceSearch(
                 self._store, executor, self._opened, profile, journal, scorer, track
             )
@@ -218,6 +222,33 @@ class DeviceTuning:
         finally:
             if not ended:
                 self._note(opening.since + budget.used)
+
+    def _journal(self, executor: Executor, facts: DeviceFacts, *, complete: bool) -> Journal:
+        """The journal, which keeps what the cost models expect of each trial."""
+        return open_journal(
+            self._store,
+            executor,
+            self._opened,
+            self._profile,
+            facts,
+            complete=complete,
+            expects=expectations(self._store, self._profile, facts, self._subject),
+        )
+
+    def _scorer(self) -> Scorer:
+        asked, power = self._request, self._profile.power
+        return Scorer(asked.objective, asked.constraints, self._subject.work, power)
+
+    def _foresee(self, journal: Journal, facts: DeviceFacts, budget: Budget) -> None:
+        """Say what a trial will take, before any is begun; nothing where nothing is known."""
+        effort = effort_on(self._store, self.name, journal.scope.machine_id)
+        given = given_format(self._subject.model.proto)
+        baseline = space_of(facts, given, self._request.threads).baseline()
+        said = journal.expects.of([baseline]).get(baseline, {}).get(Metric.LATENCY)
+        if effort is not None and said is not None:
+            trial = effort.of(baseline, Seconds(said.value))
+            enough = int(budget.left / trial.value)
+            self._listen(TimeForeseen(self.name, trial, enough))
 
     def _note(self, used: float, *, confirmed: bool = False) -> None:
         def change(memory: Memory) -> Memory:

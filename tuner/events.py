@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farm.measurement import Outcome
+from farm.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,18 @@ class StageStarted:
 
     device: str
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForeseen:
+    """What a trial of the baseline is expected to take, by trials that were run on the device.
+
+    enough_for: so many of them have time in what is to go.
+    """
+
+    device: str
+    trial: Prediction
+    enough_for: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,15 @@ class Ticked:
     used_seconds: float
 
 
-Event = DeviceStarted | DeviceEnded | StageStarted | TrialFinished | BestChanged | Ticked
+Event = (
+    DeviceStarted
+    | DeviceEnded
+    | StageStarted
+    | TimeForeseen
+    | TrialFinished
+    | BestChanged
+    | Ticked
+)
 Listener = Callable[[Event], None]
 
 

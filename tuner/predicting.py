@@ -14,6 +14,9 @@ from farm.model.formats import came_quantised, given_format
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
+from farm.prediction import Prediction
+from farm.units import Seconds
+from tuner.learning.effort import effort_on, together
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction
 from tuner.learning.versions import known_costs
@@ -29,7 +32,8 @@ class Forecast:
 
     predictions: of the candidate that was asked for, or of several, the fastest first. baseline:
     of the model as it was given. considered: how many candidates were predicted. version: of the
-    cost models; "" where the roofline of the calibration is all there is.
+    cost models; "" where the roofline of the calibration is all there is. trials: seconds that
+    trying all of them takes; None where too few trials were run.
     """
 
     device: str
@@ -38,6 +42,7 @@ class Forecast:
     considered: int
     version: str
     notes: tuple[str, ...] = ()
+    trials: Prediction | None = None
 
     @property
     def is_roofline_only(self) -> bool:
@@ -64,7 +69,8 @@ def forecast(
         raise DeviceError(f"None of the engines of {profile.name} can run here.")
     graph = build_graph(model)
     subject = subject_of(model, graph)
-    known = known_costs(store, profile, machine_of(facts).id, facts.cores)
+    machine = machine_of(facts).id
+    known = known_costs(store, profile, machine, facts.cores)
     space = space_of(facts, given_format(model.proto))
     fixed = fixed_sentence(model.shapes)
     chosen, notes = [candidate or space.baseline()], [fixed] if fixed else []
@@ -74,7 +80,17 @@ def forecast(
     baseline, *found = known.predictor.predict(subject, (space.baseline(), *chosen))
     if best:
         found = sorted(found, key=lambda each: each.latency.value)[:best]
-    return Forecast(profile.name, tuple(found), baseline, len(chosen), known.version, tuple(notes))
+    effort = effort_on(store, profile.name, machine)
+    trials = (effort.of(p.candidate, Seconds(p.latency.value)) for p in found) if effort else ()
+    return Forecast(
+        profile.name,
+        tuple(found),
+        baseline,
+        len(chosen),
+        known.version,
+        tuple(notes),
+        together(trials),
+    )
 
 
 def _unasked(space: Space, model: Model, graph: Graph) -> tuple[Space, tuple[str, ...]]:

@@ -52,6 +52,13 @@ def forecast_lines(found: Sequence[Forecast]) -> Iterator[str]:
                 f"{each.device}: the best {len(each.predictions)} of "
                 f"{counted(each.considered, 'candidate')} by predicted latency; nothing was run."
             )
+        if each.trials is not None:
+            count = len(each.predictions)
+            yield (
+                f"{each.device}: trying {'them' if count > 1 else 'it'} is expected to take "
+                f"{prediction_cell(each.trials)}, by {counted(each.trials.rows, 'trial')}; races "
+                "and confirmation come on top."
+            )
         if each.is_roofline_only:
             yield (
                 f"{each.device}: {Basis.ROOFLINE} only: nothing was learnt of this device yet; "
@@ -78,6 +85,7 @@ def _device(found: Forecast, *, ranked: bool) -> Json:
         "version": found.version or None,
         "roofline_only": found.is_roofline_only,
         "considered": found.considered,
+        "trials": prediction_json(found.trials),
         "notes": list(found.notes),
     }
     if ranked:

@@ -9,8 +9,16 @@ import pytest
 from rich.console import Console
 
 from farm.measurement import Outcome
+from farm.prediction import Basis, Prediction
 from reports.progress import TuneProgress
-from tuner.events import BestChanged, DeviceStarted, StageStarted, Ticked, TrialFinished
+from tuner.events import (
+    BestChanged,
+    DeviceStarted,
+    StageStarted,
+    Ticked,
+    TimeForeseen,
+    TrialFinished,
+)
 
 EVENTS = (
     DeviceStarted("cpu", 60.0),
@@ -108,3 +116,14 @@ def test_names_are_no_markup_and_no_escape_sequences() -> None:
     assert r"dev[/x]\x1b[5m\u202e [bold]stage" in shown
     assert "label[/y]" in shown
     assert "\x1b[5m" not in shown
+
+
+def test_what_a_trial_will_take_is_said_before_it_begins() -> None:
+    file = io.StringIO()
+    with TuneProgress(Console(file=file, force_terminal=False, width=40)) as progress:
+        progress(DeviceStarted("cpu", 60.0))
+        progress(TimeForeseen("cpu", Prediction(1.3, 0.8, 2.1, "s", Basis.LEARNED, 460), 46))
+    assert file.getvalue() == (
+        "cpu: a trial is expected to take 1.30 s [800 ms, 2.10 s], by 460 trials: there is time "
+        "for about 46\n"
+    )
