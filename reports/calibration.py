@@ -111,6 +111,7 @@ def calibration_json(done: Calibrated) -> str:
         {
             "calibration": record.id,
             "device": record.device,
+            "threads": json.loads(record.details).get("threads", 0),
             "created_at": record.created_at.isoformat(),
             "seconds": record.seconds,
             "places": json.loads(constants_json(done.calibration)),
