@@ -34,6 +34,7 @@ from commands.store.care import store_app
 from commands.store.compare import compare
 from commands.store.explain import explain
 from commands.store.query import query
+from commands.store.report import report
 from commands.store.results import results_app
 from commands.store.runs import runs, show
 from commands.tune import tune
@@ -76,6 +77,7 @@ app.command()(runs)
 app.command()(show)
 app.add_typer(results_app, name="results")
 app.command()(query)
+app.command()(report)
 app.add_typer(store_app, name="store")
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")

@@ -1,0 +1,187 @@
+"use strict";
+// Draws what the page has data of, when it comes into sight. Texts are set as texts, never as HTML.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const settings = { displayModeBar: false, responsive: true, displaylogo: false };
+
+function colour(role) {
+  return getComputedStyle(document.documentElement).getPropertyValue(role).trim();
+}
+
+// The same value with the page's colours in place of their roles.
+function coloured(value) {
+  if (typeof value === "string") return value.startsWith("--") ? colour(value) : value;
+  if (Array.isArray(value)) return value.map(coloured);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, coloured(inner)]));
+}
+
+function themed(layout) {
+  const axis = { gridcolor: colour("--edge"), zerolinecolor: colour("--edge"), automargin: true };
+  const whole = {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 13 },
+    margin: { l: 60, r: 16, t: 16, b: 48 }, legend: { orientation: "h", y: 1.12 },
+    hovermode: "closest", dragmode: false,
+    hoverlabel: { bgcolor: colour("--raised"), font: { color: colour("--ink") } },
+    ...layout,
+  };
+  for (const name of ["xaxis", "yaxis"]) whole[name] = { ...axis, ...(layout[name] || {}) };
+  return whole;
+}
+
+function draw(element, data) {
+  element.drawn = data;
+  const traces = coloured(data.traces);
+  Plotly.react(element, traces, themed(coloured(data.layout)), settings);
+}
+
+// Drawings of sections: each when it is near what can be seen.
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    draw(target, JSON.parse(target.nextElementSibling.textContent));
+  }
+}, { rootMargin: "400px" });
+document.querySelectorAll(".chart:not(#nights)").forEach((element) => seen.observe(element));
+dark.addEventListener("change", () => {
+  document.querySelectorAll(".chart").forEach((each) => each.drawn && draw(each, each.drawn));
+});
+
+// Series of nights: data that is short (see reports/pages/history.py) becomes a drawing and rows.
+const source = document.getElementById("history-data");
+if (source) followSeries(JSON.parse(source.textContent));
+
+function followSeries(data) {
+  const byId = (id) => document.getElementById(id);
+  const names = data.series.map((one) => one.name);
+
+  function offer(text) {
+    const wanted = text.toLowerCase();
+    const options = names.map((name, at) => [name, at])
+      .filter(([name]) => name.toLowerCase().includes(wanted));
+    byId("series").replaceChildren(...options.map(([name, at]) => new Option(name, at)));
+    byId("said").textContent = options.length ? "" : "No series has this in its name.";
+    if (options.length) show(options[0][1]);
+  }
+
+  function show(at) {
+    const points = pointsOf(data, data.series[at]);
+    byId("series").value = String(at);
+    draw(byId("nights"), drawingOf(data, data.series[at], points));
+    const last = points[points.length - 1];
+    byId("said").textContent = last
+      ? `${names[at]}: ${points.length} nights, the last one ${last.verdict}, ${last.text}.`
+      : `${names[at]}: no night.`;
+    byId("rows").replaceChildren(...points.slice().reverse().map(rowOf));
+    byId("marks").replaceChildren(...marksOf(data, data.series[at]));
+  }
+
+  byId("filter").addEventListener("input", (event) => offer(event.target.value));
+  byId("series").addEventListener("change", (event) => show(Number(event.target.value)));
+  document.querySelectorAll("#verdicts tbody tr").forEach((row, at) => {
+    if (at >= names.length) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "series";
+    button.textContent = row.cells[0].textContent;
+    button.addEventListener("click", () => {
+      byId("filter").value = "";
+      offer("");
+      show(at);
+      byId("history").scrollIntoView();
+      byId("series").focus({ preventScroll: true });
+    });
+    row.cells[0].replaceChildren(button);
+  });
+  offer("");
+}
+
+function pointsOf(data, one) {
+  return [...one.v].map((letter, at) => {
+    const [night, when] = data.nights[one.n ? one.n[at] : at];
+    const verdict = data.verdicts[letter.charCodeAt(0) - 97] || "unknown";
+    if (one.r[at] === null) return { night, when, verdict, text: "not measured", value: null };
+    const centre = one.r[at] / 1e5, width = 1.96 * (one.u[at] || 0) / 1e5;
+    const [value, low, high] = [centre, centre - width, centre + width].map(Math.exp);
+    const text = `${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
+    return { night, when, verdict, text, value, low, high, measured: quantity(one.s[at], one.unit) };
+  });
+}
+
+function drawingOf(data, one, points) {
+  const known = points.filter((point) => point.value !== null);
+  const roles = { regression: "--bad", improvement: "--good", inconclusive: "--soft" };
+  const nights = {
+    type: "scatter", mode: "markers", name: "nights",
+    x: known.map((point) => point.when), y: known.map((point) => point.value),
+    error_y: {
+      type: "data", symmetric: false, thickness: 1, width: 0, color: "--other",
+      array: known.map((point) => point.high - point.value),
+      arrayminus: known.map((point) => point.value - point.low),
+    },
+    marker: { size: 7, color: known.map((point) => roles[point.verdict] || "--winner") },
+    hoverinfo: "text",
+    hovertext: known.map((point) => plain(`${point.night}: ${point.text}, ${point.verdict}`)),
+  };
+  const when = ([at]) => data.nights[at][1];
+  const changes = {
+    type: "scatter", mode: "markers", name: "level changed",
+    x: one.c.map(when), y: one.c.map((change) => parseFloat(change[1])),
+    marker: { size: 13, symbol: "diamond-open", color: "--bad", line: { width: 2 } },
+    hoverinfo: "text", hovertext: one.c.map((change) => plain(`${change[1]}, ${change[2]}`)),
+  };
+  const line = (x, dash) => ({
+    type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper",
+    line: { color: "--soft", width: 1, dash },
+  });
+  const level = {
+    type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { color: "--baseline", width: 1 },
+  };
+  return {
+    traces: one.c.length ? [nights, changes] : [nights],
+    layout: {
+      xaxis: { type: "date" }, yaxis: { title: { text: "ratio to the last good state" } },
+      shapes: [level, ...one.w.map((mark) => line(when(mark), "dot"))],
+    },
+  };
+}
+
+function marksOf(data, one) {
+  const told = [
+    ...one.w.map(([at, text]) => `${data.nights[at][1]}: ${text}`),
+    ...one.c.map(([at, ratio, text, id]) =>
+      `${data.nights[at][1]}: level changed to ${ratio}, ${text} (change ${id})`),
+  ];
+  return told.map((text) => {
+    const paragraph = document.createElement("p");
+    paragraph.className = "note";
+    paragraph.textContent = text;
+    return paragraph;
+  });
+}
+
+function rowOf(point) {
+  const row = document.createElement("tr");
+  const texts = [point.night, point.when, point.text, point.measured || "-", point.verdict];
+  texts.forEach((text, at) => {
+    const cell = row.insertCell();
+    cell.textContent = text;
+    if (at === 2 || at === 3) cell.className = "number";
+  });
+  return row;
+}
+
+function quantity(value, unit) {
+  if (value === null) return "-";
+  if (unit !== "s" && unit !== "J") return `${value.toPrecision(4)} ${unit === "1" ? "" : unit}`.trim();
+  const [factor, prefix] = [[1, ""], [1e-3, "m"], [1e-6, "µ"]].find(([f]) => value >= f) || [1e-9, "n"];
+  return `${(value / factor).toPrecision(3)} ${prefix}${unit}`;
+}
+
+// Plotly follows markup in texts; a name has none. It is as short as reports/pages/section.py has it.
+function plain(text) {
+  const short = text.length > 160 ? `${text.slice(0, 79)}…${text.slice(-80)}` : text;
+  return short.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}

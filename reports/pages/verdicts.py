@@ -1,0 +1,110 @@
+"""What became of each device of a run: the winner, how much faster it is, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from db.records import Result
+from farm.measurement import Estimate
+from reports.pages.section import Chart, Role, Section, bars, label, rounded, table, vertical
+from reports.tables.cells import (
+    MISSING,
+    accuracy_cell,
+    bytes_cell,
+    energy_cell,
+    format_ratio,
+    value_cell,
+)
+from tuner.runs.overview import DeviceStanding
+
+_ROW = 56  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceVerdict:
+    """A device of a run. baseline, winner: as they were confirmed, None where they were not."""
+
+    standing: DeviceStanding
+    baseline: Result | None
+    winner: Result | None
+
+    @property
+    def ratio(self) -> Estimate | None:
+        """How many times as fast as the baseline the winner is."""
+        return self.standing.known.ratio if self.standing.known else None
+
+
+def verdicts(run: str, devices: Sequence[DeviceVerdict]) -> Section:
+    """A row for each device, and a point with its interval for each speed-up."""
+    columns = ("device", "verdict", "winner", "times as fast [95 %]", "baseline", "latency")
+    more = ("accuracy", "peak memory", "energy")
+    known = [(each.standing.device, ratio) for each in devices if (ratio := each.ratio)]
+    return Section(
+        "verdicts",
+        "Verdicts",
+        " ".join(map(_sentence, devices)) or "The run has no device.",
+        _chart(known),
+        table(
+            (*columns, *more),
+            [_row(each) for each in devices],
+            "times as fast [95 %],baseline,latency,accuracy,peak memory,energy",
+        ),
+        commands=(f"farm show {run}", *_again(devices)),
+    )
+
+
+def _sentence(each: DeviceVerdict) -> str:
+    name, known, ratio = each.standing.device, each.standing.known, each.ratio
+    if ratio is None:
+        said = (known.verdict or known.reason or known.status) if known else each.standing.status
+        return f"{name}: {str(said).rstrip('.')}."
+    sure = f"95 % interval {ratio.low:.2f} to {ratio.high:.2f}"
+    return f"{name}: {ratio.value:.2f} times as fast as the baseline ({sure})."
+
+
+def _row(each: DeviceVerdict) -> tuple[str, ...]:
+    standing, known, winner = each.standing, each.standing.known, each.winner
+    said = str((known.verdict or known.reason or known.status) if known else standing.status)
+    return (
+        standing.device,
+        said,
+        known.label if known and known.label else MISSING,
+        format_ratio(each.ratio) if each.ratio else MISSING,
+        value_cell(each.baseline.latency) if each.baseline else MISSING,
+        value_cell(winner.latency) if winner else MISSING,
+        accuracy_cell(winner.accuracy) if winner else MISSING,
+        bytes_cell(winner.memory) if winner else MISSING,
+        energy_cell(winner.energy) if winner else MISSING,
+    )
+
+
+def _chart(known: Sequence[tuple[str, Estimate]]) -> Chart | None:
+    if not known:
+        return None
+    ratios = [ratio for _, ratio in known]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": rounded([ratio.value for ratio in ratios]),
+        "y": [label(name) for name, _ in known],
+        "error_x": bars(ratios),
+        "marker": {"color": Role.WINNER, "size": 11},
+        "hoverinfo": "text",
+        "hovertext": [f"{label(name)}: {format_ratio(ratio)}" for name, ratio in known],
+    }
+    layout = {
+        "xaxis": {"title": {"text": "times as fast as the baseline, with 95 % interval"}},
+        "yaxis": {"type": "category", "autorange": "reversed"},
+        "shapes": [vertical(1.0)],
+    }
+    return Chart((trace,), layout, 110 + _ROW * len(known))
+
+
+def _again(devices: Sequence[DeviceVerdict]) -> list[str]:
+    """What races winner and baseline anew."""
+    return [
+        f"farm compare {each.baseline.trial[:8]} {each.winner.trial[:8]}"
+        for each in devices
+        if each.baseline and each.winner and each.baseline.trial != each.winner.trial
+    ]

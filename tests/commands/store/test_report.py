@@ -1,0 +1,55 @@
+"""``farm report``: one file, or one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from db.store import Store
+from tests.command import Command
+from tests.db.nights import SUITE, follow, series
+from tests.db.samples import RUN
+from tests.tuned_run import tuned
+
+
+@pytest.fixture
+def filled(farm: Command) -> Command:
+    with Store.open(str(farm.store)) as store:
+        tuned(store)
+        follow(store, series("detector"), [0.0, 0.001])
+    return farm
+
+
+def test_a_report_of_a_run_has_its_name_unless_another_is_given(filled: Command) -> None:
+    ended = filled("report", RUN.name)
+    assert ended.code == 0, ended
+    assert ended.out.startswith(f"{RUN.name}.html (")
+    assert filled("report", f"runs/{RUN.name}", "-o", "other.html").code == 0
+    assert f"<h1>Run {RUN.name}</h1>" in (filled.folder / "other.html").read_text("utf-8")
+
+
+def test_a_report_of_a_suite(filled: Command) -> None:
+    assert filled("report", SUITE, "-o", "suite.html").code == 0
+    assert f"<h1>Suite {SUITE}</h1>" in (filled.folder / "suite.html").read_text("utf-8")
+
+
+def test_the_nearest_name_is_offered(filled: Command) -> None:
+    said = filled.refused("report", "shop-flor")
+    assert said.startswith("There is no run and no suite 'shop-flor' in the store at ")
+    assert "Did you mean shop-floor? `farm runs` lists what there is." in said
+    assert RUN.name in filled.refused("report", f"x{RUN.name}")
+
+
+def test_no_file_is_overwritten(filled: Command) -> None:
+    (filled.folder / "report.html").write_text("mine")
+    said = filled.refused("report", RUN.name, "-o", "report.html")
+    assert said == "report.html exists already; remove it, or give another --output."
+    assert (filled.folder / "report.html").read_text() == "mine"
+
+
+def test_a_folder_that_is_not_there(filled: Command) -> None:
+    said = filled.refused("report", RUN.name, "-o", "nowhere/report.html")
+    assert said == "nowhere/report.html cannot be written: there is no such folder."
+
+
+def test_without_a_store(farm: Command) -> None:
+    assert farm.refused("report", "x").startswith("There is no store yet at ")

@@ -1,0 +1,150 @@
+"""Pages of runs and suites, from what the store has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db.records import ChangeState
+from db.store import Store
+from farm.errors import NotInStore
+from reports.pages.html import embedded, report_html
+from reports.pages.of_run import run_page
+from reports.pages.of_suite import suite_page
+from reports.pages.section import Page, Section, cell, label, table
+from tests.db.nights import SUITE, change, follow, series
+from tests.db.samples import RUN, fill
+from tests.tuned_run import tuned
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e" + "x" * 10_000
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(str(tmp_path / "farm.db")) as opened:
+        yield opened
+
+
+def section(page: Page, name: str) -> Section:
+    return next(each for each in page.sections if each.name == name)
+
+
+def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
+    tuned(store)
+    page = run_page(store, RUN.name[:6])
+    names = [each.name for each in page.sections]
+    assert names == [
+        "verdicts",
+        "pareto-cpu",
+        "waterfall-cpu",
+        "operators-cpu",
+        "gains-cpu",
+        "placement-cpu",
+        "predicted-cpu",
+        "health-cpu",
+        "provenance",
+    ]
+    assert section(page, "verdicts").summary == (
+        "cpu: 2.50 times as fast as the baseline (95 % interval 2.40 to 2.60)."
+    )
+    assert "farm compare trial-3 trial-4" in section(page, "verdicts").commands
+    steps = section(page, "waterfall-cpu").table
+    assert steps is not None
+    assert [row[1] for row in steps.rows] == [
+        "the baseline",
+        "threads: 1",
+        "quantization: dynamic-int8",
+    ]
+    assert steps.rows[1][4] == "1.33x [1.33, 1.33]"
+    assert "1 of 21 blocks were rejected" in section(page, "health-cpu").summary
+    assert "became faster, by 216 µs together" in section(page, "gains-cpu").summary
+    assert "3 of 3" not in section(page, "predicted-cpu").summary
+    assert "5 of 5 intervals hold what was measured" in section(page, "predicted-cpu").summary
+    assert "farm tune model.onnx --devices cpu" in section(page, "provenance").commands[0]
+
+
+def test_a_run_of_which_nothing_is_known_has_a_page(store: Store) -> None:
+    fill(store)
+    assert [each.name for each in run_page(store, RUN.name).sections] == ["verdicts", "provenance"]
+
+
+def test_a_suite_has_its_series_with_marks_and_changes(store: Store) -> None:
+    fill(store)
+    follow(store, series("quiet"), [0.0, 0.001, None])
+    slower = series("slower")
+    follow(store, slower, [0.0, 0.05, 0.05], "regression")
+    change(store, slower, 1, 1.05, ChangeState.CONFIRMED, "of 1.32")
+    page = suite_page(store, SUITE)
+    assert page.subtitle == "2 series, 3 nights, the last one 2026-11-23 06:53 UTC"
+    assert section(page, "verdicts").summary == (
+        "Night night-2: regression; of all series 1 regression, 1 could not measure."
+    )
+    assert page.series is not None
+    first, second = page.series["series"]
+    assert first["name"] == "slower on cpu, latency"
+    assert first["r"] == [0, 5000, 5000]
+    assert first["c"] == [[1, "1.050 [1.040, 1.060]", "confirmed: of 1.32", "slower-1-confirmed"]]
+    assert second["r"] == [0, 100, None]
+    letters = [page.series["verdicts"][ord(letter) - ord("a")] for letter in second["v"]]
+    assert letters == ["no change", "no change", "could not measure"]
+
+
+def test_only_the_newest_nights_of_a_suite_are_shown(store: Store) -> None:
+    fill(store)
+    follow(store, series("quiet"), [0.0, 0.001, 0.002])
+    page = suite_page(store, SUITE, 2)
+    assert page.series is not None
+    assert [name for name, _ in page.series["nights"]] == ["night-1", "night-2"]
+
+
+def test_a_suite_that_never_ran_has_no_page(store: Store) -> None:
+    with pytest.raises(NotInStore, match="no night of suite 'x'"):
+        suite_page(store, "x")
+
+
+def test_hostile_names_are_text(store: Store) -> None:
+    tuned(store, HOSTILE)
+    html = report_html(run_page(store, RUN.name), HOSTILE)
+    scripts = re.findall(r"<script[^>]*>", html)
+    # All that is between the script tags of the page's own is data or the page's own.
+    assert scripts.count("<script>") == 2
+    assert set(scripts) == {"<script>", '<script type="application/json">'}
+    own = html[: html.index("<script>")]
+    assert "<img" not in own
+    assert "\x1b" not in own
+    assert "\u202e" not in own
+    assert "&lt;img src=x onerror=alert(2)&gt;" in own
+
+
+def test_a_page_asks_for_nothing(store: Store) -> None:
+    tuned(store)
+    html = report_html(run_page(store, RUN.name), "now")
+    own = html[: html.index("<script>")]
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", own)
+    assert "default-src &#39;none&#39;" in own
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "a & b", "\u2028", '"'])
+def test_embedded_json_ends_no_script(text: str) -> None:
+    written = str(embedded({"name": text}))
+    assert not set("<>&\u2028") & set(written)
+    assert json.loads(written) == {"name": text}
+
+
+def test_names_in_drawings_are_short_and_no_markup() -> None:
+    assert label("<b>a</b> & b") == "&lt;b&gt;a&lt;/b&gt; &amp; b"
+    assert len(label("y" * 10_000)) <= 60
+    assert cell("z" * 10_000).endswith("… (10,000 characters)")
+
+
+def test_a_long_table_says_how_much_more_there_is() -> None:
+    found = table(("a", "b"), [("1", "2")] * 600, "b")
+    assert len(found.rows) == 501
+    assert found.rows[-1] == ("and 100 more", "")
+    assert found.numbers == {1}
