@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.shared import completion
+from commands.shared.files import check_files, write_files
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
@@ -46,6 +47,7 @@ def show(
 
     if figure is not None and not model:
         raise OptionError("--figure is of the cost models: give --model, too.")
+    check_files({}, {"--figure": figure})
     (profile,) = select_profiles((name,), known_profiles(profiles))
     if model:
         _show_model(name, store, figure, as_json=json_output)
@@ -84,7 +86,6 @@ def _show_model(name: str, store: str | None, figure: Path | None, *, as_json: b
 
 def _draw(name: str, report: Report, figure: Path) -> None:
     """Write the picture. Raises OptionError: there is nothing to draw, or it cannot be written."""
-    from commands.shared.files import write_files
     from reports.learning.scatter import scatter_svg
 
     if not report.held_out:

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.files import check_files
+from commands.plan.options import (
+    AnnotatedOption,
+    AvoidOption,
+    ExplainOption,
+    ObserveOption,
+    PlannedModelOption,
+    PowerBudgetOption,
+    PreferOption,
+    StateOption,
+)
+from commands.shared.files import check_files, model_files, said_of
 from commands.shared.options import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
@@ -19,42 +28,14 @@ def apply(
         Path, typer.Argument(metavar="PLAN.json", help="What `farm plan placement -o` wrote.")
     ],
     *,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The devices' state as JSON. Default: idle."),
-    ] = None,
-    observe: Annotated[
-        bool, typer.Option("--observe", help="Look how busy this machine's devices are.")
-    ] = False,
-    prefer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE",
-            help="Counts half; repeatable.",
-            autocompletion=completion.place_name,
-        ),
-    ] = None,
-    avoid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE",
-            help="Only for what no other place can run; repeatable.",
-            autocompletion=completion.place_name,
-        ),
-    ] = None,
-    power_budget: Annotated[
-        float | None, typer.Option(metavar="WATTS", help="Above it joules count, not seconds.")
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say which reason moved which operators.")
-    ] = False,
-    model: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="The plan's model, for --annotated.")
-    ] = None,
-    annotated: Annotated[
-        Path | None,
-        typer.Option(metavar="ONNX", help="Model to write with the place of each operator."),
-    ] = None,
+    state: StateOption = None,
+    observe: ObserveOption = False,
+    prefer: PreferOption = None,
+    avoid: AvoidOption = None,
+    power_budget: PowerBudgetOption = None,
+    explain: ExplainOption = False,
+    model: PlannedModelOption = None,
+    annotated: AnnotatedOption = None,
     profiles: ProfilesOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -72,15 +53,16 @@ def apply(
         raise OptionError("--state and --observe contradict each other; leave one out.")
     if (model is None) != (annotated is None):
         raise OptionError("--model and --annotated need each other.")
-    check_files(
-        {"the plan": plan, **({"the model": model} if model else {})}, {"--annotated": annotated}
-    )
+    read_too = {"the state": state} if state else {}
+    read_too |= model_files(model) if model else {}
+    check_files({"the plan": plan, **read_too}, {"--annotated": annotated})
     read = read_plan(plan)
     now, notes = applying.state_of(read, state, known_profiles(profiles) if observe else None)
     now = applying.with_wishes(read, now, prefer or (), avoid or (), power_budget)
     applied = applying.apply(read, now, notes)
     if model is not None and annotated is not None:
-        applying.write_annotated(read, applied.decision.assignment, model, annotated)
+        with said_of(annotated):
+            applying.write_annotated(read, applied.decision.assignment, model, annotated)
     if json_output:
         typer.echo(applied_json(applied))
         return

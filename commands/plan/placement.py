@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shared.files import check_files, write_files
-from commands.shared.help import Panel
+from commands.plan.options import (
+    AnnotatedOption,
+    CandidateFileOption,
+    FigureOption,
+    Files,
+    MeasureOption,
+    ObjectiveOption,
+    PlanOption,
+    TimeOption,
+)
+from commands.shared.files import check_files, model_files, said_of, write_files
 from commands.shared.measuring import measure
 from commands.shared.options import (
     DataOption,
@@ -42,47 +51,14 @@ def placement(
     devices: Annotated[
         list[str] | None, devices_option("Device profiles, with commas. Default: cpu.")
     ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="latency, energy, peak-memory or throughput.",
-            rich_help_panel=Panel.SEARCH,
-        ),
-    ] = "latency",
-    seconds: Annotated[
-        str,
-        typer.Option(
-            "--time",
-            metavar="TIME",
-            help="Planning takes at most so long.",
-            rich_help_panel=Panel.SEARCH,
-        ),
-    ] = "10s",
+    objective: ObjectiveOption = "latency",
+    seconds: TimeOption = "10s",
     data: DataOption = None,
-    measured: Annotated[
-        bool,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Profile the model first wherever that was never done.",
-            rich_help_panel=Panel.SEARCH,
-        ),
-    ] = True,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="JSON", help="Plan to write, for plan apply."),
-    ] = None,
-    annotated: Annotated[
-        Path | None,
-        typer.Option(metavar="ONNX", help="Model to write with the place of each operator."),
-    ] = None,
-    candidate: Annotated[
-        Path | None,
-        typer.Option(metavar="JSON", help="Candidate to write, for bench --candidate."),
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option(metavar="SVG", help="Picture of the plan to write.")
-    ] = None,
+    measured: MeasureOption = True,
+    output: PlanOption = None,
+    annotated: AnnotatedOption = None,
+    candidate: CandidateFileOption = None,
+    figure: FigureOption = None,
     threads: EngineThreadsOption = None,
     shape: ShapeOption = None,
     profiles: ProfilesOption = None,
@@ -100,9 +76,9 @@ def placement(
 
     if data is not None and not measured:
         raise OptionError("--data is for measuring: leave it out, or --no-measure.")
-    files = {"--output": output, "--annotated": annotated, "--figure": figure}
-    files["--candidate"] = candidate
-    check_files({"the model": model}, files)
+    files = Files(output, candidate, figure, annotated)
+    samples = {"the samples": data} if data else {}
+    check_files({**model_files(model), **samples}, files.by_option())
     chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
     _refuse_missing(chosen)
     wanted = one_of(PlacementObjective, objective, "--objective") or PlacementObjective.LATENCY
@@ -112,7 +88,7 @@ def placement(
         said = situation.said
         situation = replace(_situation(model, shapes, chosen, store, count), said=said)
     plan = plan_placement(situation, wanted, limit)
-    _write(plan, situation, output, candidate, annotated, figure)
+    _write(plan, situation, files)
     if json_output:
         typer.echo(placement_json(plan))
     else:
@@ -181,30 +157,24 @@ def _measured(
     return bool(found)
 
 
-def _write(
-    plan: PlacementPlan,
-    situation: Situation,
-    output: Path | None,
-    candidate: Path | None,
-    annotated: Path | None,
-    figure: Path | None,
-) -> None:
+def _write(plan: PlacementPlan, situation: Situation, files: Files) -> None:
     from farm.candidate import to_json
     from farm.plan.placement.record import plan_text
     from reports.placement.figure import placement_svg
     from tuner.placing.candidates import candidate_of
     from tuner.placing.plans import write_annotated
 
-    files: dict[Path, str | bytes] = {}
-    if output is not None:
-        files[output] = plan_text(plan)
-    if candidate is not None:
-        files[candidate] = to_json(candidate_of(plan, situation)) + "\n"
-    if figure is not None:
-        files[figure] = placement_svg(plan)
-    write_files(files)
-    if annotated is not None:
-        write_annotated(plan, situation, annotated)
+    texts: dict[Path, str | bytes] = {}
+    if files.plan is not None:
+        texts[files.plan] = plan_text(plan)
+    if files.candidate is not None:
+        texts[files.candidate] = to_json(candidate_of(plan, situation)) + "\n"
+    if files.figure is not None:
+        texts[files.figure] = placement_svg(plan)
+    write_files(texts)
+    if files.annotated is not None:
+        with said_of(files.annotated):
+            write_annotated(plan, situation, files.annotated)
 
 
 def _show(plan: PlacementPlan) -> None:

@@ -55,7 +55,7 @@ class Destination:
         if self.file is None:
             yield _to_standard_output
             return
-        from farm.delivery.files import draft_of
+        from farm.host.places import draft_of
 
         try:
             with draft_of(self.file) as draft:

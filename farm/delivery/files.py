@@ -1,4 +1,4 @@
-"""Writes folders and single files that leave the farm: each is whole or it is not there.
+"""Writes folders that leave the farm: each is whole or it is not there.
 
 A delivered folder has ``SHA256SUMS`` of all that the farm wrote there, as ``sha256sum -c`` reads
 it. What a folder holds besides is its owner's, and is not deleted.
@@ -13,9 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from farm.errors import OptionError
 from farm.host.places import take_place
@@ -119,28 +117,3 @@ def _require_own(folder: Path) -> None:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write one file: it is whole or it is not there.
-
-    Raises OSError: the place cannot be written, the disk is full.
-    """
-    with draft_of(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def draft_of(path: Path) -> Iterator[BinaryIO]:
-    """A file beside a place that is moved there once all is written, and else is gone.
-
-    Raises OSError: the place cannot be written, the disk is full.
-    """
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def read_model_file(path: Path) -> ModelFile:
     file, external data that is missing, too short or outside the model's folder.
     """
     proto = _read_proto(path)
-    external = sorted({_location(tensor, path) for tensor in _external(proto)})
+    external = _locations(proto, path)
     files = [_external_file(path, location) for location in external]
     try:
         size = Bytes(sum(file.stat().st_size for file in (path, *files)))
@@ -54,6 +54,12 @@ def read_model_file(path: Path) -> ModelFile:
             f"The external data of model {path} cannot be read: {_first_line(error)}"
         ) from None
     return ModelFile(proto, digest, size)
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """Where the external data of an ONNX file lie. Raises ModelError: see ``read_model_file``."""
+    locations = _locations(_read_proto(path), path)
+    return tuple(_external_file(path, location) for location in locations)
 
 
 def content_hash(path: Path, external: list[str]) -> str:
@@ -150,6 +156,11 @@ def _not_onnx(path: Path) -> str:
 
 def _external(proto: ModelProto) -> list[TensorProto]:
     return [tensor for tensor in all_tensors(proto) if uses_external_data(tensor)]
+
+
+def _locations(proto: ModelProto, path: Path) -> list[str]:
+    """Of all external data, relative to the model's folder, sorted."""
+    return sorted({_location(tensor, path) for tensor in _external(proto)})
 
 
 def _location(tensor: TensorProto, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from farm.errors import ModelError
+from farm.host.places import write_file
 from farm.model.ends import (
     check_ends,
     check_output_types,
@@ -125,18 +127,21 @@ def load_model(path: Path, shapes: Mapping[str, int] = _NO_SHAPES) -> Model:
 def save_model(proto: ModelProto, path: Path, limit: int = PROTOBUF_LIMIT) -> None:
     """Write a model file, with its weights in ``NAME.onnx.data`` beside it if need be.
 
-    limit: largest size in bytes of a file without external data.
+    The file is whole, or what was there before. limit: largest size in bytes of a file without
+    external data.
 
     Raises OSError.
     """
     if _weight_bytes(proto) + _proto_bytes(proto) <= limit:
-        onnx.save_model(proto, path)
+        write_file(path, proto.SerializeToString())
         return
-    data = path.with_name(path.name + ".data")
-    data.unlink(missing_ok=True)
     copy = ModelProto()
     copy.CopyFrom(proto)  # saving moves the weights out of the message it is given
-    onnx.save_model(copy, path, save_as_external_data=True, location=data.name)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft, data = Path(folder, path.name), f"{path.name}.data"
+        onnx.save_model(copy, draft, save_as_external_data=True, location=data)
+        draft.with_name(data).replace(path.with_name(data))
+        draft.replace(path)
 
 
 def _check_versions(proto: ModelProto, path: Path) -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from farm.delivery.files import write_file
 from farm.errors import OptionError
+from farm.host.places import write_file
 from reports.nightly.junit import junit_xml
 from reports.nightly.markdown import markdown
 from tuner.nightly.report import NightReport

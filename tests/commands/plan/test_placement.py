@@ -142,3 +142,33 @@ def test_what_makes_no_sense(planned: Command) -> None:
 def test_without_a_store(farm: Command) -> None:
     said = farm.refused("plan", "placement", "model.onnx")
     assert "There is no store yet" in said
+
+
+@pytest.mark.parametrize("option", ["--output", "--candidate", "--figure", "--annotated"])
+def test_a_store_is_never_replaced(planned: Command, option: str) -> None:
+    before = planned.store.read_bytes()
+    said = planned.refused("plan", "placement", "model.onnx", "--no-measure", option, "farm.db")
+    assert said == f"{option} farm.db is a database, such as a store; give another."
+    assert planned.store.read_bytes() == before
+
+
+def test_what_is_read_is_never_replaced(planned: Command) -> None:
+    asked = ("plan", "placement", "model.onnx")
+    (planned.folder / "hard.onnx").hardlink_to(planned.folder / "model.onnx")
+    before = (planned.folder / "model.onnx").read_bytes()
+    assert "--annotated hard.onnx is the model as well" in planned.refused(
+        *asked, "--no-measure", "--annotated", "hard.onnx"
+    )
+    assert "--figure data.npz is the samples as well" in planned.refused(
+        *asked, "--data", "data.npz", "--figure", "data.npz"
+    )
+    assert (planned.folder / "model.onnx").read_bytes() == before
+
+
+def test_weights_beside_the_model_are_never_replaced(planned: Command) -> None:
+    model = onnx.load(planned.folder / "model.onnx")
+    path = models.save_external(model, planned.folder, "weights.bin")
+    said = planned.refused("plan", "placement", path, "--no-measure", "-o", "weights.bin")
+    assert (
+        said == "--output weights.bin is the data weights.bin of the model as well; give another."
+    )

@@ -84,3 +84,10 @@ def test_an_endless_answer_ends_with_its_reader(asked: Command) -> None:
     assert process.wait(timeout=20) in {0, 1}
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
+
+
+def test_the_store_is_not_replaced_by_its_rows(asked: Command) -> None:
+    before = asked.store.read_bytes()
+    said = asked.refused("query", "SELECT id FROM trial", "--json", "-o", asked.store)
+    assert said.endswith("it is a database, such as a store. Give another --output.")
+    assert asked.store.read_bytes() == before

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from farm.errors import ModelError
+from farm.model.file import PROTOBUF_LIMIT
 from farm.model.model import load_model, save_model
 from farm.model.walk import all_nodes
 from tests import models
@@ -505,3 +509,26 @@ def test_a_model_over_the_limit_is_saved_with_external_data(tmp_path):
     assert (tmp_path / "big.onnx").stat().st_size < 2000
     assert model.proto.SerializeToString() == before
     assert load_model(tmp_path / "big.onnx").proto.graph.node == model.proto.graph.node
+
+
+@pytest.mark.parametrize("limit", [PROTOBUF_LIMIT, 4000], ids=["one file", "external data"])
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path, limit):
+    model = load_model(models.save(models.mlp(), tmp_path))
+    (tmp_path / "out.onnx").write_bytes(b"before")
+    with files_of_at_most(500), pytest.raises(OSError, match="File too large"):
+        save_model(model.proto, tmp_path / "out.onnx", limit)
+    assert (tmp_path / "out.onnx").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "out.onnx"]
+
+
+@contextmanager
+def files_of_at_most(size):
+    """As on a disk that is full: no file of this process can become larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
