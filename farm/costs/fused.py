@@ -43,6 +43,27 @@ class Wiring:
         )
 
 
+def kernels_of(
+    wiring: Wiring, by_signature: Iterable[tuple[str, ...]], by_type: Iterable[tuple[str, ...]]
+) -> tuple[Members, ...]:
+    """All operators of a model as the kernels that stand for them, in the order of their first.
+
+    by_signature, by_type: operators that one kernel stands for, by their signatures, which come
+    first, and by their types.
+    """
+    found: list[Members] = []
+    taken: set[str] = set()
+    for members in (
+        *occurrences(wiring, lambda op: op.signature, by_signature),
+        *occurrences(wiring, lambda op: op.op_type, by_type),
+        *((op,) for op in wiring.operators),
+    ):
+        if taken.isdisjoint(op.name for op in members):
+            taken.update(op.name for op in members)
+            found.append(members)
+    return tuple(sorted(found, key=lambda members: wiring.order[members[0].name]))
+
+
 def occurrences(
     wiring: Wiring, key: Callable[[CostedOperator], str], patterns: Iterable[tuple[str, ...]]
 ) -> tuple[Members, ...]:

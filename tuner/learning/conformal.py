@@ -94,6 +94,20 @@ def cv_plus(
     return low, high
 
 
+def reaches(
+    errors: Array, spreads: Array, models: Sequence[object], share: float = SHARE
+) -> Array:
+    """How far each row's interval reaches to either side by the rows of other models alone.
+
+    errors, spreads: (n,), of left-out rows. models: of each row.
+    """
+    scored, found, names = scores(errors, spreads), np.zeros(len(errors)), np.array(models)
+    for name in dict.fromkeys(models):
+        own = names == name
+        found[own] = reach(scored[~own], names[~own].tolist(), share) * spreads[own]
+    return found
+
+
 def coverage(
     errors: Array, spreads: Array, models: Sequence[object], share: float = SHARE
 ) -> Coverage:
@@ -101,16 +115,8 @@ def coverage(
 
     errors, spreads: (n,), of left-out rows. models: of each row.
     """
-    scored = scores(errors, spreads)
-    inside = np.zeros(len(scored), bool)
-    reaches = np.zeros(len(scored))
-    names = list(dict.fromkeys(models))
-    for name in names:
-        own = np.array([model == name for model in models])
-        others = [model for model in models if model != name]
-        found = reach(scored[~own], others, share)
-        reaches[own] = found * spreads[own]
-        inside[own] = scored[own] <= found
-    half = np.sinh(reaches)
-    median = float(np.median(half)) if len(half) else math.inf
-    return Coverage(float(inside.mean()) if len(inside) else 0.0, median, len(inside), len(names))
+    if not len(errors):
+        return Coverage(0.0, math.inf, 0, 0)
+    found = reaches(errors, spreads, models, share)
+    inside = float(np.mean(np.abs(errors) <= found))
+    return Coverage(inside, float(np.median(np.sinh(found))), len(errors), len(set(models)))

@@ -28,7 +28,8 @@ _MOST_STEPS = 60
 _ENOUGH = 1e9  # of what rounding takes away: steps that gain less are the last
 _BOUND = 9.0  # of the logarithm of a hyperparameter, either way
 _LEAST_NOISE = 1e-3  # standard deviation of standardised targets: nothing is exact
-_FIXED = 3  # hyperparameters before the length scales: level, trend, variance; noise is the last
+_FIXED = 5  # hyperparameters before the length scales; the noise is the last
+_FIRST = (0.5, 0.2, 0.3, 0.3, 0.7)  # what these are thought to be before anything is known
 
 
 class Smoothness(StrEnum):
@@ -96,7 +97,7 @@ class GaussianProcess:
         object.__setattr__(self, "weights", cho_solve((factor, True), self.residuals))
 
     @classmethod
-    def fit(
+    def fit(  # noqa: PLR0913
         cls,
         inputs: Matrix,
         targets: Matrix,
@@ -106,12 +107,14 @@ class GaussianProcess:
         noise: Matrix | None = None,
         smoothness: Smoothness = Smoothness.MATERN,
         steps: int = _MOST_STEPS,
+        like: GaussianProcess | None = None,
     ) -> Self:
         """The process whose hyperparameters make the targets most likely, by L-BFGS.
 
         inputs: (n, d). targets: (n,). prior: (n,), what is expected of each without the others, 0
         by default. noise: (n,), known variances of single targets, beside the common one that is
-        fitted. steps: of the search for hyperparameters; 0 takes those it would begin with.
+        fitted. steps: of the search for hyperparameters; 0 takes those it would begin with. like:
+        a process of the same columns, with whose hyperparameters it begins.
         The same rows give the same process.
         """
         given = np.asarray(inputs, dtype=np.float64)
@@ -125,7 +128,7 @@ class GaussianProcess:
             own,
             smoothness,
         )
-        logs = problem.most_likely(steps)
+        logs = problem.most_likely(steps, None if like is None else like.logs)
         return cls(columns, smoothness, given, residuals / unit, own, unit, logs, centre, scale)
 
     def predict(self, inputs: Matrix, prior: Matrix | None = None) -> Posterior:
@@ -135,9 +138,9 @@ class GaussianProcess:
         parts = _parts(_Distances.of(new, known, self.columns), self.logs, self.smoothness)
         across = parts.covariance
         mean = across @ self.weights
-        level, trend, variance = np.exp(2 * self.logs[:_FIXED])
+        level, trend, *alike = np.exp(2 * self.logs[:_FIXED])
         numbers = new[:, [not named for named in self.columns.named]]
-        own = level + trend * np.sum(numbers**2, axis=1) + variance
+        own = level + trend * np.sum(numbers**2, axis=1) + sum(alike)
         solved = solve_triangular(self.factor, across.T, lower=True)
         left = np.maximum(own - np.sum(solved**2, axis=0), 0.0) + np.exp(2 * self.logs[-1])
         before = 0.0 if prior is None else np.asarray(prior, np.float64)
@@ -219,16 +222,22 @@ class _Distances:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A covariance, and what it is made of. slope: of ``alike`` by the squared distance."""
+    """A covariance, and what it is made of.
+
+    numbers, names, both: how like rows are by numbers, by names, by both, each with its variance.
+    by_squared: derivative of the covariance by the squared distance of numbers.
+    """
 
     covariance: Matrix
     trend: Matrix
-    alike: Matrix
-    slope: Matrix
+    numbers: Matrix
+    names: Matrix
+    both: Matrix
+    by_squared: Matrix
 
 
 def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Parts:
-    level, trend, variance = np.exp(2 * logs[:_FIXED])
+    level, trend, of_numbers, of_names, of_both = np.exp(2 * logs[:_FIXED])
     shape = distances.products.shape
     squared, differing = np.zeros(shape), np.zeros(shape)
     for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
@@ -238,13 +247,16 @@ def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Part
             differing += scale * names
     if smoothness is Smoothness.MATERN:
         far = np.sqrt(5 * squared)
-        decay = variance * np.exp(-far - differing)
-        alike, slope = (1 + far + far**2 / 3) * decay, -5 / 6 * (1 + far) * decay
+        decay = np.exp(-far)
+        near, slope = (1 + far + far**2 / 3) * decay, -5 / 6 * (1 + far) * decay
     else:
-        alike = variance * np.exp(-squared / 2 - differing)
-        slope = -alike / 2
+        near = np.exp(-squared / 2)
+        slope = -near / 2
+    same = np.exp(-differing)
     linear = trend * distances.products
-    return _Parts(level + linear + alike, linear, alike, slope)
+    numbers, names, both = of_numbers * near, of_names * same, of_both * near * same
+    slope *= of_numbers + of_both * same
+    return _Parts(level + linear + numbers + names + both, linear, numbers, names, both, slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +268,16 @@ class _Likelihood:
     noise: Matrix
     smoothness: Smoothness
 
-    def most_likely(self, steps: int) -> Matrix:
-        """The logarithms that make the targets most likely."""
+    def most_likely(self, steps: int, like: Matrix | None = None) -> Matrix:
+        """The logarithms that make the targets most likely. like: to begin with."""
         scales = len(self.distances.squared)
-        begin: Matrix = np.log([0.5, 0.2, 0.7, *[max(1.0, scales) ** 0.5] * scales, 0.3])
+        usual: Matrix = np.log([*_FIRST, *[max(1.0, scales) ** 0.5] * scales, 0.3])
+        begin = usual if like is None else like
         if steps == 0 or len(self.targets) < 2:
             return begin
         bounds = [(-_BOUND, _BOUND)] * (len(begin) - 1) + [(math.log(_LEAST_NOISE), _BOUND)]
         found, _, _ = fmin_l_bfgs_b(
-            self.cost, begin, args=(begin,), bounds=bounds, factr=_ENOUGH, maxiter=steps
+            self.cost, begin, args=(usual,), bounds=bounds, factr=_ENOUGH, maxiter=steps
         )
         return np.asarray(found, np.float64)
 
@@ -285,7 +298,9 @@ class _Likelihood:
         gradient = [
             np.exp(2 * logs[0]) * outer.sum(),
             np.vdot(outer, parts.trend),
-            np.vdot(outer, parts.alike),
+            np.vdot(outer, parts.numbers),
+            np.vdot(outer, parts.names),
+            np.vdot(outer, parts.both),
             *self._by_scales(logs, parts, outer),
             own * np.trace(outer),
         ]
@@ -293,7 +308,8 @@ class _Likelihood:
 
     def _by_scales(self, logs: Matrix, parts: _Parts, outer: Matrix) -> list[float]:
         """The gradient by the logarithm of each length scale."""
-        by_squared, by_differing = outer * parts.slope, -outer * parts.alike
+        by_squared = outer * parts.by_squared
+        by_differing = -outer * (parts.names + parts.both)
         found = []
         for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
             numbers, names = self.distances.squared[group], self.distances.differing[group]

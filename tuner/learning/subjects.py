@@ -9,6 +9,7 @@ from farm.model.graph import Graph, TensorKind
 from farm.model.model import Model
 from farm.units import Bytes
 from tuner.learning.values import Subject
+from tuner.runs.operators import costed_in
 
 
 def subject_of(model: Model, graph: Graph) -> Subject:
@@ -31,6 +32,20 @@ def subject_of(model: Model, graph: Graph) -> Subject:
         Bytes(sum(t.bytes for t in graph.tensors.values() if t.kind is not TensorKind.WEIGHT)),
         given_format(model.proto),
     )
+
+
+def stored_subject(sha256: str, macs: int, details: str) -> Subject | None:
+    """A model of a store; None where an older farm kept too little of it, or sizes are unknown.
+
+    details: of the model, as the store has them.
+    """
+    operators = costed_in(details)
+    if not operators or any(map(_stays_dynamic, operators)):
+        return None
+    sizes = {t.name: (t.stored, t.size) for op in operators for t in (*op.reads, *op.writes)}
+    weights = sum(size for stored, size in sizes.values() if stored)
+    activations = sum(size for stored, size in sizes.values() if not stored)
+    return Subject(sha256, operators, macs, Bytes(weights), Bytes(activations))
 
 
 def _stays_dynamic(operator: CostedOperator) -> bool:

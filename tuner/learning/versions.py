@@ -12,15 +12,15 @@ from db.records import CalibrationRecord
 from farm.costs.calibration import calibration_of
 from farm.costs.model import not_calibrated
 from farm.devices.profile import DeviceProfile
+from tuner.learning.candidates.models import CandidateModels
+from tuner.learning.candidates.stored import FORMAT, estimator_of
 from tuner.learning.from_calibration import FromCalibration
+from tuner.learning.predictor import LearnedPredictor, known_in
 from tuner.learning.report import Report
 from tuner.learning.values import Predictor
 from tuner.runs.machines import machine_of
 from workers.fingerprint import fingerprint
 from workers.jobs import DeviceFacts
-
-FORMAT = "candidates-1"
-"""Of what is kept of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,18 @@ def known_costs(
         name: calibration_of(name, record.constants, record.borders)
         for name, record in records.items()
     }
-    return Known(FromCalibration(profile, cores, calibrations))
+    version = newest_cost_model(store, profile.name, machine_id, FORMAT)
+    if version is None:
+        return Known(FromCalibration(profile, cores, calibrations))
+    return Known(
+        LearnedPredictor(
+            profile,
+            estimator_of(profile.name, calibrations),
+            CandidateModels.of_state(version.content),
+            known_in(store, profile.name, machine_id),
+        ),
+        version.id,
+    )
 
 
 def standing(

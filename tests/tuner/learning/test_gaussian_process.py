@@ -29,11 +29,11 @@ def test_posterior_of_one_row_is_the_textbooks() -> None:
     process = GaussianProcess.fit(
         np.array([[0.0]]), np.array([1.0]), Columns.numeric([0]), steps=0
     )
-    level, _, variance = np.exp(2 * process.logs[:3])
-    noise, far = np.exp(2 * process.logs[-1]), np.sqrt(5.0) * 2.0 / np.exp(process.logs[3])
-    across = level + variance * (1 + far + far**2 / 3) * np.exp(-far)
+    level, _, numbers, names, both = np.exp(2 * process.logs[:5])
+    noise, far = np.exp(2 * process.logs[-1]), np.sqrt(5.0) * 2.0 / np.exp(process.logs[5])
+    across = level + names + (numbers + both) * (1 + far + far**2 / 3) * np.exp(-far)
     found = process.predict(np.array([[2.0]]))
-    own = level + variance + noise
+    own = level + numbers + names + both + noise
     trend = np.exp(2 * process.logs[1]) * 4.0
     assert found.mean[0] == pytest.approx(across / own, rel=1e-6)
     assert found.variance[0] == pytest.approx(own + trend - across**2 / own, rel=1e-6)
@@ -44,8 +44,8 @@ def test_gradient_is_that_of_differences(smoothness: Smoothness) -> None:
     inputs, targets = rows(30)
     noise = np.linspace(0.0, 0.2, 30)
     problem = _Likelihood(_Distances.of(inputs, inputs, MIXED), targets, noise, smoothness)
-    expected = np.zeros(7)
-    at = np.array([-0.3, -1.0, 0.2, 0.4, 0.1, -0.2, -1.5])
+    expected = np.zeros(9)
+    at = np.array([-0.3, -1.0, 0.2, -0.4, -0.1, 0.4, 0.1, -0.2, -1.5])
     off = check_grad(
         lambda logs: problem.cost(logs, expected)[0],
         lambda logs: problem.cost(logs, expected)[1],

@@ -1,0 +1,212 @@
+"""The cost models of whole candidates on one device: fitted to rows, kept as arrays."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.candidate import PackageEngine
+from farm.errors import StoreError
+from farm.units import Seconds
+from tuner.learning.candidates.estimate import Estimator
+from tuner.learning.candidates.failures import Failures
+from tuner.learning.candidates.features import Encoder, Row, columns, row_of
+from tuner.learning.candidates.memory import EngineMemory, sizes_of
+from tuner.learning.candidates.quantity import Quantity
+from tuner.learning.candidates.rows import Tried, chosen
+from tuner.learning.report import HeldOut
+
+Array = NDArray[np.float64]
+
+LATENCY, CPU, MEMORY, ENERGY = "latency", "cpu_seconds", "peak_memory", "energy"
+_LEAST_SECONDS = 1e-9
+_LEAST_ROWS = 20  # with an energy: it is learnt where a counter tells it
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateModels:
+    """What was learnt of whole candidates.
+
+    quiet: seconds of the sentinel on a quiet machine: seconds are learnt over those of the
+    sentinel of their blocks; None where no blocks ran. quantities: by name; energy may be missing.
+    memory: what peak memory is simply. failures: how likely a candidate is to fail.
+    tried: candidates that it all rests on. held_out: latencies of models that were left out, with
+    what was said of them then; they are not part of the state.
+    """
+
+    encoder: Encoder
+    quiet: Seconds | None
+    quantities: Mapping[str, Quantity]
+    memory: EngineMemory
+    failures: Failures
+    tried: int
+    held_out: tuple[HeldOut, ...] = ()
+
+    @classmethod
+    def fit(cls, tried: Sequence[Tried], estimator: Estimator) -> Self:
+        """The models of these candidates of models.
+
+        Those of engines that nothing is known of teach nothing. Raises DeviceError: the device
+        was never calibrated.
+        """
+        kept = chosen(tried)
+        rows = [row_of(t.subject, t.candidate, estimator.estimate(t.subject, t.candidate))
+                for t in kept]  # fmt: skip
+        encoder = Encoder.of(rows)
+        inputs = encoder.matrix(rows)
+        quiet = _quiet(kept)
+        memory = EngineMemory.fit(
+            [(t.subject, t.candidate, t.trial.peak_bytes)
+             for t in kept if t.trial.peak_bytes and not _is_package(t)]
+        )  # fmt: skip
+        table = _Table(inputs, rows, kept)
+        quantities = {
+            LATENCY: table.of_seconds([t.trial.seconds for t in kept], quiet),
+            CPU: table.of_seconds([t.trial.cpu_seconds for t in kept], quiet),
+            MEMORY: table.of_memory(memory),
+        }
+        if sum(t.trial.joules is not None for t in kept) >= _LEAST_ROWS:
+            quantities[ENERGY] = table.of_energy()
+        failures = Failures.fit(
+            inputs, np.array([t.failed for t in kept], float), table.models, columns()
+        )
+        held_out = table.held_out(quantities[LATENCY], quiet)
+        return cls(encoder, quiet, quantities, memory, failures, len(tried), held_out)
+
+    def state(self) -> bytes:
+        """An archive of arrays, without pickles."""
+        told = {
+            "known": self.encoder.known,
+            "quiet": self.quiet,
+            "quantities": sorted(self.quantities),
+            "memory": self.memory.factors,
+            "tried": self.tried,
+        }
+        arrays = {f"failures/{name}": array for name, array in self.failures.state().items()}
+        for name, quantity in self.quantities.items():
+            arrays |= quantity.state(name)
+        file = io.BytesIO()
+        np.savez_compressed(file, told=np.array(json.dumps(told)), **arrays)  # type: ignore[arg-type]
+        return file.getvalue()
+
+    @classmethod
+    def of_state(cls, state: bytes) -> Self:
+        """The models that gave this state. Raises StoreError: it is none."""
+        try:
+            with np.load(io.BytesIO(state), allow_pickle=False) as archive:
+                arrays = dict(archive)
+            told = json.loads(str(arrays.pop("told")))
+            begin = "failures/"
+            failures = {n.removeprefix(begin): a for n, a in arrays.items() if n.startswith(begin)}
+            return cls(
+                Encoder(tuple(map(tuple, told["known"]))),
+                told["quiet"],
+                {name: Quantity.of_state(name, arrays) for name in told["quantities"]},
+                EngineMemory(tuple((kind, tuple(factors)) for kind, factors in told["memory"])),
+                Failures.of_state(failures),
+                told["tried"],
+            )
+        except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+            raise StoreError(
+                "The cost model of whole candidates in the store cannot be read: "
+                f"{type(error).__name__} {error}. It is fitted again after the next run."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rows as a matrix, with the trials that they are of."""
+
+    inputs: Array
+    rows: Sequence[Row]
+    tried: Sequence[Tried]
+
+    @property
+    def models(self) -> list[str]:
+        """Of each row."""
+        return [t.subject.sha256 for t in self.tried]
+
+    def of_seconds(self, values: Sequence[float | None], quiet: Seconds | None) -> Quantity:
+        """A quantity in seconds, over the sentinel of each trial's blocks."""
+        targets = [
+            math.log(max(_LEAST_SECONDS, value) * _calm(t, quiet))
+            if value and not t.failed
+            else None
+            for value, t in zip(values, self.tried, strict=True)
+        ]
+        return self._quantity(targets, [row.numbers[0] for row in self.rows])
+
+    def held_out(self, latency: Quantity, quiet: Seconds | None) -> tuple[HeldOut, ...]:
+        """What was said of latencies whose models were left out, beside what was measured."""
+        said = latency.quality.left_out if latency.quality else None
+        if said is None:
+            return ()
+        told = [t for t in self.tried if t.trial.seconds and not t.failed]
+        return tuple(
+            HeldOut(
+                t.name,
+                t.candidate.label(),
+                math.exp(middle),
+                math.exp(middle - reach),
+                math.exp(middle + reach),
+                (t.trial.seconds or 0.0) * _calm(t, quiet),
+            )
+            for t, middle, reach in zip(told, said.middle, said.reach, strict=True)
+        )
+
+    def of_memory(self, memory: EngineMemory) -> Quantity:
+        """Peak memory of engines; that of packages is planned."""
+        sizes = {t.subject.sha256: sizes_of(t.subject) for t in self.tried}
+        return self._quantity(
+            [
+                math.log(t.trial.peak_bytes)
+                if t.trial.peak_bytes and not t.failed and not _is_package(t)
+                else None
+                for t in self.tried
+            ],
+            [math.log(memory.bytes_of(sizes[t.subject.sha256], t.candidate)) for t in self.tried],
+        )
+
+    def of_energy(self) -> Quantity:
+        """Joules by a counter."""
+        return self._quantity(
+            [
+                math.log(t.trial.joules) if t.trial.joules and not t.failed else None
+                for t in self.tried
+            ],
+            [row.numbers[0] for row in self.rows],
+        )
+
+    def _quantity(self, targets: Sequence[float | None], simple: Sequence[float]) -> Quantity:
+        told = [at for at, target in enumerate(targets) if target is not None]
+        return Quantity.fit(
+            self.inputs[told],
+            np.array([targets[at] for at in told], np.float64),
+            np.array([simple[at] for at in told], np.float64),
+            [self.tried[at].subject.sha256 for at in told],
+            columns(),
+        )
+
+
+def _is_package(tried: Tried) -> bool:
+    return isinstance(tried.candidate.engine, PackageEngine)
+
+
+def _quiet(tried: Sequence[Tried]) -> Seconds | None:
+    """The least that the sentinel ever took: what else runs on a machine only adds to it."""
+    found = [t.trial.sentinel for t in tried if t.trial.sentinel]
+    return Seconds(min(found)) if found else None
+
+
+def _calm(tried: Tried, quiet: Seconds | None) -> float:
+    """What seconds of a trial are multiplied by, to be those of a quiet machine."""
+    sentinel = tried.trial.sentinel
+    is_counted = tried.candidate.is_counted
+    return quiet / sentinel if quiet and sentinel and not is_counted else 1.0
