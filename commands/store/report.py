@@ -47,7 +47,7 @@ def report(
     """
     from db.reader import StoreReader
     from db.records import utc_now
-    from farm.delivery.files import write_file
+    from farm.host.places import write_file
     from farm.units import format_bytes
     from reports.pages.html import report_html
 

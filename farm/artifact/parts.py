@@ -18,7 +18,7 @@ from farm.codegen.build.toolchain import build_shared
 from farm.codegen.package.compiled import SHARED_FILE, compile_package
 from farm.codegen.package.write import LIBRARY_FILE
 from farm.codegen.program import PortType
-from farm.compile.cut import cut
+from farm.compile.cut import cut, has_fixed_shape
 from farm.compile.formats.real_ends import RealEnds
 from farm.compile.optimize import SaveOptimised
 from farm.compile.passes import Compiled
@@ -140,7 +140,8 @@ def _record(
 def _tensor(value: onnx.ValueInfoProto) -> TensorRecord:
     kind = value.type.tensor_type
     dtype = tensor_dtype_to_np_dtype(kind.elem_type).name
-    return TensorRecord(value.name, dtype, tuple(d.dim_value for d in kind.shape.dim))
+    shape = tuple(d.dim_value for d in kind.shape.dim)
+    return TensorRecord(value.name, dtype, shape if has_fixed_shape(value) else None)
 
 
 def _quantised_weights(graph: onnx.GraphProto) -> Iterator[str]:

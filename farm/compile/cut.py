@@ -47,7 +47,8 @@ def cut(
 
     Raises CompileError: an operator that is unknown, in two parts or in none; parts that would
     have to run in a circle, or in another order; a part without operators, or whose results
-    nobody reads; a tensor between parts that is none of numbers, or of no fixed shape.
+    nobody reads; a tensor between parts that is none of numbers, or of no fixed shape. What only
+    the caller reads may have another shape in every run.
     """
     owners = _named_owners(earlier[0] if earlier else model, parts)
     frozen = FreezeWeights()(model).model
@@ -197,11 +198,18 @@ class _Split:
                 "operators out of the model."
             )
         inputs = [n for n in needed if n not in written and n not in self._stored]
-        return self._built(members, inputs, outputs, needed.keys() | set(outputs))
+        shared = {name for name in outputs if self._read_elsewhere(name, index)}
+        return self._built(members, inputs, outputs, shared, needed.keys() | set(outputs))
 
     def _built(
-        self, members: Sequence[int], inputs: Sequence[str], outputs: Sequence[str], used: set[str]
+        self,
+        members: Sequence[int],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        shared: set[str],
+        used: set[str],
     ) -> ModelProto:
+        """shared: outputs that other parts read. used: tensors, stored ones among them."""
         whole = self._model
         model = _without_graph(whole)
         graph = model.graph
@@ -210,13 +218,16 @@ class _Split:
         sparse = whole.graph.sparse_initializer
         graph.sparse_initializer.extend(t for t in sparse if t.values.name in used)
         graph.input.extend(self._value(name) for name in inputs)
-        graph.output.extend(self._value(name) for name in outputs)
+        graph.output.extend(self._value(name, fixed=name in shared) for name in outputs)
         inner = {t for i in members for t in self._nodes[i].output} - set(outputs)
         graph.value_info.extend(self._values[t] for t in sorted(inner & self._values.keys()))
         return model
 
-    def _value(self, name: str) -> ValueInfoProto:
-        """What is known of a tensor that comes or goes. Raises CompileError."""
+    def _value(self, name: str, *, fixed: bool = True) -> ValueInfoProto:
+        """What is known of a tensor that comes or goes.
+
+        Raises CompileError: it is none of numbers, or of no fixed shape where it must be.
+        """
         value = self._values.get(name)
         kind = None if value is None else value.type.tensor_type
         if value is None or kind is None or not kind.elem_type or not _is_numbers(kind.elem_type):
@@ -224,10 +235,10 @@ class _Split:
                 f"The tensor {name!r} cannot go from one part of a pipeline to another: its type "
                 "is unknown, or none of numbers."
             )
-        if not kind.HasField("shape") or not all(d.HasField("dim_value") for d in kind.shape.dim):
+        if fixed and not has_fixed_shape(value):
             raise CompileError(
-                f"The tensor {name!r} cannot go from one part of a pipeline to another, or to the "
-                "caller: its shape is not fixed."
+                f"The tensor {name!r} cannot go from one part of a pipeline to another: its shape "
+                "is not fixed."
             )
         return value
 
@@ -304,8 +315,11 @@ class _Split:
             return False
         if self._owner[writer] < 0:  # a copy: it is nobody's but the caller's
             return tensor in self._results and self._last_place(writer) == part
-        others = {p for i in self._readers.get(tensor, ()) for p in self._copies[i]} - {part}
-        return tensor in self._results or bool(others)
+        return tensor in self._results or self._read_elsewhere(tensor, part)
+
+    def _read_elsewhere(self, tensor: str, part: int) -> bool:
+        """Whether another part reads what one writes."""
+        return any(self._copies[i] - {part} for i in self._readers.get(tensor, ()))
 
     def _borders(self) -> Iterator[_Border]:
         for index, names in enumerate(self._reads):
@@ -316,6 +330,12 @@ class _Split:
                 source = self._owner[writer]
                 for target in sorted(self._copies[index] - {source}):
                     yield _Border(name, source, target, self._nodes[index].name)
+
+
+def has_fixed_shape(value: ValueInfoProto) -> bool:
+    """Whether every size of a tensor is known before it is computed."""
+    kind = value.type.tensor_type
+    return kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
 
 
 def _path(borders: Sequence[_Border], start: int, end: int) -> list[_Border]:

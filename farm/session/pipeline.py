@@ -14,11 +14,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """A tensor that parts share with each other or with the caller. dtype: NumPy's name."""
+    """A tensor that parts share with each other or with the caller.
+
+    dtype: NumPy's name. shape: None for an output of the model that each run gives another one.
+    """
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,11 @@ def parse_pipeline(text: str | bytes) -> PipelineRecord:
     plain: dict[str, Any] = json.loads(text)
     return PipelineRecord(
         tuple(
-            TensorRecord(each["name"], each["dtype"], tuple(each["shape"]))
+            TensorRecord(
+                each["name"],
+                each["dtype"],
+                None if each["shape"] is None else tuple(each["shape"]),
+            )
             for each in plain["tensors"]
         ),
         tuple(plain["inputs"]),

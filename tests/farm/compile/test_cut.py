@@ -159,6 +159,17 @@ class TestParts:
         with pytest.raises(CompileError, match=r"'where' cannot go from one .* is not fixed"):
             cut(model, parts("find", "turn"))
 
+    def test_give_the_caller_what_has_another_shape_in_every_run(self):
+        nodes = [
+            make_node("Relu", ["x"], ["a"], name="keep"),
+            make_node("NonZero", ["a"], ["where"], name="find"),
+        ]
+        ends = [value("where", [2, "found"], TensorProto.INT64)]
+        model = build(nodes, [value("x", [1, 4])], ends, {})
+        pieces = cut(model, parts("keep", "find"))
+        assert borders(pieces) == [(["x"], ["a"]), (["a"], ["where"])]
+        require_same(model, pieces)
+
 
 class TestAdded:
     """Operators that passes added go with their neighbours."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from onnx import TensorProto
+from onnx.helper import make_node
 
 from farm.artifact.compiler import Compiler
 from farm.artifact.folder import PIPELINE_FILE, read_manifest
@@ -35,6 +37,7 @@ from farm.session.of_candidate import session_spec
 from farm.session.pipeline import TensorRecord, parse_pipeline
 from farm.session.spec import SessionSpec
 from tests.farm.compile import graphs
+from tests.models import build, value
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.pipelines.pipeline import (
     OverlappedPipeline,
@@ -307,3 +310,38 @@ class TestSlots:
             path.unlink()
         layout.arrays(block, 0)["a"][...] = 3.0
         assert np.all(there["a"] == 3.0)
+
+
+class TestOutputsOfNoFixedShape:
+    @pytest.fixture
+    def finding(self, load: Loader) -> Callable[..., PipelineSession]:
+        """Loads a model that says where its input is above 0, in two parts."""
+        nodes = [
+            make_node("Relu", ["x"], ["kept"], name="keep"),
+            make_node("NonZero", ["kept"], ["where"], name="find"),
+        ]
+        ends = [value("kept", [1, 4]), value("where", [2, "found"], TensorProto.INT64)]
+        model = build(nodes, [value("x", [1, 4])], ends, {})
+        load.compiler = Compiler(model, [{"x": np.ones((1, 4), np.float32)}])
+
+        def loaded(first: PartEngine, *, overlapped: bool = False) -> PipelineSession:
+            parts = (PipelinePart("cpu", first, ("keep",)), PipelinePart("cpu", ORT, ("find",)))
+            return load(Pipeline(parts, overlapped=overlapped))
+
+        return loaded
+
+    @pytest.mark.parametrize("first", [PLAIN, HOST])
+    def test_come_as_each_run_has_them(self, finding, first):
+        session = finding(first)
+        for given, wanted in (([0, 1, -1, 2], [1, 3]), ([3, 0, 0, 0], [0]), ([0, 0, 0, 0], [])):
+            feeds = {"x": np.array([given], np.float32)}
+            kept, where = session.run(feeds)
+            assert np.array_equal(kept, np.maximum(feeds["x"], 0))
+            assert where[1].tolist() == wanted
+            session.set_feeds(feeds)
+            assert session.timed(2) > 0
+            assert len(session.split(2).parts) == 2
+
+    def test_cannot_come_from_a_process_of_its_own(self, finding):
+        with pytest.raises(EngineError, match="shape of its output 'where' is not fixed"):
+            finding(PLAIN, overlapped=True)

@@ -44,6 +44,8 @@ class PipelineSession(Session):
         self._path = path
         self._description = description
         self.record: PipelineRecord = parse_pipeline(path.read_bytes())
+        self._varying: dict[str, Array] = {}  # outputs of no fixed shape, as the last run has them
+        self._refuse_varying_elsewhere()
         self._chosen: Feeds = {}
         self._is_chosen = False
         self._opened: list[StageChain | Session] = []
@@ -84,7 +86,19 @@ class PipelineSession(Session):
                 np.copyto(place, given)
 
     def _results(self, slot: Mapping[str, Array]) -> list[Array]:
-        return [slot[name].copy() for name in self.record.outputs]
+        found = {**slot, **self._varying}
+        return [found[name].copy() for name in self.record.outputs]
+
+    def _refuse_varying_elsewhere(self) -> None:
+        """Raise EngineError: a part whose memory is shared has an output of no fixed shape."""
+        varying = {tensor.name for tensor in self.record.tensors if tensor.shape is None}
+        for part in self._description.parts:
+            found = next((name for name in part.outputs if name in varying), None)
+            if part.is_remote and found is not None:
+                raise EngineError(
+                    f"The part at {part.place} has a process of its own, and the shape of its "
+                    f"output {found!r} is not fixed."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,9 @@ class SequentialPipeline(PipelineSession):
         self._opened.append(session)
         self._counts.update({f"{part.place}: {k}": n for k, n in session.assignment.items()})
         inputs = {name: self._slot[name] for name in part.inputs}
+        if not self._slot.keys() >= set(part.outputs):
+            self._steps.append(_Step(index, self._unbound(session, inputs, part.outputs)))
+            return
         outputs = {name: self._slot[name] for name in part.outputs}
         if not isinstance(session, EmulatedPackageSession):
             self._steps.append(_Step(index, session.bound(inputs, list(outputs.values()))))
@@ -220,6 +237,20 @@ class SequentialPipeline(PipelineSession):
             _Step(index, session.bound(there, list(back.values()))),
             _Step(_TRANSFER, _copies(back, outputs)),
         ]
+
+    def _unbound(
+        self, session: Session, inputs: Feeds, outputs: Sequence[str]
+    ) -> Callable[[], None]:
+        """What runs once and keeps what comes of it where it has no place in the slot."""
+
+        def once() -> None:
+            for name, array in zip(outputs, session.run(inputs), strict=True):
+                if name in self._slot:
+                    np.copyto(self._slot[name], array, casting="no")
+                else:
+                    self._varying[name] = array
+
+        return once
 
 
 class OverlappedPipeline(PipelineSession):

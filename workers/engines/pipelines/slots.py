@@ -25,7 +25,10 @@ _SHARED = Path("/dev/shm")  # noqa: S108  (a file there is memory)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where tensors lie in a slot. offsets: by name, in bytes. size: of a slot, in bytes."""
+    """Where tensors of fixed shapes lie in a slot.
+
+    offsets: by name, in bytes. size: of a slot, in bytes.
+    """
 
     tensors: tuple[TensorRecord, ...]
     offsets: Mapping[str, int]
@@ -33,21 +36,21 @@ class Layout:
 
     @classmethod
     def of(cls, tensors: Sequence[TensorRecord]) -> Layout:
-        """One tensor behind the other."""
+        """One tensor behind the other; those without a shape have no place."""
         offsets, end = {}, 0
-        for tensor in tensors:
+        fixed = tuple(tensor for tensor in tensors if tensor.shape is not None)
+        for tensor in fixed:
             offsets[tensor.name] = end
             end = _aligned(end + _bytes(tensor) + _MARGIN)
-        return cls(tuple(tensors), offsets, max(end, _ALIGNMENT))
+        return cls(fixed, offsets, max(end, _ALIGNMENT))
 
     def arrays(self, block: mmap.mmap, slot: int) -> dict[str, Array]:
         """The tensors of one slot in a block of memory."""
         found: dict[str, Array] = {}
         for tensor in self.tensors:
             start = slot * self.size + self.offsets[tensor.name]
-            count = int(np.prod(tensor.shape, dtype=np.int64))
-            flat: Array = np.frombuffer(block, np.dtype(tensor.dtype), count, start)
-            found[tensor.name] = flat.reshape(tensor.shape)
+            flat: Array = np.frombuffer(block, np.dtype(tensor.dtype), _elements(tensor), start)
+            found[tensor.name] = flat.reshape(tensor.shape or ())
         return found
 
 
@@ -74,7 +77,11 @@ def opened_block(path: Path) -> mmap.mmap:
 
 
 def _bytes(tensor: TensorRecord) -> int:
-    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
+    return _elements(tensor) * np.dtype(tensor.dtype).itemsize
+
+
+def _elements(tensor: TensorRecord) -> int:
+    return int(np.prod(tensor.shape or (), dtype=np.int64))
 
 
 def _aligned(size: int) -> int:
