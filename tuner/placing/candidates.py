@@ -62,14 +62,16 @@ def worthwhile(
     model: Model,
     graph: Graph,
     profiles: Sequence[DeviceProfile],
+    threads: int = 0,
 ) -> Splits:
     """The split that a plan proposes over the places of these devices, of one machine.
 
-    Nothing is tried where no split is predicted to gain more than its uncertainty.
+    Nothing is tried where no split is predicted to gain more than its uncertainty. threads: see
+    ``look``.
     """
     over = listed([profile.name for profile in profiles])
     try:
-        situation = look(store, facts, model, graph, profiles)
+        situation = look(store, facts, model, graph, profiles, threads)
         if len(situation.places) < 2:
             return Splits()
         plan = plan_placement(situation, seconds=_PLANNING_SECONDS)

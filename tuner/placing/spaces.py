@@ -29,12 +29,14 @@ def with_splits(
     """A space with the split that a plan proposes, and a sentence on why there is none.
 
     profiles: of the devices that it may use, of one machine. Nothing is said of a single device
-    whose engines nobody calibrated. Plans are of latency, on as many threads as engines like.
+    whose engines nobody calibrated. Plans are of latency, by a calibration with as many threads as
+    the request allows.
     """
     fake = any(profile.is_fake for profile in profiles)
-    if fake or request.objective is not Objective.LATENCY or request.threads:
+    if fake or request.objective is not Objective.LATENCY:
         return space, ()
-    found = worthwhile(store, facts, subject.model, subject.graph, profiles)
+    threads = request.threads
+    found = worthwhile(store, facts, subject.model, subject.graph, profiles, threads)
     if not found.planned and len(profiles) == 1:
         return space, ()
     return replace(space, splits=found.candidates), found.notes

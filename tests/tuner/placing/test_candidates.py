@@ -16,7 +16,8 @@ from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
 from tests import models
 from tests.models import save
-from tests.tuner.calibrating.timed import TimedExecutor
+from tests.tuner.calibrating.timed import FEW, TimedExecutor
+from tuner.calibrating.calibrate import calibrate
 from tuner.placing.candidates import unavoidable, worthwhile
 from tuner.placing.plans import folded_before
 
@@ -102,6 +103,17 @@ def test_without_a_calibration_nothing_is_planned(tmp_path: Path) -> None:
     assert not found.candidates
     (note,) = found.notes
     assert note.startswith("No split over cpu was planned: Device cpu was never calibrated")
+
+
+def test_a_limit_of_threads_needs_a_calibration_of_its_own(tmp_path: Path) -> None:
+    model, graph = loaded(models.conv_net(), tmp_path)
+    executor = TimedExecutor()
+    facts = {"cpu": executor.describe("cpu")}
+    with Store.open(":memory:") as store:
+        calibrate(store, executor, CPU, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
+        assert worthwhile(store, facts, model, graph, [CPU]).planned
+        (note,) = worthwhile(store, facts, model, graph, [CPU], 1).notes
+    assert note.endswith("farm devices calibrate cpu --threads 1.")
 
 
 def test_folded_operators_go_with_whoever_needs_them_first(tmp_path: Path) -> None:
