@@ -204,12 +204,16 @@ def _observed(priced: PricedProblem, graph: Graph, plan: Plan, seconds: float) -
     ends = pairwise((*sizes, outputs))
     engines = [piece.place.partition("/")[2] for piece in plan]
     works = []
-    for part, before, (taken, given) in zip(
-        _solution(graph, plan).parts, (CALLER, *engines), ends, strict=False
+    for part, before, after, (taken, given) in zip(
+        _solution(graph, plan).parts,
+        (CALLER, *engines[:-1]),
+        (*engines[1:], CALLER),
+        ends,
+        strict=True,
     ):
         known = sum(found.value for _, found in priced.kernels(part))
         engine = part.place.partition("/")[2]
-        works.append(PartWork(engine, Seconds(known), before, taken, given))
+        works.append(PartWork(engine, Seconds(known), before, after, taken, given))
     return Observed(Seconds(seconds), tuple(works))
 
 

@@ -1,8 +1,9 @@
 """What calls and borders take in place: terms that are fitted to parts of models that ran so.
 
 A part of a pipeline is taken to need what is predicted of its kernels, a *launch* of its engine, a
-*border* from the engine before, and of each byte that it *takes* from that engine or *gives* on.
-None of these is below zero. What kernels are predicted wrong by in the mean is in the launch.
+*border* from the engine before or a *tensor* of the caller's, and something for each byte that it
+*takes* from there or *gives* on. None of these is below zero. What kernels are predicted wrong by
+in the mean is in the launch.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ _Vector = NDArray[np.float64]
 class PartWork:
     """A part as far as its cost goes.
 
-    known: seconds that are predicted of its kernels. before: the engine whose results it takes;
-    ``CALLER`` for the model's inputs. taken, given: bytes that come from there, and that leave it.
+    known: seconds that are predicted of its kernels. before, after: the engine whose results it
+    takes, and the one that runs next; ``CALLER`` at the ends of the model. taken, given: bytes
+    that come from there, and that leave it.
     """
 
     engine: str
     known: Seconds
     before: str
+    after: str
     taken: int
     given: int
 
@@ -91,7 +94,7 @@ def terms_of(calibration: Calibration) -> dict[Hashable, float]:
     for engine, end in ends.items():
         found["launch", engine] = end.launch
         found["give", engine] = end.give_per_byte
-        found["border", CALLER, engine] = end.per_tensor
+        found["tensor", engine] = end.per_tensor
         found["take", CALLER, engine] = end.take_per_byte
     for source, target in permutations(ends, 2):
         giving, taking = ends[source], ends[target]
@@ -117,7 +120,9 @@ def features(observed: Observed) -> dict[Hashable, float]:
 
 def _features(part: PartWork) -> Iterator[tuple[Hashable, float]]:
     yield ("launch", part.engine), 1.0
-    yield ("border", part.before, part.engine), 1.0
+    if part.before != CALLER:
+        yield ("border", part.before, part.engine), 1.0
+    yield ("tensor", part.engine), float((part.before, part.after).count(CALLER))
     yield ("take", part.before, part.engine), float(part.taken)
     yield ("give", part.engine), float(part.given)
 
@@ -195,7 +200,8 @@ def _with_terms(calibration: Calibration, terms: Terms) -> Calibration:
 
 def _ends_with(ends: Ends, terms: Terms) -> Ends:
     """They are called in float32 in every precision."""
-    launch, give = terms.get(("launch", ends.engine)), terms.get(("give", ends.engine))
-    if launch is None or give is None:
+    name = ends.engine
+    if ("launch", name) not in terms:
         return ends
-    return replace(ends, launch=Seconds(launch), give_per_byte=give)
+    launch, tensor = Seconds(terms["launch", name]), Seconds(terms["tensor", name])
+    return replace(ends, launch=launch, per_tensor=tensor, give_per_byte=terms["give", name])

@@ -82,11 +82,11 @@ def _parts(
 ) -> Iterator[Observed]:
     given = [probe.operators[segment[-1]].writes[0].size for segment in row.segments]
     ends = pairwise((given[0], *given))  # all tensors between segments are alike
-    neighbours = pairwise((CALLER, *order))
-    for told, segment, (taken, gives), (before, engine) in zip(
+    neighbours = zip((CALLER, *order[:-1]), order, (*order[1:], CALLER), strict=True)
+    for told, segment, (taken, gives), (before, engine, after) in zip(
         split.parts, row.segments, ends, neighbours, strict=True
     ):
         if engine in kernels:
             known = seconds_within(kernels[engine], segment)
-            work = PartWork(engine, known, before, taken, gives)
+            work = PartWork(engine, known, before, after, taken, gives)
             yield Observed(Seconds(told.seconds), (work,))

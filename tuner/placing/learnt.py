@@ -108,8 +108,15 @@ def _observed(
         if not at and last.engine.kind != part.engine.kind:
             continue
         known = seconds_within(groups, part.operators)
-        name = before.engine.kind if at else CALLER
-        work = PartWork(part.engine.kind, known, name, ends.taken, ends.given)
+        following = pipeline.parts[at + 1 : at + 2]
+        work = PartWork(
+            part.engine.kind,
+            known,
+            before.engine.kind if at else CALLER,
+            following[0].engine.kind if following else CALLER,
+            ends.taken,
+            ends.given,
+        )
         yield part.device, Observed(Seconds(seconds.seconds), (work,))
 
 

@@ -28,8 +28,8 @@ LAUNCH = dict(zip(ENGINES, (2e-6, 15e-6, 0.0), strict=True))
 BORDER, TAKE, GIVE = 8e-6, 3e-10, 1e-10
 
 
-def part(engine: str, before: str, size: int, known: float) -> PartWork:
-    return PartWork(engine, Seconds(known), before, size, size)
+def part(engine: str, before: str, size: int, known: float, after: str = CALLER) -> PartWork:
+    return PartWork(engine, Seconds(known), before, after, size, size)
 
 
 def taken(work: PartWork) -> float:
