@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +22,7 @@ from farm.prediction import Prediction
 from farm.units import counted
 from tuner.events import DeviceStarted, Listener, StageStarted
 from tuner.learning.expecting import expectations
+from tuner.learning.versions import refit
 from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
@@ -33,6 +34,7 @@ from tuner.runs.details import split_in, split_sentence
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
 from tuner.runs.life import living
+from tuner.runs.machines import machine_of
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
@@ -197,7 +199,8 @@ def bench(
             with suppress(StoreError):  # it would have said so before
                 store.update_run(opened.name, active_seconds=budget.used)
         life.status = RunStatus.FINISHED
-    return measured
+        more = refit(store, profile, machine_of(executor.describe(profile.name)).id)
+    return tuple(replace(each, notes=(*each.notes, *more)) for each in measured)
 
 
 def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
@@ -213,7 +216,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
 ) -> tuple[Benchmark, ...]:
     executor.prepare(profile.name, opened.subject.workload)
     facts = executor.describe(profile.name)
-    expects = expectations(store, profile, facts, opened.subject)
+    expects = expectations(store, profile, facts, opened)
     journal = open_journal(store, executor, opened, profile, facts, expects=expects)
     request = opened.request
     scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)

@@ -36,6 +36,7 @@ from tuner.events import (
 )
 from tuner.learning.effort import effort_on
 from tuner.learning.expecting import expectations
+from tuner.learning.versions import refit
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.results import AccuracyComparison, DeviceResult, Status, Verdict
@@ -127,6 +128,7 @@ class DeviceTuning:
         """Search, confirm and deliver. A KeyboardInterrupt leaves what ``interrupted`` gives."""
         try:
             result = self._run(executor)
+            result = replace(result, notes=(*result.notes, *self._learned(result)))
         finally:
             self._listen(DeviceEnded(self.name))
         if not self._sealed or result.status is Status.TUNED:
@@ -232,8 +234,15 @@ class DeviceTuning:
             self._profile,
             facts,
             complete=complete,
-            expects=expectations(self._store, self._profile, facts, self._subject),
+            expects=expectations(self._store, self._profile, facts, self._opened),
         )
+
+    def _learned(self, result: DeviceResult) -> tuple[str, ...]:
+        """Fit the device's cost models to what was measured, too; sentences where that failed."""
+        if self._sealed or result.status is not Status.TUNED or self._searching is None:
+            return ()
+        self._listen(StageStarted(self.name, "learning"))
+        return refit(self._store, self._profile, self._searching.journal.scope.machine_id)
 
     def _scorer(self) -> Scorer:
         asked, power = self._request, self._profile.power

@@ -14,7 +14,7 @@ from farm.model.formats import came_quantised, given_format
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
-from farm.prediction import Prediction
+from farm.prediction import Basis, Prediction
 from farm.units import Seconds
 from tuner.learning.effort import effort_on, together
 from tuner.learning.subjects import subject_of
@@ -46,8 +46,9 @@ class Forecast:
 
     @property
     def is_roofline_only(self) -> bool:
-        """Whether nothing was learnt of the device."""
-        return not self.version
+        """Whether nothing was learnt of the device, not even of kernels."""
+        found = (self.baseline, *self.predictions)
+        return not self.version and all(p.latency.basis is Basis.ROOFLINE for p in found)
 
 
 def forecast(

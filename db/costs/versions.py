@@ -36,15 +36,24 @@ class CostModelRecord:
 
 
 def newest_cost_model(
-    store: StoreReader, device: str, machine_id: str, format_: str
+    store: StoreReader,
+    device: str,
+    machine_id: str,
+    format_: str,
+    until: datetime | None = None,
 ) -> CostModelRecord | None:
-    """The newest version of a device's cost models on a machine, in a format; None without any."""
+    """The newest version of a device's cost models on a machine, in a format; None without any.
+
+    until: only what was there then counts.
+    """
     row = CostModelRow
     query = (
         columns(row, CostModelRecord)
         .where(row.device == device, row.machine_id == machine_id, row.format == format_)
         .order_by(row.created_at.desc(), row.id)
     )
+    if until is not None:
+        query = query.where(row.created_at <= until)
     with store.reading() as session:
         found = session.execute(query.limit(1)).first()
     return None if found is None else CostModelRecord(*found)

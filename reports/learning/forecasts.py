@@ -62,7 +62,12 @@ def forecast_lines(found: Sequence[Forecast]) -> Iterator[str]:
         if each.is_roofline_only:
             yield (
                 f"{each.device}: {Basis.ROOFLINE} only: nothing was learnt of this device yet; "
-                f"farm tune and farm bench teach it."
+                "farm tune and farm bench teach it."
+            )
+        elif not each.version:
+            yield (
+                f"{each.device}: by kernels of its calibration: no whole model taught anything "
+                "yet; farm tune and farm bench do."
             )
         else:
             yield f"{each.device}: by cost models of version {each.version}."

@@ -35,6 +35,7 @@ from tuner.calibrating.workloads import Probed, probed
 from tuner.events import DeviceEnded, DeviceStarted, Listener
 from tuner.learning.kernels.rows import KernelRow, Setting, plain_rows, rows_of_profile
 from tuner.learning.kernels.stored import learn_from_store
+from tuner.learning.versions import refit
 from tuner.runs.clock import Budget
 from tuner.runs.machines import add_machine
 from workers.executor import Executor
@@ -111,7 +112,8 @@ def calibrate(
     notes = tuple(dict.fromkeys((*bench.notes, *_missing(places, calibration))))
     details = json.dumps({"notes": notes, "threads": threads, "kernels": plain_rows(rows)})
     record = _stored(store, facts, profile, calibration, budget.used, details)
-    return Calibrated(record, calibration, notes)
+    more = refit(store, profile, record.machine_id)
+    return Calibrated(record, calibration, (*notes, *more))
 
 
 def _stored(

@@ -12,29 +12,32 @@ from farm.errors import FarmError
 from farm.measurement import Metric
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction, Predictor, Subject
-from tuner.learning.versions import Known, known_costs
+from tuner.learning.versions import known_costs
 from tuner.runs.expected import NOTHING, Expects, Predictions
 from tuner.runs.machines import machine_of
 
 if TYPE_CHECKING:
-    from tuner.runs.subject import Subject as RunSubject
+    from tuner.runs.start import OpenRun
     from workers.jobs import DeviceFacts
 
 
 def expectations(
-    store: StoreReader, profile: DeviceProfile, facts: DeviceFacts, of: RunSubject
+    store: StoreReader, profile: DeviceProfile, facts: DeviceFacts, opened: OpenRun
 ) -> Expects:
     """What a store says of candidates of a run's model on a device; nothing if it knows nothing.
 
-    facts: what the device's worker says. Raises StoreError.
+    By the cost models that were there when the run began, also where it is resumed. facts: what
+    the device's worker says.
     """
-    known = _known(store, profile, machine_of(facts).id, facts.cores)
-    if known is None:
-        return NOTHING
+    of, until = opened.subject, opened.run.created_at
     try:
         subject = subject_of(of.model, of.graph)
+        machine, cores = machine_of(facts).id, facts.cores
+        known = known_costs(store, profile, machine, cores, until)
     except FarmError:
-        return NOTHING  # shapes stay dynamic: it is measured all the same
+        return (
+            NOTHING  # never calibrated here, or shapes stay dynamic: it is measured all the same
+        )
     return Expects(lambda candidates: _asked(known.predictor, subject, candidates), known.version)
 
 
@@ -49,24 +52,15 @@ def by_metric(found: CandidatePrediction) -> Predictions:
     return {metric: said for metric, said in told.items() if said is not None}
 
 
-def _known(
-    store: StoreReader, profile: DeviceProfile, machine_id: str, cores: int
-) -> Known | None:
-    try:
-        return known_costs(store, profile, machine_id, cores)
-    except FarmError:
-        return None  # never calibrated here
-
-
 def _asked(
     predictor: Predictor, subject: Subject, candidates: Sequence[Candidate]
 ) -> Mapping[Candidate, Predictions]:
-    """One by one, so that an engine of which nothing is known hides no other."""
-    found: dict[Candidate, Predictions] = {}
-    for candidate in candidates:
-        try:
-            (said,) = predictor.predict(subject, [candidate])
-        except FarmError:
-            continue
-        found[candidate] = by_metric(said)
-    return found
+    """All at once; one by one where nothing is known of an engine, so that it hides no other."""
+    try:
+        said = predictor.predict(subject, candidates)
+    except FarmError:
+        if len(candidates) == 1:
+            return {}
+        found = [_asked(predictor, subject, [each]) for each in candidates]
+        return {candidate: told for each in found for candidate, told in each.items()}
+    return {each.candidate: by_metric(each) for each in said}

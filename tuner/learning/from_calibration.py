@@ -23,7 +23,7 @@ from farm.candidate import (
 )
 from farm.costs.calibration import Calibration, CostPlace, PlaceConstants
 from farm.costs.fused import Wiring, occurrences
-from farm.costs.model import MeasuredThenRoofline, not_calibrated
+from farm.costs.model import LearnedCosts, MeasuredThenRoofline, not_calibrated
 from farm.costs.operators import CostedOperator
 from farm.devices.energy import Work, counted_energy, modelled_energy
 from farm.devices.profile import DeviceProfile
@@ -47,18 +47,20 @@ class FromCalibration:
     """A predictor that rests on calibrations alone.
 
     profile, cores: of the device. calibrations: of devices by name; those that parts of a
-    pipeline may be at are among them.
+    pipeline may be at are among them. learned: what their kernels taught, by device.
     """
 
     profile: DeviceProfile
     cores: int
     calibrations: Mapping[str, Calibration]
+    learned: Mapping[str, LearnedCosts] = field(default_factory=dict)
 
     def predict(
         self, subject: Subject, candidates: Sequence[Candidate]
     ) -> tuple[CandidatePrediction, ...]:
         """See :class:`Predictor`."""
-        kernels = _Kernels(Wiring(subject.operators, ()))
+        costs = MeasuredThenRoofline(self.calibrations, learned=self.learned)
+        kernels = _Kernels(Wiring(subject.operators, ()), costs)
         return tuple(self._one(subject, kernels, candidate) for candidate in candidates)
 
     def _one(
@@ -149,6 +151,7 @@ class _Kernels:
     """The kernels of a model's parts, each part priced once at each place."""
 
     wiring: Wiring
+    costs: MeasuredThenRoofline
     _found: dict[tuple[frozenset[str], CostPlace], Prediction] = field(default_factory=dict)
 
     def seconds(
@@ -157,8 +160,7 @@ class _Kernels:
         """Of a part with the call of its engine."""
         place = CostPlace(calibration.device, constants.engine, constants.precision)
         if (names, place) not in self._found:
-            costs = MeasuredThenRoofline({place.device: calibration})
-            kernels = [costs.cost(group, place) for group in self._groups(names, constants)]
+            kernels = [self.costs.cost(group, place) for group in self._groups(names, constants)]
             ends = calibration.ends_of(place)
             call = ends.launch + 2.0 * ends.per_tensor if ends else 0.0
             known = Prediction(call, call, call, "s", Basis.ROOFLINE, 0)

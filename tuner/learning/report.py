@@ -58,6 +58,11 @@ class Report:
         """Of one quantity; None where there was too little to say."""
         return next((each for each in self.quantities if each.quantity == quantity), None)
 
+    @property
+    def models(self) -> int:
+        """That any quantity was fitted to."""
+        return max((each.models for each in self.quantities), default=0)
+
     def to_json(self) -> str:
         """The text that the store keeps. What is not a number is left out."""
         told = [asdict(each) for each in self.quantities if _is_finite(asdict(each))]

@@ -1,42 +1,48 @@
-"""What is known of a device's costs: the newest version of its cost models, or its calibration."""
+"""Versions of a device's cost models: which is used, and when they are fitted anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from db.costs.versions import CostModelRecord, newest_cost_model
+from db.questions.learning import whole_trials
 from db.questions.operators.costs import newest_calibrations
 from db.reader import StoreReader
-from db.records import CalibrationRecord
-from farm.costs.calibration import calibration_of
-from farm.costs.model import not_calibrated
+from db.records import CalibrationRecord, Software
+from db.store import Store
+from farm.costs.calibration import Calibration, calibration_of
+from farm.costs.model import LearnedCosts, not_calibrated
 from farm.devices.profile import DeviceProfile
+from farm.errors import FarmError
 from tuner.learning.candidates.models import CandidateModels
-from tuner.learning.candidates.stored import FORMAT, estimator_of
+from tuner.learning.candidates.stored import FORMAT, estimator_of, learn_candidates
 from tuner.learning.from_calibration import FromCalibration
+from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
+from tuner.learning.kernels.costs import LearnedKernels
+from tuner.learning.kernels.stored import learn_from_store
 from tuner.learning.predictor import LearnedPredictor, known_in
 from tuner.learning.report import Report
 from tuner.learning.values import Predictor
 from tuner.runs.machines import machine_of
-from workers.fingerprint import fingerprint
+from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import DeviceFacts
+
+_MORE = 1.05  # times the trials of the last version, before it is fitted anew
+_FEW = 3  # trials more, at least
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """How the costs of a device on a machine are predicted.
 
-    version: of the cost models, "" where the calibration's roofline is all there is.
+    version: of the cost models; "" where the calibration is all there is.
     """
 
     predictor: Predictor
     version: str = ""
-
-    @property
-    def is_roofline_only(self) -> bool:
-        """Whether nothing was learnt."""
-        return not self.version
 
 
 def known_costs(
@@ -44,34 +50,51 @@ def known_costs(
     profile: DeviceProfile,
     machine_id: str,
     cores: int,
-    beside: Sequence[DeviceProfile] = (),
+    until: datetime | None = None,
 ) -> Known:
     """What a store knows of a device of a machine.
 
-    cores: that the device has. beside: other devices of the machine, that splits may be at.
+    cores: that the device has. until: what was learnt later does not count, so that a run that is
+    resumed expects what it expected at first.
 
     Raises DeviceError: the device was never calibrated there. Raises StoreError.
     """
-    names = [profile.name, *(each.name for each in beside)]
-    records = newest_calibrations(store, names, machine_id)
-    if profile.name not in records:
-        raise not_calibrated(profile.name)
-    calibrations = {
-        name: calibration_of(name, record.constants, record.borders)
-        for name, record in records.items()
-    }
-    version = newest_cost_model(store, profile.name, machine_id, FORMAT)
+    name = profile.name
+    calibrations = _calibrations(store, name, machine_id)
+    version = newest_cost_model(store, name, machine_id, FORMAT, until)
     if version is None:
-        return Known(FromCalibration(profile, cores, calibrations))
+        kernels = newest_cost_model(store, name, machine_id, KERNELS_FORMAT, until)
+        learned = _learned(name, kernels, calibrations)
+        return Known(FromCalibration(profile, cores, calibrations, learned))
     return Known(
         LearnedPredictor(
             profile,
-            estimator_of(profile.name, calibrations),
+            estimator_of(name, calibrations),
             CandidateModels.of_state(version.content),
-            known_in(store, profile.name, machine_id),
+            known_in(store, name, machine_id),
         ),
         version.id,
     )
+
+
+def refit(store: Store, profile: DeviceProfile, machine_id: str) -> tuple[str, ...]:
+    """Fit the cost models of a device anew, where there is enough that is new, and keep them.
+
+    What fails is a note: whoever measured has lost nothing. Raises StoreError: the store fails.
+    """
+    name = profile.name
+    calibration = newest_calibrations(store, [name], machine_id).get(name)
+    if calibration is None or not _is_worth_it(store, calibration):
+        return ()  # without a calibration it waits for one, and all that is stored counts then
+    software = Software.identify(json.dumps(software_versions(), sort_keys=True))
+    store.add_software(software)
+    try:
+        learn_from_store(store, profile, machine_id, software.id)
+        calibrations = _calibrations(store, name, machine_id)
+        learn_candidates(store, name, machine_id, software.id, calibrations)
+    except (FarmError, ArithmeticError, MemoryError, ValueError) as error:
+        return (f"The cost models of {name} were not fitted anew: {error}",)
+    return ()
 
 
 def standing(
@@ -86,3 +109,36 @@ def standing(
     version = newest_cost_model(store, device, machine, FORMAT)
     report = Report() if version is None else Report.of_json(version.report)
     return calibration, version, report
+
+
+def _is_worth_it(store: StoreReader, calibration: CalibrationRecord) -> bool:
+    """Whether there is a newer calibration, a new model, or several more trials."""
+    device, machine_id = calibration.device, calibration.machine_id
+    last = newest_cost_model(store, device, machine_id, FORMAT)
+    if last is None or last.created_at < calibration.created_at:
+        return True
+    trials = whole_trials(store, device, machine_id)
+    tried = {(trial.model_sha256, trial.candidate) for trial in trials}
+    known = Report.of_json(last.report).models
+    has_new_model = len({sha256 for sha256, _ in tried}) > known
+    return has_new_model or len(tried) >= max(_MORE * last.trials, last.trials + _FEW)
+
+
+def _calibrations(store: StoreReader, device: str, machine_id: str) -> dict[str, Calibration]:
+    """Of the device. Raises DeviceError: it was never calibrated."""
+    records = newest_calibrations(store, [device], machine_id)
+    if device not in records:
+        raise not_calibrated(device)
+    return {
+        name: calibration_of(name, record.constants, record.borders)
+        for name, record in records.items()
+    }
+
+
+def _learned(
+    device: str, kernels: CostModelRecord | None, calibrations: Mapping[str, Calibration]
+) -> dict[str, LearnedCosts]:
+    """What was learnt of kernels, by device."""
+    if kernels is None:
+        return {}
+    return {device: LearnedKernels.of_content(kernels.content).at(calibrations[device])}

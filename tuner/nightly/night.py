@@ -16,6 +16,7 @@ from db.records import Machine, Night, Series, utc_now
 from farm.errors import FarmError, OptionError, StoreError
 from farm.text import did_you_mean
 from farm.units import counted
+from tuner.learning.versions import refit
 from tuner.nightly.alone import alone
 from tuner.nightly.case import CaseNight, Place
 from tuner.nightly.details import Failed, NightDetails, night_details
@@ -67,6 +68,11 @@ class NightRun:
                 self.say(f"{case.name} on {case.device} ({number} of {len(cases)})")
                 self._measure(night, case, environments)
             Judging(self.place, self.suite, night, self.say).judge()
+            for name in dict.fromkeys(case.device for case in cases):
+                profile = self.place.profiles.get(name)
+                more = refit(self.place.store, profile, night.machine_id) if profile else ()
+                for note in more:
+                    self.say(note)
             return self._noted(night, utc_now())
 
     def _chosen(self) -> tuple[Case, ...]:

@@ -1,0 +1,170 @@
+"""Versions of cost models: when they are fitted anew, which is used, and what failure leaves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from onnx.helper import make_node
+
+from db.costs.versions import newest_cost_model
+from db.questions.sql import query
+from db.records import CandidateRecord, Model, Phase, Run, RunKind, Trial
+from db.store import Store
+from farm.candidate import Candidate
+from farm.costs.calibration import constants_json, ends_json
+from farm.errors import DeviceError
+from farm.measurement import Measurement, Method, Metric, Outcome
+from farm.model.graph import build_graph
+from farm.model.model import load_model
+from farm.prediction import Basis
+from tests.db.samples import CALIBRATION, MACHINE, SOFTWARE, START
+from tests.models import build, save, value, weights
+from tests.tuner.learning.candidates.test_models import CALIBRATIONS, CANDIDATES, CPU, FACTORS
+from tuner.learning.candidates.stored import FORMAT, estimator_of
+from tuner.learning.subjects import subject_of
+from tuner.learning.values import Subject
+from tuner.learning.versions import known_costs, refit
+from tuner.runs.operators import model_details
+
+
+def subject(folder: Path, number: int) -> tuple[Subject, str]:
+    """A network of convolutions, and its details as a store has them."""
+    width = 8 * (1 + number)
+    nodes = [
+        make_node("Conv", [f"t{at}", f"w{at}"], [f"t{at + 1}"], name=f"c{at}")
+        for at in range(2 + number % 3)
+    ]
+    stored = weights(**{f"w{at}": (width, width, 1, 1) for at in range(len(nodes))})
+    shape = [1, width, 16, 16]
+    proto = build(nodes, [value("t0", shape)], [value(f"t{len(nodes)}", shape)], stored)
+    model = load_model(save(proto, folder, f"m{number}.onnx"))
+    graph = build_graph(model)
+    return subject_of(model, graph), model_details(model.proto, graph, {"t0": shape})
+
+
+def measured(store: Store, of: tuple[Subject, str], number: int, *candidates: int) -> None:
+    """A run in which candidates took fixed multiples of what their kernels take together."""
+    (model, details), estimator = of, estimator_of("cpu", CALIBRATIONS)
+    store.add_model(Model(model.sha256, f"m{number}", 17, 3, 10, model.macs, details))
+    run = Run(
+        f"run-{number}-{candidates[0]}",
+        RunKind.TUNE,
+        model.sha256,
+        MACHINE.id,
+        SOFTWARE.id,
+        0,
+        "{}",
+    )
+    store.create_run(run)
+    for at in candidates:
+        candidate = CANDIDATES[at]
+        store.add_candidate(CandidateRecord.of(candidate))
+        seconds = FACTORS[at] * estimator.estimate(model, candidate).seconds
+        id_ = f"{number}-{at}"
+        trial = Trial(id_, run.name, "cpu", candidate.id, Phase.SEARCH, MACHINE.id, SOFTWARE.id)
+        store.lease_trial(trial)
+        values = {
+            Metric.LATENCY: seconds,
+            Metric.CPU_SECONDS: 2 * seconds,
+            Metric.PEAK_MEMORY: 2e7 + 2.0 * model.weight_bytes,
+        }
+        found = [Measurement(m, v, Method.MEASURED) for m, v in values.items()]
+        store.commit_trial(id_, Outcome.OK, "", found, None, "{}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store in which the device is calibrated, and nothing was measured."""
+    store = Store.open(str(tmp_path / "farm.db"))
+    store.add_machine(MACHINE)
+    store.add_software(SOFTWARE)
+    calibration = CALIBRATIONS["cpu"]
+    texts = {"constants": constants_json(calibration), "borders": ends_json(calibration)}
+    store.add_calibration(replace(CALIBRATION, **texts))
+    return store
+
+
+def versions(store: Store) -> int:
+    _, rows = query(store.place, f"SELECT id FROM cost_model WHERE format = '{FORMAT}'")
+    return len(rows)
+
+
+def test_without_rows_the_roofline_is_all(store: Store, tmp_path: Path) -> None:
+    assert refit(store, CPU, MACHINE.id) == ()
+    known = known_costs(store, CPU, MACHINE.id, 4)
+    assert known.version == ""
+    (found,) = known.predictor.predict(subject(tmp_path, 0)[0], [Candidate()])
+    assert found.latency.basis is Basis.ROOFLINE
+    store.close()
+
+
+def test_what_was_measured_is_learnt_and_used(store: Store, tmp_path: Path) -> None:
+    subjects = [subject(tmp_path, number) for number in range(6)]
+    for number, of in enumerate(subjects[:5]):
+        measured(store, of, number, 0, 1, 2, 3)
+    assert refit(store, CPU, MACHINE.id) == ()
+    known = known_costs(store, CPU, MACHINE.id, 4)
+    assert known.version
+    unseen, _ = subjects[5]
+    estimator = estimator_of("cpu", CALIBRATIONS)
+    for at, found in enumerate(known.predictor.predict(unseen, CANDIDATES)):
+        truth = FACTORS[at] * estimator.estimate(unseen, CANDIDATES[at]).seconds
+        assert abs(math.log(found.latency.value / truth)) < 0.4
+    (seen,) = known.predictor.predict(subjects[0][0], CANDIDATES[:1])
+    assert seen.latency.basis is Basis.MEASURED
+    store.close()
+
+
+def test_it_is_fitted_anew_only_where_there_is_something_new(store: Store, tmp_path: Path) -> None:
+    subjects = [subject(tmp_path, number) for number in range(5)]
+    for number, of in enumerate(subjects[:4]):
+        measured(store, of, number, 0, 1)
+    refit(store, CPU, MACHINE.id)
+    refit(store, CPU, MACHINE.id)
+    assert versions(store) == 1
+    measured(store, subjects[0], 0, 2)  # one more is too little
+    refit(store, CPU, MACHINE.id)
+    assert versions(store) == 1
+    measured(store, subjects[4], 4, 0, 1)  # a model that is new
+    refit(store, CPU, MACHINE.id)
+    assert versions(store) == 2
+    store.close()
+
+
+def test_a_run_that_is_resumed_knows_what_it_knew(store: Store, tmp_path: Path) -> None:
+    for number in range(4):
+        measured(store, subject(tmp_path, number), number, 0, 1)
+    refit(store, CPU, MACHINE.id)
+    newest = newest_cost_model(store, "cpu", MACHINE.id, FORMAT)
+    assert newest is not None
+    began = newest.created_at
+    later = replace(newest, id="later", created_at=began + timedelta(hours=1))
+    store.add_cost_model(later, keep=3)
+    assert known_costs(store, CPU, MACHINE.id, 4).version == "later"
+    assert known_costs(store, CPU, MACHINE.id, 4, began).version == newest.id
+    assert known_costs(store, CPU, MACHINE.id, 4, START).version == ""
+    store.close()
+
+
+def test_a_failure_is_a_note(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("it is singular")
+
+    measured(store, subject(tmp_path, 0), 0, 0, 1)
+    monkeypatch.setattr("tuner.learning.versions.learn_candidates", fails)
+    (note,) = refit(store, CPU, MACHINE.id)
+    assert note == "The cost models of cpu were not fitted anew: it is singular"
+    store.close()
+
+
+def test_a_device_that_was_never_calibrated(store: Store) -> None:
+    assert refit(store, CPU, "elsewhere") == ()
+    with pytest.raises(DeviceError, match="farm devices calibrate cpu"):
+        known_costs(store, CPU, "elsewhere", 4)
+    store.close()
