@@ -33,8 +33,8 @@ from tuner.search.prior import Expected
 from tuner.search.regression.flat import flat
 from tuner.search.space import Space
 
-SPREAD = 0.6
-"""Of the logarithm: half of the candidates are within 1.5 times of their rule of thumb."""
+SPREAD = 0.7
+"""Of the logarithm: half of the candidates are within 1.6 times of their rule of thumb."""
 _OPTION = 1.03  # an option that differs from its default
 _NEXT_COMPILER, _NEXT_TARGET = 1.1, 2.5  # of packages the most promising come first
 _RANKED = frozenset({"engine.threads", "engine.graph_level"})

@@ -1,8 +1,9 @@
 """What is expected of candidates by those of other models: a warm start.
 
 A Gaussian process over candidates of several models. Its mean is another prior's; two candidates
-of two models correlate as they would within one model, times how alike the models are. So a model
-that was tuned before says nearly all of itself, and one of other operators next to nothing.
+of two models correlate as they would within one model, times how alike the models are, but for
+what their baselines have of their own. So a model that was tuned before says most of itself, and
+one of other operators next to nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from scipy.linalg import cho_solve, cholesky
 
 from farm.candidate import Candidate
 from tuner.search.prior import Expected, Prior
-from tuner.search.regression.alike import FAILURE, LATENCY, Matrix, Vector, correlation
+from tuner.search.regression.alike import ACROSS, FAILURE, LATENCY, Matrix, Vector, correlation
 from tuner.search.regression.process import Process, Rows, normal
 
 MOST_ROWS = 1500
 _DOUBT = 0.5  # standard deviation of whether it fails, of like candidates of other models
+_OWN = LATENCY.all - ACROSS.all  # the share of a model's own baseline
 _LEAST_SPREAD = 0.05  # a model is not measured twice alike
 
 
@@ -81,7 +83,8 @@ class _Learned:
     def expect(self, candidates: Sequence[Candidate]) -> list[Expected]:
         expected = self._before.expect(candidates)
         mean, spread = normal(expected)
-        like = self._own[:, None] * correlation(self._candidates, candidates, LATENCY)
+        own = self._own[:, None]
+        like = own * correlation(self._candidates, candidates, ACROSS) + _OWN * (own == 1.0)
         shift, half = self._process.shift(like[self._measured], spread)
         variance = (self._process.scale * spread) ** 2 - np.sum(half**2, axis=0)
         wide = np.sqrt(np.maximum(variance, _LEAST_SPREAD**2))
@@ -97,7 +100,8 @@ class _Learned:
         rows = self._measured
         candidates = [self._candidates[at] for at in rows]
         mean, spread = normal([expected[at] for at in rows])
-        alike = self._between[np.ix_(rows, rows)] * correlation(candidates, candidates, LATENCY)
+        between = self._between[np.ix_(rows, rows)]
+        alike = between * correlation(candidates, candidates, ACROSS) + _OWN * (between == 1.0)
         return Process.given(alike, spread, ratios[rows] - mean)
 
     def _of_failures(self, failed: Vector, expected: Sequence[Expected]) -> Vector:

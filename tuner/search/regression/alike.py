@@ -10,7 +10,7 @@ nothing has to be fitted. Additive kernels: Duvenaud et al., Additive Gaussian P
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Vector = NDArray[np.float64]
 _ENGINE, _PRECISION = "engine.", "precision."
 _KINDS = ("engine.kind", "precision.quantization.kind", "precision.float_type")
 # What is left where an option differs, the others being equal.
-_STRONG, _WEAK = 0.4, 0.97
+_STRONG, _WEAK = 0.3, 0.97
 _STRONG_OPTIONS = frozenset(
     {
         "engine.threads",
@@ -41,7 +41,7 @@ _STRONG_OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Shares of the variance, which are 1 together.
+    """Shares of the variance, which are 1 together; what lacks is shared with nobody.
 
     all, engine, precision, both: shared by all candidates of a model, by those of an engine, of a
     precision, and of both. own: by no other one.
@@ -54,11 +54,13 @@ class Effects:
     own: float
 
 
-LATENCY = Effects(all=0.25, engine=0.25, precision=0.10, both=0.35, own=0.05)
+LATENCY = Effects(all=0.50, engine=0.20, precision=0.06, both=0.20, own=0.04)
 """Of the logarithm of a latency over the baseline's, which all share.
 
 About the likeliest on 16 models of ``benchmarks/corpus.py``, in 15 to 21 candidates each.
 """
+ACROSS = replace(LATENCY, all=0.20)
+"""The same of candidates of two models that are alike: each has a baseline of its own."""
 FAILURE = Effects(all=0.05, engine=0.15, precision=0.35, both=0.40, own=0.05)
 """Of failing: too inaccurate is a precision, whatever the engine."""
 
