@@ -25,6 +25,7 @@ class Landscape:
 
     truth: ratio to the baseline by all blocks, [rows], NaN where it did not run. feasible: ran
     and kept its accuracy, [rows]. ratios: by block, [rows, blocks]. baseline: its row.
+    candidates: of all rows.
     """
 
     table: Table
@@ -32,6 +33,7 @@ class Landscape:
     feasible: NDArray[np.bool_]
     ratios: Matrix
     baseline: int
+    candidates: tuple[Candidate, ...]
 
     @classmethod
     def of(cls, table: Table) -> Landscape:
@@ -43,12 +45,8 @@ class Landscape:
         ratios[at] = seconds / seconds[at.index(baseline)]
         truth = np.full(len(table.rows), np.nan)
         truth[at] = np.median(seconds, axis=1) / np.median(seconds[at.index(baseline)])
-        return cls(table, truth, _feasible(table, baseline), ratios, baseline)
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """Of all rows."""
-        return tuple(row.candidate for row in self.table.rows)
+        candidates = tuple(row.candidate for row in table.rows)
+        return cls(table, truth, _feasible(table, baseline), ratios, baseline, candidates)
 
     @property
     def best(self) -> float:

@@ -55,11 +55,14 @@ class Parameters:
             for name, choices in values.items()
             if len(choices) > 1
         }
+        self._known: dict[Candidate, dict[str, Value]] = {}
 
     def of(self, candidate: Candidate) -> dict[str, Value]:
         """The parameters of one candidate."""
-        found = flat(candidate)
-        return {name: found.get(name, ABSENT) for name in self.distributions}
+        if candidate not in self._known:
+            found = flat(candidate)
+            self._known[candidate] = {n: found.get(n, ABSENT) for n in self.distributions}
+        return self._known[candidate]
 
     def told(self, entry: Entry) -> optuna.trial.FrozenTrial:
         """A trial as Optuna keeps it."""

@@ -80,8 +80,8 @@ def correlation(first: Sequence[Candidate], second: Sequence[Candidate], of: Eff
 
 def _agreement(first: Sequence[Candidate], second: Sequence[Candidate], prefix: str) -> Matrix:
     """The product over all parameters of a group of what each leaves."""
-    rows, columns = [dict(flat(c)) for c in first], [dict(flat(c)) for c in second]
-    names = sorted({name for each in (*rows, *columns) for name in each})
+    rows, columns = [flat(c) for c in first], [flat(c) for c in second]
+    names = sorted(set().union(*rows, *columns))
     groups = (_ENGINE, _PRECISION)
     mine = [n for n in names if (n.startswith(prefix) if prefix else not n.startswith(groups))]
     found = np.ones((len(rows), len(columns)))
