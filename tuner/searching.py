@@ -13,10 +13,13 @@ from db import records
 from db.store import Store
 from farm.candidate import Candidate
 from farm.devices.profile import DeviceKind, DeviceProfile, load_profiles
-from farm.errors import InfrastructureError
+from farm.errors import FarmError, InfrastructureError
 from farm.model.formats import came_quantised, given_format
 from farm.units import Bytes
 from tuner.events import Listener
+from tuner.learning.predictor import LearnedPredictor
+from tuner.learning.subjects import subject_of
+from tuner.learning.versions import known_costs
 from tuner.placing.spaces import only_splits, with_splits
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
@@ -27,6 +30,7 @@ from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.expecting.from_store import Wanted, prior_from_store
+from tuner.search.expecting.learned import Joint, LearnedPrior
 from tuner.search.memory_gate import MemoryGate
 from tuner.search.prior import Prior
 from tuner.search.proposing.propose import Proposer
@@ -121,7 +125,26 @@ class DeviceSearch:
             space.baseline(),
             self.scorer,
         )
-        return prior_from_store(self._store, wanted, cold)
+        similar = prior_from_store(self._store, wanted, cold)
+        learned = self._learned(space, facts)
+        return similar if learned is None else Joint((similar, learned))
+
+    def _learned(self, space: Space, facts: DeviceFacts) -> Prior | None:
+        """By the cost models that there were when the run began; None where nothing was learnt.
+
+        What is measured of this very model does not come in by them: it is in the history.
+        """
+        opened, machine = self._opened, machine_of(facts).id
+        until = opened.run.created_at
+        try:
+            known = known_costs(self._store, self._profile, machine, facts.cores, until)
+            subject = subject_of(opened.subject.model, opened.subject.graph)
+        except FarmError:
+            return None  # never calibrated, or shapes stay dynamic
+        if not isinstance(known.predictor, LearnedPredictor):
+            return None
+        predictor = replace(known.predictor, known=lambda _: {})
+        return LearnedPrior(predictor, subject, space.baseline(), self.scorer.objective)
 
     def _space(self, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
         """The space of the device and this model, and what is left out of it."""
