@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from farm.compile.passes import clone
 from farm.errors import CompileError
+from farm.model.walk import with_nested
 
 ANNOTATION = "layer_ann"
 """The key of the metadata property."""
@@ -33,18 +34,19 @@ def label(place: str) -> str:
 
 
 def annotated(model: ModelProto, labels: Mapping[str, str]) -> ModelProto:
-    """A copy in which every operator of the outermost graph has its label.
+    """A copy in which every operator has its label, and those inside of one have the same.
 
-    labels: by the operator's name. Raises CompileError: an operator has none.
+    labels: by the name of an operator of the outermost graph. Raises CompileError: one has none.
     """
     copy = clone(model)
     for node in copy.graph.node:
         if node.name not in labels:
             raise CompileError(f"The plan says nothing of operator '{node.name}'.")
-        kept = [prop for prop in node.metadata_props if prop.key != ANNOTATION]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
-        node.metadata_props.add(key=ANNOTATION, value=labels[node.name])
+        for each in with_nested([node]):
+            kept = [prop for prop in each.metadata_props if prop.key != ANNOTATION]
+            del each.metadata_props[:]
+            each.metadata_props.extend(kept)
+            each.metadata_props.add(key=ANNOTATION, value=labels[node.name])
     return copy
 
 

@@ -28,7 +28,16 @@ def all_nodes(model: ModelProto) -> Iterator[NodeProto]:
     for graph in all_graphs(model.graph):
         yield from graph.node
     for function in model.functions:
-        yield from _nested(function.node)
+        yield from with_nested(function.node)
+
+
+def with_nested(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """The nodes, each before those of the graphs inside of it."""
+    for node in nodes:
+        yield node
+        for outer in subgraphs(node):
+            for graph in all_graphs(outer):
+                yield from graph.node
 
 
 def name_nodes(proto: ModelProto) -> None:
@@ -59,14 +68,6 @@ def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
     for node in all_nodes(model):
         for attribute in node.attribute:
             yield from _attribute_tensors(attribute)
-
-
-def _nested(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    for node in nodes:
-        yield node
-        for outer in subgraphs(node):
-            for graph in all_graphs(outer):
-                yield from graph.node
 
 
 def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:

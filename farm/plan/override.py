@@ -10,11 +10,14 @@ through the layers of operators and places, which takes milliseconds:
 
 u is the utilisation of the place's device, w_p its weight, T0 and E0 the seconds and joules of the
 whole plan as it was made. What the plan says stays where another placement would not gain 5 % of
-what the plan costs on idle devices, so that nothing flaps.
+what the plan costs on idle devices, so that nothing flaps, and on idle devices everything stays.
+Where a plan did not believe in a gain that its figures have, no place is taken to run an operator
+faster than the one where the plan has it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -27,6 +30,7 @@ from farm.units import Bytes, Joules, Seconds
 LEAST_GAIN = 0.05
 _MOST_UTILISATION = 0.95
 _LOW_BATTERY = 0.3
+_ROUNDING = 1e-9  # of sums of the same figures in another order
 
 
 class Priority(StrEnum):
@@ -83,7 +87,8 @@ class Steps:
 
     borders: by source and destination; where there is none, nothing can go that way.
 
-    Raises PlanError: a step that is at a place that cannot run it.
+    Raises PlanError: a step twice, at a place that cannot run it, or where nothing can go to from
+    the place of the step before it.
     """
 
     steps: tuple[Step, ...]
@@ -95,6 +100,15 @@ class Steps:
                 raise PlanError(
                     f"The plan has operator '{step.operator}' at '{step.place}', which has no "
                     "figure for it."
+                )
+        names = [step.operator for step in self.steps]
+        if again := next((name for name, count in Counter(names).items() if count > 1), None):
+            raise PlanError(f"The plan has operator '{again}' more than once.")
+        for before, step in pairwise(self.steps):
+            if before.place != step.place and (before.place, step.place) not in self.borders:
+                raise PlanError(
+                    f"There is no link from {before.place} to {step.place}, and the plan goes "
+                    f"from '{before.operator}' to '{step.operator}' that way."
                 )
 
     @property
@@ -133,8 +147,10 @@ class State:
         watts = {"watts": self.watts, "power_budget": self.power_budget}
         above |= {what: value for what, value in watts.items() if value is not None}
         for what, value in above.items():
-            if not 0.0 < value < float("inf"):
-                raise PlanError(f"In the state {what} is {value:g}; it must be above 0.")
+            if not 0.0 < value < inf:
+                raise PlanError(
+                    f"In the state {what} is {value:g}; it must be above 0 and finite."
+                )
 
     def exceeds_budget(self, planned_watts: float) -> bool:
         """Whether more is drawn than may be. planned_watts: what the plan draws."""
@@ -182,6 +198,7 @@ class Decision:
 def decide(plan: Steps, state: State) -> Decision:
     """Place the operators of a plan for a state. Raises PlanError: the state names no place."""
     _refuse_unknown(plan, state)
+    plan = _as_believed(plan)
     chosen, value, annotated = _decided(plan, state)
     assignment = {step.operator: place for step, place in zip(plan.steps, chosen, strict=True)}
     return Decision(assignment, value, annotated, tuple(_moves(plan, state, chosen)))
@@ -194,9 +211,28 @@ def _decided(plan: Steps, state: State) -> tuple[Sequence[str], float, float]:
     annotated = weigh.path(given)
     best = weigh.shortest()
     value = weigh.path(best)
-    if annotated - value < LEAST_GAIN:
+    reasons = _reasons(state, weigh.watts)
+    if annotated - value < LEAST_GAIN or next(reasons, None) is None:
         return given, annotated, annotated
     return best, value, annotated
+
+
+def _as_believed(plan: Steps) -> Steps:
+    """The plan, with nobody faster than it has it where figures alone would move something.
+
+    It may have refused a split as uncertain, or be of another objective than seconds.
+    """
+    weigh = _Weights(plan, IDLE)
+    given = [step.place for step in plan.steps]
+    if weigh.path(weigh.shortest()) > (1.0 - _ROUNDING) * weigh.path(given):
+        return plan
+    return Steps(tuple(_none_faster(step) for step in plan.steps), plan.borders)
+
+
+def _none_faster(step: Step) -> Step:
+    least = step.seconds[step.place]
+    seconds = {place: max(taken, least) for place, taken in step.seconds.items()}
+    return replace(step, seconds=seconds)
 
 
 class _Weights:

@@ -185,7 +185,10 @@ def _steps(planned: Planned) -> Iterator[PlannedStep]:
 
 
 def _apart(priced: PricedProblem) -> Mapping[str, dict[str, float]]:
-    """The cost of each operator at each place, its share of what its group there saves less."""
+    """The cost of each operator at each place that can hold it.
+
+    Of what its group there saves it has its share less.
+    """
     costs = {op.name: dict(op.costs) for op in priced.problem.operators}
     for group in priced.problem.groups:
         whole = sum(costs[name].get(group.place, 0.0) for name in group.operators)
@@ -193,7 +196,19 @@ def _apart(priced: PricedProblem) -> Mapping[str, dict[str, float]]:
         for name in group.operators:
             if group.place in costs[name]:
                 costs[name][group.place] *= max(0.0, share)
+    for name, place in _too_large(priced.problem):
+        costs[name].pop(place, None)
     return costs
+
+
+def _too_large(problem: Problem) -> Iterator[tuple[str, str]]:
+    """Operators whose own tensors and weights do not fit a place, with the place."""
+    for op in problem.operators:
+        tensors = sum(problem.sizes[name] for name in {*op.inputs, *op.outputs})
+        touched = tensors + sum(problem.weight_sizes[name] for name in set(op.weights))
+        for place in problem.places:
+            if place.capacity is not None and touched > place.capacity:
+                yield op.name, place.name
 
 
 def _crossing(problem: Problem, order: Sequence[str]) -> Iterator[int]:

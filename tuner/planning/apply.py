@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from farm.compile.annotate import annotated, label
 from farm.devices.profile import DeviceProfile
 from farm.errors import OptionError, PlanError
+from farm.model.file import read_model_file
 from farm.model.model import load_model, save_model
 from farm.plan.override import IDLE, Decision, Priority, State, decide, device_of
 from farm.plan.placement.record import PlacementPlan
@@ -20,7 +21,7 @@ from farm.units import Seconds
 from workers.observing import observe
 
 _PREFERRED, _AVOIDED = 0.5, 1000.0
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", strict=True)
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
@@ -124,7 +125,21 @@ def apply(plan: PlacementPlan, state: State, notes: Iterable[str] = ()) -> Appli
     steps = plan.again()
     begin = time.perf_counter()
     decision = decide(steps, state)
-    return Applied(decision, state, Seconds(time.perf_counter() - begin), tuple(notes))
+    seconds = Seconds(time.perf_counter() - begin)
+    return Applied(_of_all_operators(plan, decision), state, seconds, tuple(notes))
+
+
+def _of_all_operators(plan: PlacementPlan, decision: Decision) -> Decision:
+    """The decision, with operators that depend on weights alone beside those that need them."""
+    followers = plan.followers()
+    assignment = {
+        name: place for step, place in decision.assignment.items() for name in followers[step]
+    }
+    moves = (
+        replace(move, operators=tuple(n for step in move.operators for n in followers[step]))
+        for move in decision.moves
+    )
+    return replace(decision, assignment=assignment, moves=tuple(moves))
 
 
 def write_annotated(
@@ -134,12 +149,13 @@ def write_annotated(
 
     Raises OptionError: it is another model than the plan's. Raises OSError.
     """
-    loaded = load_model(model, plan.model.shapes)
-    if loaded.sha256 != plan.model.sha256:
+    found = read_model_file(model).sha256
+    if found != plan.model.sha256:
         raise OptionError(
             f"The plan is of {plan.model.name} ({plan.model.sha256[:12]}), and {model} is another "
-            f"model ({loaded.sha256[:12]}); plan it with `farm plan placement {model}`."
+            f"model ({found[:12]}); plan it with `farm plan placement {model}`."
         )
+    loaded = load_model(model, plan.model.shapes)
     save_model(
         annotated(loaded.proto, {name: label(place) for name, place in assignment.items()}), to
     )

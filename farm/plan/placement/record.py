@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -143,6 +144,7 @@ class PlacementPlan:
 
     def again(self) -> Steps:
         """What it is decided again with. Raises PlanError: it contradicts itself."""
+        _refuse_contradictions(self)
         return Steps(
             tuple(_step(step) for step in self.steps),
             {
@@ -152,6 +154,52 @@ class PlacementPlan:
                 for b in self.borders
             },
         )
+
+    def followers(self) -> dict[str, tuple[str, ...]]:
+        """Every operator by the step that it goes with: itself, and what depends on weights alone.
+
+        The latter come before what needs them first; at a part's end they go with the last step.
+        """
+        steps = {step.operator for step in self.steps}
+        found: dict[str, tuple[str, ...]] = {}
+        for part in self.parts:
+            waiting: list[str] = []
+            last = ""
+            for name in part.operators:
+                waiting.append(name)
+                if name in steps:
+                    found[name], last, waiting = tuple(waiting), name, []
+            if waiting and last:
+                found[last] += tuple(waiting)
+        return found
+
+
+def _refuse_contradictions(plan: PlacementPlan) -> None:
+    """Raise PlanError where steps and parts do not say the same."""
+    named = [name for part in plan.parts for name in part.operators]
+    if again := next((name for name, count in Counter(named).items() if count > 1), None):
+        raise PlanError(f"The plan has operator '{again}' in more than one place.")
+    at = plan.assignment
+    stepped = {step.operator for step in plan.steps}
+    for step in plan.steps:
+        if at.get(step.operator) != step.place:
+            where = f"at {at[step.operator]}" if step.operator in at else "in none"
+            raise PlanError(
+                f"The plan contradicts itself: operator '{step.operator}' is a step at "
+                f"{step.place}, and of its parts {where}."
+            )
+        if unknown := sorted({step.place, *step.seconds} - set(plan.places)):
+            raise PlanError(
+                f"The plan contradicts itself: operator '{step.operator}' names {unknown[0]}, "
+                "which is none of its places."
+            )
+    for part in plan.parts:
+        if not stepped & set(part.operators):
+            raise PlanError(
+                f"The plan contradicts itself: no operator of its part at {part.place} is a step."
+            )
+    if not plan.parts:
+        raise PlanError("The plan has no parts.")
 
 
 _ADAPTER: TypeAdapter[PlacementPlan] = TypeAdapter(PlacementPlan)

@@ -105,6 +105,8 @@ def test_what_makes_no_sense(planned: Command, arguments: list[str], message: st
         ({"weights": {"dsp": 0.0}}, "state.json is no state: at weights.dsp: Input should be"),
         ({"priority": "urgent"}, "state.json is no state: at priority: Input should be 'high'"),
         ({"utilization": {}}, "state.json is no state: at utilization: Unexpected keyword"),
+        ({"utilisation": {"dsp": True}}, "at utilisation.dsp: Input should be a valid number"),
+        ({"battery": "0.5"}, "state.json is no state: at battery: Input should be a valid number"),
     ],
 )
 def test_states_that_make_no_sense(
@@ -132,10 +134,58 @@ def test_a_plan_of_another_model(planned: Command) -> None:
     assert not (planned.folder / "placed.onnx").exists()
 
 
+def test_another_model_with_other_dimensions(planned: Command) -> None:
+    plan = json.loads((planned.folder / "plan.json").read_text())
+    change(planned, model=plan["model"] | {"sha256": "0" * 64, "shapes": {"tokens": 3}})
+    wanted = ("--model", "model.onnx", "--annotated", "placed.onnx")
+    assert "is another model" in planned.refused("plan", "apply", "plan.json", *wanted)
+
+
 def test_a_plan_that_contradicts_itself(planned: Command) -> None:
     plan = split_plan()
     steps = (replace(plan.steps[0], place="nowhere"), *plan.steps[1:])
     (planned.folder / "plan.json").write_text(plan_text(replace(plan, steps=steps)))
     ended = planned("plan", "apply", "plan.json")
     assert ended.code == 2
-    assert "The plan has operator 'a' at 'nowhere', which has no figure for it." in ended.err
+    assert (
+        "The plan contradicts itself: operator 'a' is a step at nowhere, and of its parts at "
+        "dsp/cpackage-emulated." in ended.err
+    )
+
+
+def change(farm: Command, **values: object) -> None:
+    """Change what the plan's file has."""
+    plan = json.loads((farm.folder / "plan.json").read_text())
+    (farm.folder / "plan.json").write_text(json.dumps(plan | values))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"parts": []}, f"operator 'Conv_0' is a step at {DSP}, and of its parts in none"),
+        ({"steps": []}, f"no operator of its part at {DSP} is a step"),
+        ({"places": [CPU]}, f"operator 'Conv_0' names {DSP}, which is none of its places"),
+        ({"borders": []}, f"There is no link from {DSP} to {CPU}, and the plan goes from"),
+    ],
+)
+def test_plans_that_contradict_themselves(
+    planned: Command, values: dict[str, object], message: str
+) -> None:
+    change(planned, **values)
+    assert message in planned.refused("plan", "apply", "plan.json")
+
+
+def test_what_depends_on_weights_alone_goes_with_what_needs_it(planned: Command) -> None:
+    plan = json.loads((planned.folder / "plan.json").read_text())
+    first = plan["parts"][0]["operators"][0]
+    plan["steps"] = [step for step in plan["steps"] if step["operator"] != first]
+    (planned.folder / "plan.json").write_text(json.dumps(plan))
+    given = state(planned, utilisation={"dsp": 0.9})
+    found = json.loads(planned("plan", "apply", "plan.json", "--state", given, "--json").out)
+    (part,), (move,) = found["parts"], found["moves"]
+    assert part["operators"] == [name for each in plan["parts"] for name in each["operators"]]
+    assert move["operators"][0] == first
+    wanted = ("--model", "model.onnx", "--annotated", "placed.onnx")
+    assert planned("plan", "apply", "plan.json", *wanted).code == 0
+    model = onnx.load(planned.folder / "placed.onnx")
+    assert len(labels_of(model)) == len(model.graph.node)

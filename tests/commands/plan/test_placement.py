@@ -117,6 +117,23 @@ def test_what_one_place_cannot_run_another_does(planned: Command) -> None:
     assert found["best_single"]["place"] == CPU  # type: ignore[index]
 
 
+def test_no_decision_moves_an_operator_where_it_does_not_fit(planned: Command) -> None:
+    nodes = [
+        make_node("Conv", ["x", "w"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        make_node("GlobalAveragePool", ["a"], ["y"], name="pool"),
+        make_node("Relu", ["y"], ["z"], name="last"),
+    ]
+    ends = [models.value("x", [1, 3, 512, 512])], [models.value("z", [1, 8, 1, 1])]
+    onnx.save(
+        models.build(nodes, *ends, models.weights(w=(8, 3, 3, 3))), planned.folder / "wide.onnx"
+    )
+    asked = ("plan", "placement", "wide.onnx", "--devices", "cpu,dsp", "--no-measure")
+    assert planned(*asked, "-o", "plan.json").code == 0
+    found = json.loads(planned("plan", "apply", "plan.json", "--avoid", "cpu", "--json").out)
+    at = {name: part["place"] for part in found["parts"] for name in part["operators"]}
+    assert at == {"conv": CPU, "pool": CPU, "last": DSP}, "the dsp has an arena of 1 MiB"
+
+
 def test_an_operator_that_no_device_runs(planned: Command) -> None:
     said = planned.refused("plan", "placement", "best.onnx", "--devices", "dsp", "--no-measure")
     assert "No place can run operator best: TopK best cannot run on dsp" in said

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import ModelProto
-from onnx.helper import make_node
+from onnx.helper import make_graph, make_node
 
 from farm.compile.annotate import ANNOTATION, SETTINGS, annotated, assignment_settings, labels_of
 from farm.errors import CompileError
+from farm.model.walk import all_nodes
 from tests import models
 
 
@@ -40,6 +42,27 @@ def test_a_second_annotation_takes_the_place_of_the_first() -> None:
 def test_an_operator_that_the_plan_does_not_know() -> None:
     with pytest.raises(CompileError, match="The plan says nothing of operator 'three'"):
         annotated(chain(), {"one": "a", "two": "a"})
+
+
+def test_what_is_inside_of_an_operator_is_where_it_is() -> None:
+    inner = make_graph(
+        [make_node("Neg", ["a"], ["n"], name="in")], "b", [], [models.value("n", [4])]
+    )
+    nodes = [
+        make_node("Relu", ["x"], ["a"], name="one"),
+        make_node("If", ["c"], ["y"], name="two", then_branch=inner, else_branch=inner),
+    ]
+    given = models.build(
+        nodes, [models.value("x", [4])], [models.value("y", [4])], {"c": np.array(True)}
+    )
+    found = all_nodes(annotated(given, {"one": "cpu_a", "two": "cpu_b"}))
+    labels = [(node.name, [prop.value for prop in node.metadata_props]) for node in found]
+    assert labels == [
+        ("one", ["cpu_a"]),
+        ("two", ["cpu_b"]),
+        ("in", ["cpu_b"]),
+        ("in", ["cpu_b"]),
+    ]
 
 
 def test_labels_are_whole_words_in_the_settings() -> None:

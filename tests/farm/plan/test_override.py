@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -99,6 +100,39 @@ def test_on_idle_devices_the_plan_stays(seed: int) -> None:
     assert decision.assignment == {s.operator: s.place for s in plan.steps}
     assert not decision.moves
     assert decision.value == decision.annotated == pytest.approx(1.0)
+
+
+REFUSED = Steps(
+    (
+        step("conv", CPU, cpu=(1e-3, 4e-3), dsp=(2e-3, 1e-3)),
+        step("pool", CPU, cpu=(1e-3, 4e-3), dsp=(2e-4, 1e-3)),
+    ),
+    borders(1e-5),
+)
+"""A plan that did not believe in what its figures say the dsp would gain."""
+
+
+def test_a_gain_that_the_plan_did_not_believe_in_moves_nothing() -> None:
+    for state in (IDLE, State({"dsp": 0.5}), State(weights={DSP: 3.0}), State(battery=0.9)):
+        assert not decide(REFUSED, state).moves
+    for state in (State({"cpu": 0.95}), State(weights={CPU: 9.0}), State(battery=0.0)):
+        moves = decide(REFUSED, state).moves
+        assert moves, state
+        assert all(move.reasons for move in moves)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_more_of_any_plan_too(seed: int) -> None:
+    rng = random.Random(seed)
+    plan = random_plan(seed)
+    steps = tuple(replace(s, place=rng.choice(sorted(s.seconds))) for s in plan.steps)
+    plan = Steps(steps, plan.borders)
+    assert not decide(plan, IDLE).moves
+    given = [
+        seconds_at(plan, decide(plan, State({"dsp": used}, Priority.LOW)), DSP)
+        for used in (0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+    ]
+    assert given == sorted(given, reverse=True)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -200,5 +234,10 @@ def test_a_plan_without_joules_cannot_be_weighed_by_them() -> None:
 
 
 def test_a_plan_with_an_operator_where_it_cannot_run() -> None:
+    one = step("conv", CPU, cpu=(1e-3, 1e-3))
+    with pytest.raises(PlanError, match="operator 'conv' more than once"):
+        Steps((one, one), borders())
+    with pytest.raises(PlanError, match=f"There is no link from {CPU} to {DSP}, and the plan"):
+        Steps((one, step("pool", DSP, dsp=(1e-3, 1e-3))), {})
     with pytest.raises(PlanError, match="The plan has operator 'conv' at"):
         Steps((Step("conv", CPU, {DSP: Seconds(1.0)}, {}, Bytes(0)),), {})
