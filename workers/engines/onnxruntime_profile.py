@@ -8,6 +8,7 @@ the profiler, and subtracted from every kernel.
 from __future__ import annotations
 
 import json
+import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _WARMUP_RUNS = 2
 _LEAST_RUNS, _MOST_RUNS = 5, 200
 _MOST_EVENTS = 10_000  # each is about 700 bytes of text
 _FAST_SHARE = 4  # one run of so many counts: those that nothing else on the machine disturbed
+_DISTURBED, _TICK = 2.0, 2e-6  # of its median, and seconds: no kernel takes so much more by itself
 _PRECISIONS = {
     "float": "float32",
     "double": "float64",
@@ -149,12 +151,23 @@ def _timed(event: _Event, seconds: float) -> _Event:
 
 def _mean(runs: Sequence[Sequence[_Event]]) -> dict[str, _Event]:
     """Mean seconds per run of each kernel; one that runs several times in a run adds up."""
-    seconds: dict[str, float] = {}
     kernels: dict[str, _Event] = {}
-    for event in (event for run in runs for event in run):
-        kernels.setdefault(event.name, event)
-        seconds[event.name] = seconds.get(event.name, 0.0) + event.seconds / len(runs)
-    return {name: _timed(event, seconds[name]) for name, event in kernels.items()}
+    seconds: dict[str, list[float]] = {}
+    for at, run in enumerate(runs):
+        for event in run:
+            kernels.setdefault(event.name, event)
+            seconds.setdefault(event.name, [0.0] * len(runs))[at] += event.seconds
+    return {name: _timed(event, undisturbed(seconds[name])) for name, event in kernels.items()}
+
+
+def undisturbed(seconds: Sequence[float]) -> float:
+    """The mean, in which times that are far above the median count as if they were the median.
+
+    Something else had the processor then, for milliseconds where a kernel takes microseconds.
+    """
+    middle = statistics.median(seconds)
+    most = _DISTURBED * middle + _TICK
+    return _mean_of([value if value <= most else middle for value in seconds])
 
 
 def _overhead(calibrated: _Measured) -> float:

@@ -66,9 +66,9 @@ class Forest:
         )
 
     def predict(self, inputs: Matrix) -> tuple[Matrix, Matrix]:
-        """What the trees say of rows, (m, d), on average, and how far apart they are: (m,) each.
+        """What the trees say of rows, (m, d), and how far apart they are: (m,) each.
 
-        The second is a standard deviation.
+        A median, which single rows that something disturbed do not move; a standard deviation.
         """
         rows = np.asarray(inputs, np.float32)
         at = np.repeat(self.roots[:, None], len(rows), axis=1)
@@ -78,7 +78,7 @@ class Forest:
             after = np.where(goes_left, self.left[at], self.right[at])
             at = np.where(asked >= 0, after, at)
         said = self.value[at].astype(np.float64)
-        return said.mean(axis=0), said.std(axis=0)
+        return np.median(said, axis=0), said.std(axis=0)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """All that ``of_state`` needs, as arrays of numbers."""

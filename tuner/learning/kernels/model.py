@@ -35,6 +35,7 @@ _FOLDS, _FOLD_TREES = 5, 24
 _LEAST_MODELS = 3
 _LEAST_ROWS = 20
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
+_ALIKE = 0.3  # by which trees that all say the same may be off beside what sets them apart
 _STEPS = 30
 
 
@@ -215,7 +216,7 @@ def _fit(inputs: Matrix, off: Matrix) -> Forest | GaussianProcess:
 def _said(learner: Forest | GaussianProcess, inputs: Matrix) -> tuple[Matrix, Matrix]:
     if isinstance(learner, Forest):
         middle, spread = learner.predict(inputs)
-        return middle, _wide_enough(spread)
+        return middle, spread + _ALIKE
     found = learner.predict(inputs)
     return found.mean, _wide_enough(np.sqrt(found.variance))
 
