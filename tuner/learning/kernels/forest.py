@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 _Integers = NDArray[np.int32]
 
-TREES = 64
-_MOST_ROWS = 8192
+TREES = 48
+_MOST_ROWS = 4096
 """A tree sees so many rows at most, drawn for it, so that time and memory are bounded."""
-_FEATURES = 0.5  # of which each split chooses
+_FEATURES = 0.4  # of which each split chooses
 
 
 @dataclass(frozen=True, slots=True)

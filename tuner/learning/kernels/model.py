@@ -31,7 +31,8 @@ Matrix = NDArray[np.float64]
 
 _CLOCK, _CYCLES = 2e-7, 1e-8
 _FEW = 300  # kernels up to which a Gaussian process is fitted
-_FOLDS, _FOLD_TREES = 5, 24
+_MOST = 20_000  # kernels that are fitted to: of more, evenly chosen ones say as much
+_FOLDS, _FOLD_TREES = 5, 16
 _LEAST_MODELS = 3
 _LEAST_ROWS = 20
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
@@ -43,7 +44,8 @@ _STEPS = 30
 class Quality:
     """How a model does on kernels of models that it did not see.
 
-    error, roofline_error: the median of relative errors, of its own and of the roofline's.
+    error, roofline_error: the median of relative errors, of its own and of the roofline's, which
+    is scaled to be right in the middle.
     """
 
     error: float
@@ -151,27 +153,73 @@ def fit_kernels(
     of each level, the smallest first. roofline: of the place by its calibration; by default one is
     fitted to the rows.
     """
-    models = [row.model for row in rows]
-    if len(rows) < _LEAST_ROWS or len(set(models)) < _LEAST_MODELS:
+    rows = rows[:: 1 + len(rows) // _MOST]
+    table = _table(rows, caches, roofline) if _are_enough(rows) else None
+    if table is None:
         return None
-    precision = rows[0].setting.precision
-    options = tuple(sorted({row.setting.options for row in rows}))
-    clock = clock_of(rows[0].setting.engine)
-    roofline = roofline or _fitted(rows, caches, clock)
-    kernels = [Kernel(row.operators, row.setting.options, row.around) for row in rows]
-    inputs = np.array([_columns(k, precision, tuple(caches), options) for k in kernels])
-    base = np.array([_base(roofline, k.operators, precision) + clock for k in kernels])
-    off = np.log((np.array([row.seconds for row in rows]) + clock) / base)
-    middle, spread = _left_out(inputs, off, models)
-    errors = off - middle
+    middle, spread = _left_out(table.inputs, table.off, table.models)
+    errors = table.off - middle
     quality = Quality(
         _typical(errors),
-        _typical(off),
-        coverage(errors, spread, models),
+        _typical(table.off - np.median(table.off)),
+        coverage(errors, spread, table.models),
     )
-    wide = reach(scores(errors, spread), models)
     return KernelModel(
-        precision, clock, tuple(caches), options, roofline, _fit(inputs, off), wide, quality
+        table.precision,
+        table.clock,
+        tuple(caches),
+        table.options,
+        table.roofline,
+        _fit(table.inputs, table.off),
+        reach(scores(errors, spread), table.models),
+        quality,
+    )
+
+
+def held_out(
+    rows: Sequence[KernelRow], caches: Sequence[float], roofline: Roofline | None = None
+) -> Matrix:
+    """Seconds of every row by a model that did not see the row's own model. As ``fit_kernels``."""
+    table = _table(rows, caches, roofline)
+    middle, _ = _left_out(table.inputs, table.off, table.models)
+    return np.asarray(np.maximum(0.0, table.base * np.exp(middle) - table.clock), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rows as numbers. base: seconds by the roofline. off: logarithm of what they took over it."""
+
+    precision: str
+    clock: float
+    options: tuple[str, ...]
+    roofline: Roofline
+    models: tuple[str, ...]
+    inputs: Matrix
+    base: Matrix
+    off: Matrix
+
+
+def _are_enough(rows: Sequence[KernelRow]) -> bool:
+    return len(rows) >= _LEAST_ROWS and len({row.model for row in rows}) >= _LEAST_MODELS
+
+
+def _table(
+    rows: Sequence[KernelRow], caches: Sequence[float], roofline: Roofline | None
+) -> _Table:
+    precision, clock = rows[0].setting.precision, clock_of(rows[0].setting.engine)
+    options = tuple(sorted({row.setting.options for row in rows}))
+    roofline = roofline or _fitted(rows, caches, clock)
+    kernels = [Kernel(row.operators, row.setting.options, row.around) for row in rows]
+    base = np.array([_base(roofline, k.operators, precision) + clock for k in kernels])
+    return _Table(
+        precision,
+        clock,
+        options,
+        roofline,
+        tuple(row.model for row in rows),
+        np.array([_columns(k, precision, tuple(caches), options) for k in kernels]),
+        base,
+        np.log((np.array([row.seconds for row in rows]) + clock) / base),
     )
 
 

@@ -76,4 +76,4 @@ def test_a_forest_of_many_rows_sees_a_share_of_them_in_each_tree() -> None:
     middle, spread = forest.predict(inputs[:50])
     assert np.corrcoef(middle, inputs[:50, 0])[0, 1] > 0.95
     assert spread.shape == (50,)
-    assert len(forest.feature) < 4 * 2 * 8192
+    assert len(forest.feature) < 4 * 2 * 4096
