@@ -124,8 +124,9 @@ def _time(report: Report, rows: Sequence[KernelRow], caches: Sequence[float]) ->
     ]
     began = time.process_time()
     fit_kernels(many, caches)
-    report.at_most(f"fit to {_MANY:,} kernels, of one processor", time.process_time() - began, _MANY_SECONDS,
-                   Unit.SECONDS)  # fmt: skip
+    took = time.process_time() - began
+    name = f"fit to {_MANY:,} kernels, of one processor"
+    report.at_most(name, took, _MANY_SECONDS, Unit.SECONDS)
 
 
 if __name__ == "__main__":
