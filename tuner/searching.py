@@ -20,7 +20,7 @@ from tuner.events import Listener
 from tuner.learning.predictor import LearnedPredictor
 from tuner.learning.subjects import subject_of
 from tuner.learning.versions import known_costs
-from tuner.placing.spaces import only_splits, with_splits
+from tuner.placing.spaces import only_splits, what_became, with_splits
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
@@ -76,14 +76,17 @@ class DeviceSearch:
         Raises InfrastructureError: no baseline can be measured, and no split is possible.
         """
         space, self.notes = self._space(facts)
+        space, proposed = self._with_splits(space, facts)
         try:
-            return self._searched(space, facts, budget, listen)
+            found = self._searched(space, facts, budget, listen)
         except BaselineFailed as error:
             subject, beside = self._opened.subject, self._beside()
             splits, more = only_splits(space, subject, self._profile, beside, str(error))
             self.notes += more
             self.scorer = replace(self.scorer, power=None)  # the device's, and not of both
             return self._searched(splits, facts, budget, listen)
+        self.notes += (*proposed, *what_became(space.splits, found.entries))
+        return found
 
     def _searched(
         self, space: Space, facts: DeviceFacts, budget: Budget, listen: Listener
@@ -167,8 +170,7 @@ class DeviceSearch:
             space, graph.macs, graph.weight_bytes, quantised=came_quantised(graph)
         )
         space, unbatched = batched(space, subject.model.proto, request.max_batch)
-        space, split = self._with_splits(space, facts)
-        return space, (*threads_sentence(space), *notes, *unbatched, *split)
+        return space, (*threads_sentence(space), *notes, *unbatched)
 
     def _with_splits(self, space: Space, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
         """Splits over this device and those named before it that are on the same machine."""

@@ -200,7 +200,7 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
     if device.verdict is Verdict.SPLIT and device.ratio is not None and device.places:
         return (
             f"the model runs as a split only, over {listed(device.places)}: "
-            f"{device.ratio.value:.2g} times as fast as the baseline, all on {device.places[-1]}."
+            f"{device.ratio.value:.2f} times as fast as the baseline, all on {device.places[-1]}."
         )
     if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
         return f"{device.reason or device.verdict}."

@@ -35,6 +35,25 @@ def best(farm: Command) -> Command:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_blocks", "emulator")
+def test_outputs_whose_shape_the_data_decide(farm: Command) -> None:
+    nodes = [
+        make_node("Conv", ["x", "w"], ["a"], name="conv"),
+        make_node("Relu", ["a"], ["b"], name="relu"),
+        make_node("NonZero", ["b"], ["y"], name="where"),
+    ]
+    outputs = [make_tensor_value_info("y", TensorProto.INT64, [4, "found"])]
+    inputs, stored = [models.value("x", [1, 3, 8, 8])], models.weights(w=(4, 3, 3, 3))
+    onnx.save(models.build(nodes, inputs, outputs, stored), farm.folder / "where.onnx")
+    ended = farm("tune", "where.onnx", "--devices", "dsp", "--local", "--budget", "2s", "--json")
+    assert ended.code == 0, ended.err
+    (dsp,) = json.loads(ended.out)["devices"]
+    assert (dsp["status"], dsp["places"]) == ("tuned", ["dsp", "cpu"])
+    assert dsp["accuracy"]["winner"] > 0.99
+    assert not any("was proposed" in note for note in dsp["notes"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks", "emulator")
 def test_what_a_device_cannot_run_runs_beside_it(best: Command) -> None:
     ended = best("tune", "best.onnx", "--devices", "dsp", "--local", "--budget", "2s", "--json")
     assert ended.code == 0, ended.err

@@ -82,8 +82,9 @@ def worthwhile(
         return Splits(notes=(_refused(plan, over),))
     candidate = candidate_of(plan, situation)
     gain = plan.best_single.predicted.value / plan.predicted.value if plan.best_single else None
-    why = f" {gain:.2f} times the best single place" if gain else ""
-    return Splits((candidate,), (f"A split over {over} was tried: predicted{why}.",))
+    why = f"is predicted to be {gain:.2f} times as fast as the best single place"
+    why = why if gain else "runs what no place runs alone"
+    return Splits((candidate,), (f"A split over {over} was proposed: it {why}.",))
 
 
 def candidate_of(plan: PlacementPlan, situation: Situation) -> Candidate:
@@ -149,11 +150,13 @@ def _why(refused: Mapping[str, str], profile: DeviceProfile) -> Iterator[str]:
 def _refused(plan: PlacementPlan, over: str) -> str:
     only = plan.parts[0].place
     if plan.refused is None:
-        return f"No split over {over} was tried: none is predicted to cost less than {only} alone."
+        return (
+            f"No split over {over} was proposed: none is predicted to cost less than {only} alone."
+        )
     gain = plan.predicted.value / plan.refused.predicted.value
     return (
-        f"No split over {over} was tried: the best one is predicted to gain {gain:.2f} times over "
-        f"{only} alone, which is within the uncertainty of the costs."
+        f"No split over {over} was proposed: the best one is predicted to be {gain:.2f} times as "
+        f"fast as {only} alone, which is within the uncertainty of the costs."
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from db.reader import StoreReader
-from farm.candidate import Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from tuner.placing.candidates import unavoidable, worthwhile
 from tuner.request import Objective, TuneRequest
+from tuner.runs.history import Entry
 from tuner.runs.subject import Subject
 from tuner.search.space import Space
 from workers.jobs import DeviceFacts
@@ -40,6 +41,18 @@ def with_splits(
     if not found.planned and len(profiles) == 1:
         return space, ()
     return replace(space, splits=found.candidates), found.notes
+
+
+def what_became(splits: Sequence[Candidate], entries: Iterable[Entry]) -> Notes:
+    """A sentence on the trial of a split that a plan proposed; none where none was."""
+    if not splits:
+        return ()
+    tried = next((entry for entry in entries if entry.candidate in splits), None)
+    if tried is None:
+        return ("There was no time to try that split: give a longer --budget.",)
+    if tried.ratio is None:
+        return (f"That split could not be measured: {tried.message.rstrip('.')}.",)
+    return (f"In its trial that split took {tried.ratio:.2f} times as long as the baseline.",)
 
 
 def only_splits(

@@ -10,8 +10,17 @@ from onnx import ModelProto, TensorProto
 from onnx.helper import make_node, make_tensor_value_info
 
 from db.store import Store
-from farm.candidate import CPackageEmulated, OnnxRuntimeCpu, Pipeline, Precision, StaticInt8
+from farm.candidate import (
+    Candidate,
+    CPackageEmulated,
+    OnnxRuntimeCpu,
+    Pipeline,
+    PipelinePart,
+    Precision,
+    StaticInt8,
+)
 from farm.devices.profile import load_profiles
+from farm.measurement import Outcome
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
 from tests import models
@@ -20,6 +29,8 @@ from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
 from tuner.placing.candidates import unavoidable, worthwhile
 from tuner.placing.plans import folded_before
+from tuner.placing.spaces import what_became
+from tuner.runs.history import Entry
 
 CPU, DSP, SMALL = (load_profiles()[name] for name in ("cpu", "dsp", "dsp-small"))
 HVX = CPackageEmulated(target="hexagon-v67-hvx")
@@ -125,3 +136,20 @@ def test_folded_operators_go_with_whoever_needs_them_first(tmp_path: Path) -> No
     stored = models.weights(w=(4,))
     proto = models.build(nodes, [models.value("x", [4])], [models.value("y", [4])], stored)
     assert folded_before(loaded(proto, tmp_path)[1]) == {"second": ("folded",)}
+
+
+def test_it_is_said_what_became_of_a_split() -> None:
+    split = Candidate(Pipeline((PipelinePart("cpu", OnnxRuntimeCpu(), ("a",)),)))
+    other = Entry("1", Candidate(OnnxRuntimeCpu()), Outcome.OK, ratio=1.0)
+    failed = Entry("2", split, Outcome.RUN_ERROR, "it crashed.")
+    raced = Entry("3", split, Outcome.OK, ratio=1.25)
+    assert what_became((), [other]) == ()
+    assert what_became((split,), [other]) == (
+        "There was no time to try that split: give a longer --budget.",
+    )
+    assert what_became((split,), [other, failed]) == (
+        "That split could not be measured: it crashed.",
+    )
+    assert what_became((split,), [other, raced]) == (
+        "In its trial that split took 1.25 times as long as the baseline.",
+    )
