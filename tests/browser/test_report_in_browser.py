@@ -1,0 +1,154 @@
+"""Reports as people meet them: in a browser, by keyboard, in the dark and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from benchmarks.made_suite import SUITE, make_suite
+from db.reader import StoreReader
+from db.store import Store
+from reports.pages.html import report_html
+from reports.pages.of_run import run_page
+from reports.pages.of_suite import suite_page
+from tests.browser.conftest import DESKTOP, PHONE, Browser
+from tests.db.samples import RUN
+from tests.tuned_run import tuned
+
+_MOST_BYTES = 8_000_000
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>%{x}</b>" + "x" * 9000
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report of 500 series over 100 nights."""
+    folder = tmp_path_factory.mktemp("suite")
+    make_suite(str(folder / "farm.db"), 500, 100)
+    with StoreReader.open(str(folder / "farm.db")) as store:
+        return written(folder, report_html(suite_page(store, SUITE), "now"))
+
+
+@pytest.fixture(scope="module", params=["", HOSTILE], ids=["tuned", "hostile"])
+def run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> str:
+    """A report of a run, once with names that would like to be more than names."""
+    folder = tmp_path_factory.mktemp("run")
+    with Store.open(str(folder / "farm.db")) as store:
+        tuned(store, request.param)
+        return written(folder, report_html(run_page(store, RUN.name), "now"))
+
+
+def written(folder: Path, html: str) -> str:
+    file = folder / "report.html"
+    file.write_text(html, "utf-8")
+    return file.as_uri()
+
+
+def element(browser: Browser, selector: str) -> WebElement:
+    return browser.driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def elements(browser: Browser, selector: str) -> list[WebElement]:
+    return browser.driver.find_elements(By.CSS_SELECTOR, selector)
+
+
+def scrolled(browser: Browser) -> Iterator[WebElement]:
+    """Each drawing when it is in sight and drawn."""
+    for chart in elements(browser, ".chart"):
+        browser.driver.execute_script("arguments[0].scrollIntoView()", chart)
+        WebDriverWait(browser.driver, 20).until(
+            lambda _, of=chart: of.find_elements(By.CSS_SELECTOR, "svg.main-svg")
+        )
+        yield chart
+
+
+def test_a_suite_of_500_series_is_read_and_clicked_through(browser: Browser, suite: str) -> None:
+    assert Path(suite.removeprefix("file://")).stat().st_size <= _MOST_BYTES
+    browser.open(suite)
+    rows = elements(browser, "#verdicts tbody tr")
+    assert len(rows) == 500
+    first = [cell.text for cell in rows[0].find_elements(By.TAG_NAME, "td")]
+    assert first[:2] == ["case-0 on cpu, latency", "regression"]
+    assert first[2].startswith("1.0")
+    assert first[4] == "1.040 from shop-floor-030, confirmed"
+    said = element(browser, "#said")
+    assert said.text.startswith("case-0 on cpu, latency: 100 nights, the last one regression")
+
+    rows[3].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert said.text.startswith("case-119 on cpu, energy: ")
+    assert browser.driver.switch_to.active_element.get_attribute("id") == "series"
+    browser.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert said.text.startswith("case-126 on cpu, latency: ")
+
+    element(browser, "#filter").send_keys("case-499")
+    assert said.text.startswith("case-499 on cpu, energy: 100 nights, the last one no change")
+    element(browser, "#filter").send_keys("nothing")
+    assert said.text == "No series has this in its name."
+    element(browser, "#filter").clear()
+    element(browser, "#filter").send_keys("case-7 on")
+    marks = element(browser, "#marks").text
+    assert "onnxruntime 1.30.0 → 1.31.0" in marks
+    assert "level changed to 1.040 [1.030, 1.050], confirmed (change change-7)" in marks
+    element(browser, "#history details summary").click()
+    assert len(elements(browser, "#rows tr")) == 100
+    for link in elements(browser, "nav a"):
+        link.click()
+    assert len(list(scrolled(browser))) == 2
+    assert browser.complaints() == []
+    assert browser.requests() == [f"{suite}"]
+
+
+def test_a_run_is_drawn_whole(browser: Browser, run: str) -> None:
+    browser.open(run)
+    assert len(list(scrolled(browser))) == 8
+    verdict = element(browser, "#verdicts tbody tr").text
+    assert "2.50x [2.40, 2.60]" in verdict
+    for summary in elements(browser, "details summary"):
+        summary.click()
+    assert elements(browser, "main img") == []
+    assert elements(browser, "main b") == []
+    assert len(elements(browser, "body > script")) == 2
+    assert browser.complaints() == []
+    assert browser.requests() == [run]
+
+
+@pytest.mark.parametrize(
+    ("dark", "size"), [(False, DESKTOP), (True, PHONE)], ids=["light", "dark-phone"]
+)
+def test_nobody_is_left_out(browser: Browser, run: str, dark: bool, size: tuple[int, int]) -> None:
+    browser.open(run, dark=dark, size=size)
+    list(scrolled(browser))
+    assert browser.faults() == []
+    wide = "return document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.driver.execute_script(wide) <= 0
+
+
+def test_nobody_is_left_out_of_a_suite(browser: Browser, suite: str) -> None:
+    browser.open(suite, size=PHONE)
+    assert browser.faults() == []
+
+
+def test_drawings_follow_the_scheme(browser: Browser, run: str) -> None:
+    browser.open(run)
+    fill = "return getComputedStyle(document.querySelector('#verdicts .xtick text')).fill"
+    next(scrolled(browser))
+    light = browser.driver.execute_script(fill)
+    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+    WebDriverWait(browser.driver, 10).until(
+        lambda driver: driver.execute_script(fill) not in (light, None)
+    )
+
+
+def test_the_first_key_leads_to_the_content(browser: Browser, run: str) -> None:
+    browser.open(run)
+    element(browser, "body").send_keys(Keys.TAB)
+    skip = browser.driver.switch_to.active_element
+    assert skip.text == "To the content"
+    skip.send_keys(Keys.ENTER)
+    assert browser.driver.execute_script("return document.activeElement.id") == "main"
