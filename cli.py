@@ -37,6 +37,7 @@ from commands.store.query import query
 from commands.store.report import report
 from commands.store.results import results_app
 from commands.store.runs import runs, show
+from commands.store.serve import serve
 from commands.tune import tune
 from commands.verify import verify
 from farm import __version__
@@ -78,6 +79,7 @@ app.command()(show)
 app.add_typer(results_app, name="results")
 app.command()(query)
 app.command()(report)
+app.command()(serve)
 app.add_typer(store_app, name="store")
 app.add_typer(head_app, name="head")
 app.add_typer(worker_app, name="worker")

@@ -14,12 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from farm import __version__
-from farm.text import printable
-from reports.pages.section import Chart, Page
+from reports.pages.section import Chart, Page, cell
 
 _UNSAFE = {
     "<": "\\u003c",
@@ -48,10 +47,13 @@ def report_html(page: Page, made: str) -> str:
 
 
 @lru_cache
-def templates() -> Environment:
-    """The templates, in which every value is escaped."""
+def templates(package: str = __package__) -> Environment:
+    """The templates, in which every value is escaped.
+
+    package: whose folder ``templates`` goes before this one's.
+    """
     environment = Environment(
-        loader=PackageLoader("reports.pages"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_visible,
@@ -99,8 +101,8 @@ def style_text() -> str:
 
 
 def _visible(value: Any) -> Any:  # noqa: ANN401
-    """Text of which every character can be seen; what is HTML already stays."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    """Text that can be seen and is not longer than anybody reads; what is HTML already stays."""
+    return cell(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _own(name: str) -> str:

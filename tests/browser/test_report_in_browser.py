@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.made_suite import SUITE, make_suite
@@ -18,6 +16,7 @@ from reports.pages.html import report_html
 from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from tests.browser.conftest import DESKTOP, PHONE, Browser
+from tests.browser.looking import element, elements, scrolled
 from tests.db.samples import RUN
 from tests.tuned_run import tuned
 
@@ -47,24 +46,6 @@ def written(folder: Path, html: str) -> str:
     file = folder / "report.html"
     file.write_text(html, "utf-8")
     return file.as_uri()
-
-
-def element(browser: Browser, selector: str) -> WebElement:
-    return browser.driver.find_element(By.CSS_SELECTOR, selector)
-
-
-def elements(browser: Browser, selector: str) -> list[WebElement]:
-    return browser.driver.find_elements(By.CSS_SELECTOR, selector)
-
-
-def scrolled(browser: Browser) -> Iterator[WebElement]:
-    """Each drawing when it is in sight and drawn."""
-    for chart in elements(browser, ".chart"):
-        browser.driver.execute_script("arguments[0].scrollIntoView()", chart)
-        WebDriverWait(browser.driver, 20).until(
-            lambda _, of=chart: of.find_elements(By.CSS_SELECTOR, "svg.main-svg")
-        )
-        yield chart
 
 
 def test_a_suite_of_500_series_is_read_and_clicked_through(browser: Browser, suite: str) -> None:
