@@ -19,15 +19,15 @@ from farm.model.model import load_model
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.of_model import model_problem
 from farm.units import Bytes
-from reports.pages.health import health
-from reports.pages.memory import arena, placement
-from reports.pages.operators import gains, operators
-from reports.pages.pareto import pareto_front
-from reports.pages.predicted import predicted
-from reports.pages.provenance import provenance
 from reports.pages.section import Page, Section
-from reports.pages.verdicts import DeviceVerdict, verdicts
-from reports.pages.waterfall import Step, Tried, chain, changed, choices_of, waterfall
+from reports.pages.sections.health import health
+from reports.pages.sections.memory import arena, placement
+from reports.pages.sections.operators import gains, operators
+from reports.pages.sections.pareto import pareto_front
+from reports.pages.sections.predicted import predicted
+from reports.pages.sections.provenance import provenance
+from reports.pages.sections.verdicts import DeviceVerdict, verdicts
+from reports.pages.sections.waterfall import Step, Tried, chain, changed, choices_of, waterfall
 from reports.tables.cells import is_visible
 from tuner.explain.decisions import baseline_of, ran_alike
 from tuner.explain.explanation import Explanation

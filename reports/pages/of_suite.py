@@ -12,9 +12,9 @@ from db.reader import StoreReader
 from db.records import Machine, Night, Software
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
-from reports.pages.history import Followed, followed, history, ratio_cell
-from reports.pages.provenance import machine_text, versions_of
 from reports.pages.section import Chart, Page, Role, Section, label, rounded, table
+from reports.pages.sections.history import Followed, followed, history, ratio_cell
+from reports.pages.sections.provenance import machine_text, versions_of
 from reports.tables.cells import MISSING, of_metric
 from tuner.nightly.details import details_of
 from tuner.nightly.report import worst

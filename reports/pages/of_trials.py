@@ -8,8 +8,8 @@ from db.reader import StoreReader
 from db.records import Trial
 from farm.errors import FarmError
 from farm.units import counted
-from reports.pages.operators import gains, operators
 from reports.pages.section import Page, Section, table
+from reports.pages.sections.operators import gains, operators
 from reports.tables.cells import MISSING, quantity, time_cell
 from tuner.bench import compare_recorded
 from tuner.explain.of_trials import ask, explain

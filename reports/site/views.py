@@ -31,7 +31,7 @@ from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.of_trials import compared_page, trial_page
 from reports.pages.section import Page, Section, table
-from reports.pages.speedups import speedups
+from reports.pages.sections.speedups import speedups
 from reports.tables.cells import of_metric, time_cell
 
 _NEWEST = 15  # runs, and pairs of model and device, of the first page

@@ -49,7 +49,7 @@ dark.addEventListener("change", () => {
   document.querySelectorAll(".chart").forEach((each) => each.drawn && draw(each, each.drawn));
 });
 
-// Series of nights: data that is short (see reports/pages/history.py) becomes a drawing and rows.
+// Series of nights: data that is short (see reports/pages/sections/history.py) becomes a drawing and rows.
 const source = document.getElementById("history-data");
 if (source) followSeries(JSON.parse(source.textContent));
 

@@ -6,7 +6,7 @@ import pytest
 
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.measurement import Estimate
-from reports.pages.waterfall import Step, Tried, chain, changed, choices_of, waterfall
+from reports.pages.sections.waterfall import Step, Tried, chain, changed, choices_of, waterfall
 
 
 def tried(name: str, seconds: float = 1e-3, **choices: str) -> Tried:

@@ -15,8 +15,8 @@ from db.questions.nightly.span import Point
 from db.records import ChangePoint, Night, Series, Software
 from farm.measurement import UNITS
 from farm.text import printable
-from reports.pages.provenance import version_changes, versions_of
 from reports.pages.section import Drawing, cell
+from reports.pages.sections.provenance import version_changes, versions_of
 from tuner.nightly.screen.series import Verdict
 
 _SCALE = 1e5

@@ -1,0 +1,1 @@
+"""Sections of pages: values in, a drawing with its table and words out."""
