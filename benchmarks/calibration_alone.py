@@ -1,12 +1,13 @@
 """How well models that nobody ever ran are predicted after a calibration alone.
 
-    farm devices calibrate cpu --store calibrated.db
+    farm devices calibrate cpu [--threads 1] --store calibrated.db
     python benchmarks/calibration_alone.py --calibrated calibrated.db --measured recorded.db
+        [--threads 1] [--roofline]
 
 The first store has a calibration and no runs. The second one has what models really took on the
 same machine, in blocks: their least seconds, over the sentinel of the blocks, for the machine as
 quiet as it ever was. Candidates with the options that engines were calibrated with are predicted,
-in float32 and in int8.
+in float32 and in int8. ``--roofline`` leaves out what the calibration's networks taught.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from farm.costs.calibration import Calibration, calibration_of
 from farm.devices.profile import load_profiles
 from farm.prediction import Prediction
 from tuner.learning.candidates.rows import Tried, tried_in
+from tuner.learning.from_calibration import FromCalibration
+from tuner.learning.kernels.stored import newest_kernels
 from tuner.learning.values import Predictor
-from tuner.learning.versions import known_costs
 
 FACTOR, INSIDE = 1.5, 0.85
 MOST = 0.85  # of the models are within the factor
@@ -58,6 +60,8 @@ def main() -> int:
     parser.add_argument("--calibrated", required=True, help="a store with a calibration alone")
     parser.add_argument("--measured", required=True, help="a store with recorded models")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="of the calibration")
+    parser.add_argument("--roofline", action="store_true", help="without what was learnt")
     parser.add_argument("--all", action="store_true", help="a line for each candidate, too")
     given = parser.parse_args()
     report = Report(__file__, given.json)
@@ -66,10 +70,15 @@ def main() -> int:
         machine = store.machine(store.runs()[0].machine_id)
         tried = tried_in(store, profile.name, machine.id)
     with StoreReader.open(given.calibrated) as store:
-        record = newest_calibrations(store, [profile.name], machine.id)[profile.name]
-        calibration = calibration_of(profile.name, record.constants, record.borders)
-        predictor = known_costs(store, profile, machine.id, machine.cores).predictor
-    found = list(compared(tried, calibration, predictor, machine.cores))
+        records = newest_calibrations(store, [profile.name], machine.id, given.threads)
+        kernels = newest_kernels(store, profile.name, machine.id)
+    record = records[profile.name]
+    calibration = calibration_of(profile.name, record.constants, record.borders)
+    learned = {profile.name: kernels.at(calibration)} if kernels and not given.roofline else {}
+    threads = given.threads or machine.cores
+    # For whoever has no more cores than the engines of the calibration have threads.
+    predictor = FromCalibration(profile, threads, {profile.name: calibration}, learned)
+    found = list(compared(tried, calibration, predictor, threads))
     if given.all:
         for each in sorted(found, key=lambda each: each.off):
             report.say(line(each))
@@ -85,21 +94,21 @@ def main() -> int:
 
 
 def compared(
-    tried: Sequence[Tried], calibration: Calibration, predictor: Predictor, cores: int
+    tried: Sequence[Tried], calibration: Calibration, predictor: Predictor, threads: int
 ) -> Iterator[Compared]:
     """The candidates that are what places stand for."""
     quiet = min(t.trial.sentinel for t in tried if t.trial.sentinel)
     options = {place.options for place in calibration.places}
     for each in tried:
         seconds, sentinel = each.trial.seconds, each.trial.sentinel
-        if each.failed or not seconds or not sentinel or not is_calibrated(each, options, cores):
+        if each.failed or not seconds or not sentinel or not is_calibrated(each, options, threads):
             continue
         (found,) = predictor.predict(each.subject, [each.candidate])
         yield Compared(each, seconds * quiet / sentinel, found.latency)
 
 
-def is_calibrated(tried: Tried, options: set[str], cores: int) -> bool:
-    """Whether a candidate is one that a place stands for: as many threads as there are cores."""
+def is_calibrated(tried: Tried, options: set[str], threads: int) -> bool:
+    """Whether a candidate is one that a place stands for, with so many threads."""
     candidate = tried.candidate
     engine, quantization = candidate.engine, candidate.precision.quantization
     if not (
@@ -109,8 +118,8 @@ def is_calibrated(tried: Tried, options: set[str], cores: int) -> bool:
         return False
     if isinstance(engine, PackageEngine):
         return engine_label(engine) in options
-    every = type(engine)(threads=cores) if isinstance(engine, ThreadedEngine) else None
-    return every == engine and engine.kind in options
+    every = type(engine)(threads=threads) if isinstance(engine, ThreadedEngine) else None
+    return every == engine and not options.isdisjoint({engine.kind, engine_label(engine)})
 
 
 def line(each: Compared) -> str:

@@ -57,7 +57,8 @@ def main() -> int:
     caches = cache_limits(json.loads(machine.details)["caches"])
     best = 0.0
     for key, own in sorted(by_setting(rows).items()):
-        roofline = rooflines.get((key[0], "int8" if key[1] == "int8" else "float32"))
+        place = own[0].setting.place
+        roofline = rooflines.get((place.engine, place.precision))
         if len(own) >= _FEWEST and roofline is not None:
             best = max(best, _show(report, " in ".join(key), own, caches, roofline))
     report.at_least("kernels right, of the engine of which most are", best, SHARE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,6 +56,9 @@ class LearnedCosts(Protocol):
 
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
         """Seconds of one kernel; None where nothing was learnt that is better than a roofline."""
+
+    def of_model(self, operators: Iterable[CostedOperator]) -> LearnedCosts:
+        """The same for kernels of one model, whose size decides what caches hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class FromCalibration:
         self, subject: Subject, candidates: Sequence[Candidate]
     ) -> tuple[CandidatePrediction, ...]:
         """See :class:`Predictor`."""
-        costs = MeasuredThenRoofline(self.calibrations, learned=self.learned)
+        learned = {name: each.of_model(subject.operators) for name, each in self.learned.items()}
+        costs = MeasuredThenRoofline(self.calibrations, learned=learned)
         kernels = _Kernels(Wiring(subject.operators, ()), costs)
         return tuple(self._one(subject, kernels, candidate) for candidate in candidates)
 

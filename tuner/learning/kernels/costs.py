@@ -26,7 +26,7 @@ FORMAT = "kernels 1"
 class LearnedKernels:
     """What was learnt of the kernels of a device.
 
-    models: by engine and precision. Those that do worse than the roofline are among them, and are
+    models: see ``by_setting``. Those that do worse than the roofline are among them, and are
     not used. options: of the engines that places stand for, by engine. operators: of the model
     that is asked about, which decide what caches hold; none where kernels are asked for alone.
     """
@@ -56,7 +56,7 @@ class LearnedKernels:
         self, kernels: Sequence[Sequence[CostedOperator]], setting: Setting
     ) -> tuple[Prediction | None, ...]:
         """Seconds of kernels in a setting; None of each where nothing of use was learnt."""
-        model = self.models.get((setting.engine, setting.precision))
+        model = self.models.get((setting.alike, setting.precision))
         if model is None or not model.quality.is_better or setting.options not in model.options:
             return (None,) * len(kernels)
         around = touched_bytes(self.operators, setting.precision)
@@ -86,10 +86,10 @@ class LearnedKernels:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 plain = json.loads(arrays["plain"].tobytes().decode())
                 models = {}
-                for at, (engine, precision, text) in enumerate(plain["models"]):
+                for at, (alike, precision, text) in enumerate(plain["models"]):
                     own = f"{at}/"
                     state = {n.removeprefix(own): arrays[n] for n in arrays if n.startswith(own)}
-                    models[engine, precision] = KernelModel.of_state(text, state)
+                    models[alike, precision] = KernelModel.of_state(text, state)
             return cls(plain["device"], models)
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(
@@ -113,7 +113,7 @@ def learn_kernels(
     rooflines = {(each.engine, each.precision): each.roofline for each in places}
     models = {}
     for key, own in by_setting(distinct(rows)).items():
-        model = fit_kernels(own, caches, rooflines.get(key))
+        model = fit_kernels(own, caches, rooflines.get((own[0].setting.engine, key[1])))
         if model is not None:
             models[key] = model
     return LearnedKernels(device, models)

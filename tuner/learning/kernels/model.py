@@ -1,8 +1,9 @@
 """A model of what the kernels of one engine in one precision take.
 
-On top of a roofline it learns how far off that is, in logarithms: by a Gaussian process where
-there are few kernels, by a forest where there are many. Its intervals come from kernels of models
-that it did not see. Where it does worse on these than the roofline does, it is not used.
+On top of a roofline it learns how far off that is, in logarithms: by a forest, or, where there are
+few kernels, by a Gaussian process if that does better on kernels of models that it did not see.
+Its intervals come from these, too. Where it does worse on them than the roofline does, it is not
+used.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tuner.learning.kernels.rows import KernelRow
 Matrix = NDArray[np.float64]
 
 _CLOCK, _CYCLES = 2e-7, 1e-8
-_FEW = 300  # kernels up to which a Gaussian process is fitted
+_FEW = 400  # kernels up to which a Gaussian process is tried
 _MOST = 20_000  # kernels that are fitted to: of more, evenly chosen ones say as much
 _FOLDS, _FOLD_TREES = 5, 16
 _LEAST_MODELS = 3
@@ -157,7 +158,7 @@ def fit_kernels(
     table = _table(rows, caches, roofline) if _are_enough(rows) else None
     if table is None:
         return None
-    middle, spread = _left_out(table.inputs, table.off, table.models)
+    learner, middle, spread = _learned(table)
     errors = table.off - middle
     quality = Quality(
         _typical(errors),
@@ -170,7 +171,7 @@ def fit_kernels(
         tuple(caches),
         table.options,
         table.roofline,
-        _fit(table.inputs, table.off),
+        learner,
         reach(scores(errors, spread), table.models),
         quality,
     )
@@ -181,7 +182,7 @@ def held_out(
 ) -> Matrix:
     """Seconds of every row by a model that did not see the row's own model. As ``fit_kernels``."""
     table = _table(rows, caches, roofline)
-    middle, _ = _left_out(table.inputs, table.off, table.models)
+    _, middle, _ = _learned(table)
     return np.asarray(np.maximum(0.0, table.base * np.exp(middle) - table.clock), np.float64)
 
 
@@ -235,13 +236,23 @@ def _fitted(rows: Sequence[KernelRow], caches: Sequence[float], clock: float) ->
     return fit_roofline(points, caches, clock)
 
 
-def _left_out(inputs: Matrix, off: Matrix, models: Sequence[str]) -> tuple[Matrix, Matrix]:
-    """What those say of each row that did not see its model, and how far off that may be."""
-    if len(off) <= _FEW:
-        found = _fit(inputs, off).left_out(models)  # type: ignore[union-attr]
-        return found.mean, _wide_enough(np.sqrt(found.variance))
+def _learned(table: _Table) -> tuple[Forest | GaussianProcess, Matrix, Matrix]:
+    """A learner, what it says of each row without its model, and how far off that may be."""
+    forest = _without_their_models(table)
+    if len(table.off) <= _FEW:
+        columns = _groups(table.inputs)
+        process = GaussianProcess.fit(table.inputs, table.off, columns, steps=_STEPS)
+        found = process.left_out(table.models)
+        if _typical(table.off - found.mean) < _typical(table.off - forest[0]):
+            return process, found.mean, _wide_enough(np.sqrt(found.variance))
+    return Forest.fit(table.inputs, table.off), *forest
+
+
+def _without_their_models(table: _Table) -> tuple[Matrix, Matrix]:
+    """What forests say of each row that were grown without its fifth of the models."""
+    inputs, off = table.inputs, table.off
     middle, spread = np.empty(len(off)), np.empty(len(off))
-    fold = np.array([each % _FOLDS for each in _numbers(models)])
+    fold = np.array([each % _FOLDS for each in _numbers(table.models)])
     for out in (fold == number for number in range(_FOLDS)):
         if out.any():
             others = Forest.fit(inputs[~out], off[~out], _FOLD_TREES)
@@ -253,12 +264,6 @@ def _numbers(models: Sequence[str]) -> Iterator[int]:
     """Of each row the number of its model, by name."""
     order = {name: at for at, name in enumerate(sorted(set(models)))}
     return (order[name] for name in models)
-
-
-def _fit(inputs: Matrix, off: Matrix) -> Forest | GaussianProcess:
-    if len(off) > _FEW:
-        return Forest.fit(inputs, off)
-    return GaussianProcess.fit(inputs, off, _groups(inputs), steps=_STEPS)
 
 
 def _said(learner: Forest | GaussianProcess, inputs: Matrix) -> tuple[Matrix, Matrix]:

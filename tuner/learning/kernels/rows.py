@@ -55,6 +55,15 @@ class Setting:
         precision = "int8" if self.precision == "int8" else "float32"
         return CostPlace(self.device, self.engine, precision)
 
+    @property
+    def alike(self) -> str:
+        """What settings whose kernels are learnt together have in common.
+
+        An engine runs the same kernels with other options, but compilers and instruction sets
+        make others.
+        """
+        return self.options if self.engine.startswith("cpackage") else self.engine
+
 
 @dataclass(frozen=True, slots=True)
 class KernelRow:
@@ -176,8 +185,8 @@ def rows_of(device: str, details: str) -> tuple[KernelRow, ...]:
 
 
 def by_setting(rows: Iterable[KernelRow]) -> Mapping[tuple[str, str], tuple[KernelRow, ...]]:
-    """Rows by engine and precision."""
+    """Rows by what their settings have in common, and by precision."""
     found: dict[tuple[str, str], list[KernelRow]] = {}
     for row in rows:
-        found.setdefault((row.setting.engine, row.setting.precision), []).append(row)
+        found.setdefault((row.setting.alike, row.setting.precision), []).append(row)
     return {key: tuple(of) for key, of in found.items()}

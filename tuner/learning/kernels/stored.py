@@ -76,12 +76,12 @@ def report_of(learned: LearnedKernels) -> str:
     return json.dumps(
         [
             {
-                "engine": engine,
+                "kernels_of": alike,
                 "precision": precision,
                 **asdict(model.quality),
                 "is_used": model.quality.is_better,
             }
-            for (engine, precision), model in learned.models.items()
+            for (alike, precision), model in learned.models.items()
         ]
     )
 
