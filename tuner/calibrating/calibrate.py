@@ -46,7 +46,7 @@ _MARGIN = 0.85
 _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
 _NETWORK_SECONDS = 0.2  # that a network is run for a profile
 _ALONE = 0.5  # of the seconds, after which single kernels are not measured again
-_IN_PLACE = 0.12  # of the seconds, until the last row of borders in place is begun
+_IN_PLACE = 0.1, 0.17  # of the seconds, until the last row is begun, and begun again
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 
 
@@ -94,8 +94,8 @@ def calibrate(
         places = places_of(profile.name, facts, threads)
         bench = Bench(executor, profile, budget, listen)
         runs = _borders(bench, places)
-        until = budget.used + _IN_PLACE * seconds
-        in_place = borders_in_place(bench, [p for p in places if p.place in runs], until)
+        once, again = (budget.used + share * seconds for share in _IN_PLACE)
+        in_place = borders_in_place(bench, [p for p in places if p.place in runs], once, again)
         until = _ALONE * budget.total
         found = bench.kernels(places, _probes(probes.kernels()), until)
         rows = _networks(bench, places, probes.networks(), found)

@@ -183,7 +183,7 @@ def test_progress_is_told_and_children_are_released(store: Store) -> None:
     executor = TimedExecutor()
     run(store, executor, events=events)
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
-    rows = [row.name for row in row_models(2)]
+    rows = 2 * [row.name for row in row_models(2)]
     assert stages[: 3 + len(rows)] == [
         "borders",
         *rows,
@@ -196,7 +196,7 @@ def test_progress_is_told_and_children_are_released(store: Store) -> None:
 def test_while_there_is_time_all_is_done_again_and_the_least_counts(store: Store) -> None:
     executor = TimedExecutor()
     run(store, executor)
-    borders, probes = 8 + 2 * len(row_models(2)), 8
+    borders, probes = 8 + 2 * 2 * len(row_models(2)), 8
     assert executor.profiles == borders + 2 * probes
     slow, fast = (
         OperatorProfile("k", "Conv", ("c",), "float32", seconds, None, Method.MEASURED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVinoRuntime
@@ -15,6 +17,8 @@ from tuner.calibrating.crossings import borders_in_place, part_beside
 from tuner.calibrating.measure import Bench
 from tuner.calibrating.places import MeasuredPlace
 from tuner.runs.clock import Budget
+from workers.jobs import TrialJob
+from workers.protocol import PartSeconds
 
 ORT, OPENVINO, PACKAGE = OnnxRuntimeCpu(), OpenVinoRuntime(), CPackage()
 
@@ -40,6 +44,25 @@ def test_every_part_shows_what_it_takes_beyond_its_kernels() -> None:
 def test_what_comes_late_is_left_out_but_for_the_first_row() -> None:
     found = borders_in_place(bench(TimedExecutor()), [place(ORT), place(OPENVINO)], -1.0)
     assert len(found) == 5
+
+
+def test_where_there_is_time_rows_are_measured_again_and_the_least_counts() -> None:
+    class Slower(TimedExecutor):
+        """The first time something else runs."""
+
+        rows = 0
+
+        def _part(self, job: TrialJob, at: int) -> PartSeconds:
+            told = super()._part(job, at)
+            self.rows += at == 0
+            return replace(told, seconds=told.seconds * (3.0 if self.rows <= 1 else 1.0))
+
+    once, twice = (
+        borders_in_place(bench(Slower()), [place(ORT), place(OPENVINO)], -1.0, again)
+        for again in (-1.0, 60.0)
+    )
+    for slow, fast in zip(once, twice, strict=True):
+        assert slow.seconds == pytest.approx(3.0 * fast.seconds)
 
 
 def test_threads_of_parts_do_not_spin_for_long_beside_another_engine() -> None:
