@@ -28,31 +28,29 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from aa import Bench
 from common import Report, Unit, options
-from cut_plans import Plan, plan_of, running
+from cut_observed import observed, solution_of
+from cut_plans import Plan, plan_of
 from cut_terms import Features, Vector, added, border_features, fitted
 from numpy.typing import NDArray
 from recorded import Basis, Kernels, Matrix, Table, TableError, read_table, steady
 
 from farm.artifact.parts import needs_preparation
-from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, Pipeline, engine_label
+from farm.candidate import Candidate, CPackage, Engine, OnnxRuntimeCpu, Pipeline, engine_label
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
-from farm.costs.in_place import Observed, PartWork, corrected
+from farm.costs.in_place import Observed, corrected
 from farm.costs.model import MeasuredThenRoofline, ProfiledKernels
 from farm.costs.operators import costed_operators, group_signature
 from farm.devices.profile import load_profiles
 from farm.errors import FarmError, PlanError
-from farm.model.graph import Graph, TensorKind, build_graph
+from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
-from farm.plan.placement.problem import CALLER
 from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
-from farm.plan.solution import Status
 from farm.units import Seconds, format_seconds
 from tuner.placing.from_store import problem_at
 from tuner.placing.problem import PricedProblem
@@ -148,7 +146,7 @@ def replayed(table: Table, folders: Sequence[Path]) -> Replayed:
         seconds,
         np.array([predicted(priced[kind], graph, plan) for plan, kind in pairs]),
         tuple(
-            _observed(priced[kind], graph, plan, float(median))
+            observed(priced[kind], graph, plan, float(median))
             for (plan, kind), median in zip(pairs, medians, strict=True)
         ),
         tuple(border_features(plan) for plan in plans),
@@ -188,33 +186,7 @@ def priced_by(
 
 def predicted(priced: PricedProblem, graph: Graph, plan: Plan) -> float:
     """Seconds of a plan."""
-    return priced.total(_solution(graph, plan)).value
-
-
-def _solution(graph: Graph, plan: Plan) -> Solution:
-    names = tuple(op.name for op in running(graph))
-    at = {name: piece.place for piece in plan for name in names[piece.start : piece.end]}
-    return Solution(at, names, 0.0, 0.0, Status.FEASIBLE, Seconds(0.0))
-
-
-def _observed(priced: PricedProblem, graph: Graph, plan: Plan, seconds: float) -> Observed:
-    """A plan as the farm learns from it: one tensor crosses each border."""
-    sizes = [_crossing(graph, piece.start) for piece in plan]
-    outputs = sum(graph.tensors[name].bytes for name in graph.outputs)
-    ends = pairwise((*sizes, outputs))
-    engines = [piece.place.partition("/")[2] for piece in plan]
-    works = []
-    for part, before, after, (taken, given) in zip(
-        _solution(graph, plan).parts,
-        (CALLER, *engines[:-1]),
-        (*engines[1:], CALLER),
-        ends,
-        strict=True,
-    ):
-        known = sum(found.value for _, found in priced.kernels(part))
-        engine = part.place.partition("/")[2]
-        works.append(PartWork(engine, Seconds(known), before, after, taken, given))
-    return Observed(Seconds(seconds), tuple(works))
+    return priced.total(solution_of(graph, plan)).value
 
 
 def figures(report: Report, each: Replayed, others: Sequence[Replayed]) -> None:
@@ -235,9 +207,9 @@ def by_others(
     each: Replayed, others: Sequence[Replayed]
 ) -> tuple[Mapping[bool, PricedProblem], Vector]:
     """The problem, and what plans cost, by terms that plans of other models taught."""
-    observed = [plan for other in others for plan in other.observed]
+    plans = [plan for other in others for plan in other.observed]
     assert each.table.basis is not None
-    calibration = corrected(each.calibration, observed)
+    calibration = corrected(each.calibration, plans)
     priced = both(each.table.basis, each.model, each.graph, calibration)
     prepared = [needs_preparation(_pipeline(row.candidate)) for row in each.table.ok]
     pairs = zip(each.plans, prepared, strict=True)
@@ -251,16 +223,22 @@ def speed(
     costs: Vector,
     words: str,
 ) -> None:
-    """How fast the plan is that is found. costs: of the recorded plans."""
-    solutions = [place(of.problem, seconds=_PLANNING_SECONDS) for of in priced.values()]
-    own = [at for at in (_index(each, solution) for solution in solutions) if at is not None]
+    """How fast the plan is that is found. costs: of the recorded plans.
+
+    The planner's own counts where both problems have one that is recorded, and is cut from the
+    graph that it was planned on; otherwise the best predicted one that is recorded.
+    """
+    found_by = {kind: place(of.problem, seconds=_PLANNING_SECONDS) for kind, of in priced.items()}
+    solutions = list(found_by.values())
+    of_kind = {k: _index(each, s) for k, s in found_by.items() if _has_package(s) == k}
+    own = [at for at in of_kind.values() if at is not None]
     if len(own) == len(solutions):
         found, note = min(own, key=costs.__getitem__), "the planner's own"
     else:
         found = int(np.argmin(costs))
         best = min(solutions, key=lambda solution: solution.value)
         plan = " + ".join(f"{part.place} {len(part.operators)}" for part in best.parts)
-        note = f"the best predicted; the planner's own was not recorded: {plan}"
+        note = f"the best predicted; the planner's own is not among them: {plan}"
     kept = _kept(each)
     share = kept[_best(each)] / kept[found]
     title = f"{each.name}, {words}: speed of the plan found, of the best"
@@ -365,15 +343,6 @@ def _plan(candidate: Candidate, graph: Graph) -> Plan:
     return plan_of([(p.place, p.operators) for p in _pipeline(candidate).parts], graph)
 
 
-def _crossing(graph: Graph, at: int) -> int:
-    """Bytes that cross at a cut point."""
-    operators = running(graph)
-    later = {name for op in operators[at:] for name in op.inputs}
-    before = {*graph.inputs, *(name for op in operators[:at] for name in op.outputs)}
-    tensors = (graph.tensors[name] for name in later & before)
-    return sum(tensor.bytes for tensor in tensors if tensor.kind is not TensorKind.WEIGHT)
-
-
 def _index(each: Replayed, solution: Solution) -> int | None:
     """Where the planner's solution is among the recorded plans."""
     parts = [(part.place, part.operators) for part in solution.parts]
@@ -381,6 +350,10 @@ def _index(each: Replayed, solution: Solution) -> int | None:
         return each.plans.index(plan_of(parts, each.graph))
     except (PlanError, ValueError):
         return None
+
+
+def _has_package(solution: Solution) -> bool:
+    return any(name.partition("/")[2] == CPackage().kind for name in solution.places)
 
 
 def _best(each: Replayed) -> int:
