@@ -19,7 +19,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import fmin_l_bfgs_b
 
 Matrix = NDArray[np.float64]
 
@@ -270,6 +269,8 @@ class _Likelihood:
 
     def most_likely(self, steps: int, like: Matrix | None = None) -> Matrix:
         """The logarithms that make the targets most likely. like: to begin with."""
+        from scipy.optimize import fmin_l_bfgs_b  # noqa: PLC0415  (slow; predicting needs none)
+
         scales = len(self.distances.squared)
         usual: Matrix = np.log([*_FIRST, *[max(1.0, scales) ** 0.5] * scales, 0.3])
         begin = usual if like is None else like

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from farm.candidate import Candidate, StaticInt8
 from farm.units import Bytes
@@ -86,6 +85,8 @@ def _kind(candidate: Candidate) -> str:
 
 def _factors(found: Sequence[tuple[Sizes, float]]) -> tuple[float, float, float]:
     """None negative, by least squares of ratios in which those that are far off count less."""
+    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import; predicting needs none)
+
     matrix = np.array([[_LEAST, sizes.weights, sizes.live] for sizes, _ in found], np.float64)
     taken = np.maximum(_LEAST, np.array([each for _, each in found]))
     trust = np.ones(len(taken))
