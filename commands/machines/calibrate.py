@@ -31,7 +31,11 @@ def calibrate(
     ],
     *,
     budget: Annotated[
-        str, typer.Option(metavar="TIME", help="About so long kernels are measured.")
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="About so long kernels are measured; borders and small kernels in any case.",
+        ),
     ] = "3m",
     threads: EngineThreadsOption = None,
     profiles: ProfilesOption = None,

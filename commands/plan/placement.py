@@ -37,6 +37,7 @@ from commands.shared.options import (
 )
 from commands.shared.output import print_lines, print_tables
 from farm.errors import DeviceError, OptionError
+from farm.text import listed
 from farm.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -147,6 +148,12 @@ def _measured(
 
     found = to_measure(situation)
     for device, candidates in found.items():
+        places = listed([f"{device}/{candidate.engine.kind}" for candidate in candidates])
+        typer.echo(
+            f"{device}: the model was never profiled at {places}; it is measured there once, "
+            "which takes a minute or two (--no-measure plans without).",
+            err=True,
+        )
         asked = TuneRequest(
             model=str(situation.model.path.absolute()),
             devices=(device,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farm.plan.override import Decision
 from farm.plan.placement.record import PlacementPlan
-from reports.placement.words import operators_text, predicted_text, value_text
+from reports.placement.words import GOALS, operators_text, predicted_text, value_text
 from reports.tables.cells import MISSING
 from reports.tables.layout import Column, Rows
 
@@ -21,7 +21,7 @@ def parts_table(plan: PlacementPlan) -> Rows:
             Column("basis", below=1),
             Column("rows", right=True, below=0),
         ),
-        title=f"{plan.model.name}: least {plan.objective}",
+        title=f"{plan.model.name}: {GOALS.get(plan.objective, plan.objective)}",
     )
     for part in plan.parts:
         found = part.predicted
@@ -67,7 +67,8 @@ def alternatives_table(plan: PlacementPlan) -> Rows:
         "HEFT": plan.baselines.heft,
         "no plan has less than": plan.bound,
     }
-    table = Rows((Column("method", wraps=20), Column(str(plan.objective), right=True)))
+    measure = "slowest place" if plan.objective == "throughput" else plan.objective
+    table = Rows((Column("method", wraps=20), Column(measure, right=True)))
     for name, value in rows.items():
         table.add(name, MISSING if value is None else value_text(value, unit))
     return table

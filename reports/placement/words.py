@@ -10,6 +10,14 @@ from farm.prediction import Prediction
 from farm.text import listed
 from farm.units import counted, format_bytes, format_joules, format_seconds
 
+GOALS = {
+    "latency": "least latency",
+    "energy": "least energy",
+    "peak-memory": "least peak memory",
+    "throughput": "greatest throughput, by the time of the slowest place",
+}
+"""What a plan of each objective is for."""
+
 _NAMED = 3  # operators of a group that are named
 
 

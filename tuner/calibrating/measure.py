@@ -138,7 +138,10 @@ class Bench:
         report = self._executor.run_block(self._profile.name, BlockJob(members, turns=_TURNS))
         self._executor.release(self._profile.name, [job.trial_id for job in members])
         if report.disturbed:
-            self.notes.append(f"While borders were measured, {report.disturbed}.")
+            self.notes.append(
+                f"While borders were measured, {report.disturbed}: they may be off. Calibrate "
+                "again when nothing else runs."
+            )
         for failure in dict.fromkeys(f.message for f in report.failures.values()):
             self.notes.append(f"A border cannot be measured: {failure}")
         seconds = {

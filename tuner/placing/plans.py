@@ -40,6 +40,7 @@ from workers.executor import Executor
 from workers.jobs import DeviceFacts
 
 _FLOAT32 = "float32"
+_ALL_OF_IT = 0.9  # of the time that planning may take: a search looks at the clock now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def plan_placement(
             solution,
             others.single,
             _baselines(others),
-            tuple(_notes(situation, solution, objective)),
+            tuple(_notes(situation, solution, objective, seconds)),
             folded_before(situation.graph),
         )
     )
@@ -235,8 +236,9 @@ def _baselines(others: Compared) -> Baselines:
 
 
 def _notes(
-    situation: Situation, solution: Solution, objective: PlacementObjective
+    situation: Situation, solution: Solution, objective: PlacementObjective, seconds: float
 ) -> Iterator[str]:
+    """Sentences about a plan. seconds: that planning was allowed to take."""
     devices = {device_of(name) for name in solution.places}
     if objective is PlacementObjective.THROUGHPUT and len(devices) < len(solution.places):
         yield (
@@ -244,14 +246,18 @@ def _notes(
             "there are some for each."
         )
     if solution.status is not Status.OPTIMAL and solution.gap > 0.0:
-        yield "The time ran out before it was proven that no plan is better; give a longer --time."
+        unproven = "it was proven that no plan is better"
+        if solution.seconds >= _ALL_OF_IT * seconds:
+            yield f"The time ran out before {unproven}; give a longer --time."
+        else:
+            yield f"The search ended before {unproven}."
     if situation.unknown:
         yield (
             f"Left out, because the calibration says nothing of {listed(situation.unknown)}: make "
             "a new one, with more time."
         )
-    for each in situation.unprofiled():
+    if unprofiled := [each.place.name for each in situation.unprofiled()]:
         yield (
-            f"At {each.place.name} the model's operators were never profiled: costs there are "
+            f"The model's operators were never profiled at {listed(unprofiled)}: costs there are "
             f"{Basis.ROOFLINE} only."
         )

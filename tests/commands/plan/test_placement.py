@@ -93,7 +93,7 @@ def test_all_that_is_written(planned: Command) -> None:
     ended = planned("plan", "placement", "model.onnx", "--no-measure", *files)
     assert ended.code == 0, ended
     assert ended.out.startswith(f"Everything runs at {CPU}")
-    assert "never profiled: costs there are roofline only" in ended.out
+    assert f"never profiled at {CPU}: costs there are roofline only" in ended.out
     assert (planned.folder / "plan.svg").read_text().startswith("<svg")
     placed = onnx.load(planned.folder / "placed.onnx")
     assert set(labels_of(placed).values()) == {"cpu_onnxruntime-cpu"}
@@ -189,3 +189,27 @@ def test_weights_beside_the_model_are_never_replaced(planned: Command) -> None:
     assert (
         said == "--output weights.bin is the data weights.bin of the model as well; give another."
     )
+
+
+def test_a_model_that_was_never_profiled_is_told_of_before_it_is_measured(
+    planned: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[object] = []
+    monkeypatch.setattr(
+        "commands.plan.placement.measure", lambda *arguments: measured.append(arguments)
+    )
+    ended = planned("plan", "placement", "model.onnx")
+    assert ended.code == 0, ended
+    assert ended.err == (
+        f"cpu: the model was never profiled at {CPU}; it is measured there once, which takes a "
+        "minute or two (--no-measure plans without).\n"
+    )
+    assert len(measured) == 1
+    assert f"were never profiled at {CPU}: costs there are roofline only" in ended.out
+
+
+def test_the_words_of_a_throughput(planned: Command) -> None:
+    asked = ("plan", "placement", "model.onnx", "--no-measure", "--objective", "throughput")
+    ended = planned(*asked, "--devices", "cpu,dsp")
+    assert "greatest throughput, by the time of the slowest place" in ended.out
+    assert "ran out" not in ended.out
