@@ -31,8 +31,8 @@ def pareto_front(
     return Section(
         f"pareto-{device}",
         f"Pareto front on {device}",
-        f"{counted(len(front), 'candidate')} of {len(shown)} that ran are beaten by no other in "
-        "latency, memory, energy and accuracy at once.",
+        f"Of {counted(len(shown), 'trial')} that ran, {len(front)} had a candidate that no other "
+        "beats in latency, memory, energy and accuracy at once.",
         _chart(drawn, rest, name, value, scale) if drawn else None,
         table(
             ("candidate", "latency [95 %]", "peak memory", "energy", "accuracy", "trial"),

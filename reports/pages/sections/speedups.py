@@ -8,7 +8,7 @@ from db.questions.latest import Latest
 from farm.measurement import Estimate
 from farm.units import counted
 from reports.pages.section import Chart, Role, Section, bars, label, rounded, table, vertical
-from reports.tables.cells import MISSING, ratio_cell, time_cell, value_cell
+from reports.tables.cells import MISSING, ratio_cell, value_cell
 
 _DRAWN = 25
 _ROW, _AXES = 26, 110  # pixels
@@ -21,11 +21,11 @@ def speedups(title: str, rows: Sequence[Latest], command: str) -> Section:
     return Section(
         "speedups",
         title,
-        f"Of {counted(len(rows), 'pair')} of model and device {len(faster)} have a winner that is "
-        "faster than the baseline.",
+        f"A winner other than the baseline was found for {len(faster)} of "
+        f"{counted(len(rows), 'pair')} of model and device.",
         _chart(faster[:_DRAWN]) if faster else None,
         table(
-            (*_COLUMNS, "run", "when (UTC)"),
+            (*_COLUMNS, "run"),
             [_row(row) for row in rows],
             "times as fast [95 %],baseline,latency",
         ),
@@ -44,7 +44,6 @@ def _row(row: Latest) -> tuple[str, ...]:
         value_cell(row.value),
         new.winner,
         new.run,
-        time_cell(new.created_at),
     )
 
 

@@ -94,7 +94,7 @@ def _chart(known: Sequence[tuple[str, Estimate]]) -> Chart | None:
         "hovertext": [f"{label(name)}: {format_ratio(ratio)}" for name, ratio in known],
     }
     layout = {
-        "xaxis": {"title": {"text": "times as fast as the baseline, with 95 % interval"}},
+        "xaxis": {"title": {"text": "times as fast as the baseline"}},
         "yaxis": {"type": "category", "autorange": "reversed"},
         "shapes": [vertical(1.0)],
     }
