@@ -16,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from db.records import RunLease, RunStatus
-from farm.measurement import Estimate
+from farm.measurement import Estimate, Measurement
 from farm.text import printable
 from farm.units import counted, format_bytes, format_joules, format_seconds
+from reports.rows import prediction_json
+from reports.tables.cells import prediction_cell, value_cell
 from tuner.request import Constraints, TuneRequest
 from tuner.runs.memory import DeviceMemory
 from tuner.runs.overview import DeviceStanding, Overview, Standing
@@ -182,6 +184,11 @@ def _device_lines(device: DeviceStanding) -> Iterator[str]:
     yield _outcome(device)
     if device.known and device.known.label:
         yield f"winner {device.known.label} (trial {device.known.trial[:8]})"
+    if device.measured is not None and device.predicted is not None:
+        yield (
+            f"latency {value_cell(device.measured)}, predicted "
+            f"{prediction_cell(device.predicted)} ({device.predicted.basis})"
+        )
     if device.trials:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
         yield f"{counted(sum(device.trials.values()), 'trial')}: {counts}"
@@ -262,6 +269,20 @@ def _device(device: DeviceStanding) -> dict[str, object]:
         "trials": dict(device.trials),
         "output": known.output if known else "",
         "unconfirmed": device.unconfirmed,
+        "latency": _measured(device.measured),
+        "predicted": prediction_json(device.predicted),
+    }
+
+
+def _measured(found: Measurement | None) -> object:
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "unit": found.unit,
+        "method": str(found.method),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -55,13 +56,16 @@ def whole_trials(
     machine_id: str,
     *,
     model_sha256: str | None = None,
+    until: datetime | None = None,
     limit: int = MOST_TRIALS,
 ) -> tuple[WholeTrial, ...]:
     """Trials that ended on a device of a machine, the newest first.
 
-    model_sha256: of this model alone. limit: how many at most.
+    model_sha256: of this model alone. until: that were begun before. limit: how many at most.
     """
     query = _trials(device, machine_id, model_sha256).limit(limit)
+    if until is not None:
+        query = query.where(TrialRow.created_at < until)
     with store.reading() as session:
         rows = session.execute(query.execution_options(yield_per=_PORTION))
         return tuple(WholeTrial(*row) for row in rows)

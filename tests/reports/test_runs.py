@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from db.records import RunKind, RunLease, RunStatus
-from farm.measurement import Estimate
+from farm.measurement import Estimate, Measurement, Method, Metric
+from farm.prediction import Basis, Prediction
 from reports.runs import RunsTable, gone_lines, overview_json, overview_table, runs_json
 from tests.db.samples import MODEL, RUN, START
 from tests.reports.test_tables import check
@@ -165,6 +166,8 @@ def test_the_objects_for_programs() -> None:
         "trials": {"ok": 30, "rejected": 9},
         "output": WINNER.output,
         "unconfirmed": "",
+        "latency": None,
+        "predicted": None,
     }
     assert (gpu["reason"], gpu["winner"], gpu["ratio"]) == (GONE.reason, None, None)
     assert (dsp["status"], dsp["verdict"]) == ("unfinished", None)
@@ -176,3 +179,17 @@ def test_a_ratio_without_an_interval(ratio: Estimate) -> None:
     shown = replace(SHOWN, devices=(device,))
     assert json.loads(overview_json(shown))["devices"][0]["ratio"]["ci"] is None
     assert "2.00 times as fast as the baseline\n" in rendered(overview_table(shown), 160)
+
+
+def test_the_winner_stands_beside_what_was_predicted() -> None:
+    said = Prediction(4.8e-5, 3.9e-5, 6.1e-5, "s", Basis.LEARNED, 412)
+    device = replace(
+        DEVICES[0],
+        predicted=said,
+        measured=Measurement(Metric.LATENCY, 5.12e-5, Method.MEASURED, 5.02e-5, 5.22e-5),
+    )
+    found = replace(SHOWN, devices=(device,))
+    shown = rendered(overview_table(found), 160)
+    assert "latency 51.2 µs [50.2, 52.2 µs], predicted 48.0 µs [39.0, 61.0 µs] (learned)" in shown
+    (told,) = json.loads(overview_json(found))["devices"]
+    assert (told["latency"]["value"], told["predicted"]["basis"]) == (5.12e-5, "learned")

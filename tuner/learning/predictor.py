@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -136,11 +137,16 @@ class LearnedPredictor:
         return Prediction(value, low, high, "J", latency.basis, latency.rows)
 
 
-def known_in(store: StoreReader, device: str, machine_id: str) -> Known:
-    """What a store says of candidates that were tried on a device of a machine, when asked."""
+def known_in(
+    store: StoreReader, device: str, machine_id: str, until: datetime | None = None
+) -> Known:
+    """What a store says of candidates that were tried on a device of a machine, when asked.
+
+    until: that were begun before.
+    """
 
     def of_model(sha256: str) -> Mapping[str, Tried]:
-        tried = tried_in(store, device, machine_id, sha256)
+        tried = tried_in(store, device, machine_id, sha256, until)
         return {each.trial.candidate: each for each in tried}
 
     return of_model

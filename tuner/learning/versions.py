@@ -54,8 +54,8 @@ def known_costs(
 ) -> Known:
     """What a store knows of a device of a machine.
 
-    cores: that the device has. until: what was learnt later does not count, so that a run that is
-    resumed expects what it expected at first.
+    cores: that the device has. until: what was learnt or tried later does not count, so that a run
+    expects the same whenever it is resumed, and nothing that it measured itself.
 
     Raises DeviceError: the device was never calibrated there. Raises StoreError.
     """
@@ -71,7 +71,7 @@ def known_costs(
             profile,
             estimator_of(name, calibrations),
             CandidateModels.of_state(version.content),
-            known_in(store, name, machine_id),
+            known_in(store, name, machine_id, until),
         ),
         version.id,
     )

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.costs.predictions import predictions
 from db.reader import StoreReader
 from db.records import Model, Phase, Run, RunKind, RunLease, RunStatus
 from farm.errors import OptionError
+from farm.measurement import Measurement, Metric
+from farm.prediction import Prediction
 from tuner.request import TuneRequest
 from tuner.results import Status
 from tuner.runs.lease import is_gone
@@ -45,6 +48,7 @@ class DeviceStanding:
     measured or not. known: what became of it, None before that. used, left: seconds of its
     budget; None where the run has none. trials: of the search, by outcome, ``pending`` for those
     without. unconfirmed: folder with the best so far of an interruption, "" where there is none.
+    predicted, measured: latency of the winner, before and in its confirmation; None without.
     """
 
     device: str
@@ -54,6 +58,8 @@ class DeviceStanding:
     left: float | None
     trials: Mapping[str, int]
     unconfirmed: str = ""
+    predicted: Prediction | None = None
+    measured: Measurement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,23 @@ def overview(store: StoreReader, name: str) -> Overview:
                 None if budget is None else _left(memory, device, budget),
                 counts.get(device, {}),
                 memory.unconfirmed.get(device, ""),
+                *_latency(store, memory.devices.get(device)),
             )
             for device in standing.devices
         ),
         output,
         _command(standing) if request else "",
     )
+
+
+def _latency(
+    store: StoreReader, known: DeviceMemory | None
+) -> tuple[Prediction | None, Measurement | None]:
+    """Of a device's winner, as it was expected and as it was measured."""
+    if known is None or not known.trial:
+        return None, None
+    found = {m.metric: m for m in store.measurements(known.trial)}
+    return predictions(store, known.trial).get(Metric.LATENCY), found.get(Metric.LATENCY)
 
 
 def _standing(run: Run, model: Model, lease: RunLease | None, now: datetime) -> Standing:

@@ -147,6 +147,12 @@ def test_a_run_that_is_resumed_knows_what_it_knew(store: Store, tmp_path: Path) 
     assert known_costs(store, CPU, MACHINE.id, 4).version == "later"
     assert known_costs(store, CPU, MACHINE.id, 4, began).version == newest.id
     assert known_costs(store, CPU, MACHINE.id, 4, START).version == ""
+    model, _ = of = subject(tmp_path, 5)
+    measured(store, of, 5, 0)  # by the run itself
+    for until, counts in ((began, False), (None, True)):
+        known = known_costs(store, CPU, MACHINE.id, 4, until)
+        (found,) = known.predictor.predict(model, CANDIDATES[:1])
+        assert (found.latency.basis is Basis.MEASURED) == counts
     store.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, zip_longest
 
 from db.questions.learning import WholeTrial, candidate_texts, model_texts, whole_trials
@@ -37,15 +38,19 @@ class Tried:
 
 
 def tried_in(
-    store: StoreReader, device: str, machine_id: str, model_sha256: str | None = None
+    store: StoreReader,
+    device: str,
+    machine_id: str,
+    model_sha256: str | None = None,
+    until: datetime | None = None,
 ) -> tuple[Tried, ...]:
     """Candidates that were tried on a device of a machine, each once for each model.
 
     Models of which an older farm kept too little, and candidates that are none any more, are left
-    out. model_sha256: of this model alone.
+    out. model_sha256: of this model alone. until: that were begun before.
     """
     found: dict[tuple[str, str], WholeTrial] = {}
-    for trial in whole_trials(store, device, machine_id, model_sha256=model_sha256):
+    for trial in whole_trials(store, device, machine_id, model_sha256=model_sha256, until=until):
         key = trial.model_sha256, trial.candidate
         found[key] = _better(found.get(key), trial)
     texts = candidate_texts(store, {trial.candidate for trial in found.values()})
