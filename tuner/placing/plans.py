@@ -91,7 +91,7 @@ def look(
     facts: what the devices' workers say, by name; they are on one machine. threads: of every
     engine that may have several; 0 leaves that to it.
 
-    Raises InputError: a device was never calibrated or has no place.
+    Raises DeviceError: a device was never calibrated or has no place, or no link leads to it.
     """
     machine = machine_of(next(iter(facts.values()))).id
     candidates = dict(_candidates(profiles, facts, threads))
@@ -101,11 +101,9 @@ def look(
     calibrated = calibrated_places(profiles, costs.calibrations)
     places = tuple(each for each in calibrated if each.place.name in candidates)
     left_out = tuple(sorted(set(candidates).difference(each.place.name for each in places)))
-    if not places:
-        raise DeviceError(
-            f"The calibration of device {profiles[0].name} says nothing of any of its engines; "
-            f"make a new one, with more time: farm devices calibrate {profiles[0].name}"
-        )
+    for profile in profiles:
+        if not any(each.place.device == profile.name for each in places):
+            raise DeviceError(_nowhere(profile, costs.calibrations[profile.name]))
     return Situation(model, graph, places, candidates, costs, left_out)
 
 
@@ -192,6 +190,20 @@ def write_annotated(plan: PlacementPlan, situation: Situation, path: Path) -> No
     """Write the model with the label of its place on each operator. Raises OSError."""
     placed = {name: label(place) for name, place in plan.assignment.items()}
     save_model(annotated(situation.model.proto, placed), path)
+
+
+def _nowhere(profile: DeviceProfile, calibration: Calibration) -> str:
+    """Why a device has no place."""
+    again = f"farm devices calibrate {profile.name}"
+    if calibration.places and not calibration.ends and "caller" not in profile.links:
+        return (
+            f"There is no link between the caller and device {profile.name}: its profile has no "
+            f"[links.caller]; add one, and then {again}"
+        )
+    return (
+        f"The calibration of device {profile.name} says nothing of any of its engines; make a new "
+        f"one, with more time: {again}"
+    )
 
 
 def _candidates(

@@ -203,8 +203,8 @@ def _refuse_homeless(
 ) -> None:
     for op in operators:
         if not any((op.name, each.place.name) in priced for each in places):
-            why = next((obstacles[op.name, each.place.name] for each in places), "there is none.")
-            raise PlanError(f"No place can run operator {op.name}: {why}")
+            why = [obstacles[op.name, each.place.name] for each in places] or ["there is none."]
+            raise PlanError(f"No place can run operator {op.name}: {' '.join(dict.fromkeys(why))}")
 
 
 def _placed(

@@ -23,6 +23,17 @@ from tuner.calibrating.calibrate import calibrate
 from workers.fingerprint import fingerprint
 from workers.jobs import DeviceFacts
 
+FAR = """
+name = "far"
+kind = "dsp"
+description = "Nobody says what it takes to call it"
+engines = ["cpackage-emulated"]
+[package]
+target = "hexagon-v67-hvx"
+source = "made up"
+clock_hz = 5e8
+cycles_per_packet = 1.0
+"""
 CPU, DSP = "cpu/onnxruntime-cpu", "dsp/cpackage-emulated"
 KEYS = [
     *("model", "places", "objective", "predicted", "bound", "gap", "seconds", "parts"),
@@ -143,6 +154,20 @@ def test_a_device_that_was_never_calibrated(farm: Command, calibrated: Path) -> 
     farm.store.write_bytes(calibrated.read_bytes())
     said = farm.refused("plan", "placement", "model.onnx", "--devices", "dsp-small")
     assert "farm devices calibrate dsp-small" in said
+
+
+def test_a_device_that_no_link_leads_to(planned: Command) -> None:
+    (planned.folder / "far").mkdir()
+    (planned.folder / "far" / "far.toml").write_text(FAR)
+    far = load_profiles(planned.folder / "far")["far"]
+    packages = (CPackageEmulated(target="hexagon-v67-hvx"),)
+    with Store.open(str(planned.store)) as store:
+        executor = Here(("cpackage-emulated",), packages)
+        calibrate(store, executor, far, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
+    asked = ("plan", "placement", "model.onnx", "--profiles", "far", "--no-measure")
+    for devices in ("far", "cpu,far"):
+        said = planned.refused(*asked, "--devices", devices)
+        assert said.startswith("There is no link between the caller and device far: its profile")
 
 
 def test_what_makes_no_sense(planned: Command) -> None:
