@@ -18,6 +18,7 @@ from farm.costs.probes.builder import Probe
 from farm.costs.probes.kernels import ProbeModel
 
 _SEED, _MOST = 7, 64
+_PRODUCTS = ((128, 4), (384, 4), (1024, 4), (2560, 2))
 _LEAST_SIDE = 4
 _MOST_CHANNELS = 512
 _Random = np.random.Generator
@@ -26,8 +27,12 @@ _Random = np.random.Generator
 def networks() -> Iterator[ProbeModel]:
     """Networks of all kinds and sizes in turns; a calibration takes as many as it has time for.
 
-    Every fourth is small enough for a compiled package.
+    First come products of one row after another, whose weights together fit into one level of the
+    cache after the other, and into none: how fast weights are read again decides what these take.
+    Of the others every fourth is small enough for a compiled package.
     """
+    for width, layers in _PRODUCTS:
+        yield ProbeModel(f"products of {width}", products(width, layers), width > _PRODUCTS[0][0])
     random = np.random.default_rng(_SEED)
     for number in range(_MOST):
         turn = number % 4
@@ -43,6 +48,17 @@ def networks() -> Iterator[ProbeModel]:
             macs = 10 ** random.uniform(5.3, 7.5)
             made = image_network(number, macs, 60)
             yield ProbeModel(f"network of images {number}", made, weighs=True)
+
+
+def products(width: int, layers: int) -> ModelProto:
+    """Layers of [1, width] times [width, width], with a bias and an activation."""
+    probe = Probe(f"products of {width}")
+    made = probe.given(1, width)
+    for _ in range(layers):
+        made = probe.add("Gemm", made, probe.weight(width, width), probe.weight(width))
+        made = probe.add("Relu", made)
+    probe.end(probe.add("Gemm", made, probe.weight(width, 10), probe.weight(10)))
+    return probe.model()
 
 
 def image_network(seed: int, macs: float, kernels: int) -> ModelProto:

@@ -40,8 +40,17 @@ def test_of_one_row_there_are_products_alone(tmp_path: Path) -> None:
     }
 
 
+def test_weights_of_products_fit_into_each_level_of_the_cache_and_into_none() -> None:
+    sizes = [each.model.ByteSize() for each in islice(networks(), 4)]
+    limits = (1 << 20, 8 << 20, 32 << 20)
+    assert [sum(size > limit for limit in limits) for size in sizes] == [0, 1, 2, 3]
+
+
 def test_they_are_the_same_every_time_and_some_fit_a_package() -> None:
-    first, again = ([*islice(networks(), 5)] for _ in range(2))
+    first, again = ([*islice(networks(), 9)] for _ in range(2))
     assert [each.name for each in first] == [each.name for each in again]
     assert all(one.model == other.model for one, other in zip(first, again, strict=True))
-    assert [each.weighs for each in first] == [False, True, True, True, False]
+    assert [each.weighs for each in first] == [
+        *(False, True, True, True),
+        *(False, True, True, True, False),
+    ]

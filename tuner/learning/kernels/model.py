@@ -22,7 +22,7 @@ from farm.costs.operators import CostedOperator
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
 from farm.prediction import Basis, Prediction
-from tuner.learning.conformal import Coverage, coverage, reach, scores
+from tuner.learning.conformal import SHARE, Coverage, scores
 from tuner.learning.gaussian_process import Columns, GaussianProcess
 from tuner.learning.kernels.features import Surroundings, feature_names, features
 from tuner.learning.kernels.forest import Forest
@@ -34,6 +34,7 @@ _CLOCK, _CYCLES = 2e-7, 1e-8
 _FEW = 400  # kernels up to which a Gaussian process is tried
 _MOST = 20_000  # kernels that are fitted to: of more, evenly chosen ones say as much
 _FOLDS, _FOLD_TREES = 5, 16
+_JUDGES = 20  # groups of models, each judged by the others
 _LEAST_MODELS = 3
 _LEAST_ROWS = 20
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
@@ -163,7 +164,7 @@ def fit_kernels(
     quality = Quality(
         _typical(errors),
         _typical(table.off - np.median(table.off)),
-        coverage(errors, spread, table.models),
+        _coverage(errors, spread, table.models),
     )
     return KernelModel(
         table.precision,
@@ -172,7 +173,7 @@ def fit_kernels(
         table.options,
         table.roofline,
         learner,
-        reach(scores(errors, spread), table.models),
+        _reach(scores(errors, spread)),
         quality,
     )
 
@@ -258,6 +259,26 @@ def _without_their_models(table: _Table) -> tuple[Matrix, Matrix]:
             others = Forest.fit(inputs[~out], off[~out], _FOLD_TREES)
             middle[out], spread[out] = _said(others, inputs[out])
     return middle, spread
+
+
+def _reach(scored: Matrix) -> float:
+    """How many spreads nine of ten kernels are off at most, each kernel with the same weight.
+
+    Models with the same weight would ask for the largest score of all where there are few.
+    """
+    return float(np.quantile(scored, SHARE, method="higher"))
+
+
+def _coverage(errors: Matrix, spread: Matrix, models: Sequence[str]) -> Coverage:
+    """How intervals do on kernels whose model has no part in how far they reach."""
+    scored = scores(errors, spread)
+    fold = np.array([each % _JUDGES for each in _numbers(models)])
+    reaches = np.empty(len(scored))
+    for out in (fold == number for number in set(fold.tolist())):
+        reaches[out] = _reach(scored[~out])
+    half = float(np.median(np.sinh(reaches * spread)))
+    inside = float(np.mean(scored <= reaches))
+    return Coverage(inside, half, len(scored), len(set(models)))
 
 
 def _numbers(models: Sequence[str]) -> Iterator[int]:
