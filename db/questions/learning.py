@@ -30,9 +30,9 @@ _PORTION = 500  # rows of the database that are held at a time
 class WholeTrial:
     """What a candidate of a model took, or that it failed.
 
-    candidate: its id. blocks: in which it ran and that were kept. seconds, cpu_seconds: the least
-    of these, because what else ran on the machine only adds to them; without blocks what the trial
-    itself measured. sentinel: the least seconds of the same blocks' sentinel; None without.
+    candidate: its id. blocks: in which it ran and that were kept. seconds, cpu_seconds: the mean
+    of these; without blocks what the trial itself measured. sentinel: the mean of the same blocks'
+    sentinel, which tells how busy the machine was with other things; None without blocks.
     peak_bytes: of its process; None where nothing was measured. arena_bytes: planned, of packages.
     joules: by a counter.
     """
@@ -105,9 +105,9 @@ def _trials(device: str, machine_id: str, model_sha256: str | None) -> Select[An
     sample, measured = BlockSampleRow, Method.MEASURED
     return query.add_columns(
         _of_blocks(func.count()),
-        func.coalesce(_of_blocks(func.min(sample.seconds)), _measured(Metric.LATENCY)),
-        _of_blocks(func.min(BlockRow.sentinel_seconds)),
-        func.coalesce(_of_blocks(func.min(sample.cpu_seconds)), _measured(Metric.CPU_SECONDS)),
+        func.coalesce(_of_blocks(func.avg(sample.seconds)), _measured(Metric.LATENCY)),
+        _of_blocks(func.avg(BlockRow.sentinel_seconds)),
+        func.coalesce(_of_blocks(func.avg(sample.cpu_seconds)), _measured(Metric.CPU_SECONDS)),
         _measured(Metric.PEAK_MEMORY, measured),
         _measured(Metric.ARENA),
         _measured(Metric.ENERGY, measured),

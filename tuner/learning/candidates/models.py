@@ -200,7 +200,7 @@ def _is_package(tried: Tried) -> bool:
 
 
 def _quiet(tried: Sequence[Tried]) -> Seconds | None:
-    """The least that the sentinel ever took: what else runs on a machine only adds to it."""
+    """The least that the sentinel took in a trial: what else runs only adds to it."""
     found = [t.trial.sentinel for t in tried if t.trial.sentinel]
     return Seconds(min(found)) if found else None
 
