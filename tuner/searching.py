@@ -32,6 +32,7 @@ from tuner.search.expecting.cold import ColdPrior
 from tuner.search.expecting.from_store import Wanted, prior_from_store
 from tuner.search.expecting.learned import Joint, LearnedPrior
 from tuner.search.memory_gate import MemoryGate
+from tuner.search.package_room import PackageRoom
 from tuner.search.prior import Prior
 from tuner.search.proposing.propose import Proposer
 from tuner.search.search import Found, Search
@@ -93,14 +94,15 @@ class DeviceSearch:
     ) -> Found:
         request, prior = self._opened.request, self._prior(space, facts)
         gate = self._gate()
-        proposer = Proposer(space, self._sensitivity(), request.seed, prior, gate=gate)
+        room = PackageRoom(self._opened.subject.model.proto, self._profile.package)
+        proposer = Proposer(space, self._sensitivity(), request.seed, prior, gate=gate, room=room)
         self.search = Search(
             self.journal, self._executor, proposer, self.scorer, budget, self.track, listen
         )
         found = self.search.run(
             space.baselines(), request.max_trials, only_splits=space.only_splits
         )
-        self.notes += tuple(gate.notes())
+        self.notes += (*gate.notes(), *room.notes())
         return found
 
     def _gate(self) -> MemoryGate:

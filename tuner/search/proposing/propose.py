@@ -24,6 +24,7 @@ from tuner.runs.details import Proposed
 from tuner.runs.history import Entry
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.memory_gate import MemoryGate
+from tuner.search.package_room import PackageRoom
 from tuner.search.prior import Expected, Prior
 from tuner.search.proposing.doomed import is_doomed
 from tuner.search.proposing.planners import Sensitivity, planned
@@ -72,7 +73,7 @@ class Proposer:
 
     sensitivity: asked only for candidates that were measured. prior: None for what is expected
     where nothing is known. among: all that may be proposed, where the space is not free. gate:
-    keeps back what needs too much memory.
+    keeps back what needs too much memory. room: keeps back packages that a device has none for.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Proposer:
         prior: Prior | None = None,
         among: Sequence[Candidate] = (),
         gate: MemoryGate | None = None,
+        room: PackageRoom | None = None,
     ) -> None:
         self._space = space
-        self._gate = gate or MemoryGate()
+        self._gate, self._room = gate or MemoryGate(), room
         self._among = tuple(among)
         self._sensitivity = sensitivity
         self._seed = seed
@@ -112,7 +114,12 @@ class Proposer:
         seen = {entry.candidate for entry in history}
         offered = self._among or pool(self._space, history)
         fresh = [c for c in offered if c not in seen and not is_doomed(c, history)]
-        return self._gate.through(fresh)
+        return self._through(fresh)
+
+    def _through(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """Those that memory may suffice for."""
+        found = self._gate.through(candidates)
+        return self._room.through(found) if self._room else found
 
     def _first_of_planners(self, history: Sequence[Entry], count: int) -> Proposal:
         chosen = ((candidate, Proposed(stage)) for stage, candidate in self._planned(history))
@@ -125,7 +132,7 @@ class Proposer:
             if self._among and candidate not in self._among:
                 continue
             is_new = candidate not in seen and not is_doomed(candidate, history)
-            if is_new and self._gate.through([candidate]):
+            if is_new and self._through([candidate]):
                 seen.add(candidate)
                 yield stage, candidate
 
