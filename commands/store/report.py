@@ -34,6 +34,10 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="HTML", help="File to write. Default: NAME.html."),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="JSON", help="A plan of placement, to show its picture."),
+    ] = None,
     nights: Annotated[
         int, typer.Option("--nights", metavar="N", min=1, max=2000, help="Newest of a suite.")
     ] = 100,
@@ -48,11 +52,15 @@ def report(
     from db.reader import StoreReader
     from db.records import utc_now
     from farm.host.places import write_file
+    from farm.plan.placement.record import read_plan
     from farm.units import format_bytes
     from reports.pages.html import report_html
+    from reports.pages.sections.memory import with_plan
 
     with StoreReader.open(store) as reader:
         page, whole = _page(reader, Path(name).name or name, nights)
+        if plan is not None:
+            page = with_plan(page, read_plan(plan))
         file = output or Path(f"{whole}.html")
         _check(file)
         text = report_html(page, f"{utc_now():%Y-%m-%d %H:%M} UTC, from {reader.place}")

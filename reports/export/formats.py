@@ -23,18 +23,22 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    JUNIT = "junit"
     MARKDOWN = "markdown"
     PARQUET = "parquet"
 
     @property
     def ending(self) -> str:
         """What names of files in this format most often end with."""
-        return ".md" if self is Format.MARKDOWN else ".txt" if self is Format.TABLE else f".{self}"
+        return _ENDINGS.get(self, f".{self}")
 
     @property
     def is_text(self) -> bool:
         """Whether a terminal can show it."""
         return self is not Format.PARQUET
+
+
+_ENDINGS = {Format.MARKDOWN: ".md", Format.TABLE: ".txt", Format.JUNIT: ".xml"}
 
 
 def format_of(file: Path) -> Format | None:

@@ -19,6 +19,7 @@ from farm.model.model import load_model
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.of_model import model_problem
 from farm.units import Bytes
+from reports.pages.of_suite import model_history
 from reports.pages.section import Page, Section
 from reports.pages.sections.health import health
 from reports.pages.sections.memory import arena, placement
@@ -109,7 +110,8 @@ def run_page(store: StoreReader, name: str, *, with_arena: bool = True) -> Page:
     started = f"{run.created_at:%Y-%m-%d %H:%M} UTC"
     kind = f"farm {run.kind}" if run.kind is not RunKind.NIGHTLY else "farm nightly run"
     subtitle = f"{kind} of {found.standing.model.name}, {started}, {found.standing.status}"
-    return Page(f"Run {run.name}", subtitle, tuple(sections))
+    followed = model_history(store, run.model_sha256)
+    return Page(f"Run {run.name}", subtitle, tuple(sections), followed)
 
 
 def _standings(store: StoreReader, found: Overview) -> Sequence[DeviceStanding]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from db.questions.nightly.nights import changes_of, nights, series_of, values_on
-from db.questions.nightly.span import points_on
+from db.questions.nightly.span import points_on, series_of_model
 from db.reader import StoreReader
 from db.records import Machine, Night, Software
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
-from reports.pages.section import Chart, Page, Role, Section, label, rounded, table
+from reports.pages.section import Chart, Drawing, Page, Role, Section, label, rounded, table
 from reports.pages.sections.history import Followed, followed, history, ratio_cell
 from reports.pages.sections.provenance import machine_text, versions_of
 from reports.tables.cells import MISSING, of_metric
@@ -54,8 +54,21 @@ def suite_page(store: StoreReader, suite: str, most: int = NIGHTS) -> Page:
             _health(suite, shown, found),
             _provenance(suite, machines, software, shown),
         ),
-        history(shown, found, software),
+        history(shown, found, software) | {"listed": True},
     )
+
+
+def model_history(store: StoreReader, sha256: str, most: int = NIGHTS) -> Drawing | None:
+    """Series that follow a model in the suite that ran last; None where none does."""
+    series = series_of_model(store, sha256)
+    if not series:
+        return None
+    shown = tuple(reversed(nights(store, series[0].suite, limit=most)))
+    ids = [each.id for each in series]
+    points = points_on(store, [night.name for night in shown], ids)
+    found = followed(series, shown, points, changes_of(store, ids), {})
+    software = {key: store.software(key) for key in {point.software_id for point in points}}
+    return history(shown, found, software)
 
 
 def _verdict(each: Followed, last: Night) -> str:

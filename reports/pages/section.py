@@ -70,7 +70,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A report. subtitle: one line below the title. series: of nights, see ``history``."""
+    """A report. subtitle: one line below the title.
+
+    series: of nights, see ``sections.history``; where they are ``listed``, the rows of the first
+    section's table are the same series.
+    """
 
     title: str
     subtitle: str

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from farm.plan.memory.arena import Solution
 from farm.plan.memory.problem import Problem
+from farm.plan.placement.record import PlacementPlan
 from farm.plan.solution import Status
 from farm.text import printable
 from farm.units import counted, format_bytes, format_seconds
 from reports.figures import arena_svg
-from reports.pages.section import Chart, Role, Section, label, rounded, table
+from reports.pages.section import Chart, Page, Role, Section, label, rounded, table
+from reports.placement.figure import placement_svg
+from reports.placement.words import plan_sentences
 from tuner.explain.explanation import Fallback
 from tuner.runs.details import split_sentence
 from workers.protocol import Split
@@ -33,6 +37,18 @@ def arena(path: str, problem: Problem, solution: Solution) -> Section:
         notes=("Float32 tensors between the operators, without weights; planned, not measured.",),
         commands=(f"farm plan memory {_quoted(path)} --figure plan.svg",),
     )
+
+
+def with_plan(page: Page, plan: PlacementPlan) -> Page:
+    """The page with the picture of a plan of placement before its last section."""
+    section = Section(
+        "plan",
+        "Planned placement",
+        " ".join(plan_sentences(plan)),
+        svg=placement_svg(plan),
+        commands=("farm plan placement MODEL -o plan.json --figure plan.svg",),
+    )
+    return replace(page, sections=(*page.sections[:-1], section, page.sections[-1]))
 
 
 def placement(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from farm.measurement import Estimate
-from farm.units import format_seconds
+from farm.units import counted, format_seconds
 from reports.pages.section import Chart, Role, Section, label, rounded, table
 from reports.tables.cells import MISSING, format_ratio
 
@@ -95,7 +95,7 @@ def waterfall(run: str, device: str, steps: Sequence[Step]) -> Section:
         f"waterfall-{device}",
         f"From the baseline to the winner on {device}",
         f"{format_seconds(first.seconds)} became {format_seconds(last.seconds)}, "
-        f"{together:.2f} times as fast, in {len(steps) - 1} measured steps.",
+        f"{together:.2f} times as fast, in {counted(len(steps) - 1, 'measured step')}.",
         _chart(steps),
         table(
             ("step", "what changed", "candidate", "latency", "times as fast [95 %]", "trial"),

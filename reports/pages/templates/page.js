@@ -81,7 +81,7 @@ function followSeries(data) {
   byId("filter").addEventListener("input", (event) => offer(event.target.value));
   byId("series").addEventListener("change", (event) => show(Number(event.target.value)));
   document.querySelectorAll("#verdicts tbody tr").forEach((row, at) => {
-    if (at >= names.length) return;
+    if (!data.listed || at >= names.length) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "series";

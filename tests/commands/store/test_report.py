@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from db.store import Store
+from farm.plan.placement.record import plan_text
 from tests.command import Command
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import RUN
+from tests.placement_plans import split_plan
 from tests.tuned_run import tuned
 
 
@@ -30,6 +32,15 @@ def test_a_report_of_a_run_has_its_name_unless_another_is_given(filled: Command)
 def test_a_report_of_a_suite(filled: Command) -> None:
     assert filled("report", SUITE, "-o", "suite.html").code == 0
     assert f"<h1>Suite {SUITE}</h1>" in (filled.folder / "suite.html").read_text("utf-8")
+
+
+def test_a_plan_adds_its_picture(filled: Command) -> None:
+    (filled.folder / "plan.json").write_text(plan_text(split_plan()))
+    assert filled("report", RUN.name, "--plan", "plan.json", "-o", "p.html").code == 0
+    assert "Planned placement" in (filled.folder / "p.html").read_text("utf-8")
+    said = filled.refused("report", RUN.name, "--plan", "nothing.json", "-o", "q.html")
+    assert "nothing.json" in said
+    assert not (filled.folder / "q.html").exists()
 
 
 def test_the_nearest_name_is_offered(filled: Command) -> None:

@@ -1,4 +1,4 @@
-"""Rows of anything as a table, CSV, JSON, Markdown or Parquet."""
+"""Rows of anything as a table, CSV, JSON, JUnit, Markdown or Parquet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from rich.console import Console
 
-from reports.export import as_csv, as_json, as_markdown
+from reports.export import as_csv, as_json, as_junit, as_markdown
 from reports.export.formats import Format, exporter, format_of
 from reports.tables.layout import Rows
 from reports.tables.rows import rows_table
@@ -133,3 +134,30 @@ def test_every_format_has_an_exporter_and_an_ending(chosen: Format) -> None:
     assert callable(exporter(chosen))
     assert format_of(Path("a.b" + chosen.ending.upper())) is chosen
     assert format_of(Path("a")) is None
+
+
+def test_rows_as_junit_are_tests() -> None:
+    columns = ["model", "candidate", "outcome", "message", "latency"]
+    rows: list[list[object]] = [
+        ["kws", "int8 <fast>", "ok", "", 1e-3],
+        ["kws", "int4", "rejected", "accuracy 0.5 is below the limit", None],
+        ["kws", "c\x1bode", "timeout", "", None],
+    ]
+    root = fromstring(_whole(as_junit.export(columns, rows)))
+    (suite,) = root
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
+    fast, slow, late = suite
+    assert (fast.get("name"), fast.get("classname")) == ("int8 <fast>", "kws")
+    assert fast.find("failure") is None
+    assert "latency: 0.001" in (fast.findtext("system-out") or "")
+    failure = slow.find("failure")
+    assert failure is not None
+    assert failure.attrib == {"type": "rejected", "message": "accuracy 0.5 is below the limit"}
+    assert late.find("error") is not None
+    assert late.get("name") == r"c\x1bode"
+
+
+def test_rows_of_anything_as_junit_pass() -> None:
+    root = fromstring(_whole(as_junit.export(["count", "count"], [[1, 2], [None, START]])))
+    assert [root[0].get(name) for name in ("tests", "failures", "errors")] == ["2", "0", "0"]
+    assert format_of(Path("rows.xml")) is Format.JUNIT

@@ -12,12 +12,17 @@ import pytest
 from db.records import ChangeState
 from db.store import Store
 from farm.errors import NotInStore
+from farm.plan.memory.arena import plan_memory
+from farm.plan.memory.problem import Buffer, Problem
+from farm.units import Bytes
 from reports.pages.html import embedded, report_html
 from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.section import Page, Section, cell, label, table
+from reports.pages.sections.memory import arena, with_plan
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import RUN, fill
+from tests.placement_plans import split_plan
 from tests.tuned_run import tuned
 
 HOSTILE = (
@@ -95,6 +100,16 @@ def test_a_suite_has_its_series_with_marks_and_changes(store: Store) -> None:
     assert letters == ["no change", "no change", "could not measure"]
 
 
+def test_a_run_shows_the_nights_of_its_model(store: Store) -> None:
+    tuned(store)
+    follow(store, series("detector"), [0.0, 0.05])
+    page = run_page(store, RUN.name)
+    assert page.series is not None
+    (one,) = page.series["series"]
+    assert (one["name"], one["r"]) == ("detector on cpu, latency", [0, 5000])
+    assert "listed" not in page.series
+
+
 def test_only_the_newest_nights_of_a_suite_are_shown(store: Store) -> None:
     fill(store)
     follow(store, series("quiet"), [0.0, 0.001, 0.002])
@@ -128,6 +143,22 @@ def test_a_page_asks_for_nothing(store: Store) -> None:
     own = html[: html.index("<script>")]
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", own)
     assert "default-src &#39;none&#39;" in own
+
+
+def test_hostile_operators_of_a_plan_are_text(store: Store) -> None:
+    tuned(store)
+    plan = split_plan(operators=(HOSTILE, "b", "c"))
+    html = report_html(with_plan(run_page(store, RUN.name), plan), "now")
+    own = html[: html.index("<script>")]
+    assert "<img" not in own
+    assert "<title>model: 2 parts at dsp/cpackage-emulated, cpu/onnxruntime-cpu</title>" in own
+
+
+def test_the_arena_of_a_model_with_hostile_names_is_text() -> None:
+    problem = Problem((Buffer(HOSTILE, 0, 2, Bytes(64)), Buffer("b", 1, 3, Bytes(64))))
+    found = arena("model.onnx", problem, plan_memory(problem, seconds=1.0))
+    assert "<img" not in found.svg
+    assert found.summary.startswith("2 tensors of the model as it was given fit into 128 B")
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "a & b", "\u2028", '"'])
