@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from math import exp, log
 
 from farm.candidate import Candidate
@@ -53,9 +52,11 @@ class LearnedPrior:
 
     def _told(self, candidates: Sequence[Candidate]) -> Iterable[CandidatePrediction]:
         """Engine by engine, so that one of which nothing is known hides no other."""
-        for _, group in groupby(candidates, lambda candidate: candidate.engine.kind):
+        kinds = dict.fromkeys(candidate.engine.kind for candidate in candidates)
+        for kind in kinds:
+            group = [c for c in candidates if c.engine.kind == kind]
             try:
-                yield from self.predictor.predict(self.subject, list(group))
+                yield from self.predictor.predict(self.subject, group)
             except FarmError:
                 continue
 
@@ -80,8 +81,8 @@ class LearnedPrior:
 class Joint:
     """Several priors as one: each weighs by how sure it is.
 
-    They rest on the same trials, so that none makes another surer: the precision of the whole is
-    the mean of theirs.
+    They rest on the same trials, so that none makes another surer: together they are as sure as
+    the surest.
     """
 
     priors: tuple[Prior, ...]
@@ -99,5 +100,5 @@ def _joined(told: Sequence[Expected]) -> Expected:
     pairs = list(zip(weights, told, strict=True))
     mean = sum(weight * log(each.ratio) for weight, each in pairs) / whole
     failure = sum(weight * each.failure for weight, each in pairs) / whole
-    spread = (whole / len(told)) ** -0.5
+    spread = min(each.spread for each in told)
     return Expected(exp(mean), spread, max(each.rows for each in told), failure)
