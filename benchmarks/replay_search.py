@@ -13,6 +13,9 @@ feasible; a method that is not there after 150 trials counts as 150.
   is taken to the nearest configuration that was not tried.
 - Random.
 
+The races of cohorts are replayed by their rules and by those before, in which only who was twice
+behind in each of the first blocks left early.
+
 Where many configurations are within 2 % of the best, the landscape is flat and says little; so
 the regret after 1, 3, 5, 10 and 20 trials is shown as well.
 
@@ -39,16 +42,19 @@ from numpy.typing import NDArray
 from recorded import Matrix, TableError, read_table
 
 from farm.candidate import Candidate
+from tuner.racing.race import RaceRules, Replay, replay
 from tuner.search.expecting.cold import SPREAD, ColdPrior
 from tuner.search.expecting.similar import Other, SimilarPrior
 from tuner.search.prior import Expected, Prior
 from tuner.search.proposing.propose import Proposer
 from tuner.search.proposing.sampler import Parameters
 from tuner.search.regression.process import Rows
+from tuner.search.rules import COHORT_RULES, EARLIER_RULES, TOO_SLOW
 from tuner.search.search import COHORT
 
 SEEDS, QUICK_SEEDS = 50, 3
 MOST = 150
+RACES = 150
 HALF, QUARTER = 0.5, 0.25
 SHARE, SOON = 0.9, 40
 LIKENESS = 0.7  # of two tables
@@ -189,6 +195,7 @@ def main() -> int:
             others = [each for each in lands if each is not land]
             warm = replayed(partial(by_search, partial(warm_prior, others)), land, seeds)
             _show_warm(report, land, cold, warm)
+        _show_races(report, land)
         if not given.alone:
             _against_rivals(report, land, cold, seeds)
     return report.close()
@@ -220,6 +227,28 @@ def _show_warm(report: Report, land: Landscape, cold: Replayed, warm: Replayed) 
     own, other = float(np.median(warm.trials)), float(np.median(cold.trials))
     if other >= FEW:
         report.at_most(f"{land.table.model}: warm of cold", own / other, 1.0, Unit.TIMES)
+
+
+def _show_races(report: Report, land: Landscape) -> None:
+    """What the races of cohorts take, and lose, by their rules and by those before."""
+    for name, rules in (("now", COHORT_RULES), ("before", EARLIER_RULES)):
+        found = [_raced(land, rules, seed) for seed in range(RACES)]
+        shares = sum(r.runs for r in found) / sum(r.exhaustive_runs for r in found)
+        regret = f"mean regret {np.mean([r.regret for r in found]):.1%}"
+        label = f"{land.table.model}, races of cohorts {name}: runs of all"
+        report.show(label, shares, Unit.SHARE, regret)
+
+
+def _raced(land: Landscape, rules: RaceRules, seed: int) -> Replay:
+    """A cohort with the baseline; as in a search nobody is 2.5 times behind the best."""
+    rng = np.random.default_rng([seed, 2])
+    ran = np.flatnonzero(~np.isnan(land.truth))
+    drawn = rng.choice(ran, min(len(ran), 8 * COHORT), replace=False)
+    near = drawn[land.truth[drawn] < TOO_SLOW * land.truth[drawn].min()][:COHORT]
+    rows = [land.baseline, *(int(at) for at in near if at != land.baseline)]
+    blocks = rng.choice(land.ratios.shape[1], rules.max_blocks)
+    names = [str(at) for at in rows]
+    return replay(land.ratios[rows][:, blocks].T, names, rules, land.truth[rows])
 
 
 def _against_rivals(report: Report, land: Landscape, cold: Replayed, seeds: int) -> None:

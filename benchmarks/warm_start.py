@@ -18,6 +18,7 @@ from __future__ import annotations
 import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
+import os
 import sqlite3
 import subprocess
 import sys
@@ -51,12 +52,15 @@ _DEVICE = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A run. tried: candidates of the search with the seconds from its start, first to last.
+    """A run.
 
-    first: candidates of the first cohort. winner: the baseline where nothing beat it.
+    tried: candidates of the search that do, with the seconds from its start, first to last.
+    number: of each trial among all, the baseline's being 0. first: candidates of the first cohort
+    that do. winner: the baseline where nothing beat it.
     """
 
     tried: tuple[tuple[Candidate, float], ...]
+    number: Mapping[Candidate, int]
     first: tuple[Candidate, ...]
     winner: Candidate
 
@@ -117,7 +121,11 @@ def tune(model: Path, data: Path | None, store: Path, budget: str, seed: int, *m
     command += ["--store", str(store), "--budget", budget, "--seed", str(seed), "--local", *more]
     command += ["--data", str(data)] if data else []
     command += ["--output", str(store.with_suffix(""))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # Nothing that another run compiled lies in the cache.
+    surroundings = {**os.environ, "XDG_CACHE_HOME": str(store.with_suffix(".cache"))}
+    done = subprocess.run(
+        command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise FarmError(f"farm tune failed: {done.stderr[-500:]}")
     with Store.open(str(store)) as opened:
@@ -135,7 +143,8 @@ def tune(model: Path, data: Path | None, store: Path, budget: str, seed: int, *m
         first = [candidate(t) for t in trials[1 : 1 + COHORT] if t.outcome is Outcome.OK]
         won = Memory.of(run).champion(_DEVICE)
         winner = from_json(opened.candidate(won).json) if won else tried[0][0]
-    return Tuned(tuple(tried), tuple(first), winner)
+        number = {candidate(trial): at for at, trial in enumerate(trials)}
+    return Tuned(tuple(tried), number, tuple(first), winner)
 
 
 def show_times(report: Report, model: Path, data: Path | None, cold: Tuned, warm: Tuned) -> None:
@@ -144,27 +153,36 @@ def show_times(report: Report, model: Path, data: Path | None, cold: Tuned, warm
     for tuned in (cold, warm):
         candidates |= dict.fromkeys(c for c, _ in tuned.tried)
     ratios = raced(model, data, tuple(candidates), cold.winner)
-    times = [reached(tuned, ratios) for tuned in (cold, warm)]
+    times, trials = zip(*(reached(tuned, ratios) for tuned in (cold, warm)), strict=True)
     name = model.stem
     report.say(f"{name}: the cold winner is {cold.winner.label()}")
     better = f"{ratios.get(warm.winner, np.nan):.3f} of its latency"
     report.say(f"{name}: the warm winner is {warm.winner.label()}, {better}")
-    report.show(f"{name}: cold, until within 2 %", times[0], Unit.SECONDS)
-    report.show(f"{name}: warm, until within 2 %", times[1], Unit.SECONDS)
+    for what, seconds, count in zip(("cold", "warm"), times, trials, strict=True):
+        note = f"trial {count}"
+        report.show(f"{name}: {what}, until within 2 %", seconds, Unit.SECONDS, note)
     report.at_most(f"{name}: warm of cold", times[1] / times[0], HALF, Unit.TIMES)
 
 
-def reached(tuned: Tuned, ratios: Mapping[Candidate, float]) -> float:
-    """Seconds until something within 2 % was tried; infinite where nothing was."""
-    there = [at for c, at in tuned.tried if ratios.get(c, np.inf) <= 1 + WITHIN]
-    return min(there, default=float("inf"))
+def reached(tuned: Tuned, ratios: Mapping[Candidate, float]) -> tuple[float, float]:
+    """Seconds and trials until something within 2 % was tried; infinite where nothing was."""
+    there = [
+        (at, float(tuned.number[c]))
+        for c, at in tuned.tried
+        if ratios.get(c, np.inf) <= 1 + WITHIN
+    ]
+    return min(there, default=(float("inf"), float("inf")))
 
 
 def show_first(report: Report, model: Path, data: Path | None, tuned: Tuned) -> bool:
     """Whether the first cohort has something within 10 % of the winner."""
     candidates = tuple(dict.fromkeys((tuned.winner, *tuned.first)))
     ratios = raced(model, data, candidates, tuned.winner)
-    best = min((c for c in tuned.first if c in ratios), key=lambda c: ratios[c])
+    ran = [candidate for candidate in tuned.first if candidate in ratios]
+    if not ran:
+        report.say(f"{model.stem}: nothing of the first cohort does; {tuned.winner.label()} won")
+        return tuned.winner == tuned.tried[0][0]
+    best = min(ran, key=lambda c: ratios[c])
     note = f"{best.label()}; the winner is {tuned.winner.label()}"
     report.show(
         f"{model.stem}: best of the first cohort over the winner", ratios[best], Unit.TIMES, note

@@ -129,6 +129,7 @@ class DeviceSearch:
             opened.run.created_at,
             space.baseline(),
             self.scorer,
+            labelled=bool(opened.request.metric) or opened.subject.dataset.labels is not None,
         )
         similar = prior_from_store(self._store, wanted, cold)
         learned = self._learned(space, facts)

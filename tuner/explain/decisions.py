@@ -148,7 +148,7 @@ class _Deciding:
             return Decision("raced", f"raced in {where}, {after}", race, blocks)
         if drop is not None:
             than = f"{self._worse(drop.ratio)} than {self._past.label(drop.leader)}"
-            sure = f" {after}, and at least twice in each of them"
+            sure = f" {after}, and far behind in each of them"
             if drop.p_value is not None:
                 sure = f" at p = {drop.p_value:.2g} {after}"
             why = f"dropped from {where} because {than}{sure}"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from db.records import Block, BlockSample
 from farm.measurement import Estimate
 from tuner.racing.race import Drop, Finish, Race, RaceRules
-from tuner.search.rules import COHORT_RULES, FINAL_RULES
+from tuner.search.rules import COHORT_RULES, EARLIER_RULES, FINAL_RULES
 
 Score = Callable[[BlockSample], float]
 """The objective in one block, less is better."""
 
-_RULES = (COHORT_RULES, FINAL_RULES)
+_RULES = (COHORT_RULES, FINAL_RULES, EARLIER_RULES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ import numpy as np
 
 from db.reader import StoreReader
 from db.records import Block, Machine, Model, Run, Trial
+from farm.accuracy import agreement
 from farm.candidate import Candidate, from_json
 from farm.errors import CandidateError
-from farm.measurement import Outcome
+from farm.measurement import Measurement, Method, Metric, Outcome
 from tuner.racing.objective import Scorer
 from tuner.request import Objective
+from tuner.runs.details import accuracy_of
 from tuner.runs.history import Entry
 from tuner.search.expecting.likeness import Traits, likenesses, most_alike
 from tuner.search.expecting.similar import MOST_ROWS, Other, SimilarPrior
@@ -33,7 +35,11 @@ _RUNS_PER_MODEL = 3  # the newest
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a prior is for. until: when its run began. baseline: of its space."""
+    """What a prior is for.
+
+    until: when its run began. baseline: of its space. labelled: whether accuracy is judged by more
+    than the agreement with the model's own outputs.
+    """
 
     model: Model
     device: str
@@ -41,6 +47,7 @@ class Wanted:
     until: datetime
     baseline: Candidate
     scorer: Scorer
+    labelled: bool = False
 
 
 def prior_from_store(store: StoreReader, wanted: Wanted, before: Prior) -> Prior:
@@ -110,8 +117,34 @@ def _rows(store: StoreReader, run: Run, wanted: Wanted, before: Prior) -> Rows |
         offset = float(np.log(before.expect([candidates[reference]])[0].ratio))
     told = [i for i in candidates if trials[i].outcome is not Outcome.INFRASTRUCTURE_ERROR]
     ratios = [_log_ratio(scores.get(i), scores[reference]) + offset for i in told]
-    failed = [float(trials[i].outcome is not Outcome.OK) for i in told]
+    original = _judged(trials[reference], candidates[reference])
+    failed = [_failed(_judged(trials[i], candidates[i]), original, wanted) for i in told]
     return Rows(tuple(candidates[i] for i in told), np.array(ratios), np.array(failed))
+
+
+def _judged(trial: Trial, candidate: Candidate) -> Entry:
+    """A trial with nothing but what its outputs were like."""
+    accuracy = accuracy_of(trial.details)
+    measured = {}
+    if accuracy is not None and accuracy.value is not None:
+        value = Measurement(Metric.ACCURACY, accuracy.value, Method.MEASURED)
+        measured = {Metric.ACCURACY: value}
+    outcome = trial.outcome or Outcome.INFRASTRUCTURE_ERROR
+    return Entry(trial.id, candidate, outcome, measurements=measured, accuracy=accuracy)
+
+
+def _failed(entry: Entry, original: Entry, wanted: Wanted) -> float:
+    """1 where it failed, or would be too inaccurate by the limits of today's run; 0 where not.
+
+    NaN where its accuracy was judged by other means than today's would be.
+    """
+    if entry.outcome not in (Outcome.OK, Outcome.REJECTED):
+        return 1.0
+    if entry.accuracy is None:
+        return float(not entry.ok)
+    if (entry.accuracy.metric == agreement.NAME) is wanted.labelled:
+        return float("nan")
+    return float(bool(wanted.scorer.broken_limit(entry, original)))
 
 
 def _read(store: StoreReader, trials: Iterable[Trial]) -> Iterator[tuple[str, Candidate]]:

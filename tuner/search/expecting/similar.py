@@ -105,7 +105,11 @@ class _Learned:
         return Process.given(alike, spread, ratios[rows] - mean)
 
     def _of_failures(self, failed: Vector, expected: Sequence[Expected]) -> Vector:
+        """Weights; those of rows of which nothing is known are 0."""
         surprises = failed - np.array([each.failure for each in expected])
+        known = ~np.isnan(surprises)
         alike = self._between * correlation(self._candidates, self._candidates, FAILURE)
+        alike = np.where(known[:, None] & known, alike, 0.0)
+        surprises = np.where(known, surprises, 0.0)
         factor = cholesky(alike + _DOUBT**2 * np.eye(len(alike)), lower=True)
         return np.asarray(cho_solve((factor, True), surprises), np.float64)

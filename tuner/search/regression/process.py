@@ -34,7 +34,7 @@ LEAST_VARIANCE = 1e-12
 class Rows:
     """What was tried: candidates, logarithms of their ratios, and whether each failed, [rows].
 
-    What never ran has no ratio: NaN.
+    What never ran has no ratio, and NaN in its place; so have failures that nobody could judge.
     """
 
     candidates: tuple[Candidate, ...]
