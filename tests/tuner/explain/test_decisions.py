@@ -73,7 +73,7 @@ def test_the_winner_led_and_was_confirmed(store: Store) -> None:
     )
     assert found[2].why.startswith("confirmed at 1.1")
     assert found[2].why.endswith("20 blocks in fresh processes")
-    assert found[2].ratio == pytest.approx(0.8, rel=0.02)
+    assert found[2].ratio == pytest.approx(0.88, rel=0.02)
     assert found == decided(store, FAST, Phase.CONFIRM), "of the candidate, not of one trial"
 
 
