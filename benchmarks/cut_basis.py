@@ -7,6 +7,7 @@ graph, which plans with a package are cut from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 
 import onnx
@@ -19,6 +20,7 @@ from db.reader import StoreReader
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVinoRuntime, PartEngine
 from farm.costs.calibration import CostPlace
 from farm.costs.kernels import kernel_groups, wired
+from farm.costs.operators import costed_operators
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from tuner.calibrating.measure import Bench, least
@@ -81,7 +83,8 @@ def kernels_of(
     bench = Bench(executor, subject.profile, Budget(_PATIENCE), lambda _: None)
     probe = probed(subject.model.name, graph)
     executor.prepare(name, probe.workload)
-    wiring, names = wired(probe.operators.values()), own_names(subject, graph)
+    operators = costed_operators(subject.model.proto, subject.graph)
+    wiring, names = wired(operators), own_names(subject, graph)
     kernels = {}
     for place, engine in engines.items():
         measured_place = MeasuredPlace(CostPlace(name, engine.kind), Candidate(engine))
@@ -89,11 +92,12 @@ def kernels_of(
         shown = [rows for rows in profiles if rows is not None]
         if not shown:
             raise InfrastructureError(f"There is no profile of {place}: {bench.notes[-1]}")
-        groups = kernel_groups(reduce(least, shown), wiring)
-        kernels[place] = tuple(
-            KernelRow(tuple(names.get(op, op) for op in group.operators), group.cost)
-            for group in groups
+        told = (
+            replace(row, operators=tuple(names.get(op, op) for op in row.operators))
+            for row in reduce(least, shown)
         )
+        groups = kernel_groups(tuple(told), wiring)
+        kernels[place] = tuple(KernelRow(group.operators, group.cost) for group in groups)
     return kernels
 
 
