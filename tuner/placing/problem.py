@@ -29,6 +29,29 @@ from tuner.placing.support import DevicePlace, Obstacles
 _INT8_SHARE = 4  # bytes of float32 for each one of int8
 
 
+_Key = tuple[str, str]
+"""An operator and a place, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fused:
+    """Operators that one kernel of a place stands for."""
+
+    operators: frozenset[str]
+    place: str
+    kernel: Prediction
+
+    @property
+    def keys(self) -> list[_Key]:
+        """Of the costs of each alone."""
+        return [(name, self.place) for name in sorted(self.operators)]
+
+    def group(self, priced: Mapping[_Key, Prediction]) -> FusedGroup:
+        """What is saved of the costs of each alone."""
+        apart = sum(priced[key].value for key in self.keys)
+        return FusedGroup(self.operators, self.place, max(0.0, apart - self.kernel.value))
+
+
 @dataclass(frozen=True, slots=True)
 class PricedProblem:
     """A problem with what its costs rest on.
@@ -120,7 +143,7 @@ def build_problem(
     priced = dict(_priced(operators, places, costs, obstacles))
     _refuse_homeless(operators, places, priced, obstacles)
     fused = list(_fused(operators, graph, places, costs, calibrations, priced))
-    priced |= dict(_raised(fused, priced))
+    priced |= dict(_apart(fused, priced))
     weights = {name: t.bytes for name, t in graph.tensors.items() if t.kind is TensorKind.WEIGHT}
     used = {operand.name for op in operators for operand in op.reads if operand.stored}
     weight_sizes = {name: size for name, size in weights.items() if name in used}
@@ -139,10 +162,11 @@ def build_problem(
         graph.inputs,
         tuple(dict.fromkeys(name for name in graph.outputs if name not in weights)),
         weight_sizes,
-        tuple(group for group, _ in fused),
+        tuple(each.group(priced) for each in fused),
         objective,
     )
-    return PricedProblem(problem, priced, tuple(p for _, p in fused), dict(obstacles))
+    kernels = tuple(each.kernel for each in fused)
+    return PricedProblem(problem, priced, kernels, dict(obstacles))
 
 
 def _ends(place: CostPlace, calibrations: Mapping[str, Calibration]) -> Ends:
@@ -229,41 +253,45 @@ def _fused(
     costs: CostModel,
     calibrations: Mapping[str, Calibration],
     priced: Mapping[tuple[str, str], Prediction],
-) -> Iterator[tuple[FusedGroup, Prediction]]:
+) -> Iterator[_Fused]:
     """Groups that profiles of the very operators show, then those like groups of a calibration."""
     wiring = Wiring(operators, graph.outputs)
     for each in places:
         place, taken = each.place, set[str]()
         for members in _groups_at(wiring, place, costs, calibrations):
             names = frozenset(op.name for op in members)
-            singles = [priced.get((name, place.name)) for name in names]
-            if names & taken or any(single is None for single in singles):
+            if names & taken or any((name, place.name) not in priced for name in names):
                 continue
             taken |= names
-            kernel = costs.cost(members, place)
-            apart = sum(single.value for single in singles if single is not None)
-            yield FusedGroup(names, place.name, max(0.0, apart - kernel.value)), kernel
+            yield _Fused(names, place.name, costs.cost(members, place))
 
 
-def _raised(
-    fused: Iterable[tuple[FusedGroup, Prediction]],
-    priced: Mapping[tuple[str, str], Prediction],
-) -> Iterator[tuple[tuple[str, str], Prediction]]:
-    """Costs of operators that together would cost less than the kernel that stands for them.
+def _apart(
+    fused: Iterable[_Fused], priced: Mapping[_Key, Prediction]
+) -> Iterator[tuple[_Key, Prediction]]:
+    """Costs of operators apart that agree with the kernel that stands for all of them.
 
-    An engine fuses what then costs less: it is they that are predicted too low, all alike.
+    An engine fuses what then costs less, so that they cost at least what the kernel does. And a
+    kernel that was measured costs no less than what is left of it without its cheapest operator:
+    of the others, an engine makes a kernel, too. What was measured alone stays as it was.
     """
-    for group, kernel in fused:
-        keys = [(name, group.place) for name in sorted(group.operators)]
-        apart = sum(priced[key].value for key in keys)
-        if kernel.value > apart > 0.0:
-            more = kernel.value / apart
-            for key in keys:
-                of = priced[key]
-                yield (
-                    key,
-                    replace(of, value=more * of.value, low=more * of.low, high=more * of.high),
-                )
+    for each in fused:
+        own = {key: priced[key] for key in each.keys}
+        apart = sum(found.value for found in own.values())
+        if each.kernel.value > apart > 0.0:
+            yield from _scaled(own, each.kernel.value / apart)
+        elif each.kernel.basis is Basis.MEASURED and len(own) > 1:
+            own.pop(min(own, key=lambda key: own[key].value))
+            rest = sum(found.value for found in own.values())
+            if rest > each.kernel.value and all(
+                f.basis is not Basis.MEASURED for f in own.values()
+            ):
+                yield from _scaled(own, each.kernel.value / rest)
+
+
+def _scaled(found: Mapping[_Key, Prediction], by: float) -> Iterator[tuple[_Key, Prediction]]:
+    for key, of in found.items():
+        yield key, replace(of, value=by * of.value, low=by * of.low, high=by * of.high)
 
 
 def _groups_at(

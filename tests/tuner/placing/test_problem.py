@@ -197,6 +197,15 @@ def test_a_kernel_that_takes_more_than_its_operators_raises_them_to_it(net) -> N
     assert found.total(whole).value == pytest.approx(breakdown.value)
 
 
+def test_what_is_left_of_a_kernel_without_its_cheapest_operator_costs_no_more(net) -> None:
+    costs = Told({("Conv",): 5e-3, ("Conv", "Relu"): 3e-3})
+    found = priced(net, costs)
+    conv, relu, *_ = (op.costs["cpu/onnxruntime-cpu"] for op in found.problem.operators)
+    assert (conv, relu) == (pytest.approx(3e-3), pytest.approx(1e-3)), "another kernel"
+    groups = [g for g in found.problem.groups if g.place == "cpu/onnxruntime-cpu"]
+    assert [g.saving for g in groups] == [pytest.approx(1e-3)] * 2
+
+
 def test_where_there_is_no_link_a_plan_has_no_cost(net) -> None:
     found = priced(net)
     lonely = replace(found.problem, links={})
