@@ -50,6 +50,7 @@ Array = NDArray[np.float64]
 
 MOST_ROWS = 300
 MANY_ROWS = 100_000
+_CALM = 1.5
 _NEAR_BYTES = 2 << 20
 
 
@@ -204,6 +205,13 @@ def _latency(report: Report, learnt: Sequence[Learnt]) -> None:
     ranks = _ranks(learnt, lambda x: x.found.latency.value)
     report.at_least("Spearman within a model, median", statistics.median(ranks), 0.8, Unit.TIMES)
     report.show("Spearman within a model, least", min(ranks), Unit.TIMES)
+    calm = [x for x in learnt if (x.tried.trial.sentinel or 0.0) <= _CALM * x.quiet]
+    if calm:
+        off = [abs(x.found.latency.value / x.measured - 1) for x in calm]
+        note = f"mean {np.mean(off):.1%}, {len(calm)} candidates, sentinel within {_CALM} of its least"
+        report.show(
+            "of those recorded on a calm machine, median error", float(np.median(off)), note=note
+        )
     for name in learnt[0].simple:
         of = [abs(x.simple[name] / x.measured - 1) for x in learnt]
         ranked = statistics.median(_ranks(learnt, partial(_by_way, name)))
