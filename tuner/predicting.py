@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from db.reader import StoreReader
-from farm.candidate import Candidate, DynamicInt8, Quantization, StaticInt8, WeightOnlyInt4
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    PackageEngine,
+    Quantization,
+    StaticInt8,
+    WeightOnlyInt4,
+)
 from farm.compile.operators import matrix_products, quantizable
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
@@ -18,19 +27,23 @@ from farm.prediction import Basis, Prediction
 from farm.units import Seconds
 from tuner.learning.effort import effort_on, together
 from tuner.learning.subjects import subject_of
-from tuner.learning.values import CandidatePrediction
+from tuner.learning.values import CandidatePrediction, Subject
 from tuner.learning.versions import known_costs
 from tuner.runs.machines import machine_of
 from tuner.search.proposing.pool import MOST, every_candidate
+from tuner.search.proposing.surrogate import CAUTION
 from tuner.search.space import Space, fitted, space_of
 from workers.jobs import DeviceFacts
+
+_LEAST_HOPE = 1e-3  # of what fails for certain
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """What is expected on one device.
 
-    predictions: of the candidate that was asked for, or of several, the fastest first. baseline:
+    predictions: of the candidate that was asked for, or of several, in the order in which a search
+    would try them. baseline:
     of the model as it was given. considered: how many candidates were predicted. version: of the
     cost models; "" where the roofline of the calibration is all there is. trials: seconds that
     trying all of them takes; None where too few trials were run.
@@ -80,7 +93,8 @@ def forecast(
         chosen, notes = list(islice(every_candidate(space), MOST)), [*more, *notes]
     baseline, *found = known.predictor.predict(subject, (space.baseline(), *chosen))
     if best:
-        found = sorted(found, key=lambda each: each.latency.value)[:best]
+        found = sorted(found, key=_first)[:best]
+    baseline, *found = _planned(model, subject, [baseline, *found])
     effort = effort_on(store, profile.name, machine)
     trials = (effort.of(p.candidate, Seconds(p.latency.value)) for p in found) if effort else ()
     return Forecast(
@@ -92,6 +106,32 @@ def forecast(
         tuple(notes),
         together(trials),
     )
+
+
+def _first(found: CandidatePrediction) -> float:
+    """What a search chooses by: the lower bound of the latency, which failing makes longer."""
+    latency, most = found.latency, 1.0 - _LEAST_HOPE
+    bound = math.log(latency.value) - CAUTION * latency.spread
+    return bound - math.log1p(-min(found.failure, most))
+
+
+def _planned(
+    model: Model, subject: Subject, found: Sequence[CandidatePrediction]
+) -> Iterator[CandidatePrediction]:
+    """With the memory of packages as it is planned, weights included: that is exact."""
+    if not any(isinstance(each.candidate.engine, PackageEngine) for each in found):
+        yield from found
+        return
+    from tuner.learning.packages import PlannedPackages  # noqa: PLC0415  (slow to import)
+
+    planned = PlannedPackages(model.sha256, model.proto)
+    for each in found:
+        size = planned(subject, each.candidate)
+        if size is None:
+            yield each
+        else:
+            exact = Prediction(size, size, size, "B", Basis.MEASURED, 0)
+            yield replace(each, peak_memory=exact)
 
 
 def _unasked(space: Space, model: Model, graph: Graph) -> tuple[Space, tuple[str, ...]]:

@@ -50,7 +50,8 @@ def forecast_lines(found: Sequence[Forecast]) -> Iterator[str]:
         if len(each.predictions) > 1:
             yield (
                 f"{each.device}: the best {len(each.predictions)} of "
-                f"{counted(each.considered, 'candidate')} by predicted latency; nothing was run."
+                f"{counted(each.considered, 'candidate')} by the lower bound of the latency, in "
+                "the order in which a search would try them; nothing was run."
             )
         if each.trials is not None:
             count = len(each.predictions)

@@ -66,10 +66,12 @@ def share_cell(value: float | None) -> str:
 
 
 def prediction_cell(found: Prediction | None) -> str:
-    """``51.2 ms [48.9, 55.6 ms]``."""
+    """``51.2 ms [48.9, 55.6 ms]``; what is exact has no interval."""
     if found is None:
         return MISSING
     shown = _PREDICTED_UNITS[found.unit]
+    if found.low == found.high:
+        return shown(found.value)
     value, low, high = (shown(each) for each in (found.value, found.low, found.high))
     number, unit = low.split()
     return f"{value} [{number if unit == high.split()[-1] else low}, {high}]"

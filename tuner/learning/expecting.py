@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from db.reader import StoreReader
-from farm.candidate import Candidate
+from farm.candidate import Candidate, CPackage
 from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from farm.measurement import Metric
@@ -42,11 +42,15 @@ def expectations(
 
 
 def by_metric(found: CandidatePrediction) -> Predictions:
-    """Predictions of a candidate by what is measured of it."""
+    """Predictions of a candidate by what is measured of it.
+
+    Of a package that is run here the process is measured, and its own memory is predicted.
+    """
+    is_process = not isinstance(found.candidate.engine, CPackage)
     told = {
         Metric.LATENCY: found.latency,
         Metric.CPU_SECONDS: found.cpu_seconds,
-        Metric.PEAK_MEMORY: found.peak_memory,
+        Metric.PEAK_MEMORY: found.peak_memory if is_process else None,
         Metric.ENERGY: found.energy,
     }
     return {metric: said for metric, said in told.items() if said is not None}
