@@ -114,6 +114,16 @@ def test_nobody_is_left_out_of_a_suite(browser: Browser, suite: str) -> None:
     assert browser.faults() == []
 
 
+def test_a_fault_would_be_found(browser: Browser, suite: str) -> None:
+    browser.open(suite)
+    browser.driver.execute_script(
+        "document.querySelector('main').append(document.createElement('img'));"
+        "document.getElementById('said').style.color = '#ccc';"
+    )
+    found = {fault.split(":")[0] for fault in browser.faults()}
+    assert found == {"image-alt", "color-contrast"}
+
+
 def test_drawings_follow_the_scheme(browser: Browser, run: str) -> None:
     browser.open(run)
     fill = "return getComputedStyle(document.querySelector('#verdicts .xtick text')).fill"
