@@ -50,7 +50,7 @@ Array = NDArray[np.float64]
 
 MOST_ROWS = 300
 MANY_ROWS = 100_000
-_CALM = 1.5
+_CALM = 1.5  # of the sentinel's least seconds
 _NEAR_BYTES = 2 << 20
 
 
@@ -208,7 +208,7 @@ def _latency(report: Report, learnt: Sequence[Learnt]) -> None:
     calm = [x for x in learnt if (x.tried.trial.sentinel or 0.0) <= _CALM * x.quiet]
     if calm:
         off = [abs(x.found.latency.value / x.measured - 1) for x in calm]
-        note = f"mean {np.mean(off):.1%}, {len(calm)} candidates, sentinel within {_CALM} of its least"
+        note = f"mean {np.mean(off):.1%}, {len(calm)} candidates"
         report.show(
             "of those recorded on a calm machine, median error", float(np.median(off)), note=note
         )

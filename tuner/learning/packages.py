@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnx import ModelProto
 
 from farm.artifact.compiler import Compiler
-from farm.candidate import Candidate, PackageEngine, Precision, StaticInt8
+from farm.candidate import Candidate, PackageEngine, StaticInt8
 from farm.codegen import generate
 from farm.compile.quantization.calibrate import Range
 from farm.errors import FarmError
@@ -24,27 +24,30 @@ class PlannedPackages:
     def __init__(self, sha256: str, model: ModelProto) -> None:
         self._sha256 = sha256
         self._compiler = Compiler(model, ())
-        self._found: dict[Precision, Bytes | None] = {}
+        self._found: dict[tuple[str, ...] | None, Bytes | None] = {}
 
     def __call__(self, subject: Subject, candidate: Candidate) -> Bytes | None:
         """Bytes of a candidate's package; None where it is none, or cannot be made."""
         if subject.sha256 != self._sha256 or not isinstance(candidate.engine, PackageEngine):
             return None
-        precision = candidate.precision
-        if precision not in self._found:
-            self._found[precision] = self._planned(precision)
-        return self._found[precision]
+        match candidate.precision.quantization:
+            case None:
+                kept = None
+            case StaticInt8(keep_float=kept):
+                pass
+            case _:
+                return None
+        if kept not in self._found:
+            self._found[kept] = self._planned(kept)
+        return self._found[kept]
 
-    def _planned(self, precision: Precision) -> Bytes | None:
-        choice = precision.quantization
-        if choice is not None and not isinstance(choice, StaticInt8):
-            return None
+    def _planned(self, kept: tuple[str, ...] | None) -> Bytes | None:
+        """Of integers, but for these operators; None of floats alone."""
         try:
             model = self._compiler.prepared().model
-            ranges = kept = None
-            if isinstance(choice, StaticInt8):
-                names = generate.tensors_to_calibrate(model)
-                ranges, kept = dict.fromkeys(names, Range(-1.0, 1.0)), choice.keep_float
+            ranges = None
+            if kept is not None:
+                ranges = dict.fromkeys(generate.tensors_to_calibrate(model), Range(-1.0, 1.0))
             made = generate.generate(model, "planned", ranges, kept or ())
         except FarmError:
             return None
