@@ -219,7 +219,7 @@ def test_options_that_cannot_work(unchanged, options: list[str], words: str) -> 
         (("runs", "--limit", "9" * 20), f"--limit takes 1000000000 or less, got '{'9' * 20}'."),
         (
             ("results", "--format", "xml"),
-            "--format takes one of table, csv, json, markdown, parquet, got 'xml'.",
+            "--format takes one of table, csv, json, junit, markdown, parquet, got 'xml'.",
         ),
     ],
 )
