@@ -251,10 +251,12 @@ class DeviceTuning:
     def _foresee(self, journal: Journal, facts: DeviceFacts, budget: Budget) -> None:
         """Say what a trial will take, before any is begun; nothing where nothing is known."""
         effort = effort_on(self._store, self.name, journal.scope.machine_id)
+        if effort is None or not facts.engines:
+            return
         given = given_format(self._subject.model.proto)
         baseline = space_of(facts, given, self._request.threads).baseline()
         said = journal.expects.of([baseline]).get(baseline, {}).get(Metric.LATENCY)
-        if effort is not None and said is not None:
+        if said is not None:
             trial = effort.of(baseline, Seconds(said.value))
             enough = int(budget.left / trial.value)
             self._listen(TimeForeseen(self.name, trial, enough))
