@@ -35,7 +35,8 @@ def test_a_short_calibration_is_shown_and_stored(quick: Command) -> None:
     assert "quick: borders (0 of 1 s)" in ended.err
     found = json.loads(ended.out)
     assert set(found) == {
-        *("calibration", "device", "created_at", "seconds", "places", "borders", "notes")
+        *("calibration", "device", "threads", "created_at", "seconds", "places", "borders"),
+        "notes",
     }
     assert [(place["engine"], place["precision"]) for place in found["places"]] == [
         ("onnxruntime-cpu", "float32"),
