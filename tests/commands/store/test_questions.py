@@ -119,7 +119,10 @@ def test_what_is_shown_of_failures(asked: Command) -> None:
         (("history", "--series", "a/"), "--series takes SUITE or SUITE/CASE, for example"),
         (("history", "--series", "shop-flor/kws"), "Did you mean shop-floor/kws"),
         (("pareto", "--run", "x"), "There is no run 'x' in the store at"),
-        (("best", "--format", "xml"), "--format takes one of table, csv, json, markdown, parquet"),
+        (
+            ("best", "--format", "xml"),
+            "--format takes one of table, csv, json, junit, markdown, parquet",
+        ),
         (("best", "-o", "none/x.csv"), "The rows cannot be written to none/x.csv: No such file"),
         (("best", "-o", "."), "The rows cannot be written to .: "),
     ],
