@@ -241,8 +241,6 @@ class _Weights:
     def __init__(self, plan: Steps, state: State) -> None:
         self._plan = plan
         self._places = plan.places
-        self._slower = {place: _slower(place, state) for place in self._places}
-        self._weight = {place: _of_place(state.weights, place, 1.0) for place in self._places}
         self._seconds, self._joules = _whole(plan)
         self._energy = 1.0 if state.exceeds_budget(self.watts) else state.battery_share
         if not self._joules and self._energy:
@@ -250,6 +248,15 @@ class _Weights:
                 "The state weighs energy, and the plan has no joules: its devices have no [power] "
                 "figures."
             )
+        time, energy = 1.0 - self._energy, self._energy
+        weights = {place: _of_place(state.weights, place, 1.0) for place in self._places}
+        self._per_second = {
+            place: weight * time * _slower(place, state) / (self._seconds or 1.0)
+            for place, weight in weights.items()
+        }
+        self._per_joule = {
+            place: weight * energy / (self._joules or 1.0) for place, weight in weights.items()
+        }
 
     @property
     def watts(self) -> float:
@@ -303,22 +310,19 @@ class _Weights:
         return [self._places[each] for each in reversed(found)]
 
     def _step(self, step: Step, place: str) -> float:
-        seconds = step.seconds[place] * self._slower[place]
-        return self._weighed(place, seconds, step.joules.get(place, 0.0))
+        return self._weighed(place, step.seconds[place], step.joules.get(place, 0.0))
 
     def _border(self, source: str, target: str) -> tuple[float, float]:
         """What a change of place costs, and each byte that crosses it."""
         border = self._plan.borders.get((source, target))
         if border is None:
             return inf, 0.0
-        slower = self._slower[target]
-        fixed = self._weighed(target, border.seconds * slower, border.joules)
-        per_byte = self._weighed(target, border.seconds_per_byte * slower, border.joules_per_byte)
+        fixed = self._weighed(target, border.seconds, border.joules)
+        per_byte = self._weighed(target, border.seconds_per_byte, border.joules_per_byte)
         return fixed, per_byte
 
     def _weighed(self, place: str, seconds: float, joules: float) -> float:
-        time = (1.0 - self._energy) * seconds / (self._seconds or 1.0)
-        return self._weight[place] * (time + self._energy * joules / (self._joules or 1.0))
+        return seconds * self._per_second[place] + joules * self._per_joule[place]
 
 
 def _slower(place: str, state: State) -> float:
