@@ -7,7 +7,8 @@ fitted to the other models, see ``tuner.learning.kernels``. A kernel is right wi
 within 1.5 times its own repeatability: the standard deviation of the logarithm of what the same
 operators took at several places of one profile, and in other profiles of the same model with
 options that change no kernel; where there is no second value that of the engine is taken, the
-median. The roofline beside it is that of the newest calibration.
+median. The roofline beside it is that of the newest calibration; and where a model was profiled
+twice, what the one profile says of the other is shown, which no prediction can be better than.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ def _show(
     kernels = distinct(rows)
     repeats = repeatability(rows)
     usual = statistics.median(repeats.values())
+    again = _measured_again(kernels)
+    if len(again) >= _FEWEST:
+        told = float(np.mean(np.abs(again) <= RIGHT))
+        note = f"{len(again)} kernels"
+        report.show(f"{name}: right, by a second profile of the very model", told, note=note)
     allowed = np.array([max(RIGHT, TIMES * repeats.get(_key(k), usual)) for k in kernels])
     seconds = np.array([k.seconds for k in kernels])
     predicted = held_out(kernels, caches, roofline)
@@ -100,6 +106,17 @@ def _show(
         if not fitted.quality.is_better:
             report.say(f"{name}: no better than the roofline on its own folds, and not used")
     return right
+
+
+def _measured_again(kernels: Sequence[KernelRow]) -> NDArray[np.float64]:
+    """Relative differences of kernels that two processes of one run profiled."""
+    first = {(k.model, k.setting.options, k.signature): k.seconds for k in kernels}
+    pairs = (
+        (first.get((*_key(k)[:2], k.signature)), k.seconds)
+        for k in kernels
+        if _SAME_KERNELS in k.setting.options
+    )
+    return np.array([other / one - 1.0 for one, other in pairs if one is not None])
 
 
 def repeatability(rows: Sequence[KernelRow]) -> Mapping[tuple[str, str, str], float]:

@@ -39,7 +39,7 @@ _LEAST_MODELS = 5
 _LEAST_ROWS = 20
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
 _ALIKE = 0.3  # by which trees that all say the same may be off beside what sets them apart
-_STEPS = 30
+_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
