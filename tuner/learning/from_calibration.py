@@ -37,7 +37,7 @@ _FLOAT32 = "float32"
 _INT8 = "int8"
 _MOST_COPIES = 4.0  # of its weights that an engine holds while it loads
 _LEAST_PROCESS = 1 << 20  # bytes that an engine takes for any model
-_MOST_PROCESS = 48 << 20
+_MOST_PROCESS = 64 << 20
 _MOST_SPEEDUP = 2.0  # of 16-bit floats over float32, on a processor that is good at them
 _MOST_SLOWDOWN = 2.0
 
