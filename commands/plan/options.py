@@ -16,6 +16,7 @@ ObjectiveOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="latency, energy, peak-memory or throughput.",
+        autocompletion=completion.placement_objective,
         rich_help_panel=Panel.SEARCH,
     ),
 ]

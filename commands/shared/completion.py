@@ -114,6 +114,14 @@ def place_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]
 
 
 @_silent
+def placement_objective(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:  # noqa: ARG001
+    """What a placement makes small."""
+    from farm.plan.placement.problem import PlacementObjective
+
+    return [(name, "") for name in map(str, PlacementObjective) if name.startswith(incomplete)]
+
+
+@_silent
 def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A case of a suite that is followed over nights."""
     from db.questions.names import series_names

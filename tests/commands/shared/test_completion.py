@@ -15,6 +15,7 @@ import pytest
 from db.records import RunKind
 from db.store import Store
 from farm.devices.environment import load_environments
+from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.record import plan_text
 from tests.command import ROOT, Command
 from tests.db.samples import RUN, fill, trial
@@ -171,6 +172,7 @@ def test_places_of_the_plan_that_is_named(complete: Complete, farm: Command) -> 
     (farm.folder / "plan.json").write_text(plan_text(split_plan()))
     assert complete("farm plan apply plan.json --avoid d") == ["dsp", "dsp/cpackage-emulated"]
     assert complete("farm plan apply plan.json --prefer cpu/") == ["cpu/onnxruntime-cpu"]
+    assert complete("farm plan placement m.onnx --objective ") == list(PlacementObjective)
 
 
 def test_suites(complete: Complete, farm: Command) -> None:
