@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 
 from db.questions.operators.costs import all_calibrations, profiled_trials
 from db.reader import StoreReader
-from farm.costs.caches import cache_limits
 from farm.costs.calibration import calibration_of
-from farm.costs.roofline import Roofline
+from farm.costs.roofline import Roofline, cache_limits
 from farm.costs.work import kernel_work
 from farm.devices.profile import load_profiles
 from tuner.learning.kernels.model import fit_kernels, held_out

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.costs.families import Family, family_of_type
 from farm.costs.operators import CostedOperator
+from farm.devices.profile import DeviceProfile
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds
 
@@ -91,6 +92,19 @@ def _by_kind(row: OperatorProfile, own: Mapping[str, Wired]) -> Family | None:
     if row.kind in _REORDERS or (row.kind == _TRANSPOSE and _TRANSPOSE not in of):
         return Family.REORDER
     return Family.CONVERSION if row.kind in _CONVERSIONS and not of & _CONVERSIONS else None
+
+
+def in_seconds(
+    rows: Sequence[OperatorProfile], profile: DeviceProfile
+) -> tuple[OperatorProfile, ...]:
+    """The rows of a profile with seconds, modelled from packets where these were counted."""
+    return tuple(_timed(row, profile) for row in rows)
+
+
+def _timed(row: OperatorProfile, profile: DeviceProfile) -> OperatorProfile:
+    if row.seconds is not None or row.packets is None or profile.package is None:
+        return row
+    return replace(row, seconds=profile.package.seconds(row.packets))
 
 
 def kernel_groups(

@@ -9,6 +9,7 @@ in part only. The bandwidth is that of the level of memory that the kernel's ten
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ from farm.prediction import Basis, Prediction
 from farm.units import Seconds
 
 _Z90 = 1.6448536269514722  # of the standard normal distribution: 5 % lie above it
+_CACHE = re.compile(r"L(\d)d? (\d+)([KM])\b")
+_UNITS = {"K": 1 << 10, "M": 1 << 20}
+_USUAL_CACHES = (float(32 << 10), float(1 << 20), float(32 << 20))
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
 
 
@@ -86,3 +90,14 @@ def roof_seconds(roof: Roof, levels: Sequence[Level], work: KernelWork) -> Secon
 def level_of(traffic: float, levels: Sequence[Level]) -> Level:
     """The first level that so many bytes fit into; the last one where none is large enough."""
     return next((level for level in levels if traffic <= level.limit), levels[-1])
+
+
+def cache_limits(caches: str) -> tuple[float, ...]:
+    """Bytes of the data caches in a machine's description, the smallest first.
+
+    ``L1d 32K, L1i 32K, L2 1024K`` gives two. Where nothing is known they are as usual.
+    """
+    found = {
+        level: float(int(size) * _UNITS[unit]) for level, size, unit in _CACHE.findall(caches)
+    }
+    return tuple(sorted(found.values())) or _USUAL_CACHES

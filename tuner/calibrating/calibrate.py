@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from db.records import CalibrationRecord, content_id, utc_now
 from db.store import Store
 from farm.costs.borders import Run, measured_ends, modelled_ends
-from farm.costs.caches import cache_limits
 from farm.costs.calibration import (
     Calibration,
     CostPlace,
@@ -24,6 +23,7 @@ from farm.costs.in_place import FEW, corrected
 from farm.costs.probes.borders import Border, border_models
 from farm.costs.probes.kernels import ProbeModel, probe_models
 from farm.costs.probes.networks import networks
+from farm.costs.roofline import cache_limits
 from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError
 from farm.measurement import Method
@@ -81,8 +81,7 @@ def calibrate(
 ) -> Calibrated:
     """Calibrate a device within about so many seconds, and store what was found out.
 
-    threads: see ``places_of``; plans for engines with as
-    many rest on this calibration.
+    threads: see ``places_of``; plans for engines with as many rest on this calibration.
 
     Raises DeviceError: it has no place whose kernels can be timed. Raises InfrastructureError,
     StoreError. Nothing is stored then, nor on an interruption.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from farm.candidate import Candidate, Pipeline, PipelinePart
 from farm.costs.borders import Run
 from farm.costs.calibration import CostPlace
+from farm.costs.kernels import in_seconds
 from farm.costs.probes.borders import Border
-from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, InfrastructureError
 from farm.profile.kernels import OperatorProfile

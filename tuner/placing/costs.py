@@ -8,10 +8,9 @@ from db.questions.operators.costs import ProfiledTrial, newest_calibrations, pro
 from db.reader import StoreReader
 from farm.candidate import Candidate, PackageEngine, StaticInt8, engine_label, from_json
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
-from farm.costs.kernels import Wired, kernel_groups
+from farm.costs.kernels import Wired, in_seconds, kernel_groups
 from farm.costs.model import LearnedCosts, MeasuredThenRoofline, ProfiledKernels, not_calibrated
 from farm.costs.operators import CostedOperator, group_signature
-from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.units import Seconds
 from tuner.learning.kernels.stored import newest_kernels

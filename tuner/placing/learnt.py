@@ -11,10 +11,9 @@ from db.reader import StoreReader
 from farm.candidate import Candidate, OnnxRuntimeCpu, Pipeline, PipelinePart, from_json
 from farm.costs.calibration import Calibration, CostPlace
 from farm.costs.in_place import MANY, Observed, PartWork, corrected
-from farm.costs.kernels import KernelGroup, Wired, kernel_groups, seconds_within
+from farm.costs.kernels import KernelGroup, Wired, in_seconds, kernel_groups, seconds_within
 from farm.costs.model import MeasuredThenRoofline
 from farm.costs.operators import CostedOperator
-from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.plan.placement.problem import CALLER
 from farm.units import Seconds

@@ -11,11 +11,11 @@ import pytest
 from db.questions.operators.costs import newest_calibrations
 from db.store import Store
 from farm.candidate import CPackage, CPackageEmulated
-from farm.costs.caches import cache_limits
 from farm.costs.calibration import CostPlace, calibration_of
 from farm.costs.families import Family
 from farm.costs.probes.networks import networks
 from farm.costs.probes.rows import row_models
+from farm.costs.roofline import cache_limits
 from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import DeviceError
 from farm.measurement import Method

@@ -18,10 +18,9 @@ from farm.candidate import (
     from_json,
 )
 from farm.costs.calibration import CostPlace, PlaceConstants
-from farm.costs.kernels import kernel_groups, wired
+from farm.costs.kernels import in_seconds, kernel_groups, wired
 from farm.costs.operators import CostedOperator, group_signature
 from farm.costs.records import operators_of, plain_operators
-from farm.costs.timing import in_seconds
 from farm.devices.profile import DeviceProfile
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds

@@ -11,8 +11,8 @@ from db.questions.operators.costs import all_calibrations, profiled_trials
 from db.reader import StoreReader
 from db.records import CalibrationRecord, content_id, utc_now
 from db.store import Store
-from farm.costs.caches import cache_limits
 from farm.costs.calibration import Calibration, calibration_of
+from farm.costs.roofline import cache_limits
 from farm.devices.profile import DeviceProfile
 from tuner.learning.kernels.costs import FORMAT, LearnedKernels, learn_kernels
 from tuner.learning.kernels.rows import rows_of, rows_of_trials
