@@ -139,17 +139,20 @@ def check_device(
 ) -> None:
     """Raise DeviceError when a device is not there or does not have a candidate's engine.
 
-    known: profiles by name, of devices that parts of pipelines may be at.
+    known: profiles by name, of devices that parts of pipelines may be at. Beside a pipeline the
+    whole model may run where one of its parts does: that is the baseline of a device that cannot.
     """
     profiles = {**known, profile.name: profile}
-    for candidate in candidates:
-        engine = candidate.engine
-        if isinstance(engine, Pipeline):
-            for part in engine.parts:
-                (device,) = select_profiles((part.device,), profiles)
-                _check_engine(device, part.engine.kind, "a part of the candidate")
-                _check_available(device)
-        else:
+    engines = [candidate.engine for candidate in candidates]
+    beside: dict[str, DeviceProfile] = {}
+    for part in (p for each in engines if isinstance(each, Pipeline) for p in each.parts):
+        (device,) = select_profiles((part.device,), profiles)
+        _check_engine(device, part.engine.kind, "a part of the candidate")
+        _check_available(device)
+        beside[device.name] = device
+    for engine in engines:
+        elsewhere = any(engine.kind in device.engines for device in beside.values())
+        if not isinstance(engine, Pipeline) and not elsewhere:
             _check_engine(profile, engine.kind, "the candidate")
     _check_available(profile)
 

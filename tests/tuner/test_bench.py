@@ -235,3 +235,13 @@ def test_a_device_must_be_there_and_have_the_engine() -> None:
         check_device(PROFILES["fake"], [Candidate(OnnxRuntimeCpu())])
     with pytest.raises(DeviceError, match=r"Device gpu cannot be measured here: .*Remedy: "):
         check_device(PROFILES["gpu"], [])
+
+
+@pytest.mark.usefixtures("emulator")
+def test_beside_a_split_the_whole_model_may_run_where_a_part_does() -> None:
+    hvx = CPackageEmulated(target="hexagon-v67-hvx")
+    parts = PipelinePart("dsp", hvx, ("a",)), PipelinePart("cpu", OnnxRuntimeCpu(), ("b",))
+    baseline = Candidate(OnnxRuntimeCpu())
+    check_device(PROFILES["dsp"], [baseline, Candidate(Pipeline(parts))], PROFILES)
+    with pytest.raises(DeviceError, match="Device dsp has no engine 'onnxruntime-cpu'"):
+        check_device(PROFILES["dsp"], [baseline], PROFILES)
