@@ -46,10 +46,9 @@ def quality_table(report: Report) -> Rows:
 def quality_lines(version: CostModelRecord, report: Report) -> Iterator[str]:
     """What there is to know of a version, and what of it is not believed."""
     made = f"{version.created_at:%Y-%m-%d %H:%M:%S} UTC"
-    yield (
-        f"Version {version.id} of {version.device}, made {made} from "
-        f"{counted(version.trials, 'trial')} and {counted(version.kernels, 'kernel')}."
-    )
+    told = ((version.trials, "trial"), (version.kernels, "kernel"))
+    rows = " and ".join(counted(count, what) for count, what in told if count)
+    yield f"Version {version.id} of {version.device}, made {made} from {rows}."
     worse = [each.quantity for each in report.quantities if not each.is_used]
     if worse:
         yield (
