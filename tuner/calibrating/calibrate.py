@@ -45,7 +45,7 @@ _LEAST_POINTS = 4
 _MARGIN = 0.85
 _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
 _NETWORK_SECONDS = 0.2  # that a network is run for a profile
-_ALONE = 0.5  # of the seconds, after which single kernels are not measured again
+_ALONE = 0.55  # of the seconds, for single kernels at most; the rest is for networks
 _IN_PLACE = 0.1, 0.17  # of the seconds, until the last row is begun, and begun again
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 

@@ -61,7 +61,7 @@ class Bench:
         left all of it is done again, and of every kernel the least counts: whatever else the
         machine does makes kernels slower, never faster. Packets are the same every time.
 
-        until: seconds of the budget after which nothing is done again.
+        until: seconds of the budget that it may use.
         """
         rows: dict[tuple[CostPlace, str], tuple[OperatorProfile, ...]] = {}
         failed: set[tuple[CostPlace, str]] = set()
@@ -73,9 +73,9 @@ class Bench:
                     key = place.place, probe.name
                     if number and place.candidate.is_counted:
                         continue
-                    if key in failed or (number and self.used > until):
+                    if key in failed:
                         continue
-                    if not (always or self._is_time(probe, first=number == 0)):
+                    if not (always or self._is_time(probe, until, first=number == 0)):
                         continue
                     found = self._measured(place, probe)
                     if found is None:
@@ -107,15 +107,16 @@ class Bench:
                     yield place, probe, found
             last = self.used - begin
 
-    def _is_time(self, probe: Probed, *, first: bool) -> bool:
+    def _is_time(self, probe: Probed, until: float, *, first: bool) -> bool:
         """Whether there is time for a probe; a first time that there is not is noted."""
+        left = min(self._budget.left, until - self.used)
         if first:
-            if not self._budget.left:
+            if left <= 0.0:
                 self.notes.append(
                     f"There was no time for all {probe.name}: give a longer --budget."
                 )
-            return self._budget.left > 0.0
-        return self._budget.left > self._lasts.get(probe.name, 0.0)
+            return left > 0.0
+        return left > self._lasts.get(probe.name, 0.0)
 
     def _measured(self, place: MeasuredPlace, probe: Probed) -> tuple[OperatorProfile, ...] | None:
         self._stage(f"{probe.name}, {place.place}")
