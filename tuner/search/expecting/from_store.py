@@ -59,7 +59,7 @@ def prior_from_store(store: StoreReader, wanted: Wanted, before: Prior) -> Prior
         return before  # joules of another model follow from its own work
     found: list[tuple[float, Traits, Rows]] = []
     for like, traits, run in _similar_runs(store, wanted):
-        rows = _rows(store, run, wanted, before)
+        rows = rows_of(store, run, wanted, before)
         if rows is not None:
             found.append((like, traits, rows))
         if sum(len(rows.candidates) for _, _, rows in found) >= MOST_ROWS:
@@ -93,7 +93,7 @@ def _same_kind(one: Machine, other: Machine) -> bool:
     return (one.cpu, one.cores) == (other.cpu, other.cores)
 
 
-def _rows(store: StoreReader, run: Run, wanted: Wanted, before: Prior) -> Rows | None:
+def rows_of(store: StoreReader, run: Run, wanted: Wanted, before: Prior) -> Rows | None:
     """What a run tried, compared with its baseline; None where there is nothing to compare."""
     until = wanted.until
     trials = {

@@ -22,6 +22,7 @@ from tuner.search.regression.process import Process, Rows, normal
 MOST_ROWS = 1500
 _DOUBT = 0.5  # standard deviation of whether it fails, of like candidates of other models
 _OWN = LATENCY.all - ACROSS.all  # the share of a model's own baseline
+_MOST_FAILURE = 0.5  # what failed on other models, for their weights' sake, may do on this one
 _LEAST_SPREAD = 0.05  # a model is not measured twice alike
 
 
@@ -90,7 +91,9 @@ class _Learned:
         wide = np.sqrt(np.maximum(variance, _LEAST_SPREAD**2))
         failing = self._own[:, None] * correlation(self._candidates, candidates, FAILURE)
         failure = np.array([e.failure for e in expected]) + failing.T @ self._failing
-        found = zip(expected, mean + shift, wide, np.clip(failure, 0.0, 1.0), strict=True)
+        found = zip(
+            expected, mean + shift, wide, np.clip(failure, 0.0, _MOST_FAILURE), strict=True
+        )
         rows = len(self._measured)
         return [
             Expected(float(np.exp(m)), float(s), e.rows + rows, float(f)) for e, m, s, f in found

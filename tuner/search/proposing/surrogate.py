@@ -30,7 +30,7 @@ class Surrogate:
         self._noise: float
         self._mean, self._spread, self._variance = self._learn_ratios(of_tried)
         self._unbelieved = self._variance
-        self._failure = self._risk = self._failures(of_tried)
+        self._failure = self._failures(of_tried)
 
     def expected(self, at: int) -> Expected:
         """What is expected of the candidate of an index, whatever is believed of others."""
@@ -41,10 +41,9 @@ class Surrogate:
     def bounds(self) -> Vector:
         """Logarithms of lower confidence bounds on the ratio per success, [pool].
 
-        What fails with probability p is as good as one that is 1 / (1 - p) times slower. p is that
-        it fails, or what is believed to have been tried fails by what it has in common with it.
+        What fails with probability p is as good as one that is 1 / (1 - p) times slower.
         """
-        found: Vector = self._mean - CAUTION * np.sqrt(self._variance) - np.log1p(-self._risk)
+        found: Vector = self._mean - CAUTION * np.sqrt(self._variance) - np.log1p(-self._failure)
         return found
 
     def believe(self, at: int) -> None:
@@ -58,10 +57,6 @@ class Surrogate:
         row = covariances / np.sqrt(self._variance[at] + self._noise**2)
         self._half = np.vstack([self._half, row])
         self._variance = np.maximum(self._variance - row**2, LEAST_VARIANCE)
-        # What fails together is a poor second bet.
-        like = correlation([self._pool[at]], self._pool, FAILURE)[0]
-        self._risk = 1.0 - (1.0 - self._risk) * (1.0 - self._risk[at] * like)
-        self._risk = np.minimum(self._risk, _MOST)
 
     def _learn_ratios(self, of_tried: Sequence[Expected]) -> tuple[Vector, Vector, Vector]:
         """Means, spreads before anything was tried, and variances, [pool] each."""

@@ -68,17 +68,6 @@ def test_what_was_measured_says_more_of_what_is_near() -> None:
     assert own.rows == 8
 
 
-def test_what_would_fail_together_is_a_poor_second_bet() -> None:
-    int8 = [Candidate(OpenVino(threads=t), Precision(quantization=StaticInt8())) for t in (1, 2)]
-    pool_ = [*int8, Candidate(OpenVino(threads=2))]
-    surrogate = Surrogate(pool_, Flat(), Rows.of([entry(SPACE.baseline(), 1.0)]))
-    before = [surrogate._risk[at] for at in range(3)]
-    surrogate.believe(0)
-    rises = [surrogate._risk[at] - before[at] for at in range(3)]
-    assert rises[1] > rises[2] > 0.0
-    assert surrogate.expected(1).failure == before[1], "what is said stays"
-
-
 def test_what_fails_makes_its_like_unlikely() -> None:
     tried = Candidate(OpenVino(threads=1), Precision(quantization=StaticInt8()))
     like = Candidate(OpenVino(threads=2), Precision(quantization=StaticInt8()))
