@@ -8,9 +8,10 @@
 
 Runs of the model itself are taken out of a copy of the store before each warm run. How fast
 candidates are is not taken from the runs: those in question race once more, all together, in 25 of
-the farm's own blocks from which nobody is dropped. The store is one of ``record_corpus.py``.
+the farm's own blocks from which nobody is dropped. The store is that of ``recorded_store.py``,
+unless another one of ``record_corpus.py`` is given. Run it on a quiet machine.
 
-    python benchmarks/warm_start.py --store corpus.db --models kws.onnx ic.onnx vww.onnx ad.onnx
+    python benchmarks/warm_start.py --models kws.onnx ic.onnx vww.onnx ad.onnx
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pathlib import Path
 import numpy as np
 from aa import Bench
 from common import ROOT, Report, Unit, options
+from recorded_store import unpacked
 
 from db.records import Phase, Trial
 from db.store import Store
@@ -68,16 +70,17 @@ class Tuned:
 def main() -> int:
     """Tune; the exit code."""
     parser = options(__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="of other models")
+    parser.add_argument("--store", type=Path, help="of other models; the recorded corpus")
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="the first: kws")
     parser.add_argument("--data", type=Path, help="npz file of samples for the first model")
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     report = Report(__file__, given.json)
-    with tempfile.TemporaryDirectory(prefix="farm-warm-") as folder:
+    with unpacked() as corpus, tempfile.TemporaryDirectory(prefix="farm-warm-") as folder:
+        store = given.store or corpus
         try:
-            _run(report, given.store, given.models, given.data, given.budget, given.seed, folder)
+            _run(report, store, given.models, given.data, given.budget, given.seed, folder)
         except FarmError as error:
             parser.error(str(error))
     return report.close()
