@@ -1,4 +1,4 @@
-"""Peak memory of engines, simply: so much for the engine, so much for weights and activations."""
+"""Peak memory of engines, simply: so much for the engine, for weights, activations, kernels."""
 
 from __future__ import annotations
 
@@ -8,24 +8,36 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.candidate import Candidate, StaticInt8
+from farm.candidate import Candidate
+from farm.costs.families import Family
 from farm.units import Bytes
 from tuner.learning.values import Subject
 
 Array = NDArray[np.float64]
+Factors = tuple[float, ...]
 
 _LEAST = 1 << 20
 """Bytes that every process takes at least."""
+_SCALES = (float(_LEAST), 1.0, 1.0, 1.0, 1024.0)  # that make factors alike
+_UNKNOWN = (float(_LEAST), 1.0, 1.0, 1.0, 0.0)
+_SLIDING = frozenset({Family.CONVOLUTION, Family.POINTWISE, Family.DEPTHWISE})
 _ROUNDS = 5
 _FAR_OFF = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What of a model lies in memory: its weights, and the most that is live at one step."""
+    """What of a model lies in memory, as far as bytes tell.
 
+    filters: weights of convolutions, which engines keep in a layout of their own. weights: all
+    others. live: activations, the most at one step. weighted: operators that multiply by weights,
+    for which engines make kernels or pack something.
+    """
+
+    filters: Bytes
     weights: Bytes
     live: Bytes
+    weighted: int
 
 
 def sizes_of(subject: Subject) -> Sizes:
@@ -44,18 +56,26 @@ def sizes_of(subject: Subject) -> Sizes:
         changes[born[name]] += bytes_
         changes[last[name] + 1] -= bytes_
     live = max(np.cumsum(changes).tolist(), default=0)
-    return Sizes(subject.weight_bytes, Bytes(int(live)))
+    stored = {t.name: (op.family in _SLIDING, t.size)
+              for op in reversed(subject.operators) for t in op.reads if t.stored}  # fmt: skip
+    filters = sum(bytes_ for slides, bytes_ in stored.values() if slides)
+    others = sum(bytes_ for slides, bytes_ in stored.values() if not slides)
+    weighted = sum(
+        op.family in _SLIDING or op.family is Family.PRODUCT for op in subject.operators
+    )
+    return Sizes(Bytes(filters), Bytes(others), Bytes(int(live)), weighted)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineMemory:
-    """Bytes of a process by the kind of its engine and whether it computes in integers.
+    """Bytes of a process by the kind of its engine and the numbers in which it computes.
 
-    factors: of each the process itself, each byte of weights, and each of live activations. An
-    engine that is not there is like the mean of those that are.
+    factors: of each the process itself, each byte of filters, of other weights and of live
+    activations, and each operator with weights. An engine that is not there is like the mean of
+    those that are.
     """
 
-    factors: tuple[tuple[str, tuple[float, float, float]], ...]
+    factors: tuple[tuple[str, Factors], ...]
 
     @classmethod
     def fit(cls, rows: Sequence[tuple[Subject, Candidate, float]]) -> EngineMemory:
@@ -72,29 +92,33 @@ class EngineMemory:
         known = dict(self.factors)
         found = known.get(_kind(candidate))
         if found is None:
-            found = tuple(np.mean(list(known.values()) or [(_LEAST, 1.0, 1.0)], axis=0).tolist())
-        own, per_weight, per_live = found
-        taken = own + per_weight * sizes.weights + per_live * candidate.batch * sizes.live
-        return max(float(_LEAST), taken)
+            of_all = np.mean(list(known.values()) or [_UNKNOWN], axis=0).tolist()
+            found = tuple(of_all)
+        taken = np.dot(found, _terms(sizes, candidate.batch))
+        return max(float(_LEAST), float(taken))
 
 
 def _kind(candidate: Candidate) -> str:
-    is_integer = isinstance(candidate.precision.quantization, StaticInt8)
-    return f"{candidate.engine.kind}{' int8' if is_integer else ''}"
+    precision = candidate.precision
+    quantised = f" {precision.quantization.kind}" if precision.quantization else ""
+    return f"{candidate.engine.kind} {precision.float_type}{quantised}"
 
 
-def _factors(found: Sequence[tuple[Sizes, float]]) -> tuple[float, float, float]:
+def _terms(sizes: Sizes, batch: int = 1) -> list[float]:
+    return [1.0, sizes.filters, sizes.weights, batch * sizes.live, float(sizes.weighted)]
+
+
+def _factors(found: Sequence[tuple[Sizes, float]]) -> Factors:
     """None negative, by least squares of ratios in which those that are far off count less."""
     from scipy.optimize import nnls  # noqa: PLC0415  (slow to import; predicting needs none)
 
-    matrix = np.array([[_LEAST, sizes.weights, sizes.live] for sizes, _ in found], np.float64)
+    matrix = np.array([_terms(sizes) for sizes, _ in found], np.float64) * _SCALES
     taken = np.maximum(_LEAST, np.array([each for _, each in found]))
     trust = np.ones(len(taken))
-    factors = np.zeros(3)
+    factors = np.zeros(len(_SCALES))
     for _ in range(_ROUNDS):
         weight = np.sqrt(trust) / taken
         factors, _ = nnls(matrix * weight[:, None], taken * weight)
         off = np.abs(matrix @ factors / taken - 1.0)
         trust = 1.0 / np.maximum(1.0, off / _FAR_OFF)
-    own, per_weight, per_live = factors.tolist()
-    return own * _LEAST, per_weight, per_live
+    return tuple((factors * _SCALES).tolist())

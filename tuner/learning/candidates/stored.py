@@ -14,7 +14,7 @@ from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import tried_in
 from tuner.learning.report import QuantityReport, Report
 
-FORMAT = "candidates-1"
+FORMAT = "candidates-2"
 """Of what ``CandidateModels.state`` returns; a farm reads no other."""
 _KEPT = 2  # versions of a device
 

@@ -250,15 +250,18 @@ def test_rows_are_of_all_models_alike() -> None:
 
 def test_live_bytes_are_those_of_one_step() -> None:
     of = subject(0)
-    assert sizes_of(of) == Sizes(of.weight_bytes, Bytes(2 * 4 * 500))
+    assert sizes_of(of) == Sizes(of.weight_bytes, Bytes(0), Bytes(2 * 4 * 500), 3)
 
 
 def test_memory_is_a_process_with_weights() -> None:
     rows = [(t.subject, t.candidate, t.trial.peak_bytes or 0.0) for t in tried(range(8))]
     found = EngineMemory.fit(rows)
-    taken = found.bytes_of(Sizes(Bytes(10_000_000), Bytes(0)), Candidate(ORT))
+    taken = found.bytes_of(Sizes(Bytes(10_000_000), Bytes(0), Bytes(0), 0), Candidate(ORT))
     assert taken == pytest.approx(2e7 + 2e7, rel=0.02)
-    assert EngineMemory(()).bytes_of(Sizes(Bytes(0), Bytes(0)), Candidate(ORT)) == 1 << 20
+    assert (
+        EngineMemory(()).bytes_of(Sizes(Bytes(0), Bytes(0), Bytes(0), 0), Candidate(ORT))
+        == 1 << 20
+    )
 
 
 def test_choices_tell_candidates_apart() -> None:
