@@ -29,8 +29,6 @@ from farm.candidate import (
 from farm.units import Bytes
 from tests import models
 from tests.tuner.search.proposals import SPACE
-from tuner.search.options import onnxruntime, openvino
-from tuner.search.options.family import Family
 from tuner.search.options.onnxruntime import SPIN_MICROSECONDS
 from tuner.search.space import (
     MOST_WEIGHTS,
@@ -61,11 +59,6 @@ def test_thread_counts_are_within_the_cores(cores: int) -> None:
 def test_the_baseline_is_the_first_engine_with_its_defaults() -> None:
     assert SPACE.baseline() == Candidate(OnnxRuntimeCpu())
     assert Space(("openvino",), 2).baseline() == Candidate(OpenVino())
-
-
-@pytest.mark.parametrize("family", [onnxruntime.FAMILY, openvino.PLUGIN, openvino.RUNTIME])
-def test_defaults_are_the_parameters_of_the_default_engine(family: Family) -> None:
-    assert {"threads": 0, **family.defaults} == family.flatten(family.default)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])

@@ -1,16 +1,15 @@
-"""Options of engines, a module for each family: the main ones, near ones, and as flat choices.
+"""Options of engines, a module for each family: the main ones, and near ones.
 
-A family knows which engines are worth a first trial, which differ from one in a single option,
-and how an engine becomes flat parameters for the sampler and comes back from them.
+A family knows which engines are worth a first trial, and which differ from one in one option.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from farm.candidate import Engine, PackageEngine, Pipeline
 from tuner.search.options import fake, onnxruntime, openvino
-from tuner.search.options.family import Choice, Family, Width
+from tuner.search.options.family import Family, Width
 
 _FAMILIES: dict[str, Family] = {
     "onnxruntime-cpu": onnxruntime.FAMILY,
@@ -18,8 +17,6 @@ _FAMILIES: dict[str, Family] = {
     "openvino-runtime": openvino.RUNTIME,
     "fake": fake.FAMILY,
 }
-SAMPLED = tuple(kind for kind in _FAMILIES if kind != "fake")
-"""Kinds of engines whose options are sampled; packages have none."""
 
 
 SPIN_BESIDE_OTHERS = 20
@@ -49,27 +46,3 @@ def near_engines(engine: Engine, width: Width, packages: Iterable[PackageEngine]
     if isinstance(engine, Pipeline):
         return []
     return _FAMILIES[engine.kind].near(engine, width)
-
-
-def flat_defaults() -> dict[str, Choice]:
-    """Every parameter of every engine, as an engine has it to which it does not apply."""
-    return {name: value for kind in SAMPLED for name, value in _FAMILIES[kind].defaults.items()}
-
-
-def flat_choices(kinds: Iterable[str], width: Width) -> dict[str, tuple[Choice, ...]]:
-    """What each parameter may be where there are these kinds of engines."""
-    choices: dict[str, tuple[Choice, ...]] = {k: (v,) for k, v in flat_defaults().items()}
-    for kind in kinds:
-        choices |= _FAMILIES[kind].choices(width)
-    return choices
-
-
-def flatten(engine: Engine) -> dict[str, Choice] | None:
-    """An engine's own parameters; None where it has none, or no flat ones."""
-    family = _FAMILIES.get(engine.kind)
-    return family.flatten(engine) if family else None
-
-
-def unflatten(kind: str, parameters: Mapping[str, Choice]) -> Engine:
-    """The engine of a kind that flat parameters stand for."""
-    return _FAMILIES[kind].unflatten(parameters)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from farm.candidate import Engine, Fake
-from tuner.search.options.family import Choice, Family, Width
+from tuner.search.options.family import Family, Width
 
 
 class _Fake(Family):
     default = Fake()
-    defaults: Mapping[str, Choice] = {}
 
     def main(self, width: Width) -> list[Engine]:
         del width
@@ -23,17 +20,6 @@ class _Fake(Family):
     def near(self, engine: Fake, width: Width) -> list[Engine]:
         del engine, width
         return []
-
-    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
-        del width
-        return {}
-
-    def flatten(self, engine: Fake) -> None:
-        del engine
-
-    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
-        del parameters
-        return self.default
 
 
 FAMILY = _Fake()

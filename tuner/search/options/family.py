@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from farm.candidate import Engine
-
-Choice = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +25,9 @@ class Width:
 
 
 class Family(ABC):
-    """Engines of one kind.
-
-    defaults: flat parameters of its own beside ``threads``, as its default engine has them.
-    """
+    """Engines of one kind."""
 
     default: Engine
-    defaults: Mapping[str, Choice]
 
     @abstractmethod
     def main(self, width: Width) -> list[Engine]:
@@ -43,15 +36,3 @@ class Family(ABC):
     @abstractmethod
     def near(self, engine: Any, width: Width) -> list[Engine]:  # noqa: ANN401  (of this kind)
         """Engines that differ in one option."""
-
-    @abstractmethod
-    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
-        """What each of its parameters may be."""
-
-    @abstractmethod
-    def flatten(self, engine: Any) -> dict[str, Choice] | None:  # noqa: ANN401  (as above)
-        """An engine's parameters, without its kind."""
-
-    @abstractmethod
-    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
-        """The engine of these parameters."""

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from farm.candidate import Engine, GraphLevel, OnnxRuntimeCpu
-from tuner.search.options.family import Choice, Family, Width
+from tuner.search.options.family import Family, Width
 
 # Graph transformers that change which kernels run, and are not always a gain.
 OPTIONAL_OPTIMIZERS = ("NchwcTransformer", "ConvAddActivationFusion", "TransposeOptimizer")
 SPIN_MICROSECONDS = (20, 200, 2000)
 """How long idle threads may spin: about as long as to wake one, and ten times that, twice."""
 _QUICK_LEVELS = (GraphLevel.NONE, GraphLevel.BASIC)  # to load
-_OWN, _NONE = 0, -1  # of the flat parameter ``spin``: ONNX Runtime's own, and no spinning at all
 
 
 class _OnnxRuntime(Family):
     default = OnnxRuntimeCpu()
-    defaults: Mapping[str, Choice] = {
-        "spin": _OWN,
-        "memory_pattern": True,
-        "memory_arena": True,
-        "denormals_as_zero": False,
-        "graph_level": "all",
-        "saved_graph": False,
-        "disabled": "",
-        "pinning": False,
-    }
 
     def main(self, width: Width) -> list[Engine]:
         counts, most = width.counts, width.counts[-1]
@@ -58,49 +47,6 @@ class _OnnxRuntime(Family):
             replace(engine, disabled_optimizers=()),
             *(replace(engine, disabled_optimizers=(name,)) for name in OPTIONAL_OPTIMIZERS),
         ]
-
-    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
-        most = width.counts[-1]
-        return {
-            "spin": (_OWN, _NONE, *SPIN_MICROSECONDS) if most > 1 else (_OWN,),
-            "pinning": (False, True),
-            "memory_pattern": (True, False),
-            "memory_arena": (True, False),
-            "denormals_as_zero": (False, True),
-            "graph_level": tuple(str(level) for level in GraphLevel),
-            "saved_graph": (False, True),
-            "disabled": ("", *OPTIONAL_OPTIMIZERS),
-        }
-
-    def flatten(self, engine: OnnxRuntimeCpu) -> dict[str, Choice]:
-        return {
-            "threads": engine.threads,
-            "spin": engine.spin_microseconds if engine.spinning else _NONE,
-            "pinning": engine.pinning,
-            "memory_pattern": engine.memory_pattern,
-            "memory_arena": engine.memory_arena,
-            "denormals_as_zero": engine.denormals_as_zero,
-            "graph_level": str(engine.graph_level),
-            "saved_graph": engine.saved_graph,
-            "disabled": "".join(engine.disabled_optimizers),
-        }
-
-    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
-        threads, spin = int(parameters["threads"]), int(parameters["spin"])
-        optimizer = str(parameters["disabled"])
-        several = threads != 1
-        return OnnxRuntimeCpu(
-            threads=threads,
-            spinning=not several or spin != _NONE,
-            memory_pattern=bool(parameters["memory_pattern"]),
-            graph_level=GraphLevel(str(parameters["graph_level"])),
-            saved_graph=bool(parameters["saved_graph"]),
-            disabled_optimizers=(optimizer,) if optimizer else (),
-            spin_microseconds=max(spin, 0) if several else 0,
-            pinning=bool(parameters["pinning"]) and threads > 1,
-            memory_arena=bool(parameters["memory_arena"]),
-            denormals_as_zero=bool(parameters["denormals_as_zero"]),
-        )
 
 
 def _of_several_threads(engine: OnnxRuntimeCpu) -> Iterator[Engine]:

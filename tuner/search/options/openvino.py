@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from farm.candidate import Engine, OpenVino, OpenVinoRuntime
-from tuner.search.options.family import Choice, Family, Width
+from tuner.search.options.family import Family, Width
 
 
 class _Plugin(Family):
     default = OpenVino()
-    defaults: Mapping[str, Choice] = {"pinning": False}
 
     def main(self, width: Width) -> list[Engine]:
         return [OpenVino(threads=t) for t in width.counts]
@@ -20,24 +18,9 @@ class _Plugin(Family):
         threads: list[Engine] = [replace(engine, threads=t) for t in width.options]
         return [*threads, replace(engine, pinning=not engine.pinning)]
 
-    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
-        del width
-        return {"pinning": (False, True)}
-
-    def flatten(self, engine: OpenVino) -> dict[str, Choice]:
-        return {"threads": engine.threads, "pinning": engine.pinning}
-
-    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
-        return OpenVino(threads=int(parameters["threads"]), pinning=bool(parameters["pinning"]))
-
 
 class _Runtime(Family):
     default = OpenVinoRuntime()
-    defaults: Mapping[str, Choice] = {
-        "pinning": True,
-        "hint": "latency",
-        "streams": 0,
-    }
 
     def main(self, width: Width) -> list[Engine]:
         engines: list[Engine] = [OpenVinoRuntime(threads=t) for t in width.counts]
@@ -64,27 +47,6 @@ class _Runtime(Family):
             replace(engine, hint="throughput" if is_latency else "latency"),
             *(replace(engine, streams=s) for s in (0, *width.counts)),
         ]
-
-    def choices(self, width: Width) -> dict[str, tuple[Choice, ...]]:
-        hints = ("latency", "throughput") if width.many else ("latency",)
-        streams = (0, *width.counts) if width.many else (0,)
-        return {"pinning": (False, True), "hint": hints, "streams": streams}
-
-    def flatten(self, engine: OpenVinoRuntime) -> dict[str, Choice]:
-        return {
-            "threads": engine.threads,
-            "pinning": engine.pinning,
-            "hint": engine.hint,
-            "streams": engine.streams,
-        }
-
-    def unflatten(self, parameters: Mapping[str, Choice]) -> Engine:
-        return OpenVinoRuntime(
-            threads=int(parameters["threads"]),
-            hint="throughput" if parameters["hint"] == "throughput" else "latency",
-            streams=int(parameters["streams"]),
-            pinning=bool(parameters["pinning"]),
-        )
 
 
 PLUGIN = _Plugin()
