@@ -13,6 +13,7 @@ from farm.units import Seconds
 
 _TAKEN_IN = frozenset({Family.ELEMENTWISE, Family.CONVERSION})
 _FOLDED = frozenset({Family.CONVOLUTION, Family.PRODUCT, Family.MOVEMENT})
+_MOST_OF_A_RUN, _FAR_OFF = 0.3, 2.0
 _TRANSPOSE, _GENERATED = "Transpose", "Subgraph"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput", "Reorder"})
 _CONVERSIONS = frozenset(
@@ -105,6 +106,35 @@ def _timed(row: OperatorProfile, profile: DeviceProfile) -> OperatorProfile:
     if row.seconds is not None or row.packets is None or profile.package is None:
         return row
     return replace(row, seconds=profile.package.seconds(row.packets))
+
+
+def as_in_a_run(
+    rows: Sequence[OperatorProfile], whole: float | None, call: float
+) -> tuple[OperatorProfile, ...]:
+    """Kernels with the seconds that they have in a run without the profiler; shares stay.
+
+    whole, call: see :func:`run_factor`.
+    """
+    factor = run_factor(sum(row.seconds or 0.0 for row in rows), whole, call)
+    return tuple(
+        row if row.seconds is None else replace(row, seconds=Seconds(factor * row.seconds))
+        for row in rows
+    )
+
+
+def run_factor(kernels: float, whole: float | None, call: float) -> float:
+    """By what kernels are to be multiplied so that they and the call take what a run takes.
+
+    A profiler slows short kernels down, and does not see what engines do between them. Where the
+    factor is further off than two, something else ran beside one of them, and it is 1.
+
+    kernels: seconds of all of them. whole: of a run; None where none was measured. call: of a
+    call, of which at most ``_MOST_OF_A_RUN`` of the run is believed.
+    """
+    if whole is None or kernels <= 0.0:
+        return 1.0
+    factor = (whole - min(call, _MOST_OF_A_RUN * whole)) / kernels
+    return factor if 1.0 / _FAR_OFF <= factor <= _FAR_OFF else 1.0
 
 
 def kernel_groups(

@@ -8,7 +8,7 @@ from db.questions.operators.costs import ProfiledTrial, newest_calibrations, pro
 from db.reader import StoreReader
 from farm.candidate import Candidate, PackageEngine, StaticInt8, engine_label, from_json
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
-from farm.costs.kernels import Wired, in_seconds, kernel_groups
+from farm.costs.kernels import Wired, as_in_a_run, in_seconds, kernel_groups
 from farm.costs.model import LearnedCosts, MeasuredThenRoofline, ProfiledKernels, not_calibrated
 from farm.costs.operators import CostedOperator, group_signature
 from farm.devices.profile import DeviceProfile
@@ -82,7 +82,10 @@ def profiled_kernels(
         if place is None or trial.device not in by_name:
             continue
         rows = found.setdefault(place, {})
-        for signature, seconds in _groups(trial, by_name[trial.device], known):
+        calibration = calibrations.get(trial.device)
+        ends = calibration.ends_of(place) if calibration else None
+        call = ends.launch if ends else 0.0
+        for signature, seconds in _groups(trial, by_name[trial.device], known, call):
             rows[signature] = (*rows.get(signature, ()), seconds)
     return ProfiledKernels(found)
 
@@ -120,12 +123,17 @@ def _precision(candidate: Candidate) -> str:
 
 
 def _groups(
-    trial: ProfiledTrial, profile: DeviceProfile, known: Mapping[str, Mapping[str, str]]
+    trial: ProfiledTrial,
+    profile: DeviceProfile,
+    known: Mapping[str, Mapping[str, str]],
+    call: float,
 ) -> Iterator[tuple[str, Seconds]]:
+    """Signatures and seconds of groups of operators. call: seconds of a call of the engine."""
     own = operators_in(trial.model_details)
     signed = {name: op.signature for name, op in own.items() if op.signature}
     signed = signed or dict(known.get(trial.model_sha256, {}))
     wiring = {name: Wired(op.op_type, op.after) for name, op in own.items()}
-    for group in kernel_groups(in_seconds(trial.kernels, profile), wiring):
+    kernels = as_in_a_run(in_seconds(trial.kernels, profile), trial.latency, call)
+    for group in kernel_groups(kernels, wiring):
         if all(name in signed for name in group.operators):
             yield group_signature([signed[name] for name in group.operators]), Seconds(group.cost)

@@ -6,33 +6,44 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from db.reader import StoreReader, columns
 from db.records import CalibrationRecord
 from db.schema import (
     CalibrationRow,
     CandidateRow,
+    MeasurementRow,
     ModelRow,
     OperatorProfileRow,
     RunRow,
     TrialRow,
 )
-from farm.measurement import Outcome
+from farm.measurement import Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 
+_IS_LATENCY = and_(
+    MeasurementRow.trial_id == TrialRow.id,
+    MeasurementRow.metric == Metric.LATENCY,
+    MeasurementRow.method == Method.MEASURED,
+)
 _MOST_TRIALS = 1000  # of a machine, the newest: profiles of older software say less
 
 
 @dataclass(frozen=True, slots=True)
 class ProfiledTrial:
-    """A trial that was profiled. candidate, model_details: JSON texts, as the store has them."""
+    """A trial that was profiled.
+
+    candidate, model_details: JSON texts, as the store has them. latency: seconds of a run without
+    the profiler; None where no clock told them.
+    """
 
     trial: str
     device: str
     model_sha256: str
     model_details: str
     candidate: str
+    latency: float | None
     kernels: tuple[OperatorProfile, ...]
 
 
@@ -88,11 +99,17 @@ def profiled_trials(
         names = session.scalars(chosen).all()
         trials = session.execute(
             select(
-                TrialRow.id, TrialRow.device, ModelRow.sha256, ModelRow.details, CandidateRow.json
+                TrialRow.id,
+                TrialRow.device,
+                ModelRow.sha256,
+                ModelRow.details,
+                CandidateRow.json,
+                MeasurementRow.value,
             )
             .join(RunRow, RunRow.name == TrialRow.run)
             .join(ModelRow, ModelRow.sha256 == RunRow.model_sha256)
             .join(CandidateRow, CandidateRow.id == TrialRow.candidate_id)
+            .outerjoin(MeasurementRow, _IS_LATENCY)
             .where(TrialRow.id.in_(names))
             .order_by(TrialRow.created_at.desc(), TrialRow.id)
         ).all()

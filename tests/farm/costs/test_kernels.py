@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.costs.families import Family
-from farm.costs.kernels import KernelGroup, kernel_groups, moving_families, wired
+from farm.costs.kernels import (
+    KernelGroup,
+    as_in_a_run,
+    kernel_groups,
+    moving_families,
+    wired,
+)
 from farm.measurement import Method
 from farm.profile.kernels import OperatorProfile
 from tests.farm.costs.values import chain
@@ -106,3 +112,22 @@ def test_nothing_is_counted_twice_or_lost(rows: list[tuple[str, set[str], float]
     whole = sum(r.cost for r in profile)
     assert computed <= sum(group.cost for group in groups) * (1 + 1e-9)
     assert sum(group.cost for group in groups) <= whole * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("whole", "call", "seconds"),
+    [
+        (5.0, 1.0, 1.0),  # the profiler made kernels of 3 and 1 of what are 3/4 and 1/4 of 4
+        (9.0, 1.0, 2.0),
+        (5.0, 3.0, 0.875),  # at most .3 of a run is a call
+        (None, 1.0, 1.0),
+        (50.0, 1.0, 1.0),  # something else ran beside one of them
+        (1.0, 0.0, 1.0),
+    ],
+)
+def test_kernels_and_the_call_take_what_a_run_takes(
+    whole: float | None, call: float, seconds: float
+) -> None:
+    short, long = row("a", CONV, seconds=1.0), row("b", RELU, seconds=3.0)
+    found = as_in_a_run([short, long], whole, call)
+    assert [each.seconds for each in found] == pytest.approx([seconds, 3 * seconds])

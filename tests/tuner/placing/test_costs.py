@@ -15,7 +15,7 @@ from farm.costs.calibration import CostPlace, constants_json, ends_json
 from farm.costs.operators import CostedOperator, costed_operators
 from farm.devices.profile import load_profiles
 from farm.errors import DeviceError
-from farm.measurement import Method, Outcome
+from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.prediction import Basis
@@ -45,8 +45,10 @@ def details(tmp_path: Path, operators) -> str:
     return json.dumps({"operators": operators_record(model.proto, build_graph(model))})
 
 
-def stored(details: str, seconds: float, *names: str, calibrated: bool = True) -> Store:
-    """A store with one profile, of one kernel."""
+def stored(
+    details: str, seconds: float, *names: str, calibrated: bool = True, latency: float = 0.0
+) -> Store:
+    """A store with one profile, of one kernel. latency: of a run without the profiler, if any."""
     store = fill(Store.open(":memory:"))
     store.add_model(replace(MODEL, details=details))
     if calibrated:
@@ -55,7 +57,8 @@ def stored(details: str, seconds: float, *names: str, calibrated: bool = True) -
     candidate = CandidateRecord.of(Candidate())
     store.add_candidate(candidate)
     store.lease_trial(trial(0, candidate))
-    store.commit_trial("trial-0", Outcome.OK)
+    run = Measurement(Metric.LATENCY, latency, Method.MEASURED)
+    store.commit_trial("trial-0", Outcome.OK, measurements=[run] if latency else [])
     row = OperatorProfile("k", "Conv", names, "float32", seconds, None, Method.MEASURED)
     store.add_profile("trial-0", [row])
     return store
@@ -69,6 +72,15 @@ def test_a_profile_of_the_same_operators_counts_whatever_the_model(operators, de
     assert (found.value, found.basis) == (pytest.approx(7e-6), Basis.MEASURED)
     assert costs.groups_at(PLACE) == ((conv.signature, relu.signature),)
     assert costs.cost([conv], PLACE).basis is Basis.ROOFLINE
+
+
+def test_kernels_are_scaled_to_a_run_without_the_profiler(operators, details) -> None:
+    conv, relu, *_ = operators
+    with stored(details, 7e-6, conv.name, relu.name, latency=9e-6) as store:
+        costs = read_costs(store, [CPU], MACHINE.id)
+    ends = FOUND.ends_of(PLACE)
+    call = min(ends.launch, 0.3 * 9e-6) if ends else 0.0
+    assert costs.cost([conv, relu], PLACE).value == pytest.approx(9e-6 - call)
 
 
 def test_profiles_of_an_older_farm_count_for_the_very_model(operators) -> None:
