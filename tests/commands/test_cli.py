@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import cli
 from db.reader import StoreReader
 from db.records import Phase, RunStatus
 from farm.candidate import (
@@ -116,19 +117,17 @@ def test_the_object_says_what_was_found(tuned: Tuned) -> None:
 def test_the_winner_runs_as_delivered(tuned: Tuned) -> None:
     (cpu, _) = tuned.found["devices"]
     folder = Path(cpu["output"])
-    assert {p.name for p in folder.iterdir()} >= {
-        "model.onnx",
-        "session.json",
-        "run.py",
-        "provenance.json",
-    }
+    names = {path.name for path in folder.iterdir()}
+    is_package = "manifest.json" in names
+    own = {"model.c", "Makefile"} if is_package else {"model.onnx", "session.json", "run.py"}
+    assert names >= {*own, "provenance.json"}
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["run"] == tuned.found["run"]
     assert provenance["trial"] == cpu["winner"]["trial"]
     assert provenance["model_sha256"] == tuned.found["model"]["sha256"]
-    ran = subprocess.run(
-        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, check=False
-    )
+    verify = [str(Path(cli.__file__)), "package", "verify", str(folder)]
+    command = verify if is_package else [str(folder / "run.py")]
+    ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
 
 
@@ -247,7 +246,7 @@ def test_bench_of_the_fake_baseline(farm: Command) -> None:
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     facts = ["run", "device", "trial", "candidate"]
-    assert list(found) == [*facts, "measurements", "accuracy", "notes", "threads"]
+    assert list(found) == [*facts, "measurements", "predicted", "accuracy", "notes", "threads"]
     assert found["measurements"]["latency"]["value"] == pytest.approx(1e-3, rel=0.05)
     assert found["measurements"]["latency"]["ci"] is not None
 

@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up(path: Path) -> None:
 
 def test_a_reader_creates_nothing(tmp_path: Path) -> None:
     place = tmp_path / "folder" / "farm.db"
-    message = f"There is no store yet at {place}. `farm tune`, `farm bench` and"
+    message = f"There is no store yet at {place}. `farm tune`, `farm bench`,"
     for use in (StoreReader.open, lambda url: query(url, "SELECT 1")):
         with pytest.raises(StoreError, match=message):
             use(str(place))

@@ -154,7 +154,7 @@ def test_one_is_killed_and_one_cut_off_and_nothing_is_lost_or_twice(cluster):
         *("tune", "model.onnx", "--address", cluster.address, "--token-file", cluster.token),
         *("--devices", ",".join(NAMES), "--budget", "30s", "--json"),
     )
-    started = read_to(tune, *(f"{name}: engines" for name in NAMES))
+    started = read_to(tune, *(f"{name}: predicted" for name in NAMES))
     assert not [line for line in started if "confirmation" in line], "all at once"
     assert {row["used_by"] is None for row in cluster.listed()} == {False}
     said = cluster.refused(
