@@ -27,31 +27,28 @@ import workers.cluster  # noqa: F401  (sets what Ray reads, before anything impo
 # isort: split
 from rich.console import Console
 
-from commands.shared.place import Place
+from commands.shared.measuring import measured
+from commands.shared.options import known_profiles
+from commands.shared.place import Place, require_here
 from db.questions.results import results as questions_results
 from db.reader import StoreReader
-from db.records import RunKind
 from db.store import Store
 from farm.candidate import CalibrationMethod, Candidate
 from farm.codegen.build.compilers import CompilerKind
 from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.program import PortType
-from farm.devices.profile import DeviceProfile, load_profiles, select_profiles
-from farm.errors import OptionError
+from farm.devices.profile import select_profiles
 from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
 from reports.rows import result_rows
 from tuner.bench import (
     Benchmark,
-    Recalled,
-    check_device,
-    check_threads,
+    check_pair,
     compare_measured,
     compare_recorded,
     recall,
 )
-from tuner.bench import bench as bench_candidates
 from tuner.delivery.place import check_output
 from tuner.events import Listener, ignore
 from tuner.package import PackagePrecision, PackageRequest, make_package
@@ -60,11 +57,9 @@ from tuner.predicting import forecast as forecast_of
 from tuner.racing.statistics import Comparison
 from tuner.request import Constraints, Objective, TuneRequest
 from tuner.results import TuneResult
-from tuner.runs.start import check_model, check_request, resume_run, start_run
+from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run
-from workers.executor import LocalExecutor
 from workers.facts import facts_of
-from workers.trials.stored.cache import default_folder
 
 __all__ = [
     "Benchmark",
@@ -207,8 +202,9 @@ def bench(
         threads=threads,
     )
     chosen = [] if candidate is None else [candidate]
-    (measured,) = _measure(store, request, chosen, profiles, on_event)
-    return measured
+    found: Benchmark
+    (found,) = measured(store, request, _folder(profiles), chosen, on_event)
+    return found
 
 
 def compare(
@@ -232,14 +228,11 @@ def compare(
         if not measure:
             return compare_recorded(reader, pair[0].trial, pair[1].trial)
     one, other = pair
-    if one.request.model != other.request.model or one.trial.device != other.trial.device:
-        raise OptionError("Only trials of one model on one device can be compared.")
-    if one.candidate == other.candidate:
-        raise OptionError("Both trials have the same candidate: there is nothing to compare.")
+    check_pair(one, other)
     # What a search was limited to does not bind what is compared.
     request = replace(one.request, threads=0, devices=(one.trial.device,))
     candidates = [one.candidate, other.candidate]
-    again = _measure(store, request, candidates, profiles, on_event, one)
+    again = measured(store, request, _folder(profiles), candidates, on_event, one)
     return compare_measured(again[0], again[1])
 
 
@@ -260,7 +253,8 @@ def predict(
     Raises FarmError.
     """
     loaded = load_model(Path(model), dict(shapes or {}))
-    chosen = select_profiles(tuple(devices), _known(profiles))
+    chosen = select_profiles(tuple(devices), known_profiles(_folder(profiles)))
+    require_here(chosen, "Nothing can be predicted for device {} here")
     with StoreReader.open(store) as reader:
         return tuple(
             forecast_of(reader, loaded, profile, facts_of(profile), candidate, best)
@@ -289,7 +283,7 @@ def package(
 
     Raises FarmError.
     """
-    (profile,) = select_profiles((device,), _known(profiles))
+    (profile,) = select_profiles((device,), known_profiles(_folder(profiles)))
     request = PackageRequest(
         model=Path(model).absolute(),
         output=Path(output).absolute(),
@@ -335,37 +329,12 @@ def results(
     return columns
 
 
-def _measure(
-    store: str | None,
-    request: TuneRequest,
-    candidates: Sequence[Candidate],
-    profiles: str | Path | None,
-    on_event: Listener,
-    recalled: Recalled | None = None,
-) -> tuple[Benchmark, ...]:
-    """Measure candidates side by side in a new run, on the one device of the request."""
-    known = _known(profiles)
-    (profile,) = select_profiles(request.devices, known)
-    check_threads(request, candidates)
-    check_device(profile, candidates, known)
-    checked = check_request(request, known)
-    if recalled is not None:
-        what = f"Trial {recalled.trial.id} cannot be run again"
-        check_model(checked, recalled.model_sha256, what)
-    with (
-        Store.open(store) as opened,
-        LocalExecutor([profile], default_folder(), known) as executor,
-    ):
-        run = start_run(opened, checked, RunKind.BENCH)
-        return bench_candidates(opened, executor, run, profile, candidates, on_event)
-
-
 def _place(address: str | None, profiles: str | Path | None, *, local: bool) -> Place:
-    return Place.of(address, None, None if profiles is None else Path(profiles), local=local)
+    return Place.of(address, None, _folder(profiles), local=local)
 
 
-def _known(profiles: str | Path | None) -> dict[str, DeviceProfile]:
-    return load_profiles(None if profiles is None else Path(profiles))
+def _folder(profiles: str | Path | None) -> Path | None:
+    return None if profiles is None else Path(profiles)
 
 
 def _path(given: str | Path | None) -> str:

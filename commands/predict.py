@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,8 @@ from commands.shared.options import (
     shape_sizes,
 )
 from commands.shared.output import print_tables
-from farm.errors import DeviceError, OptionError
-
-if TYPE_CHECKING:
-    from farm.devices.profile import DeviceProfile
+from commands.shared.place import require_here
+from farm.errors import OptionError
 
 
 def predict(
@@ -69,7 +67,7 @@ def predict(
     if candidate is not None and best:
         raise OptionError("--candidate and --best contradict each other; leave one out.")
     chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
-    _refuse_missing(chosen)
+    require_here(chosen, "Nothing can be predicted for device {} here")
     wanted = None if candidate is None else read_candidate(candidate)
     loaded = load_model(model, shape_sizes(shape))
     with StoreReader.open(store) as reader:
@@ -81,16 +79,3 @@ def predict(
         typer.echo(forecasts_json(found, ranked=best > 0))
     else:
         print_tables(forecasts_table(found), list(forecast_lines(found)))
-
-
-def _refuse_missing(chosen: tuple[DeviceProfile, ...]) -> None:
-    """Raise DeviceError for a device that is not here."""
-    from workers.discovery import device_availability
-
-    for profile in chosen:
-        found = device_availability(profile)
-        if not found.available:
-            raise DeviceError(
-                f"Nothing can be predicted for device {profile.name} here: {found.reason} "
-                f"(remedy: {found.remedy})."
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,31 @@ def test_the_wheel_has_every_file_of_the_packages(wheel):
 
 
 def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel):
-    assert (wheel / "farm" / "py.typed").is_file()
+    for package in PACKAGES:
+        assert (wheel / package / "py.typed").is_file(), package
+
+
+def test_the_types_of_the_api_are_seen_from_outside(wheel, tmp_path):
+    user = tmp_path / "user.py"
+    user.write_text(
+        "from commands import api\n"
+        "result: api.TuneResult = api.tune('m.onnx', budget=1.0)\n"
+        "reveal_type(result.devices[0].device)\n"
+        "api.tune('m.onnx', budget='1m')\n"
+    )
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache")]
+    told = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(user)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(wheel)},
+        check=False,
+        timeout=300,
+    ).stdout
+    assert 'Revealed type is "str"' in told, told
+    assert 'Argument "budget" to "tune" has incompatible type "str"; expected "float"' in told
+    assert "Found 1 error" in told
 
 
 def test_the_wheel_carries_the_command_and_the_licence(wheel):

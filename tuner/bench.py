@@ -274,6 +274,14 @@ def measured_by_block(measured: Benchmark) -> frozenset[Metric]:
     return frozenset(m for m in found if len(measured.measurements[m].samples) == blocks)
 
 
+def check_pair(one: Recalled, other: Recalled) -> None:
+    """Raise OptionError for two trials that cannot be measured again side by side."""
+    if one.request.model != other.request.model or one.trial.device != other.trial.device:
+        raise OptionError("Only trials of one model on one device can be compared.")
+    if one.candidate == other.candidate:
+        raise OptionError("Both trials have the same candidate: there is nothing to compare.")
+
+
 def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Comparison:
     """Compare two trials by the blocks in which both ran; the ratio is first over second.
 

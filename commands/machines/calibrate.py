@@ -16,7 +16,8 @@ from commands.shared.options import (
     thread_limit,
 )
 from commands.shared.output import print_tables
-from farm.errors import DeviceError, OptionError
+from commands.shared.place import require_here
+from farm.errors import OptionError
 from farm.units import parse_seconds
 
 _LEAST_SECONDS = 1.0
@@ -58,7 +59,6 @@ def calibrate(
         constants_table,
     )
     from tuner.calibrating.calibrate import calibrate as calibrate_device
-    from workers.discovery import device_availability
     from workers.executor import LocalExecutor
     from workers.trials.stored.cache import default_folder
 
@@ -67,11 +67,7 @@ def calibrate(
         raise OptionError(f"--budget must be {_LEAST_SECONDS:g} s or more, got {budget}.")
     count = thread_limit(threads)
     (profile,) = select_profiles((name,), known_profiles(profiles))
-    found = device_availability(profile)
-    if not found.available:
-        raise DeviceError(
-            f"Device {name} cannot be calibrated: {found.reason} (remedy: {found.remedy})."
-        )
+    require_here([profile], "Device {} cannot be calibrated")
     console = Console(stderr=True)
     with (
         Store.open(store) as opened,

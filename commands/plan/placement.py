@@ -36,7 +36,8 @@ from commands.shared.options import (
     thread_limit,
 )
 from commands.shared.output import print_lines, print_tables
-from farm.errors import DeviceError, OptionError
+from commands.shared.place import require_here
+from farm.errors import OptionError
 from farm.text import listed
 from farm.units import parse_seconds
 
@@ -81,7 +82,7 @@ def placement(
     samples = {"the samples": data} if data else {}
     check_files({**model_files(model), **samples}, files.by_option())
     chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
-    _refuse_missing(chosen)
+    require_here(chosen, "Device {} cannot be planned for here")
     wanted = one_of(PlacementObjective, objective, "--objective") or PlacementObjective.LATENCY
     limit, shapes, count = parse_seconds(seconds), shape_sizes(shape), thread_limit(threads)
     situation = _situation(model, shapes, chosen, store, count, ask=measured)
@@ -94,19 +95,6 @@ def placement(
         typer.echo(placement_json(plan))
     else:
         _show(plan)
-
-
-def _refuse_missing(chosen: tuple[DeviceProfile, ...]) -> None:
-    """Raise DeviceError for a device that is not here."""
-    from workers.discovery import device_availability
-
-    for profile in chosen:
-        found = device_availability(profile)
-        if not found.available:
-            raise DeviceError(
-                f"Device {profile.name} cannot be planned for here: {found.reason} "
-                f"(remedy: {found.remedy})."
-            )
 
 
 def _situation(

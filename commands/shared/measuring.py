@@ -13,6 +13,7 @@ from commands.shared import exit_codes
 from commands.shared.options import known_profiles
 
 if TYPE_CHECKING:
+    from tuner.events import Listener
     from tuner.request import TuneRequest
 
 
@@ -32,40 +33,61 @@ def measure(
     candidates: Sequence[Any],
     recalled: Any = None,
 ) -> tuple[Any, ...]:
-    """Measure candidates side by side in a new run. recalled: a trial that is run again.
+    """Measure candidates side by side in a new run, with progress on standard error.
 
-    Raises Exit after Ctrl-C.
+    recalled: a trial that is run again. Raises Exit after Ctrl-C.
     """
-    look_for_room(Path(request.model))
     from dataclasses import replace
 
+    from reports.progress import TuneProgress
+
+    with TuneProgress(Console(stderr=True)) as progress:
+        wanted = replace(request, devices=(device,))
+        try:
+            return measured(store, wanted, folder, candidates, progress, recalled)
+        except KeyboardInterrupt as ended:
+            if not ended.args:
+                raise
+            typer.echo(f"Interrupted; run {ended} is not complete.", err=True)
+            raise typer.Exit(exit_codes.INTERRUPTED) from None
+
+
+def measured(
+    store: str | None,
+    request: TuneRequest,
+    folder: Path | None,
+    candidates: Sequence[Any],
+    listen: Listener,
+    recalled: Any = None,
+) -> tuple[Any, ...]:
+    """Measure candidates side by side in a new run on the one device of the request.
+
+    recalled: a trial that is run again. Nothing is printed. A KeyboardInterrupt has the name of
+    the run, once there is one.
+    """
+    look_for_room(Path(request.model))
     from db.records import RunKind
     from db.store import Store
     from farm.devices.profile import select_profiles
-    from reports.progress import TuneProgress
-    from tuner.bench import bench as bench_candidates
-    from tuner.bench import check_device, check_threads
+    from tuner.bench import bench, check_device, check_threads
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
     from workers.trials.stored.cache import default_folder
 
     known = known_profiles(folder)
-    (profile,) = select_profiles((device,), known)
+    (profile,) = select_profiles(request.devices, known)
     check_threads(request, candidates)
     check_device(profile, candidates, known)
-    cache = default_folder()
-    checked = check_request(replace(request, devices=(device,)), known)
+    checked = check_request(request, known)
     if recalled is not None:
         what = f"Trial {recalled.trial.id} cannot be run again"
         check_model(checked, recalled.model_sha256, what)
     with (
         Store.open(store) as opened,
-        TuneProgress(Console(stderr=True)) as progress,
-        LocalExecutor([profile], cache, known) as executor,
+        LocalExecutor([profile], default_folder(), known) as executor,
     ):
         run = start_run(opened, checked, RunKind.BENCH)
         try:
-            return bench_candidates(opened, executor, run, profile, candidates, progress)
+            return bench(opened, executor, run, profile, candidates, listen)
         except KeyboardInterrupt:
-            typer.echo(f"Interrupted; run {run.name} is not complete.", err=True)
-            raise typer.Exit(exit_codes.INTERRUPTED) from None
+            raise KeyboardInterrupt(run.name) from None

@@ -97,3 +97,18 @@ class Place:
             return RayExecutor(profiles, cache, known=self.profiles)
 
         return make
+
+
+def require_here(profiles: Sequence[DeviceProfile], cannot: str) -> None:
+    """Raise DeviceError for a device that is not on this machine.
+
+    cannot: what cannot be done without it, with ``{}`` for its name.
+    """
+    from workers.discovery import device_availability
+
+    for profile in profiles:
+        found = device_availability(profile)
+        if not found.available:
+            raise DeviceError(
+                f"{cannot.format(profile.name)}: {found.reason} (remedy: {found.remedy})."
+            )

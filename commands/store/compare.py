@@ -11,7 +11,6 @@ from commands.shared import completion
 from commands.shared.measuring import measure as measure_again
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption
 from commands.shared.output import print_lines
-from farm.errors import OptionError
 
 
 def _trial_argument(metavar: str) -> Any:
@@ -40,19 +39,14 @@ def compare(
     from db.reader import StoreReader
     from reports import machine_readable
     from reports.tables.benchmark import comparison_lines
-    from tuner.bench import compare_measured, compare_recorded, recall
+    from tuner.bench import check_pair, compare_measured, compare_recorded, recall
 
     with StoreReader.open(store) as reader:
         pair = (recall(reader, first), recall(reader, second))
         found = None if measure else compare_recorded(reader, pair[0].trial, pair[1].trial)
     labels = (pair[0].candidate.label(), pair[1].candidate.label())
     if found is None:
-        if pair[0].request.model != pair[1].request.model or (
-            pair[0].trial.device != pair[1].trial.device
-        ):
-            raise OptionError("Only trials of one model on one device can be compared.")
-        if pair[0].candidate == pair[1].candidate:
-            raise OptionError("Both trials have the same candidate: there is nothing to compare.")
+        check_pair(*pair)
         # What a search was limited to does not bind what is compared.
         device, request = pair[0].trial.device, replace(pair[0].request, threads=0)
         candidates = [pair[0].candidate, pair[1].candidate]

@@ -105,12 +105,22 @@ def _draft(place: Path, store: Address) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
             draft = Path(folder) / place.name
-            yield draft
+            with _told_as(draft, str(place)):
+                yield draft
             draft.rename(place)
     except OSError as error:
         raise OptionError(
             f"The copy cannot be written to {place}: {error.strerror or error}."
         ) from None
+
+
+@contextmanager
+def _told_as(copy: Path, name: str) -> Iterator[None]:
+    """Errors of a temporary copy name what it is a copy of, or becomes."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(str(error).replace(str(copy), name)) from None
 
 
 def _copy_pages(address: Address, draft: Path, progress: Progress) -> None:
@@ -121,7 +131,14 @@ def _copy_pages(address: Address, draft: Path, progress: Progress) -> None:
 
     uri = address.sqlite_uri(read_only=True)
     with closing(sqlite3.connect(uri, uri=True)) as source, closing(sqlite3.connect(draft)) as to:
-        source.backup(to, pages=_PAGES, progress=told)
+        try:
+            source.backup(to, pages=_PAGES, progress=told)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            raise StoreError(
+                f"The copy {draft} does not fit on its disk; free some space, or give another."
+            ) from None
         to.execute("PRAGMA journal_mode = DELETE")
         (found,) = to.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
@@ -142,7 +159,8 @@ def _unchanged(address: Address) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="farm-import-") as folder, translated(address):
         copy = Path(folder) / "farm.db"
         _copy_pages(address, copy, lambda _: None)
-        yield str(copy)
+        with _told_as(copy, str(address)):
+            yield str(copy)
 
 
 def _remove_unused(session: Session) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -84,23 +82,6 @@ def test_nothing_is_printed_and_errors_are_sentences(
         api.bench(EXAMPLES / "digits.onnx", device="cpi", store=str(place / "farm.db"))
     api.results(store=str(place / "farm.db"))
     assert capfd.readouterr() == ("", "")
-
-
-def test_its_types_are_seen_from_outside(tmp_path: Path) -> None:
-    user = tmp_path / "user.py"
-    user.write_text(
-        "from commands import api\n"
-        "result: api.TuneResult = api.tune('m.onnx', budget=1.0)\n"
-        "reveal_type(result.devices[0].device)\n"
-        "api.tune('m.onnx', budget='1m')\n"
-    )
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(user)]
-    told = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300
-    ).stdout
-    assert 'Revealed type is "str"' in told, told
-    assert 'Argument "budget" to "tune" has incompatible type "str"; expected "float"' in told
-    assert "Found 1 error" in told
 
 
 def test_the_notebook_runs(tmp_path: Path) -> None:

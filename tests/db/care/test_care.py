@@ -310,3 +310,15 @@ def many(store: Store, number: int) -> None:
             table: Table = tables[name]
             (row,) = [r for r in rows[name] if r[key] == one]
             session.execute(insert(table), [row | {key: f"{one}-{n}"} for n in range(number)])
+
+
+def test_errors_of_a_temporary_copy_name_what_was_given(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    with (
+        Store.open(str(tmp_path / "farm.db")) as store,
+        pytest.raises(StoreError) as caught,
+    ):
+        import_from(str(empty), store)
+    assert f"at {empty}." in str(caught.value)
+    assert "farm-import" not in str(caught.value)
