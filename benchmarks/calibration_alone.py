@@ -74,7 +74,11 @@ def main() -> int:
         kernels = newest_kernels(store, profile.name, machine.id)
     record = records[profile.name]
     calibration = calibration_of(profile.name, record.constants, record.borders)
-    learned = {profile.name: kernels.at(calibration)} if kernels and not given.roofline else {}
+    learned = (
+        {profile.name: kernels.at(calibration, given.threads)}
+        if kernels and not given.roofline
+        else {}
+    )
     threads = given.threads or machine.cores
     # For whoever has no more cores than the engines of the calibration have threads.
     predictor = FromCalibration(profile, threads, {profile.name: calibration}, learned)

@@ -1,15 +1,17 @@
 """What whole candidates are predicted to take, on models that were left out: latency and memory.
 
 Replays the store that ``record_corpus.py`` made. Each model is left out once: the others teach,
-at most 300 rows of them, and it is predicted. A row is a trial of a whole model: one candidate of
-one model in ten blocks. Beside them the device's calibration is used, whose kernels are of none of
-these models. Predicted and measured are both over the sentinel of the blocks, means over blocks.
+at most 300 rows of them, and it is predicted. A row is a trial of a whole model, one candidate of
+one model in ten blocks, with the profile of its kernels where it was profiled. Beside them the
+device's calibrations are used, whose kernels are of none of these models. Predicted and measured
+are both over the sentinel of the blocks, means over blocks.
 
     python benchmarks/learnt_candidates.py
 """
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import sys
@@ -28,13 +30,14 @@ from recorded_store import DEVICE, PACKED, machine_of_recording, opened
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
-from db.questions.operators.costs import newest_calibrations
+from db.questions.operators.costs import all_calibrations, profiled_trials
 from db.reader import StoreReader
 from farm.artifact.compiler import Compiler
 from farm.candidate import PackageEngine
-from farm.costs.calibration import Calibration, calibration_of
+from farm.costs.calibration import Calibration
 from farm.costs.families import Family
 from farm.costs.fused import Wiring, kernels_of
+from farm.costs.roofline import cache_limits
 from farm.costs.work import kernel_work
 from farm.devices.profile import load_profiles
 from farm.model.model import load_model
@@ -42,7 +45,9 @@ from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.features import choices
 from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import Tried, chosen, tried_in
-from tuner.learning.candidates.stored import estimator_of
+from tuner.learning.kernels.costs import learn_kernels
+from tuner.learning.kernels.rows import KernelRow, rows_of, rows_of_trials
+from tuner.learning.kernels.stored import by_threads
 from tuner.learning.predictor import LearnedPredictor
 from tuner.learning.values import CandidatePrediction
 
@@ -85,7 +90,7 @@ def main() -> int:
         told = store.machine(machine)
         report.say(f"recorded on {told.cpu}, {told.cores} cores")
         tried = tried_in(store, DEVICE, machine)
-        calibrations = {DEVICE: _calibration(store, machine)}
+        recorded = _Recorded.of(store, machine)
     ran = [t for t in tried if not t.failed and t.trial.blocks and t.trial.seconds]
     disturbed = [t.trial.sentinel for t in ran if t.trial.sentinel]
     report.show(
@@ -94,26 +99,50 @@ def main() -> int:
         Unit.TIMES,
         "1 is a quiet machine",
     )
-    learnt = list(_left_out(tried, ran, calibrations, report))
+    learnt = list(_left_out(tried, ran, recorded, report))
     _latency(report, learnt)
     _intervals(report, learnt)
     _memory(report, learnt)
     with tempfile.TemporaryDirectory() as folder:
         _packages(report, ran, given.models or Path(folder))
-    _many(report, tried, calibrations)
+    _many(report, tried, recorded.estimator(()))
     return report.close()
 
 
-def _calibration(store: StoreReader, machine: str) -> Calibration:
-    record = newest_calibrations(store, [DEVICE], machine)[DEVICE]
-    return calibration_of(DEVICE, record.constants, record.borders)
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """Calibrations by their threads, and kernels: of calibrations, and of trials by their ids."""
+
+    cores: int
+    caches: Sequence[float]
+    calibrations: Mapping[int, Calibration]
+    probes: Sequence[KernelRow]
+    profiled: Mapping[str, Sequence[KernelRow]]
+
+    @classmethod
+    def of(cls, store: StoreReader, machine_id: str) -> _Recorded:
+        machine, profile = store.machine(machine_id), load_profiles()[DEVICE]
+        records = all_calibrations(store, DEVICE, machine_id)
+        trials = profiled_trials(store, [DEVICE], machine_id)
+        return cls(
+            machine.cores,
+            cache_limits(json.loads(machine.details).get("caches", "")),
+            by_threads(DEVICE, records),
+            [row for record in records for row in rows_of(DEVICE, record.details)],
+            {t.trial: tuple(rows_of_trials([t], [profile], machine.cores)) for t in trials},
+        )
+
+    def estimator(self, taught: Sequence[Tried]) -> Estimator:
+        """What knows the calibrations, and the kernels of these trials."""
+        own = [row for t in taught for row in self.profiled.get(t.trial.trial, ())]
+        rows = [*self.probes, *own]
+        kernels = learn_kernels(DEVICE, rows, self.caches, self.calibrations)
+        known = dict(self.calibrations)
+        return Estimator(DEVICE, {DEVICE: known.pop(0)}, known, kernels, self.cores)
 
 
 def _left_out(
-    tried: Sequence[Tried],
-    ran: Sequence[Tried],
-    calibrations: Mapping[str, Calibration],
-    report: Report,
+    tried: Sequence[Tried], ran: Sequence[Tried], recorded: _Recorded, report: Report
 ) -> list[Learnt]:
     profile = load_profiles()[DEVICE]
     found: list[Learnt] = []
@@ -122,7 +151,7 @@ def _left_out(
         others = chosen([t for t in tried if t.subject.sha256 != sha256], MOST_ROWS)
         own = [t for t in ran if t.subject.sha256 == sha256]
         most = max(most, len(others))
-        estimator = estimator_of(DEVICE, calibrations)
+        estimator = recorded.estimator(others)
         models = CandidateModels.fit(others, estimator)
         told = LearnedPredictor(profile, estimator, models).predict(
             own[0].subject, [t.candidate for t in own]
@@ -277,13 +306,13 @@ def _packages(report: Report, ran: Sequence[Tried], folder: Path) -> None:
         report.say("none of the packages' models could be generated here")
 
 
-def _many(report: Report, tried: Sequence[Tried], calibrations: Mapping[str, Calibration]) -> None:
+def _many(report: Report, tried: Sequence[Tried], estimator: Estimator) -> None:
     """Fit to as many rows as there may be: the recorded ones, under names of other models."""
     rows: list[Tried] = []
     for copy in range(MANY_ROWS // len(tried) + 1):
         rows += [_renamed(t, copy) for t in tried]
     began = time.perf_counter()
-    CandidateModels.fit(rows[:MANY_ROWS], estimator_of(DEVICE, calibrations))
+    CandidateModels.fit(rows[:MANY_ROWS], estimator)
     took = time.perf_counter() - began
     report.at_most(f"fit to {MANY_ROWS:,} rows", took, 30.0, Unit.SECONDS)
 

@@ -162,7 +162,7 @@ def _networks(
     for each, probe, kernels in bench.networks(places, _made(models)):
         place = each.place
         found[place].append(points_of(kernels, probe, place.precision))
-        setting = Setting(place.device, place.engine, place.precision, each.options)
+        setting = Setting.of_engine(place.device, each.candidate.engine, place.precision)
         operators = tuple(probe.operators.values())
         rows += rows_of_profile(probe.name, setting, operators, kernels)
     return tuple(rows)

@@ -6,6 +6,11 @@ C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning"
 other two rows are: a Matern function of distances between numbers times an exponential of how
 many names differ (F. Hutter, H. Hoos and K. Leyton-Brown, "Sequential model-based optimization
 for general algorithm configuration", 2011, equation 1). Columns of one group share a length scale.
+
+Rows may come in clusters that err alike, like the candidates of one model. Such a row shares with
+those of its cluster, and with no other, what no column says of it: a random effect of the cluster
+and one of each of its names (section 2.7 there; mixed models elsewhere). Without it what is
+peculiar to one model would be taken for what its size does.
 """
 
 from __future__ import annotations
@@ -27,8 +32,9 @@ _MOST_STEPS = 60
 _ENOUGH = 1e9  # of what rounding takes away: steps that gain less are the last
 _BOUND = 9.0  # of the logarithm of a hyperparameter, either way
 _LEAST_NOISE = 1e-3  # standard deviation of standardised targets: nothing is exact
-_FIXED = 5  # hyperparameters before the length scales; the noise is the last
-_FIRST = (0.5, 0.2, 0.3, 0.3, 0.7)  # what these are thought to be before anything is known
+_FIXED = 7  # hyperparameters before the length scales; the noise is the last
+_FIRST = (0.5, 0.2, 0.3, 0.3, 0.7, 0.3, 0.3)  # what these are thought to be at first
+_NO_CLUSTER = -1.0
 
 
 class Smoothness(StrEnum):
@@ -69,9 +75,11 @@ class Posterior:
 class GaussianProcess:
     """A process that was fitted: everything that its posterior needs, as arrays.
 
-    inputs: (n, d), as given. residuals: (n,), targets less their prior, over ``unit``. noise:
-    (n,), known variances of the targets, over ``unit`` squared. logs: logarithms of level, trend
-    and variance, of the length scale of each group, and of the noise, all as deviations.
+    inputs: (n, d), as given. clusters: (n,), numbers of the rows' clusters, -1 of a row in none.
+    residuals: (n,), targets less their prior, over ``unit``. noise: (n,), known variances of the
+    targets, over ``unit`` squared. logs: logarithms of level, trend, of what rows share by their
+    numbers, names, and both, of what clusters share and their names in them, of the length scale
+    of each group, and of the noise, all as deviations.
     centre, scale: (d,), of the columns of numbers. factor: (n, n), of the covariance of the rows,
     lower, after Cholesky. weights: (n,), of the rows' covariances with a new one in its mean.
     """
@@ -79,6 +87,7 @@ class GaussianProcess:
     columns: Columns
     smoothness: Smoothness
     inputs: Matrix
+    clusters: Matrix
     residuals: Matrix
     noise: Matrix
     unit: float
@@ -90,7 +99,8 @@ class GaussianProcess:
 
     def __post_init__(self) -> None:
         rows = (self.inputs - self.centre) / self.scale
-        parts = _parts(_Distances.of(rows, rows, self.columns), self.logs, self.smoothness)
+        distances = _Distances.of(rows, rows, self.columns, self.clusters, self.clusters)
+        parts = _parts(distances, self.logs, self.smoothness)
         factor = _factor(parts.covariance, np.exp(2 * self.logs[-1]) + self.noise)
         object.__setattr__(self, "factor", factor)
         object.__setattr__(self, "weights", cho_solve((factor, True), self.residuals))
@@ -104,6 +114,7 @@ class GaussianProcess:
         *,
         prior: Matrix | None = None,
         noise: Matrix | None = None,
+        clusters: Sequence[str] | None = None,
         smoothness: Smoothness = Smoothness.MATERN,
         steps: int = _MOST_STEPS,
         like: GaussianProcess | None = None,
@@ -112,7 +123,8 @@ class GaussianProcess:
 
         inputs: (n, d). targets: (n,). prior: (n,), what is expected of each without the others, 0
         by default. noise: (n,), known variances of single targets, beside the common one that is
-        fitted. steps: of the search for hyperparameters; 0 takes those it would begin with. like:
+        fitted. clusters: (n,), names of the clusters that rows are of, by default each of none.
+        steps: of the search for hyperparameters; 0 takes those it would begin with. like:
         a process of the same columns, with whose hyperparameters it begins.
         The same rows give the same process.
         """
@@ -120,30 +132,46 @@ class GaussianProcess:
         residuals = np.asarray(targets, np.float64) - (0.0 if prior is None else prior)
         unit = float(np.sqrt(np.mean(residuals**2))) or 1.0
         own = np.zeros(len(given)) if noise is None else np.asarray(noise, np.float64) / unit**2
+        of = _numbered(clusters, len(given))
         centre, scale = _standard(given, columns)
+        rows = (given - centre) / scale
         problem = _Likelihood(
-            _Distances.of((given - centre) / scale, (given - centre) / scale, columns),
+            _Distances.of(rows, rows, columns, of, of),
             residuals / unit,
             own,
             smoothness,
         )
         logs = problem.most_likely(steps, None if like is None else like.logs)
-        return cls(columns, smoothness, given, residuals / unit, own, unit, logs, centre, scale)
+        return cls(
+            columns, smoothness, given, of, residuals / unit, own, unit, logs, centre, scale
+        )
 
     def predict(self, inputs: Matrix, prior: Matrix | None = None) -> Posterior:
-        """What is expected of other rows, (m, d). prior: (m,), as in ``fit``."""
+        """What is expected of other rows, (m, d), of clusters that are not known.
+
+        prior: (m,), as in ``fit``.
+        """
         given = np.asarray(inputs, dtype=np.float64)
         new, known = ((x - self.centre) / self.scale for x in (given, self.inputs))
-        parts = _parts(_Distances.of(new, known, self.columns), self.logs, self.smoothness)
+        other = np.full(len(new), _NO_CLUSTER)
+        distances = _Distances.of(new, known, self.columns, other, self.clusters)
+        parts = _parts(distances, self.logs, self.smoothness)
         across = parts.covariance
         mean = across @ self.weights
         level, trend, *alike = np.exp(2 * self.logs[:_FIXED])
+        if not self.is_clustered:
+            alike = alike[:3]
         numbers = new[:, [not named for named in self.columns.named]]
         own = level + trend * np.sum(numbers**2, axis=1) + sum(alike)
         solved = solve_triangular(self.factor, across.T, lower=True)
         left = np.maximum(own - np.sum(solved**2, axis=0), 0.0) + np.exp(2 * self.logs[-1])
         before = 0.0 if prior is None else np.asarray(prior, np.float64)
         return Posterior(before + self.unit * mean, self.unit**2 * left)
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether rows are of clusters."""
+        return bool((self.clusters != _NO_CLUSTER).any())
 
     def left_out(self, folds: Sequence[object]) -> Posterior:
         """Of every row what the rows of other folds say, less its prior, in the order of the rows.
@@ -170,6 +198,7 @@ class GaussianProcess:
             "named": np.array(self.columns.named, np.float64),
             "smoothness": np.array([list(Smoothness).index(self.smoothness)], np.float64),
             "inputs": self.inputs,
+            "clusters": self.clusters,
             "residuals": self.residuals,
             "noise": self.noise,
             "unit": np.array([self.unit]),
@@ -191,22 +220,31 @@ class GaussianProcess:
         return cls(columns, smoothness, unit=float(state["unit"][0]), **arrays)
 
 
-_ARRAYS = ("inputs", "residuals", "noise", "logs", "centre", "scale")
+_ARRAYS = ("inputs", "clusters", "residuals", "noise", "logs", "centre", "scale")
 
 
 @dataclass(frozen=True, slots=True)
 class _Distances:
     """Between two sets of rows. products: of columns of numbers, for the trend.
 
-    squared: by group, of numbers. differing: by group, how many names are not the same.
+    squared: by group, of numbers. differing: by group, how many names are not the same. together:
+    1 of rows of one cluster, else 0; None where no row is of any.
     """
 
     products: Matrix
     squared: tuple[Matrix | None, ...]
     differing: tuple[Matrix | None, ...]
+    together: Matrix | None
 
     @classmethod
-    def of(cls, first: Matrix, second: Matrix, columns: Columns) -> Self:
+    def of(
+        cls,
+        first: Matrix,
+        second: Matrix,
+        columns: Columns,
+        first_clusters: Matrix,
+        second_clusters: Matrix,
+    ) -> Self:
         groups, named = np.array(columns.groups, int), np.array(columns.named, bool)
         numbers = np.flatnonzero(~named)
         squared: list[Matrix | None] = []
@@ -216,7 +254,11 @@ class _Distances:
             squared.append(_squared(first[:, own], second[:, own]) if len(own) else None)
             differing.append(_differing(first[:, names], second[:, names]) if len(names) else None)
         products = first[:, numbers] @ second[:, numbers].T
-        return cls(products, tuple(squared), tuple(differing))
+        together = None
+        if (second_clusters != _NO_CLUSTER).any():
+            same = first_clusters[:, None] == second_clusters
+            together = np.asarray(same & (second_clusters != _NO_CLUSTER), np.float64)
+        return cls(products, tuple(squared), tuple(differing), together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +266,7 @@ class _Parts:
     """A covariance, and what it is made of.
 
     numbers, names, both: how like rows are by numbers, by names, by both, each with its variance.
+    cluster, cluster_names: what rows of one cluster share, all of them and those of like names.
     by_squared: derivative of the covariance by the squared distance of numbers.
     """
 
@@ -232,11 +275,15 @@ class _Parts:
     numbers: Matrix
     names: Matrix
     both: Matrix
+    cluster: Matrix
+    cluster_names: Matrix
     by_squared: Matrix
 
 
 def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Parts:
-    level, trend, of_numbers, of_names, of_both = np.exp(2 * logs[:_FIXED])
+    level, trend, of_numbers, of_names, of_both, of_cluster, of_own_names = np.exp(
+        2 * logs[:_FIXED]
+    )
     shape = distances.products.shape
     squared, differing = np.zeros(shape), np.zeros(shape)
     for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
@@ -255,7 +302,13 @@ def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Part
     linear = trend * distances.products
     numbers, names, both = of_numbers * near, of_names * same, of_both * near * same
     slope *= of_numbers + of_both * same
-    return _Parts(level + linear + numbers + names + both, linear, numbers, names, both, slope)
+    covariance = level + linear + numbers + names + both
+    cluster = cluster_names = np.zeros((1, 1))
+    if distances.together is not None:
+        cluster = of_cluster * distances.together
+        cluster_names = of_own_names * distances.together * same
+        covariance = covariance + cluster + cluster_names
+    return _Parts(covariance, linear, numbers, names, both, cluster, cluster_names, slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +355,8 @@ class _Likelihood:
             np.vdot(outer, parts.numbers),
             np.vdot(outer, parts.names),
             np.vdot(outer, parts.both),
+            np.sum(outer * parts.cluster),
+            np.sum(outer * parts.cluster_names),
             *self._by_scales(logs, parts, outer),
             own * np.trace(outer),
         ]
@@ -310,7 +365,7 @@ class _Likelihood:
     def _by_scales(self, logs: Matrix, parts: _Parts, outer: Matrix) -> list[float]:
         """The gradient by the logarithm of each length scale."""
         by_squared = outer * parts.by_squared
-        by_differing = -outer * (parts.names + parts.both)
+        by_differing = -outer * (parts.names + parts.both + parts.cluster_names)
         found = []
         for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
             numbers, names = self.distances.squared[group], self.distances.differing[group]
@@ -318,6 +373,13 @@ class _Likelihood:
             sloped += 0.0 if names is None else np.vdot(by_differing, names)
             found.append(float(-scale * sloped))
         return found
+
+
+def _numbered(clusters: Sequence[str] | None, count: int) -> Matrix:
+    if clusters is None:
+        return np.full(count, _NO_CLUSTER)
+    numbers = {name: float(at) for at, name in enumerate(dict.fromkeys(clusters))}
+    return np.array([numbers[name] for name in clusters])
 
 
 def _standard(inputs: Matrix, columns: Columns) -> tuple[Matrix, Matrix]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,15 +13,15 @@ from db.reader import StoreReader
 from db.records import CalibrationRecord, Software
 from db.store import Store
 from farm.costs.calibration import Calibration, calibration_of
-from farm.costs.model import LearnedCosts, not_calibrated
+from farm.costs.model import not_calibrated
 from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from tuner.learning.candidates.models import CandidateModels
-from tuner.learning.candidates.stored import FORMAT, estimator_of, learn_candidates
+from tuner.learning.candidates.stored import FORMAT, estimator_in, learn_candidates
 from tuner.learning.from_calibration import FromCalibration
 from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
 from tuner.learning.kernels.costs import LearnedKernels
-from tuner.learning.kernels.stored import learn_from_store
+from tuner.learning.kernels.stored import learn_from_store, newest_kernels
 from tuner.learning.predictor import LearnedPredictor, known_in
 from tuner.learning.report import Report
 from tuner.learning.values import Predictor
@@ -62,14 +61,15 @@ def known_costs(
     name = profile.name
     calibrations = _calibrations(store, name, machine_id)
     version = newest_cost_model(store, name, machine_id, FORMAT, until)
+    found = newest_cost_model(store, name, machine_id, KERNELS_FORMAT, until)
+    kernels = LearnedKernels.of_content(found.content) if found else None
     if version is None:
-        kernels = newest_cost_model(store, name, machine_id, KERNELS_FORMAT, until)
-        learned = _learned(name, kernels, calibrations)
+        learned = {name: kernels.at(calibrations[name])} if kernels else {}
         return Known(FromCalibration(profile, cores, calibrations, learned))
     return Known(
         LearnedPredictor(
             profile,
-            estimator_of(name, calibrations),
+            estimator_in(store, name, machine_id, kernels),
             CandidateModels.of_state(version.content),
             known_in(store, name, machine_id, until),
         ),
@@ -89,9 +89,10 @@ def refit(store: Store, profile: DeviceProfile, machine_id: str) -> tuple[str, .
     software = Software.identify(json.dumps(software_versions(), sort_keys=True))
     store.add_software(software)
     try:
-        learn_from_store(store, profile, machine_id, software.id)
-        calibrations = _calibrations(store, name, machine_id)
-        learn_candidates(store, name, machine_id, software.id, calibrations)
+        kernels = learn_from_store(store, profile, machine_id, software.id)
+        kernels = kernels or newest_kernels(store, name, machine_id, folds=True)
+        estimator = estimator_in(store, name, machine_id, kernels)
+        learn_candidates(store, name, machine_id, software.id, estimator)
     except (FarmError, ArithmeticError, MemoryError, ValueError) as error:
         return (f"The cost models of {name} were not fitted anew: {error}",)
     return ()
@@ -133,12 +134,3 @@ def _calibrations(store: StoreReader, device: str, machine_id: str) -> dict[str,
         name: calibration_of(name, record.constants, record.borders)
         for name, record in records.items()
     }
-
-
-def _learned(
-    device: str, kernels: CostModelRecord | None, calibrations: Mapping[str, Calibration]
-) -> dict[str, LearnedCosts]:
-    """What was learnt of kernels, by device."""
-    if kernels is None:
-        return {}
-    return {device: LearnedKernels.of_content(kernels.content).at(calibrations[device])}

@@ -47,7 +47,7 @@ def read_costs(
     own = {model_sha256: {op.name: op.signature for op in whole}}
     kernels = profiled_kernels(trials, profiles, calibrations, own)
     return MeasuredThenRoofline(
-        calibrations, kernels, _learned(store, machine_id, calibrations, whole)
+        calibrations, kernels, _learned(store, machine_id, calibrations, whole, threads)
     )
 
 
@@ -56,12 +56,13 @@ def _learned(
     machine_id: str,
     calibrations: Mapping[str, Calibration],
     operators: Sequence[CostedOperator],
+    threads: int,
 ) -> dict[str, LearnedCosts]:
     """What was learnt of the kernels of devices, for those of one model."""
     found: dict[str, LearnedCosts] = {}
     for device, calibration in calibrations.items():
         if learned := newest_kernels(store, device, machine_id):
-            found[device] = learned.at(calibration).of_model(operators)
+            found[device] = learned.at(calibration, threads).of_model(operators)
     return found
 
 

@@ -16,6 +16,7 @@ from onnx import ModelProto
 
 from farm.costs.probes.builder import Probe
 from farm.costs.probes.kernels import ProbeModel
+from farm.costs.probes.seldom import seldom_models
 
 _SEED, _MOST = 7, 64
 _PRODUCTS = ((128, 4), (384, 4), (1024, 4), (2560, 2))
@@ -29,10 +30,12 @@ def networks() -> Iterator[ProbeModel]:
 
     First come products of one row after another, whose weights together fit into one level of the
     cache after the other, and into none: how fast weights are read again decides what these take.
-    Of the others every fourth is small enough for a compiled package.
+    Then comes what random networks seldom have. Of those every fourth is small enough for a
+    compiled package.
     """
     for width, layers in _PRODUCTS:
         yield ProbeModel(f"products of {width}", products(width, layers), width > _PRODUCTS[0][0])
+    yield from seldom_models()
     random = np.random.default_rng(_SEED)
     for number in range(_MOST):
         turn = number % 4

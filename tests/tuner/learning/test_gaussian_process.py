@@ -9,6 +9,7 @@ from scipy.optimize import check_grad
 from tuner.learning.gaussian_process import (
     Columns,
     GaussianProcess,
+    Posterior,
     Smoothness,
     _Distances,
     _Likelihood,
@@ -30,7 +31,7 @@ def test_posterior_of_one_row_is_the_textbooks() -> None:
         np.array([[0.0]]), np.array([1.0]), Columns.numeric([0]), steps=0
     )
     level, _, numbers, names, both = np.exp(2 * process.logs[:5])
-    noise, far = np.exp(2 * process.logs[-1]), np.sqrt(5.0) * 2.0 / np.exp(process.logs[5])
+    noise, far = np.exp(2 * process.logs[-1]), np.sqrt(5.0) * 2.0 / np.exp(process.logs[7])
     across = level + names + (numbers + both) * (1 + far + far**2 / 3) * np.exp(-far)
     found = process.predict(np.array([[2.0]]))
     own = level + numbers + names + both + noise
@@ -39,13 +40,16 @@ def test_posterior_of_one_row_is_the_textbooks() -> None:
     assert found.variance[0] == pytest.approx(own + trend - across**2 / own, rel=1e-6)
 
 
+@pytest.mark.parametrize("clusters", [1, 5], ids=["alone", "clustered"])
 @pytest.mark.parametrize("smoothness", Smoothness)
-def test_gradient_is_that_of_differences(smoothness: Smoothness) -> None:
+def test_gradient_is_that_of_differences(smoothness: Smoothness, clusters: int) -> None:
     inputs, targets = rows(30)
     noise = np.linspace(0.0, 0.2, 30)
-    problem = _Likelihood(_Distances.of(inputs, inputs, MIXED), targets, noise, smoothness)
-    expected = np.zeros(9)
-    at = np.array([-0.3, -1.0, 0.2, -0.4, -0.1, 0.4, 0.1, -0.2, -1.5])
+    of = np.arange(30) % clusters - float(clusters == 1)
+    distances = _Distances.of(inputs, inputs, MIXED, of, of)
+    problem = _Likelihood(distances, targets, noise, smoothness)
+    expected = np.zeros(11)
+    at = np.array([-0.3, -1.0, 0.2, -0.4, -0.1, -0.3, -0.6, 0.4, 0.1, -0.2, -1.5])
     off = check_grad(
         lambda logs: problem.cost(logs, expected)[0],
         lambda logs: problem.cost(logs, expected)[1],
@@ -75,6 +79,7 @@ def test_left_out_folds_are_as_if_fitted_without_them() -> None:
         process.columns,
         process.smoothness,
         inputs[~out],
+        process.clusters[~out],
         process.residuals[~out],
         process.noise[~out],
         process.unit,
@@ -84,6 +89,39 @@ def test_left_out_folds_are_as_if_fitted_without_them() -> None:
     ).predict(inputs[out])
     assert found.mean[out] == pytest.approx(without.mean, rel=1e-4, abs=1e-6)
     assert found.variance[out] == pytest.approx(without.variance, rel=1e-3)
+
+
+def clustered(clusters: int, each: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Rows whose clusters differ by 0.5 and have one size each, of which nothing depends."""
+    random = np.random.default_rng(seed)
+    sizes = np.repeat(random.uniform(-2, 2, clusters), each)
+    kinds = np.tile(np.arange(each) % 3, clusters).astype(float)
+    own = np.repeat(0.5 * random.normal(size=clusters), each)
+    targets = 0.4 * kinds + own + 0.02 * random.normal(size=len(sizes))
+    return np.column_stack([sizes, kinds]), targets, [f"m{i // each}" for i in range(len(sizes))]
+
+
+def likelihood(told: Posterior, truth: np.ndarray) -> float:
+    """The mean logarithm of it, of single rows."""
+    return float(
+        np.mean(-0.5 * np.log(told.variance) - (told.mean - truth) ** 2 / told.variance / 2)
+    )
+
+
+def test_what_a_cluster_shares_is_not_taken_for_what_its_size_does() -> None:
+    inputs, targets, clusters = clustered(20, 9, seed=1)
+    columns = Columns((0, 1), (False, True))
+    found = GaussianProcess.fit(inputs, targets, columns, clusters=clusters)
+    others, truth, names = clustered(40, 9, seed=2)
+    told = found.predict(others)
+    inside = np.abs(told.mean - truth) <= 1.645 * np.sqrt(told.variance)
+    assert 0.8 <= inside.mean() <= 0.97
+    assert np.sqrt(np.median(told.variance)) == pytest.approx(0.5, rel=0.3)
+    naive = GaussianProcess.fit(inputs, targets, columns).predict(others)
+    assert likelihood(told, truth) > likelihood(naive, truth) + 0.1
+    left_out = found.left_out(clusters)
+    assert np.std(targets - left_out.mean) == pytest.approx(0.5, rel=0.5)
+    assert len(set(names)) == 40
 
 
 def test_prior_is_what_far_rows_return_to() -> None:

@@ -24,7 +24,8 @@ from farm.prediction import Basis
 from tests.db.samples import CALIBRATION, MACHINE, SOFTWARE, START
 from tests.models import build, save, value, weights
 from tests.tuner.learning.candidates.test_models import CALIBRATIONS, CANDIDATES, CPU, FACTORS
-from tuner.learning.candidates.stored import FORMAT, estimator_of
+from tuner.learning.candidates.estimate import Estimator
+from tuner.learning.candidates.stored import FORMAT
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import Subject
 from tuner.learning.versions import known_costs, refit
@@ -48,7 +49,7 @@ def subject(folder: Path, number: int) -> tuple[Subject, str]:
 
 def measured(store: Store, of: tuple[Subject, str], number: int, *candidates: int) -> None:
     """A run in which candidates took fixed multiples of what their kernels take together."""
-    (model, details), estimator = of, estimator_of("cpu", CALIBRATIONS)
+    (model, details), estimator = of, Estimator("cpu", CALIBRATIONS)
     store.add_model(Model(model.sha256, f"m{number}", 17, 3, 10, model.macs, details))
     run = Run(
         f"run-{number}-{candidates[0]}",
@@ -110,7 +111,7 @@ def test_what_was_measured_is_learnt_and_used(store: Store, tmp_path: Path) -> N
     known = known_costs(store, CPU, MACHINE.id, 4)
     assert known.version
     unseen, _ = subjects[5]
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     for at, found in enumerate(known.predictor.predict(unseen, CANDIDATES)):
         truth = FACTORS[at] * estimator.estimate(unseen, CANDIDATES[at]).seconds
         assert abs(math.log(found.latency.value / truth)) < 0.4

@@ -1,13 +1,16 @@
 """What a candidate's kernels and its calls take together, before whole models say more.
 
-An engine that was not calibrated is taken to be like its nearest one that was, and a precision
-without constants like float32: how far they are apart is for whole models to say.
+Each kernel takes what was learnt of others like it, or else what the roofline says. An engine that
+was not calibrated is taken to be like its nearest one that was, a precision without constants like
+float32, and so many threads like the nearest number that was calibrated: how far they are apart is
+for whole models to say.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from farm.candidate import (
@@ -15,18 +18,21 @@ from farm.candidate import (
     DynamicInt8,
     Fake,
     Pipeline,
-    Quantization,
+    Precision,
     StaticInt8,
+    ThreadedEngine,
     WholeEngine,
 )
-from farm.costs.calibration import Calibration, CostPlace, Ends
+from farm.costs.calibration import Calibration, CostPlace, Ends, PlaceConstants
 from farm.costs.families import Family
 from farm.costs.fused import Members, Wiring, kernels_of
-from farm.costs.model import CostModel, not_calibrated
+from farm.costs.model import not_calibrated
 from farm.costs.work import kernel_work
 from farm.errors import DeviceError
-from farm.prediction import Basis
+from farm.prediction import Basis, Prediction
 from farm.units import Seconds
+from tuner.learning.kernels.costs import LearnedKernels
+from tuner.learning.kernels.rows import Setting
 from tuner.learning.values import Subject
 
 _NEAR: Mapping[str, tuple[str, ...]] = {
@@ -56,43 +62,64 @@ class Estimate:
         return Seconds(sum(self.families.values()) + self.calls)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where kernels are priced. threads: that the calibration is for; 0 for all there are."""
+
+    place: CostPlace
+    threads: int
+    calibration: Calibration
+    constants: PlaceConstants
+
+
 @dataclass(slots=True)
 class Estimator:
     """Estimates candidates of one device; each model is cut into kernels once for each place.
 
-    calibrations: by device, of this one and of others that pipelines use.
+    calibrations: by device, of this one and of others that pipelines use. by_threads: further
+    ones of this device, whose engines had so many threads. kernels: what was learnt of them, of
+    this device. cores: of the device; 0 where that is not known.
     """
 
     device: str
-    costs: CostModel
     calibrations: Mapping[str, Calibration]
+    by_threads: Mapping[int, Calibration] = field(default_factory=dict)
+    kernels: LearnedKernels | None = None
+    cores: int = 0
     _wiring: dict[str, Wiring] = field(default_factory=dict)
-    _found: dict[tuple[str, CostPlace, Quantization | None], Estimate] = field(
-        default_factory=dict
-    )
+    _found: dict[tuple[object, ...], Estimate] = field(default_factory=dict)
 
-    def estimate(self, subject: Subject, candidate: Candidate) -> Estimate:
-        """Raises DeviceError: nothing is known of an engine of the candidate."""
-        engine, quantization = candidate.engine, candidate.precision.quantization
+    def estimate(
+        self, subject: Subject, candidate: Candidate, *, unseen: bool = False
+    ) -> Estimate:
+        """unseen: as if no kernel of the model had ever been profiled.
+
+        Raises DeviceError: nothing is known of an engine of the candidate.
+        """
+        engine, precision = candidate.engine, candidate.precision
         if isinstance(engine, Pipeline):
-            return self._pipeline(subject, engine, quantization)
-        place = self._place(self.device, engine, quantization)
-        key = subject.sha256, place, quantization
+            return self._pipeline(subject, engine, precision, unseen=unseen)
+        at = self._place(self.device, engine, precision)
+        # What neither the roofline nor what was learnt tells apart is estimated once.
+        numbers, kept = _numbers((), precision), getattr(precision.quantization, "keep_float", ())
+        setting = self._setting(at, engine, numbers)
+        key = subject.sha256, at.place, setting, numbers, kept, unseen
         if key not in self._found:
             wiring = self._wiring.setdefault(subject.sha256, Wiring(subject.operators, ()))
-            self._found[key] = self._whole(wiring, place, quantization)
+            self._found[key] = self._whole(subject, wiring, at, engine, precision, unseen=unseen)
         return self._found[key]
 
     def _pipeline(
-        self, subject: Subject, engine: Pipeline, quantization: Quantization | None
+        self, subject: Subject, engine: Pipeline, precision: Precision, *, unseen: bool
     ) -> Estimate:
         """The parts one after another, with a border before each but the first."""
         found = []
         for part in engine.parts:
             names = frozenset(part.operators)
             wiring = Wiring([op for op in subject.operators if op.name in names], ())
-            place = self._place(part.device, part.engine, quantization)
-            found.append((place, self._whole(wiring, place, quantization)))
+            own = self._place(part.device, part.engine, precision)
+            whole = self._whole(subject, wiring, own, part.engine, precision, unseen=unseen)
+            found.append((own.place, whole))
         families: dict[Family, Seconds] = {}
         for _, each in found:
             for family, seconds in each.families.items():
@@ -109,58 +136,111 @@ class Estimator:
             _worst([each.basis for _, each in found]),
         )
 
-    def _place(
-        self, device: str, engine: WholeEngine, quantization: Quantization | None
-    ) -> CostPlace:
+    def _place(self, device: str, engine: WholeEngine, precision: Precision) -> _Place:
         """The nearest place that was calibrated."""
-        calibration = self.calibrations.get(device)
-        if calibration is None or isinstance(engine, Fake):
+        whole = self.calibrations.get(device)
+        if whole is None or isinstance(engine, Fake):
             raise not_calibrated(device)
-        precisions = ("int8", "float32") if isinstance(quantization, StaticInt8) else ("float32",)
+        threads = self._threads(engine) if device == self.device else 0
+        calibration = self.by_threads.get(threads, whole)
+        is_int8 = isinstance(precision.quantization, StaticInt8)
         for kind in (engine.kind, *_NEAR.get(engine.kind, ())):
-            for precision in precisions:
-                place = CostPlace(device, kind, precision)
-                if calibration.constants(place) is not None:
-                    return place
+            for name in ("int8", "float32") if is_int8 else ("float32",):
+                place = CostPlace(device, kind, name)
+                constants = calibration.constants(place)
+                if constants is not None:
+                    return _Place(place, threads, calibration, constants)
         raise DeviceError(
             f"The calibration of device {device} knows nothing of {engine.kind}. "
             f"Make a new one: farm devices calibrate {device}"
         )
 
+    def _threads(self, engine: WholeEngine) -> int:
+        """The number that was calibrated and is nearest to an engine's; 0 for all there are."""
+        asked = engine.threads if isinstance(engine, ThreadedEngine) else 0
+        if not asked or asked in self.by_threads or asked >= self.cores:
+            return asked if asked in self.by_threads else 0
+        known = {n: n for n in self.by_threads} | {0: self.cores}
+        return min(known, key=lambda n: abs(math.log(known[n] / asked)))
+
     def _whole(
-        self, wiring: Wiring, place: CostPlace, quantization: Quantization | None
+        self,
+        subject: Subject,
+        wiring: Wiring,
+        at: _Place,
+        engine: WholeEngine,
+        precision: Precision,
+        *,
+        unseen: bool,
     ) -> Estimate:
-        calibration = self.calibrations[place.device]
-        constants = calibration.constants(place)
-        assert constants is not None, "the place was chosen because it has constants"
         families: dict[Family, Seconds] = {}
         bases = []
-        kernels = kernels_of(wiring, self.costs.groups_at(place), constants.patterns)
-        for members in kernels:
-            cost = self.costs.cost(members, self._own(place, members, quantization))
-            family = kernel_work(members, place.precision).family
+        kernels = kernels_of(wiring, (), at.constants.patterns)
+        numbers = [_numbers(members, precision) for members in kernels]
+        learned = self._learned(subject, kernels, numbers, at, engine, unseen=unseen)
+        for at_kernel, (members, of) in enumerate(zip(kernels, numbers, strict=True)):
+            cost = learned.get(at_kernel) or _by_roofline(members, of, at)
+            family = kernel_work(members, at.place.precision).family
             families[family] = Seconds(families.get(family, 0.0) + cost.value)
             bases.append(cost.basis)
-        ends = calibration.ends_of(place) or calibration.ends_of(
-            CostPlace(place.device, place.engine)
+        ends = at.calibration.ends_of(at.place) or at.calibration.ends_of(
+            CostPlace(at.place.device, at.place.engine)
         )
         return Estimate(families, _calls(wiring, ends), len(kernels), _worst(bases))
 
-    def _own(
-        self, place: CostPlace, members: Members, quantization: Quantization | None
-    ) -> CostPlace:
-        """The place of one kernel, whose operators may be of another precision than the rest."""
-        match quantization:
-            case StaticInt8(keep_float=kept) if any(op.name in kept for op in members):
-                precision = "float32"
-            case DynamicInt8(keep_float=kept) if any(
-                op.family is Family.PRODUCT and op.name not in kept for op in members
-            ):
-                precision = "int8"
-            case _:
-                return place
-        own = CostPlace(place.device, place.engine, precision)
-        return own if self.calibrations[place.device].constants(own) else place
+    def _learned(
+        self,
+        subject: Subject,
+        kernels: Sequence[Members],
+        numbers: Sequence[str],
+        at: _Place,
+        engine: WholeEngine,
+        *,
+        unseen: bool,
+    ) -> dict[int, Prediction]:
+        """What was learnt of kernels, by their number; some have none."""
+        if self.kernels is None or at.place.device != self.device:
+            return {}
+        own = self.kernels.of_model(subject.operators)
+        found: dict[int, Prediction] = {}
+        for precision in dict.fromkeys(numbers):
+            of = [n for n, each in enumerate(numbers) if each == precision]
+            setting = self._setting(at, engine, precision)
+            told = own.of_kernels(
+                [kernels[n] for n in of], setting, subject.sha256 if unseen else ""
+            )
+            found |= {n: each for n, each in zip(of, told, strict=True) if each is not None}
+        return found
+
+    def _setting(self, at: _Place, engine: WholeEngine, numbers: str) -> Setting:
+        """What kernels of an engine are asked for by, with options that something is known of."""
+        setting = Setting.of_engine(self.device, engine, numbers)
+        setting = replace(setting, threads=at.threads)
+        if engine.kind != at.place.engine:
+            setting = replace(setting, engine=at.place.engine, options=at.place.engine)
+        return self.kernels.nearest(setting) if self.kernels else setting
+
+
+def _numbers(members: Members, precision: Precision) -> str:
+    """In what a kernel computes, as settings call it: its operators may differ from the rest."""
+    match precision.quantization:
+        case StaticInt8(keep_float=kept):
+            return "float32" if any(op.name in kept for op in members) else "int8"
+        case DynamicInt8():
+            return "dynamic-int8"
+        case None:
+            return str(precision.float_type)
+        case _:
+            return "float32"
+
+
+def _by_roofline(members: Members, numbers: str, at: _Place) -> Prediction:
+    """The kernel at its place, or in the precision of the place that is nearest to its own."""
+    is_product = any(op.family is Family.PRODUCT for op in members)
+    is_int8 = numbers == "int8" or (numbers == "dynamic-int8" and is_product)
+    own = replace(at.place, precision="int8" if is_int8 else "float32")
+    constants = at.calibration.constants(own) or at.constants
+    return constants.roofline.predict(kernel_work(members, constants.precision))
 
 
 def _calls(wiring: Wiring, ends: Ends | None) -> Seconds:

@@ -57,8 +57,10 @@ class CandidateModels:
         was never calibrated.
         """
         kept = chosen(tried)
-        rows = [row_of(t.subject, t.candidate, estimator.estimate(t.subject, t.candidate))
-                for t in kept]  # fmt: skip
+        rows = [
+            row_of(t.subject, t.candidate, estimator.estimate(t.subject, t.candidate, unseen=True))
+            for t in kept
+        ]
         encoder = Encoder.of(rows)
         inputs = encoder.matrix(rows)
         quiet = _quiet(kept)

@@ -85,7 +85,7 @@ class Quantity:
             offset = float(np.median(targets - simple)) if len(targets) else 0.0
             return cls(None, offset, _UNKNOWN_SPREAD, 1.0, len(targets), count, None)
         offsets = _offsets_without(targets - simple, models)
-        process = _robust(inputs, targets, simple, columns)
+        process = _robust(inputs, targets, simple, models, columns)
         left_out = process.left_out(models)
         learned = targets - simple - left_out.mean
         plain = targets - simple - offsets
@@ -141,20 +141,29 @@ class Quantity:
         return cls(process, offset, spread, reaches, int(rows), int(models), quality)
 
 
-def _robust(inputs: Array, targets: Array, simple: Array, columns: Columns) -> GaussianProcess:
+def _robust(
+    inputs: Array, targets: Array, simple: Array, models: Sequence[str], columns: Columns
+) -> GaussianProcess:
     """A process in which rows that are far from what the others say count less.
 
     Their noise is made so large that they lie at the border of what is not far (P. Huber, "Robust
     estimation of a location parameter", 1964): something else on the machine made them slow.
     """
-    first = GaussianProcess.fit(inputs, targets, columns, prior=simple)
+    first = GaussianProcess.fit(inputs, targets, columns, prior=simple, clusters=models)
     found = first.left_out(range(len(targets)))
     off = (targets - simple - found.mean) ** 2
     noise = np.maximum(0.0, off / _FAR_OFF**2 - found.variance)
     if not noise.any():
         return first
     return GaussianProcess.fit(
-        inputs, targets, columns, prior=simple, noise=noise, like=first, steps=_MORE_STEPS
+        inputs,
+        targets,
+        columns,
+        prior=simple,
+        noise=noise,
+        clusters=models,
+        like=first,
+        steps=_MORE_STEPS,
     )
 
 

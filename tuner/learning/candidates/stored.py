@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from db.costs.versions import CostModelRecord, newest_cost_model
+from db.questions.operators.costs import all_calibrations
+from db.reader import StoreReader
 from db.records import content_id, utc_now
 from db.store import Store
-from farm.costs.calibration import Calibration
-from farm.costs.model import MeasuredThenRoofline
+from farm.costs.model import not_calibrated
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import tried_in
+from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
+from tuner.learning.kernels.costs import LearnedKernels
+from tuner.learning.kernels.stored import by_threads
 from tuner.learning.report import QuantityReport, Report
 
-FORMAT = "candidates-2"
+FORMAT = "candidates-3"
 """Of what ``CandidateModels.state`` returns; a farm reads no other."""
 _KEPT = 2  # versions of a device
 
 
-def estimator_of(device: str, calibrations: Mapping[str, Calibration]) -> Estimator:
-    """What the models of whole candidates rest on: the rooflines of calibrations, by device.
+def estimator_in(
+    store: StoreReader, device: str, machine_id: str, kernels: LearnedKernels | None
+) -> Estimator:
+    """What the models of whole candidates of a device rest on: its calibrations, and its kernels.
 
-    They know nothing of the models that are learnt from, so that they are off as much on those as
-    on ones that are to come; profiles of the very operators are not.
+    kernels: what was learnt of them. Raises DeviceError: it was never calibrated.
     """
-    return Estimator(device, MeasuredThenRoofline(calibrations), calibrations)
+    records = all_calibrations(store, device, machine_id)
+    known = by_threads(device, records)
+    if 0 not in known:
+        raise not_calibrated(device)
+    cores = store.machine(machine_id).cores
+    return Estimator(device, {device: known.pop(0)}, known, kernels, cores)
 
 
 def learn_candidates(
-    store: Store,
-    device: str,
-    machine_id: str,
-    software_id: str,
-    calibrations: Mapping[str, Calibration],
+    store: Store, device: str, machine_id: str, software_id: str, estimator: Estimator
 ) -> CandidateModels | None:
     """Fit the cost models of a device's whole candidates to all trials of a store, and keep them.
 
-    calibrations: by device, of this one at least. None where the newest version was fitted to the
-    same trials already, or there are none.
+    estimator: with the newest version of what was learnt of kernels. None where the newest version
+    was fitted to the same trials and kernels already, or there are no trials.
 
     Raises StoreError. Raises DeviceError: an engine was never calibrated.
     """
     tried = tried_in(store, device, machine_id)
-    fitted_to = content_id(*sorted(each.trial.trial for each in tried))
+    kernels = newest_cost_model(store, device, machine_id, KERNELS_FORMAT)
+    fitted_to = content_id(
+        kernels.fitted_to if kernels else "", *sorted(each.trial.trial for each in tried)
+    )
     last = newest_cost_model(store, device, machine_id, FORMAT)
     if not tried or (last is not None and last.fitted_to == fitted_to):
         return None
-    models = CandidateModels.fit(tried, estimator_of(device, calibrations))
+    models = CandidateModels.fit(tried, estimator)
     now = utc_now()
     version = CostModelRecord(
         content_id(device, machine_id, FORMAT, now.isoformat()),

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -14,11 +15,12 @@ from farm.costs.calibration import Calibration, CostPlace
 from farm.costs.operators import CostedOperator
 from farm.errors import StoreError
 from farm.prediction import Prediction
+from farm.units import counted
 from tuner.learning.kernels.features import touched_bytes
-from tuner.learning.kernels.model import Kernel, KernelModel, fit_kernels
+from tuner.learning.kernels.model import FOLD, Kernel, KernelModel, fit_kernels
 from tuner.learning.kernels.rows import KernelRow, Setting, by_setting, distinct
 
-FORMAT = "kernels 1"
+FORMAT = "kernels 2"
 """Of what :meth:`LearnedKernels.content` returns; a farm reads no other."""
 
 
@@ -27,44 +29,69 @@ class LearnedKernels:
     """What was learnt of the kernels of a device.
 
     models: see ``by_setting``. Those that do worse than the roofline are among them, and are
-    not used. options: of the engines that places stand for, by engine. operators: of the model
-    that is asked about, which decide what caches hold; none where kernels are asked for alone.
+    not used. options: of the engines that places stand for, by engine. threads: of those.
+    operators: of the model that is asked about, which decide what caches hold; none where kernels
+    are asked for alone.
     """
 
     device: str
     models: Mapping[tuple[str, str], KernelModel]
     options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
     operators: tuple[CostedOperator, ...] = ()
 
     def of_model(self, operators: Iterable[CostedOperator]) -> Self:
         """The same for the kernels of a model. operators: all that run in it."""
         return replace(self, operators=tuple(operators))
 
-    def at(self, calibration: Calibration) -> Self:
-        """The same for places with the options that a calibration of the device has."""
-        return replace(self, options={each.engine: each.options for each in calibration.places})
+    def at(self, calibration: Calibration, threads: int = 0) -> Self:
+        """The same for places with the options that a calibration of the device has.
+
+        threads: of its engines, see ``places_of``.
+        """
+        told = f" {counted(threads, 'thread')}"
+        options = {each.engine: each.options.replace(told, "") for each in calibration.places}
+        return replace(self, options=options, threads=threads)
 
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
         """Seconds of one kernel at a place; None where nothing was learnt that is of use."""
         if place.device != self.device:
             return None
         options = self.options.get(place.engine, place.engine)
-        return self.of_kernels([operators], Setting(place.device, place.engine, place.precision,
-                                                    options))[0]  # fmt: skip
+        setting = Setting(place.device, place.engine, place.precision, options, self.threads)
+        return self.of_kernels([operators], setting)[0]
 
     def of_kernels(
-        self, kernels: Sequence[Sequence[CostedOperator]], setting: Setting
+        self,
+        kernels: Sequence[Sequence[CostedOperator]],
+        setting: Setting,
+        unseen: str = "",
     ) -> tuple[Prediction | None, ...]:
-        """Seconds of kernels in a setting; None of each where nothing of use was learnt."""
+        """Seconds of kernels in a setting; None of each where nothing of use was learnt.
+
+        unseen: a model that must not have taught what is said.
+        """
+        setting = self.nearest(setting)
         model = self.models.get((setting.alike, setting.precision))
         if model is None or not model.quality.is_better or setting.options not in model.options:
             return (None,) * len(kernels)
         around = touched_bytes(self.operators, setting.precision)
         asked = [
-            Kernel(tuple(of), setting.options, around or touched_bytes(of, setting.precision))
+            Kernel(
+                tuple(of),
+                setting.options,
+                around or touched_bytes(of, setting.precision),
+                setting.threads,
+            )
             for of in kernels
         ]
-        return model.predict(asked)
+        return model.predict(asked, unseen)
+
+    def nearest(self, setting: Setting) -> Setting:
+        """The setting that is asked for: with options that nothing is known of, without them."""
+        model = self.models.get((setting.alike, setting.precision))
+        is_known = model is None or setting.options in model.options
+        return setting if is_known else replace(setting, options=setting.engine)
 
     def content(self) -> bytes:
         """All of it as arrays in NumPy's format, without pickles."""
@@ -80,15 +107,20 @@ class LearnedKernels:
         return buffer.getvalue()
 
     @classmethod
-    def of_content(cls, content: bytes) -> Self:
-        """What :meth:`content` returned. Raises StoreError: it is something else."""
+    def of_content(cls, content: bytes, *, folds: bool = False) -> Self:
+        """What :meth:`content` returned. Raises StoreError: it is something else.
+
+        folds: those are read, too, which only learning needs.
+        """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 plain = json.loads(arrays["plain"].tobytes().decode())
                 models = {}
                 for at, (alike, precision, text) in enumerate(plain["models"]):
                     own = f"{at}/"
-                    state = {n.removeprefix(own): arrays[n] for n in arrays if n.startswith(own)}
+                    names = [n for n in arrays if n.startswith(own)]
+                    names = [n for n in names if folds or not n.startswith(own + FOLD)]
+                    state = {n.removeprefix(own): arrays[n] for n in names}
                     models[alike, precision] = KernelModel.of_state(text, state)
             return cls(plain["device"], models)
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -102,18 +134,19 @@ def learn_kernels(
     device: str,
     rows: Iterable[KernelRow],
     caches: Sequence[float],
-    calibration: Calibration | None = None,
+    calibrations: Mapping[int, Calibration] = MappingProxyType({}),
 ) -> LearnedKernels:
     """Fit the cost models of a device's kernels.
 
-    rows: of the device, of all settings. calibration: of the device, whose rooflines the models
-    rest on where it has any.
+    rows: of the device, of all settings. calibrations: of the device, by the threads of each,
+    whose rooflines the models rest on where they have any.
     """
-    places = calibration.places if calibration else ()
-    rooflines = {(each.engine, each.precision): each.roofline for each in places}
     models = {}
     for key, own in by_setting(distinct(rows)).items():
-        model = fit_kernels(own, caches, rooflines.get((own[0].setting.engine, key[1])))
+        place = own[0].setting.place
+        found = {n: each.constants(place) for n, each in calibrations.items()}
+        rooflines = {n: each.roofline for n, each in found.items() if each is not None}
+        model = fit_kernels(own, caches, rooflines)
         if model is not None:
             models[key] = model
     return LearnedKernels(device, models)

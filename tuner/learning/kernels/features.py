@@ -17,6 +17,13 @@ LANES = (8, 16, 32)
 """Channels that engines compute at a time: what is left over is padded, or computed slowly."""
 _FAMILIES = tuple(Family)
 _PARTNERS = ("Relu", "Clip", "Add", "Mul", "Sigmoid", "BatchNormalization", "Transpose")
+_TYPES = (
+    "MaxPool", "AveragePool", "GlobalAveragePool", "LRN", "Softmax", "LayerNormalization",
+    "BatchNormalization", "Relu", "Clip", "Add", "Mul", "Div", "Sigmoid", "Tanh", "Exp", "Erf",
+    "Pow", "Sqrt", "HardSwish", "Gelu", "ReduceMean", "Transpose", "Concat", "Slice", "Pad",
+    "Gather", "LSTM", "GRU", "MatMul", "Gemm",
+)  # fmt: skip
+"""Types whose kernels take more or less time than others of their family."""
 _SLIDING = frozenset({Family.CONVOLUTION, Family.POINTWISE, Family.DEPTHWISE, Family.POOL})
 
 
@@ -42,6 +49,7 @@ def feature_names(levels: int) -> tuple[str, ...]:
     """What each number of :func:`features` is. levels: of the caches."""
     return (
         *(f"is {family}" for family in _FAMILIES),
+        *(f"is {op_type}" for op_type in _TYPES),
         *(f"with {op_type}" for op_type in _PARTNERS),
         "operators", "activations", "flops", "read", "written", "weights", "intensity",
         "channels read", "channels written", "height", "width", "kernel", "stride", "group",
@@ -71,6 +79,7 @@ def features(
     moved = read + weights + written
     return (
         *(float(main.family is family) for family in _FAMILIES),
+        *(float(main.op_type == op_type) for op_type in _TYPES),
         *(float(op_type in types) for op_type in _PARTNERS),
         float(len(operators)),
         float(sum(not t.stored for t in reads)),

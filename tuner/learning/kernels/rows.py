@@ -12,12 +12,14 @@ from db.questions.operators.costs import ProfiledTrial
 from farm.candidate import (
     Candidate,
     DynamicInt8,
+    Engine,
     Pipeline,
     StaticInt8,
+    ThreadedEngine,
     engine_label,
     from_json,
 )
-from farm.costs.calibration import CostPlace, PlaceConstants
+from farm.costs.calibration import CostPlace
 from farm.costs.kernels import in_seconds, kernel_groups, wired
 from farm.costs.operators import CostedOperator, group_signature
 from farm.costs.records import operators_of, plain_operators
@@ -35,18 +37,26 @@ class Setting:
     """What decides how an engine runs a kernel.
 
     precision: of numbers, as places have it, or another one. options: of the engine, as tables
-    show them, with what sets the precision apart from others of its name.
+    show them, but for its threads, and with what sets the precision apart from others of its name.
+    threads: of the engine; 0 where it takes as many as there are.
     """
 
     device: str
     engine: str
     precision: str
     options: str
+    threads: int = 0
 
     @classmethod
-    def of_place(cls, device: str, constants: PlaceConstants) -> Setting:
-        """That a place was calibrated with."""
-        return cls(device, constants.engine, constants.precision, constants.options)
+    def of_engine(
+        cls, device: str, engine: Engine, precision: str, more: str = "", cores: int = 0
+    ) -> Setting:
+        """That an engine has. more: of the precision, behind the options. cores: of the device."""
+        threads = 0
+        if isinstance(engine, ThreadedEngine):
+            takes_all = 0 < cores <= engine.threads
+            engine, threads = replace(engine, threads=0), 0 if takes_all else engine.threads
+        return cls(device, engine.kind, precision, engine_label(engine) + more, threads)
 
     @property
     def place(self) -> CostPlace:
@@ -69,7 +79,7 @@ class KernelRow:
     """A kernel as it ran in a model.
 
     model: what identifies it. around: bytes that all of its operators touch. seconds: of what
-    converts and reorders for the kernel, too.
+    converts and reorders for the kernel, too. is_probe: the model was made to calibrate with.
     """
 
     model: str
@@ -77,6 +87,7 @@ class KernelRow:
     operators: tuple[CostedOperator, ...]
     around: float
     seconds: Seconds
+    is_probe: bool = False
 
     @property
     def signature(self) -> str:
@@ -84,39 +95,46 @@ class KernelRow:
         return group_signature([op.signature for op in self.operators])
 
 
-def setting_of(device: str, candidate: Candidate) -> Setting | None:
-    """The setting of a candidate; None where its kernels are unlike those of any single run."""
+def setting_of(device: str, candidate: Candidate, cores: int = 0) -> Setting | None:
+    """The setting of a candidate; None where its kernels are unlike those of any single run.
+
+    cores: of the device; 0 where that is not known.
+    """
     engine, precision = candidate.engine, candidate.precision
     if candidate.callers > 1 or candidate.batch > 1 or candidate.rewritten:
         return None
     if isinstance(engine, Pipeline):
         return None
-    options = engine_label(engine)
     match precision.quantization:
         case None:
-            return Setting(device, engine.kind, str(precision.float_type), options)
+            return Setting.of_engine(device, engine, str(precision.float_type), "", cores)
         case StaticInt8(products=False, keep_float=(), per_channel=per_channel):
-            options += "" if per_channel else ", per tensor"
-            return Setting(device, engine.kind, "int8", options)
+            more = "" if per_channel else ", per tensor"
+            return Setting.of_engine(device, engine, "int8", more, cores)
         case DynamicInt8(keep_float=()):
-            return Setting(device, engine.kind, "dynamic-int8", options)
+            return Setting.of_engine(device, engine, "dynamic-int8", "", cores)
         case _:
             return None
 
 
 def rows_of_trials(
-    trials: Iterable[ProfiledTrial], profiles: Sequence[DeviceProfile]
+    trials: Iterable[ProfiledTrial], profiles: Sequence[DeviceProfile], cores: int = 0
 ) -> Iterator[KernelRow]:
-    """The kernels of profiled trials whose models' operators are in the store."""
+    """The kernels of profiled trials whose models' operators are in the store.
+
+    cores: of the machine, of which a profile may name some; 0 where that is not known.
+    """
     by_name = {profile.name: profile for profile in profiles}
     models: dict[str, tuple[CostedOperator, ...]] = {}
     for trial in trials:
-        setting = setting_of(trial.device, from_json(trial.candidate))
-        if setting is None or trial.device not in by_name:
+        profile = by_name.get(trial.device)
+        own = (len(profile.processors) if profile else 0) or cores
+        setting = setting_of(trial.device, from_json(trial.candidate), own)
+        if setting is None or profile is None:
             continue
         if trial.model_sha256 not in models:
             models[trial.model_sha256] = costed_in(trial.model_details)
-        kernels = in_seconds(trial.kernels, by_name[trial.device])
+        kernels = in_seconds(trial.kernels, profile)
         yield from rows_of_profile(
             trial.model_sha256, setting, models[trial.model_sha256], kernels
         )
@@ -160,12 +178,13 @@ def plain_rows(rows: Iterable[KernelRow]) -> list[list[object]]:
     return [
         [
             row.model,
-            [row.setting.engine, row.setting.precision, row.setting.options],
+            [s.engine, s.precision, s.options, s.threads],
             row.around,
             row.seconds,
             plain_operators(row.operators),
         ]
         for row in rows
+        for s in [row.setting]
     ]
 
 
@@ -178,6 +197,7 @@ def rows_of(device: str, details: str) -> tuple[KernelRow, ...]:
             operators_of(operators),
             around,
             Seconds(seconds),
+            is_probe=True,
         )
         for model, setting, around, seconds, operators in json.loads(details).get("kernels", ())
     )

@@ -20,13 +20,15 @@ from tuner.learning.kernels.rows import rows_of, rows_of_trials
 _KEPT = 2  # versions of a device
 
 
-def newest_kernels(store: StoreReader, device: str, machine_id: str) -> LearnedKernels | None:
+def newest_kernels(
+    store: StoreReader, device: str, machine_id: str, *, folds: bool = False
+) -> LearnedKernels | None:
     """What was last learnt of a device's kernels on a machine; None where nothing was.
 
-    Raises StoreError.
+    folds: for those who learn from it. Raises StoreError.
     """
     found = newest_cost_model(store, device, machine_id, FORMAT)
-    return None if found is None else LearnedKernels.of_content(found.content)
+    return None if found is None else LearnedKernels.of_content(found.content, folds=folds)
 
 
 def learn_from_store(
@@ -44,11 +46,12 @@ def learn_from_store(
     last = newest_cost_model(store, profile.name, machine_id, FORMAT)
     if last is not None and last.fitted_to == fitted_to:
         return None
-    rows = [*rows_of_trials(trials, [profile])]
+    machine = store.machine(machine_id)
+    rows = [*rows_of_trials(trials, [profile], machine.cores)]
     for record in calibrations:
         rows += rows_of(profile.name, record.details)
-    caches = cache_limits(json.loads(store.machine(machine_id).details).get("caches", ""))
-    learned = learn_kernels(profile.name, rows, caches, _newest(profile.name, calibrations))
+    caches = cache_limits(json.loads(machine.details).get("caches", ""))
+    learned = learn_kernels(profile.name, rows, caches, by_threads(profile.name, calibrations))
     if not learned.models:
         return None
     now = utc_now()
@@ -86,7 +89,11 @@ def report_of(learned: LearnedKernels) -> str:
     )
 
 
-def _newest(device: str, records: Sequence[CalibrationRecord]) -> Calibration | None:
-    if not records:
-        return None
-    return calibration_of(device, records[-1].constants, records[-1].borders)
+def by_threads(device: str, records: Sequence[CalibrationRecord]) -> dict[int, Calibration]:
+    """The newest calibration of a device for each number of threads. records: oldest first."""
+    return {
+        json.loads(record.details).get("threads", 0): calibration_of(
+            device, record.constants, record.borders
+        )
+        for record in records
+    }

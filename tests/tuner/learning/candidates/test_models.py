@@ -30,12 +30,15 @@ from farm.errors import DeviceError, StoreError
 from farm.measurement import Method, Outcome
 from farm.prediction import Basis
 from farm.units import Bytes, Seconds
+from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
+from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.features import Encoder, choices, columns, row_of
 from tuner.learning.candidates.memory import EngineMemory, Sizes, sizes_of
 from tuner.learning.candidates.models import LATENCY, CandidateModels
 from tuner.learning.candidates.quantity import Quantity
 from tuner.learning.candidates.rows import Tried, chosen
-from tuner.learning.candidates.stored import estimator_of, report_of
+from tuner.learning.candidates.stored import report_of
+from tuner.learning.kernels.costs import learn_kernels
 from tuner.learning.predictor import LearnedPredictor
 from tuner.learning.values import Subject
 
@@ -96,7 +99,7 @@ FACTORS = {0: 1.5, 1: 0.8, 2: 2.0, 3: 1.1}  # measured over estimated, of each c
 
 def tried(models: Sequence[int], *, machine: float = 1.0) -> Iterator[Tried]:
     """Candidates whose latency is a fixed multiple of the estimate; machine: how slow it is."""
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     random = np.random.default_rng(3)
     for number in models:
         of = subject(number)
@@ -114,11 +117,11 @@ def tried(models: Sequence[int], *, machine: float = 1.0) -> Iterator[Tried]:
 @pytest.fixture(scope="module")
 def models() -> CandidateModels:
     rows = [*tried(range(8)), *tried(range(8, 12), machine=3.0)]
-    return CandidateModels.fit(rows, estimator_of("cpu", CALIBRATIONS))
+    return CandidateModels.fit(rows, Estimator("cpu", CALIBRATIONS))
 
 
 def predictor(models: CandidateModels) -> LearnedPredictor:
-    return LearnedPredictor(CPU, estimator_of("cpu", CALIBRATIONS), models)
+    return LearnedPredictor(CPU, Estimator("cpu", CALIBRATIONS), models)
 
 
 def test_models_that_were_not_seen_are_predicted_for_a_quiet_machine(
@@ -168,16 +171,16 @@ def test_report_says_how_good_each_quantity_is(models: CandidateModels) -> None:
 
 
 def test_fewer_than_three_models_teach_an_offset_alone() -> None:
-    models = CandidateModels.fit(list(tried([1])), estimator_of("cpu", CALIBRATIONS))
+    models = CandidateModels.fit(list(tried([1])), Estimator("cpu", CALIBRATIONS))
     (said,) = predictor(models).predict(subject(1), CANDIDATES[:1])
     assert said.latency.basis is Basis.ROOFLINE
     assert said.latency.low < said.latency.value / 2
 
 
 def test_no_rows_leave_the_sum_of_kernels() -> None:
-    models = CandidateModels.fit([], estimator_of("cpu", CALIBRATIONS))
+    models = CandidateModels.fit([], Estimator("cpu", CALIBRATIONS))
     (said,) = predictor(models).predict(subject(1), CANDIDATES[:1])
-    estimate = estimator_of("cpu", CALIBRATIONS).estimate(subject(1), CANDIDATES[0])
+    estimate = Estimator("cpu", CALIBRATIONS).estimate(subject(1), CANDIDATES[0])
     assert said.latency.value == pytest.approx(estimate.seconds)
     assert (said.latency.basis, said.latency.rows, said.failure) == (Basis.ROOFLINE, 0, 0.0)
 
@@ -190,7 +193,7 @@ def test_what_fails_is_told_by_what_failed_alike() -> None:
         else t
         for t in rows
     ]
-    models = CandidateModels.fit(rows, estimator_of("cpu", CALIBRATIONS))
+    models = CandidateModels.fit(rows, Estimator("cpu", CALIBRATIONS))
     ort, *_, openvino = predictor(models).predict(subject(13), CANDIDATES)
     assert ort.failure < 0.15
     assert openvino.failure > 0.6
@@ -208,7 +211,7 @@ def test_a_process_that_is_no_better_is_not_used() -> None:
 
 
 def test_int8_is_priced_where_it_computes_in_integers() -> None:
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     of = subject(3)
     kept = StaticInt8(keep_float=tuple(op.name for op in of.operators))
     whole = estimator.estimate(of, Candidate(ORT, INT8)).seconds
@@ -221,18 +224,57 @@ def test_int8_is_priced_where_it_computes_in_integers() -> None:
     assert estimator.estimate(of, dynamic).seconds == pytest.approx(floats)  # it has no products
 
 
+def test_threads_are_those_of_the_nearest_calibration() -> None:
+    whole = CALIBRATIONS["cpu"]
+    slow = replace(whole, places=tuple(place(p.engine, p.precision, 4e-11) for p in whole.places))
+    estimator = Estimator("cpu", CALIBRATIONS, {1: slow}, cores=8)
+    of = subject(3)
+
+    def seconds(threads: int) -> float:
+        return estimator.estimate(of, Candidate(OnnxRuntimeCpu(threads=threads))).seconds
+
+    assert seconds(1) == seconds(2) > seconds(0)
+    assert seconds(4) == seconds(8) == seconds(16) == seconds(0)
+
+
+def test_kernels_that_were_learnt_go_before_the_roofline() -> None:
+    rows = [replace(each, is_probe=True) for each in law_rows(6, 20)]
+    kernels = learn_kernels("cpu", rows, CACHES)
+    op = convolution(24, 40, 16)
+    of = replace(subject(1), operators=(op,))
+    found = Estimator("cpu", CALIBRATIONS, kernels=kernels).estimate(of, Candidate(TWO))
+    assert found.basis is Basis.LEARNED
+    assert found.families[Family.CONVOLUTION] == pytest.approx(law(op), rel=0.3)
+    int8 = Estimator("cpu", CALIBRATIONS, kernels=kernels).estimate(of, Candidate(ORT, INT8))
+    assert int8.basis is Basis.ROOFLINE
+
+
+def test_a_model_is_estimated_as_if_its_kernels_had_never_been_seen() -> None:
+    """It takes ten times what others of its kind do; who learns from it must not know that."""
+    rows = law_rows(8, 60)
+    odd = [row("odd", each.operators[0], 10 * each.seconds) for each in law_rows(1, 30, seed=1)]
+    op = odd[0].operators[0]
+    kernels = learn_kernels("cpu", [*rows, *odd], CACHES)
+    of = replace(subject(1), sha256="odd", operators=(op,))
+    estimator = Estimator("cpu", CALIBRATIONS, kernels=kernels)
+    seen = estimator.estimate(of, Candidate(TWO)).families[Family.CONVOLUTION]
+    unseen = estimator.estimate(of, Candidate(TWO), unseen=True).families[Family.CONVOLUTION]
+    assert unseen == pytest.approx(law(op), rel=0.3)
+    assert seen > 1.5 * unseen
+
+
 def test_an_engine_without_constants_is_like_its_nearest() -> None:
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     of = subject(2)
     assert estimator.estimate(of, Candidate(OpenVino())) == estimator.estimate(of, Candidate(OV))
     with pytest.raises(DeviceError, match="knows nothing of cpackage"):
         estimator.estimate(of, Candidate(CPackage()))
     with pytest.raises(DeviceError, match="farm devices calibrate gpu"):
-        estimator_of("gpu", CALIBRATIONS).estimate(of, Candidate(ORT))
+        Estimator("gpu", CALIBRATIONS).estimate(of, Candidate(ORT))
 
 
 def test_a_pipeline_pays_for_its_borders() -> None:
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     of = subject(2)
     names = tuple(op.name for op in of.operators)
     parts = (PipelinePart("cpu", ORT, names[:2]), PipelinePart("cpu", OV, names[2:]))
@@ -278,7 +320,7 @@ def test_choices_tell_candidates_apart() -> None:
 
 
 def test_a_name_that_was_never_seen_is_unlike_all() -> None:
-    estimator = estimator_of("cpu", CALIBRATIONS)
+    estimator = Estimator("cpu", CALIBRATIONS)
     of = subject(1)
     rows = [row_of(of, each, estimator.estimate(of, each)) for each in CANDIDATES[:2]]
     encoder = Encoder.of(rows)

@@ -49,7 +49,8 @@ def test_kernels_come_with_their_operators_and_what_is_around_them() -> None:
     ("candidate", "precision", "options"),
     [
         (Candidate(), "float32", "onnxruntime-cpu"),
-        (Candidate(OnnxRuntimeCpu(threads=1)), "float32", "onnxruntime-cpu 1 thread"),
+        (Candidate(OnnxRuntimeCpu(threads=1)), "float32", "onnxruntime-cpu"),
+        (Candidate(OnnxRuntimeCpu(spinning=False)), "float32", "onnxruntime-cpu no-spin"),
         (Candidate(precision=Precision(FloatType.BFLOAT16)), "bfloat16", "onnxruntime-cpu"),
         (Candidate(precision=Precision(quantization=StaticInt8(bias_correction=True))), "int8",
          "onnxruntime-cpu"),
@@ -64,6 +65,14 @@ def test_what_decides_how_kernels_run(candidate: Candidate, precision: str, opti
     assert found is not None
     assert (found.precision, found.options) == (precision, options)
     assert found.engine == candidate.engine.kind
+
+
+def test_as_many_threads_as_there_are_cores_are_all_of_them() -> None:
+    found = [setting_of("cpu", Candidate(OnnxRuntimeCpu(threads=n)), cores=2) for n in (0, 1, 2)]
+    assert [each.threads for each in found if each] == [0, 1, 0]
+    unknown = setting_of("cpu", Candidate(OnnxRuntimeCpu(threads=2)))
+    assert unknown is not None
+    assert unknown.threads == 2
 
 
 @pytest.mark.parametrize(
@@ -86,11 +95,12 @@ def test_rows_of_the_same_kernel_are_one_with_their_geometric_mean() -> None:
         ("m", pytest.approx(2e-6)),
         ("other", pytest.approx(7e-6)),
     ]
-    threads = replace(SETTING, options="2 threads")
+    threads = replace(SETTING, threads=2)
     assert len(distinct([row("m", op, 1e-6), row("m", op, 1e-6, threads)])) == 2
 
 
 def test_rows_are_kept_with_a_calibration() -> None:
     rows = (row("m", convolution(8, 8, 8), 1e-6), row("n", convolution(3, 5, 9), 2e-6))
-    assert rows_of("cpu", json.dumps({"kernels": plain_rows(rows)})) == rows
+    read = rows_of("cpu", json.dumps({"kernels": plain_rows(rows)}))
+    assert read == tuple(replace(row, is_probe=True) for row in rows)
     assert rows_of("cpu", '{"notes": []}') == ()
