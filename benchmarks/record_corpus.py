@@ -2,8 +2,8 @@
 
 Of each model there is a run. Candidates are ONNX Runtime and OpenVINO with one and two threads in
 float32 and int8, some of their options, and compiled packages of small models. Those that are ok
-run together in 10 of the farm's own blocks, with its sentinel; then those of one thread are
-profiled. What is there from an earlier time is not run again.
+run together in 10 of the farm's own blocks, with its sentinel; then they are profiled. What is there
+from an earlier time is not run again.
 
     python benchmarks/corpus.py FOLDER
     python benchmarks/record_corpus.py --store corpus.db FOLDER/*.onnx [MODEL.onnx ...]
@@ -36,10 +36,8 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OpenVinoRuntime,
-    PackageEngine,
     Precision,
     StaticInt8,
-    ThreadedEngine,
 )
 from farm.errors import FarmError
 from farm.model.graph import build_graph
@@ -115,11 +113,9 @@ def recorded(request: TuneRequest, store: str, blocks: int) -> tuple[int, int, i
 
 
 def is_profiled(candidate: Candidate) -> bool:
-    """Whether its kernels are timed, too: one thread, or a package."""
+    """Whether its kernels are timed, too; threads that sleep between them change none."""
     engine = candidate.engine
-    if isinstance(engine, ThreadedEngine):
-        return engine.threads == 1
-    return isinstance(engine, PackageEngine)
+    return not isinstance(engine, OnnxRuntimeCpu) or engine.spinning
 
 
 def candidates(space: Space) -> Iterator[Candidate]:
