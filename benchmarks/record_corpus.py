@@ -2,8 +2,8 @@
 
 Of each model there is a run. Candidates are ONNX Runtime and OpenVINO with one and two threads in
 float32 and int8, some of their options, and compiled packages of small models. Those that are ok
-run together in 10 of the farm's own blocks, with its sentinel; then they are profiled. What is there
-from an earlier time is not run again.
+run together in 10 of the farm's own blocks, with its sentinel; then they are profiled. What is
+there from an earlier time is not run again.
 
     python benchmarks/corpus.py FOLDER
     python benchmarks/record_corpus.py --store corpus.db FOLDER/*.onnx [MODEL.onnx ...]
