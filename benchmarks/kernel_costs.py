@@ -33,7 +33,7 @@ from db.reader import StoreReader
 from farm.costs.roofline import Roofline, cache_limits
 from farm.costs.work import kernel_work
 from farm.devices.profile import load_profiles
-from tuner.learning.kernels.model import fit_kernels, held_out
+from tuner.learning.kernels.fitting import fit_kernels, held_out
 from tuner.learning.kernels.rows import (
     KernelRow,
     by_setting,

@@ -50,8 +50,10 @@ class CandidateModels:
     held_out: tuple[HeldOut, ...] = ()
 
     @classmethod
-    def fit(cls, tried: Sequence[Tried], estimator: Estimator) -> Self:
-        """The models of these candidates of models.
+    def fit(
+        cls, tried: Sequence[Tried], estimator: Estimator, like: CandidateModels | None = None
+    ) -> Self:
+        """The models of these candidates of models. like: an earlier version, to begin with.
 
         Those of engines that nothing is known of teach nothing. Raises DeviceError: the device
         was never calibrated.
@@ -69,13 +71,17 @@ class CandidateModels:
              for t in kept if t.trial.peak_bytes and not _is_package(t)]
         )  # fmt: skip
         table = _Table(inputs, rows, kept)
+        known = like.quantities if like is not None else {}
+        latency = table.of_seconds([t.trial.seconds for t in kept], quiet, known.get(LATENCY))
         quantities = {
-            LATENCY: table.of_seconds([t.trial.seconds for t in kept], quiet),
-            CPU: table.of_seconds([t.trial.cpu_seconds for t in kept], quiet),
-            MEMORY: table.of_memory(memory),
+            LATENCY: latency,
+            CPU: table.of_seconds(
+                [t.trial.cpu_seconds for t in kept], quiet, known.get(CPU, latency)
+            ),
+            MEMORY: table.of_memory(memory, known.get(MEMORY)),
         }
         if sum(t.trial.joules is not None for t in kept) >= _LEAST_ROWS:
-            quantities[ENERGY] = table.of_energy()
+            quantities[ENERGY] = table.of_energy(known.get(ENERGY))
         failures = Failures.fit(
             inputs, np.array([t.failed for t in kept], float), table.models, columns()
         )
@@ -135,7 +141,9 @@ class _Table:
         """Of each row."""
         return [t.subject.sha256 for t in self.tried]
 
-    def of_seconds(self, values: Sequence[float | None], quiet: Seconds | None) -> Quantity:
+    def of_seconds(
+        self, values: Sequence[float | None], quiet: Seconds | None, like: Quantity | None
+    ) -> Quantity:
         """A quantity in seconds, over the sentinel of each trial's blocks."""
         targets = [
             math.log(max(_LEAST_SECONDS, value) * _calm(t, quiet))
@@ -143,7 +151,7 @@ class _Table:
             else None
             for value, t in zip(values, self.tried, strict=True)
         ]
-        return self._quantity(targets, [row.numbers[0] for row in self.rows])
+        return self._quantity(targets, [row.numbers[0] for row in self.rows], like)
 
     def held_out(self, latency: Quantity, quiet: Seconds | None) -> tuple[HeldOut, ...]:
         """What was said of latencies whose models were left out, beside what was measured."""
@@ -163,7 +171,7 @@ class _Table:
             for t, middle, reach in zip(told, said.middle, said.reach, strict=True)
         )
 
-    def of_memory(self, memory: EngineMemory) -> Quantity:
+    def of_memory(self, memory: EngineMemory, like: Quantity | None) -> Quantity:
         """Peak memory of engines; that of packages is planned."""
         sizes = {t.subject.sha256: sizes_of(t.subject) for t in self.tried}
         return self._quantity(
@@ -174,9 +182,10 @@ class _Table:
                 for t in self.tried
             ],
             [math.log(memory.bytes_of(sizes[t.subject.sha256], t.candidate)) for t in self.tried],
+            like,
         )
 
-    def of_energy(self) -> Quantity:
+    def of_energy(self, like: Quantity | None) -> Quantity:
         """Joules by a counter."""
         return self._quantity(
             [
@@ -184,9 +193,15 @@ class _Table:
                 for t in self.tried
             ],
             [row.numbers[0] for row in self.rows],
+            like,
         )
 
-    def _quantity(self, targets: Sequence[float | None], simple: Sequence[float]) -> Quantity:
+    def _quantity(
+        self,
+        targets: Sequence[float | None],
+        simple: Sequence[float],
+        like: Quantity | None,
+    ) -> Quantity:
         told = [at for at, target in enumerate(targets) if target is not None]
         return Quantity.fit(
             self.inputs[told],
@@ -194,6 +209,7 @@ class _Table:
             np.array([simple[at] for at in told], np.float64),
             [self.tried[at].subject.sha256 for at in told],
             columns(),
+            like,
         )
 
 

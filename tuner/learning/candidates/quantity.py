@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 LEAST_MODELS = 3
 """That a process is fitted to: with fewer nothing can be left out."""
 _FAR_OFF = 2.5  # of standard deviations, from where a row counts less
-_MORE_STEPS = 15  # of hyperparameters that are nearly found
+_STEPS, _MORE_STEPS = 40, 10  # of the search for hyperparameters: of all, and of nearly found ones
 _LEAST_SPREAD = 0.02  # of a prediction: measurements are no more repeatable than that
 _UNKNOWN_SPREAD = 0.7  # of a model that there is nothing to learn from
 
@@ -78,14 +78,20 @@ class Quantity:
         simple: Array,
         models: Sequence[str],
         columns: Columns,
+        like: Quantity | None = None,
     ) -> Self:
-        """inputs: (n, d). targets, simple: (n,), logarithms. models: of each row."""
+        """inputs: (n, d). targets, simple: (n,), logarithms. models: of each row.
+
+        like: fitted to most of these rows before, with whose hyperparameters it begins: they
+        hardly change, and finding them takes nearly all of the time.
+        """
         count = len(set(models))
         if count < LEAST_MODELS:
             offset = float(np.median(targets - simple)) if len(targets) else 0.0
             return cls(None, offset, _UNKNOWN_SPREAD, 1.0, len(targets), count, None)
         offsets = _offsets_without(targets - simple, models)
-        process = _robust(inputs, targets, simple, models, columns)
+        known = like.process if like is not None else None
+        process = _robust(inputs, targets, simple, models, columns, known)
         left_out = process.left_out(models)
         learned = targets - simple - left_out.mean
         plain = targets - simple - offsets
@@ -142,14 +148,27 @@ class Quantity:
 
 
 def _robust(
-    inputs: Array, targets: Array, simple: Array, models: Sequence[str], columns: Columns
+    inputs: Array,
+    targets: Array,
+    simple: Array,
+    models: Sequence[str],
+    columns: Columns,
+    like: GaussianProcess | None,
 ) -> GaussianProcess:
     """A process in which rows that are far from what the others say count less.
 
     Their noise is made so large that they lie at the border of what is not far (P. Huber, "Robust
     estimation of a location parameter", 1964): something else on the machine made them slow.
     """
-    first = GaussianProcess.fit(inputs, targets, columns, prior=simple, clusters=models)
+    first = GaussianProcess.fit(
+        inputs,
+        targets,
+        columns,
+        prior=simple,
+        clusters=models,
+        like=like,
+        steps=_STEPS if like is None else _MORE_STEPS,
+    )
     found = first.left_out(range(len(targets)))
     off = (targets - simple - found.mean) ** 2
     noise = np.maximum(0.0, off / _FAR_OFF**2 - found.variance)

@@ -8,6 +8,7 @@ from db.reader import StoreReader
 from db.records import content_id, utc_now
 from db.store import Store
 from farm.costs.model import not_calibrated
+from farm.errors import StoreError
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import tried_in
@@ -54,7 +55,7 @@ def learn_candidates(
     last = newest_cost_model(store, device, machine_id, FORMAT)
     if not tried or (last is not None and last.fitted_to == fitted_to):
         return None
-    models = CandidateModels.fit(tried, estimator)
+    models = CandidateModels.fit(tried, estimator, _before(last))
     now = utc_now()
     version = CostModelRecord(
         content_id(device, machine_id, FORMAT, now.isoformat()),
@@ -71,6 +72,14 @@ def learn_candidates(
     )
     store.add_cost_model(version, _KEPT)
     return models
+
+
+def _before(last: CostModelRecord | None) -> CandidateModels | None:
+    """The last version; None where there is none that can be read."""
+    try:
+        return CandidateModels.of_state(last.content) if last is not None else None
+    except StoreError:  # it is about to be replaced
+        return None
 
 
 def report_of(models: CandidateModels) -> Report:

@@ -17,7 +17,8 @@ from farm.errors import StoreError
 from farm.prediction import Prediction
 from farm.units import counted
 from tuner.learning.kernels.features import touched_bytes
-from tuner.learning.kernels.model import FOLD, Kernel, KernelModel, fit_kernels
+from tuner.learning.kernels.fitting import fit_kernels
+from tuner.learning.kernels.model import FOLD, Kernel, KernelModel
 from tuner.learning.kernels.rows import KernelRow, Setting, by_setting, distinct
 
 FORMAT = "kernels 2"
@@ -54,22 +55,27 @@ class LearnedKernels:
         return replace(self, options=options, threads=threads)
 
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
-        """Seconds of one kernel at a place; None where nothing was learnt that is of use."""
+        """Seconds of one kernel at a place; None where nothing was learnt that is of use.
+
+        Its interval is to be added to those of the model's other kernels.
+        """
         if place.device != self.device:
             return None
         options = self.options.get(place.engine, place.engine)
         setting = Setting(place.device, place.engine, place.precision, options, self.threads)
-        return self.of_kernels([operators], setting)[0]
+        return self.of_kernels([operators], setting, together=True)[0]
 
     def of_kernels(
         self,
         kernels: Sequence[Sequence[CostedOperator]],
         setting: Setting,
         unseen: str = "",
+        *,
+        together: bool = False,
     ) -> tuple[Prediction | None, ...]:
         """Seconds of kernels in a setting; None of each where nothing of use was learnt.
 
-        unseen: a model that must not have taught what is said.
+        unseen: a model that must not have taught what is said. together: see ``predict`` there.
         """
         setting = self.nearest(setting)
         model = self.models.get((setting.alike, setting.precision))
@@ -85,7 +91,7 @@ class LearnedKernels:
             )
             for of in kernels
         ]
-        return model.predict(asked, unseen)
+        return model.predict(asked, unseen, together=together)
 
     def nearest(self, setting: Setting) -> Setting:
         """The setting that is asked for: with options that nothing is known of, without them."""

@@ -6,6 +6,7 @@ what is kept are the numbers that its public ``tree_`` shows, never an object of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -50,6 +51,7 @@ class Forest:
             bootstrap=is_many,
             max_samples=_MOST_ROWS if is_many else None,
             random_state=0,
+            n_jobs=os.cpu_count(),
         ).fit(inputs, targets)
         made = [each.tree_ for each in grown.estimators_]
         roots = np.cumsum([0, *(tree.node_count for tree in made[:-1])])

@@ -9,8 +9,9 @@ import pytest
 
 from farm.prediction import Basis
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
+from tuner.learning.kernels.fitting import fit_kernels
 from tuner.learning.kernels.forest import Forest
-from tuner.learning.kernels.model import Kernel, KernelModel, fit_kernels
+from tuner.learning.kernels.model import Kernel, KernelModel
 
 FEW, MANY = (6, 20), (10, 60)
 
