@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 import numpy as np
 import pytest
 
-from farm.prediction import Basis
+from farm.prediction import Basis, total
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
 from tuner.learning.kernels.fitting import fit_kernels
 from tuner.learning.kernels.forest import Forest
@@ -52,6 +53,22 @@ def test_intervals_cover_kernels_of_other_models() -> None:
     inside = [p.low <= r.seconds <= p.high for p, r in zip(found, others, strict=True)]
     assert np.mean(inside) >= 0.85
     assert 0.85 <= model.quality.coverage.share <= 1.0
+
+
+def test_sums_of_kernels_lie_in_sums_of_intervals_that_are_narrower() -> None:
+    model = fit_kernels(law_rows(10, 60, noise=0.3), CACHES)
+    assert model is not None
+    assert model.together < 0.8
+    inside, widths = [], []
+    for name, rows in groupby(law_rows(20, 60, noise=0.3, seed=1), lambda row: row.model):
+        own = list(rows)
+        kernels = [Kernel(row.operators, row.setting.options, row.around) for row in own]
+        sums = total(model.predict(kernels, together=True))
+        inside.append(sums.low <= sum(row.seconds for row in own) <= sums.high)
+        widths.append(sums.spread / total(model.predict(kernels)).spread)
+        assert name
+    assert np.mean(inside) >= 0.85
+    assert max(widths) < 0.85
 
 
 def test_where_nothing_but_noise_is_left_the_roofline_stays() -> None:
