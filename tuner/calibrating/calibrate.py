@@ -34,7 +34,6 @@ from tuner.calibrating.points import Found, points_of
 from tuner.calibrating.workloads import Probed, probed
 from tuner.events import DeviceEnded, DeviceStarted, Listener
 from tuner.learning.kernels.rows import KernelRow, Setting, plain_rows, rows_of_profile
-from tuner.learning.kernels.stored import learn_from_store
 from tuner.learning.versions import refit
 from tuner.runs.clock import Budget
 from tuner.runs.machines import add_machine
@@ -110,7 +109,7 @@ def calibrate(
     calibration = corrected(Calibration(profile.name, constants, ends), in_place, FEW)
     notes = tuple(dict.fromkeys((*bench.notes, *_missing(places, calibration))))
     details = json.dumps({"notes": notes, "threads": threads, "kernels": plain_rows(rows)})
-    record = _stored(store, facts, profile, calibration, budget.used, details)
+    record = _stored(store, facts, calibration, budget.used, details)
     more = refit(store, profile, record.machine_id)
     return Calibrated(record, calibration, (*notes, *more))
 
@@ -118,7 +117,6 @@ def calibrate(
 def _stored(
     store: Store,
     facts: DeviceFacts,
-    profile: DeviceProfile,
     calibration: Calibration,
     seconds: float,
     details: str,
@@ -137,7 +135,6 @@ def _stored(
         details,
     )
     store.add_calibration(record)
-    learn_from_store(store, profile, machine_id, software_id)
     return record
 
 

@@ -8,20 +8,24 @@ from datetime import datetime
 
 from db.costs.versions import CostModelRecord, newest_cost_model
 from db.questions.learning import whole_trials
-from db.questions.operators.costs import newest_calibrations
+from db.questions.operators.costs import all_calibrations, newest_calibrations
 from db.reader import StoreReader
 from db.records import CalibrationRecord, Software
 from db.store import Store
-from farm.costs.calibration import Calibration, calibration_of
 from farm.costs.model import not_calibrated
 from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from tuner.learning.candidates.models import CandidateModels
-from tuner.learning.candidates.stored import FORMAT, estimator_in, learn_candidates
+from tuner.learning.candidates.stored import (
+    FORMAT,
+    estimator_of,
+    learn_candidates,
+    readable,
+)
 from tuner.learning.from_calibration import FromCalibration
 from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
 from tuner.learning.kernels.costs import LearnedKernels
-from tuner.learning.kernels.stored import learn_from_store, newest_kernels
+from tuner.learning.kernels.stored import by_threads, learn_from_store
 from tuner.learning.predictor import LearnedPredictor, known_in
 from tuner.learning.report import Report
 from tuner.learning.values import Predictor
@@ -59,17 +63,21 @@ def known_costs(
     Raises DeviceError: the device was never calibrated there. Raises StoreError.
     """
     name = profile.name
-    calibrations = _calibrations(store, name, machine_id)
+    records = all_calibrations(store, name, machine_id)
+    then = [each for each in records if until is None or each.created_at <= until]
+    calibrations = by_threads(name, then)
+    if 0 not in calibrations:
+        raise not_calibrated(name)
     version = newest_cost_model(store, name, machine_id, FORMAT, until)
     found = newest_cost_model(store, name, machine_id, KERNELS_FORMAT, until)
     kernels = LearnedKernels.of_content(found.content) if found else None
     if version is None:
-        learned = {name: kernels.at(calibrations[name])} if kernels else {}
-        return Known(FromCalibration(profile, cores, calibrations, learned))
+        learned = {name: kernels.at(calibrations[0])} if kernels else {}
+        return Known(FromCalibration(profile, cores, {name: calibrations[0]}, learned))
     return Known(
         LearnedPredictor(
             profile,
-            estimator_in(store, name, machine_id, kernels),
+            estimator_of(name, calibrations, kernels, cores),
             CandidateModels.of_state(version.content),
             known_in(store, name, machine_id, until),
         ),
@@ -83,16 +91,17 @@ def refit(store: Store, profile: DeviceProfile, machine_id: str) -> tuple[str, .
     What fails is a note: whoever measured has lost nothing. Raises StoreError: the store fails.
     """
     name = profile.name
-    calibration = newest_calibrations(store, [name], machine_id).get(name)
-    if calibration is None or not _is_worth_it(store, calibration):
+    calibrations = all_calibrations(store, name, machine_id)
+    if not calibrations or not _is_worth_it(store, calibrations[-1]):
         return ()  # without a calibration it waits for one, and all that is stored counts then
     software = Software.identify(json.dumps(software_versions(), sort_keys=True))
     store.add_software(software)
     try:
         kernels = learn_from_store(store, profile, machine_id, software.id)
-        kernels = kernels or newest_kernels(store, name, machine_id, folds=True)
-        estimator = estimator_in(store, name, machine_id, kernels)
-        learn_candidates(store, name, machine_id, software.id, estimator)
+        known, cores = by_threads(name, calibrations), store.machine(machine_id).cores
+        if 0 in known:
+            estimator = estimator_of(name, known, kernels, cores)
+            learn_candidates(store, name, machine_id, software.id, estimator)
     except (FarmError, ArithmeticError, MemoryError, ValueError) as error:
         return (f"The cost models of {name} were not fitted anew: {error}",)
     return ()
@@ -113,24 +122,18 @@ def standing(
 
 
 def _is_worth_it(store: StoreReader, calibration: CalibrationRecord) -> bool:
-    """Whether there is a newer calibration, a new model, or several more trials."""
+    """Whether there is a newer calibration, a new model, or several more trials.
+
+    Or the last version cannot be read.
+    """
     device, machine_id = calibration.device, calibration.machine_id
     last = newest_cost_model(store, device, machine_id, FORMAT)
     if last is None or last.created_at < calibration.created_at:
         return True
     trials = whole_trials(store, device, machine_id)
     tried = {(trial.model_sha256, trial.candidate) for trial in trials}
+    if readable(last) is None:
+        return True
     known = Report.of_json(last.report).models
     has_new_model = len({sha256 for sha256, _ in tried}) > known
     return has_new_model or len(tried) >= max(_MORE * last.trials, last.trials + _FEW)
-
-
-def _calibrations(store: StoreReader, device: str, machine_id: str) -> dict[str, Calibration]:
-    """Of the device. Raises DeviceError: it was never calibrated."""
-    records = newest_calibrations(store, [device], machine_id)
-    if device not in records:
-        raise not_calibrated(device)
-    return {
-        name: calibration_of(name, record.constants, record.borders)
-        for name, record in records.items()
-    }

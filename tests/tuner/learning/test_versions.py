@@ -11,12 +11,13 @@ import pytest
 from onnx.helper import make_node
 
 from db.costs.versions import newest_cost_model
+from db.questions.operators.costs import all_calibrations
 from db.questions.sql import query
 from db.records import CandidateRecord, Model, Phase, Run, RunKind, Trial
 from db.store import Store
 from farm.candidate import Candidate
 from farm.costs.calibration import constants_json, ends_json
-from farm.errors import DeviceError
+from farm.errors import DeviceError, StoreError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.model.graph import build_graph
 from farm.model.model import load_model
@@ -154,6 +155,45 @@ def test_a_run_that_is_resumed_knows_what_it_knew(store: Store, tmp_path: Path) 
         known = known_costs(store, CPU, MACHINE.id, 4, until)
         (found,) = known.predictor.predict(model, CANDIDATES[:1])
         assert (found.latency.basis is Basis.MEASURED) == counts
+    store.close()
+
+
+def test_a_calibration_that_came_later_does_not_count(store: Store) -> None:
+    later = START + timedelta(days=1)
+    record = all_calibrations(store, "cpu", MACHINE.id)[0]
+
+    with pytest.raises(DeviceError, match="farm devices calibrate cpu"):
+        known_costs(store, CPU, MACHINE.id, 4, record.created_at - timedelta(seconds=1))
+    assert known_costs(store, CPU, MACHINE.id, 4, later).version == ""
+    store.close()
+
+
+@pytest.mark.parametrize("broken", ["", "half", "middle", "report"])
+def test_what_cannot_be_read_is_said_and_made_anew(
+    store: Store, tmp_path: Path, broken: str
+) -> None:
+    for number in range(4):
+        measured(store, subject(tmp_path, number), number, 0, 1)
+    refit(store, CPU, MACHINE.id)
+    newest = newest_cost_model(store, "cpu", MACHINE.id, FORMAT)
+    assert newest is not None
+    whole, at = newest.content, len(newest.content) // 2
+    content = {"": b"", "half": whole[:at], "middle": whole[:at] + b"?" * 64 + whole[at + 64 :]}
+    later = newest.created_at + timedelta(microseconds=1)
+    damaged = replace(
+        newest,
+        id="damaged",
+        created_at=later,
+        content=content.get(broken, whole),
+        report="{" if broken == "report" else newest.report,
+    )
+    store.add_cost_model(damaged, keep=3)
+    if broken != "report":
+        with pytest.raises(StoreError, match="fitted again after the next run"):
+            known_costs(store, CPU, MACHINE.id, 4)
+    assert refit(store, CPU, MACHINE.id) == ()
+    known = known_costs(store, CPU, MACHINE.id, 4)
+    assert known.version not in ("damaged", "")
     store.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from farm.candidate import PackageEngine
 from farm.errors import StoreError
 from farm.units import Seconds
+from tuner.learning.archives import archive_of, arrays_of
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.failures import Failures
 from tuner.learning.candidates.features import Encoder, Row, columns, row_of
@@ -100,16 +100,13 @@ class CandidateModels:
         arrays = {f"failures/{name}": array for name, array in self.failures.state().items()}
         for name, quantity in self.quantities.items():
             arrays |= quantity.state(name)
-        file = io.BytesIO()
-        np.savez_compressed(file, told=np.array(json.dumps(told)), **arrays)  # type: ignore[arg-type]
-        return file.getvalue()
+        return archive_of({"told": np.array(json.dumps(told)), **arrays})
 
     @classmethod
     def of_state(cls, state: bytes) -> Self:
         """The models that gave this state. Raises StoreError: it is none."""
         try:
-            with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-                arrays = dict(archive)
+            arrays = arrays_of(state)
             told = json.loads(str(arrays.pop("told")))
             begin = "failures/"
             failures = {n.removeprefix(begin): a for n, a in arrays.items() if n.startswith(begin)}
@@ -121,7 +118,7 @@ class CandidateModels:
                 Failures.of_state(failures),
                 told["tried"],
             )
-        except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(
                 "The cost model of whole candidates in the store cannot be read: "
                 f"{type(error).__name__} {error}. It is fitted again after the next run."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from db.costs.versions import CostModelRecord, newest_cost_model
-from db.questions.operators.costs import all_calibrations
-from db.reader import StoreReader
 from db.records import content_id, utc_now
 from db.store import Store
+from farm.costs.calibration import Calibration
 from farm.costs.model import not_calibrated
 from farm.errors import StoreError
 from tuner.learning.candidates.estimate import Estimator
@@ -14,7 +15,6 @@ from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import tried_in
 from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
 from tuner.learning.kernels.costs import LearnedKernels
-from tuner.learning.kernels.stored import by_threads
 from tuner.learning.report import QuantityReport, Report
 
 FORMAT = "candidates-3"
@@ -22,19 +22,21 @@ FORMAT = "candidates-3"
 _KEPT = 2  # versions of a device
 
 
-def estimator_in(
-    store: StoreReader, device: str, machine_id: str, kernels: LearnedKernels | None
+def estimator_of(
+    device: str,
+    calibrations: Mapping[int, Calibration],
+    kernels: LearnedKernels | None,
+    cores: int,
 ) -> Estimator:
     """What the models of whole candidates of a device rest on: its calibrations, and its kernels.
 
-    kernels: what was learnt of them. Raises DeviceError: it was never calibrated.
+    calibrations: by the threads of each. kernels: what was learnt of them. Raises DeviceError: it
+    was never calibrated with all of its threads.
     """
-    records = all_calibrations(store, device, machine_id)
-    known = by_threads(device, records)
-    if 0 not in known:
+    if 0 not in calibrations:
         raise not_calibrated(device)
-    cores = store.machine(machine_id).cores
-    return Estimator(device, {device: known.pop(0)}, known, kernels, cores)
+    others = {threads: each for threads, each in calibrations.items() if threads}
+    return Estimator(device, {device: calibrations[0]}, others, kernels, cores)
 
 
 def learn_candidates(
@@ -53,9 +55,10 @@ def learn_candidates(
         kernels.fitted_to if kernels else "", *sorted(each.trial.trial for each in tried)
     )
     last = newest_cost_model(store, device, machine_id, FORMAT)
-    if not tried or (last is not None and last.fitted_to == fitted_to):
+    before = readable(last)
+    if not tried or (last is not None and before is not None and last.fitted_to == fitted_to):
         return None
-    models = CandidateModels.fit(tried, estimator, _before(last))
+    models = CandidateModels.fit(tried, estimator, before)
     now = utc_now()
     version = CostModelRecord(
         content_id(device, machine_id, FORMAT, now.isoformat()),
@@ -74,11 +77,14 @@ def learn_candidates(
     return models
 
 
-def _before(last: CostModelRecord | None) -> CandidateModels | None:
-    """The last version; None where there is none that can be read."""
+def readable(version: CostModelRecord | None) -> CandidateModels | None:
+    """The models of a version; None where there is none, or one that cannot be read."""
+    if version is None:
+        return None
     try:
-        return CandidateModels.of_state(last.content) if last is not None else None
-    except StoreError:  # it is about to be replaced
+        Report.of_json(version.report)
+        return CandidateModels.of_state(version.content)
+    except StoreError:
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,10 @@ from farm.costs.operators import CostedOperator
 from farm.errors import StoreError
 from farm.prediction import Prediction
 from farm.units import counted
+from tuner.learning.archives import archive_of, arrays_of
 from tuner.learning.kernels.features import touched_bytes
 from tuner.learning.kernels.fitting import fit_kernels
-from tuner.learning.kernels.model import FOLD, Kernel, KernelModel
+from tuner.learning.kernels.model import Kernel, KernelModel
 from tuner.learning.kernels.rows import KernelRow, Setting, by_setting, distinct
 
 FORMAT = "kernels 2"
@@ -100,7 +100,7 @@ class LearnedKernels:
         return setting if is_known else replace(setting, options=setting.engine)
 
     def content(self) -> bytes:
-        """All of it as arrays in NumPy's format, without pickles."""
+        """All of it, see ``tuner.learning.archives``."""
         arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
         kept = []
         for at, (key, model) in enumerate(self.models.items()):
@@ -108,31 +108,24 @@ class LearnedKernels:
             kept.append([*key, text])
             arrays |= {f"{at}/{name}": values for name, values in state.items()}
         plain = json.dumps({"device": self.device, "models": kept})
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, plain=np.frombuffer(plain.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-        return buffer.getvalue()
+        return archive_of({"plain": np.frombuffer(plain.encode(), np.uint8), **arrays})
 
     @classmethod
-    def of_content(cls, content: bytes, *, folds: bool = False) -> Self:
-        """What :meth:`content` returned. Raises StoreError: it is something else.
-
-        folds: those are read, too, which only learning needs.
-        """
+    def of_content(cls, content: bytes) -> Self:
+        """What :meth:`content` returned. Raises StoreError: it is something else."""
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                plain = json.loads(arrays["plain"].tobytes().decode())
-                models = {}
-                for at, (alike, precision, text) in enumerate(plain["models"]):
-                    own = f"{at}/"
-                    names = [n for n in arrays if n.startswith(own)]
-                    names = [n for n in names if folds or not n.startswith(own + FOLD)]
-                    state = {n.removeprefix(own): arrays[n] for n in names}
-                    models[alike, precision] = KernelModel.of_state(text, state)
+            arrays = arrays_of(content)
+            plain = json.loads(arrays["plain"].tobytes().decode())
+            models = {}
+            for at, (alike, precision, text) in enumerate(plain["models"]):
+                own = f"{at}/"
+                state = {n.removeprefix(own): a for n, a in arrays.items() if n.startswith(own)}
+                models[alike, precision] = KernelModel.of_state(text, state)
             return cls(plain["device"], models)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(
-                f"What the store has learnt of kernels cannot be read: {type(error).__name__} "
-                f"{error}."
+                f"What the store has learnt of kernels cannot be read ({type(error).__name__} "
+                f"{error}). The next calibration makes it anew: farm devices calibrate NAME"
             ) from None
 
 

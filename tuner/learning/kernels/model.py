@@ -2,7 +2,7 @@
 
 On top of a roofline it says how far off that is, in logarithms, by a forest or a Gaussian process.
 
-Models fall into folds, and beside the forest of all kernels one is kept for each fold, which saw
+Models fall into folds, and beside the forest of all kernels there is one for each fold, which saw
 none of its models. Whoever learns from what is said of models that taught asks those.
 """
 
@@ -31,9 +31,6 @@ from tuner.learning.kernels.forest import Forest
 Matrix = NDArray[np.float64]
 Rooflines = Mapping[int, Roofline]
 """By the threads of the engine; 0 where that was left to it."""
-
-FOLD = "fold"
-"""What names of arrays of a state begin with that only those need who learn."""
 
 _LEAST_SPREAD = 0.05  # kernels of one signature differ by as much from run to run
 _ALIKE = 0.3  # by which trees that all say the same may be off beside what sets them apart
@@ -78,7 +75,8 @@ class KernelModel:
 
     clock: see :func:`clock_of`. rooflines: by threads. wide: how many of its own spreads an
     interval reaches to either side. together: the share of it that is left where all kernels of a
-    model are added up. folds: see :func:`fold_of`; none where they were not kept.
+    model are added up. folds: forests without the models of each, see :func:`fold_of`, for who
+    learns from what is said of models that taught. They are not part of the state.
     """
 
     precision: str
@@ -97,7 +95,7 @@ class KernelModel:
     ) -> tuple[Prediction, ...]:
         """Seconds of kernels, with the intervals that nine of ten lie in.
 
-        unseen: a model that what is said must not rest on, as far as folds were kept. together:
+        unseen: a model that what is said must not rest on, as far as there are folds. together:
         the intervals are to be added up: nine of ten sums lie in what that makes, while single
         kernels may lie outside.
         """
@@ -137,25 +135,16 @@ class KernelModel:
             "caches": self.caches,
             "options": self.options,
             "rooflines": {str(n): plain_roofline(each) for n, each in self.rooflines.items()},
-            "folds": len(self.folds),
             "wide": self.wide,
             "together": self.together,
             "quality": asdict(self.quality),
         }
-        arrays = dict(self.learner.state())
-        for at, forest in enumerate(self.folds):
-            arrays |= {f"{FOLD}{at}/{name}": each for name, each in forest.state().items()}
-        return json.dumps(plain), arrays
+        return json.dumps(plain), dict(self.learner.state())
 
     @classmethod
     def of_state(cls, text: str, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The model that gave this state, without folds where their arrays are not there.
-
-        Raises KeyError, ValueError: it is none.
-        """
+        """The model that gave this state. Raises KeyError, ValueError: it is none."""
         plain = json.loads(text)
-        has_folds = any(name.startswith(FOLD) for name in arrays)
-        folds = range(plain["folds"]) if has_folds else ()
         learner = Forest if plain["learner"] == "forest" else GaussianProcess
         quality = plain["quality"]
         return cls(
@@ -168,18 +157,12 @@ class KernelModel:
             plain["wide"],
             plain["together"],
             Quality(quality["error"], quality["roofline_error"], Coverage(**quality["coverage"])),
-            tuple(Forest.of_state(_of_fold(at, arrays)) for at in folds),
         )
 
 
 def fold_of(model: str) -> int:
     """The fold of a model, by its name or what identifies it: always the same one."""
     return zlib.crc32(model.encode()) % FOLDS
-
-
-def _of_fold(at: int, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    begin = f"{FOLD}{at}/"
-    return {n.removeprefix(begin): each for n, each in arrays.items() if n.startswith(begin)}
 
 
 def said(learner: Forest | GaussianProcess, inputs: Matrix) -> tuple[Matrix, Matrix]:

@@ -20,32 +20,25 @@ from tuner.learning.kernels.rows import rows_of, rows_of_trials
 _KEPT = 2  # versions of a device
 
 
-def newest_kernels(
-    store: StoreReader, device: str, machine_id: str, *, folds: bool = False
-) -> LearnedKernels | None:
+def newest_kernels(store: StoreReader, device: str, machine_id: str) -> LearnedKernels | None:
     """What was last learnt of a device's kernels on a machine; None where nothing was.
 
-    folds: for those who learn from it. Raises StoreError.
+    Raises StoreError.
     """
     found = newest_cost_model(store, device, machine_id, FORMAT)
-    return None if found is None else LearnedKernels.of_content(found.content, folds=folds)
+    return None if found is None else LearnedKernels.of_content(found.content)
 
 
 def learn_from_store(
     store: Store, profile: DeviceProfile, machine_id: str, software_id: str
 ) -> LearnedKernels | None:
-    """Fit the cost models of a device's kernels to all profiles of a store, and keep them there.
+    """Fit the cost models of a device's kernels to all profiles of a store.
 
-    None where the newest version was fitted to the same ones already, or there are too few.
+    They are kept there, unless the newest version is the same. None where there are too few.
     Raises StoreError.
     """
     trials = profiled_trials(store, [profile.name], machine_id)
     calibrations = all_calibrations(store, profile.name, machine_id)
-    sources = sorted((*(t.trial for t in trials), *(c.id for c in calibrations)))
-    fitted_to = content_id(*sources)
-    last = newest_cost_model(store, profile.name, machine_id, FORMAT)
-    if last is not None and last.fitted_to == fitted_to:
-        return None
     machine = store.machine(machine_id)
     rows = [*rows_of_trials(trials, [profile], machine.cores)]
     for record in calibrations:
@@ -55,22 +48,22 @@ def learn_from_store(
     if not learned.models:
         return None
     now = utc_now()
-    store.add_cost_model(
-        CostModelRecord(
-            content_id(profile.name, machine_id, FORMAT, now.isoformat()),
-            profile.name,
-            machine_id,
-            software_id,
-            now,
-            FORMAT,
-            len(trials),
-            len(rows),
-            fitted_to,
-            report_of(learned),
-            learned.content(),
-        ),
-        _KEPT,
+    version = CostModelRecord(
+        content_id(profile.name, machine_id, FORMAT, now.isoformat()),
+        profile.name,
+        machine_id,
+        software_id,
+        now,
+        FORMAT,
+        len(trials),
+        len(rows),
+        content_id(*sorted((*(t.trial for t in trials), *(c.id for c in calibrations)))),
+        report_of(learned),
+        learned.content(),
     )
+    last = newest_cost_model(store, profile.name, machine_id, FORMAT)
+    if last is None or last.content != version.content:
+        store.add_cost_model(version, _KEPT)
     return learned
 
 

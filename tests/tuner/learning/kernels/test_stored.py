@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from db.costs.versions import newest_cost_model
 from db.store import Store
 from farm.costs.calibration import CostPlace, constants_json, ends_json
 from farm.costs.model import MeasuredThenRoofline
@@ -16,7 +17,7 @@ from farm.prediction import Basis
 from tests.db.samples import CALIBRATION, MACHINE, SOFTWARE
 from tests.farm.costs.test_calibration import CALIBRATION as FOUND
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows
-from tuner.learning.kernels.costs import LearnedKernels, learn_kernels
+from tuner.learning.kernels.costs import FORMAT, LearnedKernels, learn_kernels
 from tuner.learning.kernels.rows import plain_rows
 from tuner.learning.kernels.stored import learn_from_store, newest_kernels
 
@@ -55,10 +56,15 @@ def test_a_calibration_alone_teaches(store: Store) -> None:
     assert found.value == pytest.approx(law(ASKED[0]), rel=0.3)
 
 
-def test_nothing_is_fitted_twice_to_the_same(store: Store) -> None:
+def test_nothing_is_kept_twice_of_the_same(store: Store) -> None:
     with store:
-        assert learn_from_store(store, CPU, MACHINE.id, SOFTWARE.id) is not None
-        assert learn_from_store(store, CPU, MACHINE.id, SOFTWARE.id) is None
+        learned = learn_from_store(store, CPU, MACHINE.id, SOFTWARE.id)
+        assert learned is not None
+        first = newest_cost_model(store, "cpu", MACHINE.id, FORMAT)
+        again = learn_from_store(store, CPU, MACHINE.id, SOFTWARE.id)
+        assert again is not None
+        assert again.content() == learned.content()
+        assert newest_cost_model(store, "cpu", MACHINE.id, FORMAT) == first
 
 
 def test_places_and_options_that_were_not_seen_have_no_learned_cost() -> None:
