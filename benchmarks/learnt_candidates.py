@@ -11,7 +11,6 @@ are both over the sentinel of the blocks, means over blocks.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -26,18 +25,15 @@ import numpy as np
 from common import Report, Unit, options
 from corpus import write_corpus
 from numpy.typing import NDArray
+from recorded_kernels import RecordedKernels
 from recorded_store import DEVICE, PACKED, machine_of_recording, opened
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
-from db.questions.operators.costs import all_calibrations, profiled_trials
-from db.reader import StoreReader
 from farm.artifact.compiler import Compiler
 from farm.candidate import PackageEngine
-from farm.costs.calibration import Calibration
 from farm.costs.families import Family
 from farm.costs.fused import Wiring, kernels_of
-from farm.costs.roofline import cache_limits
 from farm.costs.work import kernel_work
 from farm.devices.profile import load_profiles
 from farm.model.model import load_model
@@ -45,9 +41,7 @@ from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.features import choices
 from tuner.learning.candidates.models import CandidateModels
 from tuner.learning.candidates.rows import Tried, chosen, tried_in
-from tuner.learning.kernels.costs import learn_kernels
-from tuner.learning.kernels.rows import KernelRow, rows_of, rows_of_trials
-from tuner.learning.kernels.stored import by_threads
+from tuner.learning.candidates.stored import estimator_of
 from tuner.learning.predictor import LearnedPredictor
 from tuner.learning.values import CandidatePrediction
 
@@ -90,7 +84,7 @@ def main() -> int:
         told = store.machine(machine)
         report.say(f"recorded on {told.cpu}, {told.cores} cores")
         tried = tried_in(store, DEVICE, machine)
-        recorded = _Recorded.of(store, machine)
+        recorded = RecordedKernels.of(store, machine)
     ran = [t for t in tried if not t.failed and t.trial.blocks and t.trial.seconds]
     disturbed = [t.trial.sentinel for t in ran if t.trial.sentinel]
     report.show(
@@ -105,44 +99,18 @@ def main() -> int:
     _memory(report, learnt)
     with tempfile.TemporaryDirectory() as folder:
         _packages(report, ran, given.models or Path(folder))
-    _many(report, tried, recorded.estimator(()))
+    _many(report, tried, _estimator(recorded, ()))
     return report.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """Calibrations by their threads, and kernels: of calibrations, and of trials by their ids."""
-
-    cores: int
-    caches: Sequence[float]
-    calibrations: Mapping[int, Calibration]
-    probes: Sequence[KernelRow]
-    profiled: Mapping[str, Sequence[KernelRow]]
-
-    @classmethod
-    def of(cls, store: StoreReader, machine_id: str) -> _Recorded:
-        machine, profile = store.machine(machine_id), load_profiles()[DEVICE]
-        records = all_calibrations(store, DEVICE, machine_id)
-        trials = profiled_trials(store, [DEVICE], machine_id)
-        return cls(
-            machine.cores,
-            cache_limits(json.loads(machine.details).get("caches", "")),
-            by_threads(DEVICE, records),
-            [row for record in records for row in rows_of(DEVICE, record.details)],
-            {t.trial: tuple(rows_of_trials([t], [profile], machine.cores)) for t in trials},
-        )
-
-    def estimator(self, taught: Sequence[Tried]) -> Estimator:
-        """What knows the calibrations, and the kernels of these trials."""
-        own = [row for t in taught for row in self.profiled.get(t.trial.trial, ())]
-        rows = [*self.probes, *own]
-        kernels = learn_kernels(DEVICE, rows, self.caches, self.calibrations)
-        known = dict(self.calibrations)
-        return Estimator(DEVICE, {DEVICE: known.pop(0)}, known, kernels, self.cores)
+def _estimator(recorded: RecordedKernels, taught: Sequence[Tried]) -> Estimator:
+    """What knows the calibrations, and the kernels of these trials."""
+    rows = (row for t in taught for row in recorded.profiled.get(t.trial.trial, ()))
+    return estimator_of(DEVICE, recorded.calibrations, recorded.learned(rows), recorded.cores)
 
 
 def _left_out(
-    tried: Sequence[Tried], ran: Sequence[Tried], recorded: _Recorded, report: Report
+    tried: Sequence[Tried], ran: Sequence[Tried], recorded: RecordedKernels, report: Report
 ) -> list[Learnt]:
     profile = load_profiles()[DEVICE]
     found: list[Learnt] = []
@@ -151,7 +119,7 @@ def _left_out(
         others = chosen([t for t in tried if t.subject.sha256 != sha256], MOST_ROWS)
         own = [t for t in ran if t.subject.sha256 == sha256]
         most = max(most, len(others))
-        estimator = recorded.estimator(others)
+        estimator = _estimator(recorded, others)
         models = CandidateModels.fit(others, estimator)
         told = LearnedPredictor(profile, estimator, models).predict(
             own[0].subject, [t.candidate for t in own]

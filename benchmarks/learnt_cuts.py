@@ -13,10 +13,8 @@ from __future__ import annotations
 import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,57 +24,22 @@ from cut_observed import solution_of
 from cut_plans import plan_of
 from numpy.typing import NDArray
 from recorded import Table, TableError, read_table, steady
+from recorded_kernels import RecordedKernels
 from recorded_store import DEVICE, PACKED, machine_of_recording, opened
 
-from db.questions.operators.costs import all_calibrations, profiled_trials
-from db.reader import StoreReader
 from farm.candidate import Engine, Pipeline, PipelinePart
 from farm.costs.calibration import Calibration, CostPlace
 from farm.costs.model import MeasuredThenRoofline
 from farm.costs.operators import costed_operators
-from farm.costs.roofline import cache_limits
 from farm.devices.profile import load_profiles
 from farm.errors import FarmError
 from farm.model.graph import build_graph
 from farm.model.model import Model, load_model
 from farm.prediction import Prediction
-from tuner.learning.kernels.costs import learn_kernels
-from tuner.learning.kernels.rows import KernelRow, rows_of, rows_of_trials
-from tuner.learning.kernels.stored import by_threads
 from tuner.placing.from_store import problem_at
 from tuner.placing.support import DevicePlace
 
 LEAST, MOST = 0.85, 0.96
-
-
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """What a store has of kernels. caches: bytes of each level. calibrations: by their threads."""
-
-    rows: tuple[KernelRow, ...]
-    caches: tuple[float, ...]
-    calibrations: dict[int, Calibration]
-
-    @classmethod
-    def of(cls, store: StoreReader) -> Learnt:
-        """What a store has."""
-        machine, profile = store.machine(machine_of_recording(store)), load_profiles()[DEVICE]
-        records = all_calibrations(store, DEVICE, machine.id)
-        trials = profiled_trials(store, [DEVICE], machine.id)
-        probes = [row for record in records for row in rows_of(DEVICE, record.details)]
-        return cls(
-            (*probes, *rows_of_trials(trials, [profile], machine.cores)),
-            tuple(cache_limits(json.loads(machine.details).get("caches", ""))),
-            by_threads(DEVICE, records),
-        )
-
-    def costs(self, model: Model, calibration: Calibration) -> MeasuredThenRoofline:
-        """Of the kernels of a model, which others taught."""
-        others = (row for row in self.rows if row.model != model.sha256)
-        kernels = learn_kernels(DEVICE, others, self.caches, self.calibrations)
-        operators = costed_operators(model.proto, build_graph(model))
-        own = kernels.at(calibration, THREADS).of_model(operators)
-        return MeasuredThenRoofline({DEVICE: calibration}, learned={DEVICE: own})
 
 
 def main() -> int:
@@ -88,10 +51,10 @@ def main() -> int:
     given = parser.parse_args()
     report = Report(__file__, given.json)
     with opened(given.packed) as store:
-        learnt = Learnt.of(store)
+        recorded = RecordedKernels.of(store, machine_of_recording(store))
     try:
         tables = [read_table(path, "cuts") for path in given.tables]
-        inside = [figures(report, table, given.models, learnt) for table in tables]
+        inside = [figures(report, table, given.models, recorded) for table in tables]
     except FarmError as error:
         parser.error(str(error))
     share = float(np.mean(np.concatenate(inside)))
@@ -102,11 +65,11 @@ def main() -> int:
 
 
 def figures(
-    report: Report, table: Table, folders: Sequence[Path], learnt: Learnt
+    report: Report, table: Table, folders: Sequence[Path], recorded: RecordedKernels
 ) -> NDArray[np.bool_]:
     """Print those of one model; whether each plan is inside. Raises FarmError."""
     model = _model(table, folders)
-    found = list(predicted(table, model, learnt))
+    found = list(predicted(table, model, recorded))
     seconds = np.median(steady(table.seconds()), axis=1)
     values, low, high = np.array([[p.value, p.low, p.high] for p in found]).T
     inside: NDArray[np.bool_] = (low <= seconds) & (seconds <= high)
@@ -117,18 +80,28 @@ def figures(
     return inside
 
 
-def predicted(table: Table, model: Model, learnt: Learnt) -> Iterator[Prediction]:
+def predicted(table: Table, model: Model, recorded: RecordedKernels) -> Iterator[Prediction]:
     """Seconds of the plans of a table, in their order. Raises FarmError."""
-    calibration = learnt.calibrations[THREADS]
+    calibration = recorded.calibrations[THREADS]
     graph, profile = build_graph(model), load_profiles()[DEVICE]
     names = {part.place for row in table.ok for part in _parts(row.candidate.engine)}
     places = [
         DevicePlace(CostPlace(DEVICE, name.partition("/")[2]), profile) for name in sorted(names)
     ]
-    priced = problem_at(model, graph, tuple(places), learnt.costs(model, calibration))
+    priced = problem_at(model, graph, tuple(places), costs_of(model, recorded, calibration))
     for row in table.ok:
         plan = plan_of([(p.place, p.operators) for p in _parts(row.candidate.engine)], graph)
         yield priced.total(solution_of(graph, plan))
+
+
+def costs_of(
+    model: Model, recorded: RecordedKernels, calibration: Calibration
+) -> MeasuredThenRoofline:
+    """Of the kernels of a model, which others taught."""
+    others = (row for row in recorded.of_models if row.model != model.sha256)
+    operators = costed_operators(model.proto, build_graph(model))
+    kernels = recorded.learned(others).at(calibration, THREADS).of_model(operators)
+    return MeasuredThenRoofline({DEVICE: calibration}, learned={DEVICE: kernels})
 
 
 def _parts(engine: Engine) -> tuple[PipelinePart, ...]:
