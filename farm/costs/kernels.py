@@ -145,8 +145,9 @@ def kernel_groups(
     Kernels that share an operator are of one group. One that only converts or reorders joins no
     groups: what it takes is shared by those that it stands for. An operator that no kernel
     computes was taken in by the kernel whose result it reads, if it is of a family that is. One
-    that multiplies or moves was folded into a kernel that reads its result: OpenVINO calls a
-    convolution by the name of the normalisation behind it.
+    that multiplies or moves was folded into a kernel that reads its result, through others that no
+    kernel computes either: OpenVINO calls a convolution by the name of what ends the normalisation
+    behind it.
 
     own: every operator of the model, in its order.
     """
@@ -180,15 +181,39 @@ def _take_in(own: Mapping[str, Wired], by_operator: dict[str, _Group]) -> None:
     for name, operator in own.items():
         for before in operator.after:
             readers.setdefault(before, []).append(name)
-    for of, order in ((_FOLDED, list(own)[::-1]), (_TAKEN_IN, list(own))):
-        for name in order:
-            if name in by_operator or family_of_type(own[name].op_type) not in of:
-                continue
-            near = readers.get(name, ()) if of is _FOLDED else own[name].after
-            group = next((by_operator[n] for n in near if n in by_operator), None)
-            if group is not None:
-                group.operators.add(name)
-                by_operator[name] = group
+    for name in reversed(own):
+        if name not in by_operator and family_of_type(own[name].op_type) in _FOLDED:
+            chain = _until_computed(name, own, readers, by_operator)
+            for each in chain[:-1]:
+                by_operator[each] = by_operator[chain[-1]]
+                by_operator[each].operators.add(each)
+    for name, operator in own.items():
+        if name in by_operator or family_of_type(operator.op_type) not in _TAKEN_IN:
+            continue
+        group = next((by_operator[n] for n in operator.after if n in by_operator), None)
+        if group is not None:
+            group.operators.add(name)
+            by_operator[name] = group
+
+
+def _until_computed(
+    name: str,
+    own: Mapping[str, Wired],
+    readers: Mapping[str, Sequence[str]],
+    by_operator: Mapping[str, _Group],
+) -> list[str]:
+    """An operator, and what follows it until one that a kernel computes; empty if none does."""
+    chain = [name]
+    while chain[-1] not in by_operator:
+        near = readers.get(chain[-1], ())
+        computed = next((each for each in near if each in by_operator), None)
+        alone = near[0] if len(near) == 1 else None
+        if computed is None and (
+            alone is None or family_of_type(own[alone].op_type) not in _TAKEN_IN
+        ):
+            return []
+        chain.append(computed or alone or "")
+    return chain
 
 
 class _Group:

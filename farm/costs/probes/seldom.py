@@ -29,7 +29,11 @@ _LARGE_FIRST: tuple[_FirstLayer, ...] = (
     (3, 48, 128, 128, 11, 11, 4),
     (3, 24, 96, 96, 5, 5, 2),
 )
-_MEMORIES = ((16, 32, 10), (64, 48, 12), (40, 96, 6))
+_MEMORIES = ((16, 32, 10), (64, 48, 12), (64, 48, 48), (40, 96, 6), (40, 96, 30))
+_NORMALISED = ((8, 24), (16, 16), (32, 12), (64, 6))
+_LARGE_NORMALISED = ((64, 28), (128, 14), (256, 14), (256, 7), (512, 7))
+_SHUFFLED = ((32, 14), (64, 28), (112, 56), (136, 28))
+_ATTENDED = ((2, 16, 16), (4, 32, 16), (4, 64, 32))
 _OLD = ((32, 14), (64, 28), (128, 14), (96, 40))
 _HEADS = ((16, 20, 4, 2), (32, 28, 6, 2), (64, 10, 4, 21), (24, 16, 9, 6))
 _ROWS = ((1, 128), (16, 64), (64, 192), (128, 256))
@@ -48,6 +52,10 @@ def first_layers() -> ModelProto:
         _first(probe, sizes, pooled=at % 2 == 1)
     for inputs, hidden, steps in _MEMORIES:
         _memory(probe, inputs, hidden, steps)
+    for channels, side in _NORMALISED:
+        _normalised(probe, channels, side)
+    for heads, tokens, width in _ATTENDED:
+        _attended(probe, heads, tokens, width)
     return probe.model()
 
 
@@ -58,7 +66,10 @@ def seldom_layers() -> ModelProto:
         _first(probe, sizes, pooled=at % 2 == 1)
     for channels, side in _OLD:
         _old_block(probe, channels, side)
+    for channels, side in _SHUFFLED:
         _shuffled(probe, channels, side)
+    for channels, side in _LARGE_NORMALISED:
+        _normalised(probe, channels, side)
     for head in _HEADS:
         _head(probe, *head)
     for rows, columns in _ROWS:
@@ -107,12 +118,43 @@ def _old_block(probe: Probe, channels: int, side: int) -> None:
     probe.end(probe.add("ReduceMean", joined, axes=[2, 3], keepdims=0))
 
 
+def _normalised(probe: Probe, channels: int, side: int) -> None:
+    """Layers with a normalisation that engines fold into their weights, and a product with one."""
+    image = probe.given(1, channels, side, side)
+    made = probe.add("Relu", _batch(probe, _conv(probe, image, channels, channels), channels))
+    depthwise = probe.weight(channels, 1, 3, 3)
+    made = probe.add("Conv", made, depthwise, group=channels, pads=[1] * 4)
+    made = probe.add("Relu", _batch(probe, made, channels))
+    made = _batch(probe, _conv(probe, made, channels, 2 * channels, 1), 2 * channels)
+    made = _batch(probe, _conv(probe, made, 2 * channels, channels, 1), channels)
+    made = probe.add("Relu", probe.add("Add", made, image))
+    flat = probe.add("Flatten", probe.add("GlobalAveragePool", made))
+    made = probe.add("MatMul", flat, probe.weight(channels, 4 * channels))
+    probe.end(probe.add("Relu", _batch(probe, made, 4 * channels)))
+
+
+def _batch(probe: Probe, given: str, channels: int) -> str:
+    """A normalisation as it is trained in batches."""
+    scale, bias, mean = (probe.weight(channels) for _ in range(3))
+    variance = probe.stored(np.ones(channels, np.float32))
+    return probe.add("BatchNormalization", given, scale, bias, mean, variance)
+
+
+def _attended(probe: Probe, heads: int, tokens: int, width: int) -> None:
+    """What attention does between its projections."""
+    query, value = (probe.given(1, heads, tokens, width) for _ in range(2))
+    key = probe.given(1, heads, width, tokens)
+    scale = probe.stored(np.array(width**-0.5, np.float32))
+    scores = probe.add("Mul", probe.add("MatMul", query, key), scale)
+    probe.end(probe.add("MatMul", probe.add("Softmax", scores, axis=-1), value))
+
+
 def _shuffled(probe: Probe, channels: int, side: int) -> None:
     """Channels in groups, mixed by a transposition, and a sum that skips them."""
     image = probe.given(1, channels, side, side)
-    weights = probe.weight(channels, channels // 2, 1, 1)
-    made = probe.add("Conv", image, weights, probe.weight(channels), group=2)
-    made = probe.add("Reshape", made, probe.integers(1, 2, channels // 2, side, side))
+    weights = probe.weight(channels, channels // 4, 1, 1)
+    made = probe.add("Conv", image, weights, probe.weight(channels), group=4)
+    made = probe.add("Reshape", made, probe.integers(1, 4, channels // 4, side, side))
     made = probe.add("Transpose", made, perm=[0, 2, 1, 3, 4])
     made = probe.add("Reshape", made, probe.integers(1, channels, side, side))
     made = probe.add("Relu", probe.add("Sum", made, image))

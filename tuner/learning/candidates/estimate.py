@@ -23,7 +23,7 @@ from farm.candidate import (
     ThreadedEngine,
     WholeEngine,
 )
-from farm.costs.calibration import Calibration, CostPlace, Ends, PlaceConstants
+from farm.costs.calibration import Calibration, CostPlace, Ends, Pattern, PlaceConstants
 from farm.costs.families import Family
 from farm.costs.fused import Members, Wiring, kernels_of
 from farm.costs.model import not_calibrated
@@ -175,7 +175,7 @@ class Estimator:
     ) -> Estimate:
         families: dict[Family, Seconds] = {}
         bases = []
-        kernels = kernels_of(wiring, (), at.constants.patterns)
+        kernels = kernels_of(wiring, (), self._patterns(at, engine, precision))
         numbers = [_numbers(members, precision) for members in kernels]
         learned = self._learned(subject, kernels, numbers, at, engine, unseen=unseen)
         for at_kernel, (members, of) in enumerate(zip(kernels, numbers, strict=True)):
@@ -187,6 +187,16 @@ class Estimator:
             CostPlace(at.place.device, at.place.engine)
         )
         return Estimate(families, _calls(wiring, ends), len(kernels), _worst(bases))
+
+    def _patterns(
+        self, at: _Place, engine: WholeEngine, precision: Precision
+    ) -> tuple[Pattern, ...]:
+        """Types of operators that run as one kernel, by other models or the calibration."""
+        if self.kernels is not None and at.place.device == self.device:
+            setting = self._setting(at, engine, _numbers((), precision))
+            if (learned := self.kernels.patterns(setting)) is not None:
+                return learned
+        return at.constants.patterns
 
     def _learned(
         self,

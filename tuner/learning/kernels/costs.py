@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from farm.costs.calibration import Calibration, CostPlace
+from farm.costs.calibration import Calibration, CostPlace, Pattern
 from farm.costs.operators import CostedOperator
 from farm.errors import StoreError
 from farm.prediction import Prediction
@@ -92,6 +92,11 @@ class LearnedKernels:
             for of in kernels
         ]
         return model.predict(asked, unseen, together=together)
+
+    def patterns(self, setting: Setting) -> tuple[Pattern, ...] | None:
+        """Types of operators that run as one kernel; None where nothing was learnt of that."""
+        model = self.models.get((setting.alike, setting.precision))
+        return model.patterns.get(self.nearest(setting).options) if model else None
 
     def nearest(self, setting: Setting) -> Setting:
         """The setting that is asked for: with options that nothing is known of, without them."""

@@ -16,14 +16,14 @@ from farm.costs.work import main_operator, operands_outside, width_of
 LANES = (8, 16, 32)
 """Channels that engines compute at a time: what is left over is padded, or computed slowly."""
 _FAMILIES = tuple(Family)
-_PARTNERS = ("Relu", "Clip", "Add", "Mul", "Sigmoid", "BatchNormalization", "Transpose")
 _TYPES = (
     "MaxPool", "AveragePool", "GlobalAveragePool", "LRN", "Softmax", "LayerNormalization",
     "BatchNormalization", "Relu", "Clip", "Add", "Mul", "Div", "Sigmoid", "Tanh", "Exp", "Erf",
     "Pow", "Sqrt", "HardSwish", "Gelu", "ReduceMean", "Transpose", "Concat", "Slice", "Pad",
     "Gather", "LSTM", "GRU", "MatMul", "Gemm",
 )  # fmt: skip
-"""Types whose kernels take more or less time than others of their family."""
+"""Types whose kernels take more or less time than others of their family, alone or fused."""
+_WEIGHTED = frozenset({Family.CONVOLUTION, Family.POINTWISE, Family.DEPTHWISE, Family.PRODUCT})
 _SLIDING = frozenset({Family.CONVOLUTION, Family.POINTWISE, Family.DEPTHWISE, Family.POOL})
 
 
@@ -49,8 +49,7 @@ def feature_names(levels: int) -> tuple[str, ...]:
     """What each number of :func:`features` is. levels: of the caches."""
     return (
         *(f"is {family}" for family in _FAMILIES),
-        *(f"is {op_type}" for op_type in _TYPES),
-        *(f"with {op_type}" for op_type in _PARTNERS),
+        *(f"with {op_type}" for op_type in _TYPES),
         "operators", "activations", "flops", "read", "written", "weights", "intensity",
         "channels read", "channels written", "height", "width", "kernel", "stride", "group",
         "rows", "columns", "inner",
@@ -70,7 +69,8 @@ def features(
     operators: that it stands for, in the model's order. precision: of their numbers.
     """
     main = main_operator(operators)
-    types = {op.op_type for op in operators} - {main.op_type}
+    own = without_folded(operators)
+    types = {op.op_type for op in own}
     reads, writes = operands_outside(operators)
     read = sum(_bytes(t, precision) for t in reads if not t.stored)
     weights = sum(_bytes(t, precision) for t in reads if t.stored)
@@ -79,9 +79,8 @@ def features(
     moved = read + weights + written
     return (
         *(float(main.family is family) for family in _FAMILIES),
-        *(float(main.op_type == op_type) for op_type in _TYPES),
-        *(float(op_type in types) for op_type in _PARTNERS),
-        float(len(operators)),
+        *(float(op_type in types) for op_type in _TYPES),
+        float(len(own)),
         float(sum(not t.stored for t in reads)),
         *map(_log, (flops, read, written, weights)),
         _log(flops) - _log(moved),
@@ -90,6 +89,13 @@ def features(
         *(_over(weights, cache) for cache in near.caches),
         *(_over(near.around, cache) for cache in near.caches),
     )
+
+
+def without_folded(operators: Sequence[CostedOperator]) -> tuple[CostedOperator, ...]:
+    """Without normalisations that engines fold into the weights of what they follow."""
+    if main_operator(operators).family not in _WEIGHTED:
+        return tuple(operators)
+    return tuple(op for op in operators if op.op_type != "BatchNormalization")
 
 
 def _shape(op: CostedOperator) -> tuple[float, ...]:

@@ -8,13 +8,14 @@ than the roofline does, it is not used.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.costs.calibration import Pattern
 from farm.costs.fit import Point, fit_roofline
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
@@ -47,6 +48,7 @@ _JUDGES = 20  # groups of models, each judged by the others
 _LEAST_MODELS = 5
 _LEAST_ROWS = 20
 _STEPS = 20
+_NORMALISATION, _WITH_WEIGHTS = "BatchNormalization", frozenset({"Conv", "MatMul", "Gemm"})
 
 
 def fit_kernels(
@@ -81,7 +83,7 @@ def fit_kernels(
         table.precision,
         table.clock,
         tuple(caches),
-        table.options,
+        _patterns(rows, table.options),
         table.rooflines,
         learner,
         wide,
@@ -141,6 +143,31 @@ def _judged(rows: Sequence[KernelRow]) -> Mask:
     real = np.array([not row.is_probe for row in rows])
     models = {row.model for row in rows if not row.is_probe}
     return real if len(models) >= _LEAST_MODELS else np.ones(len(rows), np.bool_)
+
+
+def _patterns(rows: Sequence[KernelRow], options: Sequence[str]) -> dict[str, tuple[Pattern, ...]]:
+    """Types of operators that ran as one kernel in several models, by the options of the engine.
+
+    In one alone they may have been told together only because nothing told them apart. Engines
+    that fuse anything with what has weights fold a normalisation in between into these.
+    """
+    models: dict[tuple[str, Pattern], set[str]] = {}
+    for row in rows:
+        if len(row.operators) > 1:
+            pattern = tuple(op.op_type for op in row.operators)
+            models.setdefault((row.setting.options, pattern), set()).add(row.model)
+    found: dict[str, set[Pattern]] = {name: set() for name in options}
+    for (name, pattern), seen in models.items():
+        if len(seen) > 1:
+            found[name] |= {pattern, *_with_normalisation(pattern)}
+    return {name: tuple(sorted(patterns)) for name, patterns in found.items()}
+
+
+def _with_normalisation(pattern: Pattern) -> Iterator[Pattern]:
+    first, *others = pattern
+    if first in _WITH_WEIGHTS and _NORMALISATION not in pattern:
+        yield first, _NORMALISATION
+        yield first, _NORMALISATION, *others
 
 
 def _are_enough(rows: Sequence[KernelRow]) -> bool:

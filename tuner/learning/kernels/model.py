@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.costs.calibration import plain_roofline, roofline_of
+from farm.costs.calibration import Pattern, plain_roofline, roofline_of
 from farm.costs.operators import CostedOperator
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
@@ -71,24 +71,31 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class KernelModel:
-    """A model that was fitted. options: of the settings that it knows, a column each.
+    """A model that was fitted.
 
-    clock: see :func:`clock_of`. rooflines: by threads. wide: how many of its own spreads an
-    interval reaches to either side. together: the share of it that is left where all kernels of a
-    model are added up. folds: forests without the models of each, see :func:`fold_of`, for who
-    learns from what is said of models that taught. They are not part of the state.
+    patterns: of the settings that it knows, by their options, which operators ran as one kernel;
+    options are columns, in the order of their names. clock: see ``fitting.clock_of``. rooflines:
+    by threads. wide: how many of its own spreads an interval reaches to either side. together: the
+    share of it that is left where all kernels of a model are added up. folds: forests without the
+    models of each, see :func:`fold_of`, for who learns from what is said of models that taught.
+    They are not part of the state.
     """
 
     precision: str
     clock: float
     caches: tuple[float, ...]
-    options: tuple[str, ...]
+    patterns: Mapping[str, tuple[Pattern, ...]]
     rooflines: Rooflines
     learner: Forest | GaussianProcess
     wide: float
     together: float
     quality: Quality
     folds: tuple[Forest, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those that it knows."""
+        return tuple(sorted(self.patterns))
 
     def predict(
         self, kernels: Sequence[Kernel], unseen: str = "", *, together: bool = False
@@ -133,7 +140,7 @@ class KernelModel:
             "precision": self.precision,
             "clock": self.clock,
             "caches": self.caches,
-            "options": self.options,
+            "patterns": self.patterns,
             "rooflines": {str(n): plain_roofline(each) for n, each in self.rooflines.items()},
             "wide": self.wide,
             "together": self.together,
@@ -151,7 +158,7 @@ class KernelModel:
             plain["precision"],
             plain["clock"],
             tuple(plain["caches"]),
-            tuple(plain["options"]),
+            {name: tuple(map(tuple, each)) for name, each in plain["patterns"].items()},
             {int(n): roofline_of(each) for n, each in plain["rooflines"].items()},
             learner.of_state(arrays),
             plain["wide"],
