@@ -1,6 +1,6 @@
 """How well kernels of models that were never seen are predicted, engine by engine.
 
-    python benchmarks/kernel_costs.py --store STORE [--device cpu]
+    python benchmarks/kernel_costs.py --store STORE
 
 Replays what a store has of kernels, of models and of calibrations: those of each fifth of the
 kernels are predicted by what was fitted to all others, see ``tuner.learning.kernels``, so that
@@ -16,7 +16,6 @@ profile says of the other is shown, which no prediction can be better than.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -27,21 +26,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from common import Report, Unit, options
 from numpy.typing import NDArray
+from recorded_kernels import RecordedKernels
 
-from db.questions.operators.costs import all_calibrations, profiled_trials
 from db.reader import StoreReader
-from farm.costs.roofline import Roofline, cache_limits
+from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
-from farm.devices.profile import load_profiles
 from tuner.learning.kernels.fitting import fit_kernels, held_out
 from tuner.learning.kernels.rows import (
     KernelRow,
     by_setting,
     distinct,
-    rows_of,
-    rows_of_trials,
 )
-from tuner.learning.kernels.stored import by_threads
 
 RIGHT, TIMES, SHARE = 0.10, 1.5, 0.90
 _TICK = 1e-6 / math.sqrt(12)  # seconds: the standard deviation of what a clock cuts off
@@ -54,23 +49,17 @@ def main() -> int:
     """Print the figures; the exit code."""
     parser = options(__doc__)
     parser.add_argument("--store", required=True)
-    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     report = Report(__file__, given.json)
-    profile = load_profiles()[given.device]
     with StoreReader.open(given.store) as store:
         machine = store.machine(store.runs()[0].machine_id)
-        trials = profiled_trials(store, [profile.name], machine.id)
-        rows = list(rows_of_trials(trials, [profile], machine.cores))
-        records = all_calibrations(store, profile.name, machine.id)
+        recorded = RecordedKernels.of(store, machine.id)
     report.say(f"recorded on {machine.cpu}, {machine.cores} cores")
-    probes = [row for record in records for row in rows_of(profile.name, record.details)]
-    calibrations = by_threads(profile.name, records)
-    caches = cache_limits(json.loads(machine.details)["caches"])
+    rows, probes, caches = recorded.of_models, recorded.probes, recorded.caches
     best = 0.0
     for key, own in sorted(by_setting([*rows, *probes]).items()):
         place = own[0].setting.place
-        found = {n: each.constants(place) for n, each in calibrations.items()}
+        found = {n: each.constants(place) for n, each in recorded.calibrations.items()}
         rooflines = {n: each.roofline for n, each in found.items() if each is not None}
         if len(own) >= _FEWEST and rooflines:
             engine = _Engine(" in ".join(key), own, caches, rooflines)
@@ -131,7 +120,7 @@ class _Engine:
         tick = 0.0 if self.rows[0].setting.engine.startswith("cpackage") else _TICK
         own = np.array([repeats.get(_key(kernel), usual) for kernel in kernels])
         ticks = np.array([tick / kernel.seconds for kernel in kernels])
-        return np.maximum(RIGHT, TIMES * np.hypot(own, ticks))
+        return np.asarray(np.maximum(RIGHT, TIMES * np.hypot(own, ticks)), np.float64)
 
     def _roofline(self, kernel: KernelRow) -> float:
         roofline = self.rooflines.get(kernel.setting.threads) or next(

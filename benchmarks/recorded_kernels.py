@@ -15,7 +15,7 @@ from farm.costs.roofline import cache_limits
 from farm.devices.profile import load_profiles
 from tuner.learning.kernels.costs import LearnedKernels, learn_kernels
 from tuner.learning.kernels.rows import KernelRow, rows_of, rows_of_trials
-from tuner.learning.kernels.stored import by_threads
+from tuner.learning.kernels.stored import by_threads, calls_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,14 @@ class RecordedKernels:
         machine, profile = store.machine(machine_id), load_profiles()[DEVICE]
         records = all_calibrations(store, DEVICE, machine_id)
         trials = profiled_trials(store, [DEVICE], machine_id)
+        known = by_threads(DEVICE, records)
+        calls = calls_in(known.values())
         return cls(
             machine.cores,
             cache_limits(json.loads(machine.details).get("caches", "")),
-            by_threads(DEVICE, records),
+            known,
             [row for record in records for row in rows_of(DEVICE, record.details)],
-            {t.trial: tuple(rows_of_trials([t], [profile], machine.cores)) for t in trials},
+            {t.trial: tuple(rows_of_trials([t], [profile], machine.cores, calls)) for t in trials},
         )
 
     @property

@@ -181,7 +181,7 @@ def _take_in(own: Mapping[str, Wired], by_operator: dict[str, _Group]) -> None:
     for name, operator in own.items():
         for before in operator.after:
             readers.setdefault(before, []).append(name)
-    for name in reversed(own):
+    for name in reversed(tuple(own)):
         if name not in by_operator and family_of_type(own[name].op_type) in _FOLDED:
             chain = _until_computed(name, own, readers, by_operator)
             for each in chain[:-1]:

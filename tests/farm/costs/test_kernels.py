@@ -61,6 +61,18 @@ def test_a_convolution_that_no_kernel_computes_was_folded_into_its_reader() -> N
     assert [group.operators for group in found] == [(first, norm, relu), (second, last)]
 
 
+def test_it_was_folded_through_others_that_no_kernel_computes() -> None:
+    """OpenVINO calls a convolution by the sum and the activation behind its normalisation."""
+    net = wired(chain("Conv", "BatchNormalization", "Mul", "Add", "Relu", "Conv", "Relu"))
+    first, norm, scale, add, relu, second, last = net
+    rows = [row("Convolution", add, relu, seconds=5.0), row("Convolution", last)]
+    found = kernel_groups(rows, net)
+    assert [(group.operators, group.cost) for group in found] == [
+        ((first, norm, scale, add, relu), 5.0),
+        ((second, last), 1.0),
+    ]
+
+
 def test_a_new_shape_is_nobodys_work() -> None:
     net = wired(chain("Reshape", "Conv", "Reshape"))
     (group,) = kernel_groups([row("Conv", "conv1")], net)

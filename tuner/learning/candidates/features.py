@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,3 +146,23 @@ def columns() -> Columns:
     """What the columns of such a matrix are: each column of names has a scale of its own."""
     names = tuple(SHARES + 1 + at for at in range(len(NAMES)))
     return Columns(_GROUPS + names, (False,) * len(_GROUPS) + (True,) * len(NAMES))
+
+
+_CHOICES = tuple(range(len(_GROUPS), len(_GROUPS) + len(NAMES)))
+OF_SECONDS = (len(_GROUPS) - 1, *_CHOICES)
+"""Columns that say how far seconds are from their estimate: choices, and the share of calls.
+
+Of some dozens of models each has numbers of its own: whatever learns from more of them tells
+models apart by these, and is wrong about the next one.
+"""
+OF_BYTES = (*(at for at, group in enumerate(_GROUPS) if group == WORK), *_CHOICES)
+"""Columns that say how far bytes are from what is simply expected."""
+
+
+def selected(which: Sequence[int]) -> Columns:
+    """What some columns of such a matrix are, in their order, their groups numbered anew."""
+    known = columns()
+    numbers = {group: at for at, group in enumerate(sorted({known.groups[c] for c in which}))}
+    return Columns(
+        tuple(numbers[known.groups[c]] for c in which), tuple(known.named[c] for c in which)
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.candidate import Candidate
+from farm.candidate import Candidate, OnnxRuntimeCpu
 from farm.costs.families import Family
 from farm.units import Bytes
 from tuner.learning.values import Subject
@@ -68,11 +68,11 @@ def sizes_of(subject: Subject) -> Sizes:
 
 @dataclass(frozen=True, slots=True)
 class EngineMemory:
-    """Bytes of a process by the kind of its engine and the numbers in which it computes.
+    """Bytes of a process by the kind of its engine, the numbers in which it computes, its graph.
 
     factors: of each the process itself, each byte of filters, of other weights and of live
-    activations, and each operator with weights. An engine that is not there is like the mean of
-    those that are.
+    activations, and each operator with weights. One that is not there is like the mean of its
+    engine's, and an engine that is not there like the mean of all.
     """
 
     factors: tuple[tuple[str, Factors], ...]
@@ -92,16 +92,21 @@ class EngineMemory:
         known = dict(self.factors)
         found = known.get(_kind(candidate))
         if found is None:
-            of_all = np.mean(list(known.values()) or [_UNKNOWN], axis=0).tolist()
-            found = tuple(of_all)
+            engine = candidate.engine.kind
+            own = [each for kind, each in known.items() if kind.split()[0] == engine]
+            found = tuple(np.mean(own or list(known.values()) or [_UNKNOWN], axis=0).tolist())
         taken = np.dot(found, _terms(sizes, candidate.batch))
         return max(float(_LEAST), float(taken))
 
 
 def _kind(candidate: Candidate) -> str:
-    precision = candidate.precision
+    """What decides how often an engine has weights in memory: ONNX Runtime's optimiser copies."""
+    engine, precision = candidate.engine, candidate.precision
     quantised = f" {precision.quantization.kind}" if precision.quantization else ""
-    return f"{candidate.engine.kind} {precision.float_type}{quantised}"
+    graph = ""
+    if isinstance(engine, OnnxRuntimeCpu):
+        graph = " saved" if engine.saved_graph else f" {engine.graph_level}"
+    return f"{engine.kind} {precision.float_type}{quantised}{graph}"
 
 
 def _terms(sizes: Sizes, batch: int = 1) -> list[float]:

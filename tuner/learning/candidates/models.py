@@ -17,7 +17,14 @@ from farm.units import Seconds
 from tuner.learning.archives import archive_of, arrays_of
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.failures import Failures
-from tuner.learning.candidates.features import Encoder, Row, columns, row_of
+from tuner.learning.candidates.features import (
+    OF_BYTES,
+    OF_SECONDS,
+    Encoder,
+    Row,
+    columns,
+    row_of,
+)
 from tuner.learning.candidates.memory import EngineMemory, sizes_of
 from tuner.learning.candidates.quantity import Quantity
 from tuner.learning.candidates.rows import Tried, chosen
@@ -148,7 +155,7 @@ class _Table:
             else None
             for value, t in zip(values, self.tried, strict=True)
         ]
-        return self._quantity(targets, [row.numbers[0] for row in self.rows], like)
+        return self._quantity(targets, [row.numbers[0] for row in self.rows], OF_SECONDS, like)
 
     def held_out(self, latency: Quantity, quiet: Seconds | None) -> tuple[HeldOut, ...]:
         """What was said of latencies whose models were left out, beside what was measured."""
@@ -179,6 +186,7 @@ class _Table:
                 for t in self.tried
             ],
             [math.log(memory.bytes_of(sizes[t.subject.sha256], t.candidate)) for t in self.tried],
+            OF_BYTES,
             like,
         )
 
@@ -190,6 +198,7 @@ class _Table:
                 for t in self.tried
             ],
             [row.numbers[0] for row in self.rows],
+            OF_SECONDS,
             like,
         )
 
@@ -197,6 +206,7 @@ class _Table:
         self,
         targets: Sequence[float | None],
         simple: Sequence[float],
+        which: Sequence[int],
         like: Quantity | None,
     ) -> Quantity:
         told = [at for at, target in enumerate(targets) if target is not None]
@@ -205,7 +215,7 @@ class _Table:
             np.array([targets[at] for at in told], np.float64),
             np.array([simple[at] for at in told], np.float64),
             [self.tried[at].subject.sha256 for at in told],
-            columns(),
+            which,
             like,
         )
 

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.learning.candidates.features import selected
 from tuner.learning.conformal import Coverage, coverage, reach, reaches, scores
 from tuner.learning.gaussian_process import Columns, GaussianProcess
 
@@ -53,11 +54,13 @@ class Quality:
 class Quantity:
     """What was learnt of a quantity.
 
-    process: None where the baseline is better, or nothing could be fitted. offset: of the
-    baseline. spread: of its errors. reaches: how many spreads an interval goes to either side.
+    process: None where the baseline is better, or nothing could be fitted. which: the columns of a
+    row that it looks at. offset: of the baseline. spread: of its errors. reaches: how many spreads
+    an interval goes to either side.
     """
 
     process: GaussianProcess | None
+    which: tuple[int, ...]
     offset: float
     spread: float
     reaches: float
@@ -77,10 +80,12 @@ class Quantity:
         targets: Array,
         simple: Array,
         models: Sequence[str],
-        columns: Columns,
+        which: Sequence[int],
         like: Quantity | None = None,
     ) -> Self:
         """inputs: (n, d). targets, simple: (n,), logarithms. models: of each row.
+
+        which: columns of the inputs that it may look at.
 
         like: fitted to most of these rows before, with whose hyperparameters it begins: they
         hardly change, and finding them takes nearly all of the time.
@@ -88,10 +93,11 @@ class Quantity:
         count = len(set(models))
         if count < LEAST_MODELS:
             offset = float(np.median(targets - simple)) if len(targets) else 0.0
-            return cls(None, offset, _UNKNOWN_SPREAD, 1.0, len(targets), count, None)
+            return cls(None, (), offset, _UNKNOWN_SPREAD, 1.0, len(targets), count, None)
         offsets = _offsets_without(targets - simple, models)
         known = like.process if like is not None else None
-        process = _robust(inputs, targets, simple, models, columns, known)
+        own = inputs[:, list(which)]
+        process = _robust(own, targets, simple, models, selected(which), known)
         left_out = process.left_out(models)
         learned = targets - simple - left_out.mean
         plain = targets - simple - offsets
@@ -104,6 +110,7 @@ class Quantity:
         quality = Quality(_share(learned), _share(plain), coverage(errors, used, models), said)
         return cls(
             process if is_better else None,
+            tuple(which),
             float(np.median(targets - simple)),
             spread,
             reach(scores(errors, used), models),
@@ -116,7 +123,7 @@ class Quantity:
         """inputs: (m, d). simple: (m,), logarithms."""
         if self.process is None:
             return Spread(simple + self.offset, np.full(len(simple), self.reaches * self.spread))
-        found = self.process.predict(inputs, simple)
+        found = self.process.predict(inputs[:, list(self.which)], simple)
         spreads = np.sqrt(found.variance + _LEAST_SPREAD**2)
         return Spread(found.mean, self.reaches * spreads)
 
@@ -128,6 +135,7 @@ class Quantity:
             of = quality.coverage
             figures += [quality.error, quality.simple, of.share, of.half_width, of.rows, of.models]
         state = {f"{name}/figures": np.array(figures, np.float64)}
+        state[f"{name}/which"] = np.array(self.which, np.float64)
         if self.process is not None:
             own = self.process.state()
             state |= {f"{name}/process/{key}": array for key, array in own.items()}
@@ -144,7 +152,8 @@ class Quantity:
             error, simple, share, half_width, count, names = told
             quality = Quality(error, simple, Coverage(share, half_width, int(count), int(names)))
         process = GaussianProcess.of_state(own) if own else None
-        return cls(process, offset, spread, reaches, int(rows), int(models), quality)
+        which = tuple(int(at) for at in state[f"{name}/which"])
+        return cls(process, which, offset, spread, reaches, int(rows), int(models), quality)
 
 
 def _robust(

@@ -48,6 +48,7 @@ _JUDGES = 20  # groups of models, each judged by the others
 _LEAST_MODELS = 5
 _LEAST_ROWS = 20
 _STEPS = 20
+_FAR_MORE = 10
 _NORMALISATION, _WITH_WEIGHTS = "BatchNormalization", frozenset({"Conv", "MatMul", "Gemm"})
 
 
@@ -148,19 +149,28 @@ def _judged(rows: Sequence[KernelRow]) -> Mask:
 def _patterns(rows: Sequence[KernelRow], options: Sequence[str]) -> dict[str, tuple[Pattern, ...]]:
     """Types of operators that ran as one kernel in several models, by the options of the engine.
 
-    In one alone they may have been told together only because nothing told them apart. Engines
-    that fuse anything with what has weights fold a normalisation in between into these.
+    In one alone they may have been told together only because nothing told them apart, and so may
+    those of which a part ran as one far more often. Engines that fuse anything with what has
+    weights fold a normalisation in between into these.
     """
-    models: dict[tuple[str, Pattern], set[str]] = {}
+    seen: dict[str, dict[Pattern, list[str]]] = {name: {} for name in options}
     for row in rows:
-        if len(row.operators) > 1:
-            pattern = tuple(op.op_type for op in row.operators)
-            models.setdefault((row.setting.options, pattern), set()).add(row.model)
+        pattern = tuple(op.op_type for op in row.operators)
+        seen[row.setting.options].setdefault(pattern, []).append(row.model)
     found: dict[str, set[Pattern]] = {name: set() for name in options}
-    for (name, pattern), seen in models.items():
-        if len(seen) > 1:
-            found[name] |= {pattern, *_with_normalisation(pattern)}
+    for name, of in seen.items():
+        counts = {pattern: len(models) for pattern, models in of.items() if len(pattern) > 1}
+        for pattern, count in counts.items():
+            often = max((counts.get(part, 0) for part in _parts(pattern)), default=0)
+            if len(set(of[pattern])) > 1 and often < _FAR_MORE * count:
+                found[name] |= {pattern, *_with_normalisation(pattern)}
     return {name: tuple(sorted(patterns)) for name, patterns in found.items()}
+
+
+def _parts(pattern: Pattern) -> Iterator[Pattern]:
+    """What of a pattern follows each other, but the whole."""
+    for length in range(2, len(pattern)):
+        yield from (pattern[at : at + length] for at in range(len(pattern) - length + 1))
 
 
 def _with_normalisation(pattern: Pattern) -> Iterator[Pattern]:

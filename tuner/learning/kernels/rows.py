@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from db.questions.operators.costs import ProfiledTrial
 from farm.candidate import (
@@ -20,7 +21,7 @@ from farm.candidate import (
     from_json,
 )
 from farm.costs.calibration import CostPlace
-from farm.costs.kernels import in_seconds, kernel_groups, wired
+from farm.costs.kernels import as_in_a_run, in_seconds, kernel_groups, wired
 from farm.costs.operators import CostedOperator, group_signature
 from farm.costs.records import operators_of, plain_operators
 from farm.devices.profile import DeviceProfile
@@ -66,12 +67,12 @@ class Setting:
 
     @property
     def alike(self) -> str:
-        """What settings whose kernels are learnt together have in common.
+        """What settings whose kernels are learnt together have in common: the engine.
 
-        An engine runs the same kernels with other options, but compilers and instruction sets
-        make others.
+        Other options, compilers and instruction sets make the same kernels slower or faster by
+        factors of their own; what makes one kernel slower than another is mostly the same.
         """
-        return self.options if self.engine.startswith("cpackage") else self.engine
+        return self.engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,17 @@ def setting_of(device: str, candidate: Candidate, cores: int = 0) -> Setting | N
 
 
 def rows_of_trials(
-    trials: Iterable[ProfiledTrial], profiles: Sequence[DeviceProfile], cores: int = 0
+    trials: Iterable[ProfiledTrial],
+    profiles: Sequence[DeviceProfile],
+    cores: int = 0,
+    calls: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[KernelRow]:
     """The kernels of profiled trials whose models' operators are in the store.
 
-    cores: of the machine, of which a profile may name some; 0 where that is not known.
+    Their seconds are those of a run without the profiler, see ``farm.costs.kernels.run_factor``.
+
+    cores: of the machine, of which a profile may name some; 0 where that is not known. calls:
+    seconds of a call of each engine, by its kind; none where they are not known.
     """
     by_name = {profile.name: profile for profile in profiles}
     models: dict[str, tuple[CostedOperator, ...]] = {}
@@ -134,7 +141,8 @@ def rows_of_trials(
             continue
         if trial.model_sha256 not in models:
             models[trial.model_sha256] = costed_in(trial.model_details)
-        kernels = in_seconds(trial.kernels, profile)
+        call = calls.get(setting.engine, 0.0)
+        kernels = as_in_a_run(in_seconds(trial.kernels, profile), trial.latency, call)
         yield from rows_of_profile(
             trial.model_sha256, setting, models[trial.model_sha256], kernels
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from db.costs.versions import CostModelRecord, newest_cost_model
@@ -40,11 +40,12 @@ def learn_from_store(
     trials = profiled_trials(store, [profile.name], machine_id)
     calibrations = all_calibrations(store, profile.name, machine_id)
     machine = store.machine(machine_id)
-    rows = [*rows_of_trials(trials, [profile], machine.cores)]
+    known = by_threads(profile.name, calibrations)
+    rows = [*rows_of_trials(trials, [profile], machine.cores, calls_in(known.values()))]
     for record in calibrations:
         rows += rows_of(profile.name, record.details)
     caches = cache_limits(json.loads(machine.details).get("caches", ""))
-    learned = learn_kernels(profile.name, rows, caches, by_threads(profile.name, calibrations))
+    learned = learn_kernels(profile.name, rows, caches, known)
     if not learned.models:
         return None
     now = utc_now()
@@ -65,6 +66,14 @@ def learn_from_store(
     if last is None or last.content != version.content:
         store.add_cost_model(version, _KEPT)
     return learned
+
+
+def calls_in(calibrations: Iterable[Calibration]) -> dict[str, float]:
+    """Seconds of a call of each engine that calibrations have, the least of several."""
+    found: dict[str, float] = {}
+    for ends in (each for calibration in calibrations for each in calibration.ends):
+        found[ends.engine] = min(found.get(ends.engine, ends.launch), ends.launch)
+    return found
 
 
 def report_of(learned: LearnedKernels) -> str:

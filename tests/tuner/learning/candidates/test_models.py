@@ -32,7 +32,13 @@ from farm.prediction import Basis
 from farm.units import Bytes, Seconds
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
 from tuner.learning.candidates.estimate import Estimator
-from tuner.learning.candidates.features import Encoder, choices, columns, row_of
+from tuner.learning.candidates.features import (
+    OF_SECONDS,
+    Encoder,
+    choices,
+    columns,
+    row_of,
+)
 from tuner.learning.candidates.memory import EngineMemory, Sizes, sizes_of
 from tuner.learning.candidates.models import LATENCY, CandidateModels
 from tuner.learning.candidates.quantity import Quantity
@@ -204,7 +210,7 @@ def test_a_process_that_is_no_better_is_not_used() -> None:
     inputs = np.column_stack([random.normal(size=(60, 14)), np.zeros((60, 8))])
     simple = random.normal(size=60)
     targets = simple + 0.3 * random.normal(size=60)
-    found = Quantity.fit(inputs, targets, simple, [str(i % 10) for i in range(60)], columns())
+    found = Quantity.fit(inputs, targets, simple, [str(i % 10) for i in range(60)], OF_SECONDS)
     assert found.quality is not None
     assert not found.is_learned or found.quality.error <= found.quality.simple * 1.05
     assert found.predict(inputs[:1], simple[:1]).middle[0] == pytest.approx(simple[0], abs=0.3)

@@ -51,6 +51,16 @@ def test_what_is_fused_is_seen() -> None:
     assert (found["operators"], found["with Relu"], found["with Add"]) == (2.0, 1.0, 0.0)
 
 
+def test_a_normalisation_that_is_folded_into_weights_is_not_seen() -> None:
+    plain, normalised = (
+        named(chain("Conv", "Relu")),
+        named(chain("Conv", "BatchNormalization", "Relu")),
+    )
+    for name in ("operators", "with BatchNormalization", "with Relu"):
+        assert plain[name] == normalised[name]
+    assert named(chain("BatchNormalization"))["with BatchNormalization"] == 1.0
+
+
 def test_a_model_touches_each_tensor_once() -> None:
     operators = chain("Relu", "Relu", count=100)
     assert touched_bytes(operators, "float32") == 3 * 400

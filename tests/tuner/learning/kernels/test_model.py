@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import pytest
 
 from farm.prediction import Basis, total
+from tests.farm.costs.values import chain
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
 from tuner.learning.kernels.fitting import fit_kernels
 from tuner.learning.kernels.forest import Forest
@@ -69,6 +71,22 @@ def test_sums_of_kernels_lie_in_sums_of_intervals_that_are_narrower() -> None:
         assert name
     assert np.mean(inside) >= 0.85
     assert max(widths) < 0.85
+
+
+def test_patterns_are_those_of_several_models_and_with_a_normalisation() -> None:
+    activated = chain("Conv", "Relu")
+    rows = law_rows(6, 20)
+    rows += [replace(rows[at], operators=activated, model=f"m{at}") for at in range(2)]
+    rows.append(replace(rows[0], operators=chain("Conv", "Tanh"), model="m0"))
+    model = fit_kernels(rows, CACHES)
+    assert model is not None
+    assert model.patterns == {
+        "onnxruntime-cpu": (
+            ("Conv", "BatchNormalization"),
+            ("Conv", "BatchNormalization", "Relu"),
+            ("Conv", "Relu"),
+        )
+    }
 
 
 def test_where_nothing_but_noise_is_left_the_roofline_stays() -> None:
