@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 _Integers = NDArray[np.int32]
 
-TREES = 48
+TREES = 32
 _MOST_ROWS = 4096
 """A tree sees so many rows at most, drawn for it, so that time and memory are bounded."""
 _FEATURES = 0.4  # of which each split chooses
+_LEAF = 2  # rows at least: one alone makes trees twice as large and no better
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Forest:
         grown = ExtraTreesRegressor(
             trees,
             max_features=_FEATURES,
+            min_samples_leaf=_LEAF,
             bootstrap=is_many,
             max_samples=_MOST_ROWS if is_many else None,
             random_state=0,
