@@ -119,7 +119,9 @@ def rows_of(store: StoreReader, run: Run, wanted: Wanted, before: Prior) -> Rows
     ratios = [_log_ratio(scores.get(i), scores[reference]) + offset for i in told]
     original = _judged(trials[reference], candidates[reference])
     failed = [_failed(_judged(trials[i], candidates[i]), original, wanted) for i in told]
-    return Rows(tuple(candidates[i] for i in told), np.array(ratios), np.array(failed))
+    ran = [trials[i].outcome in (Outcome.OK, Outcome.REJECTED) for i in told]
+    refused = np.array(failed) * np.array(ran, float)
+    return Rows(tuple(candidates[i] for i in told), np.array(ratios), np.array(failed), refused)
 
 
 def _judged(trial: Trial, candidate: Candidate) -> Entry:

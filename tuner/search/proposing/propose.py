@@ -27,6 +27,7 @@ from tuner.search.memory_gate import MemoryGate
 from tuner.search.package_room import PackageRoom
 from tuner.search.prior import Expected, Prior
 from tuner.search.proposing.doomed import is_doomed
+from tuner.search.proposing.families import Family, family, one_of_each
 from tuner.search.proposing.planners import Sensitivity, planned
 from tuner.search.proposing.pool import pool
 from tuner.search.proposing.sampler import sample
@@ -147,6 +148,8 @@ class _Cohort:
         self._seed = seed
         self._pool = tuple(pool_)
         self._prior, self._tried = prior, Rows.of(history)
+        self._known = {family(entry.candidate) for entry in history}
+        self._asked: set[Family] = set()
         self._left = dict.fromkeys(range(len(self._pool)))
         self._surrogate = Surrogate(self._pool, prior, self._tried)
 
@@ -156,14 +159,17 @@ class _Cohort:
             return None
         left = list(self._left)
         if turn is _M:
-            bounds = self._surrogate.bounds()[left]
-            return self._take(left[int(np.argmin(bounds))], Stage.PREDICTED)
+            may = list(one_of_each(left, self._pool, self._known, self._asked))
+            bounds = self._surrogate.bounds()[may]
+            return self._take(may[int(np.argmin(bounds))], Stage.PREDICTED)
         if turn is _O:
             offered = [self._pool[at] for at in left]
             candidate = sample(offered, self._history, self._seed)
             return self._take(left[offered.index(candidate)], Stage.SAMPLE)
         rng = np.random.default_rng([self._seed, len(self._history), len(left)])
-        return self._take(left[int(rng.integers(len(left)))], Stage.RANDOM)
+        known = self._known | self._asked
+        may = [at for at in left if family(self._pool[at]) not in known] or left
+        return self._take(may[int(rng.integers(len(may)))], Stage.RANDOM)
 
     def plan(self, planned: tuple[Stage, Candidate]) -> tuple[Candidate, Proposed]:
         """One that a planner proposes, with what is predicted of it."""
@@ -176,6 +182,7 @@ class _Cohort:
     def _take(self, at: int, stage: Stage) -> tuple[Candidate, Proposed]:
         expected = self._surrogate.expected(at)
         self._surrogate.believe(at)
+        self._asked.add(family(self._pool[at]))
         del self._left[at]
         return self._pool[at], _said(stage, expected)
 

@@ -9,7 +9,15 @@ from scipy.linalg import cho_solve, cholesky
 
 from farm.candidate import Candidate
 from tuner.search.prior import Expected, Prior
-from tuner.search.regression.alike import FAILURE, LATENCY, Matrix, Vector, correlation
+from tuner.search.regression.alike import (
+    FAILURE,
+    LATENCY,
+    REFUSAL,
+    Effects,
+    Matrix,
+    Vector,
+    correlation,
+)
 from tuner.search.regression.process import LEAST_VARIANCE, Process, Rows, normal
 
 CAUTION = 1.0
@@ -74,11 +82,29 @@ class Surrogate:
         return own + shift, before_all, np.maximum(variance, LEAST_VARIANCE)
 
     def _failures(self, of_tried: Sequence[Expected]) -> Vector:
-        """Regressed like ratios, on 0 and 1."""
+        """Of being refused, and of everything else that may go wrong."""
+        tried = self._tried
+        before = _told_apart(self._pool, self._expected)
+        own = _told_apart(tried.candidates, of_tried)
+        broken = self._regressed(tried.failed - tried.refused, own[0], before[0], FAILURE)
+        refused = self._regressed(tried.refused, own[1], before[1], REFUSAL)
+        return np.clip(broken + refused - broken * refused, _LEAST, _MOST)
+
+    def _regressed(
+        self, happened: Vector, expected: Vector, before: Vector, effects: Effects
+    ) -> Vector:
+        """Like ratios, on 0 and 1: [pool]. happened, expected: of what was tried."""
         tried = self._tried.candidates
-        surprises = self._tried.failed - np.array([each.failure for each in of_tried])
-        alike = correlation(tried, tried, FAILURE) + _DOUBT**2 * np.eye(len(tried))
-        weights = cho_solve((cholesky(alike, lower=True), True), surprises)
-        before = np.array([each.failure for each in self._expected])
-        found = before + correlation(tried, self._pool, FAILURE).T @ weights
-        return np.clip(found, _LEAST, _MOST)
+        alike = correlation(tried, tried, effects) + _DOUBT**2 * np.eye(len(tried))
+        weights = cho_solve((cholesky(alike, lower=True), True), happened - expected)
+        found = before + correlation(tried, self._pool, effects).T @ weights
+        return np.clip(found, 0.0, 1.0)
+
+
+def _told_apart(
+    candidates: Sequence[Candidate], expected: Sequence[Expected]
+) -> tuple[Vector, Vector]:
+    """How likely each is to break, and to be refused: another precision may be too inaccurate."""
+    failure = np.array([each.failure for each in expected])
+    is_other = np.array([not each.keeps_precision for each in candidates])
+    return np.where(is_other, 0.0, failure), np.where(is_other, failure, 0.0)

@@ -62,7 +62,9 @@ About the likeliest on 16 models of ``benchmarks/corpus.py``, in 15 to 21 candid
 ACROSS = replace(LATENCY, all=0.20)
 """The same of candidates of two models that are alike: each has a baseline of its own."""
 FAILURE = Effects(all=0.05, engine=0.15, precision=0.35, both=0.40, own=0.05)
-"""Of failing: too inaccurate is a precision, whatever the engine."""
+"""Of failing, for whatever reason."""
+REFUSAL = Effects(all=0.0, engine=0.0, precision=0.75, both=0.20, own=0.05)
+"""Of being refused: too inaccurate is a precision, and no other one of the same engine."""
 
 
 def correlation(first: Sequence[Candidate], second: Sequence[Candidate], of: Effects) -> Matrix:

@@ -35,11 +35,13 @@ class Rows:
     """What was tried: candidates, logarithms of their ratios, and whether each failed, [rows].
 
     What never ran has no ratio, and NaN in its place; so have failures that nobody could judge.
+    refused: of those that failed, whether it ran but was too inaccurate, or beyond a limit.
     """
 
     candidates: tuple[Candidate, ...]
     log_ratios: Vector
     failed: Vector
+    refused: Vector
 
     @classmethod
     def of(cls, history: Sequence[Entry]) -> Self:
@@ -47,7 +49,9 @@ class Rows:
         told = [e for e in history if e.outcome is not Outcome.INFRASTRUCTURE_ERROR]
         ratios = [e.ratio if e.ratio is not None and e.ratio > 0.0 else np.nan for e in told]
         failed = [float(not e.ok) for e in told]
-        return cls(tuple(e.candidate for e in told), np.log(ratios), np.array(failed))
+        refused = [float(e.outcome is Outcome.REJECTED) for e in told]
+        candidates = tuple(e.candidate for e in told)
+        return cls(candidates, np.log(ratios), np.array(failed), np.array(refused))
 
     @property
     def measured(self) -> list[int]:

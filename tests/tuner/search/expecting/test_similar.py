@@ -64,7 +64,7 @@ def test_what_failed_there_may_fail_here() -> None:
 
 def test_what_nobody_could_judge_says_nothing_of_failures() -> None:
     rows = Rows.of([entry(INT8, 0.5), entry(FAR, 1.0)])
-    unknown = Rows(rows.candidates, rows.log_ratios, np.array([np.nan, 0.0]))
+    unknown = Rows(rows.candidates, rows.log_ratios, np.array([np.nan, 0.0]), rows.refused)
     found = SimilarPrior(Even(), (Other(0.9, unknown),), np.ones((1, 1))).expect([INT8, FAR])
     assert found[0].failure == pytest.approx(0.1, abs=0.03)
     assert found[0].ratio < 0.9, "and yet how fast it is"

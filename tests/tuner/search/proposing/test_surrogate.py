@@ -14,7 +14,7 @@ from tests.tuner.search.proposals import SPACE, entry
 from tuner.search.prior import Expected
 from tuner.search.proposing.pool import pool
 from tuner.search.proposing.surrogate import Surrogate
-from tuner.search.regression.alike import FAILURE, LATENCY, correlation
+from tuner.search.regression.alike import FAILURE, LATENCY, REFUSAL, correlation
 from tuner.search.regression.process import Rows
 
 POOL = pool(SPACE, [])
@@ -31,7 +31,7 @@ class Flat:
 
 
 def test_correlations_are_those_of_a_covariance() -> None:
-    for effects in (LATENCY, FAILURE):
+    for effects in (LATENCY, FAILURE, REFUSAL):
         found = correlation(POOL, POOL, effects)
         assert np.allclose(np.diag(found), 1.0)
         assert np.allclose(found, found.T)
@@ -55,6 +55,20 @@ def test_what_differs_in_less_is_more_alike() -> None:
 def test_without_trials_it_is_the_prior() -> None:
     surrogate = Surrogate(POOL[:3], Flat(0.5), Rows.of([]))
     assert surrogate.expected(0) == Expected(pytest.approx(0.5), pytest.approx(0.5), 7, 0.1)
+
+
+def test_an_inaccurate_precision_says_nothing_of_another_one_of_the_engine() -> None:
+    int8 = Precision(quantization=StaticInt8())
+    refused = [
+        entry(Candidate(OnnxRuntimeCpu(threads=n), int8), None, Outcome.REJECTED) for n in (1, 2)
+    ]
+    asked = [
+        Candidate(OnnxRuntimeCpu(threads=1, memory_pattern=False)),
+        Candidate(OpenVino(), int8),
+    ]
+    surrogate = Surrogate(asked, Flat(), Rows.of(refused))
+    assert surrogate.expected(0).failure == pytest.approx(0.1, abs=0.01)
+    assert surrogate.expected(1).failure > 0.6
 
 
 def test_what_was_measured_says_more_of_what_is_near() -> None:
