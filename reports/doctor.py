@@ -115,7 +115,8 @@ def _device(profile: DeviceProfile) -> Iterator[Finding]:
     if not found.available:
         yield Finding(f"device {profile.name}", found.reason, "note", found.remedy)
         return
-    yield Finding(f"device {profile.name}", "available")
+    what = f"available: {found.found}" if found.found else "available"
+    yield Finding(f"device {profile.name}", what)
     for engine, state in engines_of(profile).items():
         if state.available:
             yield Finding(f"engine {engine}", "available")

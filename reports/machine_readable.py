@@ -145,6 +145,7 @@ def devices_json(
             "device": profile.name,
             "kind": str(profile.kind),
             "description": profile.description,
+            "found": found.found,
             "available": found.available,
             "reason": found.reason,
             "remedy": found.remedy,

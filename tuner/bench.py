@@ -237,7 +237,8 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     if detailed:
         chosen = worth_profiling(entries, ())
         notes = (*notes, *take_profiles(journal, chosen, budget, listen))
-    notes = (*notes, *executor.take_remarks(profile.name))
+    caveat = (profile.caveat,) if profile.caveat else ()
+    notes = (*caveat, *notes, *executor.take_remarks(profile.name))
     splits = {e.trial_id: _split_notes(store, e) for e in entries}
     return tuple(
         Benchmark(

@@ -305,6 +305,7 @@ class DeviceTuning:
             tolerated=track.tolerated,
             places=_devices(profile, confirmed.winner.candidate),
             notes=(
+                *((profile.caveat,) if profile.caveat else ()),
                 *found.notes,
                 *_does_not_fit(found),
                 *self._kept_integers(found),

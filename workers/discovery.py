@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +22,7 @@ from farm.devices.environment import load_environments
 from farm.devices.profile import Availability, DeviceKind, DeviceProfile
 from farm.host.privacy import sending_nothing
 from workers.environments.installed import Installed, environments_of
+from workers.gpus.webgpu import computes_float16, webgpu_availability
 
 _ASK_SECONDS = 30.0
 _CAPABILITIES = (
@@ -27,6 +30,7 @@ _CAPABILITIES = (
     "print(json.dumps(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')))"
 )
 _HERE = Availability(available=True)
+_WEBGPU = "onnxruntime-webgpu"
 _NO_NEED = "none; the engine openvino-runtime runs OpenVINO without it"
 _BY_PACKAGE = Availability(
     available=False,
@@ -60,6 +64,8 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
         given = environments_of(profile.engines)
         found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
     package = found.get("openvino-runtime")
+    if _WEBGPU in found:
+        found[_WEBGPU] = _webgpu_on(profile, found[_WEBGPU])
     plugin = found.get("openvino")
     if plugin is not None and package is not None and package.available:
         found["openvino"] = _BY_PACKAGE if plugin.available else replace(plugin, remedy=_NO_NEED)
@@ -88,6 +94,25 @@ def _with_environment(found: Availability, engine: str) -> Availability:
     return found
 
 
+def webgpu_computes_float16(profile: DeviceProfile) -> bool:
+    """Whether ONNX Runtime's WebGPU provider runs on the profile's device, and in float16, too."""
+    found = engines_of(profile).get(_WEBGPU)
+    runs = found is not None and found.available
+    return runs and computes_float16(profile, _webgpu_interpreter(profile))
+
+
+def _webgpu_on(profile: DeviceProfile, found: Availability) -> Availability:
+    """Whether it runs on the profile's device. found: whether there is a Python that has it."""
+    if not found.available and not profile.interpreter:
+        return found
+    return webgpu_availability(profile, _webgpu_interpreter(profile))
+
+
+def _webgpu_interpreter(profile: DeviceProfile) -> str:
+    given = environments_of([_WEBGPU]).get(_WEBGPU)
+    return profile.interpreter or (sys.executable if given is None else str(given.interpreter))
+
+
 def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
     """The profile's engines that can run here, in the profile's order."""
     return tuple(name for name, found in engines_of(profile).items() if found.available)
@@ -95,7 +120,7 @@ def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
 
 def device_availability(profile: DeviceProfile) -> Availability:
     """Whether the profile's device can be tuned here; if not, why, and what would change it."""
-    if profile.kind is DeviceKind.GPU and not _has_nvidia_gpu():
+    if _needs_nvidia(profile) and not _has_nvidia_gpu():
         return Availability(
             available=False,
             reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
@@ -114,8 +139,8 @@ def device_availability(profile: DeviceProfile) -> Availability:
             remedy="correct processors in the profile",
         )
     found = list(engines_of(profile).values())
-    if any(availability.available for availability in found):
-        return _HERE
+    if here := next((each for each in found if each.available), None):
+        return here
     return found[0] if found else Availability(available=False, reason="it names no engine")
 
 
@@ -235,6 +260,18 @@ def _openvino_runtime() -> Availability:
     )
 
 
+def _webgpu() -> Availability:
+    """The farm's own interpreter may have it in place of the plain ONNX Runtime."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version("onnxruntime-webgpu")
+        return _HERE
+    return Availability(
+        available=False,
+        reason="the Python package onnxruntime-webgpu is not installed",
+        remedy="none; there is no such package for this system",
+    )
+
+
 def _cpackage() -> Availability:
     if find_compilers(host_targets()[0]):
         return _HERE
@@ -256,15 +293,21 @@ def _cpackage_emulated() -> Availability:
     )
 
 
+_NVIDIA = frozenset({"onnxruntime-cuda"})
 _LATER = {"onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs"}
 _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,
     "openvino-runtime": _openvino_runtime,
+    _WEBGPU: _webgpu,
     "cpackage": _cpackage,
     "cpackage-emulated": _cpackage_emulated,
     "fake": lambda: _HERE,
 }
+
+
+def _needs_nvidia(profile: DeviceProfile) -> bool:
+    return profile.kind is DeviceKind.GPU and _NVIDIA.issuperset(profile.engines)
 
 
 def _has_nvidia_gpu() -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing
 from farm.artifact.engines import package_engines
 from farm.candidate import FloatType
 from farm.devices.profile import DeviceProfile
-from workers.discovery import openvino_float_types, usable_engines
+from workers.discovery import openvino_float_types, usable_engines, webgpu_computes_float16
 from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
@@ -32,6 +32,7 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
         package_engines(profile),
         {name: found.named_versions for name, found in installed_environments().items()},
         len(profile.processors),
+        webgpu_float16=webgpu_computes_float16(profile),
     )
 
 

@@ -23,6 +23,7 @@ PACKAGES = (
     "farm",
     "onnxruntime",
     "onnxruntime-ep-openvino",
+    "onnxruntime-webgpu",
     "openvino",
     "onnx",
     "numpy",

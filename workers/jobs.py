@@ -70,6 +70,7 @@ class DeviceFacts:
     packages: engines that run compiled packages, the most promising first.
     environments: that are installed, by name, with what is in each: see ``Installed``.
     processors: that its profile names; 0 where it names none, and uses all of the machine.
+    webgpu_float16: whether ONNX Runtime's WebGPU provider runs there, and in float16, too.
     """
 
     machine: Fingerprint
@@ -79,6 +80,7 @@ class DeviceFacts:
     packages: tuple[PackageEngine, ...] = ()
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     processors: int = 0
+    webgpu_float16: bool = False
 
     @property
     def cores(self) -> int:

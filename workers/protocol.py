@@ -7,7 +7,7 @@ because a child may run in an interpreter that has no more than an engine instal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -39,6 +39,7 @@ class PartDescription:
     engine, spec: as for ``load``. model: what the engine loads. inputs, outputs: names of tensors,
     in its own order. is_remote: it has a process of its own. interpreter: Python of that process;
     "" for that of the child. processors: logical ones that the process stays on; () for any.
+    variables: of the environment of that process.
     """
 
     place: str
@@ -50,6 +51,7 @@ class PartDescription:
     is_remote: bool = False
     interpreter: str = ""
     processors: tuple[int, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_emulated(self) -> bool:

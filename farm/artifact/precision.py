@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from farm.candidate import Candidate, FloatType, GivenFormat, OnnxRuntimeCpu, Pipeline, Precision
+from farm.candidate import (
+    Candidate,
+    FloatType,
+    GivenFormat,
+    GraphTypedEngine,
+    OnnxRuntimeWebGpu,
+    Pipeline,
+    Precision,
+)
 from farm.errors import CompileError
 
 
@@ -18,6 +26,8 @@ def graph_precision(candidate: Candidate) -> Precision:
         )
     if isinstance(candidate.engine, Pipeline):
         _check_parts(candidate.engine, precision)
+    if isinstance(candidate.engine, OnnxRuntimeWebGpu):
+        _check_webgpu(precision)
     if precision.float_type is FloatType.BFLOAT16:
         raise CompileError(
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
@@ -31,9 +41,19 @@ def graph_precision(candidate: Candidate) -> Precision:
     return precision
 
 
+def _check_webgpu(precision: Precision) -> None:
+    """Raise CompileError for what ONNX Runtime's WebGPU provider does not compute in."""
+    quantization = precision.quantization
+    if quantization is not None or precision.float_type is FloatType.BFLOAT16:
+        asked = precision.float_type if quantization is None else quantization.kind
+        raise CompileError(
+            f"The onnxruntime-webgpu engine computes in float32 or float16, and not in {asked}."
+        )
+
+
 def _check_parts(engine: Pipeline, precision: Precision) -> None:
     """Raise CompileError where parts would not all compute in the floats that are asked for."""
-    others = [p.place for p in engine.parts if not isinstance(p.engine, OnnxRuntimeCpu)]
+    others = [p.place for p in engine.parts if not isinstance(p.engine, GraphTypedEngine)]
     is_half = precision.float_type is FloatType.FLOAT16 and bool(others)
     if is_half or precision.float_type is FloatType.BFLOAT16:
         where = f" with a part at {others[0]}" if others else ""
@@ -46,7 +66,7 @@ def _check_parts(engine: Pipeline, precision: Precision) -> None:
 def float_of(candidate: Candidate) -> Precision:
     """The precision without arithmetic that the engine has an option for."""
     precision = candidate.precision
-    if isinstance(candidate.engine, OnnxRuntimeCpu | Pipeline):
+    if isinstance(candidate.engine, GraphTypedEngine | Pipeline):
         return precision
     given = precision.given if precision.given.is_half else GivenFormat.FLOAT32
     return Precision(quantization=precision.quantization, given=given)

@@ -13,6 +13,7 @@ from farm.candidate.engine import (
     CPackageEmulated,
     Fake,
     GraphLevel,
+    GraphTypedEngine,
     HexagonTarget,
     HostCompiler,
     HostTarget,
@@ -37,6 +38,7 @@ from farm.candidate.precision import (
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 __all__ = [
     "MOST_BATCH",
@@ -51,10 +53,12 @@ __all__ = [
     "FloatType",
     "GivenFormat",
     "GraphLevel",
+    "GraphTypedEngine",
     "HexagonTarget",
     "HostCompiler",
     "HostTarget",
     "OnnxRuntimeCpu",
+    "OnnxRuntimeWebGpu",
     "OpenVino",
     "OpenVinoRuntime",
     "PackageEngine",

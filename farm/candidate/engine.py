@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 HostTarget = Literal["portable", "avx2", "avx512-vnni"]
 HostCompiler = Literal["zig", "clang", "gcc"]
@@ -135,7 +136,17 @@ class Fake:
 
 PackageEngine = CPackage | CPackageEmulated
 ThreadedEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime
-WholeEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake
+GraphTypedEngine = OnnxRuntimeCpu | OnnxRuntimeWebGpu
+"""Engines that compute in the types of the graph, so that a precision is written into it."""
+WholeEngine = (
+    OnnxRuntimeCpu
+    | OpenVino
+    | OpenVinoRuntime
+    | OnnxRuntimeWebGpu
+    | CPackage
+    | CPackageEmulated
+    | Fake
+)
 
 
 def engine_kinds() -> tuple[str, ...]:
@@ -152,6 +163,8 @@ def whole_engine_label(engine: WholeEngine) -> str:
             return f"cpackage {target}"
         case Fake(seconds=seconds):
             return f"fake {seconds:g} s"
+        case OnnxRuntimeWebGpu() as webgpu:
+            return webgpu.label()
         case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
             text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
             return text + (" pinned" if pinning else "")

@@ -16,9 +16,17 @@ from farm.candidate.engine import (
     whole_engine_label,
 )
 from farm.candidate.pipeline import Pipeline
+from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 Engine = Annotated[
-    OnnxRuntimeCpu | OpenVino | OpenVinoRuntime | CPackage | CPackageEmulated | Fake | Pipeline,
+    OnnxRuntimeCpu
+    | OpenVino
+    | OpenVinoRuntime
+    | OnnxRuntimeWebGpu
+    | CPackage
+    | CPackageEmulated
+    | Fake
+    | Pipeline,
     Discriminator("kind"),
 ]
 

@@ -16,9 +16,11 @@ from farm.candidate.engine import (
     whole_engine_label,
 )
 from farm.candidate.fields import STRICT
+from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 PartEngine = Annotated[
-    OnnxRuntimeCpu | OpenVinoRuntime | CPackage | CPackageEmulated, Discriminator("kind")
+    OnnxRuntimeCpu | OpenVinoRuntime | OnnxRuntimeWebGpu | CPackage | CPackageEmulated,
+    Discriminator("kind"),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import indent
+from types import MappingProxyType
 
 from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.delivery.files import RECORD_FILE, SCRIPT_FILE, SESSION_FILE, write_files
@@ -56,7 +57,7 @@ def sessions_of(candidate: Candidate, pipeline: bytes) -> PipelineSessions:
     return PipelineSessions(tuple(sessions), engine.overlapped)
 
 
-def write_pipeline(
+def write_pipeline(  # noqa: PLR0913  (as of a winner)
     folder: Path,
     artifact: Mapping[str, bytes],
     sessions: PipelineSessions,
@@ -65,13 +66,14 @@ def write_pipeline(
     shapes: Mapping[str, int],
     *,
     confirmed: bool,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the folder beside its place and move it there: it is whole or it is not there.
 
-    artifact: the files of the compiled pipeline by their paths in it. shapes, confirmed: see
-    ``write_delivery``. Raises OSError as that does.
+    artifact: the files of the compiled pipeline by their paths in it. shapes, confirmed,
+    variables: see ``write_delivery``. Raises OSError as that does.
     """
-    text = run_script(_loading(sessions), inputs, shapes)
+    text = run_script(_loading(sessions), inputs, shapes, variables=variables)
     files = {
         **artifact,
         SESSION_FILE: sessions.to_json().encode(),

@@ -38,6 +38,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     confirmed: bool = True,
     callers: int = 1,
     batch: int = 1,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the folder beside its place and move it there: it is whole or it is not there.
 
@@ -45,6 +46,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     confirmed: false for the best of a search that was interrupted, which a file says then.
     callers: how many called it at the same time where it was measured, which ``run.py`` says.
     batch: how many samples one run takes.
+    variables: of the environment in which it was measured, which ``run.py`` sets.
 
     An earlier delivery in its place is replaced.
 
@@ -54,7 +56,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
         SCRIPT_FILE: run_script(
-            session_text(type(session)), batched(inputs, batch), shapes, callers
+            session_text(type(session)), batched(inputs, batch), shapes, callers, variables
         ).encode(),
         RECORD_FILE: provenance.encode(),
     }
@@ -85,11 +87,16 @@ def template(name: str) -> str:
 
 
 def run_script(
-    loading: str, inputs: Sequence[TensorSpec], shapes: Mapping[str, int], callers: int = 1
+    loading: str,
+    inputs: Sequence[TensorSpec],
+    shapes: Mapping[str, int],
+    callers: int = 1,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The text of ``run.py``. loading: see ``session_text``."""
     described = [(spec.name, tuple(spec.shape), str(spec.dtype)) for spec in inputs]
     text = template("run.py").replace("# SESSION\n", f"\n{loading}\n")
     text = text.replace("INPUTS = []", f"INPUTS = {described}")
     text = text.replace("CALLERS = 1", f"CALLERS = {callers}")
+    text = text.replace("VARIABLES = {}", f"VARIABLES = {dict(variables)}")
     return text.replace('FIXED = ""', f"FIXED = {printable(fixed_sentence(shapes))!r}")

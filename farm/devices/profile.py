@@ -21,6 +21,7 @@ from farm.units import Seconds
 
 _STRICT = ConfigDict(extra="forbid", defer_build=True)  # built where something is parsed
 _MOST_MEMORY = 1 << 60  # bytes; systems count limits in 63 bits, and some are multiples of it
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class DeviceKind(StrEnum):
@@ -110,6 +111,8 @@ class DeviceProfile:
     memory_bytes: memory a trial may use; 0 means what the machine has.
     package: of a device that runs compiled packages.
     processors: logical ones of this machine, on which child processes run; empty means all.
+    variables: of the environment of child processes, beside those that the farm has itself.
+    is_software: the device is a program on this machine's processor, which pretends to be another.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.
     links: from and to what calls the device, where that cannot be measured, by the name of the
     other end: a device, or ``caller`` for all that have no link of their own.
@@ -125,6 +128,8 @@ class DeviceProfile:
     power: PowerFigures | None = None
     package: PackageFigures | None = None
     processors: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    variables: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = field(default_factory=dict)
+    is_software: bool = False
     ray_resources: dict[str, float] = field(default_factory=dict)
     links: dict[str, LinkFigures] = field(default_factory=dict)
 
@@ -133,18 +138,30 @@ class DeviceProfile:
         """Whether this device pretends: its numbers are for tests of the farm only."""
         return self.engines == ("fake",)
 
+    @property
+    def caveat(self) -> str:
+        """A sentence to be said beside what was measured here; empty where there is none."""
+        if not self.is_software:
+            return ""
+        return (
+            f"{self.name} is no {str(self.kind).upper()}, but a program on this machine's "
+            f"processor: what it takes says nothing of a {str(self.kind).upper()}."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Availability:
     """Whether a profile's device can be used, and if not, why and what would change it.
 
-    cores: of the machine that has it; 0 where that is this one.
+    cores: of the machine that has it; 0 where that is this one. found: what the device is, where
+    its profile cannot say that.
     """
 
     available: bool
     reason: str = ""
     remedy: str = ""
     cores: int = 0
+    found: str = ""
 
 
 _ADAPTER: TypeAdapter[DeviceProfile] = TypeAdapter(DeviceProfile)

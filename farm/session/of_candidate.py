@@ -16,6 +16,7 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     PackageEngine,
@@ -25,7 +26,13 @@ from farm.candidate import (
     StaticInt8,
 )
 from farm.errors import CompileError
-from farm.session.spec import THREAD_AFFINITIES, OpenVinoSpec, SessionSpec
+from farm.session.spec import (
+    THREAD_AFFINITIES,
+    WEBGPU_LAYOUT,
+    WEBGPU_PROVIDER,
+    OpenVinoSpec,
+    SessionSpec,
+)
 
 _GRAPH_LEVELS = {
     GraphLevel.NONE: 0,
@@ -53,6 +60,8 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             return _openvino(engine, candidate.precision.float_type)
         case OpenVinoRuntime() as engine:
             return _openvino_runtime(engine, candidate.precision)
+        case OnnxRuntimeWebGpu() as engine:
+            return _webgpu(engine)
         case CPackage() | CPackageEmulated():
             raise CompileError("A compiled package has no session.")
         case Pipeline():
@@ -79,6 +88,8 @@ def part_session(
             return onnxruntime_spec(replace(engine, spin_microseconds=_PART_SPIN_MICROSECONDS))
         case OnnxRuntimeCpu() as engine:
             return onnxruntime_spec(engine)
+        case OnnxRuntimeWebGpu() as engine:
+            return _webgpu(engine)
         case OpenVinoRuntime() as engine:
             spec = _openvino_runtime(engine, candidate.precision)
             is_short = spec.integers == "needed" and not quantised
@@ -138,6 +149,14 @@ def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
         plugin="onnxruntime_ep_openvino",
         provider_options={"load_config": json.dumps({"CPU": config}, sort_keys=True)},
         intra_op_num_threads=engine.threads,
+        allow_cpu_fallback=engine.cpu_operators,
+    )
+
+
+def _webgpu(engine: OnnxRuntimeWebGpu) -> SessionSpec:
+    return SessionSpec(
+        provider=WEBGPU_PROVIDER,
+        config_entries={WEBGPU_LAYOUT: engine.layout.upper()},
         allow_cpu_fallback=engine.cpu_operators,
     )
 

@@ -15,6 +15,10 @@ from typing import Literal
 THREAD_AFFINITIES = "session.intra_op_thread_affinities"
 """ONNX Runtime's key for the processors of its threads, counted from 1."""
 
+WEBGPU_PROVIDER = "WebGpuExecutionProvider"
+WEBGPU_LAYOUT = "ep.webgpuexecutionprovider.preferredLayout"
+"""The key of a session for the layout of images; as an option of the provider it is not read."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:

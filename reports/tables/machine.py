@@ -27,7 +27,8 @@ def devices_table(
     for profile, found, engines in rows:
         status = Text("available", style="green") if found.available else Text("unavailable")
         why = "" if found.available else f"{found.reason}; {found.remedy}"
-        table.add(profile.name, profile.description, status, ", ".join(engines), why)
+        what = f"{profile.description}: {found.found}" if found.found else profile.description
+        table.add(profile.name, what, status, ", ".join(engines), why)
     return table
 
 

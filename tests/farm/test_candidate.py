@@ -20,6 +20,7 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     Pipeline,
@@ -49,6 +50,7 @@ candidates = st.builds(
     st.one_of(
         st.builds(OnnxRuntimeCpu, threads=st.integers(0, 64), disabled_optimizers=names),
         st.builds(OpenVino, threads=st.integers(0, 64)),
+        st.builds(OnnxRuntimeWebGpu, cpu_operators=st.booleans()),
         st.builds(Fake, seconds=st.floats(1e-6, 1.0)),
     ),
     st.builds(Precision, st.sampled_from(FloatType), quantizations, st.sampled_from(GivenFormat)),
@@ -320,6 +322,13 @@ class TestFile:
                 precision=Precision(quantization=WeightOnlyInt4(block_size=64, accuracy_level=4))
             ),
             "onnxruntime-cpu int4 weights /64 int8 arithmetic",
+        ),
+        (Candidate(OnnxRuntimeWebGpu()), "onnxruntime-webgpu float32"),
+        (
+            Candidate(
+                OnnxRuntimeWebGpu(layout="nchw", cpu_operators=True), Precision(FloatType.FLOAT16)
+            ),
+            "onnxruntime-webgpu + onnxruntime-cpu nchw float16",
         ),
         (Candidate(Fake(seconds=0.5)), "fake 0.5 s float32"),
     ],

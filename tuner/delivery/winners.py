@@ -12,7 +12,7 @@ from pathlib import Path
 import farm
 from db.store import Store
 from farm.artifact.folder import PIPELINE_FILE
-from farm.candidate import Candidate, to_json
+from farm.candidate import Candidate, Pipeline, to_json
 from farm.codegen.package.compiled import (
     PACKAGE_FILE,
     CompiledPackage,
@@ -65,6 +65,16 @@ class Provenance:
         """Where it goes."""
         return output_folder(self.opened) / self.result.device
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of the environment of its device, and of those of its parts."""
+        engine, found = self.winner.engine, dict[str, str]()
+        parts = engine.parts if isinstance(engine, Pipeline) else ()
+        devices = {self.result.device, *(part.device for part in parts)}
+        for profile in self.opened.profiles:
+            found |= profile.variables if profile.name in devices else {}
+        return found
+
     def text(self) -> str:
         """The content of ``provenance.json``."""
         return json.dumps(_provenance(self), indent=2, sort_keys=True) + "\n"
@@ -90,6 +100,7 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
             confirmed=provenance.confirmed,
             callers=provenance.winner.callers,
             batch=provenance.winner.batch,
+            variables=provenance.variables,
         )
     return folder
 
@@ -130,6 +141,7 @@ def deliver_pipeline(provenance: Provenance, artifact: Mapping[str, bytes]) -> P
             provenance.text(),
             subject.shapes,
             confirmed=provenance.confirmed,
+            variables=provenance.variables,
         )
     return folder
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from farm.candidate import Candidate, DynamicInt8, FloatType, OpenVino, StaticInt8
+from farm.candidate import (
+    Candidate,
+    DynamicInt8,
+    FloatType,
+    OnnxRuntimeWebGpu,
+    OpenVino,
+    StaticInt8,
+)
+from farm.session.spec import WEBGPU_PROVIDER
 from tuner.explain.conversions import DEQUANTISING, QUANTISING, Operators, is_conversion
 from tuner.explain.explanation import Fallback, Side, TimedKernel, Unfused
 from tuner.runs.operators import ModelOperator
@@ -16,7 +24,11 @@ _MATRIX = frozenset({"Gemm", "MatMul"})
 _STATIC = _MATRIX | {"Conv", "ConvTranspose"}
 _PRODUCTS = _STATIC | {"GRU", "LSTM", "RNN"}
 _KEPT = re.compile(r"Operator (?P<name>.+) stays in float: (?P<why>.+)\.", re.DOTALL)
-_PLUGIN = "OpenVINOExecutionProvider"
+# Engines that may leave operators to another provider: their own one, and what it is called.
+_PROVIDERS = {
+    OpenVino().kind: ("OpenVINOExecutionProvider", "OpenVINO"),
+    OnnxRuntimeWebGpu().kind: (WEBGPU_PROVIDER, "The WebGPU provider"),
+}
 
 
 def fallbacks(side: Side, operators: Operators) -> Iterator[Fallback]:
@@ -31,11 +43,11 @@ def fallbacks(side: Side, operators: Operators) -> Iterator[Fallback]:
             share = side.share(sum(kernel.seconds for kernel in kernels))
             told_as = ", ".join(sorted(computed))
             yield Fallback(name, 1, planned, told_as, reasons.get(name, ""), share)
-    if isinstance(side.candidate.engine, OpenVino):
-        elsewhere = ((name, n) for name, n in side.assignment.items() if name != _PLUGIN)
-        for provider, count in elsewhere:
-            why = "OpenVINO did not take them, and the candidate allows that"
-            yield Fallback("", count, _PLUGIN, provider, why, None)
+    wanted, who = _PROVIDERS.get(side.candidate.engine.kind, ("", ""))
+    elsewhere = ((name, n) for name, n in side.assignment.items() if name != wanted)
+    for provider, count in elsewhere if wanted else ():
+        why = f"{who} did not take them, and the candidate allows that"
+        yield Fallback("", count, wanted, provider, why, None)
 
 
 def planned_precision(candidate: Candidate, name: str, operator: ModelOperator) -> str:

@@ -22,6 +22,7 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     PackageEngine,
@@ -52,6 +53,7 @@ class Space:
 
     engines: usable kinds, the baseline's first. cores: of the machine.
     openvino_float_types: arithmetic that OpenVINO is good at here.
+    webgpu_float16: whether ONNX Runtime's WebGPU provider computes in float16 here.
     quantizable: names of operators by kind of quantisation, in graph order; empty where a kind
     applies to none.
     rewritable: whether the graph has slow patterns that can be rewritten.
@@ -84,6 +86,7 @@ class Space:
     max_batch: int = 1
     splits: tuple[Candidate, ...] = ()
     only_splits: bool = False
+    webgpu_float16: bool = False
 
     def baseline(self) -> Candidate:
         """The model as the user gave it, on the default engine with default options.
@@ -98,7 +101,8 @@ class Space:
     def baselines(self) -> tuple[Candidate, ...]:
         """The baseline, and what may take its place, in order; see ``tuner.search.baseline``.
 
-        Packages that are smaller, because they are quantised, or lower graph levels.
+        Packages that are smaller, because they are quantised, lower graph levels, or the CPU's
+        help for what a GPU's provider does not run.
         """
         first = self.baseline()
         engine = first.engine
@@ -108,6 +112,8 @@ class Space:
         elif isinstance(engine, OnnxRuntimeCpu):
             levels = (GraphLevel.BASIC, GraphLevel.NONE)
             others = (replace(first, engine=replace(engine, graph_level=g)) for g in levels)
+        elif isinstance(engine, OnnxRuntimeWebGpu):
+            others = (replace(first, engine=replace(engine, cpu_operators=True)),)
         return (first, *(c for c in others if c != first))
 
     def kept_precisions(self, engine: Engine) -> tuple[Precision, ...]:
@@ -119,6 +125,8 @@ class Space:
         if isinstance(engine, OnnxRuntimeCpu | Fake):
             own = Precision.own(self.given)
             return (widened, own) if self.given.is_half else (own,)
+        if isinstance(engine, OnnxRuntimeWebGpu) and self._is_given_in_float16():
+            return (widened, Precision.own(self.given))
         return (widened,)
 
     def package_precisions(self) -> tuple[Precision, ...]:
@@ -200,6 +208,8 @@ class Space:
         """Arithmetic that an engine offers, the most precise first."""
         if isinstance(engine, OpenVino | OpenVinoRuntime):
             return self.openvino_float_types
+        if isinstance(engine, OnnxRuntimeWebGpu) and self.webgpu_float16:
+            return (FloatType.FLOAT32, FloatType.FLOAT16)
         return tuple(precision.float_type for precision in self.kept_precisions(engine))
 
     def precisions(self, engine: Engine) -> tuple[Precision, ...]:
@@ -210,6 +220,8 @@ class Space:
             return self.package_precisions()
         own = self.kept_precisions(engine)[-1]
         floats = [Precision(t, given=self.given) for t in self.float_types(engine)]
+        if isinstance(engine, OnnxRuntimeWebGpu):
+            return tuple(precision for precision in floats if precision != own)
         choices: list[Quantization] = []
         if self._has_int8_products(engine):
             choices.append(StaticInt8(products=True, bias_correction=True))
@@ -253,6 +265,8 @@ class Space:
             return False
         if isinstance(engine, PackageEngine):
             return _packable(precision) and not candidate.rewritten and candidate.batch == 1
+        if isinstance(engine, OnnxRuntimeWebGpu) and precision.quantization is not None:
+            return False
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
         if precision.has_products and not self._has_int8_products(engine):
@@ -260,6 +274,10 @@ class Space:
         if precision.quantization is not None and isinstance(engine, OnnxRuntimeCpu):
             return precision.float_type is FloatType.FLOAT32
         return precision.float_type in self.float_types(engine)
+
+    def _is_given_in_float16(self) -> bool:
+        """Whether the WebGPU provider computes as the model does, in 16-bit floats."""
+        return self.webgpu_float16 and self.given is GivenFormat.FLOAT16
 
     def _has_int8_products(self, engine: Engine) -> bool:
         """Whether int8 of operands alone may be worth it: ONNX Runtime is slower with that."""
@@ -294,6 +312,7 @@ def space_of(
         most_threads=min(threads, facts.cores),
         many=objective is Objective.THROUGHPUT,
         loads=objective is Objective.LOAD,
+        webgpu_float16=facts.webgpu_float16,
     )
 
 

@@ -13,16 +13,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
-from farm.session.spec import THREAD_AFFINITIES, SessionSpec
+from farm.session.spec import (
+    THREAD_AFFINITIES,
+    WEBGPU_LAYOUT,
+    WEBGPU_PROVIDER,
+    SessionSpec,
+)
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
 _EXTRAS = {"onnxruntime_ep_openvino": "farm[openvino-plugin]"}  # what installs a plugin
 _CPU = "CPUExecutionProvider"
+_PLAIN = "NCHW"
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
@@ -42,8 +49,10 @@ class OnnxRuntimeSession(Session):
             options.enable_profiling = True
             options.profile_file_prefix = str(profiled / "kernels")
             options.optimized_model_filepath = str(profiled / OPTIMISED_FILE)
+        plain = _in_plain_layout(model, spec)
+        self._is_elsewhere = spec.provider == WEBGPU_PROVIDER
         self._session = _created(model, options, spec)
-        self.assignment = self._checked_assignment(spec)
+        self.assignment = self._checked_assignment(spec, plain)
         _check_affinities(spec.config_entries.get(THREAD_AFFINITIES, ""))
         self._feeds: dict[str, Array] = {}
 
@@ -67,11 +76,19 @@ class OnnxRuntimeSession(Session):
         return time.perf_counter_ns() - start
 
     def bound(self, inputs: Feeds, outputs: Sequence[Array]) -> Callable[[], None]:
-        """What runs once from arrays into other ones; nothing is copied. Raises EngineError."""
+        """What runs once from arrays into other ones. Raises EngineError.
+
+        Nothing is copied, but to and from the memory of another device, in every run: ONNX Runtime
+        copies an input there when it is bound, and not again when it runs.
+        """
         binding, run = self._session.io_binding(), self._session.run_with_iobinding
-        try:
+
+        def bind_inputs() -> None:
             for name, array in inputs.items():
                 binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+        try:
+            bind_inputs()
             for output, array in zip(self._session.get_outputs(), outputs, strict=True):
                 place = array.ctypes.data
                 binding.bind_output(output.name, "cpu", 0, array.dtype, array.shape, place)
@@ -80,6 +97,8 @@ class OnnxRuntimeSession(Session):
 
         def once(_kept: object = (inputs, outputs)) -> None:  # a binding knows addresses alone
             try:
+                if self._is_elsewhere:
+                    bind_inputs()
                 run(binding)
             except Exception as error:  # noqa: BLE001  (as above)
                 raise EngineError(compact(error)) from None
@@ -90,7 +109,10 @@ class OnnxRuntimeSession(Session):
         """Stop timing kernels; the file that has the times."""
         return Path(self._session.end_profiling())
 
-    def _checked_assignment(self, spec: SessionSpec) -> Mapping[str, int]:
+    def _checked_assignment(
+        self, spec: SessionSpec, plain: Sequence[_Placed] | None = None
+    ) -> Mapping[str, int]:
+        """Operators by provider. plain: where they are in a session that tells of all of them."""
         tell = getattr(self._session, "get_provider_graph_assignment_info", None)
         if tell is None and spec.provider == _CPU:  # before 1.24; nowhere else to go
             return {}
@@ -99,10 +121,16 @@ class OnnxRuntimeSession(Session):
                 f"ONNX Runtime {ort.__version__} does not tell whether {spec.provider} runs an "
                 "operator; 1.24 is the first version that does."
             )
-        placed = [(subgraph.ep_name, node) for subgraph in tell() for node in subgraph.get_nodes()]
+        wanted, placed = spec.provider, _placed(self._session)
+        elsewhere = [operator for provider, operator in placed if provider != wanted]
+        if plain is not None:
+            if sorted(elsewhere) != sorted(o for provider, o in plain if provider != wanted):
+                raise NotAsPlannedError(
+                    f"{wanted} takes other operators in this layout than in NCHW, and only there "
+                    "ONNX Runtime tells of all of them."
+                )
+            placed = list(plain)
         counts = Counter(provider for provider, _ in placed)
-        wanted = spec.provider
-        elsewhere = [f"{n.op_type} {n.name}".strip() for p, n in placed if p != wanted]
         if placed and wanted not in counts:
             raise NotAsPlannedError(
                 f"{wanted} took none of the {len(placed)} operators; they would have run on "
@@ -115,6 +143,28 @@ class OnnxRuntimeSession(Session):
                 f"{', '.join(elsewhere[:_NAMED])}{more}."
             )
         return dict(counts)
+
+
+_Placed = tuple[str, str]
+"""A provider, and an operator that it runs."""
+
+
+def _placed(session: ort.InferenceSession) -> list[_Placed]:
+    told = session.get_provider_graph_assignment_info()
+    operators = ((part.ep_name, node) for part in told for node in part.get_nodes())
+    return [(provider, f"{node.op_type} {node.name}".strip()) for provider, node in operators]
+
+
+def _in_plain_layout(model: Path, spec: SessionSpec) -> list[_Placed] | None:
+    """Where operators are in a session that changes no layouts; None where that is the same.
+
+    Where ONNX Runtime changes layouts for a provider, it tells of what is left to the CPU, and no
+    more of what the provider had taken before that (seen in 1.27). Raises EngineError.
+    """
+    if spec.config_entries.get(WEBGPU_LAYOUT, _PLAIN) == _PLAIN:
+        return None
+    plain = replace(spec, config_entries={**spec.config_entries, WEBGPU_LAYOUT: _PLAIN})
+    return _placed(_created(model, _session_options(plain), plain))
 
 
 def save_optimised(model: Path, spec: SessionSpec, target: Path) -> None:

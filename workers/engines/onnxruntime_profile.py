@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
-from farm.session.spec import SessionSpec
+from farm.session.spec import WEBGPU_PROVIDER, SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 
 _SUFFIX = "_kernel_time"
+_RUN = "model_run"
+_TIMED_THERE = "Api"  # the category of what a device timed itself
 _WARMUP_RUNS = 2
 _LEAST_RUNS, _MOST_RUNS = 5, 200
 _MOST_EVENTS = 10_000  # each is about 700 bytes of text
@@ -36,6 +38,7 @@ _PRECISIONS = {
     "int8": "int8",
     "uint8": "int8",
 }
+_CPU = "CPUExecutionProvider"
 # They quantise what they read, and compute in integers.
 _DYNAMIC = frozenset({"DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
@@ -100,7 +103,9 @@ def _measured(
     for _ in range(max(_LEAST_RUNS, wanted)):
         plain_seconds.append(plain.timed(1) * 1e-9)
         profiled.timed(1)
-    runs = kernel_runs(json.loads(profiled.end_profile().read_bytes()))[1 + _WARMUP_RUNS :]
+    told = json.loads(profiled.end_profile().read_bytes())
+    read = device_runs if spec.provider == WEBGPU_PROVIDER else kernel_runs
+    runs = read(told)[1 + _WARMUP_RUNS :]
     if not runs:
         raise EngineError("ONNX Runtime's profiler reported no runs.")
     fast = _fastest(runs, lambda run: sum(event.seconds for event in run))
@@ -112,13 +117,48 @@ def kernel_runs(events: Iterable[Mapping[str, Any]]) -> list[list[_Event]]:
 
     What runs inside another kernel, like the body of a loop, is not counted in that one.
     """
-    begins = sorted(e["ts"] * 1e-6 for e in events if e["name"] == "model_run")
+    begins = sorted(e["ts"] * 1e-6 for e in events if e["name"] == _RUN)
     found = [_event(e) for e in events if e["name"].endswith(_SUFFIX)]
     runs: list[list[_Event]] = [[] for _ in begins]
     for event in sorted(found, key=lambda event: (event.begin, -event.seconds)):
         if at := bisect_right(begins, event.begin):
             runs[at - 1].append(event)
     return [_without_nested(run) for run in runs]
+
+
+def device_runs(events: Sequence[Mapping[str, Any]]) -> list[list[_Event]]:
+    """The kernels of each run, by the clock of the device that ran them.
+
+    What ONNX Runtime times of them itself is no more than handing them over. Operators on the CPU
+    provider are timed as ever; copies between both are left out. Every run hands over the same
+    kernels in the same order, some operators several.
+
+    Raises EngineError: the device times nothing.
+    """
+    nodes = {e["name"].removesuffix(_SUFFIX): e for e in events if e["name"].endswith(_SUFFIX)}
+    timed = [e for e in events if e["cat"] == _TIMED_THERE and _node_of(e) in nodes]
+    count = sum(e["name"] == _RUN for e in events)
+    if not count or not timed or len(timed) % count:
+        raise EngineError("The device does not time its kernels, and nobody else can.")
+    each = len(timed) // count
+    here = [e for e in events if e["name"] == _RUN or _provider_of(e) == _CPU]
+    return [
+        [*(_device_event(e, nodes[_node_of(e)]) for e in timed[each * at : each * (at + 1)]), *own]
+        for at, own in enumerate(kernel_runs(here))
+    ]
+
+
+def _node_of(told: Mapping[str, Any]) -> str:
+    """The node of a kernel that is called ``NODE&OPERATOR&PROGRAM``."""
+    return str(told["name"]).rsplit("&", 2)[0]
+
+
+def _provider_of(told: Mapping[str, Any]) -> str:
+    return str(told.get("args", {}).get("provider", ""))
+
+
+def _device_event(told: Mapping[str, Any], node: Mapping[str, Any]) -> _Event:
+    return _timed(_event(node), told["dur"] * 1e-6)
 
 
 def _event(told: Mapping[str, Any]) -> _Event:

@@ -28,9 +28,12 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cpu": ("onnxruntime",),
     "openvino": ("onnxruntime", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
+    "onnxruntime-webgpu": ("onnxruntime-webgpu",),
 }
 """By kind of engine, the packages that it runs by, the first of which decides how fast it is."""
 
+# Packages whose modules have other names.
+_MODULES = {"onnxruntime-webgpu": "onnxruntime"}
 # Packages that give the module of another one; the two exclude each other.
 _STANDS_FOR = {"onnxruntime": re.compile(r"onnxruntime-(?!ep-)|ort-nightly")}
 _NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:$|[\[<>=!~;@\s])")
@@ -64,7 +67,7 @@ def resolve(name: str, engines: Sequence[str], packages: Sequence[str], say: Say
         name=whole,
         description=", ".join(packages),
         engines=engines,
-        modules=tuple(package.replace("-", "_") for package in needs),
+        modules=tuple(dict.fromkeys(map(_module, needs))),
         requirements="\n".join(_resolved([*packages, *added], _today(engines, named), say)),
         systems=(sys.platform,),
         processors=(platform.machine(),),
@@ -191,6 +194,11 @@ def _today(engines: Iterable[str], named: set[str]) -> dict[str, str]:
         for name, version in normal.items()
         if not _is_given(name, named | {"python"})
     }
+
+
+def _module(package: str) -> str:
+    """What is imported of a package."""
+    return _MODULES.get(package, package.replace("-", "_"))
 
 
 def _is_given(package: str, named: Iterable[str]) -> bool:

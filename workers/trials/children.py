@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from workers.protocol import (
     Split,
     Warmup,
 )
-from workers.trials.process import Child, ChildError
+from workers.trials.process import NO_VARIABLES, Child, ChildError
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
 _SLOWER = 4
@@ -198,21 +198,28 @@ class Children:
     """The children of one worker; those of trials are known by their trial's id.
 
     interpreters: of the children that run artifacts. processors: that all of them run on.
+    variables: of the environment of all.
     """
 
-    def __init__(self, interpreters: Interpreters, processors: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        interpreters: Interpreters,
+        processors: Sequence[int] = (),
+        variables: Mapping[str, str] = NO_VARIABLES,
+    ) -> None:
         self.watch = Stopwatch()
         self._folder = OwnedFolder("worker")
         self.scratch = self._folder.path
         self._interpreters = interpreters
         self._processors = tuple(processors)
+        self._variables = variables
         self._of_trials: dict[str, LoadedChild] = {}
 
     def spawn(self, name: str, limits: Limits, interpreter: str = "") -> Child:
         """A child with nothing loaded, which the caller ends. Raises ChildError."""
         with self.watch.running():
             log = self.scratch / f"{name}.log"
-            return Child(interpreter, log, limits.memory_bytes, self._processors)
+            return Child(interpreter, log, limits.memory_bytes, self._processors, self._variables)
 
     def load(
         self, name: str, loading: Loading, limits: Limits, interpreter: str = ""

@@ -12,13 +12,14 @@ from farm.candidate import (
     CPackage,
     CPackageEmulated,
     OnnxRuntimeCpu,
+    OpenVinoRuntime,
     PackageEngine,
     Pipeline,
     PipelinePart,
     ThreadedEngine,
 )
 from farm.codegen.package.compiled import RUNNER_FILE, SHARED_FILE, excess, read_compiled
-from farm.devices.profile import DeviceProfile
+from farm.devices.profile import DeviceKind, DeviceProfile
 from farm.errors import CompileError
 from farm.session.of_candidate import part_session
 from farm.session.pipeline import PartRecord
@@ -62,7 +63,9 @@ class Places:
         parts = []
         for part, record, own in zip(engine.parts, records, processors, strict=True):
             kind, spec, file = self._loading(candidate, part, record)
-            interpreter = "" if isinstance(part.engine, PackageEngine) else self._python(part)
+            packaged = isinstance(part.engine, PackageEngine)
+            interpreter = "" if packaged else self._python(part)
+            variables = {} if packaged else self._profile(part.device).variables
             parts.append(
                 PartDescription(
                     place=part.place,
@@ -71,9 +74,10 @@ class Places:
                     model=str(artifact.model.parent / record.folder / file),
                     inputs=record.inputs,
                     outputs=record.outputs,
-                    is_remote=engine.overlapped or bool(interpreter),
+                    is_remote=engine.overlapped or bool(interpreter) or self._sets(variables),
                     interpreter=interpreter,
                     processors=own,
+                    variables=variables,
                 )
             )
         return PipelineDescription(tuple(parts), engine.in_flight)
@@ -88,6 +92,13 @@ class Places:
                 if broken := excess(figures, package):
                     return f"The part at {part.place}: {broken}"
         return ""
+
+    def on_processors(self, candidate: Candidate) -> bool:
+        """Whether all of it runs on processors, whose counters know nothing of other devices."""
+        engine = candidate.engine
+        parts = engine.parts if isinstance(engine, Pipeline) else ()
+        devices = {part.device for part in parts} or {self._own.name}
+        return all(self._profile(name).kind is DeviceKind.CPU for name in devices)
 
     def close(self) -> None:
         """Let the environments of other devices be removed."""
@@ -108,7 +119,7 @@ class Places:
                 return "cpackage", asdict(packets), RUNNER_FILE
             case engine:
                 session = part_session(candidate, part, quantised=record.quantised)
-                kind = "onnxruntime" if isinstance(engine, OnnxRuntimeCpu) else "openvino"
+                kind = "openvino" if isinstance(engine, OpenVinoRuntime) else "onnxruntime"
                 return kind, asdict(session), MODEL_FILE
 
     def _check(self, part: PipelinePart) -> None:
@@ -119,6 +130,10 @@ class Places:
                 f"Device {part.device} has no engine '{part.engine.kind}', which a part of the "
                 f"pipeline asks for; it has {', '.join(engines)}."
             )
+
+    def _sets(self, variables: Mapping[str, str]) -> bool:
+        """Whether the pipeline's own process has other values of some variables."""
+        return not variables.items() <= self._own.variables.items()
 
     def _profile(self, device: str) -> DeviceProfile:
         if device not in self._profiles:

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import psutil
@@ -29,6 +30,7 @@ _START_SECONDS = 60.0
 _LOG_TAIL = 300
 _OUT_OF_MEMORY_SHARE = 0.8
 _KERNEL_COUNTERS = Path("/proc/vmstat")
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class ChildError(FarmError):
@@ -50,6 +52,7 @@ class Child:
     interpreter: Python to run it with. log: file that takes what it prints.
     memory_limit: bytes of resident memory above which it is killed; 0 for none.
     processors: logical processors that it runs on; empty for all.
+    variables: of its environment, beside those of this process.
 
     Raises ChildError when it does not start.
     """
@@ -60,6 +63,7 @@ class Child:
         log: Path,
         memory_limit: int = 0,
         processors: Iterable[int] = (),
+        variables: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
         self._memory_limit = memory_limit
         self._log = log
@@ -72,7 +76,7 @@ class Child:
             arguments.append(f"--data-limit={2 * memory_limit + (2 << 30)}")
         if named := ",".join(map(str, processors)):
             arguments.append(f"--processors={named}")
-        self._process = _started(arguments, log)
+        self._process = _started(arguments, log, variables)
         try:
             self._read_reply("start", _START_SECONDS)
         except ChildError as error:
@@ -200,7 +204,9 @@ class Child:
         return pipe
 
 
-def _started(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _started(
+    arguments: list[str], log: Path, variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     try:
         with log.open("wb") as errors:
             return subprocess.Popen(
@@ -209,7 +215,7 @@ def _started(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
-                env=_environment(),
+                env=_environment() | dict(variables),
             )
     except OSError as error:
         raise ChildError(

@@ -69,7 +69,7 @@ class Worker:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
-        self._children = Children(self._interpreters, profile.processors)
+        self._children = Children(self._interpreters, profile.processors, profile.variables)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
         self._places = Places(profile, self._interpreters, others)
@@ -198,7 +198,8 @@ class Worker:
             per_second = in_flight / child.sample().seconds
         else:
             per_second = child.throughput(_THROUGHPUT_SECONDS)
-        energy = child.energy(_ENERGY_SECONDS)
+        counted = self._places.on_processors(job.trial.candidate)
+        energy = child.energy(_ENERGY_SECONDS) if counted else None
         measured = [
             Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),
             Measurement(Metric.THROUGHPUT, per_second, Method.MEASURED),

@@ -5,6 +5,7 @@ has an array for each input, of its name, shape and type.
 """
 
 import json
+import os
 import pathlib
 import sys
 
@@ -13,6 +14,8 @@ import numpy as np
 INPUTS = []  # name, shape, type
 CALLERS = 1  # that called it at the same time where it was measured
 FIXED = ""  # which dimensions of the model have one size only
+VARIABLES = {}  # of the environment, where it has none of these names
+os.environ.update({name: VARIABLES[name] for name in VARIABLES if name not in os.environ})
 folder = pathlib.Path(__file__).parent
 spec = json.loads((folder / "session.json").read_text())
 # SESSION

@@ -21,6 +21,11 @@ if spec["plugin"]:
     ort.register_execution_provider_library(provider, plugin.get_library_path())
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]
     options.add_provider_for_devices(devices[:1], spec["provider_options"])
+elif provider not in ort.get_available_providers():
+    found = ", ".join(ort.get_available_providers())
+    package = {"WebGpuExecutionProvider": "onnxruntime-webgpu"}.get(provider, "another package")
+    told = f"It was measured on {provider}, and this ONNX Runtime has {found}."
+    sys.exit(f"{told} Run it with a Python that has {package} in place of onnxruntime.")
 else:
     arguments["providers"] = [(provider, spec["provider_options"])]
 session = ort.InferenceSession(folder / "model.onnx", options, **arguments)

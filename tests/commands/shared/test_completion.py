@@ -54,16 +54,17 @@ def stored(farm: Command) -> Command:
 
 
 def test_devices(complete: Complete) -> None:
-    assert complete("farm bench m.onnx --device ") == ["cpu", "dsp-small", "dsp", "gpu"]
+    gpus = ["gpu-software", "gpu-vulkan", "gpu"]
+    assert complete("farm bench m.onnx --device ") == ["cpu", "dsp-small", "dsp", *gpus]
     assert complete("farm package m.onnx --device ds") == ["dsp-small", "dsp"]
-    assert complete("farm results --device g") == ["gpu"]
+    assert complete("farm results --device g") == gpus
     assert complete("farm bench --device nosuch") == []
 
 
 def test_devices_after_commas(complete: Complete) -> None:
     assert complete("farm tune --devices c") == ["cpu"]
     assert complete("farm tune --devices cpu,d") == ["cpu,dsp-small", "cpu,dsp"]
-    assert complete("farm tune --devices dsp,gpu,") == ["dsp,gpu,cpu", "dsp,gpu,dsp-small"]
+    assert complete("farm tune --devices dsp,gpu,d") == ["dsp,gpu,dsp-small"]
 
 
 def test_devices_of_the_user(complete: Complete, farm: Command) -> None:
@@ -108,7 +109,7 @@ def test_a_store_that_is_none(farm: Command, complete: Complete, place: str) -> 
 
 @pytest.mark.parametrize(
     ("line", "offered"),
-    [("farm tune --devices g", "gpu"), ("farm tune --resume kws", TUNED)],
+    [("farm tune --devices gpu-v", "gpu-vulkan"), ("farm tune --resume kws", TUNED)],
 )
 def test_what_is_heavy_is_not_imported(stored: Command, line: str, offered: str) -> None:
     """Somebody waits at a prompt."""

@@ -32,7 +32,7 @@ source = "none"
 class TestLoad:
     def test_what_comes_with_the_farm(self):
         profiles = load_profiles()
-        assert {"cpu", "gpu", "dsp", "dsp-small", "fake"} <= set(profiles)
+        assert {"cpu", "gpu", "gpu-vulkan", "dsp", "dsp-small", "fake"} <= set(profiles)
         assert all(name == profile.name for name, profile in profiles.items())
         assert profiles["cpu"].engines[0] == "onnxruntime-cpu", "the baseline's engine"
         assert profiles["fake"].is_fake
@@ -74,12 +74,23 @@ class TestLoad:
         ),
         (PROFILE + PACKAGE + "cycles_per_packet = 0.5", "at package.cycles_per_packet: "),
         (PROFILE + PACKAGE.replace("host", "z80"), "at package.target: Input should be 'host', "),
+        (PROFILE + '[variables]\n"A=B" = "1"', "at variables.A=B"),
+        (PROFILE + "[variables]\nA = 1", "at variables.A: Input should be a valid string."),
     ],
 )
 def test_a_malformed_profile_says_where(text, message):
     with pytest.raises(DeviceError) as caught:
         parse_profile(text, "here")
     assert message in str(caught.value)
+
+
+def test_what_is_software_says_so():
+    profiles = load_profiles()
+    assert [name for name, profile in profiles.items() if profile.caveat] == ["gpu-software"]
+    assert profiles["gpu-software"].caveat == (
+        "gpu-software is no GPU, but a program on this machine's processor: what it takes says "
+        "nothing of a GPU."
+    )
 
 
 class TestPackage:
@@ -117,7 +128,8 @@ class TestSelect:
         with pytest.raises(DeviceError) as caught:
             select_profiles(["gpus"], load_profiles())
         assert str(caught.value).startswith("Unknown device 'gpus'. Did you mean gpu")
-        assert "Known devices: cpu, dsp, dsp-small, gpu." in str(caught.value)
+        known = "Known devices: cpu, dsp, dsp-small, gpu, gpu-software, gpu-vulkan."
+        assert known in str(caught.value)
 
     def test_one_that_is_like_nothing(self):
         with pytest.raises(DeviceError, match=r"^Unknown device 'quantum'\. Known devices: "):

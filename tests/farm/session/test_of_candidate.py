@@ -15,6 +15,7 @@ from farm.candidate import (
     FloatType,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     Precision,
 )
@@ -96,6 +97,16 @@ class TestOpenVino:
 
     def test_operators_elsewhere_are_not_allowed_by_default(self):
         assert not session_spec(Candidate(OpenVino())).allow_cpu_fallback
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_webgpu_is_told_the_layout_and_whether_the_cpu_may_help(mixed):
+    spec = session_spec(Candidate(OnnxRuntimeWebGpu(layout="nchw", cpu_operators=mixed)))
+    assert spec == SessionSpec(
+        "WebGpuExecutionProvider",
+        config_entries={"ep.webgpuexecutionprovider.preferredLayout": "NCHW"},
+        allow_cpu_fallback=mixed,
+    )
 
 
 def test_the_fake_engine_has_no_session():

@@ -9,8 +9,10 @@ import pytest
 from farm.candidate import (
     Candidate,
     DynamicInt8,
+    Engine,
     FloatType,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     Precision,
     StaticInt8,
@@ -67,9 +69,16 @@ def test_half_precision_that_an_engine_computes_in_float32() -> None:
     assert list(fallbacks(kept, OPERATORS)) == []
 
 
-def test_operators_on_another_provider() -> None:
-    counts = {"OpenVINOExecutionProvider": 5, "CPUExecutionProvider": 2}
-    mixed = side(Candidate(OpenVino(cpu_operators=True)), assignment=counts)
+@pytest.mark.parametrize(
+    ("provider", "engine"),
+    [
+        ("OpenVINOExecutionProvider", OpenVino(cpu_operators=True)),
+        ("WebGpuExecutionProvider", OnnxRuntimeWebGpu(cpu_operators=True)),
+    ],
+)
+def test_operators_on_another_provider(provider: str, engine: Engine) -> None:
+    counts = {provider: 5, "CPUExecutionProvider": 2}
+    mixed = side(Candidate(engine), assignment=counts)
     (found,) = fallbacks(mixed, OPERATORS)
     assert (found.name, found.operators, found.computed) == ("", 2, "CPUExecutionProvider")
     assert list(fallbacks(side(FLOAT), OPERATORS)) == []

@@ -19,6 +19,7 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     Precision,
@@ -298,6 +299,41 @@ class TestPackages:
         space, notes = fitted(self.SPACE, 1, Bytes(0), quantised=True)
         assert space.package_precisions() == (Precision(),)
         assert notes == ()  # whether there are packages is known after they were tried
+
+
+class TestWebGpu:
+    """A GPU: floats alone, and 16 bits where it has them."""
+
+    SPACE = replace(SPACE, engines=("onnxruntime-webgpu",), webgpu_float16=True)
+    HALF = Candidate(OnnxRuntimeWebGpu(), Precision(FloatType.FLOAT16))
+
+    def test_the_baseline_and_what_is_near_it(self) -> None:
+        baseline = self.SPACE.baseline()
+        assert baseline == Candidate(OnnxRuntimeWebGpu())
+        near = self.SPACE.neighbours(baseline)
+        assert {self.HALF, Candidate(OnnxRuntimeWebGpu(layout="nchw"))} <= set(near)
+        assert all(c.precision.quantization is None for c in near)
+
+    def test_with_help_it_may_take_the_place_of_the_baseline(self) -> None:
+        mixed = Candidate(OnnxRuntimeWebGpu(cpu_operators=True))
+        assert self.SPACE.baselines() == (self.SPACE.baseline(), mixed)
+
+    def test_float16_only_where_the_device_computes_in_it(self) -> None:
+        assert self.SPACE.precisions(self.HALF.engine) == (self.HALF.precision,)
+        without = replace(self.SPACE, webgpu_float16=False)
+        assert without.precisions(self.HALF.engine) == ()
+        assert not without.offers(self.HALF)
+
+    def test_a_model_of_16_bit_floats_is_widened_where_it_must(self) -> None:
+        own, widened = Precision.own(GivenFormat.FLOAT16), Precision(given=GivenFormat.FLOAT16)
+        space = replace(self.SPACE, given=GivenFormat.FLOAT16)
+        assert space.kept_precisions(self.HALF.engine) == (widened, own)
+        without = replace(space, webgpu_float16=False)
+        assert without.kept_precisions(self.HALF.engine) == (widened,)
+
+    def test_quantised_it_is_not_offered(self) -> None:
+        int8 = Precision(quantization=StaticInt8())
+        assert not self.SPACE.offers(Candidate(OnnxRuntimeWebGpu(), int8))
 
 
 class TestHalf:

@@ -16,6 +16,7 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cuda": ("onnxruntime-gpu", "onnxruntime"),
     "openvino": ("onnxruntime", "openvino", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
+    "onnxruntime-webgpu": ("onnxruntime-webgpu",),
 }
 """By kind of engine, the packages whose versions decide how fast it is."""
 

@@ -172,7 +172,11 @@ def _started(part: PartDescription, tokens: tuple[int, int]) -> subprocess.Popen
     command = [part.interpreter or sys.executable, "-P", str(_SCRIPT), *map(str, tokens)]
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=tokens
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=tokens,
+            env=os.environ | part.variables,
         )
     except OSError as error:
         raise EngineError(

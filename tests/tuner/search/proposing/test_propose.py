@@ -17,6 +17,7 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     Precision,
     StaticInt8,
@@ -95,12 +96,15 @@ def test_every_proposal_says_what_was_predicted() -> None:
     assert why.why.endswith("] from 1 row")
 
 
-def test_a_provider_that_refused_operators_is_tried_with_help() -> None:
-    message = "the OpenVINO provider did not take 1 of 9 operators: Loop."
-    refused = Candidate(OpenVino(threads=1))
+@pytest.mark.parametrize("engine", [OpenVino(threads=1), OnnxRuntimeWebGpu(layout="nchw")])
+def test_a_provider_that_refused_operators_is_tried_with_help(
+    engine: OpenVino | OnnxRuntimeWebGpu,
+) -> None:
+    message = "the provider did not take 1 of 9 operators: Loop."
+    refused = Candidate(engine)
     history = [*FIRST, entry(refused, None, Outcome.RUN_ERROR, message)]
     candidate, why = proposer().propose(history, 1).chosen[0]
-    assert candidate == Candidate(OpenVino(threads=1, cpu_operators=True))
+    assert candidate == Candidate(replace(engine, cpu_operators=True))
     assert why.stage == Stage.ENGINES
     other = [*FIRST, entry(refused, None, Outcome.RUN_ERROR, "it fell.")]
     assert stages(proposer().propose(other, 1)) == ["predicted"]

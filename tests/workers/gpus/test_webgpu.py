@@ -1,0 +1,79 @@
+"""What is said of a GPU that WebGPU cannot use, and of one that it can."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from farm.devices.profile import load_profiles
+from workers.discovery import device_availability
+from workers.gpus import webgpu
+from workers.gpus.vulkan import Vulkan, VulkanDevice, vulkan_here
+from workers.gpus.webgpu import webgpu_availability
+
+GPU = replace(load_profiles()["gpu-vulkan"], variables={"VK_ICD_FILENAMES": ""})
+CARD, PROGRAM = VulkanDevice("Card", "discrete"), VulkanDevice("llvmpipe", "software")
+Say = Callable[[Vulkan], None]
+
+
+@pytest.fixture
+def finds(monkeypatch: pytest.MonkeyPatch) -> Say:
+    """What Vulkan says instead of looking."""
+
+    def say(found: Vulkan) -> None:
+        monkeypatch.setattr(webgpu, "vulkan_here", lambda variables: found)
+
+    return say
+
+
+def reason(found: Vulkan, finds: Say) -> str:
+    finds(found)
+    here = webgpu_availability(GPU, sys.executable)
+    assert not here.available
+    assert here.remedy
+    return here.reason
+
+
+def test_without_an_environment_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = device_availability(load_profiles()["gpu-vulkan"])
+    assert found.reason == "the Python package onnxruntime-webgpu is not installed"
+    assert found.remedy == "farm devices install webgpu"
+
+
+def test_what_is_missing(finds):
+    assert reason(Vulkan(), finds).startswith("the library libvulkan.so.1, which finds Vulkan")
+    assert reason(Vulkan(has_loader=True), finds) == "no Vulkan driver of a GPU was found"
+
+
+def test_a_program_is_no_gpu(finds):
+    found = reason(Vulkan(has_loader=True, devices=(PROGRAM,)), finds)
+    assert found == "the only Vulkan device is a program (llvmpipe, software)"
+
+
+def test_a_provider_that_does_not_run_says_why(finds):
+    """This Python has ONNX Runtime without the provider."""
+    found = reason(Vulkan(has_loader=True, devices=(CARD, PROGRAM)), finds)
+    begin = "WebGpuExecutionProvider does not run on Card, discrete or llvmpipe, software: "
+    assert found.startswith(begin)
+    assert len(found) > len(begin)
+
+
+def test_what_can_be_used_is_named(finds, monkeypatch):
+    finds(Vulkan(has_loader=True, devices=(CARD,)))
+    monkeypatch.setattr(webgpu, "_asked", lambda *_: webgpu._Tried("", "no float16"))
+    assert webgpu_availability(GPU, sys.executable).found == "Card, discrete"
+    assert not webgpu.computes_float16(GPU, sys.executable)
+
+
+def test_a_driver_that_is_not_there(finds):
+    profile = replace(GPU, variables={"VK_ICD_FILENAMES": "/nowhere.json"})
+    found = webgpu_availability(profile, sys.executable)
+    assert found.reason == "its Vulkan driver /nowhere.json is not installed"
+
+
+def test_without_a_driver_there_is_no_device():
+    assert vulkan_here({"VK_ICD_FILENAMES": "/nowhere.json"}).devices == ()
