@@ -195,16 +195,18 @@ class Store(StoreWriter):
         outcome: Outcome | None = None,
         message: str | None = None,
         measurements: Sequence[Measurement] = (),
+        details: str | None = None,
     ) -> None:
-        """Add to a committed trial what its race showed.
+        """Add to a committed trial what was found out later, most often by its race.
 
         outcome: what an ok trial turned out to be; a trial that failed cannot become ok.
         measurements: each replaces the one of the same metric and method, if there is one.
+        details: in place of those that it has.
 
         Raises NotInStore. Raises StoreError: the trial is pending, or it is not ok and another
         outcome is given.
         """
-        given = {"outcome": outcome, "message": message}
+        given = {"outcome": outcome, "message": message, "details": details}
         values = {key: value for key, value in given.items() if value is not None}
         with self.writing() as session:
             row = session.get(TrialRow, trial_id)

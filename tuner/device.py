@@ -47,7 +47,12 @@ from tuner.runs.life import Life
 from tuner.runs.memory import DeviceMemory, Memory
 from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
-from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
+from tuner.search.profiles import (
+    kept_for_profiles,
+    take_damage,
+    take_profiles,
+    worth_profiling,
+)
 from tuner.search.search import Alone, Found, count_outcomes
 from tuner.search.space import space_of
 from tuner.searching import DeviceSearch
@@ -206,12 +211,11 @@ class DeviceTuning:
             self._confirmed = result
             result = self._delivered(result, executor, journal, confirmed)
             self._confirmed = result
-            ends = (confirmed.baseline, confirmed.winner)
-            chosen = worth_profiling(ends, found.entries)
-            failed = take_profiles(journal, chosen, Budget(kept), listen)
+            failed = _profiled(journal, found, confirmed, Budget(kept), listen)
             if was_ended:
                 failed = memory.unprofiled.get(profile.name, ())
             else:
+                failed += take_damage(journal, confirmed.winner)
                 self._note(opening.since + budget.used)
                 self._notebook.write(lambda memory: memory.with_unprofiled(self.name, failed))
             result = replace(result, notes=(*result.notes, *failed))
@@ -380,3 +384,11 @@ def _does_not_fit(found: Found) -> Iterator[str]:
         reached = found.original.value(Metric.ACCURACY)
         accuracy = "" if reached is None else f" Its accuracy would be {reached:.4f}."
         yield f"{label}, the model as it was given, does not fit: {message}{accuracy}"
+
+
+def _profiled(
+    journal: Journal, found: Found, confirmed: Confirmed, budget: Budget, listen: Listener
+) -> tuple[str, ...]:
+    """Time the kernels of what is worth it; sentences on what failed."""
+    ends = (confirmed.baseline, confirmed.winner)
+    return take_profiles(journal, worth_profiling(ends, found.entries), budget, listen)

@@ -6,7 +6,6 @@ model runs there, the rest beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from db import records
@@ -95,7 +94,7 @@ class DeviceSearch:
         request, prior = self._opened.request, self._prior(space, facts)
         gate = self._gate()
         room = PackageRoom(self._opened.subject.model.proto, self._profile.package)
-        proposer = Proposer(space, self._sensitivity(), request.seed, prior, gate=gate, room=room)
+        proposer = Proposer(space, self._sensitivity, request.seed, prior, gate=gate, room=room)
         self.search = Search(
             self.journal, self._executor, proposer, self.scorer, budget, self.track, listen
         )
@@ -193,16 +192,5 @@ class DeviceSearch:
         named = (p for p in self._opened.profiles if p.kind is DeviceKind.CPU)
         return next(named, load_profiles()[_BESIDE])
 
-    def _sensitivity(self) -> Callable[[Candidate], tuple[str, ...]]:
-        known: dict[Candidate, tuple[str, ...]] = {}
-
-        def ask(candidate: Candidate) -> tuple[str, ...]:
-            if candidate not in known:
-                job = self.journal.job(candidate, records.Phase.SEARCH)
-                try:
-                    known[candidate] = self._executor.rank_sensitivity(self._profile.name, job)
-                except ChildError:
-                    known[candidate] = ()  # nothing can be repaired; the trial said why
-            return known[candidate]
-
-        return ask
+    def _sensitivity(self, candidate: Candidate) -> tuple[str, ...]:
+        return self.journal.damage(candidate).operators

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from farm.accuracy.damage import Damage
 from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
@@ -66,8 +67,8 @@ class Executor(Protocol):
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         """Operators by kind of quantisation, for the job's workload. Raises ChildError."""
 
-    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
-        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+    def rank_sensitivity(self, device: str, job: TrialJob) -> Damage:
+        """What quantising each operator of a candidate alone does. Raises ChildError."""
 
     def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         """The files of the artifact of a job's candidate by name, compiled again if need be.
@@ -159,7 +160,7 @@ class LocalExecutor(Closing):
         """Ask the compile passes."""
         return self._worker(device).quantizable(job)
 
-    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
+    def rank_sensitivity(self, device: str, job: TrialJob) -> Damage:
         """Compare the quantised graph with the float one."""
         return self._worker(device).rank_sensitivity(job)
 

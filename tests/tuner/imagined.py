@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from db.store import Store
+from farm.accuracy.damage import Damage
 from farm.candidate import Candidate, Fake
 from farm.devices.energy import Work
 from farm.devices.profile import PowerFigures
@@ -111,6 +112,7 @@ class ImaginedExecutor:
         self.pinned: dict[tuple[Candidate, str], Traits] = {}
         self.environments: dict[str, dict[str, str]] = {}
         self.software = {"python": "3"}
+        self.damage = Damage()
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -182,8 +184,9 @@ class ImaginedExecutor:
     def interrupt(self) -> None:
         self.interrupted = True
 
-    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
-        return ()
+    def rank_sensitivity(self, device: str, job: TrialJob) -> Damage:
+        self._count("damage")
+        return self.damage
 
     def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         return {"model.onnx": b"imagined"}

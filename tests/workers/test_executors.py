@@ -105,7 +105,7 @@ class TestContract:
         assert report.outcome is Outcome.OK, report.message
         assert "model.onnx" in executor.artifact_files("cpu", int8)
         assert "first" in executor.quantizable("cpu", int8)["static-int8"]
-        assert "first" in executor.rank_sensitivity("cpu", int8)
+        assert "first" in executor.rank_sensitivity("cpu", int8).operators
         detail = executor.run_detail("cpu", DetailJob(int8, single_runs=20, seconds=0.2))
         assert {Metric.LATENCY_P50, Metric.THROUGHPUT} <= {m.metric for m in detail}
         profile = executor.run_profile("cpu", ProfileJob(int8, seconds=0.05))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
+from farm.accuracy.damage import Damage
 from farm.accuracy.result import AccuracyResult
 from farm.measurement import Measurement, Metric
 from farm.units import format_seconds
@@ -16,6 +17,7 @@ from workers.protocol import PartSeconds, Split
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
 _SPLIT: TypeAdapter[Split] = TypeAdapter(Split)
+_DAMAGE: TypeAdapter[Damage] = TypeAdapter(Damage)
 _MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
@@ -106,6 +108,17 @@ def _how(part: PartSeconds) -> str:
 def accuracy_of(details: str) -> AccuracyResult | None:
     """What the check of the outputs said; None where none was kept."""
     return _ACCURACY.validate_python(json.loads(details).get("accuracy"))
+
+
+def with_damage(details: str, damage: Damage) -> str:
+    """The text with what quantising each operator of the trial's candidate alone does."""
+    return json.dumps(json.loads(details) | {"damage": asdict(damage)}, sort_keys=True)
+
+
+def damage_in(details: str) -> Damage | None:
+    """What quantising each operator alone does; None where nobody asked for it."""
+    found = json.loads(details).get("damage")
+    return None if found is None else _DAMAGE.validate_python(found)
 
 
 def as_first_measured(

@@ -25,11 +25,20 @@ from db.records import (
     content_id,
 )
 from db.store import Store
+from farm.accuracy.damage import Damage
 from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
-from tuner.runs.details import NOBODY, Proposed, accuracy_of, as_first_measured, details_of
+from tuner.runs.details import (
+    NOBODY,
+    Proposed,
+    accuracy_of,
+    as_first_measured,
+    damage_in,
+    details_of,
+    with_damage,
+)
 from tuner.runs.expected import NOTHING, Expects, Predictions
 from tuner.runs.history import Entry, of_trials
 from workers.executor import Executor
@@ -44,6 +53,7 @@ from workers.jobs import (
     TrialJob,
     TrialReport,
 )
+from workers.trials.process import ChildError
 
 _BY_NOBODY: Mapping[Candidate, Proposed] = MappingProxyType({})
 _PARTS = {
@@ -226,6 +236,24 @@ class Journal:
         found = self._executor.run_profile(self.scope.device, job)
         self._store.add_profile(entry.trial_id, found)
         return found
+
+    def damage(self, candidate: Candidate) -> Damage:
+        """What quantising does at each operator of a candidate that was tried.
+
+        From the store if it has it, else measured now. Empty where it cannot be told.
+
+        Raises InfrastructureError.
+        """
+        job = self.job(candidate, Phase.SEARCH)
+        details = self._store.trial(job.trial_id).details
+        known = damage_in(details)
+        if known is None:
+            try:
+                known = self._executor.rank_sensitivity(self.scope.device, job)
+            except ChildError:
+                known = Damage()  # the trial said why
+            self._store.amend_trial(job.trial_id, details=with_damage(details, known))
+        return known
 
     def _known(self, job: TrialJob) -> Entry | None:
         """A trial that has a final outcome in the store."""

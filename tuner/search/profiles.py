@@ -1,5 +1,7 @@
 """Profiles at the end of a run: what each kernel takes, of the baseline and the best per engine.
 
+After them, what quantising does at each operator of the winner, for those who read its report.
+
 To time kernels disturbs what is measured, so nothing else is measured any more. A profile that
 fails is a sentence about it, and takes nothing from the run.
 """
@@ -8,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from farm.candidate import Fake, OpenVino, Pipeline
-from farm.errors import CompileError, InfrastructureError
+from farm.candidate import DynamicInt8, Fake, OpenVino, Pipeline, StaticInt8
+from farm.errors import CompileError, InfrastructureError, NotInStore
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry, ranked
@@ -54,6 +56,20 @@ def take_profiles(
     if entries:
         listen(StageStarted(journal.scope.device, "profiles"))
     return tuple(_profiled(journal, entries, budget))
+
+
+def take_damage(journal: Journal, winner: Entry) -> tuple[str, ...]:
+    """Measure what quantising does at each operator of a winner; sentences on what failed."""
+    candidate = winner.candidate
+    is_whole = not isinstance(candidate.engine, Fake | Pipeline)
+    is_int8 = isinstance(candidate.precision.quantization, StaticInt8 | DynamicInt8)
+    if not (is_whole and is_int8):
+        return ()
+    try:
+        journal.damage(candidate)
+    except (InfrastructureError, NotInStore) as error:
+        return (f"What quantising does at each operator was not measured: {error}",)
+    return ()
 
 
 def _profiled(journal: Journal, entries: Sequence[Entry], budget: Budget) -> Iterator[str]:

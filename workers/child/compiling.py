@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 
+from farm.accuracy.damage import Damage
 from farm.artifact.compiler import Compiler
 from farm.candidate import DynamicInt8, PackageEngine, StaticInt8, WeightOnlyInt4, from_json
 from farm.codegen.package.manifest import parse_manifest
@@ -106,7 +107,7 @@ def _rewriting_passes(compiler: Compiler) -> list[str]:
         return []
 
 
-def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
+def rank_sensitivity(workload: Path, candidate: str) -> Damage:
     """Damage that quantising does at each operator, most damaged first; see the pass.
 
     Raises EngineError with the compile error's sentence.
@@ -119,7 +120,7 @@ def rank_sensitivity(workload: Path, candidate: str) -> dict[str, float]:
     try:
         quantised = compiler.graph(chosen).model
         names = [operator.name for operator in compiler.quantizable(kind)]
-        return dict(sensitivity(compiler.prepared().model, quantised, names, feeds))
+        return sensitivity(compiler.prepared().model, quantised, names, feeds)
     except CompileError as error:
         raise EngineError(str(error)) from error
 

@@ -242,11 +242,11 @@ class Runner:
         rows = compiling.profile_package(Path(workload), candidate, Path(folder), seconds)
         return [asdict(row) for row in rows]
 
-    def sensitivity(self, workload: str, candidate: str) -> dict[str, float]:
+    def sensitivity(self, workload: str, candidate: str) -> dict[str, Any]:
         """Damage of quantisation per operator; only in the farm's own interpreter."""
         from workers.child import compiling  # noqa: PLC0415  (as above)
 
-        return compiling.rank_sensitivity(Path(workload), candidate)
+        return asdict(compiling.rank_sensitivity(Path(workload), candidate))
 
 
 def _session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[[], Session]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayTaskError
 
+from farm.accuracy.damage import Damage
 from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
@@ -151,12 +152,10 @@ class RayExecutor(Closing):
         )
         return found
 
-    def rank_sensitivity(self, device: str, job: TrialJob) -> tuple[str, ...]:
-        """Operators that quantisation damages, most damaged first. Raises ChildError."""
-        names: tuple[str, ...] = self._call(
-            device, lambda actor: actor.rank_sensitivity.remote(job)
-        )
-        return names
+    def rank_sensitivity(self, device: str, job: TrialJob) -> Damage:
+        """What quantising each operator of a candidate alone does. Raises ChildError."""
+        damage: Damage = self._call(device, lambda actor: actor.rank_sensitivity.remote(job))
+        return damage
 
     def artifact_files(self, device: str, job: TrialJob) -> dict[str, bytes]:
         """The files of an artifact in the worker's cache. Raises ChildError, CompileError."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from farm.accuracy.damage import Damage
 from farm.artifact.folder import (
     MODEL_FILE,
     PIPELINE_FILE,
@@ -49,6 +50,7 @@ from workers.trials.stored.hashes import HASHES_FILE, Stamp, damage, stamp
 from workers.trials.stored.usage import COPIES
 
 _ROWS: TypeAdapter[tuple[OperatorProfile, ...]] = TypeAdapter(tuple[OperatorProfile, ...])
+_DAMAGE: TypeAdapter[Damage] = TypeAdapter(Damage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +162,9 @@ class Artifacts:
         told = self._ask(job, "package-profile", folder=str(folder), seconds=seconds)
         return _ROWS.validate_python(told)
 
-    def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
-        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
-        damage: dict[str, float] = self._ask(job, "sensitivity")
-        return tuple(damage)
+    def rank_sensitivity(self, job: TrialJob) -> Damage:
+        """What quantising each operator of a candidate alone does. Raises ChildError."""
+        return _DAMAGE.validate_python(self._ask(job, "sensitivity"))
 
     def close(self) -> None:
         """End the compile child."""

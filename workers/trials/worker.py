@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from farm.accuracy.damage import Damage
 from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
@@ -133,8 +134,8 @@ class Worker:
         """Names of the operators that each kind of quantisation applies to. Raises ChildError."""
         return _tried_again(lambda: self._artifacts.quantizable(job))
 
-    def rank_sensitivity(self, job: TrialJob) -> tuple[str, ...]:
-        """Operators of a quantised candidate, the most damaged first. Raises ChildError."""
+    def rank_sensitivity(self, job: TrialJob) -> Damage:
+        """What quantising each operator of a candidate alone does. Raises ChildError."""
         return _tried_again(lambda: self._artifacts.rank_sensitivity(job))
 
     def artifact_files(self, job: TrialJob) -> dict[str, bytes]:

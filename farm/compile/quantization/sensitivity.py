@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from farm.accuracy.damage import Damage
 from farm.compile.passes import clone, cpu_session, reported_as
 from farm.compile.quantization.calibrate import Feeds
 
@@ -29,21 +30,18 @@ def sensitivity(
     quantised: onnx.ModelProto,
     operators: Collection[str],
     feeds: Sequence[Feeds],
-) -> dict[str, float]:
+) -> Damage:
     """Relative noise power that each quantised operator causes alone, the most harmful first.
 
     model: the prepared float graph that ``quantised`` was made from. operators: names of those
-    that its quantisation applies to. feeds: a few samples.
-    The unit is 1: power of the error over power of the float values, mean over samples, summed
-    over tensors. Raises CompileError.
+    that its quantisation applies to. feeds: a few samples. Raises CompileError.
     """
     grafts = list(_grafts(model, quantised, operators))
     with reported_as("sensitivity"):
-        if model.ByteSize() * len(grafts) > _MOST_BYTES_LOADED:
-            damage = _side_by_side(model, quantised, grafts, feeds)
-        else:
-            damage = _one_by_one(model, quantised, grafts, feeds)
-    return dict(sorted(damage.items(), key=lambda item: -item[1]))
+        at_outputs = model.ByteSize() * len(grafts) <= _MOST_BYTES_LOADED
+        way = _one_by_one if at_outputs else _side_by_side
+        damage = way(model, quantised, grafts, feeds)
+    return Damage(tuple(sorted(damage.items(), key=lambda item: -item[1])), at_outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,34 @@ import pytest
 
 from db.records import Phase
 from db.store import Store
-from farm.candidate import Candidate, CPackage, Fake, OnnxRuntimeCpu, OpenVinoRuntime
+from farm.accuracy.damage import Damage
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    Fake,
+    OnnxRuntimeCpu,
+    OpenVinoRuntime,
+    Precision,
+    StaticInt8,
+)
 from farm.measurement import Outcome
 from tests.tuner.imagined import CountedBudget, Imagined, ImaginedExecutor, Traits
 from tuner.events import StageStarted
 from tuner.runs.clock import Budget
+from tuner.runs.details import damage_in
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal
-from tuner.search.profiles import kept_for_profiles, take_profiles, worth_profiling
+from tuner.search.profiles import (
+    kept_for_profiles,
+    take_damage,
+    take_profiles,
+    worth_profiling,
+)
 
 ORT, FAST_ORT = Candidate(OnnxRuntimeCpu()), Candidate(OnnxRuntimeCpu(threads=1))
 VINO, SLOW_VINO = Candidate(OpenVinoRuntime(threads=1)), Candidate(OpenVinoRuntime())
 PACKAGE = Candidate(CPackage())
+INT8 = Candidate(OnnxRuntimeCpu(), Precision(quantization=StaticInt8()))
 SECONDS = {ORT: 4e-3, FAST_ORT: 3e-3, VINO: 1e-3, SLOW_VINO: 2e-3, PACKAGE: 5e-3}
 
 
@@ -105,3 +121,31 @@ def test_without_time_only_baseline_and_winner_are_profiled(store: Store) -> Non
 @pytest.mark.parametrize(("budget", "kept"), [(20.0, 1.0), (120.0, 6.0), (7200.0, 30.0)])
 def test_a_share_of_the_budget_is_kept(budget: float, kept: float) -> None:
     assert kept_for_profiles(budget) == pytest.approx(kept)
+
+
+def searched(store: Store, candidate: Candidate) -> tuple[Imagined, Entry]:
+    """A candidate that a search tried, on a device that knows what quantising it does."""
+    executor = ImaginedExecutor({candidate: Traits(1e-3)})
+    executor.damage = Damage((("b", 0.04), ("a", 0.01)), at_outputs=False)
+    imagined = Imagined(store, executor)
+    (found,) = imagined.journal.run_trials([candidate], Phase.SEARCH)
+    return imagined, found
+
+
+def test_the_damage_of_an_int8_winner_is_kept_and_not_measured_again(store: Store) -> None:
+    imagined, winner = searched(store, INT8)
+    assert take_damage(imagined.journal, winner) == ()
+    details = store.trial(winner.trial_id).details
+    assert damage_in(details) == imagined.executor.damage
+    assert '"accuracy"' in details, "what was there before is there still"
+    resumed = ImaginedExecutor()
+    journal = Journal(store, resumed, imagined.journal.scope)  # type: ignore[arg-type]
+    assert journal.damage(INT8).operators == ("b", "a")
+    assert resumed.calls == []
+
+
+def test_no_damage_of_float_winners(store: Store) -> None:
+    imagined, winner = searched(store, ORT)
+    assert take_damage(imagined.journal, winner) == ()
+    assert "damage" not in imagined.executor.calls
+    assert damage_in(store.trial(winner.trial_id).details) is None

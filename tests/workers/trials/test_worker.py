@@ -300,7 +300,7 @@ class TestOperators:
 
     def test_sensitivity_ranks_what_is_quantised(self, worker):
         worker.prepare(samples.workload(models.mlp()))
-        assert {"first", "second"} <= set(worker.rank_sensitivity(job(INT8)))
+        assert {"first", "second"} <= set(worker.rank_sensitivity(job(INT8)).operators)
 
     def test_a_compiler_that_was_killed_is_started_anew(self, worker):
         worker.prepare(samples.workload(models.mlp()))
