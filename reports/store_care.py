@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from db.care.check import Finding
 from db.care.merge import Merged
 from db.care.prune import Prunable
-from farm.units import Bytes, format_bytes
+from farm.units import Bytes, counted, format_bytes
 
 
 def check_lines(place: str, found: Sequence[Finding]) -> list[str]:
@@ -35,19 +35,23 @@ def prune_line(found: Prunable, *, removed: bool) -> str:
     """What goes, or went."""
     if not found.runs:
         return "There are no raw samples of runs that old."
-    runs = f"{len(found.runs):,} run{'s' if len(found.runs) > 1 else ''}"
+    runs = counted(len(found.runs), "run")
     verb = "Removed" if removed else "There are"
     return f"{verb} raw samples of {runs}, about {format_bytes(Bytes(found.size))}."
 
 
 def merged_line(merged: Merged, place: str, more: str = "") -> str:
     """What came from one store into another one."""
-    if not merged.runs and not merged.nights:
+    if not (merged.runs or merged.nights or merged.changes):
         return f"{place} has all of it already; nothing was copied."
-    parts = [f"{merged.runs:,} run{'' if merged.runs == 1 else 's'}"]
+    parts = [counted(merged.runs, "run")]
     if merged.nights:
-        parts.append(f"{merged.nights:,} night{'' if merged.nights == 1 else 's'}")
+        parts.append(counted(merged.nights, "night"))
     line = f"Copied {' and '.join(parts)} to {place}{more}."
+    if merged.changes:
+        line += (
+            f" Of {counted(merged.changes, 'change')} of level it has what became of them since."
+        )
     if merged.renamed:
         names = ", ".join(f"{old} is {new} there" for old, new in merged.renamed.items())
         line += f" Of another machine with the same name: {names}."

@@ -76,7 +76,14 @@ def _measured(store: Store, number: int, record: CandidateRecord, operator: str)
         ),
     ]
     accuracy = {"metric": "agreement", "value": 0.998, "samples": 20}
-    details = {"proposed": "sample", "quick": {}, "assignment": {"CPUExecutionProvider": 2}}
+    details: dict[str, object] = {
+        "proposed": "sample",
+        "quick": {},
+        "assignment": {"CPUExecutionProvider": 2},
+    }
+    if number == 2:
+        power = [[operator, 1.44e-4], ["last", 1e-6]]
+        details["damage"] = {"power": power, "at_outputs": True}
     store.commit_trial(
         name, Outcome.OK, "", measured, None, json.dumps({**details, "accuracy": accuracy})
     )

@@ -15,6 +15,7 @@ from farm.errors import OptionError
 
 _PORT = 8610
 _HIGHEST = 65535
+_ALL_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  (they are not listened on here)
 
 
 def serve(
@@ -83,7 +84,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(host: str, listening: socket.socket, token: str) -> str:
-    """Where a browser finds the first page."""
+    """Where a browser finds the first page; of all addresses, by the machine's name."""
+    if host in _ALL_ADDRESSES:
+        host = socket.gethostname()
     name = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"http://{name}:{listening.getsockname()[1]}/{query}"

@@ -19,7 +19,6 @@ from db.schema import CandidateRow, ModelRow, RankingRow, RunRow, SeriesRow, Tri
 ROWS = 50
 """Of one page."""
 _FOUND = 20  # of each kind that a search finds
-_LAST = "\U0010ffff"  # sorts behind every other character
 
 _Line = TypeVar("_Line")
 _Query: TypeAlias = Any
@@ -135,7 +134,7 @@ def devices(store: StoreReader) -> tuple[tuple[str, int], ...]:
 
 
 def search(store: StoreReader, text: str) -> Found:
-    """What has a text in its name; runs and trials also by the beginning of name and id.
+    """What has a text in its name, in capitals or not; trials also by the beginning of their id.
 
     A trial is found by its candidate's label, too: of each candidate the newest one.
     """
@@ -148,15 +147,16 @@ def search(store: StoreReader, text: str) -> Found:
         .scalar_subquery()
     )
     labelled = (
-        select(newest).where(CandidateRow.label.contains(text, autoescape=True)).limit(_FOUND)
+        select(newest).where(CandidateRow.label.icontains(text, autoescape=True)).limit(_FOUND)
     )
-    begins = (TrialRow.id >= text, TrialRow.id < text + _LAST)
+    # The first condition is an index's; how a database sorts what is longer is its own affair.
+    begins = (TrialRow.id >= text, TrialRow.id.startswith(text, autoescape=True))
     by_id = _TRIALS.where(*begins).order_by(TrialRow.id)
     in_series = [
-        each.contains(text, autoescape=True) for each in (SeriesRow.suite, SeriesRow.case)
+        each.icontains(text, autoescape=True) for each in (SeriesRow.suite, SeriesRow.case)
     ]
-    called = RunRow.name.contains(text, autoescape=True)
-    named = ModelRow.name.contains(text, autoescape=True)
+    called = RunRow.name.icontains(text, autoescape=True)
+    named = ModelRow.name.icontains(text, autoescape=True)
     sha256 = ModelRow.sha256.startswith(text.lower(), autoescape=True)
     trials = [*_some(store, by_id, TrialLine)]
     with store.reading() as session:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from farm.text import printable_lines
+from farm.text import printable
 from reports.export.values import in_text
 
-# What would be markup. A line break would end the row.
-_ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\|`*<"} | {"\n": "<br>"})
+_MARKUP = re.compile(r"([\\`*<>|~]|\](?=[(\[:])|\b_|_\b|^#)")
 
 
 def export(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -18,10 +18,15 @@ def export(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator
     yield from map(_line, rows)
 
 
+def escaped(text: str) -> str:
+    """A line as it is: nothing in it is markup, and every character can be seen."""
+    return _MARKUP.sub(r"\\\1", printable(text))
+
+
 def _line(cells: Sequence[object]) -> str:
     return f"| {' | '.join(map(_cell, cells))} |\n"
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(in_text(value))
-    return printable_lines(text).translate(_ESCAPED)
+    lines = [] if value is None else str(in_text(value)).split("\n")
+    return "<br>".join(map(escaped, lines))  # a line break would end the row

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-from farm.text import printable
+from reports.export.as_markdown import escaped
 from reports.nightly.words import (
     headline,
     ratio_text,
@@ -18,7 +17,6 @@ from reports.nightly.words import (
 from tuner.nightly.report import CaseReport, NightReport
 from tuner.nightly.screen.series import Verdict
 
-_SPECIAL = re.compile(r"([\\`*<>|~]|\](?=[(\[:])|\b_|_\b|^#)")
 _LOUD = {Verdict.REGRESSION, Verdict.IMPROVEMENT, Verdict.NOT_MEASURED}
 
 
@@ -28,16 +26,16 @@ def markdown(report: NightReport) -> str:
 
 
 def _parts(report: NightReport) -> Iterator[str]:
-    yield f"## {_safe(headline(report))}"
+    yield f"## {escaped(headline(report))}"
     yield ""
-    yield _safe(summary(report))
+    yield escaped(summary(report))
     if report.cases:
         yield ""
         yield from _table(report)
     told = [*remarks(report), *_told(report.cases)]
     if told:
         yield ""
-        yield from (f"- {_safe(sentence)}" for sentence in told)
+        yield from (f"- {escaped(sentence)}" for sentence in told)
 
 
 def _table(report: NightReport) -> Iterator[str]:
@@ -47,7 +45,7 @@ def _table(report: NightReport) -> Iterator[str]:
     for case in report.cases:
         values = [value_text(case.metric, value) for value in (case.value, case.good_value)]
         verdict = f"**{case.verdict}**" if case.verdict in _LOUD else str(case.verdict)
-        cells = [_safe(text) for text in (series_name(case), *values, ratio_text(case.ratio))]
+        cells = [escaped(text) for text in (series_name(case), *values, ratio_text(case.ratio))]
         yield _row([*cells, verdict, str(case.nights)])
 
 
@@ -58,8 +56,3 @@ def _told(cases: Sequence[CaseReport]) -> Iterator[str]:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _safe(text: str) -> str:
-    """Text as it is: nothing in it is markup."""
-    return _SPECIAL.sub(r"\\\1", printable(text))

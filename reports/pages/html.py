@@ -10,6 +10,7 @@ import base64
 import hashlib
 import importlib.util
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from farm import __version__
-from reports.pages.section import Chart, Page, cell
+from reports.pages.section import LONGEST, Chart, Page, cell
 
 _UNSAFE = {
     "<": "\\u003c",
@@ -60,10 +61,16 @@ def templates(package: str = __package__) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["anchor"] = anchor
     environment.filters["embedded"] = embedded
     environment.filters["drawing"] = drawing
     environment.globals["version"] = __version__
     return environment
+
+
+def anchor(name: str) -> str:
+    """A section's name as an id: nothing points to one with a space in it."""
+    return re.sub(r"[^\w.-]", "-", name)[:LONGEST]
 
 
 def drawing(chart: Chart) -> Markup:

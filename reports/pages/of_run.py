@@ -12,8 +12,9 @@ from db.questions.results import results
 from db.questions.views import Subject
 from db.reader import StoreReader
 from db.records import Block, Machine, Phase, Result, RunKind, Software, Trial
+from farm.accuracy.damage import Damage
 from farm.errors import FarmError
-from farm.measurement import Estimate, Method, Outcome
+from farm.measurement import Estimate, Outcome
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.plan.memory.arena import plan_memory
@@ -21,9 +22,10 @@ from farm.plan.memory.of_model import model_problem
 from farm.units import Bytes
 from reports.pages.of_suite import model_history
 from reports.pages.section import Page, Section
+from reports.pages.sections.damage import damage
 from reports.pages.sections.health import health
 from reports.pages.sections.memory import arena, placement
-from reports.pages.sections.operators import gains, operators
+from reports.pages.sections.operators import Called, gains, operators
 from reports.pages.sections.pareto import pareto_front
 from reports.pages.sections.predicted import predicted
 from reports.pages.sections.provenance import provenance
@@ -35,7 +37,7 @@ from tuner.explain.explanation import Explanation
 from tuner.explain.of_trials import ask, explain
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import compare
-from tuner.runs.details import accuracy_of, assignment_in, split_in
+from tuner.runs.details import accuracy_of, assignment_in, damage_in, split_in
 from tuner.runs.overview import DeviceStanding, Overview, overview
 
 _ALIGNMENT = Bytes(64)  # of most engines' tensors
@@ -198,16 +200,22 @@ def _explained(device: _Device) -> Iterator[Section]:
     if trial is None:
         return
     found: Explanation | None = None
+    known: tuple[Trial, Damage] | None = None
     try:
+        known = _damaged(device, trial)
         found = explain(device.store, ask(device.store, trial.id))
-        yield operators(device.name, found)
-        yield gains(device.name, found, list(_damage(device, trial)))
+        called = Called("winner" if device.winner else "trial", "baseline")
+        yield operators(device.name, found, called)
+        yield gains(device.name, found, list(_of_outputs(device, trial, known)))
     except (FarmError, ValueError) as error:
         yield Section(
             f"operators-{device.name}",
             f"Operators on {device.name}",
             f"Nothing can be told of the operators: {error}",
         )
+    if known is not None:
+        label = device.store.candidate(known[0].candidate_id).label
+        yield damage(device.name, label, known[0].id, known[1])
     yield placement(
         device.name,
         trial.id,
@@ -217,11 +225,24 @@ def _explained(device: _Device) -> Iterator[Section]:
     )
 
 
-def _damage(device: _Device, trial: Trial) -> Iterator[str]:
-    """What is known of the outputs of a trial."""
+def _damaged(device: _Device, trial: Trial) -> tuple[Trial, Damage] | None:
+    """What quantising each operator alone does, in this candidate or else in the newest known."""
+    known = [
+        (each, found)
+        for each in device.trials
+        if (found := damage_in(each.details)) is not None and found.power
+    ]
+    chosen = [pair for pair in known if pair[0].candidate_id == trial.candidate_id] or known
+    return chosen[-1] if chosen else None
+
+
+def _of_outputs(
+    device: _Device, trial: Trial, known: tuple[Trial, Damage] | None
+) -> Iterator[str]:
+    """What is known of the outputs of a trial, as a whole."""
     checked = accuracy_of(trial.details)
     if checked is None or checked.value is None:
-        yield "The accuracy of the winner was not judged."
+        yield "The accuracy was not judged."
         return
     yield f"Accuracy is {checked.value:.4f} by {checked.metric} on {checked.samples} samples."
     if checked.worst is not None and is_visible(checked.worst):
@@ -236,11 +257,8 @@ def _damage(device: _Device, trial: Trial) -> Iterator[str]:
     )
     if is_float:
         yield "Nothing is quantised, so that no operator's outputs are damaged by that."
-    elif row is not None and row.accuracy and row.accuracy.method is Method.MEASURED:
-        yield (
-            "Damage is known of the whole, not by operator: the search does not keep what "
-            "quantising each operator alone does."
-        )
+    elif known is None or known[0].candidate_id != trial.candidate_id:
+        yield "What quantising each of its operators alone does was not measured."
 
 
 def _arena(found: Overview) -> Iterator[Section]:
@@ -255,7 +273,7 @@ def _arena(found: Overview) -> Iterator[Section]:
         problem = model_problem(build_graph(model), alignment=_ALIGNMENT, capacity=None)
         solution = plan_memory(problem, seconds=_PLANNING)
         if solution.offsets:
-            yield arena(str(path), problem, solution)
+            yield arena(str(path), problem, solution, found.request.shapes)
     except FarmError as error:
         yield Section("arena", "Arena over time", f"It cannot be planned: {error}")
 

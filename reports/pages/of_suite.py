@@ -12,7 +12,17 @@ from db.reader import StoreReader
 from db.records import Machine, Night, Software
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
-from reports.pages.section import Chart, Drawing, Page, Role, Section, label, rounded, table
+from reports.pages.section import (
+    MOST_ROWS,
+    Chart,
+    Drawing,
+    Page,
+    Role,
+    Section,
+    label,
+    rounded,
+    table,
+)
 from reports.pages.sections.history import Followed, followed, history, ratio_cell
 from reports.pages.sections.provenance import machine_text, versions_of
 from reports.tables.cells import MISSING, of_metric
@@ -54,7 +64,7 @@ def suite_page(store: StoreReader, suite: str, most: int = NIGHTS) -> Page:
             _health(suite, shown, found),
             _provenance(suite, machines, software, shown),
         ),
-        history(shown, found, software) | {"listed": True},
+        history(shown, found, software) | {"listed": min(len(found), MOST_ROWS)},
     )
 
 

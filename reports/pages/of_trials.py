@@ -9,7 +9,7 @@ from db.records import Trial
 from farm.errors import FarmError
 from farm.units import counted
 from reports.pages.section import Page, Section, table
-from reports.pages.sections.operators import gains, operators
+from reports.pages.sections.operators import Called, gains, operators
 from reports.tables.cells import MISSING, quantity, time_cell
 from tuner.bench import compare_recorded
 from tuner.explain.of_trials import ask, explain
@@ -20,7 +20,8 @@ def trial_page(store: StoreReader, trial_id: str) -> Page:
     trial = store.trial(trial_id)
     label = store.candidate(trial.candidate_id).label
     subtitle = f"{label} on {trial.device}, run {trial.run}, {time_cell(trial.created_at)} UTC"
-    sections = (_measured(store, trial, "measured"), *_explained(store, trial, ""))
+    called = Called("trial", "baseline")
+    sections = (_measured(store, trial, "measured"), *_explained(store, trial, "", called))
     return Page(f"Trial {trial.id}", subtitle, sections)
 
 
@@ -35,7 +36,7 @@ def compared_page(store: StoreReader, first: str, second: str) -> Page:
             _ratio(store, pair),
             _measured(store, pair[0], "first"),
             _measured(store, pair[1], "second"),
-            *_explained(store, pair[0], pair[1].id),
+            *_explained(store, pair[0], pair[1].id, Called("first", "second")),
         ),
     )
 
@@ -80,11 +81,13 @@ def _measured(store: StoreReader, trial: Trial, name: str) -> Section:
     )
 
 
-def _explained(store: StoreReader, trial: Trial, against: str) -> Iterator[Section]:
+def _explained(
+    store: StoreReader, trial: Trial, against: str, called: Called
+) -> Iterator[Section]:
     try:
         found = explain(store, ask(store, trial.id, against))
     except (FarmError, ValueError) as error:
         yield Section("operators", "Operators", f"Nothing can be told of them: {error}")
         return
-    yield operators("it", found)
-    yield gains("it", found, ())
+    yield operators("", found, called)
+    yield gains("", found)

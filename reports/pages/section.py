@@ -6,6 +6,7 @@ page fills in for a light or a dark ground.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,8 +73,8 @@ class Section:
 class Page:
     """A report. subtitle: one line below the title.
 
-    series: of nights, see ``sections.history``; where they are ``listed``, the rows of the first
-    section's table are the same series.
+    series: of nights, see ``sections.history``; the first ones, as many as are ``listed``, are the
+    rows of the first section's table.
     """
 
     title: str
@@ -107,6 +108,16 @@ def label(text: str) -> str:
     half = LONGEST // 2 - 1  # names that begin alike most often end otherwise
     short = text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of a category each: those that were shortened to the same text are counted."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def bars(values: Sequence[Measurement | Estimate], scale: float = 1.0) -> Drawing:

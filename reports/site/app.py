@@ -12,7 +12,7 @@ from db.reader import StoreReader
 from farm import __version__
 from reports.pages.html import plotly_text, script_text, style_text
 from reports.site.guard import Guard
-from reports.site.views import Views, guarded
+from reports.site.views import Views, guarded, nowhere
 
 _STATIC = {
     "plotly.js": (plotly_text, "text/javascript"),
@@ -39,7 +39,8 @@ def site(store: StoreReader, host: str, token: str = "") -> ASGIApp:
         "/search": views.search,
     }
     routes = [Route(path, guarded(view)) for path, view in pages.items()]
-    return Guard(Starlette(routes=[*routes, Route("/static/{name}", _static)]), host, token)
+    routes.append(Route("/static/{name}", _static))
+    return Guard(Starlette(routes=routes, exception_handlers={404: nowhere}), host, token)
 
 
 def _static(request: Request) -> Response:

@@ -6,6 +6,7 @@ lets point here. So a server that asks for no token answers to this machine's ow
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 from dataclasses import dataclass
@@ -81,20 +82,28 @@ class Guard:
         if self._is_token(query.get("token", "")):
             return self._remembered(scope, query)
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
+        if self._is_token(cookie_parser(headers.get("cookie", "")).get(self._cookie, "")):
             return None
         if self._is_token(bearer):
             return None
         return PlainTextResponse("A token is needed: open /?token=TOKEN.\n", 401)
 
     def _is_called_right(self, host: str) -> bool:
-        """Whether the name is this machine's own, or it does not matter: a token is asked for."""
-        if self.token and not is_loopback(self.host):
+        """Whether the name is this machine's own, or it does not matter: a token is asked for.
+
+        A proxy before these pages calls them by its own name.
+        """
+        if self.token:
             return True
         name = (
             host[1:].split("]", maxsplit=1)[0] if host.startswith("[") else host.rsplit(":", 1)[0]
         )
         return name in _OWN_NAMES or name == self.host
+
+    @property
+    def _cookie(self) -> str:
+        """Of this token: browsers send a machine's cookies to all of its ports."""
+        return f"{COOKIE}-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
 
     def _is_token(self, given: str) -> bool:
         return bool(given) and hmac.compare_digest(given.encode(), self.token.encode())
@@ -105,5 +114,6 @@ class Guard:
         # Slashes at the beginning would name another server.
         path = "/" + scope["path"].lstrip("/\\")
         answer = RedirectResponse(f"{path}?{left}" if left else path, 303)
-        answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+        # Not "strict": who follows a link to an address with the token is not to be refused.
+        answer.set_cookie(self._cookie, self.token, httponly=True, samesite="lax")
         return answer

@@ -22,17 +22,19 @@ from db.questions.browse import (
 )
 from db.questions.latest import latest
 from db.questions.nightly.nights import suites
+from db.questions.results import results
 from db.questions.views import Subject
 from db.reader import StoreReader
+from db.records import Result
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
 from reports.pages.html import templates
 from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.of_trials import compared_page, trial_page
-from reports.pages.section import Page, Section, table
+from reports.pages.section import MOST_ROWS, Page, Section, table
 from reports.pages.sections.speedups import speedups
-from reports.tables.cells import of_metric, time_cell
+from reports.tables.cells import of_metric, time_cell, value_cell
 
 _NEWEST = 15  # runs, and pairs of model and device, of the first page
 _LONGEST = 200  # characters that are searched for
@@ -72,8 +74,11 @@ class Views:
         return _listed("Runs", _runs("Runs", part.rows), part, request)
 
     def run(self, request: Request) -> Response:
-        """One run."""
-        return _reported(run_page(self.store, request.path_params["name"], with_arena=False))
+        """One run, with its trials."""
+        page = run_page(self.store, request.path_params["name"], with_arena=False)
+        run = self.store.run_called(request.path_params["name"]).name
+        rows = results(self.store, run=run, limit=MOST_ROWS)
+        return _reported(page, (_tried(rows),))
 
     def models(self, request: Request) -> Response:
         """All models, a page at a time."""
@@ -150,8 +155,10 @@ class Views:
         return _reported(suite_page(self.store, request.path_params["name"]))
 
     def trial(self, request: Request) -> Response:
-        """One trial."""
-        return _reported(trial_page(self.store, request.path_params["id"]))
+        """One trial, and where it is compared with others."""
+        page = trial_page(self.store, request.path_params["id"])
+        beside = f"/compare?{urlencode({'a': request.path_params['id']})}"
+        return _reported(page, more=[("Compare it with another trial", beside)])
 
     def compare(self, request: Request) -> Response:
         """Two trials side by side; a form where they are not named."""
@@ -205,8 +212,13 @@ def guarded(view: Callable[[Request], Response]) -> Callable[[Request], Response
     return answer
 
 
-def _reported(page: Page) -> Response:
-    return _html("site.html", title=page.title, page=page, lists=(), more=())
+def nowhere(_: Request, __: Exception) -> Response:
+    """The page of an address that there is none at."""
+    return _html("wrong.html", 404, title="Not found", sentence="There is no such page.")
+
+
+def _reported(page: Page, lists: Sequence[List] = (), more: Sequence[_Link] = ()) -> Response:
+    return _html("site.html", title=page.title, page=page, lists=lists, more=more)
 
 
 def _shown(
@@ -227,8 +239,8 @@ def _listed(title: str, found: List, part: Part, request: Request) -> Response:
 def _more(part: Part, request: Request) -> list[_Link]:
     """Where the pages before and after this one are."""
     page = _page(request)
-    around = [("Newer or before", page - 1)] if page > 1 else []
-    around += [("Older or after", page + 1)] if part.more else []
+    around = [("The page before", page - 1)] if page > 1 else []
+    around += [("The next page", page + 1)] if part.more else []
     return [(text, f"?{urlencode({'page': number})}") for text, number in around]
 
 
@@ -249,6 +261,23 @@ def _runs(title: str, rows: Sequence[RunLine]) -> List:
         for row in rows
     ]
     return List(title, ("run", "kind", "status", "model", "started (UTC)"), cells)
+
+
+def _tried(rows: Sequence[Result]) -> List:
+    cells: list[list[str | _Link]] = [
+        [
+            _trial(row.trial),
+            row.candidate,
+            row.device,
+            str(row.phase),
+            str(row.outcome or "pending"),
+            value_cell(row.latency),
+            row.message,
+        ]
+        for row in rows
+    ]
+    columns = ("trial", "candidate", "device", "phase", "outcome", "latency", "why")
+    return List("Trials, the newest first", columns, cells)
 
 
 def _suite(name: str) -> _Link:

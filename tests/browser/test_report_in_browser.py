@@ -86,7 +86,7 @@ def test_a_suite_of_500_series_is_read_and_clicked_through(browser: Browser, sui
 
 def test_a_run_is_drawn_whole(browser: Browser, run: str) -> None:
     browser.open(run)
-    assert len(list(scrolled(browser))) == 8
+    assert len(list(scrolled(browser))) == 9
     verdict = element(browser, "#verdicts tbody tr").text
     assert "2.50x [2.40, 2.60]" in verdict
     for summary in elements(browser, "details summary"):
@@ -143,3 +143,37 @@ def test_the_first_key_leads_to_the_content(browser: Browser, run: str) -> None:
     assert skip.text == "To the content"
     skip.send_keys(Keys.ENTER)
     assert browser.driver.execute_script("return document.activeElement.id") == "main"
+
+
+def test_what_a_long_table_leaves_out_is_no_series(browser: Browser, tmp_path: Path) -> None:
+    make_suite(str(tmp_path / "farm.db"), 502, 2)
+    with StoreReader.open(str(tmp_path / "farm.db")) as store:
+        browser.open(written(tmp_path, report_html(suite_page(store, SUITE), "now")))
+    rows = elements(browser, "#verdicts tbody tr")
+    assert rows[-1].text == "and 2 more"
+    assert len(elements(browser, "button.series")) == len(rows) - 1 == 500
+    assert len(elements(browser, "#series option")) == 502
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "told"),
+    [
+        (3.2e-4, "s", "320 µs"),
+        (0.9999, "s", "1000 ms"),
+        (1500.0, "s", "1500 s"),
+        (14_548_992, "B", "13.9 MiB"),
+        (1023, "B", "1020 B"),
+        (28_096, "packet", "28,096 packets"),
+        (1234.5, "1/s", "1235 1/s"),
+        (0.98768, "1", "0.9877"),
+        (None, "s", "-"),
+    ],
+)
+def test_values_of_nights_have_their_units(
+    browser: Browser, suite: str, value: float | None, unit: str, told: str
+) -> None:
+    if browser.driver.current_url != suite:
+        browser.open(suite)
+    script = "return quantity(arguments[0], arguments[1])"
+    assert browser.driver.execute_script(script, value, unit) == told

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from farm.plan.memory.arena import Solution
 from farm.plan.memory.problem import Problem
 from farm.plan.placement.record import PlacementPlan
 from farm.plan.solution import Status
-from farm.text import printable
 from farm.units import counted, format_bytes, format_seconds
 from reports.figures import arena_svg
 from reports.pages.section import Chart, Page, Role, Section, label, rounded, table
@@ -19,11 +20,17 @@ from tuner.explain.explanation import Fallback
 from tuner.runs.details import split_sentence
 from workers.protocol import Split
 
+NO_SHAPES: Mapping[str, int] = MappingProxyType({})
 _ROW, _AXES = 44, 110  # pixels
 
 
-def arena(path: str, problem: Problem, solution: Solution) -> Section:
-    """The picture of a plan. path: of the model's file. solution: one with offsets."""
+def arena(
+    path: str, problem: Problem, solution: Solution, shapes: Mapping[str, int] = NO_SHAPES
+) -> Section:
+    """The picture of a plan. path: of the model's file. solution: one with offsets.
+
+    shapes: sizes that were given to dynamic dimensions of the model.
+    """
     lowest = "the lowest there is" if solution.status is Status.OPTIMAL else (
         f"at most {solution.gap:.1%} above the lowest there can be"
     )  # fmt: skip
@@ -35,7 +42,7 @@ def arena(path: str, problem: Problem, solution: Solution) -> Section:
         "what lies side by side upwards is alive at once.",
         svg=arena_svg(problem, solution),
         notes=("Float32 tensors between the operators, without weights; planned, not measured.",),
-        commands=(f"farm plan memory {_quoted(path)} --figure plan.svg",),
+        commands=(_plan_command(path, problem, shapes),),
     )
 
 
@@ -72,7 +79,7 @@ def placement(
         names, values = list(assignment), [float(count) for count in assignment.values()]
         texts = [counted(count, "operator") for count in assignment.values()]
         told = ", ".join(f"{text} on {name}" for name, text in zip(names, texts, strict=True))
-        summary = f"The whole winner runs on {device}{f': {told}' if told else ''}."
+        summary = f"All of it runs on {device}{f': {told}' if told else ''}."
         unit = "operators"
     return Section(
         f"placement-{device}",
@@ -110,5 +117,7 @@ def _fallback(each: Fallback) -> str:
     return f"{what} was planned for {each.planned} and ran on {each.computed}{why}."
 
 
-def _quoted(path: str) -> str:
-    return path if path and " " not in path else f"'{printable(path)}'"
+def _plan_command(path: str, problem: Problem, shapes: Mapping[str, int]) -> str:
+    words = ["farm", "plan", "memory", path, "--alignment", str(problem.alignment)]
+    words += [word for name, n in shapes.items() for word in ("--shape", f"{name}={n}")]
+    return shlex.join([*words, "--figure", "plan.svg"])

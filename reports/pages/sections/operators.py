@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from farm.units import counted, format_seconds
 from reports.explain.tables import explanation_lines
-from reports.pages.section import Chart, Drawing, Role, Section, label, rounded, table
+from reports.pages.section import (
+    Chart,
+    Drawing,
+    Role,
+    Section,
+    Table,
+    distinct,
+    label,
+    rounded,
+    table,
+)
 from reports.tables.cells import MISSING
 from tuner.explain.explanation import Explanation, OperatorRow
 
 _DRAWN = 15  # operators, those that take or change most
 _ROW, _AXES = 30, 120  # pixels
-_COLUMNS = ("operator", "type", "winner", "baseline", "saved", "kernel", "baseline's kernel")
 
 
-def operators(device: str, found: Explanation) -> Section:
-    """Two bars for each of the operators that take longest on either side."""
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What the two sides of an explanation are called."""
+
+    own: str
+    other: str
+
+
+def operators(device: str, found: Explanation, called: Called) -> Section:
+    """Two bars for each of the operators that take longest on either side.
+
+    device: "" on a page that is about nothing else.
+    """
     longest = sorted(found.operators, key=lambda row: -max(row.seconds, _other(row)))
+    beside = f": {called.other} beside {called.own}" if found.against else ""
     return Section(
-        f"operators-{device}",
-        f"Operators on {device}: baseline beside winner",
+        _named("operators", device),
+        f"Operators{_on(device)}{beside}",
         found.sentence,
-        _beside(longest[:_DRAWN]) if longest else None,
-        table(_COLUMNS, list(map(_row, longest)), "winner,baseline,saved") if longest else None,
+        _beside(longest[:_DRAWN], called) if longest else None,
+        _table(longest, called) if longest else None,
         notes=tuple(explanation_lines(found)),
         commands=(f"farm explain {found.trial.trial[:8]}", *_profiles(found)),
     )
 
 
-def gains(device: str, found: Explanation, damage: Sequence[str]) -> Section:
-    """A bar for each operator by the time that the winner saves there, or loses.
+def gains(device: str, found: Explanation, outputs: Sequence[str] = ()) -> Section:
+    """A bar for each operator by the time that the trial saves there, or loses.
 
-    damage: sentences on what is known of the outputs.
+    outputs: sentences on what is known of them.
     """
     both = [row for row in found.operators if row.against_seconds is not None and row.name]
     changed = sorted(both, key=lambda row: -abs(_other(row) - row.seconds))[:_DRAWN]
@@ -47,11 +69,11 @@ def gains(device: str, found: Explanation, damage: Sequence[str]) -> Section:
     if not both:
         summary = "There are no profiles of both sides to compare operator by operator."
     return Section(
-        f"gains-{device}",
-        f"Gain and damage by operator on {device}",
+        _named("gains", device),
+        f"Gain by operator{_on(device)}",
         summary,
         _saved(changed) if changed else None,
-        notes=tuple(damage),
+        notes=tuple(outputs),
         commands=(f"farm explain {found.trial.trial[:8]}",),
     )
 
@@ -60,23 +82,41 @@ def _other(row: OperatorRow) -> float:
     return row.against_seconds or 0.0
 
 
-def _row(row: OperatorRow) -> tuple[str, ...]:
+def _named(section: str, device: str) -> str:
+    return f"{section}-{device}" if device else section
+
+
+def _on(device: str) -> str:
+    return f" on {device}" if device else ""
+
+
+def _table(rows: Sequence[OperatorRow], called: Called) -> Table:
+    """What each takes; of the other side only where there is one."""
+    alone = all(row.against_seconds is None for row in rows)
+    names: tuple[str, ...] = ("operator", "type", "kernel", called.own)
+    if not alone:
+        names = (*names, called.other, "saved", f"kernel of the {called.other}")
+    cells = [_cells(row)[: len(names)] for row in rows]
+    return table(names, cells, f"{called.own},{called.other},saved")
+
+
+def _cells(row: OperatorRow) -> tuple[str, ...]:
     other = row.against_seconds
     return (
         ", ".join((row.name, *row.fused)) if row.name else "not mapped",
         row.op_type or MISSING,
+        row.kernel or MISSING,
         format_seconds(row.seconds),
         MISSING if other is None else format_seconds(other),
         MISSING if other is None else format_seconds(other - row.seconds),
-        row.kernel or MISSING,
         row.against_kernel or MISSING,
     )
 
 
-def _beside(rows: Sequence[OperatorRow]) -> Chart:
-    sides = [("winner", Role.WINNER, [row.seconds for row in rows])]
+def _beside(rows: Sequence[OperatorRow], called: Called) -> Chart:
+    sides = [(called.own, Role.WINNER, [row.seconds for row in rows])]
     if any(row.against_seconds is not None for row in rows):
-        sides.append(("baseline", Role.BASELINE, [_other(row) for row in rows]))
+        sides.append((called.other, Role.BASELINE, [_other(row) for row in rows]))
     traces = tuple(_bars(rows, seconds, role) | {"name": name} for name, role, seconds in sides)
     layout = _layout("µs of one run, without the profiler's own time") | {"barmode": "group"}
     return Chart(traces, layout, _AXES + _ROW * len(rows))
@@ -96,7 +136,7 @@ def _bars(
         "type": "bar",
         "orientation": "h",
         "x": rounded([1e6 * each for each in seconds]),
-        "y": list(_distinct(names)),
+        "y": distinct(names),
         "marker": {"color": colour},
         "hoverinfo": "text",
         "hovertext": [
@@ -110,14 +150,6 @@ def _layout(title: str) -> Drawing:
         "xaxis": {"title": {"text": title}},
         "yaxis": {"type": "category", "autorange": "reversed", "automargin": True},
     }
-
-
-def _distinct(names: Sequence[str]) -> Iterator[str]:
-    """Names of a category each: those that were shortened to the same text are counted."""
-    seen: dict[str, int] = {}
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        yield name if seen[name] == 1 else f"{name} ({seen[name]})"
 
 
 def _profiles(found: Explanation) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import pairwise
 
 from db.records import Machine, Model, Run, RunKind, Software
@@ -40,7 +41,7 @@ def provenance(
         f"Everything above is of run {run.name} and what the store keeps of it.",
         table=table(("what", "value"), rows),
         notes=("The commands measure again, on the machine on which they are called.",),
-        commands=(*_tune(run, request), *(f"farm bench --trial {each[:8]}" for each in trials)),
+        commands=(*_again(run, request), *(f"farm bench --trial {each[:8]}" for each in trials)),
     )
 
 
@@ -76,20 +77,43 @@ def _versions(software: Software) -> list[str]:
     return [f"{name} {version}" for name, version in versions_of(software).items()]
 
 
-def _tune(run: Run, request: TuneRequest | None) -> Iterator[str]:
-    """What runs the same search again, as far as options say it."""
+def tune_command(request: TuneRequest) -> str:
+    """What runs the same search again; it delivers to another folder."""
+    limits = request.constraints
+    options = {
+        "--devices": ",".join(request.devices),
+        "--data": request.data,
+        "--metric": request.metric,
+        "--objective": str(request.objective),
+        "--budget": _number(request.budget_seconds, "s"),
+        "--trials": str(request.max_trials or ""),
+        "--threads": str(request.threads or ""),
+        "--max-batch": str(request.max_batch) if request.max_batch > 1 else "",
+        "--max-accuracy-drop": _number(limits.max_accuracy_drop),
+        "--max-memory": str(limits.max_memory or ""),
+        "--max-latency": _number(limits.max_latency, "s"),
+        "--max-energy": _number(limits.max_energy, "J"),
+        "--max-cpu": _number(limits.max_cpu, "s"),
+        "--min-throughput": _number(limits.min_throughput),
+        "--max-p99": _number(limits.max_p99, "s"),
+        "--max-load": _number(limits.max_load, "s"),
+        "--seed": str(request.seed),
+    }
+    flags = {"--allow-unjudged": limits.allow_unjudged, "--cold": request.cold}
+    words = ["farm", "tune", request.model]
+    words += [word for option, text in options.items() if text for word in (option, text)]
+    words += [word for name, n in request.shapes.items() for word in ("--shape", f"{name}={n}")]
+    words += [flag for flag, given in flags.items() if given]
+    return shlex.join(words)
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    """``0.00005s``: what options read, to the last digit."""
+    return "" if value is None else f"{Decimal(repr(value)):f}{unit}"
+
+
+def _again(run: Run, request: TuneRequest | None) -> Iterator[str]:
+    """What shows a run, and what runs its search again."""
     if run.kind is RunKind.TUNE and request is not None:
-        given = {
-            "--devices": ",".join(request.devices),
-            "--data": request.data,
-            "--budget": f"{request.budget_seconds:g}s",
-            "--objective": str(request.objective),
-            "--metric": request.metric,
-            "--threads": str(request.threads or ""),
-            "--max-trials": str(request.max_trials or ""),
-            "--seed": str(request.seed),
-        }
-        shapes = [f"--shape {shlex.quote(f'{name}={n}')}" for name, n in request.shapes.items()]
-        options = [f"{name} {shlex.quote(text)}" for name, text in given.items() if text]
-        yield " ".join([f"farm tune {shlex.quote(request.model)}", *options, *shapes])
+        yield tune_command(request)
     yield f"farm show {run.name}"

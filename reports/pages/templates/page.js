@@ -3,6 +3,9 @@
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const settings = { displayModeBar: false, responsive: true, displaylogo: false };
+const decimal = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
+// What a value of a unit is told in, the largest first.
+const steps = { s: decimal, J: decimal, B: [[2 ** 30, "Gi"], [2 ** 20, "Mi"], [2 ** 10, "Ki"], [1, ""]] };
 
 function colour(role) {
   return getComputedStyle(document.documentElement).getPropertyValue(role).trim();
@@ -81,7 +84,7 @@ function followSeries(data) {
   byId("filter").addEventListener("input", (event) => offer(event.target.value));
   byId("series").addEventListener("change", (event) => show(Number(event.target.value)));
   document.querySelectorAll("#verdicts tbody tr").forEach((row, at) => {
-    if (!data.listed || at >= names.length) return;
+    if (at >= (data.listed || 0)) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "series";
@@ -175,9 +178,16 @@ function rowOf(point) {
 
 function quantity(value, unit) {
   if (value === null) return "-";
-  if (unit !== "s" && unit !== "J") return `${value.toPrecision(4)} ${unit === "1" ? "" : unit}`.trim();
-  const [factor, prefix] = [[1, ""], [1e-3, "m"], [1e-6, "µ"]].find(([f]) => value >= f) || [1e-9, "n"];
-  return `${(value / factor).toPrecision(3)} ${prefix}${unit}`;
+  if (unit === "packet" || unit === "instruction") return `${Math.round(value).toLocaleString("en")} ${unit}s`;
+  if (!steps[unit]) return `${digits(value, 4)} ${unit === "1" ? "" : unit}`.trim();
+  const [factor, prefix] = steps[unit].find(([f]) => value >= f) || steps[unit].at(-1);
+  return `${digits(value / factor, 3)} ${prefix}${unit}`;
+}
+
+// So many digits that count, and never an exponent before a unit.
+function digits(value, count) {
+  const text = value.toPrecision(count);
+  return text.includes("e") ? String(Number(text)) : text;
 }
 
 // Plotly follows markup in texts; a name has none. It is as short as reports/pages/section.py has it.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from db.store import Store
+from farm.errors import OptionError
 from farm.plan.placement.record import plan_text
+from reports.pages.sections.provenance import tune_command
 from tests.command import Command
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import RUN
 from tests.placement_plans import split_plan
 from tests.tuned_run import tuned
+from tuner.request import Constraints, Objective, TuneRequest
 
 
 @pytest.fixture
@@ -64,3 +69,34 @@ def test_a_folder_that_is_not_there(filled: Command) -> None:
 
 def test_without_a_store(farm: Command) -> None:
     assert farm.refused("report", "x").startswith("There is no store yet at ")
+
+
+def test_the_command_of_a_run_asks_for_the_same_search(
+    farm: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = TuneRequest(
+        model=str(farm.folder / "my model.onnx"),
+        devices=("cpu", "dsp"),
+        data=str(farm.folder / "a'b.npz"),
+        shapes={"sequence length": 128, "batch": 1},
+        metric="mine:metric",
+        objective=Objective.THROUGHPUT,
+        constraints=Constraints(0.005, 1 << 26, 1.5e-5, 2e-7, True, 8e-3, 12.5, 9e-3, 0.2),
+        budget_seconds=90.5,
+        max_trials=7,
+        seed=3,
+        threads=2,
+        max_batch=8,
+        cold=True,
+    )
+    seen: list[TuneRequest] = []
+
+    def check(request: TuneRequest, *_: object, **__: object) -> None:
+        seen.append(request)
+        raise OptionError("it was seen.")
+
+    monkeypatch.setattr("tuner.runs.start.check_request", check)
+    for request in (asked, TuneRequest(str(farm.folder / "model.onnx"), ("cpu",))):
+        words = shlex.split(tune_command(request))
+        assert farm.refused(*words[1:]) == "it was seen."
+        assert seen[-1] == request

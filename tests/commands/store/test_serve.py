@@ -83,3 +83,15 @@ def test_the_store_is_shown(filled: Command) -> None:
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def test_an_address_is_told_that_others_can_open(filled: Command) -> None:
+    token = "t" * 16
+    process = start(filled.folder, "serve", "--host", "0.0.0.0", "--port", 0, "--token", token)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[0]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert re.fullmatch(rf"http://{re.escape(socket.gethostname())}:\d+/\?token={token}", address)

@@ -93,13 +93,15 @@ def test_odd_values_become_text() -> None:
 
 
 def test_rows_as_markdown_hold_no_markup() -> None:
-    rows = [["a|b", 1.5], ["two\nlines", None], ["<b>*x*`y`\x1b", START]]
+    rows = [["a|b", 1.5], ["two\n_lines_", None], ["<b>*x*`y`\x1b", START]]
+    rows += [["[x](javascript:1)", "~~a~~"]]
     assert _whole(as_markdown.export(["na|me", "b"], rows)).splitlines() == [
         r"| na\|me | b |",
         "|---|---|",
         r"| a\|b | 1.5 |",
-        "| two<br>lines |  |",
-        r"| \<b>\*x\*\`y\`\\x1b | 2026-11-21T06:53:12.250000+00:00 |",
+        r"| two<br>\_lines\_ |  |",
+        r"| \<b\>\*x\*\`y\`\\x1b | 2026-11-21T06:53:12.250000+00:00 |",
+        r"| [x\](javascript:1) | \~\~a\~\~ |",
     ]
 
 

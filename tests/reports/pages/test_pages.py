@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from reports.pages.sections.memory import arena, with_plan
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import RUN, fill
 from tests.placement_plans import split_plan
-from tests.tuned_run import tuned
+from tests.tuned_run import WINNER, tuned
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e" + "x" * 10_000
@@ -40,6 +41,12 @@ def section(page: Page, name: str) -> Section:
     return next(each for each in page.sections if each.name == name)
 
 
+def rows_of(page: Page, name: str) -> tuple[tuple[str, ...], ...]:
+    found = section(page, name).table
+    assert found is not None
+    return found.rows
+
+
 def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
     tuned(store)
     page = run_page(store, RUN.name[:6])
@@ -50,6 +57,7 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
         "waterfall-cpu",
         "operators-cpu",
         "gains-cpu",
+        "damage-cpu",
         "placement-cpu",
         "predicted-cpu",
         "health-cpu",
@@ -69,6 +77,11 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
     assert steps.rows[1][4] == "1.33x [1.33, 1.33]"
     assert "1 of 21 blocks were rejected" in section(page, "health-cpu").summary
     assert "became faster, by 216 µs together" in section(page, "gains-cpu").summary
+    assert section(page, "damage-cpu").summary == (
+        "Quantised alone, first does the most of 2 operators of "
+        f"{WINNER.label()}: 1.2 %, the error at the model's outputs as a share of the values."
+    )
+    assert [row[1] for row in rows_of(page, "damage-cpu")] == ["1.2 %", "0.1 %"]
     assert "3 of 3" not in section(page, "predicted-cpu").summary
     assert "5 of 5 intervals hold what was measured" in section(page, "predicted-cpu").summary
     assert "farm tune model.onnx --devices cpu" in section(page, "provenance").commands[0]
@@ -159,6 +172,9 @@ def test_the_arena_of_a_model_with_hostile_names_is_text() -> None:
     found = arena("model.onnx", problem, plan_memory(problem, seconds=1.0))
     assert "<img" not in found.svg
     assert found.summary.startswith("2 tensors of the model as it was given fit into 128 B")
+    again = arena("my $model.onnx", problem, plan_memory(problem, seconds=1.0), {"n": 3})
+    words = shlex.split(again.commands[0].removesuffix("--figure plan.svg"))
+    assert words[3:] == ["my $model.onnx", "--alignment", "1", "--shape", "n=3"]
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "a & b", "\u2028", '"'])
@@ -179,3 +195,23 @@ def test_a_long_table_says_how_much_more_there_is() -> None:
     assert len(found.rows) == 501
     assert found.rows[-1] == ("and 100 more", "")
     assert found.numbers == {1}
+
+
+def test_whatever_a_device_is_called_its_sections_are_pointed_to() -> None:
+    page = Page(
+        "t", "s", (Section('pareto-my "dev" 1', "t", "s"), Section("b-" + "x" * 999, "t", ""))
+    )
+    html = report_html(page, "now")
+    ids = re.findall(r'<section id="([^"]*)" aria-labelledby="([^"]*)">', html)
+    assert ids[0] == ("pareto-my--dev--1", "pareto-my--dev--1-title")
+    for name, title in ids:
+        assert f'<a href="#{name}">' in html
+        assert f'<h2 id="{title}">' in html
+
+
+def test_of_a_suite_as_many_series_lead_to_their_history_as_are_listed(store: Store) -> None:
+    fill(store)
+    follow(store, series("quiet"), [0.0, 0.001])
+    page = suite_page(store, SUITE)
+    assert page.series is not None
+    assert page.series["listed"] == 1

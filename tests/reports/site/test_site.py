@@ -19,8 +19,7 @@ from tests.tuned_run import tuned
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b\u202e" + "x" * 10_000
 
 
-def served(folder: Path, hostile: str = "") -> TestClient:
-    place = str(folder / "farm.db")
+def served(place: str, hostile: str = "") -> TestClient:
     with Store.open(place) as store:
         tuned(store, hostile)
         follow(store, series(hostile or "detector"), [0.0, 0.001])
@@ -29,8 +28,8 @@ def served(folder: Path, hostile: str = "") -> TestClient:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    with served(tmp_path) as opened:
+def client(place: str) -> Iterator[TestClient]:
+    with served(place) as opened:
         yield opened
 
 
@@ -58,6 +57,8 @@ def test_a_run_has_the_sections_of_its_report(client: TestClient) -> None:
     text = client.get(f"/runs/{RUN.name}").text
     assert "2.50x [2.40, 2.60]" in text
     assert "From the baseline to the winner on cpu" in text
+    assert 'href="/trials/trial-4"' in text
+    assert "Trials, the newest first" in text
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,8 @@ def test_a_run_has_the_sections_of_its_report(client: TestClient) -> None:
         ("kws", f"/runs/{RUN.name}"),
         (MODEL.sha256[:8].upper(), f"/models/{MODEL.sha256}"),
         ("trial-3", "/trials/trial-3"),
-        ("dynamic int8", "/trials/trial-"),
+        ("DYNAMIC int8", "/trials/trial-"),
+        ("KWS", f"/runs/{RUN.name}"),
         ("detec", f"/suites/{SUITE}"),
     ],
 )
@@ -85,6 +87,8 @@ def test_two_trials_are_compared_by_the_blocks_of_both(client: TestClient) -> No
     text = client.get("/compare", params={"a": "trial-3", "b": "trial-4"}).text
     assert "The second is 2.50 times as fast as the first (95 % interval 2.50 to 2.50)" in text
     assert "farm compare trial-3 trial-4" in text
+    assert "Operators: second beside first" in text
+    assert "baseline beside winner" not in text
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,7 @@ def test_two_trials_are_compared_by_the_blocks_of_both(client: TestClient) -> No
         ("/suites/nothing", "There is no night of suite"),
         ("/trials/nothing", "There is no trial"),
         ("/compare?a=x&b=y", "There is no trial"),
+        ("/nothing", "There is no such page."),
     ],
 )
 def test_what_is_not_there_is_said(client: TestClient, address: str, sentence: str) -> None:
@@ -126,8 +131,8 @@ def test_a_list_goes_on_from_page_to_page(tmp_path: Path) -> None:
     assert 'href="?page=1"' in second
 
 
-def test_hostile_names_are_text_on_every_page(tmp_path: Path) -> None:
-    with served(tmp_path, HOSTILE) as client:
+def test_hostile_names_are_text_on_every_page(place: str) -> None:
+    with served(place, HOSTILE) as client:
         addresses = [
             *("/", "/runs", f"/runs/{RUN.name}", "/models", f"/models/{MODEL.sha256}"),
             *("/devices/cpu", "/series", f"/suites/{SUITE}", "/trials/trial-4"),
