@@ -93,12 +93,21 @@ class StoreWriter(StoreReader):
         self._lease = None
 
     def compact(self) -> None:
-        """Give the room of what was deleted back to the disk; a server does that by itself."""
+        """Give the room of what was deleted back to the disk; a server does that by itself.
+
+        Raises StoreError: the file is written anew for that, and has no room, or another writes.
+        """
         if self._address.path is None:
             return
-        with translated(self._address), closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("VACUUM")
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            with translated(self._address), closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute("VACUUM")
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except StoreError as error:
+            raise StoreError(
+                "All of it is removed, and what is stored next uses its room; but the file is as "
+                f"large as before: {error}"
+            ) from None
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

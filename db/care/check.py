@@ -26,17 +26,24 @@ class Finding:
 
 
 def check(store: StoreReader) -> tuple[Finding, ...]:
-    """Everything that was found, damages first; nothing else is wrong."""
+    """Everything that was found, damages first; nothing else is wrong.
+
+    Of a file that is damaged only that is told: what stands in it cannot be believed.
+    """
     with store.reading() as session:
-        found = [*_damages(session), *_to_know(session)]
+        found = list(_of_file(session)) or [*_damages(session), *_to_know(session)]
     return tuple(each for each in found if each.count)
 
 
-def _damages(session: Session) -> Iterator[Finding]:
+def _of_file(session: Session) -> Iterator[Finding]:
     if session.get_bind().dialect.name == "sqlite":
-        for (line,) in session.execute(text(f"PRAGMA integrity_check({_MOST})")):
+        lines = session.scalars(text(f"PRAGMA integrity_check({_MOST})"))
+        for line in (line for found in lines for line in str(found).splitlines()):
             if line != "ok":
                 yield Finding(f"the file: {line}", 1, damage=True)
+
+
+def _damages(session: Session) -> Iterator[Finding]:
     for table in Base.metadata.sorted_tables:
         yield from _lost_keys(session, table)
     ranked = select(func.count()).where(

@@ -84,7 +84,8 @@ def import_from(other: str, store: Store) -> Merged:
     written by a newer farm, or one of them fails; nothing is copied then.
     """
     address = parse_address(other)
-    if address.path is not None and _is_same(address.path, Path(store.place)):
+    same_file = address.path is not None and _is_same(address.path, Path(store.place))
+    if same_file or str(address) == store.place:
         raise OptionError(f"{address} is the store itself; give another one to import from.")
     with _unchanged(address) as readable, StoreReader.open(readable) as source:
         return _merge(source, store, None)
@@ -158,7 +159,8 @@ def _unchanged(address: Address) -> Iterator[str]:
         raise StoreError(f"There is no store at {address} to import from.")
     with tempfile.TemporaryDirectory(prefix="farm-import-") as folder, translated(address):
         copy = Path(folder) / "farm.db"
-        _copy_pages(address, copy, lambda _: None)
+        with _told_as(copy, f"{copy}, of {address},"):
+            _copy_pages(address, copy, lambda _: None)
         with _told_as(copy, str(address)):
             yield str(copy)
 

@@ -6,15 +6,16 @@ and nights of two machines may have one name: what is another one's is renamed a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Table, insert, or_, select
+from sqlalchemy import ColumnElement, Insert, Table, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.records import RunStatus, content_id
+from db.records import ChangeState, RunStatus, content_id
 from db.removal import hanging_on, remove_run
 from db.schema import (
     Base,
@@ -33,6 +34,7 @@ _BATCH = 1000  # rows of one statement
 _SUFFIX = 6  # digits of a machine's id
 _RANKED = ("model_sha256", "device", "machine_id", "unseen", "metric", "method")
 _OPEN = frozenset({RunStatus.RUNNING, RunStatus.INTERRUPTED})
+_STANDING = (ChangeState.CONFIRMED, ChangeState.BUG)
 
 
 def _table(row: type[Base]) -> Table:
@@ -47,10 +49,15 @@ _LEASE = _table(RunLeaseRow)
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was copied. runs, nights: their number. renamed: their new names by those before."""
+    """What was copied. renamed: new names of runs by those before.
+
+    runs, nights: their number. changes: of level, that were there and of which the other store
+    says what became of them since.
+    """
 
     runs: int
     nights: int
+    changes: int = 0
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,8 +79,10 @@ def merge(source: Session, target: Session, only: Collection[str] | None = None)
         if name != row["name"]:
             renamed[row["name"]] = name
         _copy_run(source, target, row, name, rankings)
-    nights = 0 if only is not None else _copy_nights(source, target, renamed)
-    return Merged(runs, nights, renamed)
+    if only is not None:
+        return Merged(runs, nights=0, renamed=renamed)
+    nights, changes = _copy_nights(source, target, renamed)
+    return Merged(runs, nights, changes, renamed)
 
 
 def _free_run(target: Session, row: Row) -> str | None:
@@ -95,20 +104,37 @@ def _free_run(target: Session, row: Row) -> str | None:
 def _copy_run(source: Session, target: Session, row: Row, name: str, rankings: _Rankings) -> None:
     """Copy a run with all that hangs on it, but for the lease of who works on it."""
     own = row["name"]
-    _insert(target, _RUN, [row | {"name": name}])
-    ids: dict[Table, dict[Any, Any]] = {_RUN: {own: name}, _TRIAL: {}, _BLOCK: {}}
+    trials = {} if name == own else _new_trials(source, own, name)
+    summary = _with_trials(row["summary"], trials)
+    _insert(target, _RUN, [row | {"name": name, "summary": summary}])
+    ids: dict[Table, dict[Any, Any]] = {_RUN: {own: name}, _TRIAL: trials, _BLOCK: {}}
     for table in Base.metadata.sorted_tables:
         conditions = list(hanging_on(table, own))
         if not conditions or table is _LEASE:
             continue
         rows = [_pointing(table, each, ids) for each in _rows(source, table, or_(*conditions))]
-        if table is _TRIAL and name != own:
-            ids[_TRIAL] = {each["id"]: content_id(each["id"], name) for each in rows}
-            rows = [each | {"id": ids[_TRIAL][each["id"]]} for each in rows]
+        if table is _TRIAL:
+            rows = [each | {"id": trials.get(each["id"], each["id"])} for each in rows]
         if table is _BLOCK:
             ids[_BLOCK] = _insert_blocks(target, rows)
         else:
             _insert(target, table, map(rankings.moved, rows))
+
+
+def _new_trials(source: Session, run: str, name: str) -> dict[str, str]:
+    """The ids that trials of a run have under its new name, by those before."""
+    ids = source.scalars(select(_TRIAL.c.id).where(_TRIAL.c.run == run))
+    return {each: content_id(each, name) for each in ids}
+
+
+def _with_trials(summary: str | None, trials: Mapping[str, str]) -> str | None:
+    """What a run remembers, with the new ids of its trials: the view ``latest`` goes by them."""
+    if not summary or not trials:
+        return summary
+    remembered = json.loads(summary)
+    for device in remembered.get("devices", {}).values():
+        device["trial"] = trials.get(device.get("trial"), "")
+    return json.dumps(remembered)
 
 
 def _pointing(table: Table, row: Row, ids: Mapping[Table, Mapping[Any, Any]]) -> Row:
@@ -131,33 +157,64 @@ def _insert_blocks(target: Session, rows: Sequence[Row]) -> dict[int, int]:
     return {row["id"]: number for row, number in zip(rows, made, strict=True)}
 
 
-def _copy_nights(source: Session, target: Session, runs: Mapping[str, str]) -> int:
-    """Copy nights with their values and changes; how many nights are new."""
+def _copy_nights(source: Session, target: Session, runs: Mapping[str, str]) -> tuple[int, int]:
+    """Copy nights with their values and changes; how many of either say anything new."""
     names: dict[str, str] = {}
     new = 0
     for row in _rows(source, _NIGHT):
-        name, is_new = _free_night(target, row)
+        name, known = _night_called(target, row)
         names[row["name"]] = name
-        if is_new:
-            _insert(target, _NIGHT, [row | {"name": name}])
-            new += 1
+        ended = known is not None and _has_ended(row) and not _has_ended(known)
+        if ended:  # it was under way when it was copied, and not judged
+            target.execute(delete(_VALUE).where(_VALUE.c.night == name))
+            target.execute(update(_NIGHT).where(_NIGHT.c.name == name).values(_said(row)))
+        _insert(target, _NIGHT, [row | {"name": name}])
+        new += ended or known is None
     values = (
         row | {"night": names[row["night"]], "run": runs.get(row["run"], row["run"])}
         for row in _rows(source, _VALUE)
     )
     _insert(target, _VALUE, values)
-    _insert(target, _CHANGE, (_renamed_change(row, names) for row in _rows(source, _CHANGE)))
-    return new
+    later = sum(_copy_change(target, _renamed_change(c, names)) for c in _rows(source, _CHANGE))
+    return new, later
 
 
-def _free_night(target: Session, row: Row) -> tuple[str, bool]:
-    """The name of a night in the target, and whether it is new there."""
+def _night_called(target: Session, row: Row) -> tuple[str, Row | None]:
+    """The name of a night in the target, and what is there of it."""
     name = str(row["name"])
     found = _one(target, _NIGHT, _NIGHT.c.name == name)
     if found is not None and found["machine_id"] != row["machine_id"]:
         name = f"{name}-{row['machine_id'][:_SUFFIX]}"
         found = _one(target, _NIGHT, _NIGHT.c.name == name)
-    return name, found is None
+    return name, found
+
+
+def _has_ended(night: Row) -> bool:
+    return night["finished_at"] is not None
+
+
+def _said(row: Row) -> Row:
+    """What a night said when it ended."""
+    return {key: row[key] for key in ("finished_at", "details")}
+
+
+def _copy_change(target: Session, row: Row) -> bool:
+    """Copy a change of level; whether the target had it, and less was known of it."""
+    known = _one(target, _CHANGE, _CHANGE.c.id == row["id"])
+    _insert(target, _CHANGE, [row])
+    if known is None or not _is_later(row, known):
+        return False
+    told = {key: row[key] for key in ("state", "note", "triaged_at")}
+    target.execute(update(_CHANGE).where(_CHANGE.c.id == row["id"]).values(told))
+    return True
+
+
+def _is_later(row: Row, known: Row) -> bool:
+    """Whether a change was judged again since: by people, or it went away by itself."""
+    at, before = row["triaged_at"], known["triaged_at"]
+    if at != before:
+        return at is not None and (before is None or at > before)
+    return row["state"] is ChangeState.AWAY and known["state"] in _STANDING
 
 
 def _renamed_change(row: Row, names: Mapping[str, str]) -> Row:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,16 @@ from sqlalchemy import Table, func, insert, select, update
 
 from db.care.check import check
 from db.care.copies import backup, export, import_from
+from db.care.merge import Merged
 from db.care.prune import prunable, prune
+from db.questions.latest import latest
+from db.questions.nightly.nights import changes_of, nights, values_of
 from db.reader import StoreReader
-from db.records import ChangeState, Machine, Run, RunLease, RunStatus
-from db.schema import Base, MeasurementRow, RunRow
+from db.records import ChangeState, Machine, Phase, Run, RunLease, RunStatus
+from db.schema import Base, MeasurementRow, NightRow, RunRow
 from db.store import Store
 from farm.errors import OptionError, StoreError
-from farm.measurement import Metric, Outcome
+from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.db.nights import change, follow, series
 from tests.db.samples import (
     CALIBRATION,
@@ -38,6 +41,7 @@ from tests.db.samples import (
     fill,
     trial,
 )
+from tuner.runs.memory import Memory
 
 _OTHER = Machine.identify("bench-2", "EPYC", cores=2, memory_bytes=1 << 34)
 _LATER = START + timedelta(days=400)
@@ -139,6 +143,29 @@ class TestMerging:
         assert store.measurements(moved.id) == (LATENCY,)
         assert import_from(str(tmp_path / "other.db"), store).runs == 0
 
+    def test_a_renamed_run_has_its_own_winner(self, tmp_path: Path) -> None:
+        def won(seconds: float) -> None:
+            store.lease_trial(replace(trial(), phase=Phase.CONFIRM, machine_id=machine.id))
+            latency = Measurement(Metric.LATENCY, seconds, Method.MEASURED)
+            store.commit_trial("trial-0", Outcome.OK, "", (latency,), None, "{}")
+            summary = '{"devices": {"cpu": {"status": "tuned", "trial": "trial-0"}}}'
+            store.update_run(RUN.name, status=RunStatus.FINISHED, summary=summary)
+
+        for name, machine, seconds in (("one.db", MACHINE, 1e-3), ("two.db", _OTHER, 5e-3)):
+            with Store.open(str(tmp_path / name)) as store:
+                store.add_machine(machine)
+                fill_without_run(store)
+                store.create_run(replace(RUN, machine_id=machine.id))
+                won(seconds)
+        with Store.open(str(tmp_path / "one.db")) as store:
+            import_from(str(tmp_path / "two.db"), store)
+            found = {row.newest.run: row.value for row in latest(store)}
+            renamed = f"{RUN.name}-{_OTHER.id[:6]}"
+            values = {name: value.value for name, value in found.items() if value is not None}
+            assert values == {RUN.name: 1e-3, renamed: 5e-3}
+            won_there = Memory.of(store.run(renamed)).devices["cpu"].trial
+            assert store.trial(won_there).run == renamed
+
     def test_a_run_that_ended_meanwhile_takes_the_place_of_what_was_there(
         self, store: Store, tmp_path: Path
     ) -> None:
@@ -149,6 +176,44 @@ class TestMerging:
         assert import_from(str(tmp_path / "other.db"), store).runs == 1
         assert store.run(RUN.name).status is RunStatus.FINISHED
         assert len(store.trials(run=RUN.name)) == 1
+
+    def test_a_night_that_ended_meanwhile_and_a_change_that_was_judged_since(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        place, one = str(tmp_path / "other.db"), series("kws")
+        with Store.open(place) as other:
+            fill(other)
+            follow(other, one, [0.0, 0.1])
+            change(other, one, 0, 1.1, ChangeState.CONFIRMED)
+            ends = end_night(other, "night-1", None)
+        assert import_from(place, store).nights == 2
+        with Store.open(place) as other:
+            end_night(other, "night-1", ends)
+            (value,) = [v for v in values_of(other, one.id) if v.night == "night-1"]
+            other.add_night_value(replace(value, verdict="regression"))
+            (known,) = changes_of(other, [one.id])[one.id]
+            other.add_change(
+                replace(known, state=ChangeState.BUG, note="of 1.32", triaged_at=ends)
+            )
+        merged = import_from(place, store)
+        assert (merged.runs, merged.nights, merged.changes) == (0, 1, 1)
+        assert nights(store, one.suite)[0].finished_at == ends
+        assert [v.verdict for v in values_of(store, one.id)] == ["no change", "regression"]
+        assert changes_of(store, [one.id])[one.id][0].note == "of 1.32"
+        assert import_from(place, store) == Merged(0, 0)
+
+    def test_what_people_said_of_a_change_is_not_taken_back(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        place, one = str(tmp_path / "other.db"), series("kws")
+        with Store.open(place) as other:
+            fill(other)
+            follow(other, one, [0.0, 0.1])
+            point = change(other, one, 0, 1.1, ChangeState.CONFIRMED)
+        import_from(place, store)
+        store.add_change(replace(point, state=ChangeState.NOISE, triaged_at=START))
+        assert import_from(place, store) == Merged(0, 0)
+        assert changes_of(store, [one.id])[one.id][0].state is ChangeState.NOISE
 
     def test_nothing_is_imported_from_itself_or_from_nowhere(self, tmp_path: Path) -> None:
         with Store.open(str(tmp_path / "farm.db")) as store:
@@ -174,6 +239,14 @@ class TestMerging:
                 import_from(str(newer), store)
             assert import_from(str(older), store).runs > 0
         assert older.read_bytes() == before
+
+
+def end_night(store: Store, name: str, when: datetime | None) -> datetime | None:
+    """Set when a night ended; when it had."""
+    with store.writing() as session:
+        was = session.scalar(select(NightRow.finished_at).where(NightRow.name == name))
+        session.execute(update(NightRow).where(NightRow.name == name).values(finished_at=when))
+        return was
 
 
 def fill_without_run(store: Store) -> None:
@@ -260,14 +333,14 @@ class TestChecking:
 
 
 _WORK = {
-    "backup": "from db.care.copies import backup; backup({store!r}, Path({copy!r}))",
+    "backup": "from db.care.copies import backup; BEGUN; backup({store!r}, Path({copy!r}))",
     "import": (
         "from db.care.copies import import_from; from db.store import Store;"
-        "import_from({big!r}, Store.open({store!r}))"
+        "BEGUN; import_from({big!r}, Store.open({store!r}))"
     ),
     "prune": (
         "from db.care.prune import *; from db.store import Store; from db.records import *;"
-        "s = Store.open({store!r}); gone = lambda *_: True;"
+        "BEGUN; s = Store.open({store!r}); gone = lambda *_: True;"
         "prune(s, prunable(s, utc_now(), gone), utc_now(), gone)"
     ),
 }
@@ -286,14 +359,29 @@ def test_killed_in_the_middle_the_store_is_whole(work: str, tmp_path: Path) -> N
     else:
         backup(str(big), place)
     code = _WORK[work].format(store=str(place), big=str(big), copy=str(copy))
-    for seconds in (0.5, 0.8):
-        process = subprocess.Popen([sys.executable, "-c", f"from pathlib import Path; {code}"])
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    killed = 0
+    for seconds in (0.0, 0.02, 0.05, 0.1, 0.2):
+        killed += killed_after(seconds, code)
         with StoreReader.open(str(place)) as store:
             assert whole(store)
-        copy.unlink(missing_ok=True)  # it ended before
+            assert len(store.trials(run=RUN.name)) in (0, 6_001)
+        if copy.exists():  # it was moved there, and so it is whole
+            with StoreReader.open(str(copy)) as store:
+                assert whole(store)
+            copy.unlink()
+    assert killed, "it was never in the middle"
+
+
+def killed_after(seconds: float, code: str) -> bool:
+    """Start some work, kill it so long after it began; whether it had not ended before."""
+    begun = code.replace("BEGUN", "print('begun', flush=True)")
+    program = f"from pathlib import Path; {begun}"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
 
 
 def many(store: Store, number: int) -> None:
@@ -312,6 +400,12 @@ def many(store: Store, number: int) -> None:
             session.execute(insert(table), [row | {key: f"{one}-{n}"} for n in range(number)])
 
 
+def test_no_server_is_imported_from_itself(new_database: Callable[[], str]) -> None:
+    place = new_database()
+    with Store.open(place) as store, pytest.raises(OptionError, match="is the store itself"):
+        import_from(place, store)
+
+
 def test_errors_of_a_temporary_copy_name_what_was_given(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
@@ -322,3 +416,12 @@ def test_errors_of_a_temporary_copy_name_what_was_given(tmp_path: Path) -> None:
         import_from(str(empty), store)
     assert f"at {empty}." in str(caught.value)
     assert "farm-import" not in str(caught.value)
+
+
+def test_a_file_that_cannot_become_smaller_says_what_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "farm.db"
+    with Store.open(str(path), timeout=0.1) as store, closing(sqlite3.connect(path)) as other:
+        worked(store)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"file is as large as before: .* is locked by"):
+            store.compact()
