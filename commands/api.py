@@ -19,8 +19,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import workers.cluster  # noqa: F401  (sets what Ray reads, before anything imports it)
 
@@ -28,7 +29,7 @@ import workers.cluster  # noqa: F401  (sets what Ray reads, before anything impo
 from rich.console import Console
 
 from commands.shared.measuring import measured
-from commands.shared.options import known_profiles
+from commands.shared.options import device_names, known_profiles, one_of
 from commands.shared.place import Place, require_here
 from db.questions.results import results as questions_results
 from db.reader import StoreReader
@@ -86,12 +87,13 @@ Columns = dict[str, list[Any]]
 """Rows by column, each as long as the others, as ``pandas.DataFrame`` takes them."""
 
 _NOWHERE = Console(quiet=True)
+_E = TypeVar("_E", bound=StrEnum)
 
 
 def tune(
     model: str | Path,
     *,
-    devices: Sequence[str] = ("cpu",),
+    devices: str | Sequence[str] = ("cpu",),
     data: str | Path | None = None,
     budget: float = 120.0,
     objective: Objective = Objective.LATENCY,
@@ -112,22 +114,22 @@ def tune(
 ) -> TuneResult:
     """Find the fastest way to run a model on each device, confirm it, and deliver it.
 
-    devices: names of profiles. data: npz file of samples. budget: seconds per device. max_trials,
-    threads: 0 for no limit. output: folder for the winners, ``runs/RUN`` for None; force replaces
-    those of other models there. local: without Ray, in this process. address: of a head, whose
-    machines are used. profiles: folder with further device profiles. store: path or URL.
-    on_event: may be called by several threads.
+    devices: names of profiles, or one text with commas. data: npz file of samples. budget:
+    seconds per device. max_trials, threads: 0 for no limit. output: folder for the winners,
+    ``runs/RUN`` for None; force replaces those of other models there. local: without Ray, in
+    this process. address: of a head, whose machines are used. profiles: folder with further
+    device profiles. store: path or URL. on_event: may be called by several threads.
 
     Raises FarmError.
     """
     place = _place(address, profiles, local=local)
     request = TuneRequest(
         model=str(Path(model).absolute()),
-        devices=place.devices([",".join(devices)]),
+        devices=place.devices([_joined(devices)]),
         data=_path(data),
         shapes=dict(shapes or {}),
         metric=metric,
-        objective=objective,
+        objective=_one_of(Objective, objective, "objective"),
         constraints=constraints,
         budget_seconds=budget,
         max_trials=max_trials,
@@ -239,7 +241,7 @@ def compare(
 def predict(
     model: str | Path,
     *,
-    devices: Sequence[str] = ("cpu",),
+    devices: str | Sequence[str] = ("cpu",),
     candidate: Candidate | None = None,
     best: int = 0,
     shapes: Mapping[str, int] | None = None,
@@ -253,7 +255,7 @@ def predict(
     Raises FarmError.
     """
     loaded = load_model(Path(model), dict(shapes or {}))
-    chosen = select_profiles(tuple(devices), known_profiles(_folder(profiles)))
+    chosen = select_profiles(device_names([_joined(devices)]), known_profiles(_folder(profiles)))
     require_here(chosen, "Nothing can be predicted for device {} here")
     with StoreReader.open(store) as reader:
         return tuple(
@@ -290,12 +292,12 @@ def package(
         data=None if data is None else Path(data).absolute(),
         metric=metric,
         shapes=dict(shapes or {}),
-        precision=precision,
-        calibration=calibration,
+        precision=one_of(PackagePrecision, precision, "precision"),
+        calibration=one_of(CalibrationMethod, calibration, "calibration"),
         keep_float=tuple(keep_float),
-        compiler=compiler,
+        compiler=one_of(CompilerKind, compiler, "compiler"),
         name=name,
-        ports=ports,
+        ports=_one_of(PortType, ports, "ports"),
         force=force,
     )
     return make_package(request, profile)
@@ -304,7 +306,7 @@ def package(
 def results(
     *,
     model: str | None = None,
-    devices: Sequence[str] = (),
+    devices: str | Sequence[str] = (),
     run: str | None = None,
     outcome: Outcome | None = None,
     limit: int | None = None,
@@ -317,20 +319,36 @@ def results(
 
     Raises FarmError.
     """
+    names = device_names([_joined(devices)] if devices else [])
+    chosen = one_of(Outcome, outcome, "outcome")
     with StoreReader.open(store) as reader:
+        if run is not None:
+            reader.run(run)  # a name that does not exist is no empty answer
         rows = questions_results(
-            reader, model=model, devices=devices, run=run, outcome=outcome, limit=limit
+            reader, model=model, devices=names, run=run, outcome=chosen, limit=limit
         )
-        names, cells = result_rows(rows, lambda of: reader.candidate(of).json)
-        columns: Columns = {name: [] for name in names}
+        keys, cells = result_rows(rows, lambda of: reader.candidate(of).json)
+        columns: Columns = {key: [] for key in keys}
         for row in cells:
-            for name, value in zip(names, row, strict=True):
+            for name, value in zip(keys, row, strict=True):
                 columns[name].append(value)
     return columns
 
 
 def _place(address: str | None, profiles: str | Path | None, *, local: bool) -> Place:
     return Place.of(address, None, _folder(profiles), local=local)
+
+
+def _joined(devices: str | Sequence[str]) -> str:
+    """Names as ``--devices`` takes them: a text with commas is as good as several."""
+    return devices if isinstance(devices, str) else ",".join(devices)
+
+
+def _one_of(kind: type[_E], given: _E, name: str) -> _E:
+    """A choice, also where its text was given. Raises OptionError, which offers the choices."""
+    found = one_of(kind, given, name)
+    assert found is not None
+    return found
 
 
 def _folder(profiles: str | Path | None) -> Path | None:

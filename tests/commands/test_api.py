@@ -80,7 +80,14 @@ def test_nothing_is_printed_and_errors_are_sentences(
 ) -> None:
     with pytest.raises(FarmError, match="cpi"):
         api.bench(EXAMPLES / "digits.onnx", device="cpi", store=str(place / "farm.db"))
-    api.results(store=str(place / "farm.db"))
+    store = str(place / "farm.db")
+    api.results(store=store)
+    model = EXAMPLES / "digits.onnx"
+    api.bench(model, device="fake", candidate=Candidate(Fake(seconds=1e-3)), store=store)
+    output = place / "quiet"
+    api.tune(
+        model, devices="fake", max_trials=2, budget=3.0, local=True, output=output, store=store
+    )
     assert capfd.readouterr() == ("", "")
 
 
@@ -93,3 +100,26 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     last = notebook.cells[-1].outputs[0]["text"]
     assert "cpi" in last
     assert "cpu" in last
+
+
+def test_one_device_may_be_a_text(tuned: api.TuneResult, place: Path) -> None:
+    store = str(place / "farm.db")
+    assert api.results(devices="fake", store=store) == api.results(devices=["fake"], store=store)
+    assert api.results(devices="cpu,fake", run=tuned.run, store=store)["run"]
+    assert api.results(devices="cpu", store=store)["run"] == []
+    with pytest.raises(FarmError, match="There is no run 'nothing'"):
+        api.results(run="nothing", store=store)
+    with pytest.raises(FarmError, match="Unknown device 'cqu'"):
+        api.predict(EXAMPLES / "digits.onnx", devices="cqu", store=store)
+    with pytest.raises(FarmError, match="Unknown device 'cqu'"):
+        api.tune(EXAMPLES / "digits.onnx", devices="cqu", local=True, store=store)
+
+
+def test_a_choice_may_be_a_text(tuned: api.TuneResult, place: Path) -> None:
+    store = str(place / "farm.db")
+    found = api.results(run=tuned.run, outcome="ok", store=store)  # type: ignore[arg-type]
+    assert set(found["outcome"]) == {"ok"}
+    with pytest.raises(FarmError, match=r"outcome takes one of ok, .*, got 'fine'"):
+        api.results(outcome="fine", store=store)  # type: ignore[arg-type]
+    with pytest.raises(FarmError, match=r"objective takes one of latency, .*, got 'speed'"):
+        api.tune(EXAMPLES / "digits.onnx", objective="speed", local=True, store=store)  # type: ignore[arg-type]
