@@ -36,6 +36,24 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(farm_begin="BEGIN IMMEDIATE")
 
 
+def undo_half_done(address: Address, timeout: float) -> None:
+    """Roll back what a writer left that was killed while it made a file a store.
+
+    Whoever opens a file for reading alone cannot do so, and cannot read it. From then on writers
+    use another log, which readers follow by themselves.
+
+    Raises StoreError: the file cannot be written.
+    """
+    if address.path is None or not address.path.with_name(f"{address.path.name}-journal").exists():
+        return
+    engine = open_engine(address, timeout=timeout, read_only=False)
+    try:
+        with translated(address), engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    finally:
+        engine.dispose()
+
+
 @contextmanager
 def closed_on_error(engine: Engine) -> Iterator[None]:
     """Close the engine's connections where the block fails, so that no file is left behind."""

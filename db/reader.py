@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, closed_on_error, open_engine, translated
+from db.engine import LOCK_TIMEOUT, closed_on_error, open_engine, translated, undo_half_done
 from db.records import (
     Block,
     BlockSample,
@@ -255,6 +255,7 @@ def open_existing(address: Address, timeout: float) -> Engine:
     """
     if address.path is not None and not address.path.exists():
         raise StoreError(_no_store(address))
+    undo_half_done(address, timeout)
     engine = open_engine(address, timeout=timeout, read_only=True)
     with closed_on_error(engine):
         revision = current_revision(engine, address)

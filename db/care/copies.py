@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from db.address import Address, parse_address
 from db.care.merge import Merged, merge
-from db.engine import translated
+from db.engine import LOCK_TIMEOUT, translated, undo_half_done
 from db.reader import StoreReader
 from db.schema import (
     ArtifactRow,
@@ -157,6 +157,7 @@ def _unchanged(address: Address) -> Iterator[str]:
         return
     if not address.path.exists():
         raise StoreError(f"There is no store at {address} to import from.")
+    undo_half_done(address, LOCK_TIMEOUT)
     with tempfile.TemporaryDirectory(prefix="farm-import-") as folder, translated(address):
         copy = Path(folder) / "farm.db"
         with _told_as(copy, f"{copy}, of {address},"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -425,3 +426,26 @@ def test_a_file_that_cannot_become_smaller_says_what_is_done(tmp_path: Path) -> 
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"file is as large as before: .* is locked by"):
             store.compact()
+
+
+def test_what_was_killed_while_it_became_a_store_can_be_read(tmp_path: Path) -> None:
+    place, copy = tmp_path / "farm.db", tmp_path / "copy.db"
+    with Store.open(str(place)) as store:
+        worked(store)
+    backup(str(place), copy)
+    code = (
+        f"import sqlite3, time; c = sqlite3.connect({str(copy)!r}, isolation_level=None);"
+        "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN IMMEDIATE');"
+        "c.execute('UPDATE trial SET message = hex(zeroblob(100000))');"
+        "BEGUN; time.sleep(60)"
+    )
+    assert killed_after(0.0, code)
+    assert (tmp_path / "copy.db-journal").exists()
+    (tmp_path / "other").mkdir()
+    for name in ("copy.db", "copy.db-journal"):
+        shutil.copy(tmp_path / name, tmp_path / "other")
+    with StoreReader.open(str(copy)) as store:
+        assert [trial.message for trial in store.trials()] == [""]
+        assert whole(store)
+    with Store.open(str(tmp_path / "fresh.db")) as store:
+        assert import_from(str(tmp_path / "other" / "copy.db"), store).runs == 1
