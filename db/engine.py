@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from db.address import Address
-from farm.errors import StoreError
+from farm.errors import StoreDamaged, StoreError
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another writer, or for a server to answer."""
@@ -75,9 +75,9 @@ def translated(address: Address) -> Iterator[None]:
             f"{first_line(error.orig)}."
         ) from error
     except DBAPIError as error:
-        raise StoreError(_explain(address, error.orig)) from error
+        raise _failure(address, error.orig) from error
     except sqlite3.Error as error:
-        raise StoreError(_explain(address, error)) from error
+        raise _failure(address, error) from error
     except LookupError as error:  # of this very class: a word that a column's type does not know
         if type(error) is not LookupError:
             raise
@@ -129,10 +129,19 @@ def _server_engine(address: Address, timeout: float, *, read_only: bool) -> Engi
         ) from None
 
 
+def _failure(address: Address, cause: BaseException | None) -> StoreError:
+    kind = StoreDamaged if _family(cause) == sqlite3.SQLITE_CORRUPT else StoreError
+    return kind(_explain(address, cause))
+
+
+def _family(cause: BaseException | None) -> int:
+    """Of SQLite's error codes, whose extended ones carry it in their low byte."""
+    return int(getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
 def _explain(address: Address, cause: BaseException | None) -> str:
     if isinstance(cause, sqlite3.Error):
-        # Extended codes carry their family in the low byte.
-        family = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        family = _family(cause)
         template = _SQLITE_SENTENCES.get(family, _OTHER)
     else:
         state = getattr(cause, "sqlstate", None)

@@ -10,6 +10,7 @@ FarmError
 │   └── OptionError     a limit, budget or option that contradicts itself or the facts
 ├── StoreError          the store cannot be used: locked, newer, read-only, disk full
 │   ├── NotInStore      the run, trial or model that was asked for is not in the store
+│   ├── StoreDamaged    what stands in its file is no database any more
 │   └── LeaseLost       another process took the run over: this one writes nothing more
 ├── CompileError        this candidate cannot be compiled for this model: a trial outcome
 │   └── GeneratorFault  what was compiled computes something else than it should: exit code 1
@@ -57,6 +58,10 @@ class OptionError(InputError):
 
 class StoreError(FarmError):
     """The store cannot be opened, read or written."""
+
+
+class StoreDamaged(StoreError):
+    """The store's file is damaged."""
 
 
 class NotInStore(StoreError):

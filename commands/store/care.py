@@ -49,12 +49,11 @@ def check(*, json_output: JsonOption = False, store: StoreOption = None) -> None
 
     Example: farm store check
     """
-    from db.care.check import check as examined
-    from db.reader import StoreReader
+    from db.address import parse_address
+    from db.care.check import check_at
     from reports.store_care import check_json, check_lines
 
-    with StoreReader.open(store) as reader:
-        found, place = examined(reader), reader.place
+    found, place = check_at(store), str(parse_address(store))
     if json_output:
         typer.echo(check_json(place, found))
     else:

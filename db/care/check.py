@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Select, Table, exists, func, select, text
 from sqlalchemy.orm import Session
 
+from db.engine import first_line
 from db.reader import StoreReader
 from db.records import RunStatus
 from db.schema import Base, CandidateRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
+from farm.errors import StoreDamaged
 from farm.measurement import Outcome
 
 _MOST = 20  # damages that are named
@@ -23,6 +25,19 @@ class Finding:
     what: str
     count: int
     damage: bool
+
+
+def check_at(url: str | None) -> tuple[Finding, ...]:
+    """What ``check`` finds in the store at a place, also where its file cannot be opened.
+
+    Raises StoreError: there is no store, or it cannot be read for another reason.
+    """
+    try:
+        with StoreReader.open(url) as store:
+            return check(store)
+    except StoreDamaged as error:
+        cause = getattr(error.__cause__, "orig", error.__cause__)
+        return (Finding(f"the file: {first_line(cause)}", 1, damage=True),)
 
 
 def check(store: StoreReader) -> tuple[Finding, ...]:
