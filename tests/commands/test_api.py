@@ -30,7 +30,7 @@ def tuned(place: Path) -> api.TuneResult:
     return api.tune(
         EXAMPLES / "digits.onnx",
         devices=["fake"],
-        budget=5.0,
+        budget=30.0,
         max_trials=4,
         local=True,
         output=place / "winners",
