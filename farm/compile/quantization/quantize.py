@@ -16,7 +16,6 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import CalibrationMethod as OrtMethod
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 
@@ -210,6 +209,11 @@ class QuantizeWeightsInt4:
     def _quantised(
         self, operators: Sequence[str], model: onnx.ModelProto, names: Names
     ) -> onnx.ModelProto:
+        # Slow to import, with a computer algebra system.
+        from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415
+            MatMulNBitsQuantizer,
+        )
+
         every = {node.name for node in model.graph.node}
         with reported_as(self.name), quiet():
             quantizer = MatMulNBitsQuantizer(

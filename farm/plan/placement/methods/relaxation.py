@@ -28,7 +28,6 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
 from farm.host.silence import silenced
@@ -150,6 +149,8 @@ class _Programme:
 
     def solve(self, seconds: float) -> Relaxed:
         """Solve it within a time; without a bound worth the name where that does not suffice."""
+        from scipy.optimize import linprog  # noqa: PLC0415  (slow to import)
+
         count = len(self._costs)
         costs, most = np.array(self._costs), np.array(self._most)
         upper, equal = self._at_most.matrix(count), self._equal.matrix(count)
@@ -177,6 +178,8 @@ class _Programme:
 
     def solve_whole(self, seconds: float) -> Relaxed:
         """Solve it with whole operators, as far as a time allows."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415  (as above)
+
         count, placed = len(self._costs), len(self._table.costs) * self._width
         with silenced():  # HiGHS says there what it undoes, and which heuristic it tries
             result = milp(
