@@ -7,9 +7,8 @@ target, by ``cases_for(target)``; COMPILERS are others than the default one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 
 import pytest
 
@@ -17,37 +16,25 @@ from farm.codegen.build.compilers import Target
 from tests.farm.codegen.kernel_harness import KernelProgram, Programs
 
 
-@pytest.fixture(scope="session")
-def programs_by_module(
+@pytest.fixture(scope="module")
+def programs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[ModuleType, Programs]]:
-    """Programs of all modules whose tests run: compiled while the first of them are tested."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    modules = dict.fromkeys(item.module for item in request.session.items)
-    programs = {
-        module: Programs(
+) -> Iterator[Programs]:
+    """The programs of the module: compiled while the first of them are tested.
+
+    Not before the module's turn: it may be another process that tests it.
+    """
+    module = request.module
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = Programs(
             pool,
-            getattr(module, "cases_for", lambda target, module=module: module.all_cases()),
+            getattr(module, "cases_for", lambda _: module.all_cases()),
             module.TARGETS,
             tmp_path_factory.mktemp("kernels"),
             getattr(module, "COMPILERS", ()),
         )
-        for module in modules
-        if hasattr(module, "all_cases")
-    }
-    yield programs
-    for each in programs.values():
-        each.close()
-    pool.shutdown()
-
-
-@pytest.fixture(scope="module")
-def programs(
-    programs_by_module: Mapping[ModuleType, Programs], request: pytest.FixtureRequest
-) -> Iterator[Programs]:
-    """The programs of the module."""
-    yield programs_by_module[request.module]
-    programs_by_module[request.module].close()
+        yield made
+        made.close()
 
 
 @pytest.fixture
