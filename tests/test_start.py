@@ -49,3 +49,15 @@ def test_readers_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> N
     assert not imported & HEAVY
     if "--help" in arguments:
         assert "sqlalchemy" not in imported
+
+
+def test_measuring_waits_for_no_solver_and_no_computer_algebra() -> None:
+    """What searches, and the child that compiles, load them where they are used."""
+    source = (
+        "import sys, tuner.bench, tuner.tune, workers.child.compiling; "
+        "print(*{'onnx_ir', 'scipy.optimize', 'sympy'} & sys.modules.keys())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "\n"
