@@ -69,6 +69,7 @@ def test_results_are_columns_of_one_length(tuned: api.TuneResult, place: Path) -
     assert {"label", "latency", "memory", "accuracy"} <= columns.keys()
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_candidates_are_measured_and_compared(place: Path) -> None:
     store = str(place / "farm.db")
     model = EXAMPLES / "digits.onnx"
