@@ -37,9 +37,11 @@ from recorded_store import unpacked
 from db.records import Phase, Trial
 from db.store import Store
 from farm.candidate import Candidate, from_json
+from farm.devices.profile import load_profiles
 from farm.errors import FarmError
 from farm.measurement import Outcome
 from farm.model.model import load_model
+from tuner.learning.versions import refit
 from tuner.racing.race import RaceRules
 from tuner.request import TuneRequest
 from tuner.runs.memory import Memory
@@ -110,12 +112,13 @@ def _run(
 
 
 def without(store: Path, sha256: str, copy: Path) -> None:
-    """A copy of a store without the runs of a model."""
+    """A copy of a store without the runs of a model, and what the others teach, fitted to it."""
     with closing(sqlite3.connect(store)) as given, closing(sqlite3.connect(copy)) as made:
         given.backup(made)
     with Store.open(str(copy)) as opened:
         for run in opened.runs(model=sha256):
             opened.delete_run(run.name, lambda *_: True)
+        refit(opened, load_profiles()[_DEVICE], opened.runs(limit=1)[0].machine_id)
 
 
 def tune(model: Path, data: Path | None, store: Path, budget: str, seed: int, *more: str) -> Tuned:
