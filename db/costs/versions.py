@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from db.reader import StoreReader, columns
-from db.schema import CostModelRow
+from db.records import RunKind, RunStatus
+from db.schema import CostModelRow, RunRow
+
+_MOST_OPEN = 8  # runs that may yet be resumed, the newest: what they began with stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,10 @@ def newest_cost_model(
 
 
 def keep_newest(session: Session, like: CostModelRecord, keep: int) -> None:
-    """Delete all versions of a device, machine and format but so many, the newest."""
+    """Delete all versions of a device, machine and format but so many, the newest.
+
+    What the newest runs that did not finish began with stays, too: they may be resumed.
+    """
     row = CostModelRow
     own = (
         row.device == like.device,
@@ -68,5 +75,17 @@ def keep_newest(session: Session, like: CostModelRecord, keep: int) -> None:
         row.format == like.format,
     )
     newest = select(row.id).where(*own).order_by(row.created_at.desc(), row.id).limit(keep)
-    kept = session.scalars(newest).all()
+    kept = {*session.scalars(newest), *_begun_with(session, own)}
     session.execute(delete(row).where(*own, row.id.not_in(kept)))
+
+
+def _begun_with(session: Session, own: tuple[ColumnElement[bool], ...]) -> Iterator[str]:
+    """The versions that open runs use, each the newest of these when the run began."""
+    row = CostModelRow
+    is_open = (RunRow.kind == RunKind.TUNE, RunRow.status != RunStatus.FINISHED)
+    begun = select(RunRow.created_at).where(*is_open).order_by(RunRow.created_at.desc())
+    for moment in session.scalars(begun.limit(_MOST_OPEN)).all():
+        of_then = select(row.id).where(*own, row.created_at <= moment)
+        found = session.scalar(of_then.order_by(row.created_at.desc(), row.id).limit(1))
+        if found is not None:
+            yield found
