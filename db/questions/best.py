@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.questions.views import EVERYTHING, Subject, asked, found, view_of
+from db.costs.predictions import predictions_of
+from db.questions.views import EVERYTHING, Subject, asked, view_of
 from db.reader import StoreReader
+from db.schema import TrialRow
 from farm.measurement import Metric
+from farm.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,26 @@ class Best:
     idle_power: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class BestTrial(Best):
+    """The same. predicted: of the metric, before it was measured; None where nothing was."""
+
+    predicted: Prediction | None = None
+
+
 def best(
     store: StoreReader,
     subject: Subject = EVERYTHING,
     metric: Metric = Metric.LATENCY,
     limit: int | None = None,
-) -> tuple[Best, ...]:
+) -> tuple[BestTrial, ...]:
     """One row per model, device, machine and method, by name."""
     view = view_of("best", Best)
     order = (view.c.model, view.c.model_sha256, view.c.device, view.c.machine, view.c.method)
     query = asked(view, subject, order).where(view.c.metric == str(metric))
     with store.reading() as session:
-        return found(session, Best, query, limit)
+        rows = session.execute(query.limit(limit)).all()
+        said = predictions_of(session, [TrialRow.id.in_([row.trial for row in rows])])
+    return tuple(
+        BestTrial(**row._asdict(), predicted=said.get(row.trial, {}).get(metric)) for row in rows
+    )

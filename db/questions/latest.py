@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.costs.predictions import predictions_of
 from db.questions.results import preferred
 from db.questions.views import EVERYTHING, Subject, asked, found, view_of
 from db.reader import StoreReader
-from db.schema import MeasurementRow
+from db.schema import MeasurementRow, TrialRow
 from farm.measurement import Measurement, Metric
+from farm.prediction import Prediction
 
 _OF_ENERGY = (Metric.ENERGY_WINDOW, Metric.IDLE_POWER)
 
@@ -43,7 +45,8 @@ class Latest:
     """A winner beside its baseline.
 
     value, baseline: both of one metric, where measured. energy_window, idle_power: of the winner's
-    energy, where that is the metric and a counter told it.
+    energy, where that is the metric and a counter told it. predicted: of the winner's value,
+    before it was measured.
     """
 
     newest: Newest
@@ -52,6 +55,7 @@ class Latest:
     baseline: Measurement | None
     energy_window: Measurement | None = None
     idle_power: Measurement | None = None
+    predicted: Prediction | None = None
 
 
 def latest(
@@ -69,12 +73,17 @@ def latest(
         metrics = {metric, *(_OF_ENERGY if metric is Metric.ENERGY else ())}
         wanted = (MeasurementRow.metric.in_(metrics), MeasurementRow.trial_id.in_(trials))
         values = preferred(session, wanted)
-    return tuple(_latest(row, metric, values) for row in rows)
+        said = predictions_of(session, [TrialRow.id.in_([row.winner_trial for row in rows])])
+    return tuple(_latest(row, metric, values, said.get(row.winner_trial, {})) for row in rows)
 
 
 def _latest(
-    row: Newest, metric: Metric, values: Mapping[str, Mapping[Metric, Measurement]]
+    row: Newest,
+    metric: Metric,
+    values: Mapping[str, Mapping[Metric, Measurement]],
+    said: Mapping[Metric, Prediction],
 ) -> Latest:
     own, baseline = (values.get(t or "", {}) for t in (row.winner_trial, row.baseline_trial))
-    told = tuple(own.get(each) if metric is Metric.ENERGY else None for each in _OF_ENERGY)
-    return Latest(row, metric, own.get(metric), baseline.get(metric), *told)
+    window, idle = (own.get(each) if metric is Metric.ENERGY else None for each in _OF_ENERGY)
+    both = own.get(metric), baseline.get(metric)
+    return Latest(row, metric, *both, window, idle, said.get(metric))

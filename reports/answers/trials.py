@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 
 from rich.text import Text
 
-from db.questions.best import Best
+from db.questions.best import Best, BestTrial
 from db.questions.failures import Failure
 from db.questions.latest import Latest
 from db.questions.predicted import Predicted
 from db.records import Result
 from farm.measurement import Measurement, Method, Metric
+from farm.prediction import Prediction
 from reports.answers.answer import Answer, answer
 from reports.rows import result_rows
 from reports.tables.cells import (
@@ -20,6 +22,7 @@ from reports.tables.cells import (
     change_cell,
     counted_cell,
     of_metric,
+    prediction_cell,
     quantity,
     ratio_cell,
     time_cell,
@@ -29,6 +32,8 @@ from reports.tables.rows import results_table
 
 NOTHING = "No trial fits."
 _TRIAL_LETTERS = 8
+_PREDICTED = Column("predicted [90 %]", right=True, below=4)
+_PREDICTED_COLUMNS = ("predicted", "predicted_low", "predicted_high", "predicted_basis")
 
 
 def trials_answer(rows: Sequence[Result], candidate: Callable[[str], str]) -> Answer:
@@ -41,12 +46,14 @@ def latest_answer(rows: Sequence[Latest], by: Metric = Metric.LATENCY) -> Answer
     """Winners beside their baselines. by: the metric that is shown; speed-ups are of latency."""
     metric = str(by)
     speed = "speed-up" if by is Metric.LATENCY else "speed-up in latency"
+    told = _told(rows)
     table = Rows(
         (
             Column("model"),
             Column("device"),
             Column("winner", wraps=24),
             Column(metric, right=True, below=5),
+            *told,
             Column("baseline's", right=True, below=4),
             Column(f"{speed} [95 %]", right=True),
             Column("trial", below=3),
@@ -64,6 +71,7 @@ def latest_answer(rows: Sequence[Latest], by: Metric = Metric.LATENCY) -> Answer
             new.device,
             new.winner,
             any_cell(row.value),
+            *(prediction_cell(row.predicted) for _ in told),
             any_cell(row.baseline),
             "the baseline wins" if new.ratio is None else Text(gain, style="bold green"),
             new.winner_trial[:_TRIAL_LETTERS],
@@ -81,6 +89,7 @@ _LATEST_COLUMNS = (
     *("ratio", "ratio_low", "ratio_high", "winner", "winner_trial", "baseline_trial"),
     *("metric", "value", "value_method", "baseline", "baseline_method"),
     *("energy_window", "idle_power"),
+    *_PREDICTED_COLUMNS,
 )
 
 
@@ -93,6 +102,7 @@ def _latest_cells(row: Latest) -> tuple[object, ...]:
         *_value_and_method(row.value),
         *_value_and_method(row.baseline),
         *(found and found.value for found in (row.energy_window, row.idle_power)),
+        *_predicted_cells(row.predicted),
     )
 
 
@@ -100,15 +110,16 @@ def _value_and_method(found: Measurement | None) -> tuple[float | None, str | No
     return (None, None) if found is None else (found.value, str(found.method))
 
 
-def best_answer(rows: Sequence[Best], by: Metric = Metric.LATENCY) -> Answer:
+def best_answer(rows: Sequence[BestTrial], by: Metric = Metric.LATENCY) -> Answer:
     """The best of each model on each device. by: the metric that counts."""
-    metric = str(by)
+    metric, told = str(by), _told(rows)
     table = Rows(
         (
             Column("model"),
             Column("device"),
             Column("candidate", wraps=24),
             Column(metric, right=True),
+            *told,
             Column("method", below=4),
             Column("trial", below=5),
             Column("phase", below=3),
@@ -124,6 +135,7 @@ def best_answer(rows: Sequence[Best], by: Metric = Metric.LATENCY) -> Answer:
             row.device,
             row.candidate,
             _with_interval(row),
+            *(prediction_cell(row.predicted) for _ in told),
             row.method,
             row.trial[:_TRIAL_LETTERS],
             row.phase,
@@ -132,10 +144,17 @@ def best_answer(rows: Sequence[Best], by: Metric = Metric.LATENCY) -> Answer:
             time_cell(row.created_at),
             _counted(row),
         )
-    lines = list(_best_lines(rows))
-    return answer(
-        table, rows, Best, lines, f"No trial that fits is ok and has a value of {metric}."
-    )
+    nothing = f"No trial that fits is ok and has a value of {metric}."
+    lines = list(_best_lines(rows)) if rows else [nothing]
+    return Answer(table, lines, _BEST_COLUMNS, map(_best_cells, rows))
+
+
+_BEST_COLUMNS = (*(field.name for field in fields(Best)), *_PREDICTED_COLUMNS)
+
+
+def _best_cells(row: BestTrial) -> tuple[object, ...]:
+    *own, predicted = (getattr(row, field.name) for field in fields(row))
+    return (*own, *_predicted_cells(predicted))
 
 
 def _with_interval(row: Best) -> str:
@@ -157,6 +176,17 @@ def _best_lines(rows: Iterable[Best]) -> Iterator[str]:
         yield "Of the phase search: nothing was confirmed there yet."
     if any(row.method != Method.MEASURED for row in rows):
         yield "Values that were not measured are ranked apart from those that were."
+
+
+def _told(rows: Sequence[BestTrial] | Sequence[Latest]) -> list[Column]:
+    """The column of what was predicted, where anything was."""
+    return [_PREDICTED] if any(row.predicted for row in rows) else []
+
+
+def _predicted_cells(found: Prediction | None) -> tuple[object, ...]:
+    if found is None:
+        return (None,) * len(_PREDICTED_COLUMNS)
+    return (found.value, found.low, found.high, str(found.basis))
 
 
 def failures_answer(rows: Sequence[Failure]) -> Answer:

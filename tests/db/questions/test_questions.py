@@ -18,7 +18,8 @@ from db.records import CandidateRecord, Machine, Phase, Run, RunStatus
 from db.store import Store
 from farm.errors import NotInStore
 from farm.measurement import Measurement, Method, Metric, Outcome
-from tests.db.samples import FAST, OTHER_MODEL, RUN, SLOW, START, fill, trial
+from reports.answers.trials import best_answer, latest_answer
+from tests.db.samples import FAST, OTHER_MODEL, PREDICTED, RUN, SLOW, START, fill, trial
 
 MEMORY, ACCURACY = Metric.PEAK_MEMORY, Metric.ACCURACY
 
@@ -150,6 +151,38 @@ def test_the_latest_winner_stands_beside_its_baseline(tuned: Store) -> None:
     (by_memory,) = latest(tuned, metric=MEMORY)
     assert by_memory.value is not None
     assert (by_memory.value.value, by_memory.baseline) == (5e6, None)
+
+
+def test_what_was_predicted_stands_beside_the_best_and_the_latest(tuned: Store) -> None:
+    assert [row.predicted for row in (*best(tuned), *latest(tuned))] == [None, None]
+    tuned.add_predictions("trial-1", PREDICTED)
+    tuned.add_predictions("trial-0", {Metric.LATENCY: PREDICTED[Metric.LATENCY]})
+    for metric in (Metric.LATENCY, MEMORY):
+        (ranked,), (newest,) = best(tuned, metric=metric), latest(tuned, metric=metric)
+        assert (ranked.trial, newest.newest.winner_trial) == ("trial-1", "trial-1")
+        assert ranked.predicted == newest.predicted == PREDICTED[metric]
+    measure(tuned, 2, {Metric.THROUGHPUT: 9.0}, phase=Phase.CONFIRM)
+    (by_throughput,) = best(tuned, metric=Metric.THROUGHPUT)
+    assert by_throughput.predicted is None
+
+
+def test_predictions_are_columns_of_their_own(tuned: Store) -> None:
+    for answers in (best_answer, latest_answer):
+        rows = best(tuned) if answers is best_answer else latest(tuned)
+        assert "predicted [90 %]" not in answers(rows).table.names  # type: ignore[arg-type]
+    tuned.add_predictions("trial-1", PREDICTED)
+    for found in (best_answer(best(tuned)), latest_answer(latest(tuned))):
+        assert found.table.names.index("predicted [90 %]") == 4
+        assert found.table.texts[0][4] == "50.0 µs [40.0, 60.0 µs]"
+        (row,) = found.rows
+        told = dict(zip(found.columns, row, strict=True))
+        assert told["value"] == 1e-3
+        assert (told["predicted"], told["predicted_low"], told["predicted_high"]) == (
+            5e-5,
+            4e-5,
+            6e-5,
+        )
+        assert told["predicted_basis"] == "learned"
 
 
 def test_only_the_newest_run_of_a_model_and_device_is_the_latest(tuned: Store) -> None:
