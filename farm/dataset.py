@@ -158,7 +158,7 @@ def _read(path: Path) -> dict[str, Array]:
                 "code; save plain arrays of numbers with numpy.savez."
             ) from None
         raise DataError(f"{path} cannot be read: {error}.") from None
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise DataError(f"{path} is damaged and cannot be read: {error}.") from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):

@@ -143,6 +143,17 @@ def test_not_an_npz(tmp_path, model):
     assert "not a complete .npz" in refusal(tmp_path, model)
 
 
+@pytest.mark.parametrize(("at", "value"), [(10, 99), (8, 1), (6, 240)], ids=str)
+def test_an_npz_that_says_of_itself_what_nobody_can_read(tmp_path, model, at, value):
+    """Compressed in a way of its own, encrypted, of a later version: damage may say that."""
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=np.zeros((8, 3, 8, 8), np.float32))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + at] = value
+    path.write_bytes(content)
+    assert refusal(path, model).startswith(f"{path} is damaged and cannot be read: ")
+
+
 def test_a_truncated_or_damaged_npz(tmp_path, model):
     path = tmp_path / "data.npz"
     np.savez_compressed(path, x=normal(20, 32))
