@@ -40,6 +40,7 @@ from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.package.manifest import Manifest
 from farm.codegen.program import PortType
 from farm.devices.profile import select_profiles
+from farm.errors import OptionError
 from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
 from reports.rows import result_rows
@@ -104,6 +105,7 @@ def tune(
     metric: str = "",
     shapes: Mapping[str, int] | None = None,
     seed: int = 0,
+    cold: bool = False,
     output: str | Path | None = None,
     force: bool = False,
     local: bool = False,
@@ -115,10 +117,11 @@ def tune(
     """Find the fastest way to run a model on each device, confirm it, and deliver it.
 
     devices: names of profiles, or one text with commas. data: npz file of samples. budget:
-    seconds per device. max_trials, threads: 0 for no limit. output: folder for the winners,
-    ``runs/RUN`` for None; force replaces those of other models there. local: without Ray, in
-    this process. address: of a head, whose machines are used. profiles: folder with further
-    device profiles. store: path or URL. on_event: may be called by several threads.
+    seconds per device. max_trials, threads: 0 for no limit. cold: without what the store has of
+    other models. output: folder for the winners, ``runs/RUN`` for None; force replaces those of
+    other models there. local: without Ray, in this process. address: of a head, whose machines
+    are used. profiles: folder with further device profiles. store: path or URL. on_event: may be
+    called by several threads.
 
     Raises FarmError.
     """
@@ -137,6 +140,7 @@ def tune(
         output=_path(output),
         threads=threads,
         max_batch=max_batch,
+        cold=cold,
     )
     checked = check_request(request, place.profiles, availability=place.availability)
     check_output(checked, "", force=force)
@@ -250,10 +254,13 @@ def predict(
 ) -> tuple[Forecast, ...]:
     """What a model is expected to take on each device, without running anything.
 
-    candidate: the baseline for None. best: so many of all that may be tried, the fastest first.
+    candidate: the baseline for None. best: so many of all that may be tried, in the order in
+    which a search would try them.
 
     Raises FarmError.
     """
+    if best < 0 or (best and candidate is not None):
+        raise OptionError("best must be 0 or more, and 0 where a candidate is given.")
     loaded = load_model(Path(model), dict(shapes or {}))
     chosen = select_profiles(device_names([_joined(devices)]), known_profiles(_folder(profiles)))
     require_here(chosen, "Nothing can be predicted for device {} here")

@@ -14,7 +14,7 @@ from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Pipeline, ThreadedEngine, WholeEngine, from_json
-from farm.devices.profile import DeviceProfile, select_profiles
+from farm.devices.profile import DeviceProfile, check_engine, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
@@ -147,22 +147,14 @@ def check_device(
     beside: dict[str, DeviceProfile] = {}
     for part in (p for each in engines if isinstance(each, Pipeline) for p in each.parts):
         (device,) = select_profiles((part.device,), profiles)
-        _check_engine(device, part.engine.kind, "a part of the candidate")
+        check_engine(device, part.engine.kind, "a part of the candidate")
         _check_available(device)
         beside[device.name] = device
     for engine in engines:
         elsewhere = any(engine.kind in device.engines for device in beside.values())
         if not isinstance(engine, Pipeline) and not elsewhere:
-            _check_engine(profile, engine.kind, "the candidate")
+            check_engine(profile, engine.kind)
     _check_available(profile)
-
-
-def _check_engine(profile: DeviceProfile, kind: str, who: str) -> None:
-    if kind not in profile.engines:
-        raise DeviceError(
-            f"Device {profile.name} has no engine '{kind}', which {who} asks for; "
-            f"it has {', '.join(profile.engines)}."
-        )
 
 
 def _check_available(profile: DeviceProfile) -> None:

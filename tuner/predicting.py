@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
+from db.questions.learning import whole_trials
 from db.reader import StoreReader
+from db.records import utc_now
 from farm.candidate import (
     Candidate,
     DynamicInt8,
     PackageEngine,
+    Pipeline,
     Quantization,
     StaticInt8,
     WeightOnlyInt4,
 )
 from farm.compile.operators import matrix_products, quantizable
-from farm.devices.profile import DeviceProfile
+from farm.devices.profile import DeviceProfile, check_engine
 from farm.errors import DeviceError
+from farm.measurement import Outcome
 from farm.model.formats import came_quantised, given_format
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model
@@ -26,16 +28,24 @@ from farm.model.shapes import fixed_sentence
 from farm.prediction import Basis, Prediction
 from farm.units import Seconds
 from tuner.learning.effort import effort_on, together
+from tuner.learning.predictor import work_of
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction, Subject
-from tuner.learning.versions import known_costs
+from tuner.learning.versions import Known, known_costs
+from tuner.racing.objective import Scorer
+from tuner.request import Constraints, Objective
+from tuner.runs.history import Entry
 from tuner.runs.machines import machine_of
-from tuner.search.proposing.pool import MOST, every_candidate
-from tuner.search.proposing.surrogate import CAUTION
+from tuner.runs.operators import model_record
+from tuner.search.expecting.first import first_prior
+from tuner.search.expecting.from_store import Wanted
+from tuner.search.package_room import PackageRoom
+from tuner.search.prior import Expected
+from tuner.search.proposing.pool import pool
+from tuner.search.proposing.rank import rank
+from tuner.search.regression.process import Rows
 from tuner.search.space import Space, fitted, space_of
 from workers.jobs import DeviceFacts
-
-_LEAST_HOPE = 1e-3  # of what fails for certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +53,11 @@ class Forecast:
     """What is expected on one device.
 
     predictions: of the candidate that was asked for, or of several, in the order in which a search
-    would try them. baseline:
-    of the model as it was given. considered: how many candidates were predicted. version: of the
-    cost models; "" where the roofline of the calibration is all there is. trials: seconds that
-    trying all of them takes; None where too few trials were run.
+    would try them. baseline: of the model as it was given. considered: of how many these
+    are the first. version: of the cost models; "" where the roofline of the calibration is all
+    there is. trials: seconds that trying all of them takes; None where too few trials were run.
+    expected: of each of several, by a search before it tries any; nothing of a single one.
+    was_tried: whether the store has trials of the device, learnt from or not.
     """
 
     device: str
@@ -56,12 +67,27 @@ class Forecast:
     version: str
     notes: tuple[str, ...] = ()
     trials: Prediction | None = None
+    expected: tuple[Expected, ...] = ()
+    was_tried: bool = False
 
     @property
     def is_roofline_only(self) -> bool:
         """Whether nothing was learnt of the device, not even of kernels."""
         found = (self.baseline, *self.predictions)
         return not self.version and all(p.latency.basis is Basis.ROOFLINE for p in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is predicted, where, and by what."""
+
+    store: StoreReader
+    model: Model
+    graph: Graph
+    subject: Subject
+    profile: DeviceProfile
+    facts: DeviceFacts
+    known: Known
 
 
 def forecast(
@@ -76,43 +102,66 @@ def forecast(
 
     best: so many of the ranked, 0 for no ranking. facts: of the device on this machine.
 
-    Raises InputError: the device was never calibrated, or has none of the engines; shapes of the
+    Raises InputError: the device was never calibrated, or does not have the engine; shapes of the
     model stay dynamic. Raises StoreError.
     """
     if not facts.engines:
         raise DeviceError(f"None of the engines of {profile.name} can run here.")
+    if candidate is not None and not isinstance(candidate.engine, Pipeline):
+        check_engine(profile, candidate.engine.kind)
     graph = build_graph(model)
     subject = subject_of(model, graph)
     machine = machine_of(facts).id
     known = known_costs(store, profile, machine, facts.cores)
     space = space_of(facts, given_format(model.proto))
     fixed = fixed_sentence(model.shapes)
-    chosen, notes = [candidate or space.baseline()], [fixed] if fixed else []
+    ranked: dict[Candidate, Expected] = {}
+    notes, considered = [fixed] if fixed else [], 1
     if best:
+        asked = _Asked(store, model, graph, subject, profile, facts, known)
         space, more = _unasked(space, model, graph)
-        chosen, notes = list(islice(every_candidate(space), MOST)), [*more, *notes]
-    baseline, *found = known.predictor.predict(subject, (space.baseline(), *chosen))
-    if best:
-        found = sorted(found, key=_first)[:best]
-    baseline, *found = _planned(model, subject, [baseline, *found])
+        ranked, refused, considered = _ranked(asked, space, best)
+        notes = [*more, *refused, *notes]
+    chosen = list(ranked) or [candidate or space.baseline()]
+    said = known.predictor.predict(subject, (space.baseline(), *chosen))
+    baseline, *found = _planned(model, subject, said)
     effort = effort_on(store, profile.name, machine)
     trials = (effort.of(p.candidate, Seconds(p.latency.value)) for p in found) if effort else ()
     return Forecast(
         profile.name,
         tuple(found),
         baseline,
-        len(chosen),
+        considered,
         known.version,
         tuple(notes),
         together(trials),
+        tuple(ranked.values()),
+        bool(whole_trials(store, profile.name, machine, limit=1)),
     )
 
 
-def _first(found: CandidatePrediction) -> float:
-    """What a search chooses by: the lower bound of the latency, which failing makes longer."""
-    latency, most = found.latency, 1.0 - _LEAST_HOPE
-    bound = math.log(latency.value) - CAUTION * latency.spread
-    return bound - math.log1p(-min(found.failure, most))
+def _ranked(
+    asked: _Asked, space: Space, best: int
+) -> tuple[dict[Candidate, Expected], tuple[str, ...], int]:
+    """What a search would try after the baseline; why some are left out; of how many these are.
+
+    As ``farm tune`` expects it of latencies, without data.
+    """
+    baseline, profile = space.baseline(), asked.profile
+    wanted = Wanted(
+        model_record(asked.model, asked.graph),
+        profile.name,
+        machine_of(asked.facts),
+        utc_now(),
+        baseline,
+        Scorer(Objective.LATENCY, Constraints(), work_of(asked.subject), profile.power),
+    )
+    prior = first_prior(asked.store, wanted, space, asked.subject, asked.known.predictor)
+    measured = [Entry("", baseline, Outcome.OK, ratio=1.0)]
+    room = PackageRoom(asked.model.proto, profile.package)
+    offered = room.through([c for c in pool(space, measured) if c != baseline])
+    found = rank(offered, prior, Rows.of(measured), best) if offered else ()
+    return dict(found), tuple(room.notes()), len(offered)
 
 
 def _planned(

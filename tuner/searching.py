@@ -12,12 +12,12 @@ from db import records
 from db.store import Store
 from farm.candidate import Candidate
 from farm.devices.profile import DeviceKind, DeviceProfile, load_profiles
-from farm.errors import FarmError, InfrastructureError
+from farm.errors import FarmError, InfrastructureError, StoreError
 from farm.model.formats import came_quantised, given_format
 from farm.units import Bytes
 from tuner.events import Listener
-from tuner.learning.predictor import LearnedPredictor
 from tuner.learning.subjects import subject_of
+from tuner.learning.values import Predictor, Subject
 from tuner.learning.versions import known_costs
 from tuner.placing.spaces import only_splits, what_became, with_splits
 from tuner.racing.objective import Scorer
@@ -28,8 +28,8 @@ from tuner.runs.machines import machine_of
 from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
 from tuner.search.expecting.cold import ColdPrior
-from tuner.search.expecting.from_store import Wanted, prior_from_store
-from tuner.search.expecting.learned import Joint, LearnedPrior
+from tuner.search.expecting.first import first_prior
+from tuner.search.expecting.from_store import Wanted
 from tuner.search.memory_gate import MemoryGate
 from tuner.search.package_room import PackageRoom
 from tuner.search.prior import Prior
@@ -118,9 +118,9 @@ class DeviceSearch:
 
         By what the store had when the run began, so that a resumed run expects the same.
         """
-        cold, opened = ColdPrior(space), self._opened
+        opened = self._opened
         if opened.request.cold or space.only_splits:
-            return cold
+            return ColdPrior(space)
         wanted = Wanted(
             self._store.model(opened.subject.model.sha256),
             self._profile.name,
@@ -130,26 +130,22 @@ class DeviceSearch:
             self.scorer,
             labelled=bool(opened.request.metric) or opened.subject.dataset.labels is not None,
         )
-        similar = prior_from_store(self._store, wanted, cold)
-        learned = self._learned(space, facts)
-        return similar if learned is None else Joint((similar, learned))
+        return first_prior(self._store, wanted, space, *self._known(facts))
 
-    def _learned(self, space: Space, facts: DeviceFacts) -> Prior | None:
-        """By the cost models that there were when the run began; None where nothing was learnt.
-
-        What is measured of this very model does not come in by them: it is in the history.
-        """
+    def _known(self, facts: DeviceFacts) -> tuple[Subject | None, Predictor | None]:
+        """The model, and the cost models that there were when the run began; None without any."""
         opened, machine = self._opened, machine_of(facts).id
         until = opened.run.created_at
         try:
-            known = known_costs(self._store, self._profile, machine, facts.cores, until)
             subject = subject_of(opened.subject.model, opened.subject.graph)
+            known = known_costs(self._store, self._profile, machine, facts.cores, until)
+        except StoreError as error:
+            self.notes += (f"The search began without cost models: {error}",)
         except FarmError:
-            return None  # never calibrated, or shapes stay dynamic
-        if not isinstance(known.predictor, LearnedPredictor):
-            return None
-        predictor = replace(known.predictor, known=lambda _: {})
-        return LearnedPrior(predictor, subject, space.baseline(), self.scorer.objective)
+            pass  # never calibrated, or shapes stay dynamic
+        else:
+            return subject, known.predictor
+        return None, None
 
     def _space(self, facts: DeviceFacts) -> tuple[Space, tuple[str, ...]]:
         """The space of the device and this model, and what is left out of it."""

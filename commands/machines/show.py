@@ -60,6 +60,7 @@ def show(
 
 
 def _show_model(name: str, store: str | None, figure: Path | None, *, as_json: bool) -> None:
+    from db.questions.learning import whole_trials
     from db.reader import StoreReader
     from reports.learning.quality import (
         quality_json,
@@ -72,12 +73,14 @@ def _show_model(name: str, store: str | None, figure: Path | None, *, as_json: b
 
     with StoreReader.open(store) as reader:
         calibration, version, report = standing(reader, name)
+        machine = calibration.machine_id if calibration else ""
+        was_tried = bool(whole_trials(reader, name, machine, limit=1))
     if figure is not None:
         _draw(name, report, figure)
     if as_json:
         typer.echo(quality_json(name, calibration, version, report))
     elif version is None:
-        print_lines([unlearned_line(name, calibration)])
+        print_lines([unlearned_line(name, calibration, was_tried=was_tried)])
     else:
         table: Any = quality_table(report)
         print_tables(table, list(quality_lines(version, report)))

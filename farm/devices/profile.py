@@ -185,6 +185,15 @@ def load_profiles(folder: Path | None = None) -> dict[str, DeviceProfile]:
     return {profile.name: profile for profile in parsed}
 
 
+def check_engine(profile: DeviceProfile, kind: str, who: str = "the candidate") -> None:
+    """Raise DeviceError where a device does not have a kind of engine. who: asks for it."""
+    if kind not in profile.engines:
+        raise DeviceError(
+            f"Device {profile.name} has no engine '{kind}', which {who} asks for; "
+            f"it has {', '.join(profile.engines)}."
+        )
+
+
 def select_profiles(
     names: Iterable[str], profiles: dict[str, DeviceProfile]
 ) -> tuple[DeviceProfile, ...]:

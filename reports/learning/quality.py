@@ -65,17 +65,29 @@ def quality_lines(version: CostModelRecord, report: Report) -> Iterator[str]:
         )
 
 
-def unlearned_line(device: str, calibration: CalibrationRecord | None) -> str:
-    """What there is to say of a device without cost models."""
+def unlearned_line(
+    device: str, calibration: CalibrationRecord | None, *, was_tried: bool = False
+) -> str:
+    """What there is to say of a device without cost models. was_tried: see ``unlearnt``."""
     if calibration is None:
         return (
             f"{device} was never calibrated on this machine, and nothing was learnt of it: "
             f"farm devices calibrate {device}"
         )
     return (
-        f"{device}: {Basis.ROOFLINE} only, by the calibration {calibration.id}; nothing was "
-        "learnt of it yet: farm tune and farm bench teach it."
+        f"{device}: {Basis.ROOFLINE} only, by the calibration {calibration.id}: "
+        f"{unlearnt(was_tried=was_tried)}"
     )
+
+
+def unlearnt(*, was_tried: bool) -> str:
+    """Why a device has no cost models. was_tried: whether the store has trials of it."""
+    if was_tried:
+        return (
+            "this version of the farm has not learnt from its trials yet; it does after the next "
+            "farm tune or farm bench."
+        )
+    return "no whole model taught anything yet; farm tune and farm bench do."
 
 
 def quality_json(

@@ -96,6 +96,9 @@ def test_nothing_is_printed_and_errors_are_sentences(
     api.tune(
         model, devices="fake", max_trials=2, budget=3.0, local=True, output=output, store=store
     )
+    for given in ({"best": -1}, {"best": 1, "candidate": Candidate()}):
+        with pytest.raises(FarmError, match="best must be 0 or more"):
+            api.predict(model, store=store, **given)
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,4 +1,4 @@
-"""What the store keeps of a model's operators, so that a profile can be read without the model."""
+"""What the store keeps of a model and its operators, so that these can be read without it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from onnx import ModelProto
 
+from db import records
 from farm.costs.operators import CostedOperator, costed_operators, signatures
 from farm.costs.records import operators_of, plain_operators
 from farm.model.graph import Graph, Operator, TensorKind
+from farm.model.model import Model
 from farm.model.walk import all_nodes
 
 _FLAT = frozenset({"Gemm", "MatMul"})  # quantised where their weights have two dimensions
@@ -61,6 +63,20 @@ def model_details(model: ModelProto, graph: Graph, shapes: Mapping[str, list[int
             "operators": operators_record(model, graph),
             "costed": plain_operators(costed_operators(model, graph)),
         }
+    )
+
+
+def model_record(model: Model, graph: Graph) -> records.Model:
+    """A model as the store has it. graph: the view of it."""
+    shapes = {spec.name: list(spec.shape) for spec in model.inputs}
+    return records.Model(
+        model.sha256,
+        model.name,
+        model.opset,
+        len(graph.operators),
+        graph.weight_bytes // 4,
+        graph.macs,
+        model_details(model.proto, graph, shapes),
     )
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from db import records
 from db.reader import StoreReader
 from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
@@ -18,7 +17,7 @@ from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone
 from tuner.runs.machines import add_machine
 from tuner.runs.memory import Memory
-from tuner.runs.operators import model_details
+from tuner.runs.operators import model_record
 from tuner.runs.subject import Subject, load_subject
 from workers.discovery import device_availability
 from workers.executor import Executor
@@ -107,7 +106,7 @@ def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> O
     subject = checked.subject
     here = DeviceFacts(fingerprint(), software_versions(), ())
     machine_id, software_id = add_machine(store, here)
-    store.add_model(_model_record(subject))
+    store.add_model(model_record(subject.model, subject.graph))
     run = Run(
         _free_name(store, new_run_name(subject.model.name)),
         kind,
@@ -205,20 +204,6 @@ def open_journal(
         facts.environments,
     )
     return Journal(store, executor, scope, complete=complete, expects=expects)
-
-
-def _model_record(subject: Subject) -> records.Model:
-    model = subject.model
-    shapes = {spec.name: list(spec.shape) for spec in model.inputs}
-    return records.Model(
-        model.sha256,
-        model.name,
-        model.opset,
-        len(subject.graph.operators),
-        subject.graph.weight_bytes // 4,
-        subject.graph.macs,
-        model_details(model.proto, subject.graph, shapes),
-    )
 
 
 def _free_name(store: Store, name: str) -> str:

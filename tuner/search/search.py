@@ -26,11 +26,12 @@ from tuner.runs.history import Entry, ranked
 from tuner.runs.journal import Journal
 from tuner.search.baseline import find_baseline
 from tuner.search.proposing.propose import Proposal, Proposer
+from tuner.search.proposing.rank import TOGETHER
 from tuner.search.rules import COHORT_RULES, COUNTED_RULES, FINAL_RULES, TOO_SLOW
 from tuner.search.stages import Stage
 from workers.executor import Executor
 
-COHORT = 6
+COHORT = TOGETHER
 MIN_PAIRS = 11  # of a confirmation: of fewer values a median has no interval
 FINALISTS = 3
 EQUIVALENCE = 0.01

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
-from math import exp
 
 import numpy as np
 
@@ -48,7 +47,6 @@ class _Turn(Enum):
 _M, _O, _R = _Turn.MODEL, _Turn.OPTUNA, _Turn.LUCK
 TURNS = (_M, _M, _M, _M, _M, _O, _M, _M, _R, _O)
 """Of ten trials in a row, the first being that after the baseline."""
-_Z90 = 1.6448536269514722  # of the standard normal distribution: 5 % lie above it
 _PLANNED_SHARE = 2  # every second of those by planners and predictions, at most, is a planner's
 
 
@@ -159,9 +157,8 @@ class _Cohort:
             return None
         left = list(self._left)
         if turn is _M:
-            may = list(one_of_each(left, self._pool, self._known, self._asked))
-            bounds = self._surrogate.bounds()[may]
-            return self._take(may[int(np.argmin(bounds))], Stage.PREDICTED)
+            may = one_of_each(left, self._pool, self._known, self._asked)
+            return self._take(self._surrogate.best(may), Stage.PREDICTED)
         if turn is _O:
             offered = [self._pool[at] for at in left]
             candidate = sample(offered, self._history, self._seed)
@@ -188,9 +185,4 @@ class _Cohort:
 
 
 def _said(stage: Stage, expected: Expected) -> Proposed:
-    """With the sentence on what is expected; of nothing but rules of thumb it says that."""
-    speed, factor = 1.0 / expected.ratio, exp(_Z90 * expected.spread)
-    rows = f"{expected.rows} rows" if expected.rows != 1 else "1 row"
-    basis = f"from {rows}" if expected.rows else "by rules of thumb"
-    why = f"predicted {speed:.2g}x [{speed / factor:.2g}, {speed * factor:.2g}] {basis}"
-    return Proposed(stage, why, expected.ratio)
+    return Proposed(stage, expected.sentence, expected.ratio)

@@ -40,9 +40,13 @@ class Surrogate:
         self._unbelieved = self._variance
         self._failure = self._failures(of_tried)
 
+    def best(self, left: Sequence[int]) -> int:
+        """Of these indices that of the candidate whose bound is the least."""
+        return left[int(np.argmin(self.bounds()[list(left)]))]
+
     def expected(self, at: int) -> Expected:
         """What is expected of the candidate of an index, whatever is believed of others."""
-        rows = self._expected[at].rows + len(self._tried.measured)
+        rows = self._expected[at].rows + self._tried.compared
         spread = float(np.sqrt(self._unbelieved[at]))
         return Expected(float(np.exp(self._mean[at])), spread, rows, float(self._failure[at]))
 

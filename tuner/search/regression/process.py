@@ -58,6 +58,11 @@ class Rows:
         """Indices of those that have a ratio."""
         return [at for at, ratio in enumerate(self.log_ratios) if not np.isnan(ratio)]
 
+    @property
+    def compared(self) -> int:
+        """How many were compared with the baseline, whose own ratio is 1 whatever it takes."""
+        return int(np.count_nonzero(np.nan_to_num(self.log_ratios)))
+
 
 @dataclass(frozen=True, slots=True)
 class Process:

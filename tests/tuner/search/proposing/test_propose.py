@@ -93,7 +93,10 @@ def test_every_proposal_says_what_was_predicted() -> None:
     expected = ColdPrior(SPACE).expect([candidate])[0].ratio
     assert why.ratio == pytest.approx(expected, rel=0.2)
     assert why.why.startswith(f"predicted {1 / (why.ratio or 1):.2g}x [")
-    assert why.why.endswith("] from 1 row")
+    assert why.why.endswith("] by rules of thumb"), "what the baseline took says nothing of ratios"
+    compared = [*FIRST, entry(candidate, 0.5)]
+    _, later = proposer().propose(compared, 1).chosen[0]
+    assert later.why.endswith("] from 1 row")
 
 
 @pytest.mark.parametrize("engine", [OpenVino(threads=1), OnnxRuntimeWebGpu(layout="nchw")])
