@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError,
+            RuntimeError)  # fmt: skip  (also NotImplementedError: flags that no reader knows)
+
 
 def archive_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The same arrays give the same bytes."""
@@ -26,5 +29,5 @@ def arrays_of(archive: bytes) -> Arrays:
     try:
         with np.load(io.BytesIO(archive), allow_pickle=False) as found:
             return dict(found)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError) as error:
+    except _DAMAGES as error:
         raise ValueError(f"{type(error).__name__} {error}") from None
