@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError,
-            RuntimeError)  # fmt: skip  (also NotImplementedError: flags that no reader knows)
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    AttributeError,
+    TypeError,
+    RuntimeError,
+)  # fmt: skip  (also NotImplementedError: flags that no reader knows)
 
 
 def archive_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:

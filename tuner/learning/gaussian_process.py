@@ -18,49 +18,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-Matrix = NDArray[np.float64]
+from tuner.learning.covariance import (
+    FIXED,
+    NO_CLUSTER,
+    Columns,
+    Distances,
+    Matrix,
+    Parts,
+    Smoothness,
+    parts_of,
+)
 
 _JITTER = 1e-8  # of the variance, on the diagonal: what rounding takes away
 _MOST_STEPS = 60
 _ENOUGH = 1e9  # of what rounding takes away: steps that gain less are the last
 _BOUND = 9.0  # of the logarithm of a hyperparameter, either way
 _LEAST_NOISE = 1e-3  # standard deviation of standardised targets: nothing is exact
-_FIXED = 7  # hyperparameters before the length scales; the noise is the last
 _FIRST = (0.5, 0.2, 0.3, 0.3, 0.7, 0.3, 0.3)  # what these are thought to be at first
-_NO_CLUSTER = -1.0
-
-
-class Smoothness(StrEnum):
-    """How smooth a function is taken to be."""
-
-    MATERN = "matern"
-    """Of order 5/2: it can be derived twice."""
-    RBF = "rbf"
-    """It can be derived as often as one likes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What the columns of rows are.
-
-    groups: of each column, the number of its length scale, from 0 without gaps. named: whether a
-    column's values are names, equal or not, as numbers.
-    """
-
-    groups: tuple[int, ...]
-    named: tuple[bool, ...]
-
-    @classmethod
-    def numeric(cls, groups: Sequence[int]) -> Self:
-        """Columns of numbers alone."""
-        return cls(tuple(groups), (False,) * len(groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +78,8 @@ class GaussianProcess:
 
     def __post_init__(self) -> None:
         rows = (self.inputs - self.centre) / self.scale
-        distances = _Distances.of(rows, rows, self.columns, self.clusters, self.clusters)
-        parts = _parts(distances, self.logs, self.smoothness)
+        distances = Distances.of(rows, rows, self.columns, self.clusters, self.clusters)
+        parts = parts_of(distances, self.logs, self.smoothness)
         factor = _factor(parts.covariance, np.exp(2 * self.logs[-1]) + self.noise)
         object.__setattr__(self, "factor", factor)
         object.__setattr__(self, "weights", cho_solve((factor, True), self.residuals))
@@ -136,7 +115,7 @@ class GaussianProcess:
         centre, scale = _standard(given, columns)
         rows = (given - centre) / scale
         problem = _Likelihood(
-            _Distances.of(rows, rows, columns, of, of),
+            Distances.of(rows, rows, columns, of, of),
             residuals / unit,
             own,
             smoothness,
@@ -153,12 +132,12 @@ class GaussianProcess:
         """
         given = np.asarray(inputs, dtype=np.float64)
         new, known = ((x - self.centre) / self.scale for x in (given, self.inputs))
-        other = np.full(len(new), _NO_CLUSTER)
-        distances = _Distances.of(new, known, self.columns, other, self.clusters)
-        parts = _parts(distances, self.logs, self.smoothness)
+        other = np.full(len(new), NO_CLUSTER)
+        distances = Distances.of(new, known, self.columns, other, self.clusters)
+        parts = parts_of(distances, self.logs, self.smoothness)
         across = parts.covariance
         mean = across @ self.weights
-        level, trend, *alike = np.exp(2 * self.logs[:_FIXED])
+        level, trend, *alike = np.exp(2 * self.logs[:FIXED])
         if not self.is_clustered:
             alike = alike[:3]
         numbers = new[:, [not named for named in self.columns.named]]
@@ -171,7 +150,7 @@ class GaussianProcess:
     @property
     def is_clustered(self) -> bool:
         """Whether rows are of clusters."""
-        return bool((self.clusters != _NO_CLUSTER).any())
+        return bool((self.clusters != NO_CLUSTER).any())
 
     def left_out(self, folds: Sequence[object]) -> Posterior:
         """Of every row what the rows of other folds say, less its prior, in the order of the rows.
@@ -224,98 +203,10 @@ _ARRAYS = ("inputs", "clusters", "residuals", "noise", "logs", "centre", "scale"
 
 
 @dataclass(frozen=True, slots=True)
-class _Distances:
-    """Between two sets of rows. products: of columns of numbers, for the trend.
-
-    squared: by group, of numbers. differing: by group, how many names are not the same. together:
-    1 of rows of one cluster, else 0; None where no row is of any.
-    """
-
-    products: Matrix
-    squared: tuple[Matrix | None, ...]
-    differing: tuple[Matrix | None, ...]
-    together: Matrix | None
-
-    @classmethod
-    def of(
-        cls,
-        first: Matrix,
-        second: Matrix,
-        columns: Columns,
-        first_clusters: Matrix,
-        second_clusters: Matrix,
-    ) -> Self:
-        groups, named = np.array(columns.groups, int), np.array(columns.named, bool)
-        numbers = np.flatnonzero(~named)
-        squared: list[Matrix | None] = []
-        differing: list[Matrix | None] = []
-        for group in range(groups.max(initial=-1) + 1):
-            own, names = (np.flatnonzero((groups == group) & kind) for kind in (~named, named))
-            squared.append(_squared(first[:, own], second[:, own]) if len(own) else None)
-            differing.append(_differing(first[:, names], second[:, names]) if len(names) else None)
-        products = first[:, numbers] @ second[:, numbers].T
-        together = None
-        if (second_clusters != _NO_CLUSTER).any():
-            same = first_clusters[:, None] == second_clusters
-            together = np.asarray(same & (second_clusters != _NO_CLUSTER), np.float64)
-        return cls(products, tuple(squared), tuple(differing), together)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A covariance, and what it is made of.
-
-    numbers, names, both: how like rows are by numbers, by names, by both, each with its variance.
-    cluster, cluster_names: what rows of one cluster share, all of them and those of like names.
-    by_squared: derivative of the covariance by the squared distance of numbers.
-    """
-
-    covariance: Matrix
-    trend: Matrix
-    numbers: Matrix
-    names: Matrix
-    both: Matrix
-    cluster: Matrix
-    cluster_names: Matrix
-    by_squared: Matrix
-
-
-def _parts(distances: _Distances, logs: Matrix, smoothness: Smoothness) -> _Parts:
-    level, trend, of_numbers, of_names, of_both, of_cluster, of_own_names = np.exp(
-        2 * logs[:_FIXED]
-    )
-    shape = distances.products.shape
-    squared, differing = np.zeros(shape), np.zeros(shape)
-    for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
-        if (numbers := distances.squared[group]) is not None:
-            squared += scale * numbers
-        if (names := distances.differing[group]) is not None:
-            differing += scale * names
-    if smoothness is Smoothness.MATERN:
-        far = np.sqrt(5 * squared)
-        decay = np.exp(-far)
-        near, slope = (1 + far + far**2 / 3) * decay, -5 / 6 * (1 + far) * decay
-    else:
-        near = np.exp(-squared / 2)
-        slope = -near / 2
-    same = np.exp(-differing)
-    linear = trend * distances.products
-    numbers, names, both = of_numbers * near, of_names * same, of_both * near * same
-    slope *= of_numbers + of_both * same
-    covariance = level + linear + numbers + names + both
-    cluster = cluster_names = np.zeros((1, 1))
-    if distances.together is not None:
-        cluster = of_cluster * distances.together
-        cluster_names = of_own_names * distances.together * same
-        covariance = covariance + cluster + cluster_names
-    return _Parts(covariance, linear, numbers, names, both, cluster, cluster_names, slope)
-
-
-@dataclass(frozen=True, slots=True)
 class _Likelihood:
     """How likely targets are, by the logarithms of hyperparameters."""
 
-    distances: _Distances
+    distances: Distances
     targets: Matrix
     noise: Matrix
     smoothness: Smoothness
@@ -341,7 +232,7 @@ class _Likelihood:
         expected: what the logarithms are thought to be, by some e either way: it keeps those that
         the targets say nothing of.
         """
-        parts = _parts(self.distances, logs, self.smoothness)
+        parts = parts_of(self.distances, logs, self.smoothness)
         own = np.exp(2 * logs[-1])
         factor = _factor(parts.covariance, own + self.noise)
         weights = cho_solve((factor, True), self.targets)
@@ -362,12 +253,12 @@ class _Likelihood:
         ]
         return float(value + 0.5 * away @ away), np.array(gradient) + away / 2.0
 
-    def _by_scales(self, logs: Matrix, parts: _Parts, outer: Matrix) -> list[float]:
+    def _by_scales(self, logs: Matrix, parts: Parts, outer: Matrix) -> list[float]:
         """The gradient by the logarithm of each length scale."""
         by_squared = outer * parts.by_squared
         by_differing = -outer * (parts.names + parts.both + parts.cluster_names)
         found = []
-        for group, scale in enumerate(np.exp(-2 * logs[_FIXED:-1])):
+        for group, scale in enumerate(np.exp(-2 * logs[FIXED:-1])):
             numbers, names = self.distances.squared[group], self.distances.differing[group]
             sloped = 0.0 if numbers is None else np.vdot(by_squared, numbers)
             sloped += 0.0 if names is None else np.vdot(by_differing, names)
@@ -377,7 +268,7 @@ class _Likelihood:
 
 def _numbered(clusters: Sequence[str] | None, count: int) -> Matrix:
     if clusters is None:
-        return np.full(count, _NO_CLUSTER)
+        return np.full(count, NO_CLUSTER)
     numbers = {name: float(at) for at, name in enumerate(dict.fromkeys(clusters))}
     return np.array([numbers[name] for name in clusters])
 
@@ -388,18 +279,6 @@ def _standard(inputs: Matrix, columns: Columns) -> tuple[Matrix, Matrix]:
     spread = inputs.std(axis=0)
     scale = np.where(named | (spread < 1e-12), 1.0, spread)
     return np.where(named, 0.0, inputs.mean(axis=0)), scale
-
-
-def _squared(first: Matrix, second: Matrix) -> Matrix:
-    own = np.sum(first**2, axis=1)[:, None] + np.sum(second**2, axis=1)
-    return np.asarray(np.maximum(own - 2 * first @ second.T, 0.0), np.float64)
-
-
-def _differing(first: Matrix, second: Matrix) -> Matrix:
-    found = np.zeros((len(first), len(second)))
-    for one, other in zip(first.T, second.T, strict=True):
-        found += one[:, None] != other
-    return found
 
 
 def _factor(covariance: Matrix, noise: Matrix) -> Matrix:

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
+from tuner.learning.covariance import Columns, Distances, Smoothness
 from tuner.learning.gaussian_process import (
-    Columns,
     GaussianProcess,
     Posterior,
-    Smoothness,
-    _Distances,
     _Likelihood,
 )
 
@@ -46,7 +44,7 @@ def test_gradient_is_that_of_differences(smoothness: Smoothness, clusters: int) 
     inputs, targets = rows(30)
     noise = np.linspace(0.0, 0.2, 30)
     of = np.arange(30) % clusters - float(clusters == 1)
-    distances = _Distances.of(inputs, inputs, MIXED, of, of)
+    distances = Distances.of(inputs, inputs, MIXED, of, of)
     problem = _Likelihood(distances, targets, noise, smoothness)
     expected = np.zeros(11)
     at = np.array([-0.3, -1.0, 0.2, -0.4, -0.1, -0.3, -0.6, 0.4, 0.1, -0.2, -1.5])

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.learning.gaussian_process import Columns
+from tuner.learning.covariance import Columns
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tuner.learning.candidates.features import selected
 from tuner.learning.conformal import Coverage, coverage, reach, reaches, scores
-from tuner.learning.gaussian_process import Columns, GaussianProcess
+from tuner.learning.covariance import Columns
+from tuner.learning.gaussian_process import GaussianProcess
 
 Array = NDArray[np.float64]
 

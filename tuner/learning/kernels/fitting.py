@@ -20,7 +20,8 @@ from farm.costs.fit import Point, fit_roofline
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
 from tuner.learning.conformal import SHARE, Coverage, reach, scores
-from tuner.learning.gaussian_process import Columns, GaussianProcess
+from tuner.learning.covariance import Columns
+from tuner.learning.gaussian_process import GaussianProcess
 from tuner.learning.kernels.forest import Forest
 from tuner.learning.kernels.model import (
     FOLDS,
