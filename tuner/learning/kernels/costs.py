@@ -55,27 +55,22 @@ class LearnedKernels:
         return replace(self, options=options, threads=threads)
 
     def cost(self, operators: Sequence[CostedOperator], place: CostPlace) -> Prediction | None:
-        """Seconds of one kernel at a place; None where nothing was learnt that is of use.
-
-        Its interval is to be added to those of the model's other kernels.
-        """
+        """Seconds of one kernel at a place; None where nothing was learnt that is of use."""
         if place.device != self.device:
             return None
         options = self.options.get(place.engine, place.engine)
         setting = Setting(place.device, place.engine, place.precision, options, self.threads)
-        return self.of_kernels([operators], setting, together=True)[0]
+        return self.of_kernels([operators], setting)[0]
 
     def of_kernels(
         self,
         kernels: Sequence[Sequence[CostedOperator]],
         setting: Setting,
         unseen: str = "",
-        *,
-        together: bool = False,
     ) -> tuple[Prediction | None, ...]:
         """Seconds of kernels in a setting; None of each where nothing of use was learnt.
 
-        unseen: a model that must not have taught what is said. together: see ``predict`` there.
+        unseen: a model that must not have taught what is said.
         """
         setting = self.nearest(setting)
         model = self.models.get((setting.alike, setting.precision))
@@ -91,7 +86,7 @@ class LearnedKernels:
             )
             for of in kernels
         ]
-        return model.predict(asked, unseen, together=together)
+        return model.predict(asked, unseen)
 
     def patterns(self, setting: Setting) -> tuple[Pattern, ...] | None:
         """Types of operators that run as one kernel; None where nothing was learnt of that."""

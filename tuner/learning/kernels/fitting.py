@@ -7,7 +7,6 @@ than the roofline does, it is not used.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from farm.costs.calibration import Pattern
 from farm.costs.fit import Point, fit_roofline
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
-from tuner.learning.conformal import SHARE, Coverage, reach, scores
+from tuner.learning.conformal import SHARE, Coverage, scores
 from tuner.learning.covariance import Columns
 from tuner.learning.gaussian_process import GaussianProcess
 from tuner.learning.kernels.forest import Forest
@@ -76,11 +75,6 @@ def fit_kernels(
         _typical(off - np.median(off)),
         _coverage(errors, spread[judged], models),
     )
-    wide = _reach(scores(errors, spread[judged]))
-    profiles = [
-        (row.model, row.setting.options, str(row.setting.threads)) if is_out else None
-        for row, is_out in zip(rows, judged.tolist(), strict=True)
-    ]
     return KernelModel(
         table.precision,
         table.clock,
@@ -88,8 +82,7 @@ def fit_kernels(
         _patterns(rows, table.options),
         table.rooflines,
         learner,
-        wide,
-        _together(table, middle, wide * spread, profiles),
+        _reach(scores(errors, spread[judged])),
         quality,
         left_out.forests,
     )
@@ -243,30 +236,6 @@ def _left_out(table: _Table, folds: Sequence[int], judged: Mask) -> _LeftOut:
         if out.any():
             middle[out], spread[out] = said(forests[-1], inputs[out])
     return _LeftOut(tuple(forests), middle, spread)
-
-
-def _together(
-    table: _Table, middle: Matrix, reaches: Matrix, profiles: Sequence[tuple[str, ...] | None]
-) -> float:
-    """The share of the sum of intervals that sums of kernels need.
-
-    Kernels of one model err partly alike: neither the sum of their intervals nor the root of the
-    sum of squares is what their sum lies in. So the sums of left-out profiles say it themselves.
-
-    middle, reaches: logarithms, (n,), of each row as it is predicted. profiles: of each row, its
-    model first; None of rows that were not left out.
-    """
-    known: dict[tuple[str, ...], list[int]] = {}
-    for at, profile in enumerate(profiles):
-        if profile is not None:
-            known.setdefault(profile, []).append(at)
-    scored = []
-    for of in known.values():
-        told = float(np.sum(table.base[of] * np.exp(middle[of])))
-        real = float(np.sum(table.base[of] * np.exp(table.off[of])))
-        most = float(np.sum(table.base[of] * np.exp(middle[of] + reaches[of])))
-        scored.append(abs(math.log(real / told)) / math.log(most / told))
-    return min(1.0, reach(np.array(scored), [profile[0] for profile in known]))
 
 
 def _reach(scored: Matrix) -> float:

@@ -75,10 +75,9 @@ class KernelModel:
 
     patterns: of the settings that it knows, by their options, which operators ran as one kernel;
     options are columns, in the order of their names. clock: see ``fitting.clock_of``. rooflines:
-    by threads. wide: how many of its own spreads an interval reaches to either side. together: the
-    share of it that is left where all kernels of a model are added up. folds: forests without the
-    models of each, see :func:`fold_of`, for who learns from what is said of models that taught.
-    They are not part of the state.
+    by threads. wide: how many of its own spreads an interval reaches to either side. folds:
+    forests without the models of each, see :func:`fold_of`, for who learns from what is said of
+    models that taught. They are not part of the state.
     """
 
     precision: str
@@ -88,7 +87,6 @@ class KernelModel:
     rooflines: Rooflines
     learner: Forest | GaussianProcess
     wide: float
-    together: float
     quality: Quality
     folds: tuple[Forest, ...] = ()
 
@@ -97,14 +95,10 @@ class KernelModel:
         """Those that it knows."""
         return tuple(sorted(self.patterns))
 
-    def predict(
-        self, kernels: Sequence[Kernel], unseen: str = "", *, together: bool = False
-    ) -> tuple[Prediction, ...]:
+    def predict(self, kernels: Sequence[Kernel], unseen: str = "") -> tuple[Prediction, ...]:
         """Seconds of kernels, with the intervals that nine of ten lie in.
 
-        unseen: a model that what is said must not rest on, as far as there are folds. together:
-        the intervals are to be added up: nine of ten sums lie in what that makes, while single
-        kernels may lie outside.
+        unseen: a model that what is said must not rest on, as far as there are folds.
         """
         if not kernels:
             return ()
@@ -113,7 +107,7 @@ class KernelModel:
         inputs = np.array([self._features(kernel) for kernel in kernels])
         middle, spread = said(learner, inputs)
         told = base * np.exp(middle)
-        far = np.exp(self.wide * (self.together if together else 1.0) * spread)
+        far = np.exp(self.wide * spread)
         rows = self.quality.coverage.rows
         return tuple(
             Prediction(
@@ -143,7 +137,6 @@ class KernelModel:
             "patterns": self.patterns,
             "rooflines": {str(n): plain_roofline(each) for n, each in self.rooflines.items()},
             "wide": self.wide,
-            "together": self.together,
             "quality": asdict(self.quality),
         }
         return json.dumps(plain), dict(self.learner.state())
@@ -162,7 +155,6 @@ class KernelModel:
             {int(n): roofline_of(each) for n, each in plain["rooflines"].items()},
             learner.of_state(arrays),
             plain["wide"],
-            plain["together"],
             Quality(quality["error"], quality["roofline_error"], Coverage(**quality["coverage"])),
         )
 

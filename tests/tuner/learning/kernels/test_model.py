@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 import pytest
 
-from farm.prediction import Basis, total
+from farm.prediction import Basis
 from tests.farm.costs.values import chain
 from tests.tuner.learning.kernels.values import CACHES, convolution, law, law_rows, row
 from tuner.learning.kernels.fitting import fit_kernels
@@ -55,22 +54,6 @@ def test_intervals_cover_kernels_of_other_models() -> None:
     inside = [p.low <= r.seconds <= p.high for p, r in zip(found, others, strict=True)]
     assert np.mean(inside) >= 0.85
     assert 0.85 <= model.quality.coverage.share <= 1.0
-
-
-def test_sums_of_kernels_lie_in_sums_of_intervals_that_are_narrower() -> None:
-    model = fit_kernels(law_rows(10, 60, noise=0.3), CACHES)
-    assert model is not None
-    assert model.together < 0.8
-    inside, widths = [], []
-    for name, rows in groupby(law_rows(20, 60, noise=0.3, seed=1), lambda row: row.model):
-        own = list(rows)
-        kernels = [Kernel(row.operators, row.setting.options, row.around) for row in own]
-        sums = total(model.predict(kernels, together=True))
-        inside.append(sums.low <= sum(row.seconds for row in own) <= sums.high)
-        widths.append(sums.spread / total(model.predict(kernels)).spread)
-        assert name
-    assert np.mean(inside) >= 0.85
-    assert max(widths) < 0.85
 
 
 def test_patterns_are_those_of_several_models_and_with_a_normalisation() -> None:
