@@ -24,7 +24,9 @@ class Metric(StrEnum):
     LATENCY_P99 = "latency_p99"
     CPU_SECONDS = "cpu_seconds"  # processor time of one run, of all its threads together
     THROUGHPUT = "throughput"
+    WITH_TRANSFERS = "with_transfers"  # latency from and to the host, of what computes elsewhere
     PEAK_MEMORY = "peak_memory"
+    DEVICE_MEMORY = "device_memory"  # of the process, in the memory of a device of its own
     ENERGY = "energy"
     ENERGY_WINDOW = "energy_window"  # how long the runs took whose energy a counter told
     IDLE_POWER = "idle_power"  # of the machine just before, subtracted from that energy
@@ -44,7 +46,9 @@ UNITS: dict[Metric, str] = {
     Metric.LATENCY_P99: "s",
     Metric.CPU_SECONDS: "s",
     Metric.THROUGHPUT: "1/s",
+    Metric.WITH_TRANSFERS: "s",
     Metric.PEAK_MEMORY: "B",
+    Metric.DEVICE_MEMORY: "B",
     Metric.ENERGY: "J",
     Metric.ENERGY_WINDOW: "s",
     Metric.IDLE_POWER: "W",

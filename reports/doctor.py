@@ -13,12 +13,14 @@ from farm.devices.environment import Environment
 from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
 from farm.host.limits import memory_limit, processor_quota
+from farm.text import listed
 from farm.units import format_bytes
 from workers.discovery import device_availability, emulator_availability, engines_of
 from workers.environments.installed import State, states
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading
 from workers.meters.energy import find_rapl
+from workers.nvidia.devices import opened
 
 _LISTEN_SECONDS = 1.0
 
@@ -52,6 +54,7 @@ def diagnose(
         *_software(),
         *_toolchain(),
         *(finding for p in profiles.values() if not p.is_fake for finding in _device(p)),
+        *(finding for p in profiles.values() for finding in _gpu(p)),
         *map(_environment, states(environments or {})),
         _store(store),
         _quiet(),
@@ -122,6 +125,27 @@ def _device(profile: DeviceProfile) -> Iterator[Finding]:
             yield Finding(f"engine {engine}", "available")
         else:
             yield Finding(f"engine {engine}", state.reason, "note", state.remedy)
+
+
+def _gpu(profile: DeviceProfile) -> Iterator[Finding]:
+    """What the driver tells of a device's GPU, and whether it is held below its clock."""
+    found = opened(profile)
+    if found is None:
+        return
+    nvml, gpu = found
+    told = [gpu.describe()]
+    clock, watts = nvml.clock(gpu), nvml.watts(gpu)
+    told += [] if clock is None else [f"{clock / 1e6:.0f} MHz at the moment"]
+    told += [] if watts is None else [f"draws {watts:.0f} W"]
+    what = f"GPU of {profile.name}"
+    if slowed := nvml.slowed_now(gpu):
+        remedy = "cool it, or raise its power limit"
+        yield Finding(what, f"{', '.join(told)}, slowed by {listed(slowed)}", "note", remedy)
+    else:
+        yield Finding(what, ", ".join(told))
+    if nvml.joules(gpu) is None:
+        remedy = "a GPU of the generation Volta or newer counts energy"
+        yield Finding(f"energy counter of {profile.name}", "none", "note", remedy)
 
 
 def _environment(state: State) -> Finding:

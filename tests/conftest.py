@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from farm.codegen.build.compilers import find_emulator
 from farm.host.folders import cache_folder
 from tests.command import Command
 from tests.models import conv_net, save
+
+if TYPE_CHECKING:
+    from tests.nvidia.pretended import PretendedGpus
 
 _LONGEST = (
     "tests/test_docs.py",
@@ -67,6 +71,14 @@ def farm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command in an empty folder with ``model.onnx`` and ``data.npz``."""
     furnish(tmp_path)
     return Command(tmp_path, capsys)
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PretendedGpus:
+    """One GPU, by stand-ins, until told otherwise."""
+    from tests.nvidia.pretended import PretendedGpus
+
+    return PretendedGpus(tmp_path, monkeypatch)
 
 
 @pytest.fixture

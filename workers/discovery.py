@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -19,10 +18,16 @@ from pathlib import Path
 from farm.candidate import FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.devices.environment import load_environments
-from farm.devices.profile import Availability, DeviceKind, DeviceProfile
+from farm.devices.profile import Availability, DeviceProfile
 from farm.host.privacy import sending_nothing
 from workers.environments.installed import Installed, environments_of
 from workers.gpus.webgpu import computes_float16, webgpu_availability
+from workers.nvidia.presence import (
+    NVIDIA_ENGINES,
+    engine_presence,
+    gpu_availability,
+    nvidia_availability,
+)
 
 _ASK_SECONDS = 30.0
 _CAPABILITIES = (
@@ -46,7 +51,7 @@ def engine_availability(engine: str) -> Availability:
         return Availability(
             available=False,
             reason=f"this version of the farm has no engine '{engine}'",
-            remedy=_LATER.get(engine, "correct the name of the engine in the device profile"),
+            remedy="correct the name of the engine in the device profile",
         )
     return probe()
 
@@ -59,10 +64,13 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
     (``benchmarks/openvino_ways.py``).
     """
     if profile.interpreter:
-        found = {engine: engine_availability(engine) for engine in profile.engines}
+        found = {engine: _of_interpreter(engine) for engine in profile.engines}
     else:
         given = environments_of(profile.engines)
         found = {engine: _of_engine(engine, given.get(engine)) for engine in profile.engines}
+    if on_gpu := NVIDIA_ENGINES & found.keys():
+        gpu = gpu_availability(profile.gpu)
+        found |= {} if gpu.available else dict.fromkeys(on_gpu, gpu)
     package = found.get("openvino-runtime")
     if _WEBGPU in found:
         found[_WEBGPU] = _webgpu_on(profile, found[_WEBGPU])
@@ -70,6 +78,14 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
     if plugin is not None and package is not None and package.available:
         found["openvino"] = _BY_PACKAGE if plugin.available else replace(plugin, remedy=_NO_NEED)
     return found
+
+
+def _of_interpreter(engine: str) -> Availability:
+    """Whether an engine can run where a profile names a Python of its own.
+
+    What is in there is seen when it runs; the farm's own Python has no build for GPUs.
+    """
+    return _HERE if engine in NVIDIA_ENGINES else engine_availability(engine)
 
 
 def _of_engine(engine: str, given: Installed | None) -> Availability:
@@ -82,6 +98,8 @@ def _of_engine(engine: str, given: Installed | None) -> Availability:
         name = given.environment.name
         remedy = f"farm devices remove {name}, then farm devices install {name}"
         return Availability(available=False, reason=given.broken, remedy=remedy)
+    if engine in NVIDIA_ENGINES:
+        return nvidia_availability(engine, given.environment.name, given.versions)
     return _HERE
 
 
@@ -120,12 +138,6 @@ def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
 
 def device_availability(profile: DeviceProfile) -> Availability:
     """Whether the profile's device can be tuned here; if not, why, and what would change it."""
-    if _needs_nvidia(profile) and not _has_nvidia_gpu():
-        return Availability(
-            available=False,
-            reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
-            remedy="run on a machine with an NVIDIA GPU and its driver",
-        )
     if profile.interpreter and not Path(profile.interpreter).exists():
         return Availability(
             available=False,
@@ -293,8 +305,6 @@ def _cpackage_emulated() -> Availability:
     )
 
 
-_NVIDIA = frozenset({"onnxruntime-cuda"})
-_LATER = {"onnxruntime-cuda": "wait for a later version, which tunes NVIDIA GPUs"}
 _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,
@@ -302,13 +312,6 @@ _PROBES: dict[str, Callable[[], Availability]] = {
     _WEBGPU: _webgpu,
     "cpackage": _cpackage,
     "cpackage-emulated": _cpackage_emulated,
+    **dict.fromkeys(sorted(NVIDIA_ENGINES), engine_presence),
     "fake": lambda: _HERE,
 }
-
-
-def _needs_nvidia(profile: DeviceProfile) -> bool:
-    return profile.kind is DeviceKind.GPU and _NVIDIA.issuperset(profile.engines)
-
-
-def _has_nvidia_gpu() -> bool:
-    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None

@@ -12,6 +12,7 @@ from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import DeviceFacts
+from workers.nvidia.devices import gpu_versions
 
 _OPENVINO = frozenset({"openvino", "openvino-runtime"})
 
@@ -26,7 +27,7 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
     """The facts of a device whose engines run in these interpreters."""
     return DeviceFacts(
         fingerprint(),
-        software_versions() | interpreters.versions(),
+        software_versions() | interpreters.versions() | gpu_versions(profile),
         usable_engines(profile),
         _float_types(profile, interpreters),
         package_engines(profile),

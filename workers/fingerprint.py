@@ -22,6 +22,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 PACKAGES = (
     "farm",
     "onnxruntime",
+    "onnxruntime-gpu",
     "onnxruntime-ep-openvino",
     "onnxruntime-webgpu",
     "openvino",

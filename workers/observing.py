@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import psutil
 
 from farm.devices.profile import DeviceKind, DeviceProfile
+from workers.nvidia.devices import opened
 
 _LOOK_SECONDS = 0.5
 
@@ -29,7 +30,16 @@ def observe(profiles: Iterable[DeviceProfile], seconds: float = _LOOK_SECONDS) -
     given = tuple(profiles)
     busy = [percent / 100.0 for percent in psutil.cpu_percent(interval=seconds, percpu=True)]
     utilisation = {p.name: _of_processors(p, busy) for p in given if p.kind is DeviceKind.CPU}
-    return Observed(utilisation, _battery(), tuple(_unseen(given)))
+    utilisation |= dict(_of_gpus(given))
+    return Observed(utilisation, _battery(), tuple(_unseen(given, utilisation)))
+
+
+def _of_gpus(profiles: Iterable[DeviceProfile]) -> Iterator[tuple[str, float]]:
+    for profile in profiles:
+        found = opened(profile)
+        busy = None if found is None else found[0].utilisation(found[1])
+        if busy is not None:
+            yield profile.name, min(max(busy, 0.0), 1.0)
 
 
 def _of_processors(profile: DeviceProfile, busy: list[float]) -> float:
@@ -45,9 +55,9 @@ def _battery() -> float | None:
     return min(max(float(found.percent) / 100.0, 0.0), 1.0)
 
 
-def _unseen(profiles: Iterable[DeviceProfile]) -> Iterator[str]:
+def _unseen(profiles: Iterable[DeviceProfile], seen: Container[str]) -> Iterator[str]:
     for profile in profiles:
-        if profile.kind is not DeviceKind.CPU:
+        if profile.name not in seen:
             yield (
                 f"How busy {profile.name} is cannot be seen here, so it is taken to be idle; "
                 "--state says otherwise."

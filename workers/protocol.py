@@ -136,6 +136,20 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceReading:
+    """Reply to ``device``, of what computes in the memory of a device of its own.
+
+    run_seconds: of one run whose inputs come from the host's memory and whose outputs go there.
+    memory_bytes: that the process has in the device's memory; None where nothing tells that.
+    is_growth: that is by how much more all processes have there since this one began to load.
+    """
+
+    run_seconds: float
+    memory_bytes: int | None
+    is_growth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyReading:
     """Reply to ``energy``, where the machine has a counter.
 

@@ -163,7 +163,8 @@ def _environments(ctx: typer.Context) -> Mapping[str, Environment]:
 
 def _profiles(ctx: typer.Context) -> list[tuple[str, str]]:
     from farm.devices.profile import load_profiles
+    from workers.nvidia.devices import with_gpus
 
     folder = ctx.params.get("profiles")
-    profiles = load_profiles(Path(folder) if folder else None)
+    profiles = with_gpus(load_profiles(Path(folder) if folder else None))
     return [(p.name, p.description) for p in profiles.values() if not p.is_fake]

@@ -6,8 +6,8 @@ from farm.candidate import (
     Candidate,
     FloatType,
     GivenFormat,
+    GpuEngine,
     GraphTypedEngine,
-    OnnxRuntimeWebGpu,
     Pipeline,
     Precision,
 )
@@ -26,8 +26,8 @@ def graph_precision(candidate: Candidate) -> Precision:
         )
     if isinstance(candidate.engine, Pipeline):
         _check_parts(candidate.engine, precision)
-    if isinstance(candidate.engine, OnnxRuntimeWebGpu):
-        _check_webgpu(precision)
+    if isinstance(candidate.engine, GpuEngine):
+        _check_gpu(candidate.engine, precision)
     if precision.float_type is FloatType.BFLOAT16:
         raise CompileError(
             "ONNX Runtime's CPU provider has no bfloat16 kernels for this processor; use "
@@ -41,13 +41,13 @@ def graph_precision(candidate: Candidate) -> Precision:
     return precision
 
 
-def _check_webgpu(precision: Precision) -> None:
-    """Raise CompileError for what ONNX Runtime's WebGPU provider does not compute in."""
+def _check_gpu(engine: GpuEngine, precision: Precision) -> None:
+    """Raise CompileError for what an engine on a GPU does not compute in."""
     quantization = precision.quantization
     if quantization is not None or precision.float_type is FloatType.BFLOAT16:
         asked = precision.float_type if quantization is None else quantization.kind
         raise CompileError(
-            f"The onnxruntime-webgpu engine computes in float32 or float16, and not in {asked}."
+            f"The {engine.kind} engine computes in float32 or float16, and not in {asked}."
         )
 
 

@@ -12,6 +12,7 @@ from farm.candidate.engine import (
     CPackage,
     CPackageEmulated,
     Fake,
+    GpuEngine,
     GraphLevel,
     GraphTypedEngine,
     HexagonTarget,
@@ -26,6 +27,7 @@ from farm.candidate.engine import (
     engine_kinds,
 )
 from farm.candidate.engines import Engine, engine_label
+from farm.candidate.nvidia import NvidiaEngine, OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.candidate.pipeline import PartEngine, Pipeline, PipelinePart
 from farm.candidate.precision import (
     BlockSize,
@@ -52,12 +54,16 @@ __all__ = [
     "Fake",
     "FloatType",
     "GivenFormat",
+    "GpuEngine",
     "GraphLevel",
     "GraphTypedEngine",
     "HexagonTarget",
     "HostCompiler",
     "HostTarget",
+    "NvidiaEngine",
     "OnnxRuntimeCpu",
+    "OnnxRuntimeCuda",
+    "OnnxRuntimeTensorRt",
     "OnnxRuntimeWebGpu",
     "OpenVino",
     "OpenVinoRuntime",

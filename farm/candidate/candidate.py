@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from farm.candidate.engine import CPackageEmulated, OnnxRuntimeCpu
 from farm.candidate.engines import Engine, engine_label
 from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.nvidia import NvidiaEngine
 from farm.candidate.pipeline import Pipeline
 from farm.candidate.precision import FloatType, Precision
 from farm.errors import CandidateError
@@ -65,9 +66,10 @@ class Candidate:
     def keeps_precision(self) -> bool:
         """Whether every number is at least as precise as in the model; see ``Precision``.
 
-        Engines, their options and rewritten graphs change no number's format.
+        Engines, their options and rewritten graphs change no number's format, but for TF32.
         """
-        return self.precision.keeps_precision
+        rounds = isinstance(self.engine, NvidiaEngine) and self.engine.tf32
+        return self.precision.keeps_precision and not rounds
 
     @property
     def id(self) -> str:

@@ -9,6 +9,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.nvidia import (
+    NvidiaEngine,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
+    nvidia_label,
+)
 from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 HostTarget = Literal["portable", "avx2", "avx512-vnni"]
@@ -136,12 +142,15 @@ class Fake:
 
 PackageEngine = CPackage | CPackageEmulated
 ThreadedEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime
-GraphTypedEngine = OnnxRuntimeCpu | OnnxRuntimeWebGpu
+GpuEngine = NvidiaEngine | OnnxRuntimeWebGpu
+GraphTypedEngine = OnnxRuntimeCpu | GpuEngine
 """Engines that compute in the types of the graph, so that a precision is written into it."""
 WholeEngine = (
     OnnxRuntimeCpu
     | OpenVino
     | OpenVinoRuntime
+    | OnnxRuntimeCuda
+    | OnnxRuntimeTensorRt
     | OnnxRuntimeWebGpu
     | CPackage
     | CPackageEmulated
@@ -161,6 +170,8 @@ def whole_engine_label(engine: WholeEngine) -> str:
             return f"cpackage {target} {compiler}"
         case CPackageEmulated(target=target):
             return f"cpackage {target}"
+        case OnnxRuntimeCuda() | OnnxRuntimeTensorRt():
+            return nvidia_label(engine)
         case Fake(seconds=seconds):
             return f"fake {seconds:g} s"
         case OnnxRuntimeWebGpu() as webgpu:

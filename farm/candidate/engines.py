@@ -15,6 +15,7 @@ from farm.candidate.engine import (
     OpenVinoRuntime,
     whole_engine_label,
 )
+from farm.candidate.nvidia import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.candidate.pipeline import Pipeline
 from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
@@ -22,6 +23,8 @@ Engine = Annotated[
     OnnxRuntimeCpu
     | OpenVino
     | OpenVinoRuntime
+    | OnnxRuntimeCuda
+    | OnnxRuntimeTensorRt
     | OnnxRuntimeWebGpu
     | CPackage
     | CPackageEmulated

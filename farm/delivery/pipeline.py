@@ -102,4 +102,4 @@ def _loading(sessions: PipelineSessions) -> str:
 
 
 def _text(session: SessionSpec | OpenVinoSpec | None) -> str:
-    return template("session_package.py") if session is None else session_text(type(session))
+    return template("session_package.py") if session is None else session_text(session)

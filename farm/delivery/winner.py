@@ -20,6 +20,7 @@ _TEMPLATES = resources.files("farm.delivery") / "templates"
 # The rule that trials are judged by; run.py has it in its text, since it runs without the farm.
 _PRECISION = resources.files("farm.session") / "openvino_precision.py"
 _FUTURE = "from __future__ import annotations\n"  # may stand at the top of a file only
+_ON_DEVICE = "session_on_device.py"  # takes the place of what runs it in the host's memory
 _SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
 UNCONFIRMED = (
     "This is the best that a search had found when it was interrupted. It was not confirmed:\n"
@@ -56,7 +57,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
         SCRIPT_FILE: run_script(
-            session_text(type(session)), batched(inputs, batch), shapes, callers, variables
+            session_text(session), batched(inputs, batch), shapes, callers, variables
         ).encode(),
         RECORD_FILE: provenance.encode(),
     }
@@ -72,12 +73,14 @@ def batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
     return [replace(i, shape=(size * i.shape[0], *i.shape[1:])) for i in inputs]
 
 
-def session_text(kind: type[SessionSpec | OpenVinoSpec]) -> str:
+def session_text(session: SessionSpec | OpenVinoSpec) -> str:
     """The text that loads ``model.onnx`` in ``folder`` as ``spec`` says, and has ``run``."""
-    loading = template(_SESSIONS[kind])
-    if kind is OpenVinoSpec:
+    loading = template(_SESSIONS[type(session)])
+    if isinstance(session, OpenVinoSpec):
         rule = _PRECISION.read_text(encoding="utf-8").replace(_FUTURE, "")
         loading = loading.replace("# PRECISION\n", f"{rule}\n")
+    elif session.memory:
+        loading += template(_ON_DEVICE)
     return loading
 
 

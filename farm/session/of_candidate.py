@@ -16,6 +16,8 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
@@ -26,6 +28,7 @@ from farm.candidate import (
     StaticInt8,
 )
 from farm.errors import CompileError
+from farm.session.nvidia import cuda_spec, tensorrt_spec
 from farm.session.spec import (
     THREAD_AFFINITIES,
     WEBGPU_LAYOUT,
@@ -60,6 +63,10 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             return _openvino(engine, candidate.precision.float_type)
         case OpenVinoRuntime() as engine:
             return _openvino_runtime(engine, candidate.precision)
+        case OnnxRuntimeCuda() as engine:
+            return cuda_spec(engine)
+        case OnnxRuntimeTensorRt() as engine:
+            return tensorrt_spec(engine, candidate.precision)
         case OnnxRuntimeWebGpu() as engine:
             return _webgpu(engine)
         case CPackage() | CPackageEmulated():

@@ -10,8 +10,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+_ADDED: dict[str, Any] = {
+    "enable_cpu_mem_arena": True,
+    "memory": "",
+    "beside": {},
+    "variables": {},
+}
 THREAD_AFFINITIES = "session.intra_op_thread_affinities"
 """ONNX Runtime's key for the processors of its threads, counted from 1."""
 
@@ -31,6 +37,9 @@ class SessionSpec:
     ``SessionOptions``.
     disabled_optimizers: graph transformers that are switched off.
     allow_cpu_fallback: whether operators the provider refuses may run on the CPU provider.
+    memory: where inputs and outputs stay while runs are timed, ``cuda`` or, if empty, the host's.
+    beside: further providers that may run what the first one refuses, with their options.
+    variables: of the process, set before the session is created.
     """
 
     provider: str
@@ -43,6 +52,9 @@ class SessionSpec:
     graph_optimization_level: int = 99
     disabled_optimizers: tuple[str, ...] = ()
     allow_cpu_fallback: bool = False
+    memory: Literal["", "cuda"] = ""
+    beside: dict[str, dict[str, str]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The content of ``session.json``.
@@ -51,8 +63,9 @@ class SessionSpec:
         before is still the same text.
         """
         plain = asdict(self)
-        if self.enable_cpu_mem_arena:
-            del plain["enable_cpu_mem_arena"]
+        for name, usual in _ADDED.items():
+            if plain[name] == usual:
+                del plain[name]
         return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
 

@@ -168,6 +168,8 @@ def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
     lines += [f"{name}: {note}" for note in device.notes]
     if device.winner is not None and Metric.ARENA in device.winner.measurements:
         lines.append(f"{name}: {_package(device.winner)}.")
+    if device.winner is not None and Metric.WITH_TRANSFERS in device.winner.measurements:
+        lines.append(f"{name}: {_of_gpu(device.winner)}.")
     if device.tolerated:
         verb = "was" if device.disturbed == 1 else "were"
         lines.append(
@@ -179,6 +181,14 @@ def _verdict(device: DeviceResult, objective: Objective) -> list[str]:
         what = "the package" if package else "the winner"
         lines.append(f"{name}: {what} lies in {device.output}")
     return lines
+
+
+def _of_gpu(winner: Measured) -> str:
+    """What a run takes besides: ``1.2 ms from and to the host's memory, 310 MiB of the GPU's``."""
+    found = winner.measurements
+    text = f"{seconds_cell(found[Metric.WITH_TRANSFERS])} from and to the host's memory"
+    memory = found.get(Metric.DEVICE_MEMORY)
+    return text if memory is None else f"{text}, {bytes_cell(memory)} of the GPU's memory"
 
 
 def _package(winner: Measured) -> str:

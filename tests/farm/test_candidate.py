@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from farm.candidate import (
     GivenFormat,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
@@ -323,6 +326,24 @@ class TestFile:
             ),
             "onnxruntime-cpu int4 weights /64 int8 arithmetic",
         ),
+        (Candidate(OnnxRuntimeCuda()), "onnxruntime-cuda float32"),
+        (
+            Candidate(
+                OnnxRuntimeCuda(
+                    layout="nhwc",
+                    cuda_graph=True,
+                    tf32=True,
+                    arena="as-requested",
+                    cpu_operators=True,
+                ),
+                Precision(FloatType.FLOAT16),
+            ),
+            "onnxruntime-cuda + onnxruntime-cpu nhwc arena=as-requested cuda-graph tf32 float16",
+        ),
+        (
+            Candidate(OnnxRuntimeTensorRt(builder_level=5, cuda_operators=True)),
+            "onnxruntime-tensorrt + onnxruntime-cuda level=5 float32",
+        ),
         (Candidate(OnnxRuntimeWebGpu()), "onnxruntime-webgpu float32"),
         (
             Candidate(
@@ -383,3 +404,10 @@ def test_the_models_own_formats(precision, label, keeps):
     assert precision.keeps_precision is keeps
     candidate = Candidate(OnnxRuntimeCpu(threads=1), precision, rewritten=True)
     assert candidate.keeps_precision is keeps, "neither an engine's option nor its graph"
+
+
+def test_tf32_rounds_what_the_model_does_not():
+    """So that where accuracy cannot be judged it does not win."""
+    for engine in (OnnxRuntimeCuda(), OnnxRuntimeTensorRt()):
+        assert Candidate(engine).keeps_precision
+        assert not Candidate(replace(engine, tf32=True)).keeps_precision

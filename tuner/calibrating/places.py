@@ -10,6 +10,8 @@ from farm.candidate import (
     Engine,
     Fake,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
     OpenVino,
     OpenVinoRuntime,
     PackageEngine,
@@ -23,7 +25,8 @@ from tuner.search.options import default
 from workers.jobs import DeviceFacts
 
 _FLOAT32, _INT8 = Precision(), Precision(quantization=StaticInt8())
-_ONE_KERNEL = frozenset({OpenVino().kind})  # the whole model, and nobody tells what is in it
+# The whole model is one kernel, or kernels are started without waiting for their end.
+_UNTOLD = frozenset({OpenVino().kind, OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +78,5 @@ def _engines(facts: DeviceFacts) -> Iterator[Engine]:
     for kind in facts.engines:
         if kind in packages:
             yield packages[kind]
-        elif kind not in (*_ONE_KERNEL, Fake().kind, "cpackage", "cpackage-emulated"):
+        elif kind not in (*_UNTOLD, Fake().kind, "cpackage", "cpackage-emulated"):
             yield default(kind)

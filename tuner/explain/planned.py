@@ -9,6 +9,8 @@ from farm.candidate import (
     Candidate,
     DynamicInt8,
     FloatType,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
     StaticInt8,
@@ -27,6 +29,8 @@ _KEPT = re.compile(r"Operator (?P<name>.+) stays in float: (?P<why>.+)\.", re.DO
 # Engines that may leave operators to another provider: their own one, and what it is called.
 _PROVIDERS = {
     OpenVino().kind: ("OpenVINOExecutionProvider", "OpenVINO"),
+    OnnxRuntimeCuda().kind: ("CUDAExecutionProvider", "CUDA"),
+    OnnxRuntimeTensorRt().kind: ("TensorrtExecutionProvider", "TensorRT"),
     OnnxRuntimeWebGpu().kind: (WEBGPU_PROVIDER, "The WebGPU provider"),
 }
 

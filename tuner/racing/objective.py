@@ -163,6 +163,8 @@ class Scorer:
         limits, value = self.constraints, entry.value
         seconds = value(Metric.LATENCY)
         yield _above("peak memory", value(Metric.PEAK_MEMORY), limits.max_memory, format_bytes)
+        on_device = value(Metric.DEVICE_MEMORY)
+        yield _above("memory of the device", on_device, limits.max_memory, format_bytes)
         yield _above("latency", seconds, limits.max_latency, format_seconds)
         load = value(Metric.FIRST_RESULT)
         yield _above("time to the first outputs", load, limits.max_load, format_seconds)

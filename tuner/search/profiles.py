@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from farm.candidate import DynamicInt8, Fake, OpenVino, Pipeline, StaticInt8
+from farm.candidate import DynamicInt8, Fake, NvidiaEngine, OpenVino, Pipeline, StaticInt8
 from farm.errors import CompileError, InfrastructureError, NotInStore
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
@@ -20,6 +20,7 @@ from workers.trials.process import ChildError
 
 _LEAST_SECONDS, _SECONDS = 0.3, 0.5  # that one candidate is run for
 _ALWAYS = 2  # the baseline and the winner are profiled, however long that takes
+_NEVER = Fake | NvidiaEngine | Pipeline  # what has no kernels, or none that is timed
 _SILENT = frozenset({OpenVino().kind})  # one kernel is all of the model
 _SHARE, _MOST_SECONDS = 0.05, 30.0  # of a device's budget, kept for profiles
 
@@ -41,7 +42,7 @@ def worth_profiling(confirmed: Sequence[Entry], tried: Sequence[Entry]) -> tuple
         if entry.candidate.engine.kind not in engines:
             engines.add(entry.candidate.engine.kind)
             chosen.setdefault(entry.candidate.id, entry)
-    real = (e for e in chosen.values() if not isinstance(e.candidate.engine, Fake | Pipeline))
+    real = (e for e in chosen.values() if not isinstance(e.candidate.engine, _NEVER))
     return tuple(entry for entry in real if entry.ok)
 
 

@@ -12,7 +12,6 @@ from onnx import ModelProto
 
 from farm.candidate import (
     BlockSize,
-    CalibrationMethod,
     Candidate,
     CPackage,
     DynamicInt8,
@@ -20,7 +19,9 @@ from farm.candidate import (
     Fake,
     FloatType,
     GivenFormat,
+    GpuEngine,
     GraphLevel,
+    NvidiaEngine,
     OnnxRuntimeCpu,
     OnnxRuntimeWebGpu,
     OpenVino,
@@ -38,6 +39,7 @@ from farm.units import Bytes, format_bytes
 from tuner.request import Objective
 from tuner.search.options import default, main_engines, near_engines
 from tuner.search.options.family import Width
+from tuner.search.quantizations import is_packable, quantization_neighbours, static_choices
 from workers.jobs import DeviceFacts
 
 # Multiply-accumulates of one run, below which engines spend much of their time on themselves.
@@ -101,8 +103,7 @@ class Space:
     def baselines(self) -> tuple[Candidate, ...]:
         """The baseline, and what may take its place, in order; see ``tuner.search.baseline``.
 
-        Packages that are smaller, because they are quantised, lower graph levels, or the CPU's
-        help for what a GPU's provider does not run.
+        Smaller packages, as they are quantised; lower graph levels; a mix with the CPU provider.
         """
         first = self.baseline()
         engine = first.engine
@@ -112,7 +113,7 @@ class Space:
         elif isinstance(engine, OnnxRuntimeCpu):
             levels = (GraphLevel.BASIC, GraphLevel.NONE)
             others = (replace(first, engine=replace(engine, graph_level=g)) for g in levels)
-        elif isinstance(engine, OnnxRuntimeWebGpu):
+        elif isinstance(engine, GpuEngine):  # some operators have no kernels there
             others = (replace(first, engine=replace(engine, cpu_operators=True)),)
         return (first, *(c for c in others if c != first))
 
@@ -122,7 +123,7 @@ class Space:
         In 16-bit floats most processors are slower than in float32, so that both are worth trying.
         """
         widened = Precision(given=self.given)
-        if isinstance(engine, OnnxRuntimeCpu | Fake):
+        if isinstance(engine, OnnxRuntimeCpu | NvidiaEngine | Fake):
             own = Precision.own(self.given)
             return (widened, own) if self.given.is_half else (own,)
         if isinstance(engine, OnnxRuntimeWebGpu) and self._is_given_in_float16():
@@ -133,7 +134,7 @@ class Space:
         """Precisions of packages, the most promising first, float32 last."""
         free = self.quantizable.get("static-int8") and not self.quantised
         float_ = Precision(given=self.given)
-        choices = _static_choices() if free else []
+        choices = static_choices() if free else []
         quantised = (replace(float_, quantization=choice) for choice in choices)
         return (*quantised, float_)
 
@@ -210,7 +211,10 @@ class Space:
             return self.openvino_float_types
         if isinstance(engine, OnnxRuntimeWebGpu) and self.webgpu_float16:
             return (FloatType.FLOAT32, FloatType.FLOAT16)
-        return tuple(precision.float_type for precision in self.kept_precisions(engine))
+        own = tuple(precision.float_type for precision in self.kept_precisions(engine))
+        widest = self.given in (GivenFormat.FLOAT32, GivenFormat.BFLOAT16)
+        is_halved = isinstance(engine, NvidiaEngine) and widest
+        return (*own, FloatType.FLOAT16) if is_halved else own
 
     def precisions(self, engine: Engine) -> tuple[Precision, ...]:
         """Precisions for an engine beside the model's own, the most promising first."""
@@ -220,13 +224,13 @@ class Space:
             return self.package_precisions()
         own = self.kept_precisions(engine)[-1]
         floats = [Precision(t, given=self.given) for t in self.float_types(engine)]
-        if isinstance(engine, OnnxRuntimeWebGpu):
-            return tuple(precision for precision in floats if precision != own)
+        if isinstance(engine, GpuEngine):
+            return tuple(p for p in floats if p != own)
         choices: list[Quantization] = []
         if self._has_int8_products(engine):
             choices.append(StaticInt8(products=True, bias_correction=True))
         if self.quantizable.get("static-int8"):
-            choices += _static_choices()
+            choices += static_choices()
         if self.quantizable.get("dynamic-int8"):
             choices += [DynamicInt8(per_channel=p) for p in (False, True)]
         if self.quantizable.get("weight-only-int4") and isinstance(engine, OnnxRuntimeCpu):
@@ -249,7 +253,7 @@ class Space:
         floats = (candidate.with_float(t) for t in self.float_types(candidate.engine))
         quantised = (
             replace(candidate, precision=replace(candidate.precision, quantization=q))
-            for q in _quantization_neighbours(candidate.precision)
+            for q in quantization_neighbours(candidate.precision)
         )
         graphs = [replace(candidate, rewritten=not candidate.rewritten)] if self.rewritable else []
         callers = (replace(candidate, callers=count) for count in self.callers())
@@ -264,8 +268,8 @@ class Space:
         if not self._has_room(candidate):
             return False
         if isinstance(engine, PackageEngine):
-            return _packable(precision) and not candidate.rewritten and candidate.batch == 1
-        if isinstance(engine, OnnxRuntimeWebGpu) and precision.quantization is not None:
+            return is_packable(precision) and not candidate.rewritten and candidate.batch == 1
+        if isinstance(engine, GpuEngine) and precision.quantization is not None:
             return False
         if isinstance(precision.quantization, WeightOnlyInt4):
             return isinstance(engine, OnnxRuntimeCpu)
@@ -364,46 +368,6 @@ def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
 
 def _with_threads(engine: Engine, threads: int) -> Engine:
     return replace(engine, threads=threads) if isinstance(engine, ThreadedEngine) else engine
-
-
-def _packable(precision: Precision) -> bool:
-    """Whether there are packages of this precision."""
-    match precision:
-        case Precision(float_type=FloatType.FLOAT32, quantization=None):
-            return True
-        case Precision(
-            float_type=FloatType.FLOAT32, quantization=StaticInt8(per_channel=True, products=False)
-        ):
-            return True
-        case _:
-            return False
-
-
-def _static_choices() -> list[StaticInt8]:
-    """The most accurate first; the others are near enough to be found from there."""
-    methods = (CalibrationMethod.PERCENTILE, CalibrationMethod.MIN_MAX)
-    return [StaticInt8(calibration=method, bias_correction=True) for method in methods]
-
-
-def _quantization_neighbours(
-    precision: Precision,
-) -> list[StaticInt8 | DynamicInt8 | WeightOnlyInt4 | None]:
-    match precision.quantization:
-        case StaticInt8() as q:
-            methods = [replace(q, calibration=m) for m in CalibrationMethod]
-            # Plain and by products, each has operators of its own to keep in float.
-            products = [] if q.keep_float else [replace(q, products=not q.products)]
-            whole = replace(q, per_channel=not q.per_channel)
-            return [*methods, whole, replace(q, bias_correction=True), *products]
-        case DynamicInt8() as q:
-            return [replace(q, per_channel=not q.per_channel)]
-        case WeightOnlyInt4() as q:
-            return [
-                *(replace(q, block_size=b) for b in (16, 32, 64, 128)),
-                replace(q, accuracy_level=0 if q.accuracy_level else 4),
-            ]
-        case None:
-            return []
 
 
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})

@@ -35,8 +35,10 @@ from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.loading import session_factory  # noqa: E402
 from workers.engines.session import EngineError, Feeds, KilledError, Session  # noqa: E402
 from workers.meters import energy, latency, memory  # noqa: E402
+from workers.meters.energy import EnergyCounter  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
+    DeviceReading,
     Evaluated,
     Loaded,
     PartDescription,
@@ -48,6 +50,11 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _PR_SET_PDEATHSIG = 1
+# As C++, ONNX Runtime and the libraries of GPUs say that memory ran out.
+_NO_MEMORY = (
+    *("bad_alloc", "Failed to allocate memory", "out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 class Runner:
@@ -131,6 +138,16 @@ class Runner:
         started = sum(memory.peak(process) for process in processes)
         return max(0, memory.peak() - self._resident_before) + started
 
+    def device(self, loops: int) -> DeviceReading | None:
+        """What only an artifact has that computes in the memory of a device of its own."""
+        session = self.session
+        if not session.on_device:
+            return None
+        session.with_transfers(1)
+        seconds = session.with_transfers(loops) / 1e9 / loops
+        told = session.meter.memory() if session.meter else None
+        return DeviceReading(seconds, *(told or (None, False)))
+
     def counted(self) -> Counted | None:
         """Packets of one run, None for engines that are timed."""
         from workers.engines.cpackage import EmulatedPackageSession  # noqa: PLC0415
@@ -148,8 +165,8 @@ class Runner:
         return session.split(count)
 
     def energy(self, seconds: float) -> DataclassInstance | None:
-        """Energy of one run by RAPL, or None where the machine has no such counter."""
-        counter = energy.find_rapl()
+        """Energy of one run by RAPL or the GPU's counter; None where there is no such counter."""
+        counter = self._energy_counter()
         if counter is None:
             return None
         return energy.energy_per_run(counter, self._run_for, seconds)
@@ -183,6 +200,12 @@ class Runner:
         from workers.engines import onnxruntime  # noqa: PLC0415
 
         onnxruntime.save_optimised(Path(model), SessionSpec(**spec), Path(target))
+
+    def _energy_counter(self) -> EnergyCounter | None:
+        """The counter of what the artifact computes on."""
+        if not self.session.on_device:
+            return energy.find_rapl()
+        return self.session.meter.energy_counter() if self.session.meter else None
 
     def _run_for(self, seconds: float) -> int:
         loops = latency.calibrate(self.session, min(0.05, seconds))
@@ -287,7 +310,7 @@ def _outcome(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
             return "infrastructure-error"
         cause = cause.__cause__
-    memory_ran_out = "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
+    memory_ran_out = any(words in str(error) for words in _NO_MEMORY)
     return "out-of-memory" if memory_ran_out else "run-error"
 
 

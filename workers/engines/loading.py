@@ -14,10 +14,16 @@ from workers.protocol import FakeDescription, PackageDescription
 def session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[[], Session]:
     """What loads the artifact, when it is called.
 
-    The engine is imported here, so that the import is not counted as the artifact's memory or
-    time. Raises EngineError: there is no such engine.
+    The engine is imported here, with its libraries, so that this is not counted as the artifact's
+    memory or time. Raises EngineError: there is no such engine.
     """
     match engine:
+        case "onnxruntime" if spec.get("memory"):
+            from workers.engines.on_device import OnDeviceSession, load_libraries  # noqa: PLC0415
+
+            described = SessionSpec(**spec)
+            load_libraries(described)
+            return lambda: OnDeviceSession(model, described)
         case "onnxruntime":
             from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
 

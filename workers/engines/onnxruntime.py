@@ -44,6 +44,7 @@ class OnnxRuntimeSession(Session):
     """
 
     def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
+        self._prepare(spec)
         options = _session_options(spec)
         if profiled is not None:
             options.enable_profiling = True
@@ -109,6 +110,10 @@ class OnnxRuntimeSession(Session):
         """Stop timing kernels; the file that has the times."""
         return Path(self._session.end_profiling())
 
+    def _prepare(self, spec: SessionSpec) -> None:
+        """What comes before all else."""
+        os.environ.update(spec.variables)
+
     def _checked_assignment(
         self, spec: SessionSpec, plain: Sequence[_Placed] | None = None
     ) -> Mapping[str, int]:
@@ -122,9 +127,10 @@ class OnnxRuntimeSession(Session):
                 "operator; 1.24 is the first version that does."
             )
         wanted, placed = spec.provider, _placed(self._session)
-        elsewhere = [operator for provider, operator in placed if provider != wanted]
+        allowed = {wanted, *spec.beside}
+        elsewhere = [operator for provider, operator in placed if provider not in allowed]
         if plain is not None:
-            if sorted(elsewhere) != sorted(o for provider, o in plain if provider != wanted):
+            if sorted(elsewhere) != sorted(o for provider, o in plain if provider not in allowed):
                 raise NotAsPlannedError(
                     f"{wanted} takes other operators in this layout than in NCHW, and only there "
                     "ONNX Runtime tells of all of them."
@@ -249,7 +255,8 @@ def _providers(spec: SessionSpec) -> dict[str, list[tuple[str, dict[str, str]]]]
             f"{spec.provider} is not in this build of ONNX Runtime, which has "
             f"{', '.join(ort.get_available_providers())}."
         )
-    return {"providers": [(spec.provider, dict(spec.provider_options))]}
+    first = spec.provider, dict(spec.provider_options)
+    return {"providers": [first, *((name, dict(given)) for name, given in spec.beside.items())]}
 
 
 def _remedy(plugin: str) -> str:

@@ -53,6 +53,11 @@ def profile(
 
     Raises EngineError: a session cannot be created or run, or one kernel is all of the model.
     """
+    if spec.memory:
+        raise EngineError(
+            f"{spec.provider} only starts kernels when the profiler looks at them; how long they "
+            "take on the GPU it does not tell."
+        )
     if spec.plugin:
         raise EngineError(
             f"{spec.provider} runs the model as one kernel and does not tell what is in it."

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.tool_messages import without_sources
+from workers.nvidia.meter import GpuMeter
 
 Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
@@ -45,6 +46,8 @@ class Session(ABC):
     planned_bytes: peak memory where it is known by construction, else 0.
     least_loops: fewer runs than these in a row say something else than how long one takes.
     untimed_runs: that ``timed`` adds around at least so many.
+    on_device: inputs and outputs of timed runs are in the memory of a device of its own.
+    meter: counters of the GPU that it computes on, where there are any.
     """
 
     assignment: Mapping[str, int]
@@ -52,6 +55,8 @@ class Session(ABC):
     planned_bytes: int = 0
     least_loops: int = 1
     untimed_runs: int = 0
+    on_device: bool = False
+    meter: GpuMeter | None = None
 
     @abstractmethod
     def run(self, feeds: Feeds) -> list[Array]:
@@ -64,6 +69,14 @@ class Session(ABC):
     @abstractmethod
     def timed(self, loops: int) -> int:
         """Run ``loops`` times on the chosen input; wall time in nanoseconds, of runs only."""
+
+    def with_transfers(self, loops: int) -> int:
+        """As :meth:`timed`, with inputs from the host's memory and outputs that go there."""
+        return self.timed(loops)
+
+    def is_at_pace(self) -> bool:
+        """Whether the clock of its processor is steady, where that is known and not the host's."""
+        return self.meter is None or self.meter.is_at_pace()
 
     def bound(self, inputs: Feeds, outputs: Sequence[Array]) -> Callable[[], None]:
         """What runs once from arrays into other ones, which stay where they are.

@@ -1,7 +1,8 @@
 """Whether something else disturbed the machine during a block.
 
 The rule is fixed beforehand and never looks at the latencies: a block is discarded when the
-hypervisor took processor time away, or when runnable threads waited for a processor.
+hypervisor took processor time away, when runnable threads waited for a processor, or when a GPU
+was held below its clock.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from workers.nvidia.nvml import Gpu, Nvml
+from workers.nvidia.throttling import ThrottleReading
 
 _STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure/cpu")
@@ -45,6 +49,26 @@ class MachineReading:
         if pressure > MAX_PRESSURE:
             return f"threads waited for a processor {pressure:.0%} of the time"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is looked at before and after a block. gpu: where its members run on one."""
+
+    machine: MachineReading
+    gpu: ThrottleReading | None = None
+
+    @classmethod
+    def now(cls, gpu: tuple[Nvml, Gpu] | None) -> Reading:
+        """Read all counters. gpu: with the library that tells of it."""
+        return cls(MachineReading.now(), None if gpu is None else ThrottleReading.now(*gpu))
+
+    def disturbed_since(self, before: Reading) -> str:
+        """Why the time between two readings cannot be used; empty if it can."""
+        disturbed = self.machine.disturbed_since(before.machine)
+        if disturbed or self.gpu is None or before.gpu is None:
+            return disturbed
+        return self.gpu.slowed_since(before.gpu)
 
 
 def _steal_ticks() -> int:

@@ -1,7 +1,7 @@
-"""Energy counters of the machine: RAPL through ``/sys/class/powercap``.
+"""Energy counters: of the machine RAPL, through ``/sys/class/powercap``, and others like it.
 
-RAPL counts a whole processor package, so idle power, measured on the same machine, is subtracted.
-Where there is no counter the energy is modelled in ``farm.devices.energy`` and says so.
+They count a whole processor package or board, so idle power, measured on the same machine, is
+subtracted. Without a counter the energy is modelled in ``farm.devices.energy`` and says so.
 """
 
 from __future__ import annotations
@@ -10,10 +10,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from workers.protocol import EnergyReading
 
 POWERCAP = Path("/sys/class/powercap")
+
+
+class EnergyCounter(Protocol):
+    """A counter of energy. least_seconds: of what it is to count."""
+
+    @property
+    def least_seconds(self) -> float: ...  # noqa: D102  (see above)
+
+    def read(self) -> tuple[int, ...]:
+        """What it says, in units of its own."""
+
+    def joules_between(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
+        """Energy between two readings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +35,12 @@ class RaplCounter:
     """The sum of the package domains of RAPL.
 
     domains: folders ``intel-rapl:N``; ranges: where each counter wraps around, in microjoules.
+    least_seconds: nothing against the counter's update interval of about 1 ms.
     """
 
     domains: tuple[Path, ...]
     ranges: tuple[int, ...]
+    least_seconds: ClassVar[float] = 0.0
 
     def read(self) -> tuple[int, ...]:
         """Microjoules of each package since an arbitrary start."""
@@ -52,15 +68,16 @@ def find_rapl(root: Path = POWERCAP) -> RaplCounter | None:
 
 
 def energy_per_run(
-    counter: RaplCounter,
+    counter: EnergyCounter,
     run_for: Callable[[float], int],
     seconds: float = 1.0,
 ) -> EnergyReading:
     """Energy of one run, idle power subtracted, which is measured first, for half as long.
 
     run_for: runs the candidate for about that many seconds and returns how often.
-    seconds: long against the counter's update interval of about 1 ms.
+    seconds: at least; a counter that is read seldom needs more.
     """
+    seconds = max(seconds, counter.least_seconds)
     before, start = counter.read(), time.perf_counter()
     time.sleep(seconds / 2)
     idle_watts = counter.joules_between(before, counter.read()) / (time.perf_counter() - start)

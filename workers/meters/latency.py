@@ -41,7 +41,7 @@ def calibrate(session: Session, target_seconds: float) -> int:
 
 
 def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
-    """Run until the last 20 values are steady, or until the cap; three values at least.
+    """Run until the last 20 values and the clock are steady, or until the cap; 3 values at least.
 
     Returns the number of values that were thrown away and whether steadiness was reached.
     """
@@ -49,7 +49,8 @@ def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
     values: list[float] = []
     while time.monotonic() < deadline or len(values) < _WARMUP_MINIMUM:
         values.append(session.timed(loops) / loops)
-        if is_steady(values):
+        at_pace = session.is_at_pace()  # asked each time: it looks back over what it was told
+        if at_pace and is_steady(values):
             return Warmup(values=len(values), steady=True)
     return Warmup(values=len(values), steady=False)
 

@@ -19,6 +19,7 @@ from workers.environments.interpreters import Interpreters
 from workers.jobs import Limits, TrialJob
 from workers.protocol import (
     Counted,
+    DeviceReading,
     EnergyReading,
     Loaded,
     PartSeconds,
@@ -43,6 +44,7 @@ class Loading:
 
     engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
     callers: how many call it at the same time while it is sampled. batch: samples of one run.
+    builds: the engine compiles the model while it is loaded, which may take as long as that may.
     """
 
     engine: str
@@ -51,12 +53,12 @@ class Loading:
     inputs: str = ""
     callers: int = 1
     batch: int = 1
+    builds: bool = False
 
     def request(self) -> dict[str, Any]:
         """What the child is told; who calls it is told with each sample."""
-        fields = asdict(self)
-        del fields["callers"]
-        return fields
+        own = ("callers", "builds")
+        return {name: value for name, value in asdict(self).items() if name not in own}
 
 
 class Stopwatch:
@@ -93,7 +95,7 @@ class LoadedChild:
         self.loaded = Loaded(
             **self._request(
                 "load",
-                limits.load_seconds,
+                limits.load_seconds + (limits.compile_seconds if loading.builds else 0.0),
                 **loading.request(),
             )
         )
@@ -145,6 +147,14 @@ class LoadedChild:
     def peak_memory(self) -> int:
         """Peak memory in bytes, see ``workers.child.main``."""
         return int(self._measure("peak-memory", 0.0, runs=0))
+
+    def device(self) -> DeviceReading | None:
+        """Of what computes in the memory of a device of its own; None for what does not.
+
+        :meth:`calibrate` comes first.
+        """
+        reply = self._measure("device", 2 * self._sample_seconds, runs=2, loops=self._loops)
+        return DeviceReading(**reply) if reply else None
 
     def counted(self) -> Counted | None:
         """Packets of one run, None for engines that are timed."""

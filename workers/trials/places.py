@@ -11,6 +11,7 @@ from farm.candidate import (
     Candidate,
     CPackage,
     CPackageEmulated,
+    NvidiaEngine,
     OnnxRuntimeCpu,
     OpenVinoRuntime,
     PackageEngine,
@@ -93,9 +94,14 @@ class Places:
                     return f"The part at {part.place}: {broken}"
         return ""
 
-    def on_processors(self, candidate: Candidate) -> bool:
-        """Whether all of it runs on processors, whose counters know nothing of other devices."""
+    def has_energy_counter(self, candidate: Candidate) -> bool:
+        """Whether a counter may tell of all that runs it: a GPU's own, or those of processors.
+
+        The latter know nothing of other devices.
+        """
         engine = candidate.engine
+        if isinstance(engine, NvidiaEngine):
+            return True
         parts = engine.parts if isinstance(engine, Pipeline) else ()
         devices = {part.device for part in parts} or {self._own.name}
         return all(self._profile(name).kind is DeviceKind.CPU for name in devices)

@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Fake, OpenVinoRuntime, PackageEngine, Pipeline
+from farm.candidate import (
+    Candidate,
+    Fake,
+    OnnxRuntimeTensorRt,
+    OpenVinoRuntime,
+    PackageEngine,
+    Pipeline,
+)
 from farm.codegen.package.compiled import excess
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.session.of_candidate import session_spec
 from workers.jobs import Failure, TrialJob, TrialReport
-from workers.protocol import Counted, PackageDescription, Sample
+from workers.protocol import Counted, DeviceReading, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild, Loading
@@ -88,7 +95,7 @@ class TrialRunner:
         child.calibrate(_QUICK_SAMPLE_SECONDS)
         samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
         quick = tuple(sample.seconds for sample in samples)
-        counted = child.counted()
+        counted, on_device = child.counted(), child.device()
         is_split = isinstance(job.candidate.engine, Pipeline)
         split = child.split(_split_runs(float(np.median(quick)))) if is_split else None
         is_modelled = job.candidate.is_modelled
@@ -104,6 +111,7 @@ class TrialRunner:
             *_of_artifact(artifact),
             *(_of_counters(counted) if counted else ()),
             *(() if is_modelled else _of_processors(samples)),
+            *_of_device(on_device),
         ]
         broken = self._excess(job.candidate, artifact)
         if broken:  # measured all the same: what the float model would reach is worth knowing
@@ -116,7 +124,7 @@ class TrialRunner:
             measurements=tuple(measurements),
             assignment=child.loaded.assignment,
             warmup=warmup,
-            notes=artifact.notes if artifact else (),
+            notes=(*(artifact.notes if artifact else ()), *_device_notes(on_device)),
             accuracy=checked,
             split=split,
         )
@@ -142,7 +150,11 @@ class TrialRunner:
     def loading(self, job: TrialJob, artifact: Artifact | None) -> Loading:
         """What a child loads for a trial. Raises CompileError."""
         engine, spec = self._engine_description(job.candidate, artifact)
-        loading = Loading(engine, spec, callers=job.candidate.callers, batch=job.candidate.batch)
+        candidate = job.candidate
+        builds = isinstance(candidate.engine, OnnxRuntimeTensorRt)
+        loading = Loading(
+            engine, spec, callers=candidate.callers, batch=candidate.batch, builds=builds
+        )
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
             loading = replace(loading, model=str(artifact.model), inputs=str(inputs))
@@ -209,3 +221,18 @@ def _of_processors(samples: Sequence[Sample]) -> Iterator[Measurement]:
     spent = tuple(sample.cpu_seconds for sample in samples)
     median = float(np.median(spent))
     yield Measurement(Metric.CPU_SECONDS, median, Method.MEASURED, samples=spent)
+
+
+def _of_device(reading: DeviceReading | None) -> Iterator[Measurement]:
+    if reading is not None:
+        yield Measurement(Metric.WITH_TRANSFERS, reading.run_seconds, Method.MEASURED)
+        if reading.memory_bytes is not None:
+            yield Measurement(Metric.DEVICE_MEMORY, float(reading.memory_bytes), Method.MEASURED)
+
+
+def _device_notes(reading: DeviceReading | None) -> Iterator[str]:
+    if reading is not None and reading.is_growth:
+        yield (
+            "The driver does not tell here what single processes have in the GPU's memory: it is "
+            "by how much more of it was used once the candidate was loaded."
+        )

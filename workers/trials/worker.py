@@ -34,7 +34,8 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
-from workers.meters.disturbance import MachineReading
+from workers.meters.disturbance import Reading
+from workers.nvidia.devices import child_variables, opened
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
@@ -70,7 +71,9 @@ class Worker:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
-        self._children = Children(self._interpreters, profile.processors, profile.variables)
+        self._gpu = opened(profile)
+        variables = profile.variables | child_variables(profile)
+        self._children = Children(self._interpreters, profile.processors, variables)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)
         self._places = Places(profile, self._interpreters, others)
@@ -166,15 +169,15 @@ class Worker:
     def _block(self, job: BlockJob) -> BlockReport:
         """All loading comes first, so that samples follow each other closely."""
         members = _Members(job.members, self._children)
-        before_loading = MachineReading.now()
+        before_loading = Reading.now(self._gpu)
         live = members.each(lambda m: self._trials.ready(m, job.sample_seconds))
         self._sentinel.ready(job.sample_seconds / 2)
-        started_at, before = time.time(), MachineReading.now()
+        started_at, before = time.time(), Reading.now(self._gpu)
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
         sampled = _in_turns(members, live, job)
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
-        disturbed = "" if counted else MachineReading.now().disturbed_since(begun)
+        disturbed = "" if counted else Reading.now(self._gpu).disturbed_since(begun)
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
         loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
         return BlockReport(
@@ -199,7 +202,7 @@ class Worker:
             per_second = in_flight / child.sample().seconds
         else:
             per_second = child.throughput(_THROUGHPUT_SECONDS)
-        counted = self._places.on_processors(job.trial.candidate)
+        counted = self._places.has_energy_counter(job.trial.candidate)
         energy = child.energy(_ENERGY_SECONDS) if counted else None
         measured = [
             Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),

@@ -1,7 +1,9 @@
 import importlib
+import importlib.util
 import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
+os.environ.update(spec.get("variables", {}))
 
 import onnxruntime as ort
 
@@ -27,7 +29,12 @@ elif provider not in ort.get_available_providers():
     told = f"It was measured on {provider}, and this ONNX Runtime has {found}."
     sys.exit(f"{told} Run it with a Python that has {package} in place of onnxruntime.")
 else:
-    arguments["providers"] = [(provider, spec["provider_options"])]
+    beside = spec.get("beside", {}).items()
+    arguments["providers"] = [(provider, spec["provider_options"]), *beside]
+if spec.get("memory"):  # libraries of CUDA and TensorRT are in Python packages of their own
+    ort.preload_dlls(directory="")
+    if provider.startswith("Tensorrt") and importlib.util.find_spec("tensorrt_libs"):
+        importlib.import_module("tensorrt_libs")
 session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
 
 

@@ -12,6 +12,7 @@ from farm.candidate import (
     Engine,
     FloatType,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
     OnnxRuntimeWebGpu,
     OpenVino,
     Precision,
@@ -109,3 +110,11 @@ def test_what_a_candidate_plans(quantization, op_type, has_weights, planned) -> 
 def test_dynamic_int8_in_integers_is_as_planned() -> None:
     ran = side(DYNAMIC, kernel("ConvInteger", "conv1", 9, "int8"), kernel("Mul", "conv1", 1))
     assert list(fallbacks(ran, OPERATORS)) == []
+
+
+def test_operators_that_a_gpu_left_to_the_cpu() -> None:
+    counts = {"CUDAExecutionProvider": 5, "CPUExecutionProvider": 2}
+    mixed = side(Candidate(OnnxRuntimeCuda(cpu_operators=True)), assignment=counts)
+    (found,) = fallbacks(mixed, OPERATORS)
+    assert (found.operators, found.computed) == (2, "CPUExecutionProvider")
+    assert found.reason == "CUDA did not take them, and the candidate allows that"

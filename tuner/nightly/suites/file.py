@@ -21,6 +21,7 @@ from tuner.nightly.suites.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Su
 from tuner.nightly.suites.table import Table
 from tuner.nightly.tonight import WATCHED
 from workers.environments.resolve import engines_of
+from workers.nvidia.devices import with_gpus
 
 BASELINE = "baseline"
 _WINNER = re.compile(r"winner of (\S+)")
@@ -66,7 +67,7 @@ def read_suite(path: Path, profiles: Path | None = None, *, files: bool = True) 
     defaults = _Defaults(
         _budget(table, Seconds(DEFAULT_BUDGET)),
         _metrics(table, DEFAULT_METRICS),
-        load_profiles(profiles),
+        with_gpus(load_profiles(profiles)),
         files,
     )
     found = [(each, case) for each in table.tables("case") for case in _cases(each, defaults)]

@@ -20,6 +20,7 @@ from farm.candidate import (
     FloatType,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeTensorRt,
     OpenVino,
     OpenVinoRuntime,
     PackageEngine,
@@ -80,6 +81,8 @@ class ColdPrior:
                 factor = _LEVELS[level]
             case OpenVino() | OpenVinoRuntime():
                 factor = 1.1 if self.space.small else 0.75
+            case OnnxRuntimeTensorRt():
+                factor = 0.8
             case CPackage() | CPackageEmulated():
                 factor = 1.3 if self.space.small else 4.0
                 return factor * self._later(engine)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from farm.candidate import Engine, PackageEngine, Pipeline
-from tuner.search.options import fake, onnxruntime, openvino, webgpu
+from tuner.search.options import fake, nvidia, onnxruntime, openvino, webgpu
 from tuner.search.options.family import Family, Width
 
 _FAMILIES: dict[str, Family] = {
     "onnxruntime-cpu": onnxruntime.FAMILY,
     "openvino": openvino.PLUGIN,
     "openvino-runtime": openvino.RUNTIME,
+    "onnxruntime-cuda": nvidia.CUDA,
+    "onnxruntime-tensorrt": nvidia.TENSORRT,
     "onnxruntime-webgpu": webgpu.FAMILY,
     "fake": fake.FAMILY,
 }

@@ -1,0 +1,73 @@
+"""NVIDIA's GPUs on the command line. They and their engine are stand-ins; see ``tests.nvidia``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.command import Command
+from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
+
+
+@pytest.fixture
+def farm_on_gpus(farm: Command, gpus: PretendedGpus) -> Command:
+    """An environment of stand-ins is installed in the command's own folder."""
+    gpus.install()
+    return farm
+
+
+def devices(farm: Command) -> dict[str, dict[str, object]]:
+    return {each["device"]: each for each in json.loads(farm("devices", "--json").out)}
+
+
+def test_several_gpus_are_listed(farm_on_gpus, gpus):
+    gpus.tell(gpus=[{}, {"name": "Second", "link": None}])
+    found = devices(farm_on_gpus)
+    assert found["gpu"]["available"] is True
+    assert found["gpu"]["description"] == ("NVIDIA Stand-in, 24 GiB, driver 570.86.15, PCIe 4 x16")
+    assert found["gpu1"]["description"] == "Second, 24 GiB, driver 570.86.15"
+    assert found["gpu1"]["engines"] == list(GPU_ENVIRONMENT.engines)
+
+
+def test_the_doctor_looks_at_them(farm_on_gpus, gpus):
+    said = " ".join(farm_on_gpus("doctor").out.split())
+    assert "GPU of gpu" in said
+    assert "1980 MHz" in said
+    gpus.tell(gpus=[{"reasons": 0x40, "energy": False}])
+    said = " ".join(farm_on_gpus("doctor").out.split())
+    assert "slowed by heat" in said
+    assert "energy counter of gpu" in said
+
+
+def test_a_gpu_whose_environment_is_not_installed(farm, gpus):
+    assert devices(farm)["gpu"]["remedy"] == "farm devices install gpu"
+    assert "farm devices install gpu" in farm.refused("bench", "model.onnx", "--device", "gpu")
+
+
+@pytest.mark.slow
+def test_tuned_and_delivered(farm_on_gpus, gpus, few_blocks):
+    farm = farm_on_gpus
+    gpus.tell(gpus=[{"energy": False}])  # a counter would be read for seconds
+    ended = farm(
+        *("tune", "model.onnx", "--data", "data.npz", "--devices", "gpu", "--local"),
+        *("--trials", "2", "--budget", "60s", "--output", "out"),
+    )
+    assert ended.code == 0, ended.err
+    assert "onnxruntime-cuda float32" in ended.out
+    assert "from and to the host's memory" in ended.out
+    assert "300 MiB of the GPU's memory" in ended.out
+    session = json.loads((farm.folder / "out" / "gpu" / "session.json").read_text())
+    assert session["memory"] == "cuda"
+    done = subprocess.run(
+        [sys.executable, str(farm.folder / "out" / "gpu" / "run.py")],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "float32" in done.stdout

@@ -1,0 +1,81 @@
+"""Which choices exist on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.artifact.precision import graph_precision
+from farm.candidate import (
+    Candidate,
+    FloatType,
+    GivenFormat,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
+    Precision,
+    StaticInt8,
+)
+from farm.errors import CompileError, DeviceError
+from tuner.calibrating.places import places_of
+from tuner.search.expecting.cold import ColdPrior
+from tuner.search.space import Space
+from workers.fingerprint import fingerprint
+from workers.jobs import DeviceFacts
+
+ENGINES = ("onnxruntime-cuda", "onnxruntime-tensorrt")
+SPACE = Space(ENGINES, 8, quantizable={"static-int8": ("a",), "weight-only-int4": ("a",)})
+CUDA = OnnxRuntimeCuda()
+
+
+def test_the_baseline_and_what_takes_its_place_where_operators_have_no_kernels():
+    assert SPACE.baselines() == (
+        Candidate(CUDA),
+        Candidate(OnnxRuntimeCuda(cpu_operators=True)),
+    )
+
+
+def test_the_main_options_are_tried_without_tf32():
+    engines = SPACE.float_engines()
+    assert {e.kind for e in engines} == set(ENGINES)
+    assert {(e.layout, e.cuda_graph) for e in engines if isinstance(e, OnnxRuntimeCuda)} == {
+        (layout, recorded) for layout in ("nchw", "nhwc") for recorded in (False, True)
+    }
+    assert not any(e.tf32 for e in engines if isinstance(e, OnnxRuntimeCuda | OnnxRuntimeTensorRt))
+
+
+@pytest.mark.parametrize("engine", [CUDA, OnnxRuntimeTensorRt()])
+def test_precisions(engine):
+    assert SPACE.precisions(engine) == (Precision(FloatType.FLOAT16),)
+    half = Space(ENGINES, 8, given=GivenFormat.FLOAT16)
+    assert half.float_types(engine) == (FloatType.FLOAT32, FloatType.FLOAT16)
+    double = Space(ENGINES, 8, given=GivenFormat.FLOAT64)
+    assert double.float_types(engine) == (FloatType.FLOAT64,)
+
+
+def test_neighbours_differ_in_one_option_and_are_offered():
+    near = SPACE.neighbours(Candidate(CUDA))
+    assert Candidate(OnnxRuntimeCuda(tf32=True)) in near
+    assert Candidate(CUDA, Precision(FloatType.FLOAT16)) in near
+    assert not any(candidate.precision.quantization for candidate in near)
+    assert not SPACE.offers(Candidate(CUDA, Precision(quantization=StaticInt8())))
+
+
+def test_what_a_gpu_does_not_compute_in_is_a_compile_error():
+    for precision in (Precision(quantization=StaticInt8()), Precision(FloatType.BFLOAT16)):
+        with pytest.raises(CompileError, match="onnxruntime-cuda engine computes in float32 or"):
+            graph_precision(Candidate(CUDA, precision))
+    half = Precision(FloatType.FLOAT16)
+    assert graph_precision(Candidate(CUDA, half)) == half
+
+
+def test_rules_of_thumb_know_them():
+    baseline, tensorrt = ColdPrior(SPACE).expect(
+        [Candidate(CUDA), Candidate(OnnxRuntimeTensorRt())]
+    )
+    assert baseline.ratio == 1.0
+    assert tensorrt.ratio < 1.0
+
+
+def test_their_kernels_are_not_calibrated():
+    """How long a kernel takes on the GPU ONNX Runtime's profiler does not tell."""
+    with pytest.raises(DeviceError, match="none of its engines tells what its kernels take"):
+        places_of("gpu", DeviceFacts(fingerprint(), {}, ENGINES))

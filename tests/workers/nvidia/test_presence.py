@@ -1,0 +1,152 @@
+"""Whether a GPU can be used, and one sentence where it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from farm.devices.profile import DeviceProfile, load_profiles
+from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
+from workers.discovery import device_availability, engines_of, usable_engines
+from workers.nvidia import presence
+from workers.nvidia.devices import child_variables, gpu_versions, with_gpus
+from workers.observing import observe
+
+PROFILES = load_profiles()
+GPU = PROFILES["gpu"]
+
+
+def refused(profile: DeviceProfile = GPU) -> tuple[str, str]:
+    found = device_availability(profile)
+    assert not found.available
+    return found.reason, found.remedy
+
+
+def test_there_is_none(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gpus.devices / "nvidia0").unlink()
+    monkeypatch.setattr(presence.shutil, "which", lambda name: None)
+    assert refused() == (
+        "no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
+        "run on a machine with an NVIDIA GPU and its driver",
+    )
+
+
+def test_the_environment_is_not_installed(gpus: PretendedGpus) -> None:
+    assert refused() == (
+        "the Python package onnxruntime-gpu is not installed",
+        "farm devices install gpu",
+    )
+
+
+def test_this_user_may_not_open_it(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may open everything."""
+    node = gpus.devices / "nvidia0"
+    monkeypatch.setattr(presence, "_may_open", lambda path: path != node)
+    reason, remedy = refused()
+    assert reason == f"this user may not open {node}"
+    assert remedy.startswith("join the group ")
+
+
+def test_the_driver_does_not_answer(gpus: PretendedGpus) -> None:
+    gpus.tell(init=9)
+    assert refused()[0] == "the NVIDIA driver is not there, or this container does not show it"
+
+
+def test_it_has_another_number(gpus: PretendedGpus) -> None:
+    assert refused(replace(GPU, gpu=2)) == (
+        "the driver tells of 1 NVIDIA GPU, and number 2, from 0, is none of them",
+        "correct gpu in the device profile",
+    )
+
+
+def test_a_driver_that_is_too_old(gpus: PretendedGpus) -> None:
+    gpus.tell(driver="470.82", cuda=11040)
+    versions = {"onnxruntime-gpu": "1.31.1", "nvidia-cuda-runtime-cu12": "12.9.79"}
+    found = presence.driver_availability("gpu", versions)
+    assert found.reason == (
+        "the NVIDIA driver 470.82 runs CUDA 11.4 at most, and environment gpu has CUDA 12.9.79"
+    )
+    assert found.remedy == "install a newer driver"
+    gpus.tell(driver="525.60", cuda=12000)
+    assert presence.driver_availability("gpu", versions).available, "minor versions are compatible"
+
+
+def test_it_is_there(gpus: PretendedGpus) -> None:
+    gpus.install()
+    assert device_availability(GPU).available
+    assert usable_engines(GPU) == GPU_ENVIRONMENT.engines
+
+
+def test_other_engines_of_a_device_do_not_need_it(
+    gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus.tell(init=9)
+    both = replace(GPU, engines=("onnxruntime-cuda", "fake"))
+    assert usable_engines(both) == ("fake",)
+    assert "driver" in engines_of(both)["onnxruntime-cuda"].reason
+
+
+def test_an_interpreter_of_ones_own(gpus: PretendedGpus) -> None:
+    assert usable_engines(replace(GPU, interpreter="/usr/bin/python3")) == GPU.engines
+
+
+class TestSeveral:
+    def test_each_is_a_device(self, gpus):
+        gpus.tell(gpus=[{}, {"name": "Second"}])
+        found = with_gpus(PROFILES)
+        assert found.keys() - PROFILES.keys() == {"gpu1"}
+        assert found["gpu"].description.startswith("NVIDIA Stand-in, 24 GiB, driver 570.86.15")
+        assert found["gpu1"].description.startswith("Second, 24 GiB")
+        assert found["gpu1"].gpu == 1
+        assert found["gpu1"].engines == GPU.engines
+
+    def test_the_users_own_profile_stays(self, gpus):
+        gpus.tell(gpus=[{}, {}])
+        own = replace(PROFILES["cpu"], name="gpu1")
+        assert with_gpus({**PROFILES, "gpu1": own})["gpu1"] == own
+
+    def test_without_a_gpu_profiles_stay_as_they_are(self, gpus):
+        gpus.tell(init=9)
+        assert with_gpus(PROFILES) == PROFILES
+
+    def test_children_see_their_own(self, gpus):
+        gpus.tell(gpus=[{}, {}])
+        first, second = (child_variables(replace(GPU, gpu=n)) for n in (0, 1))
+        assert first["CUDA_VISIBLE_DEVICES"] != second["CUDA_VISIBLE_DEVICES"]
+        assert child_variables(PROFILES["cpu"]) == {}
+
+    def test_what_a_trial_is_recorded_with(self, gpus):
+        assert gpu_versions(GPU) == {
+            "nvidia gpu": "NVIDIA Stand-in",
+            "nvidia driver": "570.86.15",
+        }
+        assert gpu_versions(PROFILES["cpu"]) == {}
+
+    def test_how_busy_it_is(self, gpus):
+        seen = observe([GPU], seconds=0.01)
+        assert seen.utilisation == {"gpu": 0.37}
+        assert seen.notes == ()
+
+
+class TestTensorRt:
+    def test_its_libraries_are_missing(self, gpus, monkeypatch):
+        gpus.install()
+        monkeypatch.setattr(presence, "_has_library", lambda name: False)
+        found = engines_of(GPU)
+        assert found["onnxruntime-cuda"].available
+        assert found["onnxruntime-tensorrt"].reason == (
+            "TensorRT 10 is not installed: there is no libnvinfer.so.10"
+        )
+        assert found["onnxruntime-tensorrt"].remedy.startswith("install TensorRT 10 for CUDA 13")
+
+    def test_they_are_in_the_environment(self, gpus, monkeypatch):
+        monkeypatch.setattr(presence, "_has_library", lambda name: False)
+        versions = {"tensorrt-cu13-libs": "10.0"}
+        assert presence.tensorrt_availability(versions).available
+
+    def test_they_are_where_the_loader_is_told_to_look(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+        assert not presence._has_library("libnvinfer.so.10")
+        (tmp_path / "libnvinfer.so.10").touch()
+        assert presence._has_library("libnvinfer.so.10")

@@ -1,0 +1,98 @@
+"""What one GPU's counters tell a process that runs on it: clock, memory, energy."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import ClassVar
+
+from workers.nvidia.nvml import Gpu, Nvml, NvmlError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The variable by which CUDA is told which GPUs a process may use, by number or id."""
+_STEADY_SECONDS = 0.2  # the driver looks at clocks about every 20 ms
+_STEADY_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class GpuEnergyCounter:
+    """Energy of the whole board, memory and fans included, since the driver was loaded.
+
+    least_seconds: of what is counted, fifty times as long as the driver takes between two counts.
+    """
+
+    nvml: Nvml
+    gpu: Gpu
+    least_seconds: ClassVar[float] = 5.0
+
+    def read(self) -> tuple[int, ...]:
+        """Millijoules."""
+        return (round((self.nvml.joules(self.gpu) or 0.0) * 1e3),)
+
+    def joules_between(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
+        """Energy between two readings."""
+        return (after[0] - before[0]) / 1e3
+
+
+class GpuMeter:
+    """The counters of one GPU, for the process that this is."""
+
+    def __init__(self, nvml: Nvml, gpu: Gpu) -> None:
+        self.gpu = gpu
+        self._nvml = nvml
+        self._clocks: deque[tuple[float, float]] = deque()
+        self._used_before = nvml.used_memory(gpu)
+
+    @classmethod
+    def visible(cls) -> GpuMeter:
+        """That of the first GPU that CUDA shows this process.
+
+        Raises NvmlError: there is none, or the driver does not answer.
+        """
+        nvml = Nvml()
+        gpus = nvml.gpus()
+        first = os.environ.get(VISIBLE, "0").partition(",")[0]
+        found = (g for g in gpus if str(g.index) == first or (first and g.uuid.startswith(first)))
+        gpu = next(found, None)
+        if gpu is None:
+            raise NvmlError(
+                f"no NVIDIA GPU is called '{first}', as {VISIBLE} says",
+                "correct that variable; nvidia-smi -L lists the GPUs",
+            )
+        return cls(nvml, gpu)
+
+    def is_at_pace(self) -> bool:
+        """Whether its clock changed by at most 2 % in the last 0.2 s, as far as this was asked.
+
+        True where the driver does not tell the clock.
+        """
+        clock, now = self._nvml.clock(self.gpu), time.monotonic()
+        if clock is None:
+            return True
+        self._clocks.append((now, clock))
+        while len(self._clocks) > 1 and now - self._clocks[1][0] >= _STEADY_SECONDS:
+            self._clocks.popleft()
+        clocks = [each for _, each in self._clocks]
+        long_enough = now - self._clocks[0][0] >= _STEADY_SECONDS
+        return long_enough and max(clocks) - min(clocks) <= _STEADY_SHARE * max(clocks)
+
+    def memory(self) -> tuple[int, bool] | None:
+        """Bytes that this process has in the GPU's memory; None where nothing tells that.
+
+        And whether that is by how much more all processes have there since this was made, which is
+        what a driver tells that sees no single ones.
+        """
+        own = self._nvml.process_memory(self.gpu, os.getpid())
+        if own is not None:
+            return own, False
+        used = self._nvml.used_memory(self.gpu)
+        if used is None or self._used_before is None:
+            return None
+        return max(0, used - self._used_before), True
+
+    def energy_counter(self) -> GpuEnergyCounter | None:
+        """None where the GPU has no counter: those before Volta."""
+        told = self._nvml.joules(self.gpu)
+        return None if told is None else GpuEnergyCounter(self._nvml, self.gpu)

@@ -1,0 +1,136 @@
+"""Whether a GPU can be used here, and if not, why and what would change it."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt
+from farm.devices.profile import Availability, DeviceProfile
+from farm.units import counted
+from workers.nvidia.nvml import Gpu, Nvml, NvmlError
+
+NVIDIA_ENGINES = frozenset({OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
+_DEVICES = Path("/dev")
+_TENSORRT = "libnvinfer.so.10"  # to which the provider of ONNX Runtime 1.31 is linked
+_HERE = Availability(available=True)
+_RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu11")
+
+
+def uses_nvidia(profile: DeviceProfile) -> bool:
+    """Whether engines of a device run on an NVIDIA GPU."""
+    return not NVIDIA_ENGINES.isdisjoint(profile.engines)
+
+
+def gpu_availability(index: int = 0) -> Availability:
+    """Whether the GPU of this number, as the driver counts, can be used by this process."""
+    nodes = sorted(_DEVICES.glob("nvidia[0-9]*"))
+    if not nodes and shutil.which("nvidia-smi") is None:
+        return Availability(
+            available=False,
+            reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
+            remedy="run on a machine with an NVIDIA GPU and its driver",
+        )
+    needed = [*nodes, *(_DEVICES / name for name in ("nvidiactl", "nvidia-uvm"))]
+    if closed := next((p for p in needed if p.exists() and not _may_open(p)), None):
+        return Availability(
+            available=False,
+            reason=f"this user may not open {closed}",
+            remedy=f"join the group {_group(closed)}, which may, or have the file's mode changed",
+        )
+    try:
+        gpus = Nvml().gpus()
+    except NvmlError as error:
+        return Availability(available=False, reason=error.reason, remedy=error.remedy)
+    if all(gpu.index != index for gpu in gpus):
+        return Availability(
+            available=False,
+            reason=f"the driver tells of {counted(len(gpus), 'NVIDIA GPU')}, and number {index}, "
+            "from 0, is none of them",
+            remedy="correct gpu in the device profile",
+        )
+    return _HERE
+
+
+def engine_presence() -> Availability:
+    """Whether the farm's own interpreter has a build of ONNX Runtime for NVIDIA's GPUs."""
+    try:
+        importlib.metadata.version("onnxruntime-gpu")
+    except importlib.metadata.PackageNotFoundError:
+        return Availability(
+            available=False,
+            reason="the Python package onnxruntime-gpu is not installed",
+            remedy="pip install onnxruntime-gpu, in an environment of its own",
+        )
+    return _HERE
+
+
+def nvidia_availability(
+    engine: str, environment: str, versions: Mapping[str, str]
+) -> Availability:
+    """Whether an engine can run here in an environment that gives it. versions: in there."""
+    found = driver_availability(environment, versions)
+    is_whole = engine != OnnxRuntimeTensorRt().kind or not found.available
+    return found if is_whole else tensorrt_availability(versions)
+
+
+def driver_availability(environment: str, versions: Mapping[str, str]) -> Availability:
+    """Whether the driver here runs the CUDA that is in an environment.
+
+    versions: of its packages. Where there is no driver, or no CUDA in it, nothing stands against.
+    """
+    cuda = next((versions[name] for name in _RUNTIMES if name in versions), "")
+    gpus = found_gpus()
+    if not cuda or not gpus or gpus[0].cuda[0] >= int(cuda.partition(".")[0]):
+        return _HERE
+    newest = ".".join(map(str, gpus[0].cuda))
+    return Availability(
+        available=False,
+        reason=f"the NVIDIA driver {gpus[0].driver} runs CUDA {newest} at most, and environment "
+        f"{environment} has CUDA {cuda}",
+        remedy="install a newer driver",
+    )
+
+
+def tensorrt_availability(versions: Mapping[str, str]) -> Availability:
+    """Whether the TensorRT that ONNX Runtime's provider is linked to can be loaded.
+
+    versions: of the packages in the environment that gives the engine.
+    """
+    if any(name.startswith("tensorrt") for name in versions) or _has_library(_TENSORRT):
+        return _HERE
+    return Availability(
+        available=False,
+        reason=f"TensorRT 10 is not installed: there is no {_TENSORRT}",
+        remedy="install TensorRT 10 for CUDA 13 as NVIDIA offers it; indexes have no wheels of it",
+    )
+
+
+def found_gpus() -> tuple[Gpu, ...]:
+    """The GPUs that the driver tells of; none where it does not answer."""
+    try:
+        return Nvml().gpus()
+    except NvmlError:
+        return ()
+
+
+def _may_open(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK)
+
+
+def _group(path: Path) -> str:
+    try:
+        return path.group()
+    except KeyError:
+        return str(path.stat().st_gid)
+
+
+def _has_library(name: str) -> bool:
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    if any(Path(folder, name).exists() for folder in folders if folder):
+        return True
+    return ctypes.util.find_library(name.removeprefix("lib").partition(".so")[0]) == name
