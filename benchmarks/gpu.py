@@ -141,8 +141,9 @@ def _row(executor: LocalExecutor, device: str, job: TrialJob) -> Row:
 
 def _packages(facts: DeviceFacts) -> str:
     """What the GPU's engines ran with."""
-    told = facts.software.items()
-    return ", ".join(f"{name} {version}" for name, version in told if ": " in name)
+    prefix = f"{OnnxRuntimeCuda().kind}: "
+    told = (each for each in facts.software.items() if each[0].startswith(prefix))
+    return ", ".join(f"{name.removeprefix(prefix)} {version}" for name, version in told)
 
 
 def _cell(found: Measurement | None, show: Callable[[float], str]) -> str:
