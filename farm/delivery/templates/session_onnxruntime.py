@@ -25,7 +25,7 @@ if spec["plugin"]:
     options.add_provider_for_devices(devices[:1], spec["provider_options"])
 elif provider not in ort.get_available_providers():
     found = ", ".join(ort.get_available_providers())
-    package = {"WebGpuExecutionProvider": "onnxruntime-webgpu"}.get(provider, "another package")
+    package = "onnxruntime-webgpu" if provider.startswith("WebGpu") else "onnxruntime-gpu"
     told = f"It was measured on {provider}, and this ONNX Runtime has {found}."
     sys.exit(f"{told} Run it with a Python that has {package} in place of onnxruntime.")
 else:

@@ -18,6 +18,8 @@ from farm.candidate import (
     Candidate,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     Precision,
@@ -160,6 +162,17 @@ def test_it_does_not_run_on_another_engine(tmp_path):
     assert done.returncode != 0
     assert done.stdout == ""
     assert "JSON parsing error" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "package"),
+    [(OnnxRuntimeCuda(), "onnxruntime-gpu"), (OnnxRuntimeWebGpu(), "onnxruntime-webgpu")],
+)
+def test_the_package_that_it_needs_is_named(tmp_path, engine, package):
+    deliver(tmp_path / "out", models.mlp(), session_spec(Candidate(engine)))
+    done = run(tmp_path / "out")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr.endswith(f"a Python that has {package} in place of onnxruntime.\n")
 
 
 def test_it_does_not_run_partly_on_another_engine(tmp_path):
