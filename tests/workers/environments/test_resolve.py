@@ -83,7 +83,8 @@ class TestResolve:
         with pytest.raises(DeviceError) as caught:
             engines_of_packages(["numpy==2"])
         assert str(caught.value) == (
-            "No engine runs by numpy; name one of onnxruntime, onnxruntime-ep-openvino, openvino."
+            "No engine runs by numpy; name one of onnxruntime, onnxruntime-ep-openvino, openvino, "
+            "onnxruntime-webgpu."
         )
 
     def test_a_named_numpy_is_the_one_and_the_engine_comes_along(self):
