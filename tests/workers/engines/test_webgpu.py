@@ -119,7 +119,9 @@ def answers(
     children = Children(interpreters, variables=profile.variables)
     try:
         python = interpreters.of(engine.kind)
-        children.load("x", loading, samples.LIMITS, python).evaluate(outputs)
+        child = children.load("x", loading, samples.LIMITS, python)
+        child.evaluate(outputs)
+        child.kill()
     finally:
         children.close()
         interpreters.close()
