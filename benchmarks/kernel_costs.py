@@ -101,6 +101,8 @@ class _Engine:
                 f"{len(kernels)} kernels; of the {count} of models {np.mean(right[is_real]):.1%}"
             )
             report.show(f"{name}: right, {of} held out", shares[-1], note=note)
+            within = float(np.mean(errors <= RIGHT))
+            report.show(f"{name}: within {RIGHT:.0%} alone, {of} held out", within)
             by_time = float(np.average(right, weights=seconds))
             report.show(f"{name}: right, {of} held out, by time", by_time)
             report.show(f"{name}: off by, {of} held out, median", float(np.median(errors)))

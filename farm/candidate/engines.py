@@ -6,32 +6,10 @@ from typing import Annotated
 
 from pydantic import Discriminator
 
-from farm.candidate.engine import (
-    CPackage,
-    CPackageEmulated,
-    Fake,
-    OnnxRuntimeCpu,
-    OpenVino,
-    OpenVinoRuntime,
-    whole_engine_label,
-)
-from farm.candidate.nvidia import OnnxRuntimeCuda, OnnxRuntimeTensorRt
+from farm.candidate.engine import WholeEngine, whole_engine_label
 from farm.candidate.pipeline import Pipeline
-from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
-Engine = Annotated[
-    OnnxRuntimeCpu
-    | OpenVino
-    | OpenVinoRuntime
-    | OnnxRuntimeCuda
-    | OnnxRuntimeTensorRt
-    | OnnxRuntimeWebGpu
-    | CPackage
-    | CPackageEmulated
-    | Fake
-    | Pipeline,
-    Discriminator("kind"),
-]
+Engine = Annotated[WholeEngine | Pipeline, Discriminator("kind")]
 
 
 def engine_label(engine: Engine) -> str:
