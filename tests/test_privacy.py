@@ -16,7 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, OpenVinoRuntime
+from farm.delivery.winner import write_delivery
+from farm.model.model import load_model
+from farm.session.of_candidate import session_spec
 from tests.command import ROOT, Command, start
+from tests.openvino import require_openvino
 
 _ROOTS = ("farm", "workers", "tuner", "db", "reports", "commands")
 # These would keep ONNX Runtime quiet by themselves.
@@ -112,15 +117,25 @@ def test_a_run_connects_to_nothing(farm: Command) -> None:
     guards, log = farm.folder / "guards", farm.folder / "connections"
     guards.mkdir()
     (guards / "sitecustomize.py").write_text(_GUARD.format(log=log))
-    options = ("--local", "--trials", "2", "--budget", "4s", "--output", "out")
+    options = ("--local", "--trials", "2", "--budget", "4s")
     process = start(farm.folder, "tune", "model.onnx", *options, PYTHONPATH=str(guards))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert Path(f"{log}.ran").exists(), "the guard was there"
     assert not log.exists(), log.read_text()
     assert {path.name for path in (farm.folder / "cache").iterdir()} == {"farm"}
+
+
+@pytest.mark.usefixtures("loud")
+@pytest.mark.parametrize("engine", [OnnxRuntimeCpu(threads=1), OpenVinoRuntime(threads=1)])
+def test_a_delivered_program_keeps_nothing(farm: Command, engine: Engine) -> None:
+    if isinstance(engine, OpenVinoRuntime):
+        require_openvino(engine.kind)
+    folder, model = farm.folder / "out", load_model(farm.folder / "model.onnx", {})
+    content = model.proto.SerializeToString()
+    write_delivery(folder, content, session_spec(Candidate(engine)), model.inputs, "{}")
     delivered = subprocess.run(
-        [sys.executable, farm.folder / "out" / "cpu" / "run.py"],
+        [sys.executable, folder / "run.py"],
         env={**os.environ, "XDG_CACHE_HOME": str(farm.folder / "kept")},
         capture_output=True,
         check=False,
