@@ -61,7 +61,7 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
 
     Of the two ways to OpenVINO one is: both have the same kernels, and the search would try
     everything twice. Its own package goes first: ONNX Runtime's plug-in takes longer for each run
-    (``benchmarks/openvino_ways.py``).
+    (``benchmarks/races/openvino_ways.py``).
     """
     if profile.interpreter:
         found = {engine: _of_interpreter(engine) for engine in profile.engines}

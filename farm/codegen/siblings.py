@@ -2,7 +2,7 @@
 
 The columns of the input are then built once for all of them. Their weights are concatenated, and
 the results are runs of one tensor. Pointwise convolutions have no columns, and merging them gains
-next to nothing (``benchmarks/siblings.py``).
+next to nothing (``benchmarks/packages/siblings.py``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from benchmarks.made_suite import SUITE, make_suite
+from benchmarks.inputs.made_suite import SUITE, make_suite
 from db.reader import StoreReader
 from db.store import Store
 from reports.pages.html import report_html

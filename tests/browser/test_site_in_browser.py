@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from benchmarks.made_suite import SUITE, make_suite
+from benchmarks.inputs.made_suite import SUITE, make_suite
 from db.store import Store
 from tests.browser.conftest import PHONE, Browser
 from tests.browser.looking import element, elements, scrolled

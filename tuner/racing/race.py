@@ -14,7 +14,7 @@ Why it decides as it does:
 - **Selection.** The leader is the luckiest of many, so a test against it is too bold towards its
   equals. It is not corrected for the number of entrants: that would stop the first looks from
   deciding at all, and who is dropped wrongly is nearly as slow as the leader. Replays
-  (``benchmarks/statistics_targets.py``) bound the harm.
+  (``benchmarks/measuring/statistics_targets.py``) bound the harm.
 - **Hopeless.** Twice as slow as the leader in every one of the first blocks is no accident and
   needs no test: such an entrant goes before the first look.
 """

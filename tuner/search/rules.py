@@ -8,7 +8,7 @@ COHORT_RULES = RaceRules(max_blocks=15, hopeless_ratio=1.3)
 """Who is 30 % behind in each of the first blocks leaves the rest of them to the others.
 
 Successive halving, but for that nobody who keeps up has to leave. By replays of recorded tables
-(``benchmarks/replay_search.py``) it loses nothing, and its races take fewer runs.
+(``benchmarks/search/replay_search.py``) it loses nothing, and its races take fewer runs.
 """
 EARLIER_RULES = RaceRules(max_blocks=15)
 """By which older farms raced their cohorts."""

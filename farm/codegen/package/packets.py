@@ -6,9 +6,9 @@ calls and how often each of its loops runs (:class:`farm.codegen.program.Work`):
     packets = sum over the loops, and ways of counting them, of price * count
 
 ``packets.toml`` holds the prices of every kernel on both targets. None is below zero, and most
-are zero and left out. ``benchmarks/packet_model.py`` fits them to counts of the emulator, and says
-how far they are off on models that they were not fitted to. What comes from the model is marked
-``modelled`` wherever it is shown.
+are zero and left out. ``benchmarks/packages/packet_model.py`` fits them to counts of the
+emulator, and says how far they are off on models that they were not fitted to. What comes from
+the model is marked ``modelled`` wherever it is shown.
 """
 
 from __future__ import annotations

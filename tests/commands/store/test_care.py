@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.made_suite import make_suite
+from benchmarks.inputs.made_suite import make_suite
 from db.store import Store
 from tests.command import Command
 from tests.db.samples import RUN

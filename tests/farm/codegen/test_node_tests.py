@@ -1,6 +1,6 @@
 """ONNX's own node tests in generated C: all of them, in one package.
 
-``benchmarks/node_tests.py`` prints the numbers.
+``benchmarks/packages/node_tests.py`` prints the numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from benchmarks.node_cases import BY_RUNTIME, SUPPORTED, Case, Excluded, load_cases, run_cases
+from benchmarks.packages.node_cases import (
+    BY_RUNTIME,
+    SUPPORTED,
+    Case,
+    Excluded,
+    load_cases,
+    run_cases,
+)
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 
 CASTS = frozenset({"Cast"})

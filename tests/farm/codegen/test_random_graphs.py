@@ -1,4 +1,4 @@
-"""Random graphs through the farm: a few of those of ``benchmarks/random_graphs.py``.
+"""Random graphs through the farm: a few of those of ``benchmarks/packages/random_graphs.py``.
 
 And what looks at them, looked at: each check must see what it is there for.
 """
@@ -10,14 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks.graphs.agreement import float_error, hidden_loss, noise
-from benchmarks.graphs.arena import replay
-from benchmarks.graphs.cases import unlike_reference
-from benchmarks.graphs.examine import Commands, Fault, examine
-from benchmarks.graphs.maker import float_session
-from benchmarks.graphs.programs import Run, run_cases
-from benchmarks.graphs.sentences import unclean
-from benchmarks.graphs.subjects import NAMES, subject_of
+from benchmarks.packages.graphs.agreement import float_error, hidden_loss, noise
+from benchmarks.packages.graphs.arena import replay
+from benchmarks.packages.graphs.cases import unlike_reference
+from benchmarks.packages.graphs.examine import Commands, Fault, examine
+from benchmarks.packages.graphs.maker import float_session
+from benchmarks.packages.graphs.programs import Run, run_cases
+from benchmarks.packages.graphs.sentences import unclean
+from benchmarks.packages.graphs.subjects import NAMES, subject_of
 from farm.accuracy.result import AccuracyResult
 from farm.codegen.build.compilers import Target
 
@@ -115,7 +115,7 @@ def test_nan_must_be_where_it_is_wanted():
 
 def test_what_accuracy_does_not_see_is_a_finding(monkeypatch):
     monkeypatch.setattr(
-        "benchmarks.graphs.agreement.accuracy",
+        "benchmarks.packages.graphs.agreement.accuracy",
         lambda *_: AccuracyResult("agreement", 1.0, samples=20),
     )
     random = np.random.default_rng(0)
@@ -148,8 +148,8 @@ def test_an_exception_is_a_finding(tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr("benchmarks.graphs.examine.load_model", broken)
-    monkeypatch.setattr("benchmarks.graphs.examine.package_faults", lambda *_: [])
+    monkeypatch.setattr("benchmarks.packages.graphs.examine.load_model", broken)
+    monkeypatch.setattr("benchmarks.packages.graphs.examine.package_faults", lambda *_: [])
     (finding,) = examine(subject_of(1), tmp_path, Commands()).findings
     assert finding.fault is Fault.CRASHED
     assert finding.detail.startswith("ZeroDivisionError: by nothing at ")

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from benchmarks.cut_plans import Piece, cut_points, distinct, evenly, plan_of, plans, sampled
+from benchmarks.placement.cut_plans import (
+    Piece,
+    cut_points,
+    distinct,
+    evenly,
+    plan_of,
+    plans,
+    sampled,
+)
 from farm.errors import PlanError
 from farm.model.graph import Graph, build_graph
 from farm.model.model import load_model

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.recorded import (
+from benchmarks.search.recorded import (
     Basis,
     KernelRow,
     Row,

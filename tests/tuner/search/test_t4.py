@@ -9,11 +9,11 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from benchmarks.recorded import Row, Table, write_table
+from benchmarks.search.recorded import Row, Table, write_table
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, Precision, StaticInt8
 from farm.measurement import Outcome
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "as_t4.py"
+ROOT = Path(__file__).parents[3]
 INT8 = Precision(quantization=StaticInt8())
 ROWS = (
     Row(Candidate(), Outcome.OK, 0.98, (1e-3, 2e-3)),
@@ -68,8 +68,14 @@ SCHEMA = {
 
 def test_every_row_is_a_result_of_the_format(tmp_path: Path) -> None:
     write_table(TABLE, tmp_path / "kws.json.gz")
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "kws.json.gz"), "-o", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.search.as_t4"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "kws.json.gz"), "-o", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "kws.t4.json").read_text())
     Draft202012Validator(SCHEMA).validate(content)

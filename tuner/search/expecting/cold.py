@@ -1,8 +1,8 @@
 """What is expected where nothing was measured yet: rules of thumb, each a factor of the latency.
 
 They say roughly, with a wide spread, what makers of engines recommend and what the models of
-``benchmarks/corpus.py`` showed: compiled packages in int8 are for small models, a second thread is
-for large ones, integers are faster and less accurate, options that are off seldom help.
+``benchmarks/inputs/corpus.py`` showed: compiled packages in int8 are for small models, a second
+thread is for large ones, integers are faster and less accurate, options that are off seldom help.
 """
 
 from __future__ import annotations

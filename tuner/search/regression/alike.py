@@ -57,7 +57,7 @@ class Effects:
 LATENCY = Effects(all=0.50, engine=0.20, precision=0.06, both=0.20, own=0.04)
 """Of the logarithm of a latency over the baseline's, which all share.
 
-About the likeliest on 16 models of ``benchmarks/corpus.py``, in 15 to 21 candidates each.
+About the likeliest on 16 models of ``benchmarks/inputs/corpus.py``, in 15 to 21 candidates each.
 """
 ACROSS = replace(LATENCY, all=0.20)
 """The same of candidates of two models that are alike: each has a baseline of its own."""

@@ -9,7 +9,7 @@ from time import sleep
 import pytest
 from hypothesis import given, settings
 
-from benchmarks.memory_problems import (
+from benchmarks.memory.memory_problems import (
     crowded_problem,
     large_problem,
     lowest_height,

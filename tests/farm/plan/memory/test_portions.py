@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from benchmarks.memory_problems import (
+from benchmarks.memory.memory_problems import (
     crowded_problem,
     fewest_portions,
     large_problem,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.memory_problems import (
+from benchmarks.memory.memory_problems import (
     crowded_problem,
     joined_problem,
     large_problem,

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.memory_problems import crowded_problem, lowest_height, random_problem
+from benchmarks.memory.memory_problems import crowded_problem, lowest_height, random_problem
 from farm.plan.memory.arena import plan_memory, violations
 from farm.plan.memory.board import Item, make_strip, spans, split, strip_offsets
 from farm.plan.memory.compiled import PLAIN, compiled

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.placement_oracle import shortest_path
-from benchmarks.placement_problems import chain_problem, random_problem
+from benchmarks.placement.placement_oracle import shortest_path
+from benchmarks.placement.placement_problems import chain_problem, random_problem
 from farm.errors import PlanError
 from farm.plan.placement.evaluate import value
 from farm.plan.placement.methods.chain import chain, chain_assignment

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.placement_problems import random_problem
+from benchmarks.placement.placement_problems import random_problem
 from farm.plan.placement.evaluate import Transfer, evaluate, transfers, value
 from farm.plan.placement.problem import CALLER, FusedGroup, PlacementObjective
 from farm.plan.placement.solution import Part, Solution

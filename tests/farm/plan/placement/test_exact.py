@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.placement_oracle import best_value
-from benchmarks.placement_problems import layered_problem, random_problem
+from benchmarks.placement.placement_oracle import best_value
+from benchmarks.placement.placement_problems import layered_problem, random_problem
 from farm.plan.placement.evaluate import value
 from farm.plan.placement.methods.branch import branch_and_bound
 from farm.plan.placement.methods.cut import move_to, order_pairs

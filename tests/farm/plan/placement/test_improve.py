@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.placement_problems import layered_problem, random_problem
+from benchmarks.placement.placement_problems import layered_problem, random_problem
 from farm.plan.placement.methods.baselines import greedy, heft, single_places
 from farm.plan.placement.methods.certain import CertainLoads
 from farm.plan.placement.methods.improve import climb, expand, scored

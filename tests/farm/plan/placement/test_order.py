@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from benchmarks.placement_oracle import least_order_cost
-from benchmarks.placement_problems import random_problem
+from benchmarks.placement.placement_oracle import least_order_cost
+from benchmarks.placement.placement_problems import random_problem
 from farm.plan.placement.orders.order import least_launches, order_cost, sorted_order
 from farm.plan.placement.tables import tables
 from tests.farm.plan.placement.samples import independent

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.placement_oracle import best_value
-from benchmarks.placement_problems import (
+from benchmarks.placement.placement_oracle import best_value
+from benchmarks.placement.placement_problems import (
     chain_problem,
     layered_problem,
     random_problem,

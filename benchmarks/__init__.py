@@ -1,0 +1,1 @@
+"""Scripts that print the numbers of this project's documentation. See ``README.md``."""

@@ -1,0 +1,1 @@
+"""What scripts measure on: models, networks with random weights, made-up stores and suites."""

@@ -1,0 +1,1 @@
+"""Cost models: how far predictions are off on models left out, and what they are worth."""

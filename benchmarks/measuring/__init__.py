@@ -1,0 +1,1 @@
+"""Whether measurements and decisions on them are right, and what measuring costs."""

@@ -1,0 +1,1 @@
+"""Memory plans and orders of operators, beside the best possible ones."""

@@ -1,0 +1,1 @@
+"""Nights: whether regressions are found, and nothing else."""

@@ -1,1 +1,0 @@
-"""Engines that the farm does not offer, as `engines.py` measures them."""

@@ -1,0 +1,1 @@
+"""Generated code: correctness bit for bit, packets, memory, size."""

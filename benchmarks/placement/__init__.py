@@ -1,0 +1,1 @@
+"""Placements: beside the best possible ones, on recorded cuts, and as they run."""

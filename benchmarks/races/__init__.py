@@ -1,0 +1,1 @@
+"""The farm's winners against other engines and other ways of using them."""

@@ -1,0 +1,1 @@
+"""Engines that the farm does not offer, as `races/engines.py` measures them."""

@@ -1,0 +1,1 @@
+"""The search, replayed on recorded tables of configurations."""
