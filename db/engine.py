@@ -5,13 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from db.address import Address
 from farm.errors import StoreDamaged, StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another writer, or for a server to answer."""
@@ -34,6 +40,17 @@ def open_engine(address: Address, *, timeout: float, read_only: bool) -> Engine:
 def for_writing(engine: Engine) -> Engine:
     """The same engine and connections, whose transactions take SQLite's write lock at once."""
     return engine.execution_options(farm_begin="BEGIN IMMEDIATE")
+
+
+def insert_into(
+    session: Session, table: type[DeclarativeBase] | Table
+) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say what becomes of a row that is there, which is no common SQL."""
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  (loads the drivers of servers)
+
+    return postgresql.insert(table)
 
 
 def undo_half_done(address: Address, timeout: float) -> None:

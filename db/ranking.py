@@ -8,9 +8,9 @@ computed beforehand: what is written here says where a value belongs, never how 
 from __future__ import annotations
 
 from sqlalchemy import and_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from db.engine import insert_into
 from db.records import Phase
 from db.schema import MeasurementRow, RankingRow, RunRow, TrialRow
 from farm.measurement import Outcome
@@ -69,5 +69,5 @@ def _add_rankings(session: Session, trial_id: str) -> None:
         .where(value.trial_id == trial_id, TrialRow.outcome == Outcome.OK)
     )
     names = ["model_sha256", "device", "machine_id", "unseen", "metric", "method"]
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    session.execute(dialect.insert(RankingRow).from_select(names, needed).on_conflict_do_nothing())
+    added = insert_into(session, RankingRow).from_select(names, needed)
+    session.execute(added.on_conflict_do_nothing())

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.costs.predictions import put_predictions
 from db.costs.profiles import put_profile
 from db.costs.versions import CostModelRecord, keep_newest
+from db.engine import insert_into
 from db.leases import lock_run
 from db.ranking import rank_values
 from db.reader import columns
@@ -144,7 +145,7 @@ class Store(StoreWriter):
         again |= {"machine_id": trial.machine_id, "software_id": trial.software_id}
         with self.writing() as session:
             session.execute(
-                self._insert(TrialRow)
+                insert_into(session, TrialRow)
                 .values({**fields_of(trial), **again, "attempts": 1})
                 .on_conflict_do_update(
                     index_elements=[TrialRow.id],

@@ -5,21 +5,41 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, String, column, func, inspect, select, table, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 
 from db.address import Address
 from db.engine import for_writing, translated
-from db.schema import VERSION_TABLE
+from db.migrations.views import views
+from db.schema import VERSION_TABLE, Base
 from farm.errors import StoreError
 
-# Alembic is imported only where a schema is not the newest: that is rare, and its import slow.
+# Alembic is imported only where a schema is an older one: that is rare, and its import slow.
 # It reports every step at a level that other libraries switch on for everybody.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 HEAD = "0008"
 """The newest migration's revision: the schema of ``db/schema.py``."""
 
-_VERSION = table(VERSION_TABLE, column("version_num", String))
+# As Alembic makes it.
+_VERSION = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x6661726D  # "farm": keeps two programs from upgrading one server at once
 
@@ -37,7 +57,10 @@ def ensure_schema(engine: Engine, address: Address) -> None:
         with for_writing(engine).begin() as connection:
             if not address.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-            if _revision(connection, address) != HEAD:
+            revision = _revision(connection, address)
+            if revision is None:
+                _create(connection)
+            elif revision != HEAD:
                 _migrate(connection)
         with for_writing(engine).connect() as connection:
             # SQLite begins a transaction on a read-only file without complaint; only a write
@@ -92,6 +115,15 @@ def _use_write_ahead_log(engine: Engine) -> None:
         connection.cursor().execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
+
+
+def _create(connection: Connection) -> None:
+    """Create the newest schema where there is none: what all migrations one by one would make."""
+    Base.metadata.create_all(connection, checkfirst=False)
+    for statement in views(connection.dialect.name):
+        connection.exec_driver_sql(statement)
+    _VERSION.create(connection, checkfirst=True)
+    connection.execute(insert(_VERSION).values(version_num=HEAD))
 
 
 def _migrate(connection: Connection) -> None:

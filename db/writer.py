@@ -9,11 +9,17 @@ from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import delete, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, closed_on_error, for_writing, open_engine, translated
+from db.engine import (
+    LOCK_TIMEOUT,
+    closed_on_error,
+    for_writing,
+    insert_into,
+    open_engine,
+    translated,
+)
 from db.leases import lease_of, lock_run, require_lease
 from db.reader import StoreReader, store_time
 from db.records import RunLease, RunStatus, utc_now
@@ -65,7 +71,7 @@ class StoreWriter(StoreReader):
                 return held
             taken = replace(lease, taken_at=now, renewed_at=now)
             session.execute(
-                self._insert(RunLeaseRow)
+                insert_into(session, RunLeaseRow)
                 .values(fields_of(taken))
                 .on_conflict_do_update(index_elements=[RunLeaseRow.run], set_=fields_of(taken))
             )
@@ -127,13 +133,10 @@ class StoreWriter(StoreReader):
         named = {row.__mapper__.attrs[name].columns[0].name: it for name, it in values.items()}
         with self.writing() as session:
             session.execute(
-                self._insert(row)
+                insert_into(session, row)
                 .values(values)
                 .on_conflict_do_update(index_elements=keys, set_=named)
             )
-
-    def _insert(self, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(row) if self._address.is_sqlite else postgresql.insert(row)
 
 
 def _make_folder(address: Address) -> None:

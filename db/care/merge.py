@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Insert, Table, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from db.engine import insert_into
 from db.records import ChangeState, RunStatus, content_id
 from db.removal import hanging_on, remove_run
 from db.schema import (
@@ -263,8 +263,7 @@ def _one(session: Session, table: Table, condition: ColumnElement[bool]) -> Row 
 
 def _insert(target: Session, table: Table, rows: Iterable[Row]) -> None:
     """Insert rows, but for those whose key the target has."""
-    dialect = sqlite if target.get_bind().dialect.name == "sqlite" else postgresql
-    statement: Insert = dialect.insert(table).on_conflict_do_nothing()
+    statement: Insert = insert_into(target, table).on_conflict_do_nothing()
     for some in _batches(rows):
         target.execute(statement, some)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
 
 import db.migrations
+from db import upgrade
 from db.address import parse_address
 from db.costs.predictions import predictions
 from db.costs.versions import newest_cost_model
@@ -65,13 +67,54 @@ def test_the_newest_migration_is_the_one_the_program_knows() -> None:
 
 
 def test_migrations_make_the_tables_of_the_models(new_place: Callable[[], str]) -> None:
-    url = new_place()
-    Store.open(url).close()
-    engine = open_engine(parse_address(url), timeout=1.0, read_only=True)
-    with engine.connect() as connection:
+    with _migrated(new_place()) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_new_store_has_the_schema_that_migrations_make(new_place: Callable[[], str]) -> None:
+    """It is created at once: going through all migrations takes longer than a short run."""
+    created = new_place()
+    Store.open(created).close()
+    with _migrated(new_place()) as migrated, _connected(created) as fresh:
+        assert _schema(fresh) == _schema(migrated)
+        assert fresh.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == HEAD
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    engine = open_engine(parse_address(url), timeout=1.0, read_only=False)
+    with engine.begin() as connection:
+        yield connection
     engine.dispose()
+
+
+@contextmanager
+def _migrated(url: str) -> Iterator[Connection]:
+    """An empty place after all migrations, one after the other."""
+    with _connected(url) as connection:
+        upgrade._migrate(connection)
+        yield connection
+
+
+def _schema(connection: Connection) -> dict[str, object]:
+    """All that a database says of its tables and views; columns in their order.
+
+    But for names of foreign keys: of one that came with a later column, SQLite tells none.
+    """
+    found = inspect(connection)
+    tables = {
+        name: (
+            [{**each, "type": str(each["type"])} for each in found.get_columns(name)],
+            found.get_pk_constraint(name),
+            sorted(str({**key, "name": ""}) for key in found.get_foreign_keys(name)),
+            sorted(found.get_unique_constraints(name), key=str),
+            sorted(found.get_indexes(name), key=str),
+            found.get_check_constraints(name),
+        )
+        for name in found.get_table_names()
+    }
+    return tables | {name: found.get_view_definition(name) for name in found.get_view_names()}
 
 
 def test_an_old_store_keeps_its_records(old_store: Path) -> None:
