@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its packages are loaded where they are used, which takes long
 from numpy.typing import NDArray
 
 from farm.costs.families import Family
@@ -115,14 +116,12 @@ def _least_squares(
     "Robust estimation of a location parameter", 1964): something else on the machine may have made
     them slow. Then all are scaled, because ratios alone would make slow kernels count more.
     """
-    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import, and most only read points)
-
     target = np.asarray(seconds)
     scale = np.maximum(np.abs(matrix).max(axis=0), _TINY)
     trust = np.ones(len(target))
     for _ in range(_ROUNDS):
         weight = np.sqrt(trust) / (target + resolution)
-        found, _ = nnls(matrix / scale * weight[:, None], target * weight)
+        found, _ = scipy.optimize.nnls(matrix / scale * weight[:, None], target * weight)
         fitted = found / scale
         errors = np.log((target + resolution) / np.maximum(matrix @ fitted + resolution, _TINY))
         trust = 1.0 / np.maximum(1.0, np.abs(errors) / _FAR_OFF)

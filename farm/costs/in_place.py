@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
+import scipy  # its packages are loaded where they are used, which takes long
 from numpy.typing import NDArray
 
 from farm.costs.calibration import Calibration, Crossing, Ends
@@ -175,11 +176,9 @@ def _sizes(matrix: _Vector) -> _Vector:
 
 def _solved(matrix: _Vector, wanted: _Vector, ridge: _Vector, guess: _Vector) -> _Vector:
     """The least squares of zero or more, near a guess."""
-    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import)
-
     scale = np.where(ridge > 0.0, ridge, 1.0)  # bytes and seconds differ by ten orders
     both = np.concatenate([matrix / scale, np.diag(ridge / scale)])
-    solution, _ = nnls(both, np.concatenate([wanted, ridge * guess]))
+    solution, _ = scipy.optimize.nnls(both, np.concatenate([wanted, ridge * guess]))
     found: _Vector = solution / scale
     return found
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+import scipy  # its packages are loaded where they are used, which takes long
 
 from tuner.learning.covariance import (
     FIXED,
@@ -82,7 +82,7 @@ class GaussianProcess:
         parts = parts_of(distances, self.logs, self.smoothness)
         factor = _factor(parts.covariance, np.exp(2 * self.logs[-1]) + self.noise)
         object.__setattr__(self, "factor", factor)
-        object.__setattr__(self, "weights", cho_solve((factor, True), self.residuals))
+        object.__setattr__(self, "weights", scipy.linalg.cho_solve((factor, True), self.residuals))
 
     @classmethod
     def fit(  # noqa: PLR0913
@@ -142,7 +142,7 @@ class GaussianProcess:
             alike = alike[:3]
         numbers = new[:, [not named for named in self.columns.named]]
         own = level + trend * np.sum(numbers**2, axis=1) + sum(alike)
-        solved = solve_triangular(self.factor, across.T, lower=True)
+        solved = scipy.linalg.solve_triangular(self.factor, across.T, lower=True)
         left = np.maximum(own - np.sum(solved**2, axis=0), 0.0) + np.exp(2 * self.logs[-1])
         before = 0.0 if prior is None else np.asarray(prior, np.float64)
         return Posterior(before + self.unit * mean, self.unit**2 * left)
@@ -160,14 +160,16 @@ class GaussianProcess:
         ``inverse(Q[B, B])`` (5.12 for single rows; D. Ginsbourger and C. Schaerer, "Fast
         calculation of Gaussian process multiple-fold cross-validation residuals", 2021).
         """
-        inverse = cho_solve((self.factor, True), np.eye(len(self.residuals)))
+        inverse = scipy.linalg.cho_solve((self.factor, True), np.eye(len(self.residuals)))
         mean, variance = np.empty(len(self.residuals)), np.empty(len(self.residuals))
         for fold in dict.fromkeys(folds):
             of = np.flatnonzero([each == fold for each in folds])
-            block = cholesky(inverse[np.ix_(of, of)], lower=True)
-            errors = cho_solve((block, True), self.weights[of])
+            block = scipy.linalg.cholesky(inverse[np.ix_(of, of)], lower=True)
+            errors = scipy.linalg.cho_solve((block, True), self.weights[of])
             mean[of] = self.residuals[of] - errors
-            variance[of] = np.diag(cho_solve((block, True), np.eye(len(of)))) - self.noise[of]
+            variance[of] = (
+                np.diag(scipy.linalg.cho_solve((block, True), np.eye(len(of)))) - self.noise[of]
+            )
         return Posterior(self.unit * mean, self.unit**2 * variance)
 
     def state(self) -> dict[str, Matrix]:
@@ -213,15 +215,13 @@ class _Likelihood:
 
     def most_likely(self, steps: int, like: Matrix | None = None) -> Matrix:
         """The logarithms that make the targets most likely. like: to begin with."""
-        from scipy.optimize import fmin_l_bfgs_b  # noqa: PLC0415  (slow; predicting needs none)
-
         scales = len(self.distances.squared)
         usual: Matrix = np.log([*_FIRST, *[max(1.0, scales) ** 0.5] * scales, 0.3])
         begin = usual if like is None else like
         if steps == 0 or len(self.targets) < 2:
             return begin
         bounds = [(-_BOUND, _BOUND)] * (len(begin) - 1) + [(math.log(_LEAST_NOISE), _BOUND)]
-        found, _, _ = fmin_l_bfgs_b(
+        found, _, _ = scipy.optimize.fmin_l_bfgs_b(
             self.cost, begin, args=(usual,), bounds=bounds, factr=_ENOUGH, maxiter=steps
         )
         return np.asarray(found, np.float64)
@@ -235,8 +235,8 @@ class _Likelihood:
         parts = parts_of(self.distances, logs, self.smoothness)
         own = np.exp(2 * logs[-1])
         factor = _factor(parts.covariance, own + self.noise)
-        weights = cho_solve((factor, True), self.targets)
-        inverse = cho_solve((factor, True), np.eye(len(self.targets)))
+        weights = scipy.linalg.cho_solve((factor, True), self.targets)
+        inverse = scipy.linalg.cho_solve((factor, True), np.eye(len(self.targets)))
         outer = inverse - np.outer(weights, weights)  # twice the gradient by the covariance
         value = 0.5 * self.targets @ weights + np.sum(np.log(np.diag(factor)))
         away = (logs - expected) / 2.0
@@ -285,4 +285,4 @@ def _factor(covariance: Matrix, noise: Matrix) -> Matrix:
     """The lower Cholesky factor of a covariance with noise."""
     covariance = covariance.copy()
     covariance[np.diag_indices_from(covariance)] += noise + _JITTER * np.max(np.diag(covariance))
-    return np.asarray(cholesky(covariance, lower=True, overwrite_a=True), np.float64)
+    return np.asarray(scipy.linalg.cholesky(covariance, lower=True, overwrite_a=True), np.float64)

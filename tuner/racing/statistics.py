@@ -13,8 +13,8 @@ from math import ceil, exp, inf, log1p, sqrt
 from typing import Literal
 
 import numpy as np
+import scipy  # its packages are loaded where they are used, which takes long
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtr, ndtri
 
 from farm.measurement import Estimate
 
@@ -117,7 +117,7 @@ def pairs_needed(effect: float, noise: float, alpha: float = 0.05, power: float 
     """
     if effect == 0 or effect <= -1:
         raise ValueError(f"an effect must not be 0 and must be above -1; got {effect}")
-    quantiles = float(ndtri(1 - alpha / 2) + ndtri(power))
+    quantiles = float(scipy.special.ndtri(1 - alpha / 2) + scipy.special.ndtri(power))
     return max(1, ceil((quantiles * noise / log1p(effect)) ** 2 / _EFFICIENCY))
 
 
@@ -131,7 +131,7 @@ def quantile(samples: FloatArray, q: float, confidence: float = 0.95) -> Estimat
     if n < quantile_samples(q):
         return None
     tail = (1 - confidence) / 2
-    at_most = bdtr(np.arange(n + 1), n, q)  # P(so many samples lie below the quantile)
+    at_most = _binomial(n, q)  # P(so many samples lie below the quantile)
     low, high = np.searchsorted(at_most, [tail, 1 - tail])
     if low < 1 or high >= n:
         return None
@@ -185,7 +185,7 @@ def _interval_depth(pairs: int, tail: float) -> int:
     if pairs <= _EXACT_PAIRS:
         return int(np.searchsorted(_null_distribution(tuple(ranks)), tail, side="right"))
     mean, deviation = sum(ranks) / 2, sqrt(sum(rank**2 for rank in ranks)) / 2
-    return int(mean + ndtri(tail) * deviation - 0.5) + 1
+    return int(mean + scipy.special.ndtri(tail) * deviation - 0.5) + 1
 
 
 def _null_probability(doubled_ranks: NDArray[np.int64], statistic: int) -> float:
@@ -194,7 +194,16 @@ def _null_probability(doubled_ranks: NDArray[np.int64], statistic: int) -> float
         ranks = tuple(sorted(doubled_ranks.tolist()))
         return float(_null_distribution(ranks)[statistic])
     mean, deviation = doubled_ranks.sum() / 2, np.sqrt((doubled_ranks**2).sum()) / 2
-    return float(ndtr((statistic + 1 - mean) / deviation))
+    return float(scipy.special.ndtr((statistic + 1 - mean) / deviation))
+
+
+def _binomial(n: int, q: float) -> FloatArray:
+    """P(X <= k) for k = 0 ... n, X successes in n tries of which each has probability q."""
+    tries = np.arange(n)
+    steps = np.log((n - tries) / (tries + 1) * (q / (1 - q)))  # from one probability to the next
+    logs = n * log1p(-q) + np.concatenate([[0.0], np.cumsum(steps)])
+    distribution: FloatArray = np.minimum(np.cumsum(np.exp(logs)), 1.0)
+    return distribution
 
 
 @lru_cache(maxsize=512)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its packages are loaded where they are used, which takes long
 from numpy.typing import NDArray
 
 from farm.candidate import Candidate, OnnxRuntimeCpu
@@ -115,15 +116,13 @@ def _terms(sizes: Sizes, batch: int = 1) -> list[float]:
 
 def _factors(found: Sequence[tuple[Sizes, float]]) -> Factors:
     """None negative, by least squares of ratios in which those that are far off count less."""
-    from scipy.optimize import nnls  # noqa: PLC0415  (slow to import; predicting needs none)
-
     matrix = np.array([_terms(sizes) for sizes, _ in found], np.float64) * _SCALES
     taken = np.maximum(_LEAST, np.array([each for _, each in found]))
     trust = np.ones(len(taken))
     factors = np.zeros(len(_SCALES))
     for _ in range(_ROUNDS):
         weight = np.sqrt(trust) / taken
-        factors, _ = nnls(matrix * weight[:, None], taken * weight)
+        factors, _ = scipy.optimize.nnls(matrix * weight[:, None], taken * weight)
         off = np.abs(matrix @ factors / taken - 1.0)
         trust = 1.0 / np.maximum(1.0, off / _FAR_OFF)
     return tuple((factors * _SCALES).tolist())

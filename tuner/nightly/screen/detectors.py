@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtr
+import scipy  # its packages are loaded where they are used, which takes long
 
 from tuner.nightly.screen.scores import clipped, noise, normal_scores, supported
 from tuner.nightly.screen.series import FloatArray
@@ -47,4 +47,4 @@ def step_t(scores: FloatArray, age: int) -> tuple[float, float]:
 
 def _p_value(scores: FloatArray, age: int) -> float:
     t, freedom = step_t(scores, age)
-    return float(stdtr(freedom, -t))
+    return float(scipy.special.stdtr(freedom, -t))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+import scipy  # its packages are loaded where they are used, which takes long
 
 from tuner.nightly.screen.series import FloatArray
 
@@ -62,7 +62,7 @@ def normal_scores(values: FloatArray, before: int) -> FloatArray:
     """
     ordered = np.sort(values[:before])
     below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-    scores: FloatArray = ndtri((below / 2 + 0.5) / (before + 1))
+    scores: FloatArray = scipy.special.ndtri((below / 2 + 0.5) / (before + 1))
     return scores
 
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
 
 from farm.candidate import Candidate
 from tuner.search.prior import Expected, Prior
@@ -114,5 +113,6 @@ class _Learned:
         alike = self._between * correlation(self._candidates, self._candidates, FAILURE)
         alike = np.where(known[:, None] & known, alike, 0.0)
         surprises = np.where(known, surprises, 0.0)
-        factor = cholesky(alike + _DOUBT**2 * np.eye(len(alike)), lower=True)
-        return np.asarray(cho_solve((factor, True), surprises), np.float64)
+        alike += _DOUBT**2 * np.eye(len(alike))
+        weights: Vector = np.linalg.solve(alike, surprises)
+        return weights

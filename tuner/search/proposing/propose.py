@@ -29,7 +29,6 @@ from tuner.search.proposing.doomed import is_doomed
 from tuner.search.proposing.families import Family, family, one_of_each
 from tuner.search.proposing.planners import Sensitivity, planned
 from tuner.search.proposing.pool import pool
-from tuner.search.proposing.sampler import sample
 from tuner.search.proposing.surrogate import Surrogate
 from tuner.search.regression.process import Rows
 from tuner.search.space import Space
@@ -161,6 +160,8 @@ class _Cohort:
             return self._take(self._surrogate.best(may), Stage.PREDICTED)
         if turn is _O:
             offered = [self._pool[at] for at in left]
+            from tuner.search.proposing.sampler import sample  # noqa: PLC0415  (loads Optuna)
+
             candidate = sample(offered, self._history, self._seed)
             return self._take(left[offered.index(candidate)], Stage.SAMPLE)
         rng = np.random.default_rng([self._seed, len(self._history), len(left)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
 
 from farm.candidate import Candidate
 from tuner.search.prior import Expected, Prior
@@ -100,7 +99,7 @@ class Surrogate:
         """Like ratios, on 0 and 1: [pool]. happened, expected: of what was tried."""
         tried = self._tried.candidates
         alike = correlation(tried, tried, effects) + _DOUBT**2 * np.eye(len(tried))
-        weights = cho_solve((cholesky(alike, lower=True), True), happened - expected)
+        weights = np.linalg.solve(alike, happened - expected)
         found = before + correlation(tried, self._pool, effects).T @ weights
         return np.clip(found, 0.0, 1.0)
 

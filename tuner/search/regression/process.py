@@ -15,7 +15,6 @@ from itertools import product
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from farm.candidate import Candidate
 from farm.measurement import Outcome
@@ -82,7 +81,7 @@ class Process:
         """By correlations, spreads and deviations from what was expected of the rows."""
         scale, noise = _likeliest(alike, spread, deviations)
         factor = _factor(alike, scale * spread, noise)
-        weights = cho_solve((factor, True), deviations)
+        weights = np.linalg.solve(factor.T, np.linalg.solve(factor, deviations))
         return cls(scale, noise, scale * spread, factor, weights)
 
     def shift(self, alike: Matrix, spread: Vector) -> tuple[Vector, Matrix]:
@@ -92,7 +91,8 @@ class Process:
         and a matrix [rows, others]; covariances lose its transpose times itself.
         """
         across = self.spread[:, None] * alike * (self.scale * spread)
-        return across.T @ self.weights, solve_triangular(self.factor, across, lower=True)
+        half = np.linalg.solve(self.factor, across)
+        return across.T @ self.weights, np.asarray(half, np.float64)
 
 
 def normal(expected: Sequence[Expected]) -> tuple[Vector, Vector]:
@@ -109,7 +109,7 @@ def _likeliest(alike: Matrix, spread: Vector, deviations: Vector) -> tuple[float
     def misfit(choice: tuple[float, float]) -> float:
         scale, noise = choice
         factor = _factor(alike, scale * spread, noise)
-        scaled = solve_triangular(factor, deviations, lower=True)
+        scaled = np.linalg.solve(factor, deviations)
         return float(0.5 * scaled @ scaled + np.sum(np.log(np.diag(factor))))
 
     return min(product(_SCALES, _NOISES), key=misfit)
@@ -117,4 +117,4 @@ def _likeliest(alike: Matrix, spread: Vector, deviations: Vector) -> tuple[float
 
 def _factor(alike: Matrix, spread: Vector, noise: float) -> Matrix:
     covariance = spread[:, None] * alike * spread + noise**2 * np.eye(len(spread))
-    return np.asarray(cholesky(covariance, lower=True), np.float64)
+    return np.asarray(np.linalg.cholesky(covariance), np.float64)

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+import scipy  # its packages are loaded where they are used, which takes long
 
 from farm.plan.placement.tables import FROM_CALLER, At, Tables
 
@@ -159,14 +158,17 @@ class _Network:
         scale = (_MOST / 2) / total if total > 0.0 else 1.0  # no finite cut is above half of it
         whole = np.minimum(np.floor(amounts * scale), _MOST).astype(np.int64)
         shape = (self._nodes, self._nodes)
-        summed = coo_array((whole, (rows, columns)), shape=shape).tocsr()
+        summed = scipy.sparse.coo_array((whole, (rows, columns)), shape=shape).tocsr()
         capacities = np.minimum(summed.data, _MOST).astype(np.int32)
-        graph = csr_array((capacities, summed.indices, summed.indptr), shape=shape)
-        result = maximum_flow(graph, _SOURCE, _SINK)
-        left = csr_array(graph - result.flow)
+        graph = scipy.sparse.csr_array((capacities, summed.indices, summed.indptr), shape=shape)
+        result = scipy.sparse.csgraph.maximum_flow(graph, _SOURCE, _SINK)
+        left = scipy.sparse.csr_array(graph - result.flow)
         left.data = np.maximum(left.data, 0)
         left.eliminate_zeros()
-        staying = set(breadth_first_order(left, _SOURCE, return_predecessors=False).tolist())
+        reached = scipy.sparse.csgraph.breadth_first_order(
+            left, _SOURCE, return_predecessors=False
+        )
+        staying = set(reached.tolist())
         at = tuple(
             place if node in staying else self._target
             for node, place in zip(self._node, self._at, strict=True)

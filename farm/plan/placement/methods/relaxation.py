@@ -27,8 +27,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
+import scipy  # its packages are loaded where they are used, which takes long
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from farm.host.silence import silenced
 from farm.plan.placement.tables import FROM_CALLER, Tables
@@ -104,9 +104,9 @@ class _Rows:
         self.starts.append(len(self.columns))
         self.sides.append(side)
 
-    def matrix(self, width: int) -> csr_array:
+    def matrix(self, width: int) -> scipy.sparse.csr_array:
         shape = (len(self.sides), width)
-        matrix = csr_array((self.values, self.columns, self.starts), shape=shape)
+        matrix = scipy.sparse.csr_array((self.values, self.columns, self.starts), shape=shape)
         matrix.sum_duplicates()
         return matrix
 
@@ -149,13 +149,11 @@ class _Programme:
 
     def solve(self, seconds: float) -> Relaxed:
         """Solve it within a time; without a bound worth the name where that does not suffice."""
-        from scipy.optimize import linprog  # noqa: PLC0415  (slow to import)
-
         count = len(self._costs)
         costs, most = np.array(self._costs), np.array(self._most)
         upper, equal = self._at_most.matrix(count), self._equal.matrix(count)
         sides, totals = np.array(self._at_most.sides), np.array(self._equal.sides)
-        result = linprog(  # type: ignore[call-overload]
+        result = scipy.optimize.linprog(  # type: ignore[call-overload]
             costs,
             A_ub=upper,
             b_ub=sides,
@@ -178,17 +176,17 @@ class _Programme:
 
     def solve_whole(self, seconds: float) -> Relaxed:
         """Solve it with whole operators, as far as a time allows."""
-        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415  (as above)
-
         count, placed = len(self._costs), len(self._table.costs) * self._width
         with silenced():  # HiGHS says there what it undoes, and which heuristic it tries
-            result = milp(
+            result = scipy.optimize.milp(
                 np.array(self._costs),
                 integrality=(np.arange(count) < placed).astype(np.int64),
-                bounds=Bounds(0.0, np.array(self._most)),
+                bounds=scipy.optimize.Bounds(0.0, np.array(self._most)),
                 constraints=[
-                    LinearConstraint(self._at_most.matrix(count), -np.inf, self._at_most.sides),
-                    LinearConstraint(
+                    scipy.optimize.LinearConstraint(
+                        self._at_most.matrix(count), -np.inf, self._at_most.sides
+                    ),
+                    scipy.optimize.LinearConstraint(
                         self._equal.matrix(count), self._equal.sides, self._equal.sides
                     ),
                 ],
