@@ -36,9 +36,8 @@ from db.reader import StoreReader
 from db.store import Store
 from farm.candidate import CalibrationMethod, Candidate
 from farm.codegen.build.compilers import CompilerKind
-from farm.codegen.emit import DEFAULT_NAME
 from farm.codegen.package.manifest import Manifest
-from farm.codegen.program import PortType
+from farm.codegen.program import DEFAULT_NAME, PortType
 from farm.devices.profile import select_profiles
 from farm.errors import OptionError
 from farm.measurement import Metric, Outcome

@@ -32,10 +32,10 @@ from farm.candidate import (
     StaticInt8,
 )
 from farm.codegen.build.compilers import CompilerKind, find_emulator
-from farm.codegen.emit import DEFAULT_NAME, check_name
-from farm.codegen.front.annotate import has_qdq
+from farm.codegen.emit import check_name
 from farm.codegen.front.source import INPUT_TYPES, refused_input
-from farm.codegen.package.compiled import (
+from farm.codegen.package.manifest import Manifest, PackageAccuracy
+from farm.codegen.package.record import (
     EMULATED_FILE,
     RUNNER_FILE,
     CompiledPackage,
@@ -44,15 +44,14 @@ from farm.codegen.package.compiled import (
     precision_of,
     read_compiled,
 )
-from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS, package_folder
-from farm.codegen.program import PortType
+from farm.codegen.program import DEFAULT_NAME, PortType
 from farm.compile.passes import cpu_session, reported_as
 from farm.dataset import Array, Dataset, Feed, Part, Splits, load_dataset, split, synthetic_dataset
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, OptionError
 from farm.host.temporary import temporary_folder
-from farm.model.formats import given_format
+from farm.model.formats import given_format, has_qdq
 from farm.model.graph import TensorKind, build_graph
 from farm.model.model import Model, OutputSpec, TensorSpec, load_model
 from farm.model.shapes import fixed_sentence

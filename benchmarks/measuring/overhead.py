@@ -35,7 +35,7 @@ from db.records import Phase
 from db.store import Store
 from farm.artifact.compiler import compile_candidate
 from farm.candidate import Candidate, CPackage, GraphLevel, OnnxRuntimeCpu
-from farm.codegen.package.compiled import RUNNER_FILE
+from farm.codegen.package.record import RUNNER_FILE
 from farm.devices.profile import load_profiles
 from farm.errors import InfrastructureError
 from farm.session.of_candidate import onnxruntime_spec

@@ -19,7 +19,7 @@ import onnx
 from benchmarks.placement.cut_plans import Piece, Plan, running
 from farm.artifact.compiler import Compiler
 from farm.artifact.folder import PIPELINE_FILE, read_manifest
-from farm.artifact.parts import needs_preparation
+from farm.artifact.graphs import needs_preparation
 from farm.candidate import Candidate, PartEngine, Pipeline, PipelinePart
 from farm.compile.cut import cut
 from farm.devices.profile import DeviceProfile, load_profiles

@@ -52,7 +52,7 @@ from benchmarks.search.recorded import (
     read_table,
     steady,
 )
-from farm.artifact.parts import needs_preparation
+from farm.artifact.graphs import needs_preparation
 from farm.candidate import Candidate, CPackage, Engine, OnnxRuntimeCpu, Pipeline, engine_label
 from farm.costs.calibration import Calibration, CostPlace, calibration_of
 from farm.costs.in_place import Observed, corrected

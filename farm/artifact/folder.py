@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 from farm.artifact.engines import c_compiler
 from farm.candidate import CPackage, CPackageEmulated
 from farm.codegen.package.reopen import reopen_package
-from farm.compile.passes import Compiled, reported_as
 from farm.session.pipeline import parse_pipeline
 from farm.units import Bytes
 
@@ -40,17 +39,6 @@ def read_manifest(folder: Path) -> ArtifactManifest:
     """Read an artifact's record. Raises OSError, pydantic.ValidationError."""
     adapter = TypeAdapter(ArtifactManifest)
     return adapter.validate_json((folder / RECORD_FILE).read_bytes())
-
-
-def write_model(compiled: Compiled, folder: Path) -> ArtifactManifest:
-    """Write the artifact of a compiled graph. Raises CompileError: it is too large a file."""
-    with reported_as("write"):
-        content = compiled.model.SerializeToString(deterministic=True)
-    digest = hashlib.sha256(content).hexdigest()
-    manifest = ArtifactManifest(digest, Bytes(len(content)), compiled.passes, compiled.notes)
-    (folder / MODEL_FILE).write_bytes(content)
-    write_record(manifest, folder)
-    return manifest
 
 
 def write_record(manifest: ArtifactManifest, folder: Path) -> None:

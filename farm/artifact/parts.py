@@ -10,12 +10,14 @@ import onnx
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from farm.artifact.engines import c_compiler
-from farm.artifact.folder import PIPELINE_FILE, ArtifactManifest, write_model, write_record
+from farm.artifact.folder import PIPELINE_FILE, ArtifactManifest, write_record
+from farm.artifact.write import write_model
 from farm.candidate import CPackage, OnnxRuntimeCpu, PackageEngine, Pipeline, PipelinePart
 from farm.codegen import generate
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_shared
-from farm.codegen.package.compiled import SHARED_FILE, compile_package
+from farm.codegen.package.compiled import compile_package
+from farm.codegen.package.record import SHARED_FILE
 from farm.codegen.package.write import LIBRARY_FILE
 from farm.codegen.program import PortType
 from farm.compile.cut import cut, has_fixed_shape
@@ -26,15 +28,6 @@ from farm.errors import CompileError
 from farm.model.ends import graph_inputs
 from farm.session.pipeline import PartRecord, PipelineRecord, TensorRecord
 from farm.units import Bytes
-
-
-def needs_preparation(engine: Pipeline) -> bool:
-    """Whether the whole graph is to be prepared before it is cut, as for an engine of a part."""
-    return any(
-        isinstance(part.engine, PackageEngine)
-        or (isinstance(part.engine, OnnxRuntimeCpu) and part.engine.saved_graph)
-        for part in engine.parts
-    )
 
 
 def compile_parts(

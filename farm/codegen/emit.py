@@ -15,13 +15,11 @@ from importlib import resources
 import numpy as np
 
 from farm.codegen.ops.literal import finite_literal, initializer_lines
-from farm.codegen.program import Array, Call, Program, Step, Tensor
+from farm.codegen.program import DEFAULT_NAME, Array, Call, Program, Step, Tensor
 from farm.codegen.storage import Area, Storage
 from farm.errors import OptionError
 from farm.text import printable
 from farm.units import Bytes
-
-DEFAULT_NAME = "model"
 
 GUARD_BYTES = 384
 """Before and after the arena and scratch: vector kernels read, but never write, that far.

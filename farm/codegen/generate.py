@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from farm.codegen.emit import DEFAULT_NAME, Generated, emit
-from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges, has_qdq
+from farm.codegen.emit import Generated, emit
+from farm.codegen.front.annotate import Annotated, annotate_qdq, annotate_ranges
 from farm.codegen.front.names import names_apart, with_model_names
 from farm.codegen.front.source import INPUT_TYPES, read_source, refused_input
 from farm.codegen.lower.graph import lower
 from farm.codegen.lower.integer.operators import ONLY_INTEGER
-from farm.codegen.program import PortType, PortTypes, Program
+from farm.codegen.program import DEFAULT_NAME, PortType, PortTypes, Program
 from farm.codegen.siblings import merge_siblings
 from farm.codegen.storage import Storage, store
 from farm.compile.quantization.calibrate import Range
 from farm.errors import CompileError
+from farm.model.formats import has_qdq
 
 
 @dataclass(frozen=True, slots=True)

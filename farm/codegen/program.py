@@ -21,6 +21,9 @@ from farm.units import Bytes
 Array = NDArray[Any]
 NO_SCRATCH = Bytes(0)
 
+DEFAULT_NAME = "model"
+"""What all names in C begin with; see ``farm.codegen.emit``."""
+
 
 class Element(StrEnum):
     """Type of a tensor's elements; the values are numpy's names."""

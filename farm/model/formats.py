@@ -43,6 +43,11 @@ def came_quantised(graph: Graph) -> bool:
     return any(op.op_type == "QuantizeLinear" for op in graph.operators)
 
 
+def has_qdq(model: ModelProto) -> bool:
+    """The same of a model that there is no view of."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
 def float_bytes(float_type: FloatType) -> int:
     """The size of one number."""
     return {FloatType.FLOAT64: 8, FloatType.FLOAT32: 4}.get(float_type, 2)

@@ -13,8 +13,8 @@ from onnx.helper import make_node
 
 from farm.codegen.arithmetic import dequantize, quantize_port
 from farm.codegen.build.compilers import find_compilers
-from farm.codegen.package.compiled import read_compiled
 from farm.codegen.package.manifest import read_manifest
+from farm.codegen.package.record import read_compiled
 from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import Quantization
 from tests.command import Command

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, OpenVino, Precision, StaticInt8
-from farm.codegen.package.compiled import manifest_of, parse_compiled
+from farm.codegen.package.record import manifest_of, parse_compiled
 from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tests import models

@@ -16,8 +16,8 @@ import pytest
 
 from farm.candidate import Candidate, CPackage, CPackageEmulated, Precision, StaticInt8
 from farm.codegen.build.compilers import host_targets
-from farm.codegen.package.compiled import manifest_of, read_compiled
 from farm.codegen.package.manifest import Manifest
+from farm.codegen.package.record import manifest_of, read_compiled
 from farm.devices.profile import DeviceProfile, load_profiles
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests import models

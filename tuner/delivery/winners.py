@@ -13,14 +13,14 @@ import farm
 from db.store import Store
 from farm.artifact.folder import PIPELINE_FILE
 from farm.candidate import Candidate, Pipeline, to_json
-from farm.codegen.package.compiled import (
+from farm.codegen.package.manifest import Manifest, PackageAccuracy
+from farm.codegen.package.record import (
     PACKAGE_FILE,
     CompiledPackage,
     manifest_of,
     parse_compiled,
     precision_of,
 )
-from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.write import FEWEST_VECTORS
 from farm.delivery.files import RECORD_FILE, write_files
 from farm.delivery.pipeline import sessions_of, write_pipeline

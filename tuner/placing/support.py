@@ -9,7 +9,6 @@ from types import MappingProxyType
 from onnx import ModelProto, NodeProto
 from onnx.helper import make_graph, make_model
 
-from farm.codegen.generate import placed
 from farm.costs.calibration import CostPlace
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
@@ -119,6 +118,8 @@ def _reads(node: NodeProto) -> tuple[str, ...]:
 
 def _generator_refuses(model: ModelProto) -> str:
     """What the code generator has against a model; empty for nothing."""
+    from farm.codegen.generate import placed  # noqa: PLC0415  (slow to import)
+
     try:
         placed(model)
     except CompileError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
-from farm.artifact.compiler import Compiler
 from farm.candidate import Candidate, PackageEngine, Precision
 from farm.devices.profile import PackageFigures
 from farm.errors import CompileError
 from farm.units import Bytes, counted, format_bytes
+
+if TYPE_CHECKING:
+    from farm.artifact.compiler import Compiler
 
 _SURE = 4
 """Times the limit that an arena in int8 is above it for certain: its ranges are not known yet."""
@@ -25,7 +29,7 @@ class PackageRoom:
 
     def __init__(self, model: ModelProto, figures: PackageFigures | None = None) -> None:
         self._limit = figures.arena_bytes if figures else 0
-        self._compiler = Compiler(model, [])
+        self._model = model
         self._needed: dict[Precision, Bytes] = {}
         self._refused: dict[Candidate, Bytes] = {}
 
@@ -52,6 +56,12 @@ class PackageRoom:
             return True
         self._refused[candidate] = needed
         return False
+
+    @cached_property
+    def _compiler(self) -> Compiler:
+        from farm.artifact.compiler import Compiler  # noqa: PLC0415  (few devices have a limit)
+
+        return Compiler(self._model, [])
 
     def _planned(self, candidate: Candidate) -> Bytes:
         """What the arena needs; 0 where the generator has another reason to refuse it."""

@@ -23,8 +23,6 @@ from farm.compile.rewrite import rewrite
 from farm.errors import CompileError
 from farm.profile.kernels import OperatorProfile
 from workers.child.feeds import read_feeds
-from workers.child.package_profile import package_profile
-from workers.child.packages import check_float, complete, vector_samples
 from workers.engines.session import EngineError
 from workers.jobs import Part
 
@@ -51,6 +49,8 @@ def compile_candidate(workload: Path, candidate: str, folder: Path) -> Compiled:
     try:
         manifest = compiler.compile(chosen, folder)
         if isinstance(chosen.engine, PackageEngine):
+            from workers.child.packages import check_float  # noqa: PLC0415  (loads the generator)
+
             program = compiler.generation(chosen).program
             check_float(compiler.model, program, folder, read_feeds(workload / "calibration.npz"))
     except CompileError as error:
@@ -68,6 +68,8 @@ def complete_package(
 
     Raises EngineError with the compile error's sentence.
     """
+    from workers.child.packages import complete, vector_samples  # noqa: PLC0415  (as above)
+
     chosen, description = from_json(candidate), parse_manifest(manifest)
     parts = (Part.CONFIRMATION, Part.SEARCH, Part.CALIBRATION)
     feeds = chain.from_iterable(read_feeds(workload / f"{part}.npz") for part in parts)
@@ -132,6 +134,8 @@ def profile_package(
 
     Raises EngineError with the compile error's sentence.
     """
+    from workers.child.package_profile import package_profile  # noqa: PLC0415  (as above)
+
     sample = next(read_feeds(workload / f"{Part.CONFIRMATION}.npz"))
     return package_profile(_compiler(workload), from_json(candidate), sample, folder, seconds)
 

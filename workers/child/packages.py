@@ -21,9 +21,10 @@ from farm.artifact.folder import RECORD_FILE
 from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Target, find_emulator
 from farm.codegen.generate import Generation
-from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, port_of
-from farm.codegen.package.compiled import PACKAGE_FILE as COMPILED_FILE
+from farm.codegen.package.compiled import port_of
 from farm.codegen.package.manifest import Manifest
+from farm.codegen.package.record import EMULATED_FILE, RUNNER_FILE
+from farm.codegen.package.record import PACKAGE_FILE as COMPILED_FILE
 from farm.codegen.package.write import Vector, finish_package
 from farm.codegen.program import Array, Program
 from farm.errors import CompileError

@@ -32,8 +32,8 @@ from farm.candidate import (
     Pipeline,
     to_json,
 )
-from farm.codegen.package.compiled import RUNNER_FILE, CompiledPackage, read_compiled
 from farm.codegen.package.manifest import Manifest
+from farm.codegen.package.record import RUNNER_FILE, CompiledPackage, read_compiled
 from farm.errors import CompileError, InfrastructureError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import OperatorProfile

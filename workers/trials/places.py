@@ -19,7 +19,7 @@ from farm.candidate import (
     PipelinePart,
     ThreadedEngine,
 )
-from farm.codegen.package.compiled import RUNNER_FILE, SHARED_FILE, excess, read_compiled
+from farm.codegen.package.record import RUNNER_FILE, SHARED_FILE, excess, read_compiled
 from farm.devices.profile import DeviceKind, DeviceProfile
 from farm.errors import CompileError
 from farm.session.of_candidate import part_session

@@ -18,7 +18,7 @@ from farm.candidate import (
     PackageEngine,
     Pipeline,
 )
-from farm.codegen.package.compiled import excess
+from farm.codegen.package.record import excess
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError
 from farm.measurement import Measurement, Method, Metric, Outcome

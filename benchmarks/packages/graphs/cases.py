@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from farm.artifact.compiler import Compiler
 from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, StaticInt8
-from farm.codegen.front.annotate import annotate_ranges, has_qdq
+from farm.codegen.front.annotate import annotate_ranges
 from farm.codegen.front.source import read_source
 from farm.codegen.generate import Generation, generate, tensors_to_calibrate
 from farm.codegen.program import Element, Program, Tensor, View
@@ -19,6 +19,7 @@ from farm.compile.prepare import prepare
 from farm.compile.quantization.calibrate import calibrate
 from farm.compile.quantization.quantize import QuantizeStatic
 from farm.compile.quantization.quantize import tensors_to_calibrate as tensors_of_static_int8
+from farm.model.formats import has_qdq
 from farm.model.walk import all_nodes, all_tensors
 from farm.plan.memory.arena import violations
 

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from commands.shared.options import known_profiles
-from farm.codegen.front.annotate import has_qdq
 from farm.devices.profile import select_profiles
 from farm.errors import FarmError
+from farm.model.formats import has_qdq
 from tuner.package import PackagePrecision, PackageRequest, make_package
 
 from .cases import Outputs

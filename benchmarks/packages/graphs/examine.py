@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from farm.codegen.front.annotate import has_qdq
 from farm.errors import FarmError, ModelError
+from farm.model.formats import has_qdq
 from farm.model.model import Model, load_model
 
 from .arena import overwritten

@@ -22,7 +22,7 @@ import openvino as ov
 
 from farm.artifact.folder import adopt_package
 from farm.candidate import CPackage, from_json
-from farm.codegen.package.compiled import RUNNER_FILE
+from farm.codegen.package.record import RUNNER_FILE
 from farm.delivery.files import RECORD_FILE, SESSION_FILE
 from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.engines.cpackage import CPackageSession

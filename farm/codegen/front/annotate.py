@@ -145,11 +145,6 @@ def annotate_qdq(model: onnx.ModelProto, integer_outputs: Collection[str] = ()) 
     return _QdqReader(read_source(model)).annotated(_weight_scales(model), integer_outputs)
 
 
-def has_qdq(model: onnx.ModelProto) -> bool:
-    """Whether a model came quantised."""
-    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-
-
 def _weight_scales(model: onnx.ModelProto) -> dict[str, NDArray[np.float64]]:
     constants = {t.name: t for t in model.graph.initializer}
     scales = {}

@@ -16,12 +16,12 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from farm.codegen.build.compilers import Target
 from farm.codegen.generate import Generation
+from farm.codegen.package.record import Packets
 from farm.codegen.program import Loop, Step, Work
 
 PRICES = "packets.toml"
@@ -30,14 +30,6 @@ PRICES = "packets.toml"
 _CALL = Loop("call", 1, 0)
 _VECTOR_BYTES = {Target.HEXAGON_HVX: 128, Target.HEXAGON: 8}
 _NOTHING = (0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Packets:
-    """What one run executes. all: packets. vector: instructions on vectors."""
-
-    all: int = 0
-    vector: int = 0
 
 
 def modelled_packets(generation: Generation, target: Target) -> Packets:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from farm.codegen.build.compilers import Compiler, Target, default_compiler
 from farm.codegen.build.toolchain import build_runner, link_runner
-from farm.codegen.package.compiled import (
+from farm.codegen.package.manifest import Manifest, read_manifest
+from farm.codegen.package.record import (
     EMULATED_FILE,
     RUNNER_FILE,
     CompiledPackage,
+    Packets,
     sources_sha256,
     write_compiled,
 )
-from farm.codegen.package.manifest import Manifest, read_manifest
-from farm.codegen.package.packets import Packets
 from farm.codegen.package.write import LIBRARY_FILE, PROGRAM_FILE, source_files
 
 

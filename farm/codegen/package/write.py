@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farm.codegen.build.compilers import Compiler, Target
 from farm.codegen.build.toolchain import (
@@ -26,12 +27,14 @@ from farm.codegen.build.toolchain import (
     copy_runtime,
     runtime_files,
 )
-from farm.codegen.generate import Generation
 from farm.codegen.package.manifest import MANIFEST_FILE, Manifest
 from farm.codegen.package.readme import makefile, readme
 from farm.codegen.program import Array
 from farm.errors import OptionError
 from farm.host.places import take_place
+
+if TYPE_CHECKING:  # whoever opens a package needs no generator
+    from farm.codegen.generate import Generation
 
 VECTORS = "test_vectors"
 REQUESTS, REPLIES = "requests.bin", "replies.bin"

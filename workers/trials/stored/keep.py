@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from farm.codegen.package.compiled import PROGRAMS
+from farm.codegen.package.record import PROGRAMS
 from farm.errors import InfrastructureError, OptionError
 from farm.host.folders import data_folder, folder_size
 from farm.host.temporary import free_folder, owned_folder

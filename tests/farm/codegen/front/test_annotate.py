@@ -4,12 +4,13 @@ import pytest
 from onnx.helper import make_node
 
 from farm.candidate import CalibrationMethod, StaticInt8
-from farm.codegen.front.annotate import annotate_qdq, annotate_ranges, has_qdq, quantization_of
+from farm.codegen.front.annotate import annotate_qdq, annotate_ranges, quantization_of
 from farm.codegen.front.source import UnsupportedOperator, read_source
 from farm.codegen.program import Quantization
 from farm.compile.prepare import prepare
 from farm.compile.quantization.calibrate import Range, calibrate
 from farm.compile.quantization.quantize import QuantizeStatic, tensors_to_calibrate
+from farm.model.formats import has_qdq
 from tests.farm.compile.graphs import residual_net
 from tests.models import build, value
 

@@ -11,17 +11,17 @@ from farm.codegen.build.compilers import Target, default_compiler
 from farm.codegen.build.toolchain import build_library
 from farm.codegen.generate import generate
 from farm.codegen.package import compiled as module
-from farm.codegen.package.compiled import (
+from farm.codegen.package.compiled import compile_package
+from farm.codegen.package.record import (
     EMULATED_FILE,
     PACKAGE_FILE,
     RUNNER_FILE,
-    compile_package,
+    Packets,
     excess,
     manifest_of,
     read_compiled,
     sources_sha256,
 )
-from farm.codegen.package.packets import Packets
 from farm.codegen.package.write import LIBRARY_FILE
 from farm.compile.prepare import prepare
 from farm.devices.profile import PackageFigures

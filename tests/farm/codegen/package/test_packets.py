@@ -9,7 +9,8 @@ import pytest
 from farm.codegen.build.compilers import Target
 from farm.codegen.generate import generate
 from farm.codegen.ops.movement import Concat
-from farm.codegen.package.packets import Packets, counts, modelled_packets, step_packets
+from farm.codegen.package.packets import counts, modelled_packets, step_packets
+from farm.codegen.package.record import Packets
 from farm.codegen.program import Copy, Layout, View
 from farm.compile.prepare import prepare
 from tests.farm.codegen.kernel_harness import tensor

@@ -9,8 +9,8 @@ import pytest
 from farm.artifact.folder import adopt_package
 from farm.candidate import CPackage, CPackageEmulated
 from farm.codegen.build.compilers import Target
-from farm.codegen.package.compiled import EMULATED_FILE, RUNNER_FILE, read_compiled
 from farm.codegen.package.manifest import read_manifest
+from farm.codegen.package.record import EMULATED_FILE, RUNNER_FILE, read_compiled
 from farm.devices.profile import load_profiles
 from farm.errors import InputError
 from tests import models
