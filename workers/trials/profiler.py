@@ -29,6 +29,10 @@ class Profiler:
         Raises ChildError, CompileError.
         """
         trial, seconds = job.trial, job.seconds
+        if isinstance(trial.candidate.engine, PackageEngine):  # built anew, so as to be timed
+            _require_new(trial)
+            with temporary_folder("profile") as folder:
+                return self._artifacts.profile_package(trial, folder, seconds)
         artifact = self._trials.compiled(trial)
         if artifact is None:
             return ()
@@ -38,9 +42,6 @@ class Profiler:
                 "engines. What each part takes is in its trial."
             )
         with temporary_folder("profile") as folder:
-            if isinstance(trial.candidate.engine, PackageEngine):
-                _require_new(trial)
-                return self._artifacts.profile_package(trial, folder, seconds)
             self._artifacts.name_for_profile(trial, artifact, folder)
             named = replace(self._trials.loading(trial, artifact), model=str(folder / MODEL_FILE))
             told = self._children.profile(trial, named, folder, seconds)
