@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Some look whether anything was left there. No test runs in an environment of the developer's.
     What Zig builds once for a machine, which takes it seconds, is kept: most tests have a cache
-    folder of their own.
+    folder of their own. So is Python's bytecode, also where the developer's environment says
+    otherwise: the hundreds of processes that tests start would each compile the whole farm.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(cache_folder() / "zig"))
     data = tempfile.mkdtemp(prefix="data-")
     os.environ["XDG_DATA_HOME"] = data
