@@ -88,10 +88,9 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PretendedGpus:
 @pytest.fixture
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process measure as few blocks as can be judged."""
-    from tests.few_blocks import FEWEST
+    from tests.few_blocks import measure_few
 
-    for module, name, least in FEWEST:
-        monkeypatch.setattr(module, name, least)
+    measure_few(monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -18,6 +19,9 @@ from tuner.racing import track
 from tuner.racing.race import RaceRules
 from tuner.search import confirm, search
 
+if TYPE_CHECKING:
+    import pytest
+
 FEWEST = (
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
@@ -25,6 +29,13 @@ FEWEST = (
     (search, "FINAL_RULES", RaceRules(max_blocks=confirm.MIN_PAIRS)),
     (track, "FRESH_EVERY", confirm.MIN_PAIRS),
 )
+
+
+def measure_few(patch: pytest.MonkeyPatch) -> None:
+    """Have runs in this process measure as few blocks as can be judged."""
+    for module, name, least in FEWEST:
+        patch.setattr(module, name, least)
+
 
 if __name__ == "__main__":
     import cli

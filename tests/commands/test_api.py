@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 from commands import api
 from farm.candidate import Candidate, Fake
 from farm.errors import FarmError
+from tests.few_blocks import measure_few
 from tuner.results import Verdict
 
 ROOT = Path(api.__file__).parents[1]
@@ -34,16 +35,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tuned(place: Path) -> api.TuneResult:
     """A run on the fake device."""
-    return api.tune(
-        EXAMPLES / "digits.onnx",
-        devices=["fake"],
-        budget=30.0,
-        max_trials=4,
-        local=True,
-        output=place / "winners",
-        store=str(place / "farm.db"),
-        on_event=EVENTS.append,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        measure_few(patch)
+        return api.tune(
+            EXAMPLES / "digits.onnx",
+            devices=["fake"],
+            budget=30.0,
+            max_trials=4,
+            local=True,
+            output=place / "winners",
+            store=str(place / "farm.db"),
+            on_event=EVENTS.append,
+        )
 
 
 EVENTS: list[object] = []
@@ -83,6 +86,7 @@ def test_candidates_are_measured_and_compared(place: Path) -> None:
     assert found.ratio.value == pytest.approx(0.5, rel=0.1)
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_nothing_is_printed_and_errors_are_sentences(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
 from tests.command import Command
 from tests.models import mlp, save
+from tuner import bench
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
 from workers.fingerprint import fingerprint
@@ -68,6 +69,7 @@ def unjudged(farm: Command, *arguments: object) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_claim_that_holds(farm: Command) -> None:
     """The model moved meanwhile, and its path has another content."""
     deliver(farm)
@@ -81,7 +83,7 @@ def test_a_claim_that_holds(farm: Command) -> None:
     assert found["claimed"]["estimate"] == CERTAIN.value
     low, high = found["measured"]["ci"]
     assert 0 < low <= found["measured"]["estimate"] <= high
-    assert found["blocks"] == 15
+    assert found["blocks"] == bench.BLOCKS
     assert found["accuracy"]["measured"] == found["accuracy"]["claimed"]
     assert not farm.store.exists(), "a verification is no run"
 
