@@ -13,6 +13,8 @@ from sqlalchemy.exc import ArgumentError
 from farm.errors import OptionError
 from farm.host.folders import data_folder, expanded
 
+_LOCK_BYTES = 1 << 16  # twice what a reader's lock file takes
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -29,13 +31,24 @@ class Address:
         """Whether the store is SQLite, on disk or in memory."""
         return self.url.get_backend_name() == "sqlite"
 
+    @property
+    def is_read_without_locks(self) -> bool:
+        """Whether a reader must do without the lock files that it shares with a writer.
+
+        It may not make them in a folder that it cannot write to, and cannot on a disk without
+        room; a writer at work has made them already.
+        """
+        if self.path is None or self.path.with_name(self.path.name + "-wal").exists():
+            return False
+        return not os.access(self.path.parent, os.W_OK) or not _has_room(self.path.parent)
+
     def sqlite_uri(self, *, read_only: bool) -> str:
         """What SQLite opens. A mode or another parameter that the user gave is kept."""
         if self.path is None:
             return ":memory:"
         given = {key: value for key, value in self.url.query.items() if key != "uri"}
         mode = {"mode": "ro"} if read_only else {}
-        if read_only and _is_archived(self.path):
+        if read_only and self.is_read_without_locks:
             mode |= {"immutable": "1"}
         return f"{self.path.absolute().as_uri()}?{urlencode({'mode': 'rwc'} | given | mode)}"
 
@@ -82,13 +95,13 @@ def default_path() -> Path:
     return data_folder() / "farm.db"
 
 
-def _is_archived(path: Path) -> bool:
-    """Whether a reader must do without the lock files that it shares with a writer.
-
-    It may not make them in a folder it cannot write to; a writer at work has made them already.
-    """
-    log = path.with_name(path.name + "-wal")
-    return not os.access(path.parent, os.W_OK) and not log.exists()
+def _has_room(folder: Path) -> bool:
+    """Whether a disk can take the lock files of a reader; where it cannot be asked, it has."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return True
+    return found.f_bavail * found.f_frsize >= _LOCK_BYTES
 
 
 def _sqlite_url(url: URL) -> Address:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from db.address import Address
-from farm.errors import StoreDamaged, StoreError
+from farm.errors import StoreDamaged, StoreError, StoreFull
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
@@ -109,9 +109,8 @@ def first_line(cause: BaseException | None) -> str:
 
 
 def _sqlite_engine(address: Address, timeout: float, *, read_only: bool) -> Engine:
-    uri = address.sqlite_uri(read_only=read_only)
-
     def connect() -> sqlite3.Connection:
+        uri = address.sqlite_uri(read_only=read_only)
         # No isolation level: the driver would begin transactions by its own rules.
         connection = sqlite3.connect(
             uri, timeout=timeout, isolation_level=None, check_same_thread=False, uri=True
@@ -120,7 +119,9 @@ def _sqlite_engine(address: Address, timeout: float, *, read_only: bool) -> Engi
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    pool = QueuePool if address.path else StaticPool
+    # What is read without locks is so for one transaction only: a writer may come at any time.
+    lockless = read_only and address.is_read_without_locks
+    pool = NullPool if lockless else QueuePool if address.path else StaticPool
     engine = create_engine("sqlite://", creator=connect, poolclass=pool)
     event.listen(engine, "begin", _begin)
     return engine
@@ -142,18 +143,26 @@ def _server_engine(address: Address, timeout: float, *, read_only: bool) -> Engi
     except ModuleNotFoundError as error:
         raise StoreError(
             f"The store at {address} needs the Python package {error.name}, which is not "
-            "installed. Install it with: pip install 'farm[postgresql]'."
+            "installed. Install it with: pip install 'psycopg[binary]'."
         ) from None
 
 
 def _failure(address: Address, cause: BaseException | None) -> StoreError:
-    kind = StoreDamaged if _family(cause) == sqlite3.SQLITE_CORRUPT else StoreError
+    if isinstance(cause, sqlite3.Error):
+        kind = _SQLITE_KINDS.get(_family(cause), StoreError)
+    else:
+        full = getattr(cause, "sqlstate", None) == _SERVER_FULL
+        kind = StoreFull if full else StoreError
     return kind(_explain(address, cause))
 
 
 def _family(cause: BaseException | None) -> int:
-    """Of SQLite's error codes, whose extended ones carry it in their low byte."""
-    return int(getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+    """Of SQLite's error codes, whose extended ones carry it in their low byte.
+
+    Where the lock file beside the store does not fit, SQLite only says that it failed.
+    """
+    code = int(getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
+    return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
 
 
 def _explain(address: Address, cause: BaseException | None) -> str:
@@ -200,9 +209,11 @@ _SQLITE_SENTENCES = {
         "that you may write to its folder, or give another --store."
     ),
 }
+_SQLITE_KINDS = {sqlite3.SQLITE_CORRUPT: StoreDamaged, sqlite3.SQLITE_FULL: StoreFull}
+_SERVER_FULL = "53100"  # disk_full
 _SERVER_SENTENCES = {
     "25006": _READ_ONLY,  # read_only_sql_transaction
-    "53100": _DISK_FULL,  # disk_full
+    _SERVER_FULL: _DISK_FULL,
     "55P03": _LOCKED,  # lock_not_available
     "40P01": _LOCKED,  # deadlock_detected
 }

@@ -110,7 +110,7 @@ class StoreWriter(StoreReader):
                 connection.cursor().execute("VACUUM")
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except StoreError as error:
-            raise StoreError(
+            raise type(error)(
                 "All of it is removed, and what is stored next uses its room; but the file is as "
                 f"large as before: {error}"
             ) from None

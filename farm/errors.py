@@ -11,6 +11,7 @@ FarmError
 ├── StoreError          the store cannot be used: locked, newer, read-only, disk full
 │   ├── NotInStore      the run, trial or model that was asked for is not in the store
 │   ├── StoreDamaged    what stands in its file is no database any more
+│   ├── StoreFull       its disk has no room for what is to be written
 │   └── LeaseLost       another process took the run over: this one writes nothing more
 ├── CompileError        this candidate cannot be compiled for this model: a trial outcome
 │   └── GeneratorFault  what was compiled computes something else than it should: exit code 1
@@ -62,6 +63,10 @@ class StoreError(FarmError):
 
 class StoreDamaged(StoreError):
     """The store's file is damaged."""
+
+
+class StoreFull(StoreError):
+    """The disk of the store is full."""
 
 
 class NotInStore(StoreError):

@@ -93,6 +93,8 @@ def _page(reader: StoreReader, name: str, nights: int) -> tuple[Page, str]:
 
 def _check(file: Path) -> None:
     """Raise OptionError where a file cannot be written, before anything is."""
+    if file.is_dir():
+        raise OptionError(f"{file} is a folder; name a file with --output.")
     if file.exists():
         raise OptionError(f"{file} exists already; remove it, or give another --output.")
     if not file.absolute().parent.is_dir():

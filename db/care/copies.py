@@ -31,7 +31,7 @@ from db.schema import (
     SoftwareRow,
 )
 from db.store import Store
-from farm.errors import OptionError, StoreError
+from farm.errors import OptionError, StoreError, StoreFull
 
 _PAGES = 1024  # copied at a time, between which others may write
 _PARENTS = (RankingRow, ArtifactRow, SeriesRow, CandidateRow, ModelRow, SoftwareRow, MachineRow)
@@ -42,8 +42,8 @@ Progress = Callable[[float], None]
 def backup(url: str | None, place: Path, progress: Progress = lambda _: None) -> None:
     """Copy a whole store into an SQLite file. Others may work with the store meanwhile.
 
-    Raises OptionError: something is in that place already, or it is the store's own.
-    Raises StoreError: there is no store, it is damaged, or the disk is full.
+    Raises OptionError: something is in that place already, it is the store's own, or its disk is
+    full. Raises StoreError: there is no store, or it is damaged.
     """
     address = parse_address(url)
     with StoreReader.open(url) as store:
@@ -109,6 +109,10 @@ def _draft(place: Path, store: Address) -> Iterator[Path]:
             with _told_as(draft, str(place)):
                 yield draft
             draft.rename(place)
+    except StoreFull:
+        raise OptionError(
+            f"The copy {place} does not fit on its disk; free some space, or give another place."
+        ) from None
     except OSError as error:
         raise OptionError(
             f"The copy cannot be written to {place}: {error.strerror or error}."
@@ -121,7 +125,7 @@ def _told_as(copy: Path, name: str) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        raise StoreError(str(error).replace(str(copy), name)) from None
+        raise type(error)(str(error).replace(str(copy), name)) from None
 
 
 def _copy_pages(address: Address, draft: Path, progress: Progress) -> None:
@@ -132,14 +136,7 @@ def _copy_pages(address: Address, draft: Path, progress: Progress) -> None:
 
     uri = address.sqlite_uri(read_only=True)
     with closing(sqlite3.connect(uri, uri=True)) as source, closing(sqlite3.connect(draft)) as to:
-        try:
-            source.backup(to, pages=_PAGES, progress=told)
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
-                raise
-            raise StoreError(
-                f"The copy {draft} does not fit on its disk; free some space, or give another."
-            ) from None
+        source.backup(to, pages=_PAGES, progress=told)
         to.execute("PRAGMA journal_mode = DELETE")
         (found,) = to.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
@@ -160,8 +157,15 @@ def _unchanged(address: Address) -> Iterator[str]:
     undo_half_done(address, LOCK_TIMEOUT)
     with tempfile.TemporaryDirectory(prefix="farm-import-") as folder, translated(address):
         copy = Path(folder) / "farm.db"
-        with _told_as(copy, f"{copy}, of {address},"):
+        try:
             _copy_pages(address, copy, lambda _: None)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            raise StoreFull(
+                f"{address} is read by a copy, and {folder} has no room for it; free some space, "
+                "or set TMPDIR to another folder."
+            ) from None
         with _told_as(copy, str(address)):
             yield str(copy)
 

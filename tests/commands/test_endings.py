@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -21,7 +20,7 @@ from db.reader import StoreReader
 from db.records import RunStatus
 from tests.command import ROOT, Command, start, start_few_blocks, start_program
 from tests.conftest import furnish
-from tests.workers.processes import small_disk
+from tests.workers.processes import fill_disk, small_disk
 
 FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "10m", "--trials", "4")
 LOCAL = (*FAKE, "--local")
@@ -265,7 +264,7 @@ def test_a_disk_that_fills_up_under_the_output(farm: Command) -> None:
         options = ("--trials", "1", "--budget", "5s", "--local", "--output", disk / "out")
         process = start(farm.folder, "tune", "model.onnx", *options)
         wait_for(process, "cpu: baseline")
-        fill(disk / "filler")
+        fill_disk(disk)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (2, "")
         sentence = err.splitlines()[-1].removeprefix("farm: ")
@@ -276,10 +275,3 @@ def test_a_disk_that_fills_up_under_the_output(farm: Command) -> None:
         ended = farm("tune", "--resume", run, "--output", "elsewhere", "--local")
         assert ended.code == 0, ended.err
         assert (farm.folder / "elsewhere" / "cpu" / "model.onnx").exists()
-
-
-def fill(place: Path) -> None:
-    """Write until the disk is full."""
-    with contextlib.suppress(OSError), place.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))

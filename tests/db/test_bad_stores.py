@@ -217,7 +217,7 @@ def test_a_server_that_is_not_there() -> None:
 
 def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"package psycopg, .*pip install 'farm\[postgresql\]'"):
+    with pytest.raises(StoreError, match=r"package psycopg, .*pip install 'psycopg\[binary\]'"):
         Store.open("postgresql://farm@localhost/farm")
 
 
