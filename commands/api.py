@@ -31,6 +31,7 @@ from rich.console import Console
 from commands.shared.measuring import measured
 from commands.shared.options import device_names, known_profiles, one_of
 from commands.shared.place import Place, require_here
+from commands.store.options import known_subject
 from db.questions.results import results as questions_results
 from db.reader import StoreReader
 from db.store import Store
@@ -325,11 +326,12 @@ def results(
 
     Raises FarmError.
     """
-    names = device_names([_joined(devices)] if devices else [])
+    asked = [_joined(devices)] if devices else []
     chosen = one_of(Outcome, outcome, "outcome")
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
+        names = known_subject(reader, model, asked).devices
         rows = questions_results(
             reader, model=model, devices=names, run=run, outcome=chosen, limit=limit
         )

@@ -105,7 +105,7 @@ def _toolchain() -> Iterator[Finding]:
         if found:
             yield Finding(f"compiler for the {what}", found)
         else:
-            yield Finding(f"compiler for the {what}", "none", "note", "pip install farm[dsp]")
+            yield Finding(f"compiler for the {what}", "none", "note", "pip install ziglang")
     emulator = emulator_availability()
     if emulator.available:
         yield Finding("Hexagon emulator", emulator_version())

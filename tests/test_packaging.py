@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,14 @@ def test_the_lock_pins_every_dependency_and_no_address():
             (version,) = pin.specifier
             assert version.operator == "=="
             assert version.version in requirement.specifier, f"{pin}: run `make lock`"
+
+
+def test_nobody_is_told_to_install_what_another_project_called_farm():
+    """The index has a package of that name, and it is not this one: name what is missing."""
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("*.yml"), *(ROOT / "docs").rglob("*.md")]
+    texts += [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    told = re.compile(r"pip install (?:-\S+ )*['\"`]?farm\b")
+    assert [path.name for path in texts if told.search(path.read_text("utf-8"))] == []
 
 
 def test_the_example_is_small():

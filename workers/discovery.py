@@ -251,7 +251,7 @@ def _openvino() -> Availability:
         return Availability(
             available=False,
             reason="the Python package onnxruntime-ep-openvino is not installed",
-            remedy="pip install 'farm[openvino-plugin]'",
+            remedy="pip install onnxruntime-ep-openvino",
         )
     if _openvino_capabilities() is None:  # it takes Intel's processors only
         return Availability(
@@ -290,7 +290,7 @@ def _cpackage() -> Availability:
     return Availability(
         available=False,
         reason="no C compiler was found (Zig's, clang or gcc)",
-        remedy="pip install farm[dsp]",
+        remedy="pip install ziglang",
     )
 
 
@@ -301,7 +301,7 @@ def _cpackage_emulated() -> Availability:
     return Availability(
         available=False,
         reason="no compiler for the Hexagon DSP was found (Zig's)",
-        remedy="pip install farm[dsp]",
+        remedy="pip install ziglang",
     )
 
 

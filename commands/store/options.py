@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.shared import completion
-from commands.shared.options import devices_option
+from commands.shared.options import device_names, devices_option, known_profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from db.questions.views import Subject
+    from db.reader import StoreReader
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME|SHA", help="Only this model.")
@@ -21,3 +27,11 @@ RunOption = Annotated[
         "--run", metavar="RUN", help="Only this run.", autocompletion=completion.run_name
     ),
 ]
+
+
+def known_subject(store: StoreReader, model: str | None, devices: Sequence[str] | None) -> Subject:
+    """What is asked about. Raises NotInStore: nobody knows a model or a device of that name."""
+    from db.questions.known import check_known
+    from db.questions.views import Subject
+
+    return check_known(store, Subject(model, device_names(devices)), lambda: known_profiles(None))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from commands.shared import completion
-from commands.shared.options import LimitOption, StoreOption, device_names
+from commands.shared.options import LimitOption, StoreOption
 from commands.shared.output import (
     AsJsonOption,
     FormatOption,
@@ -15,12 +15,9 @@ from commands.shared.output import (
     destination,
     print_answer,
 )
-from commands.store.options import DevicesOption, ModelOption, RunOption
+from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject
 from farm.measurement import Metric
 from farm.units import parse_percent
-
-if TYPE_CHECKING:
-    from db.questions.views import Subject
 
 ByOption = Annotated[
     Metric,
@@ -63,7 +60,7 @@ def latest_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        found = latest(reader, _subject(model, devices), by, limit)
+        found = latest(reader, known_subject(reader, model, devices), by, limit)
         print_answer(latest_answer(found, by), to)
 
 
@@ -88,7 +85,9 @@ def best_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        print_answer(best_answer(best(reader, _subject(model, devices), by, limit), by), to)
+        print_answer(
+            best_answer(best(reader, known_subject(reader, model, devices), by, limit), by), to
+        )
 
 
 def pareto_results(
@@ -111,7 +110,7 @@ def pareto_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        rows = pareto(reader, _subject(model, devices), run)
+        rows = pareto(reader, known_subject(reader, model, devices), run)
         print_answer(trials_answer(rows, lambda found: reader.candidate(found).json), to)
 
 
@@ -140,7 +139,7 @@ def history_results(
     to = destination(output_format, output, as_json=json_output)
     case = Case.parse(series) if series is not None else None
     with StoreReader.open(store) as reader:
-        rows = history(reader, _subject(model, devices), case, by, limit=limit)
+        rows = history(reader, known_subject(reader, model, devices), case, by, limit=limit)
         print_answer(history_answer(rows), to)
 
 
@@ -170,7 +169,7 @@ def regressions_results(
     case = Case.parse(series) if series is not None else None
     share = parse_percent(above)
     with StoreReader.open(store) as reader:
-        rows = regressions(reader, _subject(model, devices), case, share, limit)
+        rows = regressions(reader, known_subject(reader, model, devices), case, share, limit)
         print_answer(regressions_answer(rows), to)
 
 
@@ -197,7 +196,7 @@ def flaky_results(
     to = destination(output_format, output, as_json=json_output)
     case = Case.parse(series) if series is not None else None
     with StoreReader.open(store) as reader:
-        rows = flaky(reader, _subject(model, devices), case, limit=limit)
+        rows = flaky(reader, known_subject(reader, model, devices), case, limit=limit)
         print_answer(flaky_answer(rows), to)
 
 
@@ -221,7 +220,9 @@ def failures_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        print_answer(failures_answer(failures(reader, _subject(model, devices), limit)), to)
+        print_answer(
+            failures_answer(failures(reader, known_subject(reader, model, devices), limit)), to
+        )
 
 
 def predicted_results(
@@ -244,10 +245,6 @@ def predicted_results(
 
     to = destination(output_format, output, as_json=json_output)
     with StoreReader.open(store) as reader:
-        print_answer(predicted_answer(predicted(reader, _subject(model, devices), limit)), to)
-
-
-def _subject(model: str | None, devices: list[str] | None) -> Subject:
-    from db.questions.views import Subject
-
-    return Subject(model, device_names(devices))
+        print_answer(
+            predicted_answer(predicted(reader, known_subject(reader, model, devices), limit)), to
+        )

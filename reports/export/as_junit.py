@@ -20,7 +20,7 @@ def export(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator
     One with an ``outcome`` or ``verdict`` that is not fine does not pass: a regression or a broken
     limit fails, everything else is an error. All other rows pass.
     """
-    names = unique(columns)
+    names = unique([printable(name) for name in columns])
     suite = Element("testsuite", name="farm")
     for row in rows:
         cells = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from farm.text import printable
 from reports.export.values import in_text
 
-_MARKUP = re.compile(r"([\\`*<>|~]|\](?=[(\[:])|\b_|_\b|^#)")
+_MARKUP = re.compile(r"([\\`*<>|~]|&(?=#?\w+;)|\](?=[(\[:])|\b_|_\b|^#)")
 
 
 def export(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

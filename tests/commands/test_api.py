@@ -93,13 +93,13 @@ def test_nothing_is_printed_and_errors_are_sentences(
     with pytest.raises(FarmError, match="cpi"):
         api.bench(EXAMPLES / "digits.onnx", device="cpi", store=str(place / "farm.db"))
     store = str(place / "farm.db")
-    api.results(store=store)
     model = EXAMPLES / "digits.onnx"
     api.bench(model, device="fake", candidate=Candidate(Fake(seconds=1e-3)), store=store)
     output = place / "quiet"
     api.tune(
         model, devices="fake", max_trials=2, budget=3.0, local=True, output=output, store=store
     )
+    api.results(store=store)
     for given in ({"best": -1}, {"best": 1, "candidate": Candidate()}):
         with pytest.raises(FarmError, match="best must be 0 or more"):
             api.predict(model, store=store, **given)
@@ -125,6 +125,10 @@ def test_one_device_may_be_a_text(tuned: api.TuneResult, place: Path) -> None:
     assert api.results(devices="cpu", store=store)["run"] == []
     with pytest.raises(FarmError, match="There is no run 'nothing'"):
         api.results(run="nothing", store=store)
+    with pytest.raises(FarmError, match=r"There is no device 'cqu'.* Did you mean cpu\?"):
+        api.results(devices="cqu", store=store)
+    with pytest.raises(FarmError, match="There is no model 'digit-z'"):
+        api.results(model="digit-z", store=store)
     with pytest.raises(FarmError, match="Unknown device 'cqu'"):
         api.predict(EXAMPLES / "digits.onnx", devices="cqu", store=store)
     with pytest.raises(FarmError, match="Unknown device 'cqu'"):

@@ -43,7 +43,7 @@ def test_what_a_machine_without_a_toolchain_is_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor, "find_compilers", lambda target: ())
     monkeypatch.setattr("workers.discovery.find_emulator", lambda: None)
     findings = {f.what: f for f in diagnose({}, None)}
-    assert findings["compiler for the Hexagon"].remedy == "pip install farm[dsp]"
+    assert findings["compiler for the Hexagon"].remedy == "pip install ziglang"
     assert "latencies of Hexagon packages are modelled" in findings["Hexagon emulator"].found
     assert findings["Hexagon emulator"].remedy.startswith("apt-get install qemu-user")
     assert not any(f.fatal for f in findings.values())

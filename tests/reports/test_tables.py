@@ -163,7 +163,7 @@ def test_devices(width: int) -> None:
 def test_findings() -> None:
     findings = [
         Finding("machine", "a [fast] one"),
-        Finding("store", "none", "note", "pip install 'farm[postgresql]'"),
+        Finding("store", "none", "note", "pip install 'psycopg[binary]'"),
         Finding("python", "too old", "problem", "upgrade"),
     ]
     assert [finding.fatal for finding in findings] == [False, False, True]

@@ -66,7 +66,7 @@ class TestDiscovery:
         monkeypatch.setattr(discovery, "find_compilers", lambda target: ())
         found = engine_availability(engine)
         assert found.reason.startswith("no ")
-        assert found.remedy == "pip install farm[dsp]"
+        assert found.remedy == "pip install ziglang"
 
     def test_a_gpu_that_is_not_there_says_why(self):
         found = device_availability(load_profiles()["gpu"])

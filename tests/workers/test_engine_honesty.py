@@ -76,7 +76,7 @@ class TestTrials:
         assert_failed(
             report,
             "OpenVINOExecutionProvider needs the Python package onnxruntime_ep_openvino, which "
-            "is not installed: pip install 'farm[openvino-plugin]'.",
+            "is not installed: pip install onnxruntime-ep-openvino.",
         )
 
     def test_a_provider_whose_library_is_missing(self, worker, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ from farm.session.spec import (
 )
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
-_EXTRAS = {"onnxruntime_ep_openvino": "farm[openvino-plugin]"}  # what installs a plugin
+_PACKAGES = {"onnxruntime_ep_openvino": "onnxruntime-ep-openvino"}  # that plugins come in
 _CPU = "CPUExecutionProvider"
 _PLAIN = "NCHW"
 _NAMED = 5  # operators named in a message
@@ -260,7 +260,7 @@ def _providers(spec: SessionSpec) -> dict[str, list[tuple[str, dict[str, str]]]]
 
 
 def _remedy(plugin: str) -> str:
-    return f": pip install '{_EXTRAS[plugin]}'" if plugin in _EXTRAS else ""
+    return f": pip install {_PACKAGES[plugin]}" if plugin in _PACKAGES else ""
 
 
 def _plugin_devices(spec: SessionSpec) -> list[ort.OrtEpDevice]:

@@ -163,8 +163,8 @@ def default_compiler(target: Target) -> Compiler:
     if not found:
         system = "" if target.is_hexagon else ", or clang or gcc from the system's packages"
         raise CompileError(
-            f"No compiler for {target} was found; install Zig's with `pip install "
-            f"farm[dsp]`{system}."
+            f"No compiler for {target} was found; install Zig's with "
+            f"`pip install ziglang`{system}."
         )
     return found[0]
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,11 @@ def test_what_is_shown_of_failures(asked: Command) -> None:
         (("history", "--series", "a/"), "--series takes SUITE or SUITE/CASE, for example"),
         (("history", "--series", "shop-flor/kws"), "Did you mean shop-floor/kws"),
         (("pareto", "--run", "x"), "There is no run 'x' in the store at"),
+        (("best", "--model", "kwz"), "There is no model 'kwz' in the store at"),
+        (("best", "--model", "kwz"), "Did you mean kws? `farm runs` lists what there is."),
+        (("trials", "--model", "kwz"), "There is no model 'kwz' in the store at"),
+        (("failures", "--device", "cpu,cqu"), "There is no device 'cqu', neither here nor in the"),
+        (("--device", "cqu"), "Did you mean cpu? `farm devices` lists those of this machine."),
         (
             ("best", "--format", "xml"),
             "--format takes one of table, csv, json, junit, markdown, parquet",
@@ -129,6 +135,13 @@ def test_what_is_shown_of_failures(asked: Command) -> None:
 )
 def test_bad_input(asked: Command, arguments: tuple[str, ...], sentence: str) -> None:
     assert sentence in asked.refused("results", *arguments)
+
+
+def test_a_device_that_nothing_ran_on_yet_is_known(asked: Command) -> None:
+    assert asked("results", "best", "--device", "dsp").code == 0
+    with Store.open(str(asked.store)) as store:
+        store.lease_trial(replace(trial(9), device="board-7"))
+    assert asked("results", "failures", "--device", "board-7").code == 0
 
 
 def test_rows_go_into_a_file_by_its_ending(asked: Command) -> None:
@@ -167,7 +180,7 @@ def test_parquet_needs_its_package(asked: Command, monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "reports.export.as_parquet", raising=False)
     assert asked.refused("results", "best", "-o", "x.parquet") == (
         "The format parquet needs the Python package pyarrow, which is not installed. "
-        "Install it with: pip install 'farm[parquet]'."
+        "Install it with: pip install pyarrow."
     )
 
 
@@ -180,7 +193,7 @@ def test_parquet_holds_the_rows(asked: Command) -> None:
 
 
 def test_what_there_is_no_value_of_is_named(asked: Command) -> None:
-    ended = asked("results", "best", "--by", "idle_power", "--model", "nowhere")
+    ended = asked("results", "best", "--by", "idle_power", "--device", "dsp")
     assert ended.out.splitlines()[-1] == "No trial that fits is ok and has a value of idle_power."
 
 

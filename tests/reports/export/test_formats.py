@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from itertools import repeat
@@ -14,6 +16,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from rich.console import Console
 
+from farm.text import printable, printable_lines
 from reports.export import as_csv, as_json, as_junit, as_markdown
 from reports.export.formats import Format, exporter, format_of
 from reports.tables.layout import Rows
@@ -163,3 +166,79 @@ def test_rows_of_anything_as_junit_pass() -> None:
     root = fromstring(_whole(as_junit.export(["count", "count"], [[1, 2], [None, START]])))
     assert [root[0].get(name) for name in ("tests", "failures", "errors")] == ["2", "0", "0"]
     assert format_of(Path("rows.xml")) is Format.JUNIT
+
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "]]><!-- --> <![CDATA[ &amp; &#60;b&#62; \"'",
+    "\x00\x01\x1b[31m\x7f\x85\u202e\ufffe\uffff",
+    "half\udc80",
+    "=cmd|'/C calc'!A0",
+    "@SUM(1+1)*cmd|'/C calc'!A0",
+    "-2+3",
+    "| a | b |\n|---|---|",
+    "![x](https://example.org/x.png) [y](javascript:alert(1)) [z]: x",
+    "x" * 10_000,
+    "",
+]
+
+
+@pytest.fixture(params=HOSTILE, ids=[str(number) for number in range(len(HOSTILE))])
+def name(request: pytest.FixtureRequest) -> str:
+    """What somebody called a model."""
+    return str(request.param)
+
+
+def test_hostile_names_in_csv(name: str) -> None:
+    text = _whole(as_csv.export([name, "b"], [[name, 1.5], [name, None]]))
+    read = list(csv.reader(io.StringIO(text)))
+    shown = printable_lines(name)
+    plain = f"'{shown}" if name[:1] in ("=", "@", "-") and name else shown
+    assert read == [[plain, "b"], [plain, "1.5"], [plain, ""]]
+    assert text.encode()
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_numbers_in_csv_are_no_formulas() -> None:
+    rows = [[-1.5, "-1.5", "+1e-3", "-", "-inf"]]
+    assert _whole(as_csv.export(["a"], rows)).splitlines()[1] == "-1.5,-1.5,+1e-3,'-,-inf"
+
+
+def test_hostile_names_in_json(name: str) -> None:
+    text = _whole(as_json.export([name, "b"], [[name, name]]))
+    assert text.isascii()
+    assert json.loads(text) == [{name: name, "b": name}]
+
+
+def test_hostile_names_in_junit(name: str) -> None:
+    rows = [[name, name, "timeout", "x"]]
+    text = _whole(as_junit.export(["model", "candidate", "outcome", "message"], rows))
+    (test,) = fromstring(text.encode())[0]
+    assert test.get("classname") == (printable(name) or "row")
+    assert test.get("name") == f"{printable(name)} x".strip()
+    assert f"candidate: {printable(name)}" in (test.findtext("system-out") or "")
+    (odd,) = fromstring(_whole(as_junit.export([name], [[1]])).encode())[0]
+    assert odd.findtext("system-out") == f"{printable(name)}: 1"
+
+
+def test_hostile_names_in_markdown(name: str) -> None:
+    text = _whole(as_markdown.export([name, "b"], [[name, "x"]]))
+    assert len(text.splitlines()) == 3
+    assert all(c.isprintable() or c == "\n" for c in text)
+    for line in text.splitlines():
+        assert len(re.split(r"(?<!\\)\|", line.replace("\\\\", ""))) == 4, "two cells"
+    assert not re.search(r"(?<!\\)<(?!br>)|\]\(|(?<!\\)&\w+;", text.replace("\\]", "")), text
+
+
+def test_hostile_names_in_parquet(name: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from reports.export import as_parquet
+
+    rows = [[name, name, 10**400], [None, 1, 0.5]]
+    file = io.BytesIO(b"".join(as_parquet.export([name, "b", "c"], rows)))
+    table = parquet.read_table(file)
+    kept = name.replace("\udc80", "\\udc80")
+    assert table.column_names[0] == kept
+    assert table[0].to_pylist() == [kept, None]
+    assert table["b"].to_pylist() == [kept, "1"]

@@ -105,7 +105,7 @@ def test_a_plugin_that_is_not_installed_and_what_installs_it(tmp_path, monkeypat
         OnnxRuntimeSession(models.save(wide_net(), tmp_path), asked)
     assert str(caught.value) == (
         "OpenVINOExecutionProvider needs the Python package onnxruntime_ep_openvino, which is "
-        "not installed: pip install 'farm[openvino-plugin]'."
+        "not installed: pip install onnxruntime-ep-openvino."
     )
 
 

@@ -218,7 +218,7 @@ class TestTrials:
         if plugin.available:
             assert report.outcome is Outcome.OK, report.message
         elif "not installed" in plugin.reason:
-            assert "pip install 'farm[openvino-plugin]'" in report.message
+            assert "pip install onnxruntime-ep-openvino" in report.message
         else:
             assert "found no device on this machine" in report.message
 

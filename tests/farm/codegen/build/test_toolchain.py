@@ -168,7 +168,7 @@ class TestFailures:
             default_compiler(Target.HEXAGON)
         find_compilers.cache_clear()
         assert str(caught.value) == (
-            "No compiler for hexagon-v67 was found; install Zig's with `pip install farm[dsp]`."
+            "No compiler for hexagon-v67 was found; install Zig's with `pip install ziglang`."
         )
 
     def test_gcc_knows_no_hexagon(self):
