@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from sqlalchemy import select
@@ -24,7 +24,8 @@ def pareto(
     """The trials of a run that no other one of its device beats, the fastest of each device first.
 
     run: where None, of each model and device the newest with a trial that is ok: the values of one
-    run were measured side by side. Of a candidate that was confirmed, its confirmation counts.
+    run were measured side by side. Where it searched, these are trials of its search: few are
+    confirmed, later and on other data.
 
     A trial is beaten by one that is at least as good in every value that is known of it, and
     better in one of them.
@@ -44,7 +45,7 @@ def pareto(
     return tuple(
         row
         for _, group in groupby(by_device, key=lambda row: (row.model, row.run, row.device))
-        for row in _front(_one_each(group))
+        for row in _front(_one_each(list(group)))
     )
 
 
@@ -80,12 +81,11 @@ def _newest_runs(store: StoreReader, subject: Subject) -> Sequence[tuple[str, st
     return [(name, device) for name, device in found if name is not None]
 
 
-def _one_each(rows: Iterator[Result]) -> list[Result]:
-    """One row per candidate: its confirmation, else the newest."""
-    found: dict[str, Result] = {}
-    for row in sorted(rows, key=lambda row: (row.phase is not Phase.SEARCH, row.created_at)):
-        found[row.candidate_id] = row
-    return list(found.values())
+def _one_each(rows: Sequence[Result]) -> list[Result]:
+    """The newest row of each candidate; of the search, where there was one."""
+    searched = [row for row in rows if row.phase is Phase.SEARCH]
+    oldest_first = sorted(searched or rows, key=lambda row: row.created_at)
+    return list({row.candidate_id: row for row in oldest_first}.values())
 
 
 def _front(rows: Sequence[Result]) -> list[Result]:

@@ -144,6 +144,8 @@ class _Deciding:
         where = f"race {found.race} against {counted(found.rivals, 'other')}"
         after = f"after {counted(found.blocks, 'block')}"
         race, blocks, drop = found.race, found.blocks, found.drop
+        if not blocks:
+            return Decision("raced", f"raced in {where}, in which no block counted", race, 0)
         if not found.leader or self._objective is Objective.ENERGY:
             return Decision("raced", f"raced in {where}, {after}", race, blocks)
         if drop is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from db.records import Phase
 from farm.candidate import Candidate
 from farm.measurement import Measurement, Method, Outcome
 from farm.profile.kernels import OperatorProfile
@@ -54,6 +55,7 @@ class Side:
     kernels: in the order in which they run; empty where they were not profiled. method: how what
     they take was found, None without kernels.
     notes: what the compiler said, in sentences. assignment: operators per execution provider.
+    phase: in which it was measured.
     """
 
     trial: str
@@ -69,6 +71,7 @@ class Side:
     method: Method | None = None
     notes: tuple[str, ...] = ()
     assignment: Mapping[str, int] = field(default_factory=dict)
+    phase: Phase = Phase.SEARCH
 
     @property
     def place(self) -> str:

@@ -9,7 +9,7 @@ from db.reader import StoreReader
 from db.records import Phase, Trial
 from farm.candidate import from_json
 from farm.errors import OptionError
-from farm.measurement import Measurement, Metric
+from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tuner.explain.conversions import Operators, conversions
 from tuner.explain.decisions import Past, decisions, ran_alike
@@ -53,7 +53,8 @@ def ask(store: StoreReader, trial_id: str, against_id: str = "") -> Asked:
     of one candidate.
     """
     trial = store.trial(trial_id)
-    baseline = Past.of(store, trial).baseline
+    past = Past.of(store, trial)
+    baseline = past.baseline and (past.same_candidate(past.baseline, trial.phase) or past.baseline)
     against = store.trial(against_id) if against_id else baseline
     if against is None or (not against_id and against.candidate_id == trial.candidate_id):
         return Asked(trial, None, is_baseline=False)
@@ -81,7 +82,9 @@ def explain(store: StoreReader, asked: Asked, anew: Anew | None = None) -> Expla
     trial = _side(store, asked.trial, anew.trial if anew else "")
     against, comparison = None, None
     if asked.against is not None:
-        against = _side(store, asked.against, anew.against if anew else "")
+        against = _side(store, asked.against, anew.against if anew else "", trial.phase)
+        if not (anew or trial.kernels):  # measured as the other one was, where it can be
+            trial = _side(store, asked.trial, "", against.phase)
         comparison = _comparison(store, trial, against)
     name = "the baseline" if asked.is_baseline else against.label if against else ""
     found = _found(trial, against, operators)
@@ -99,12 +102,15 @@ def explain(store: StoreReader, asked: Asked, anew: Anew | None = None) -> Expla
     )
 
 
-def _side(store: StoreReader, trial: Trial, measured_id: str) -> Side:
-    """A trial, with the latency and the kernels of the one of its candidate that has them."""
+def _side(store: StoreReader, trial: Trial, measured_id: str, like: Phase | None = None) -> Side:
+    """A trial, with the latency and the kernels of the one of its candidate that has them.
+
+    like: the phase of what it is compared with, for one that has no kernels.
+    """
     measured = store.trial(measured_id) if measured_id else trial
     kernels: tuple[OperatorProfile, ...] = store.profile(measured.id)
     if not kernels and not measured_id:
-        measured, kernels = _profiled(store, trial)
+        measured, kernels = _profiled(store, trial, like or trial.phase)
     latency = _latency(store, measured)
     record = store.candidate(trial.candidate_id)
     return Side(
@@ -121,6 +127,7 @@ def _side(store: StoreReader, trial: Trial, measured_id: str) -> Side:
         kernels[0].method if kernels else None,
         notes_in(measured.details),
         assignment_in(measured.details),
+        measured.phase,
     )
 
 
@@ -131,8 +138,10 @@ def _pinned_label(trial: Trial) -> str:
     return text + (", as compiled before" if pinned.artifact else "")
 
 
-def _profiled(store: StoreReader, trial: Trial) -> tuple[Trial, tuple[OperatorProfile, ...]]:
-    """Of a candidate in a run: the trial with a profile, or the trial itself without one."""
+def _profiled(
+    store: StoreReader, trial: Trial, phase: Phase
+) -> tuple[Trial, tuple[OperatorProfile, ...]]:
+    """Of a candidate in a run: the trial with a profile, else that of a phase, else itself."""
     siblings = [
         other
         for other in store.trials(run=trial.run, device=trial.device)
@@ -141,7 +150,8 @@ def _profiled(store: StoreReader, trial: Trial) -> tuple[Trial, tuple[OperatorPr
     for other in sorted(siblings, key=lambda other: _BY_WORTH.index(other.phase)):
         if kernels := store.profile(other.id):
             return other, kernels
-    return trial, ()
+    alike = (t for t in siblings if t.phase is phase and t.outcome is Outcome.OK)
+    return (trial if trial.phase is phase else next(alike, trial)), ()
 
 
 def _latency(store: StoreReader, trial: Trial) -> Measurement | None:
@@ -196,6 +206,11 @@ def _notes(
         yield (
             f"They ran side by side in fewer than {MIN_COMMON_BLOCKS} blocks: latencies of "
             "different times are compared, between which the machine may have changed."
+        )
+    elif trial.phase is not against.phase:
+        yield (
+            "How many times is by blocks in which both ran; the latencies beside it are of the "
+            f"phases {trial.phase} and {against.phase}, at different times and on other data."
         )
     if trial.method and against.method and trial.method is not against.method:
         methods = f"{trial.method} in the first and {against.method} in the other"

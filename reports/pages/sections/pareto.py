@@ -21,9 +21,10 @@ def pareto_front(
     """Latency to the right, accuracy or memory upwards; the front with its intervals.
 
     front: of ``db.questions.pareto``. trials: all of the device; those without a latency are left
-    out.
+    out, and those of other phases than the front is of.
     """
-    shown = [row for row in trials if row.latency is not None]
+    phases = {row.phase for row in front}
+    shown = [row for row in trials if row.latency is not None and row.phase in phases]
     name, value, scale = _second(shown)
     beaten = [row for row in shown if row.trial not in {each.trial for each in front}]
     drawn = [row for row in front if row.latency is not None and value(row) is not None]

@@ -242,7 +242,15 @@ def test_nothing_beats_what_is_in_the_pareto_set(filled: Store) -> None:
     confirmed = {Metric.LATENCY: 3e-3, MEMORY: 6e6, ACCURACY: 0.9}
     measure(filled, 3, confirmed, phase=Phase.CONFIRM)
     found = [row.trial for row in pareto(filled)]
-    assert found == ["trial-1"], "of a candidate that was confirmed, that counts"
+    assert found == ["trial-0", "trial-1"], "a confirmation is nothing that a search is held to"
+
+
+def test_the_pareto_set_of_a_run_that_searched_nothing_is_of_what_it_measured(
+    filled: Store,
+) -> None:
+    measure(filled, 0, {Metric.LATENCY: 1e-3}, phase=Phase.BENCH)
+    measure(filled, 1, {Metric.LATENCY: 2e-3}, SLOW, Phase.BENCH)
+    assert [row.trial for row in pareto(filled)] == ["trial-0"]
 
 
 def test_what_is_unknown_of_a_trial_beats_nothing(filled: Store) -> None:

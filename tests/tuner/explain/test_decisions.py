@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from db.records import Phase
+from db.records import Block, BlockSample, Phase
 from db.store import Store
 from farm.candidate import Candidate
 from farm.measurement import Method, Outcome
 from farm.profile.kernels import OperatorProfile
-from tests.db.samples import RUN
+from tests.db.samples import RUN, START
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.explain.decisions import Past, decisions
 from tuner.explain.explanation import Decision
@@ -145,6 +145,37 @@ def test_time_may_end_a_race(store: Store) -> None:
     assert found.why.endswith("until the time for searching was over")
 
 
+def test_nobody_led_a_race_of_which_no_block_counted(store: Store) -> None:
+    imagined = Imagined(store, ImaginedExecutor())
+    entries = list(imagined.journal.run_trials([BASELINE, FAST], Phase.SEARCH))
+    samples = tuple(
+        BlockSample(each.trial_id, 1e-3, 1e-3, 1, order) for order, each in enumerate(entries)
+    )
+    store.add_block(Block(RUN.name, DEVICE, 0, 0, START, False, samples, "stolen", 2e-3))
+    found = decided(store, FAST)[-1]
+    assert (found.what, found.blocks) == ("raced", 0)
+    assert found.why == "raced in race 0 against 1 other, in which no block counted"
+
+
+def test_what_was_confirmed_is_explained_against_what_was(store: Store) -> None:
+    ran(store, FAST, SLOW)
+    for phase in (Phase.SEARCH, Phase.CONFIRM):
+        found = explain(store, ask(store, trial_of(store, FAST, phase)))
+        assert found.against is not None
+        assert found.against.measured == trial_of(store, BASELINE, phase)
+        assert found.trial.measured == trial_of(store, FAST, phase)
+
+
+def test_latencies_of_two_phases_are_told_to_be_that(store: Store) -> None:
+    ran(store, FAST, SLOW)
+    kernel = OperatorProfile("all", "Conv", ("conv",), "", 8e-4, None, Method.MEASURED)
+    store.add_profile(trial_of(store, BASELINE, Phase.CONFIRM), [kernel])
+    found = explain(store, ask(store, trial_of(store, SLOW)))
+    assert any("of the phases search and confirm, at different" in note for note in found.notes)
+    alike = explain(store, ask(store, trial_of(store, FAST)))
+    assert not any("phases" in note for note in alike.notes)
+
+
 def test_explained_against_the_baseline_of_the_run_by_its_best_profile(store: Store) -> None:
     ran(store, FAST, SLOW)
     confirmed = trial_of(store, FAST, Phase.CONFIRM)
@@ -155,6 +186,7 @@ def test_explained_against_the_baseline_of_the_run_by_its_best_profile(store: St
     assert (found.trial.trial, found.trial.measured) == (searched, confirmed)
     assert found.against is not None
     assert found.against.trial == trial_of(store, BASELINE)
+    assert found.against.measured == trial_of(store, BASELINE, Phase.CONFIRM), "as the other is"
     assert found.comparison is not None
     assert found.comparison.pairs > 20, "blocks of the search and of the confirmation"
     assert "times as fast as the baseline (" in found.sentence
