@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from db.reader import StoreReader
-from farm import __version__
-from reports.pages.html import plotly_text, script_text, style_text
 from reports.site.guard import Guard
+from reports.site.static import static
 from reports.site.views import Views, guarded, nowhere
 
-_STATIC = {
-    "plotly.js": (plotly_text, "text/javascript"),
-    "page.js": (script_text, "text/javascript"),
-    "page.css": (style_text, "text/css"),
-}
+_LEVEL = 6  # of compression: higher ones take longer, and save little of a page
 
 
 def site(store: StoreReader, host: str, token: str = "") -> ASGIApp:
@@ -39,16 +34,7 @@ def site(store: StoreReader, host: str, token: str = "") -> ASGIApp:
         "/search": views.search,
     }
     routes = [Route(path, guarded(view)) for path, view in pages.items()]
-    routes.append(Route("/static/{name}", _static))
-    return Guard(Starlette(routes=routes, exception_handlers={404: nowhere}), host, token)
-
-
-def _static(request: Request) -> Response:
-    """What all pages load; browsers keep it as long as the farm is the same."""
-    found = _STATIC.get(request.path_params["name"])
-    if found is None:
-        return PlainTextResponse("There is no such file.\n", 404)
-    text, kind = found
-    age = 86400 if request.query_params.get("v") == __version__ else 0
-    headers = {"Cache-Control": f"private, max-age={age}"}
-    return Response(text(), media_type=kind, headers=headers)
+    routes.append(Route("/static/{name}", static))
+    compressed = Middleware(GZipMiddleware, compresslevel=_LEVEL)
+    inside = Starlette(routes=routes, middleware=[compressed], exception_handlers={404: nowhere})
+    return Guard(inside, host, token)

@@ -34,6 +34,7 @@ from reports.pages.of_suite import suite_page
 from reports.pages.of_trials import compared_page, trial_page
 from reports.pages.section import MOST_ROWS, Page, Section, table
 from reports.pages.sections.speedups import speedups
+from reports.site.static import address
 from reports.tables.cells import of_metric, time_cell, value_cell
 
 _NEWEST = 15  # runs, and pairs of model and device, of the first page
@@ -289,5 +290,6 @@ def _trial(name: str) -> _Link:
 
 
 def _html(template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
-    text = templates(__package__).get_template(template).render({"query": "", **values})
-    return HTMLResponse(text, status)
+    known = {"query": "", "address": address}
+    text = templates(__package__).get_template(template).render({**known, **values})
+    return HTMLResponse(text, status, {"Cache-Control": "private, no-cache"})

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from db.reader import StoreReader
 from db.store import Store
+from reports.pages.html import plotly_text
 from reports.site.app import site
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import MODEL, RUN, fill
@@ -129,6 +131,38 @@ def test_a_list_goes_on_from_page_to_page(tmp_path: Path) -> None:
     assert "run-59" in second
     assert "run-00" not in second
     assert 'href="?page=1"' in second
+
+
+def sent(client: TestClient, address: str, accepted: str) -> tuple[Response, int]:
+    """An answer, and how many bytes came for it."""
+    with client.stream("GET", address, headers={"accept-encoding": accepted}) as answer:
+        size = sum(map(len, answer.iter_raw()))
+        return answer, size
+
+
+def test_what_is_large_is_sent_compressed_and_once(tmp_path: Path) -> None:
+    with served(str(tmp_path / "farm.db")) as client:
+        page = client.get(f"/runs/{RUN.name}").text
+        (plotly,) = re.findall(r'src="(/static/plotly\.js\?v=\w+)"', page)
+        answer, size = sent(client, plotly, "gzip, br")
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+        whole, whole_size = sent(client, plotly, "identity")
+        assert "content-encoding" not in whole.headers
+        assert whole_size == len(plotly_text().encode()) > 3 * size
+        assert client.get(plotly).text == plotly_text()
+        _, page_size = sent(client, f"/runs/{RUN.name}", "gzip")
+        assert len(page) > 3 * page_size
+
+
+def test_only_what_was_told_is_kept(tmp_path: Path) -> None:
+    """A page is asked for anew each time, and so is a file by the address of another content."""
+    with served(str(tmp_path / "farm.db")) as client:
+        assert client.get("/runs").headers["cache-control"] == "private, no-cache"
+        for address in ("/static/page.js", "/static/page.js?v=0123456789abcdef"):
+            assert client.get(address).headers["cache-control"] == "no-cache"
+        assert client.get("/static/nothing.js").status_code == 404
 
 
 def test_hostile_names_are_text_on_every_page(place: str) -> None:
