@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from commands.nightly.place import place_of
+from commands.nightly.shown import speaker
 from commands.shared import completion, exit_codes
 from commands.shared.options import (
     JsonOption,
@@ -20,7 +21,7 @@ from commands.shared.options import (
 )
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
-from farm.text import did_you_mean, printable
+from farm.text import did_you_mean
 
 if TYPE_CHECKING:
     from tuner.nightly.bisect.result import Bisection
@@ -79,35 +80,23 @@ def bisect(
     from tuner.nightly.bisect.measure import Setting
     from tuner.nightly.bisect.result import Step
     from tuner.nightly.bisect.run import bisect as find
-    from tuner.nightly.case import Place
-    from tuner.nightly.states.software import environment_with
     from tuner.nightly.suites.file import read_suite
     from workers.environments.pip import released_versions
-    from workers.executor import LocalExecutor
-    from workers.trials.stored.cache import default_folder
 
     known = known_profiles(profiles)
     read = read_suite(suite, profiles, files=False)
     chosen = _case(read, case)
     asked = Asked(one_of(Metric, metric, "--metric") or chosen.metrics[0], good, bad)
     console = Console(stderr=True)
+    say = speaker(console)
     steps: list[Step] = []
-
-    def say(line: str) -> None:
-        console.print(escape(printable(line)), highlight=False, soft_wrap=True)
 
     def told(step: Step) -> None:
         steps.append(step)
         say(step_line(step))
 
     with Store.open(store) as opened, TuneProgress(console) as progress:
-        place = Place(
-            opened,
-            known,
-            lambda profile: LocalExecutor([profile], default_folder(), known),
-            lambda engine, versions: environment_with(engine, versions, say),
-            progress,
-        )
+        place = place_of(opened, known, progress, say)
         setting = Setting(place, chosen, released_versions, _installer(say), told)
         series = [each for each in series_of(opened, read.name) if each.case == chosen.name]
         try:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from commands.nightly.options import (
     JunitOption,
@@ -14,17 +13,15 @@ from commands.nightly.options import (
     OnRegressionOption,
     SuiteArgument,
 )
-from commands.nightly.shown import show
+from commands.nightly.place import place_of
+from commands.nightly.shown import show, speaker
 from commands.shared import completion, exit_codes
 from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from farm.devices.profile import DeviceProfile
-    from tuner.nightly.case import Place
     from tuner.nightly.suites.suite import Suite
-    from workers.executor import Executor
 
 
 def run(
@@ -78,14 +75,10 @@ def run(
     read = read_suite(suite, profiles, files=False)
     check_places(junit, markdown)
     console = Console(stderr=True)
-
-    def say(text: str) -> None:
-        if text:
-            console.print(escape(text), highlight=False, soft_wrap=True)
-
+    say = speaker(console)
     with Store.open(store) as opened:
         with TuneProgress(console) as progress:
-            place = _place(opened, known, progress, say)
+            place = place_of(opened, known, progress, say)
             options = Options(tuple(case or ()), tuple(accept or ()), anew)
             night = NightRun(place, read, options, _installer(read, say), say)
             try:
@@ -101,26 +94,6 @@ def run(
     if on_regression and report.verdict is Verdict.REGRESSION:
         say(tell(on_regression, night_json(report)))
     raise typer.Exit(report.exit_code)
-
-
-def _place(
-    store: object,
-    known: Mapping[str, DeviceProfile],
-    listen: object,
-    say: Callable[[str], None],
-) -> Place:
-    from tuner.nightly.case import Place
-    from tuner.nightly.states.software import environment_with
-    from workers.executor import LocalExecutor
-    from workers.trials.stored.cache import default_folder
-
-    def executors(profile: DeviceProfile) -> Executor:
-        return LocalExecutor([profile], default_folder(), known)
-
-    def environment_of(engine: str, versions: Mapping[str, str]) -> str:
-        return environment_with(engine, versions, say)
-
-    return Place(store, known, executors, environment_of, listen)  # type: ignore[arg-type]
 
 
 def _installer(suite: Suite, say: Callable[[str], None]) -> Callable[[str, Sequence[str]], str]:

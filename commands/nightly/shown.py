@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from commands.shared.output import print_tables
+from farm.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
     from tuner.nightly.report import NightReport
 
 
@@ -24,3 +30,13 @@ def show(report: NightReport, junit: Path | None, markdown: Path | None, *, as_j
     else:
         print_tables(night_table(report), list(night_lines(report)))
     write_reports(report, junit, markdown)
+
+
+def speaker(console: Console) -> Callable[[str], None]:
+    """What says lines while something is measured; an empty one is not said."""
+
+    def say(line: str) -> None:
+        if line:
+            console.print(Text(printable(line)), soft_wrap=True)
+
+    return say

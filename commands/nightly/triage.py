@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from commands.shared import completion
 from commands.shared.options import StoreOption
 from commands.shared.output import print_lines
 
@@ -21,7 +22,12 @@ class Triaged(StrEnum):
 
 def triage(
     change: Annotated[
-        str, typer.Argument(metavar="ID", help="Change, as a report names it, or its beginning.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Change, as a report names it, or its beginning.",
+            autocompletion=completion.change_id,
+        ),
     ],
     *,
     state: Annotated[

@@ -1,4 +1,4 @@
-"""What a shell offers where a device, an environment, a run or a trial is asked for.
+"""What a shell offers where a device, an environment, a run, a trial or a change is asked for.
 
 Each function takes what the user has typed so far and gives words, each with a few words about it.
 Whatever is wrong, it is the command that says so: here it only means that nothing is offered.
@@ -127,6 +127,14 @@ def series_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]
     from db.questions.names import series_names
 
     return series_names(ctx.params.get("store"), incomplete)
+
+
+@_silent
+def change_id(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
+    """A change of level that a night found, newest first."""
+    from db.questions.names import change_ids
+
+    return change_ids(ctx.params.get("store"), incomplete)
 
 
 @_silent

@@ -28,6 +28,13 @@ _SERIES = """
     WHERE suite || '/' || case_name LIKE :begins ESCAPE '!'
     ORDER BY name, device LIMIT :most
 """
+_CHANGES = """
+    SELECT c.id, s.suite || '/' || s.case_name || ' ' || s.device || ' ' || s.metric || ' '
+        || c.state
+    FROM change_point c JOIN series s ON s.id = c.series_id
+    WHERE c.id LIKE :begins ESCAPE '!'
+    ORDER BY c.found_at DESC, c.id LIMIT :most
+"""
 
 
 def run_names(url: str | None, begin: str, kind: str = "") -> list[tuple[str, str]]:
@@ -54,6 +61,14 @@ def series_names(url: str | None, begin: str) -> list[tuple[str, str]]:
     Raises StoreError and OptionError; a store that does not exist is not made, it has no names.
     """
     return _ask(url, _SERIES, begin)
+
+
+def change_ids(url: str | None, begin: str) -> list[tuple[str, str]]:
+    """Ids of changes of level that begin so, newest first, each with its series and state.
+
+    Raises StoreError and OptionError; a store that does not exist is not made, it has no ids.
+    """
+    return _ask(url, _CHANGES, begin)
 
 
 def _ask(url: str | None, statement: str, begin: str, **more: str) -> list[tuple[str, str]]:

@@ -56,8 +56,12 @@ def last_night(store: StoreReader, suite: Suite, now: datetime) -> NightReport:
     }
     cases = _once_timed(_case(known[v.series_id], v, changes, suite) for v in values)
     order = {case.name: at for at, case in enumerate(suite.cases)}
-    there = {(case.case, case.environment) for case in cases}
-    cases += (c for c in _failed(suite, night) if (c.case, c.environment) not in there)
+    rows = {(case.case, case.environment, case.metric) for case in cases}
+    cases += (
+        case
+        for case in _failed(suite, night)
+        if (case.case, case.environment, case.metric) not in rows
+    )
     there = {(case.case, case.environment) for case in cases}
     if night.finished_at is None:
         cases += _missing(suite, there)
@@ -141,32 +145,26 @@ def _of_earlier_nights(
             yield replace(found, notes=(*found.notes, note), seconds=0.0)
     for case in suite.cases:
         if case.name in left - measured:
-            yield _unmeasured(case, Verdict.NOT_YET, "No night has measured it yet.")
+            yield from _unmeasured(case, Verdict.NOT_YET, "No night has measured it yet.")
 
 
-def _unmeasured(case: Case, verdict: Verdict, sentence: str) -> CaseReport:
-    metrics = case.metrics or DEFAULT_METRICS
-    model = case.model.name
-    return CaseReport(case.name, model, case.device, metrics[0], "", verdict, sentence)
+def _unmeasured(
+    case: Case, verdict: Verdict, sentence: str, environment: str = ""
+) -> Iterator[CaseReport]:
+    """A row for each metric, as if it had been measured: who follows one finds it every night."""
+    for metric in case.metrics or DEFAULT_METRICS:
+        yield CaseReport(
+            case.name, case.model.name, case.device, metric, environment, verdict, sentence
+        )
 
 
 def _failed(suite: Suite, night: Night) -> Iterator[CaseReport]:
     """Cases and environments that could not be measured at all."""
-    cases = {case.name: case for case in suite.cases}
     for failed in night_details(night.details, night.name).failed:
         for case in suite.cases:
-            if failed.case not in ("", case.name):
-                continue
-            metrics = cases[case.name].metrics or DEFAULT_METRICS
-            yield CaseReport(
-                case.name,
-                case.model.name,
-                case.device,
-                metrics[0],
-                failed.environment,
-                Verdict.NOT_MEASURED,
-                failed.sentence,
-            )
+            if failed.case in ("", case.name):
+                verdict = Verdict.NOT_MEASURED
+                yield from _unmeasured(case, verdict, failed.sentence, failed.environment)
 
 
 def _once_timed(cases: Iterable[CaseReport]) -> list[CaseReport]:
@@ -183,7 +181,8 @@ def _missing(suite: Suite, there: Collection[tuple[str, str]]) -> Iterator[CaseR
     """Cases that a night which was cut short did not come to."""
     for case in suite.cases:
         if (case.name, "") not in there:
-            yield _unmeasured(case, Verdict.NOT_MEASURED, "The night was cut short before it.")
+            sentence = "The night was cut short before it."
+            yield from _unmeasured(case, Verdict.NOT_MEASURED, sentence)
 
 
 def _notes(

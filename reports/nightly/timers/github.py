@@ -29,8 +29,8 @@ def workflow(invocation: Invocation, *, root: Path, zone: str, secret: bool) -> 
         profiles = Path(invocation.profiles)
         inside = profiles.is_relative_to(root)
         shown = profiles.relative_to(root).as_posix() if inside else str(profiles)
-        options = f" --profiles {shlex.quote(shown)}"
-    file = shlex.quote(path)
+        options = f" --profiles {_unevaluated(shlex.quote(shown))}"
+    file = _unevaluated(shlex.quote(path))
     run = f"farm nightly run {file}{options}"
     check = f"farm nightly check {file} --junit {_JUNIT} --markdown {_MARKDOWN}"
     return (
@@ -50,7 +50,7 @@ def workflow(invocation: Invocation, *, root: Path, zone: str, secret: bool) -> 
         "    # The same machine every night, with the farm installed and its store kept.\n"
         "    runs-on: [self-hosted]\n"
         f"    timeout-minutes: {_minutes(suite)}\n"
-        f"{_environment(invocation.store, secret=secret)}"
+        f"{_environment(invocation, secret=secret)}"
         "    steps:\n"
         "      - uses: actions/checkout@v6\n"
         "      - name: Measure\n"
@@ -79,14 +79,25 @@ def _zone(zone: str) -> str:
     return f"      timezone: {json.dumps(zone)}\n"
 
 
-def _environment(store: str, *, secret: bool) -> str:
+def _environment(invocation: Invocation, *, secret: bool) -> str:
+    """Where the farm's folders and its store are: a runner knows nothing of this shell."""
+    values = {name: _literal(text) for name, text in invocation.variables.items()}
     if secret:
-        value = "${{ secrets.FARM_STORE }}  # the URL has a password"
-    elif store:
-        value = json.dumps(store)
-    else:
-        return ""
-    return f"    env:\n      FARM_STORE: {value}\n"
+        values["FARM_STORE"] = "${{ secrets.FARM_STORE }}  # the URL has a password"
+    elif invocation.store:
+        values["FARM_STORE"] = _literal(invocation.store)
+    lines = "".join(f"      {name}: {value}\n" for name, value in values.items())
+    return f"    env:\n{lines}" if lines else ""
+
+
+def _literal(text: str) -> str:
+    """A text in YAML, as it is."""
+    return json.dumps(_unevaluated(text))
+
+
+def _unevaluated(text: str) -> str:
+    """What looks like an expression of a workflow is one, wherever it stands."""
+    return text.replace("${{", "${{ '${{' }}")
 
 
 def _minutes(suite: Suite) -> int:

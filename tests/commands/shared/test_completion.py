@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from db.records import RunKind
+from db.records import ChangeState, RunKind
 from db.store import Store
 from farm.devices.environment import load_environments
 from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.record import plan_text
 from tests.command import ROOT, Command
+from tests.db.nights import change, follow, series
 from tests.db.samples import RUN, fill, trial
 from tests.placement_plans import split_plan
 from workers.environments.installed import write_record
@@ -90,6 +91,15 @@ def test_trials(stored: Command, complete: Complete) -> None:
     assert complete("farm compare ") == ["trial-1", "trial-0"]
     assert complete("farm compare trial-1 ") == ["trial-0"]
     assert complete("farm explain --against trial-1 ") == ["trial-0"]
+
+
+def test_changes(stored: Command, complete: Complete) -> None:
+    with Store.open(str(stored.store)) as store:
+        follow(store, series("kws"), (0.0, 0.05, 0.05))
+        found = change(store, series("kws"), 1, 1.051, ChangeState.CONFIRMED)
+    assert complete("farm nightly triage ") == [found.id]
+    assert complete(f"farm nightly triage {found.id[:4]}") == [found.id]
+    assert complete("farm nightly triage zz") == []
 
 
 def test_a_store_that_is_named(stored: Command, complete: Complete) -> None:

@@ -201,6 +201,15 @@ def test_a_store_in_a_workflow() -> None:
     assert "FARM_STORE: ${{ secrets.FARM_STORE }}" in text
 
 
+def test_folders_of_this_shell_are_those_of_a_runner() -> None:
+    variables = {"XDG_DATA_HOME": "/srv/da ta%", "XDG_CACHE_HOME": "/srv/${{ github.token }}"}
+    job = read_workflow(replace(PLAIN, variables=variables))["jobs"]["nightly"]
+    assert job["env"] == {
+        "XDG_DATA_HOME": "/srv/da ta%",
+        "XDG_CACHE_HOME": "/srv/${{ '${{' }} github.token }}",
+    }
+
+
 def test_odd_names_in_a_workflow() -> None:
     _, run, check, _ = read_workflow(ODD)["jobs"]["nightly"]["steps"]
     suite = '100% "mine" & $HOME\\\'s/suite.toml'
