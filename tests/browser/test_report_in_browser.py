@@ -21,6 +21,20 @@ from tests.db.samples import RUN
 from tests.tuned_run import tuned
 
 _MOST_BYTES = 8_000_000
+_MEASURED = """
+    const chart = arguments[0], whole = chart.getBoundingClientRect(), inner = chart._fullLayout._size;
+    const texts = [...chart.querySelectorAll("text")].filter((text) => text.textContent.trim());
+    const beyond = texts.filter((text) => {
+        const box = text.getBoundingClientRect();
+        const clipped = text.closest("[clip-path]") !== null;
+        return !clipped && (box.left < whole.left - 1 || box.right > whole.right + 1
+            || box.top < whole.top - 1 || box.bottom > whole.bottom + 1);
+    });
+    return {
+        width: inner.w / whole.width, height: inner.h / whole.height,
+        beyond: beyond.map((text) => text.textContent), name: chart.getAttribute("aria-label"),
+    };
+"""
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>%{x}</b>" + "x" * 9000
 
 
@@ -107,6 +121,19 @@ def test_nobody_is_left_out(browser: Browser, run: str, dark: bool, size: tuple[
     assert browser.faults() == []
     wide = "return document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.driver.execute_script(wide) <= 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_drawings_can_be_read_on_a_phone(browser: Browser, run: str, dark: bool) -> None:
+    """Most of each is its bars and points, and no text of it is beyond its border."""
+    browser.open(run, dark=dark, size=PHONE)
+    drawn = list(scrolled(browser))
+    assert len(drawn) == 9
+    for chart in drawn:
+        found = browser.driver.execute_script(_MEASURED, chart)
+        assert found["width"] > 0.7, found
+        assert found["height"] > 0.4, found
+        assert found["beyond"] == [], found
 
 
 def test_nobody_is_left_out_of_a_suite(browser: Browser, suite: str) -> None:

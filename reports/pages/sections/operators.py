@@ -118,7 +118,7 @@ def _beside(rows: Sequence[OperatorRow], called: Called) -> Chart:
     if any(row.against_seconds is not None for row in rows):
         sides.append((called.other, Role.BASELINE, [_other(row) for row in rows]))
     traces = tuple(_bars(rows, seconds, role) | {"name": name} for name, role, seconds in sides)
-    layout = _layout("µs of one run, without the profiler's own time") | {"barmode": "group"}
+    layout = _layout("µs of one run") | {"barmode": "group"}
     return Chart(traces, layout, _AXES + _ROW * len(rows))
 
 

@@ -23,6 +23,7 @@ _NOTE = (
     "before."
 )
 _NAMED = 4  # choices of a step that are named
+_ROW, _AXES = 36, 110  # pixels
 _KIND = ".kind"
 _ENGINE = "engine.kind"
 
@@ -117,9 +118,10 @@ def _chart(steps: Sequence[Step]) -> Chart:
     names = [label(f"{n}. {_named(each.changed)}") for n, each in enumerate(steps) if n]
     trace = {
         "type": "waterfall",
-        "x": ["baseline", *names, "winner"],
+        "orientation": "h",
+        "y": ["baseline", *names, "winner"],
         "measure": ["absolute", *["relative"] * len(differences), "total"],
-        "y": rounded([milliseconds[0], *differences, milliseconds[-1]]),
+        "x": rounded([milliseconds[0], *differences, milliseconds[-1]]),
         "decreasing": {"marker": {"color": Role.GOOD}},
         "increasing": {"marker": {"color": Role.BAD}},
         "totals": {"marker": {"color": Role.BASELINE}},
@@ -134,7 +136,12 @@ def _chart(steps: Sequence[Step]) -> Chart:
             f"winner: {format_seconds(last.seconds)}",
         ],
     }
-    return Chart((trace,), {"yaxis": {"title": {"text": "latency, ms"}}, "showlegend": False}, 420)
+    layout = {
+        "xaxis": {"title": {"text": "latency, ms"}},
+        "yaxis": {"type": "category", "autorange": "reversed"},
+        "showlegend": False,
+    }
+    return Chart((trace,), layout, _AXES + _ROW * (len(steps) + 1))
 
 
 def _row(number: int, step: Step, steps: Sequence[Step]) -> tuple[str, ...]:

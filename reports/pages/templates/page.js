@@ -2,6 +2,9 @@
 // Draws what the page has data of, when it comes into sight. Texts are set as texts, never as HTML.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+// Where names beside bars would leave these no room, they stand above them.
+const narrow = matchMedia("(max-width: 40rem)");
+const axesHeight = 70, legendHeight = 30, rowHeight = 44, aboveBar = 18, sideMargin = 12;  // pixels
 const settings = { displayModeBar: false, responsive: true, displaylogo: false };
 const decimal = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
 // What a value of a unit is told in, the largest first.
@@ -20,11 +23,13 @@ function coloured(value) {
 }
 
 function themed(layout) {
-  const axis = { gridcolor: colour("--edge"), zerolinecolor: colour("--edge"), automargin: true };
+  const axis = {
+    gridcolor: colour("--edge"), zerolinecolor: colour("--edge"), automargin: true, ticklabelstandoff: 6,
+  };
   const whole = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 13 },
-    margin: { l: 60, r: 16, t: 16, b: 48 }, legend: { orientation: "h", y: 1.12 },
+    margin: { l: 60, r: 16, t: 16, b: 48 }, legend: { orientation: "h", y: 1, yanchor: "bottom" },
     hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: colour("--raised"), font: { color: colour("--ink") } },
     ...layout,
@@ -35,8 +40,27 @@ function themed(layout) {
 
 function draw(element, data) {
   element.drawn = data;
-  const traces = coloured(data.traces);
-  Plotly.react(element, traces, themed(coloured(data.layout)), settings);
+  const traces = coloured(data.traces), layout = themed(coloured(data.layout));
+  let height = data.height;
+  if (narrow.matches && layout.yaxis.type === "category") {
+    const names = [...new Set(traces.flatMap((trace) => trace.y))];
+    stack(layout, names, element.clientWidth - 2 * sideMargin);
+    height = axesHeight + rowHeight * names.length + (traces.length > 1 ? legendHeight : 0);
+  }
+  if (height) element.style.height = `${height}px`;
+  Plotly.react(element, traces, layout, settings);
+}
+
+// Names above bars and points in place of beside them.
+function stack(layout, names, width) {
+  const above = {
+    xref: "paper", x: 0, xanchor: "left", align: "left", width, yshift: aboveBar, showarrow: false,
+    borderpad: 0, font: { size: 11 },
+  };
+  layout.annotations = names.map((name) => ({ ...above, y: name, text: name }));
+  Object.assign(layout.yaxis, { showticklabels: false, automargin: false });
+  Object.assign(layout, { bargap: 0.55, waterfallgap: 0.55 });
+  layout.margin = { ...layout.margin, l: sideMargin, r: sideMargin };
 }
 
 // Drawings of sections: each when it is near what can be seen.
@@ -48,8 +72,8 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "400px" });
 document.querySelectorAll(".chart:not(#nights)").forEach((element) => seen.observe(element));
-dark.addEventListener("change", () => {
-  document.querySelectorAll(".chart").forEach((each) => each.drawn && draw(each, each.drawn));
+for (const each of [dark, narrow]) each.addEventListener("change", () => {
+  document.querySelectorAll(".chart").forEach((chart) => chart.drawn && draw(chart, chart.drawn));
 });
 
 // Series of nights: data that is short (see reports/pages/sections/history.py) becomes a drawing and rows.

@@ -77,6 +77,6 @@ def test_bars_add_up_to_the_winner() -> None:
     assert section.chart is not None
     assert section.table is not None
     (trace,) = section.chart.traces
-    assert sum(trace["y"][:-1]) == pytest.approx(trace["y"][-1]) == 1.0
+    assert sum(trace["x"][:-1]) == pytest.approx(trace["x"][-1]) == 1.0
     assert section.summary == "4.00 ms became 1.00 ms, 4.00 times as fast, in 2 measured steps."
     assert [row[4] for row in section.table.rows] == ["-", "2.00x [1.90, 2.10]", "2.00x"]
