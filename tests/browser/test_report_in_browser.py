@@ -22,9 +22,10 @@ from tests.tuned_run import tuned
 
 _MOST_BYTES = 8_000_000
 _MEASURED = """
-    const chart = arguments[0], whole = chart.getBoundingClientRect(), inner = chart._fullLayout._size;
-    const texts = [...chart.querySelectorAll("text")].filter((text) => text.textContent.trim());
-    const beyond = texts.filter((text) => {
+    const chart = arguments[0], whole = chart.getBoundingClientRect();
+    const inner = chart._fullLayout._size;
+    const texts = [...chart.querySelectorAll("text")];
+    const beyond = texts.filter((text) => text.textContent.trim()).filter((text) => {
         const box = text.getBoundingClientRect();
         const clipped = text.closest("[clip-path]") !== null;
         return !clipped && (box.left < whole.left - 1 || box.right > whole.right + 1
