@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.made_suite import make_suite
+from benchmarks.inputs.made_suite import make_suite
 from db.store import Store
 from tests.command import Command, start
 from tests.db.samples import RUN

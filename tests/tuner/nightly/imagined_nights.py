@@ -11,6 +11,7 @@ from db.store import Store
 from farm.candidate import Candidate, Fake, to_json
 from farm.devices.profile import load_profiles
 from farm.errors import FarmError
+from farm.measurement import Metric
 from tests.conftest import furnish
 from tests.tuner.imagined import ImaginedExecutor, Traits
 from tuner.events import ignore
@@ -18,7 +19,7 @@ from tuner.nightly.case import Place
 from tuner.nightly.night import NightRun, Options
 from tuner.nightly.recall import last_night
 from tuner.nightly.report import CaseReport, NightReport
-from tuner.nightly.suites.suite import Case, Suite
+from tuner.nightly.suites.suite import DEFAULT_METRICS, Case, Suite
 
 WATCHED = Candidate(Fake(seconds=1e-3))
 
@@ -43,6 +44,7 @@ class Nights:
     executors: list[ImaginedExecutor] = field(default_factory=list)
     interrupt_at: int | None = None
     engine_runs_there: bool = True
+    metrics: tuple[Metric, ...] = DEFAULT_METRICS
 
     def __post_init__(self) -> None:
         furnish(self.folder)
@@ -63,7 +65,7 @@ class Nights:
         files = {"digits": self.candidate_file} | dict.fromkeys(self.more, steady)
         model, path = self.folder / "model.onnx", self.folder / "suite.toml"
         cases = tuple(
-            Case(name, model, "fake", candidate=str(file), budget=5.0)
+            Case(name, model, "fake", candidate=str(file), budget=5.0, metrics=self.metrics)
             for name, file in files.items()
         )
         return Suite("shop", path, cases, self.schedule, self.environments)

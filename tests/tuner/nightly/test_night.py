@@ -14,7 +14,7 @@ from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.errors import NotInStore, OptionError
 from farm.host.locks import Lock
-from farm.measurement import Outcome
+from farm.measurement import Metric, Outcome
 from tests.tuner.imagined import Traits
 from tests.tuner.nightly.imagined_nights import WATCHED, Nights
 from tuner.nightly.alone import alone
@@ -258,6 +258,19 @@ def test_a_model_that_is_gone_is_one_sentence(shop: Nights) -> None:
     (case,) = shop.run().cases
     assert case.verdict is Verdict.NOT_MEASURED
     assert "model.onnx" in case.sentence
+
+
+def test_what_was_never_measured_has_a_row_for_each_metric(shop: Nights) -> None:
+    """Whoever follows one of them finds it on every night."""
+    shop.metrics = (Metric.LATENCY, Metric.THROUGHPUT)
+    shop.environments = {"next": ("onnxruntime==9",)}
+    shop.broken = "pip says: No matching distribution found for onnxruntime==9."
+    (shop.folder / "model.onnx").unlink()
+    cases = shop.run().cases
+    rows = {(case.environment, case.metric) for case in cases}
+    assert rows == {(name, metric) for name in ("", "next") for metric in shop.metrics}
+    assert len(cases) == len(rows)
+    assert {case.verdict for case in cases} == {Verdict.NOT_MEASURED}
 
 
 def test_an_environment_is_judged_beside_todays_software(shop: Nights) -> None:
