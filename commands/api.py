@@ -53,11 +53,12 @@ from tuner.bench import (
 )
 from tuner.delivery.place import check_output
 from tuner.events import Listener, ignore
+from tuner.goals import Constraints, Objective
 from tuner.package import PackagePrecision, PackageRequest, make_package
 from tuner.predicting import Forecast
 from tuner.predicting import forecast as forecast_of
 from tuner.racing.statistics import Comparison
-from tuner.request import Constraints, Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.results import TuneResult
 from tuner.runs.start import check_request, resume_run, start_run
 from tuner.tune import tune_run

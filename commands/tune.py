@@ -61,9 +61,10 @@ from commands.shared.searching import (
 )
 from farm.errors import InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
-from tuner.request import Objective, TuneRequest
+from tuner.goals import Objective
 
 if TYPE_CHECKING:
+    from tuner.request import TuneRequest
     from tuner.results import TuneResult
     from tuner.runs.start import Checked, OpenRun
 
@@ -112,6 +113,7 @@ def tune(
     """
     look_for_room(model)
     import workers.cluster  # noqa: F401  (sets what Ray reads, before a user's metric imports it)
+    from tuner.request import TuneRequest
 
     place = Place.of(address, token, profiles, local=local)
     folder = str(output.absolute()) if output else ""
@@ -172,6 +174,7 @@ def _resumed(
     folder: for the winners, "" for the run's own. more: seconds per device.
     """
     from db.reader import StoreReader
+    from tuner.request import TuneRequest
     from tuner.runs.start import resume_run
 
     with StoreReader.open(store) as reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.request import Objective
+from tuner.goals import Objective
 
 AS_MUCH = {
     Objective.LATENCY: "as fast as the baseline",

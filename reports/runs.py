@@ -21,7 +21,8 @@ from farm.text import printable
 from farm.units import counted, format_bytes, format_joules, format_seconds
 from reports.rows import prediction_json
 from reports.tables.cells import prediction_cell, value_cell
-from tuner.request import Constraints, TuneRequest
+from tuner.goals import Constraints
+from tuner.request import TuneRequest
 from tuner.runs.memory import DeviceMemory
 from tuner.runs.overview import DeviceStanding, Overview, Standing
 

@@ -27,13 +27,13 @@ from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
 from farm.prediction import Basis, Prediction
 from farm.units import Seconds
+from tuner.goals import Constraints, Objective
 from tuner.learning.effort import effort_on, together
 from tuner.learning.predictor import work_of
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction, Subject
 from tuner.learning.versions import Known, known_costs
 from tuner.racing.objective import Scorer
-from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
 from tuner.runs.machines import machine_of
 from tuner.runs.operators import model_record

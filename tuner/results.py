@@ -9,7 +9,7 @@ from enum import StrEnum
 from farm.accuracy.result import Worst
 from farm.measurement import Estimate, Measurement, Metric, Outcome
 from farm.prediction import Prediction
-from tuner.request import Objective
+from tuner.goals import Objective
 
 
 class Status(StrEnum):

@@ -29,8 +29,8 @@ from farm.candidate import PackageEngine
 from farm.devices.energy import Work
 from farm.measurement import Outcome
 from farm.units import Bytes
+from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
-from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.expecting.from_store import Wanted, prior_from_store, rows_of

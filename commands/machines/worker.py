@@ -18,7 +18,6 @@ from commands.shared.options import (
     token_file,
 )
 from commands.shared.output import print_tables
-from farm.devices.profile import select_profiles
 from farm.errors import OptionError
 from farm.text import printable
 
@@ -53,6 +52,7 @@ def join(
 
     Example: farm worker join 10.0.0.5 --device dsp --token-file head.token
     """
+    from farm.devices.profile import select_profiles
     from workers.cluster.head import parse_head
     from workers.cluster.joining import join as offer_device
 

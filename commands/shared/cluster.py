@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from commands.shared.options import token_file
-from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError
+
+if TYPE_CHECKING:
+    from farm.devices.profile import Availability, DeviceProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Cluster:
 
     def availability(self, profile: DeviceProfile) -> Availability:
         """What is offered is there: its own machine has looked."""
+        from farm.devices.profile import Availability
+
         return Availability(available=True, cores=self.cores[profile.name])
 
     def executor(

@@ -9,7 +9,7 @@ import typer
 
 from commands.shared.help import Panel
 from farm.units import parse_bytes, parse_joules, parse_seconds
-from tuner.request import Constraints
+from tuner.goals import Constraints
 
 _T = TypeVar("_T")
 

@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from commands.shared.cluster import Cluster
 from commands.shared.options import device_names, known_profiles
-from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError, OptionError
 from farm.text import printable
+
+if TYPE_CHECKING:
+    from farm.devices.profile import Availability, DeviceProfile
 
 
 @dataclass(frozen=True, slots=True)

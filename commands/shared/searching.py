@@ -12,7 +12,7 @@ from commands.shared.help import Panel
 from commands.shared.options import devices_option
 from farm.errors import OptionError
 from farm.units import parse_seconds
-from tuner.request import Objective
+from tuner.goals import Objective
 
 DevicesOption = Annotated[
     list[str] | None,

@@ -23,8 +23,8 @@ from reports.tables.cells import (
     value_cell,
 )
 from reports.tables.layout import ALWAYS, Column, Rows
+from tuner.goals import Objective
 from tuner.racing.objective import METRICS
-from tuner.request import Objective
 from tuner.results import AccuracyComparison, DeviceResult, Measured, Status, TuneResult, Verdict
 
 _LATENCY = Column("latency [95 %]", right=True, below=5)

@@ -16,7 +16,7 @@ from db.upgrade import VERSION_TABLE
 from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
 from tests.workers.processes import small_disk
-from tuner.request import Objective
+from tuner.goals import Objective
 
 TUNE = ("tune", "model.onnx", "--devices", "fake", "--local", "--budget", "5s")
 

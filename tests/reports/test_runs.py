@@ -16,7 +16,8 @@ from farm.prediction import Basis, Prediction
 from reports.runs import RunsTable, gone_lines, overview_json, overview_table, runs_json
 from tests.db.samples import MODEL, RUN, START
 from tests.reports.test_tables import check
-from tuner.request import Constraints, TuneRequest
+from tuner.goals import Constraints
+from tuner.request import TuneRequest
 from tuner.results import Status, Verdict
 from tuner.runs.memory import DeviceMemory
 from tuner.runs.overview import DeviceStanding, Overview, Standing

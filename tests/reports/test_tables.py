@@ -38,8 +38,8 @@ from tests.reports.values import (
     tune_result,
 )
 from tuner.bench import Benchmark
+from tuner.goals import Objective
 from tuner.racing.statistics import Comparison
-from tuner.request import Objective
 from tuner.results import AccuracyComparison, Measured, Verdict
 
 WIDTHS = (80, 100, 160)

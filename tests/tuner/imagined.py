@@ -23,9 +23,9 @@ from farm.profile.kernels import OperatorProfile
 from farm.units import Bytes
 from tests.db.samples import MACHINE, MODEL, RUN, SOFTWARE
 from tuner.events import Event
+from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
-from tuner.request import Constraints, Objective
 from tuner.runs.clock import Budget
 from tuner.runs.details import Proposed
 from tuner.runs.history import Entry

@@ -37,8 +37,9 @@ from tuner.bench import (
     measured_by_block,
     recall,
 )
+from tuner.goals import Objective
 from tuner.racing.objective import METRICS
-from tuner.request import Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.runs.start import check_model, check_request, start_run
 from workers.trials.process import ChildError
 

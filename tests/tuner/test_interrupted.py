@@ -20,7 +20,8 @@ from reports.tables.run import run_table, verdict_lines
 from tests.conftest import furnish
 from tests.reports.test_tables import rendered
 from tests.tuner.imagined import ImaginedExecutor, Traits
-from tuner.request import Constraints, Objective, TuneRequest
+from tuner.goals import Constraints, Objective
+from tuner.request import TuneRequest
 from tuner.results import DeviceResult, Status, TuneResult, Verdict
 from tuner.runs.overview import overview
 from tuner.runs.start import check_request, resume_run, start_run

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import OptionError
-from tuner.request import Constraints, Objective, TuneRequest
+from tuner.goals import Constraints, Objective
+from tuner.request import TuneRequest
 
 REQUEST = TuneRequest(model="/m.onnx", devices=("cpu",))
 

@@ -22,7 +22,8 @@ from tests.models import build, save, value
 from tests.tuner.imagined import ImaginedExecutor, Traits
 from tuner.delivery.place import check_output
 from tuner.events import DeviceStarted, Event
-from tuner.request import Constraints, TuneRequest
+from tuner.goals import Constraints
+from tuner.request import TuneRequest
 from tuner.results import Status, TuneResult, Verdict
 from tuner.runs.memory import Memory
 from tuner.runs.start import check_request, resume_run, start_run

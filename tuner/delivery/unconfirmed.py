@@ -18,9 +18,9 @@ from farm.errors import FarmError
 from farm.measurement import Estimate, Metric
 from tuner.delivery.record import read_origin
 from tuner.delivery.winners import Provenance, deliver, deliver_pipeline
+from tuner.goals import Objective
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
-from tuner.request import Objective
 from tuner.results import DeviceResult, Measured, Status
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal

@@ -15,11 +15,11 @@ from farm.measurement import Outcome
 from farm.units import Bytes, counted
 from tuner.explain.explanation import Decision
 from tuner.explain.races import Appearance, Score, appearance
+from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
 from tuner.racing.race import Finish
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import compare
-from tuner.request import Constraints, Objective
 from tuner.runs.details import as_first_measured, pinned_in, proposed_in
 from tuner.runs.history import Entry, of_trials
 from tuner.runs.memory import Memory

@@ -19,6 +19,7 @@ from farm.measurement import Metric
 from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
 from tuner.events import Listener
+from tuner.goals import Objective
 from tuner.nightly.details import Details, Failed
 from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
 from tuner.nightly.states.members import Measured, Member, measure_side_by_side
@@ -26,7 +27,7 @@ from tuner.nightly.states.software import environment_gives
 from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
-from tuner.request import Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.journal import Journal
 from tuner.runs.life import living

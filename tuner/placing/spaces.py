@@ -9,8 +9,9 @@ from db.reader import StoreReader
 from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
+from tuner.goals import Objective
 from tuner.placing.candidates import unavoidable, worthwhile
-from tuner.request import Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.runs.history import Entry
 from tuner.runs.subject import Subject
 from tuner.search.space import Space

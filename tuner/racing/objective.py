@@ -11,7 +11,7 @@ from farm.devices.energy import Work, counted_energy, modelled_energy
 from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric
 from farm.units import Seconds, format_bytes, format_joules, format_seconds
-from tuner.request import Constraints, Objective
+from tuner.goals import Constraints, Objective
 from tuner.runs.history import Entry
 
 _ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed

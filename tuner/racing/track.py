@@ -10,10 +10,10 @@ import numpy as np
 
 from db.records import Block
 from db.records import BlockSample as Sample
+from tuner.goals import Objective
 from tuner.racing.measured import measured_in_blocks
 from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
-from tuner.request import Objective
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
 from tuner.runs.journal import Journal

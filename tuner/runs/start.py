@@ -11,7 +11,8 @@ from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
-from tuner.request import Objective, TuneRequest
+from tuner.goals import Objective
+from tuner.request import TuneRequest
 from tuner.runs.expected import NOTHING, Expects
 from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone

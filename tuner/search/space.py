@@ -36,7 +36,7 @@ from farm.candidate import (
 from farm.compile.batch import batch_obstacle
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
-from tuner.request import Objective
+from tuner.goals import Objective
 from tuner.search.options import default, main_engines, near_engines
 from tuner.search.options.family import Width
 from tuner.search.quantizations import is_packable, quantization_neighbours, static_choices

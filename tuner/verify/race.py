@@ -34,8 +34,9 @@ from tuner.bench import (
 )
 from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine
 from tuner.events import Listener
+from tuner.goals import Objective
 from tuner.racing.objective import METRICS
-from tuner.request import Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.runs.start import Checked, check_request, start_run
 from tuner.verify.claim import Holds, judged, less_accurate
 from tuner.verify.verification import Verification

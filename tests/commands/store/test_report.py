@@ -15,7 +15,8 @@ from tests.db.nights import SUITE, follow, series
 from tests.db.samples import RUN
 from tests.placement_plans import split_plan
 from tests.tuned_run import tuned
-from tuner.request import Constraints, Objective, TuneRequest
+from tuner.goals import Constraints, Objective
+from tuner.request import TuneRequest
 
 
 @pytest.fixture

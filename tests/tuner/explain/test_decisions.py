@@ -14,7 +14,7 @@ from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, T
 from tuner.explain.decisions import Past, decisions
 from tuner.explain.explanation import Decision
 from tuner.explain.of_trials import ask, explain
-from tuner.request import Constraints, Objective
+from tuner.goals import Constraints, Objective
 from tuner.search.rules import COHORT_RULES
 
 FAST, NEAR, SLOW, HOPELESS, TOO_SLOW = fakes(0.88, 0.9, 1.1, 1.9, 3.0)

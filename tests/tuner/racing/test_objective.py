@@ -13,9 +13,9 @@ from farm.devices.energy import Work
 from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.units import Bytes
+from tuner.goals import Constraints, Objective
 from tuner.racing.measured import measured_in_blocks
 from tuner.racing.objective import Scorer
-from tuner.request import Constraints, Objective
 from tuner.runs.history import Entry
 
 POWER = PowerFigures(10.0, 1e-9, {"float32": 4e-12, "int8": 1e-12}, "for this test")

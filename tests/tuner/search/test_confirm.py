@@ -22,7 +22,7 @@ from tests.tuner.imagined import (
     Traits,
     fakes,
 )
-from tuner.request import Constraints
+from tuner.goals import Constraints
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
 from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS, Confirmed

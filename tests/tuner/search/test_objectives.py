@@ -17,10 +17,11 @@ from farm.errors import OptionError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.db.samples import RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits
+from tuner.goals import Constraints, Objective
 from tuner.racing.measured import measured_in_blocks
 from tuner.racing.objective import SINGLE_RUNS
 from tuner.racing.statistics import quantile_samples
-from tuner.request import Constraints, Objective, TuneRequest
+from tuner.request import TuneRequest
 from tuner.results import Verdict
 from tuner.runs.history import Entry
 from tuner.runs.start import check_request

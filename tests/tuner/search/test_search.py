@@ -33,7 +33,7 @@ from tests.tuner.imagined import (
     fakes,
 )
 from tuner.events import BestChanged, StageStarted, TrialFinished
-from tuner.request import Constraints, Objective
+from tuner.goals import Constraints, Objective
 from tuner.results import Verdict
 from tuner.runs.history import Entry
 from tuner.search.confirm import Confirmed

@@ -18,8 +18,8 @@ from farm.accuracy import agreement
 from farm.candidate import Candidate, from_json
 from farm.errors import CandidateError
 from farm.measurement import Measurement, Method, Metric, Outcome
+from tuner.goals import Objective
 from tuner.racing.objective import Scorer
-from tuner.request import Objective
 from tuner.runs.details import accuracy_of
 from tuner.runs.history import Entry
 from tuner.search.expecting.likeness import Traits, likenesses, most_alike

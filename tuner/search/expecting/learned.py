@@ -9,8 +9,8 @@ from math import exp, log
 from farm.candidate import Candidate
 from farm.errors import FarmError
 from farm.prediction import Basis, Prediction
+from tuner.goals import Objective
 from tuner.learning.values import CandidatePrediction, Predictor, Subject
-from tuner.request import Objective
 from tuner.search.prior import Expected, Prior
 
 _LEAST_SPREAD = 0.05  # a model is not measured twice alike

@@ -13,8 +13,8 @@ from farm.devices.energy import Work
 from farm.units import Bytes
 from tests.db.samples import MACHINE, MODEL, RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, fakes
+from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
-from tuner.request import Constraints, Objective
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.expecting.from_store import Wanted, prior_from_store
 from tuner.search.space import Space

@@ -12,8 +12,8 @@ from farm.errors import DeviceError
 from farm.prediction import Basis, Prediction
 from farm.units import Bytes
 from tests.tuner.search.proposals import SPACE
+from tuner.goals import Objective
 from tuner.learning.values import CandidatePrediction, Subject
-from tuner.request import Objective
 from tuner.search.expecting.learned import Joint, LearnedPrior
 from tuner.search.prior import Expected
 
