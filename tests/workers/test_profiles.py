@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +172,18 @@ def test_steps_of_a_package_are_timed(worker: Worker, precision: Precision) -> N
     assert sum(row.cost for row in rows) > 0.0
     if precision == INT8:
         assert ("conv2", "sum", "relu2") in [row.operators for row in rows]
+
+
+def test_a_package_is_not_compiled_twice_to_be_profiled(worker: Worker, tmp_path: Path) -> None:
+    """Compiling is most of what a calibration spends on packages."""
+
+    def artifacts() -> int:
+        return len(list((tmp_path / "cache" / "artifacts").glob("*")))
+
+    profile(worker, named_conv_net(), CPackage())
+    assert artifacts() == 0
+    profile(worker, named_conv_net(), OnnxRuntimeCpu(threads=1))
+    assert artifacts() == 1, "of an engine that loads one"
 
 
 def test_packets_of_steps_add_up_to_those_of_a_run(make_worker: MakeWorker, emulator: str) -> None:
