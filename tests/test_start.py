@@ -58,9 +58,9 @@ _BEGUN = {
     "the command": (
         ("tuner.bench", "tuner.tune", "db.store", "reports.progress", "workers.executor"),
         {
-            *("alembic", "numba", "onnx_ir", "openvino", "optuna", "ray", "scipy.linalg"),
-            *("scipy.optimize", "scipy.sparse", "scipy.special", "sklearn", "sympy"),
-            *("farm.codegen.generate", "sqlalchemy.dialects.postgresql"),
+            *("alembic", "numba", "onnx_ir", "onnxruntime", "openvino", "optuna", "ray"),
+            *("scipy.linalg", "scipy.optimize", "scipy.sparse", "scipy.special", "sklearn"),
+            *("farm.codegen.generate", "sqlalchemy.dialects.postgresql", "sympy"),
         },
     ),
     "a child that measures": (

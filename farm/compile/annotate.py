@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from onnx import ModelProto
 
-from farm.compile.passes import clone
 from farm.errors import CompileError
-from farm.model.walk import with_nested
+from farm.model.walk import clone, with_nested
 
 ANNOTATION = "layer_ann"
 """The key of the metadata property."""

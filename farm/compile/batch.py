@@ -11,8 +11,9 @@ import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.helper import get_attribute_value
 
-from farm.compile.passes import PassResult, clone, reported_as
+from farm.compile.passes import PassResult, reported_as
 from farm.errors import CompileError
+from farm.model.walk import clone
 
 _LARGEST = (1 << 31) - 1  # dimension that every engine can count
 

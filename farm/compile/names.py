@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from onnx import GraphProto, ModelProto
 
-from farm.compile.passes import clone
 from farm.errors import CompileError
-from farm.model.walk import all_graphs
+from farm.model.walk import all_graphs, clone
 
 _TOKEN = re.compile(r"<#(\d+)>")
 _Rename = Callable[[str], str]

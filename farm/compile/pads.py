@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from farm.compile.operators import Facts
-from farm.compile.passes import PassResult, clone
+from farm.compile.passes import PassResult
+from farm.model.walk import clone
 
 _AXES = 3  # which of Pad's inputs names them
 

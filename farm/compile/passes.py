@@ -155,13 +155,6 @@ def _without_source(text: str) -> str:
     return _CONDITION.sub("", plain, count=1).strip() or "an internal check failed"
 
 
-def clone(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A deep copy, for a pass to change."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
 def sort_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Put a fresh model's operators into topological order, in place, and return it."""
     ONNXModel(model).topological_sort()

@@ -17,14 +17,13 @@ from farm.compile.pads import PadAllAxes
 from farm.compile.passes import (
     Compiled,
     PassResult,
-    clone,
     cpu_session,
     reason,
     reported_as,
     session_options,
 )
 from farm.host.temporary import temporary_folder
-from farm.model.walk import all_nodes, name_nodes
+from farm.model.walk import all_nodes, clone, name_nodes
 
 _NEWEST_SAFE_IR = 10  # int4 tensors; every supported onnxruntime reads it
 _FIRST_IR_WITH_CONSTANTS = 4  # initializers that are not graph inputs

@@ -18,9 +18,10 @@ from onnx.numpy_helper import from_array, to_array
 
 from farm.compile.names import Names, under_other_names
 from farm.compile.operators import Facts
-from farm.compile.passes import Compiled, PassResult, clone
+from farm.compile.passes import Compiled, PassResult
 from farm.compile.prepare import InferShapes
 from farm.errors import CompileError
+from farm.model.walk import clone
 
 _DIFFERENCES = np.array([[1, -1], [-1, 1]], np.float32)
 

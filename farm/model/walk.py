@@ -40,6 +40,13 @@ def with_nested(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
                 yield from graph.node
 
 
+def clone(model: ModelProto) -> ModelProto:
+    """A deep copy, to be changed."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
 def name_nodes(proto: ModelProto) -> None:
     """Give nodes that have no name, or another node's, a name of their own, in place.
 

@@ -33,7 +33,6 @@ from farm.candidate import (
     ThreadedEngine,
     WeightOnlyInt4,
 )
-from farm.compile.batch import batch_obstacle
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
 from tuner.goals import Objective
@@ -353,6 +352,8 @@ def batched(space: Space, model: ModelProto, most: int) -> tuple[Space, tuple[st
     """A space with batches of up to so many samples; a sentence where the model allows none."""
     if most == 1:
         return space, ()
+    from farm.compile.batch import batch_obstacle  # noqa: PLC0415  (loads ONNX Runtime)
+
     if obstacle := batch_obstacle(model):
         return space, (f"Batches were not tried: {obstacle[0].lower()}{obstacle[1:]}.",)
     return replace(space, max_batch=most), ()

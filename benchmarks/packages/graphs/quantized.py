@@ -15,9 +15,10 @@ from onnxruntime.quantization.quantize import quantize_static
 
 from farm.codegen.front.fuse import PRODUCTS
 from farm.codegen.program import Quantization
-from farm.compile.passes import clone, quiet, reported_as
+from farm.compile.passes import quiet, reported_as
 from farm.compile.quantization.biases import matrix_biases, spread_biases
 from farm.compile.quantization.calibrate import Range
+from farm.model.walk import clone
 
 from .maker import float_session
 from .proposal import Array

@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from farm.codegen.program import Program, Tensor
 from farm.compile.names import tensors
-from farm.compile.passes import clone
+from farm.model.walk import clone
 
 
 def names_apart(model: ModelProto) -> tuple[ModelProto, Mapping[str, str]]:

@@ -20,9 +20,9 @@ from onnx.helper import make_attribute, make_node, make_opsetid
 from onnx.numpy_helper import from_array, to_array
 
 from farm.compile.names import Names, under_other_names
-from farm.compile.passes import PassResult, clone, quiet, reported_as
+from farm.compile.passes import PassResult, quiet, reported_as
 from farm.errors import CompileError
-from farm.model.walk import all_graphs
+from farm.model.walk import all_graphs, clone
 
 _OLDEST_OPSET = 13  # QuantizeLinear and DequantizeLinear per channel
 _RAISED_OPSET = 17  # LayerNormalization, and widely supported

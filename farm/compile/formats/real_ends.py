@@ -15,7 +15,8 @@ import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 from onnx.helper import make_node
 
-from farm.compile.passes import PassResult, clone
+from farm.compile.passes import PassResult
+from farm.model.walk import clone
 
 _INTEGERS = frozenset({TensorProto.UINT8, TensorProto.INT8})
 _PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})

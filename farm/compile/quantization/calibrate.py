@@ -15,8 +15,9 @@ import numpy.typing as npt
 import onnx
 
 from farm.candidate import CalibrationMethod
-from farm.compile.passes import clone, cpu_session, reported_as
+from farm.compile.passes import cpu_session, reported_as
 from farm.errors import CompileError
+from farm.model.walk import clone
 
 Feeds = Mapping[str, npt.NDArray[np.generic]]
 

@@ -19,12 +19,12 @@ from onnx import numpy_helper
 
 from farm.candidate import StaticInt8
 from farm.compile.operators import Facts
-from farm.compile.passes import PassResult, clone, cpu_session, reported_as
+from farm.compile.passes import PassResult, cpu_session, reported_as
 from farm.compile.quantization.calibrate import Calibration, Feeds
 from farm.compile.quantization.quantize import QuantizeStatic
 from farm.compile.quantization.walk import Values, Walk
 from farm.errors import CompileError
-from farm.model.walk import subgraphs
+from farm.model.walk import clone, subgraphs
 from farm.units import counted
 
 _MOST_SAMPLES = 32

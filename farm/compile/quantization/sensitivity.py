@@ -16,8 +16,9 @@ import numpy.typing as npt
 import onnx
 
 from farm.accuracy.damage import Damage
-from farm.compile.passes import clone, cpu_session, reported_as
+from farm.compile.passes import cpu_session, reported_as
 from farm.compile.quantization.calibrate import Feeds
+from farm.model.walk import clone
 
 _MOST_BYTES_LOADED = 1 << 29  # over the graphs of all operators, one after the other
 _SMALLEST_POWER = 1e-30

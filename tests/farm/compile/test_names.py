@@ -23,8 +23,8 @@ from farm.candidate import (
     WeightOnlyInt4,
 )
 from farm.compile.names import under_other_names
-from farm.compile.passes import clone
 from farm.errors import CompileError
+from farm.model.walk import clone
 from tests.farm.compile.graphs import feeds, run
 from tests.models import build, value, weights
 
