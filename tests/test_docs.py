@@ -71,6 +71,18 @@ newest_run() { answer "SELECT name FROM run ORDER BY created_at DESC LIMIT 1"; }
 # A run of which something is in the store.
 quick_bench() { farm bench model.onnx --device fake; }
 
+# The processor with one engine, for what would take each of its engines some seconds.
+one_engine() {
+    mkdir -p profiles
+    cat > profiles/quick.toml << END
+name = "quick"
+kind = "cpu"
+description = "This machine's processor, with one engine"
+engines = ["onnxruntime-cpu"]
+END
+    echo quick --profiles profiles
+}
+
 # A run that was told to end while it was confirming its winner.
 interrupted_tune() {
     farm tune model.onnx --data samples.npz 2> progress.txt &
