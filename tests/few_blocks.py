@@ -1,7 +1,7 @@
 """The ``farm`` command with as few blocks as can be judged, for tests that are not about these.
 
-Nor do these blocks start fresh processes each, which is most of what a short run takes. All else
-is as it is.
+Nor do these blocks start fresh processes each, which is most of what a short run takes, and those
+that something disturbed are kept: tests disturb each other. All else is as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ FEWEST = (
     (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
     (search, "FINAL_RULES", RaceRules(max_blocks=confirm.MIN_PAIRS)),
     (track, "FRESH_EVERY", confirm.MIN_PAIRS),
+    (track, "RESTART_EVERY", confirm.MIN_PAIRS),
+    (track.RaceTrack, "_must_keep", lambda *_: True),
 )
 
 
