@@ -20,7 +20,7 @@ from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, OpenVinoRuntime
 from farm.delivery.winner import write_delivery
 from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
-from tests.command import ROOT, Command, start
+from tests.command import ROOT, Command, start_few_blocks
 from tests.openvino import require_openvino
 
 _ROOTS = ("farm", "workers", "tuner", "db", "reports", "commands")
@@ -118,7 +118,7 @@ def test_a_run_connects_to_nothing(farm: Command) -> None:
     guards.mkdir()
     (guards / "sitecustomize.py").write_text(_GUARD.format(log=log))
     options = ("--local", "--trials", "2", "--budget", "4s")
-    process = start(farm.folder, "tune", "model.onnx", *options, PYTHONPATH=str(guards))
+    process = start_few_blocks(farm.folder, "tune", "model.onnx", *options, PYTHONPATH=str(guards))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert Path(f"{log}.ran").exists(), "the guard was there"

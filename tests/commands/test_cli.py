@@ -28,7 +28,7 @@ from farm.candidate import (
 )
 from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
-from tests.command import Command, start, start_few_blocks
+from tests.command import Command, start_few_blocks
 from tests.conftest import furnish
 from tuner import bench
 
@@ -344,6 +344,7 @@ def test_devices_that_are_not_there(farm: Command) -> None:
     assert "gpu: to tune it, " in ended.out
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_a_metric_of_the_user(farm: Command) -> None:
     (farm.folder / "mine.py").write_text(
         "def half(outputs, labels):\n    assert outputs[0].shape[1:] == (1, 4)\n    return 0.5\n"
@@ -380,7 +381,7 @@ def test_a_metric_of_the_user_with_ray(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def half(outputs, labels):\n    return 0.5\n")
     options = (*BASELINE, "--metric", "mine:half", "--json", "--output", "out")
     arguments = [a for a in TUNE if a != "--local"]
-    process = start(tmp_path, *arguments, *options)
+    process = start_few_blocks(tmp_path, *arguments, *options)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     (device,) = json.loads(out)["devices"]

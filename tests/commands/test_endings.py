@@ -142,7 +142,8 @@ def test_a_terminal_that_goes_away_is_the_same_as_ctrl_c(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_what_was_started_to_outlive_its_terminal_does(folder: Path) -> None:
-    process = start_program(folder, "nohup", sys.executable, ROOT / "cli.py", *BASELINE)
+    program = ROOT / "tests" / "few_blocks.py"
+    process = start_program(folder, "nohup", sys.executable, program, *BASELINE)
     wait_for(process, "fake: baseline")
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=120)
@@ -258,11 +259,12 @@ def test_a_full_disk_under_the_store(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_disk_that_fills_up_under_the_output(farm: Command) -> None:
     """A disk that is full before is seen before anything is measured."""
     with small_disk(farm.folder, "200k") as disk:
         options = ("--trials", "1", "--budget", "5s", "--local", "--output", disk / "out")
-        process = start(farm.folder, "tune", "model.onnx", *options)
+        process = start_few_blocks(farm.folder, "tune", "model.onnx", *options)
         wait_for(process, "cpu: baseline")
         fill_disk(disk)
         out, err = process.communicate(timeout=60)

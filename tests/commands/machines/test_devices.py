@@ -39,6 +39,7 @@ def listed(farm: Command, *options: str) -> dict[str, dict[str, Any]]:
     return {each["environment"]: each for each in json.loads(ended.out)}
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_an_environment_from_its_installation_to_its_end(farm_with: Command) -> None:
     farm = farm_with
     assert listed(farm, *PROFILES)["tiny"] == {

@@ -56,6 +56,7 @@ def suite(farm: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_the_guilty_version_from_end_to_end(
     suite: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
