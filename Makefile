@@ -22,9 +22,15 @@ demo: $(VENV)/.runtime ## Install, then tune the example model for the devices o
 test: $(VENV)/.dev emulator ## Format check, lint, strict types, import layers, tests: what CI runs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory --jobs 2 types tests
+
+# Side by side: the types keep one processor busy, tests often wait for their children.
+.PHONY: types tests
+types:
+	$(BIN)/mypy
+tests:
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Tests that execute code for the Hexagon are skipped without its emulator.
 .PHONY: emulator

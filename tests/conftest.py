@@ -25,9 +25,15 @@ _LONGEST = (
     "tests/test_docs.py",
     "tests/commands/test_endings.py",
     "tests/farm/codegen/ops/test_convolution.py",
-    "tests/commands/test_cli.py",
-    "tests/commands/test_package.py",
     "tests/workers/cluster/test_several_machines.py",
+    "tests/commands/test_cli.py",
+    "tests/farm/codegen/ops/test_float.py",
+    "tests/workers/trials/test_worker.py",
+    "tests/commands/test_package.py",
+    "tests/commands/test_api.py",
+    "tests/workers/engines/test_webgpu.py",
+    "tests/browser/test_report_in_browser.py",
+    "tests/workers/test_executors.py",
     "tests/commands/nightly/test_bisect.py",
 )
 
