@@ -44,7 +44,7 @@ def clean(
     """
     from db.records import utc_now
     from reports.clean import clean_json, clean_line, clean_table
-    from reports.environments import staying_lines
+    from reports.machines.environments import staying_lines
     from tuner.clean import Area, Cleaning
     from workers.environments.installed import states
     from workers.trials.stored.cache import default_folder

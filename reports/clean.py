@@ -10,7 +10,7 @@ from rich.text import Text
 
 from farm.text import printable
 from farm.units import Bytes, counted, format_bytes
-from reports.environments import environments_json
+from reports.machines.environments import environments_json
 from reports.rows import Json, dump
 from tuner.clean import Area, Clearable
 from workers.environments.installed import State

@@ -51,7 +51,7 @@ def calibrate(
 
     from db.store import Store
     from farm.devices.profile import select_profiles
-    from reports.calibration import (
+    from reports.machines.calibration import (
         CalibrationProgress,
         borders_table,
         calibration_json,

@@ -30,8 +30,8 @@ def devices(
     if ctx.invoked_subcommand is not None:
         return
     from reports import machine_readable
-    from reports.environments import environments_table
-    from reports.tables.machine import devices_table
+    from reports.machines.environments import environments_table
+    from reports.machines.tables import devices_table
     from workers.discovery import device_availability, usable_engines
     from workers.environments.installed import states
 
@@ -52,7 +52,7 @@ def environments(*, profiles: ProfilesOption = None, json_output: JsonOption = F
 
     Example: farm devices environments --json
     """
-    from reports.environments import environments_json, environments_table
+    from reports.machines.environments import environments_json, environments_table
     from reports.rows import dump
     from workers.environments.installed import states
 
@@ -84,7 +84,7 @@ def install(
     from rich.console import Console
 
     from farm.devices.environment import select_environment
-    from reports.environments import InstallProgress, installed_json, installed_line
+    from reports.machines.environments import InstallProgress, installed_json, installed_line
     from workers.environments import install as made
 
     environment = select_environment(name, _known(profiles))
@@ -113,7 +113,7 @@ def remove(
 
     Example: farm devices remove onnxruntime-1.24
     """
-    from reports.environments import removed_json, removed_line
+    from reports.machines.environments import removed_json, removed_line
     from workers.environments import install as made
 
     found = made.remove(name)

@@ -15,8 +15,8 @@ def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> Non
     Example: farm doctor
     """
     from farm.devices.environment import load_environments
-    from reports.doctor import diagnose
-    from reports.tables.machine import findings_table
+    from reports.machines.doctor import diagnose
+    from reports.machines.tables import findings_table
 
     findings = diagnose(known_profiles(profiles), store, load_environments(profiles))
     print_tables(findings_table(findings), [])

@@ -42,7 +42,7 @@ def show(
     """
     from farm.devices.profile import select_profiles
     from reports import machine_readable
-    from reports.tables.machine import devices_table
+    from reports.machines.tables import devices_table
     from workers.discovery import device_availability, usable_engines
 
     if figure is not None and not model:

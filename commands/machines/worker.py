@@ -85,7 +85,7 @@ def list_(
 
     Example: farm worker list 10.0.0.5 --token-file head.token
     """
-    from reports.cluster import offers_json, offers_table
+    from reports.machines.cluster import offers_json, offers_table
     from workers.cluster.head import look, parse_head
     from workers.cluster.offers import offers, user_of
 

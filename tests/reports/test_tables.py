@@ -19,10 +19,10 @@ from farm.accuracy.result import Worst
 from farm.candidate import Candidate
 from farm.devices.profile import Availability, load_profiles
 from farm.measurement import Estimate, Measurement, Method, Metric
-from reports.doctor import Finding
+from reports.machines.doctor import Finding
+from reports.machines.tables import devices_table, findings_table
 from reports.tables.benchmark import benchmark_table, comparison_lines
 from reports.tables.cells import format_value
-from reports.tables.machine import devices_table, findings_table
 from reports.tables.rows import results_table, rows_table
 from reports.tables.run import run_table, verdict_lines
 from tests.reports.values import (

@@ -8,7 +8,7 @@ import json
 from rich.console import Console
 
 from db.records import CalibrationRecord
-from reports.calibration import (
+from reports.machines.calibration import (
     CalibrationProgress,
     borders_table,
     calibration_json,

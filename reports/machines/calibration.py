@@ -15,7 +15,7 @@ from farm.costs.families import Family
 from farm.costs.roofline import Level, Roof
 from farm.plan.placement.problem import CALLER
 from farm.units import Bytes, counted, format_bytes, format_seconds
-from reports.environments import InstallProgress
+from reports.machines.environments import InstallProgress
 from reports.rows import dump
 from reports.tables.cells import MISSING
 from reports.tables.layout import Column, Rows

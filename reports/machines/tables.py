@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from farm.devices.profile import Availability, DeviceProfile
-from reports.doctor import Finding
+from reports.machines.doctor import Finding
 from reports.tables.layout import Column, Rows
 
 

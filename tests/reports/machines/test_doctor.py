@@ -8,8 +8,8 @@ import pytest
 
 from db.store import Store
 from farm.devices.profile import load_profiles
-from reports import doctor
-from reports.doctor import diagnose
+from reports.machines import doctor
+from reports.machines.doctor import diagnose
 from tests.db.samples import fill
 
 
