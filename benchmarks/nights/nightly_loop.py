@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.common import Report, Unit, options
 from farm.measurement import Metric
-from tuner.nightly.decide import confirmed
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.tonight import Tonight, compare_tonight
+from tuner.nightly.verdicts.decide import confirmed
 
 NIGHTS, PAIRS, CHANGED = 12_000, 20, 300
 NOISES = (0.01, 0.03, 0.10)

@@ -21,9 +21,9 @@ from tuner.nightly.alone import alone
 from tuner.nightly.case import CaseNight, Place
 from tuner.nightly.details import Failed, NightDetails, night_details
 from tuner.nightly.entering import enter, enter_failure
-from tuner.nightly.judging import Judging
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.suites.suite import Case, Suite
+from tuner.nightly.verdicts.judging import Judging
 from workers.fingerprint import fingerprint
 
 Say = Callable[[str], None]

@@ -17,9 +17,9 @@ from tuner.nightly.alone import is_running
 from tuner.nightly.details import Details, details_of, night_details
 from tuner.nightly.report import CaseReport, ChangeReport, NightReport
 from tuner.nightly.screen.series import Verdict
-from tuner.nightly.sentences import causes
 from tuner.nightly.suites.schedule import parse_schedule
 from tuner.nightly.suites.suite import DEFAULT_METRICS, Case, Suite
+from tuner.nightly.verdicts.sentences import causes
 
 _DISMISSED = frozenset({ChangeState.EXPECTED, ChangeState.NOISE})
 _MOST = 100

@@ -6,10 +6,10 @@ import pytest
 
 from db.records import ChangeState
 from farm.measurement import Estimate
-from tuner.nightly.decide import Open, confirmed, is_gone, suspected, unchanged
 from tuner.nightly.screen.judge import Judgement
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.tonight import Tonight
+from tuner.nightly.verdicts.decide import Open, confirmed, is_gone, suspected, unchanged
 
 QUIET = Judgement(Verdict.NO_CHANGE)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from farm.measurement import Estimate, Metric
 from farm.units import counted, format_seconds
 from tuner.nightly.bisect.operators import OperatorChange
-from tuner.nightly.sentences import difference
 from tuner.nightly.tonight import Tonight
+from tuner.nightly.verdicts.sentences import difference
 
 _NAMED = 3  # operators of one group
 _ENOUGH = 0.5  # of the step, which a group has before it is called most of it

@@ -12,16 +12,16 @@ from db.records import ChangePoint, ChangeState, Night, NightValue, Series, cont
 from farm.errors import FarmError, StoreError
 from farm.measurement import Estimate
 from tuner.nightly.case import CaseNight, Place
-from tuner.nightly.decide import Open, confirmed, is_gone, suspected, unchanged
 from tuner.nightly.details import Details, details_of
-from tuner.nightly.history import History
 from tuner.nightly.screen.detectors import SHORTEST_BEFORE
 from tuner.nightly.screen.judge import Judgement, judge_night
 from tuner.nightly.screen.series import Verdict
 from tuner.nightly.screen.went_away import went_away
-from tuner.nightly.sentences import Facts, causes, sentence_of
 from tuner.nightly.suites.suite import Suite
 from tuner.nightly.tonight import Tonight
+from tuner.nightly.verdicts.decide import Open, confirmed, is_gone, suspected, unchanged
+from tuner.nightly.verdicts.history import History
+from tuner.nightly.verdicts.sentences import Facts, causes, sentence_of
 
 
 @dataclass(frozen=True, slots=True)

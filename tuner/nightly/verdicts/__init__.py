@@ -1,0 +1,1 @@
+"""What a night says of each series: its history, the decision, and that in words."""
