@@ -31,7 +31,7 @@ from rich.console import Console
 from commands.shared.measuring import measured
 from commands.shared.options import device_names, known_profiles, one_of
 from commands.shared.place import Place, require_here
-from commands.store.options import known_subject
+from commands.store.options import known_subject, subject_of
 from db.questions.results import results as questions_results
 from db.reader import StoreReader
 from db.store import Store
@@ -327,12 +327,12 @@ def results(
 
     Raises FarmError.
     """
-    asked = [_joined(devices)] if devices else []
+    about = subject_of(model, [_joined(devices)] if devices else [])
     chosen = one_of(Outcome, outcome, "outcome")
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
-        names = known_subject(reader, model, asked).devices
+        names = known_subject(reader, about).devices
         rows = questions_results(
             reader, model=model, devices=names, run=run, outcome=chosen, limit=limit
         )

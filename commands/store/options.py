@@ -29,9 +29,15 @@ RunOption = Annotated[
 ]
 
 
-def known_subject(store: StoreReader, model: str | None, devices: Sequence[str] | None) -> Subject:
-    """What is asked about. Raises NotInStore: nobody knows a model or a device of that name."""
-    from db.questions.known import check_known
+def subject_of(model: str | None, devices: Sequence[str] | None) -> Subject:
+    """What is asked about. Raises OptionError: a text for devices names none."""
     from db.questions.views import Subject
 
-    return check_known(store, Subject(model, device_names(devices)), lambda: known_profiles(None))
+    return Subject(model, device_names(devices))
+
+
+def known_subject(store: StoreReader, asked: Subject) -> Subject:
+    """The same. Raises NotInStore: nobody knows a model or a device of that name."""
+    from db.questions.known import check_known
+
+    return check_known(store, asked, lambda: known_profiles(None))

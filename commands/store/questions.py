@@ -15,7 +15,7 @@ from commands.shared.output import (
     destination,
     print_answer,
 )
-from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject
+from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject, subject_of
 from farm.measurement import Metric
 from farm.units import parse_percent
 
@@ -59,8 +59,9 @@ def latest_results(
     from reports.answers.trials import latest_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
-        found = latest(reader, known_subject(reader, model, devices), by, limit)
+        found = latest(reader, known_subject(reader, about), by, limit)
         print_answer(latest_answer(found, by), to)
 
 
@@ -84,10 +85,9 @@ def best_results(
     from reports.answers.trials import best_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
-        print_answer(
-            best_answer(best(reader, known_subject(reader, model, devices), by, limit), by), to
-        )
+        print_answer(best_answer(best(reader, known_subject(reader, about), by, limit), by), to)
 
 
 def pareto_results(
@@ -109,8 +109,9 @@ def pareto_results(
     from reports.answers.trials import trials_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
-        rows = pareto(reader, known_subject(reader, model, devices), run)
+        rows = pareto(reader, known_subject(reader, about), run)
         print_answer(trials_answer(rows, lambda found: reader.candidate(found).json), to)
 
 
@@ -137,9 +138,10 @@ def history_results(
     from reports.answers.series import history_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     case = Case.parse(series) if series is not None else None
     with StoreReader.open(store) as reader:
-        rows = history(reader, known_subject(reader, model, devices), case, by, limit=limit)
+        rows = history(reader, known_subject(reader, about), case, by, limit=limit)
         print_answer(history_answer(rows), to)
 
 
@@ -166,10 +168,11 @@ def regressions_results(
     from reports.answers.series import regressions_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     case = Case.parse(series) if series is not None else None
     share = parse_percent(above)
     with StoreReader.open(store) as reader:
-        rows = regressions(reader, known_subject(reader, model, devices), case, share, limit)
+        rows = regressions(reader, known_subject(reader, about), case, share, limit)
         print_answer(regressions_answer(rows), to)
 
 
@@ -194,9 +197,10 @@ def flaky_results(
     from reports.answers.series import flaky_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     case = Case.parse(series) if series is not None else None
     with StoreReader.open(store) as reader:
-        rows = flaky(reader, known_subject(reader, model, devices), case, limit=limit)
+        rows = flaky(reader, known_subject(reader, about), case, limit=limit)
         print_answer(flaky_answer(rows), to)
 
 
@@ -219,10 +223,9 @@ def failures_results(
     from reports.answers.trials import failures_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
-        print_answer(
-            failures_answer(failures(reader, known_subject(reader, model, devices), limit)), to
-        )
+        print_answer(failures_answer(failures(reader, known_subject(reader, about), limit)), to)
 
 
 def predicted_results(
@@ -244,7 +247,6 @@ def predicted_results(
     from reports.answers.trials import predicted_answer
 
     to = destination(output_format, output, as_json=json_output)
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
-        print_answer(
-            predicted_answer(predicted(reader, known_subject(reader, model, devices), limit)), to
-        )
+        print_answer(predicted_answer(predicted(reader, known_subject(reader, about), limit)), to)

@@ -21,7 +21,7 @@ from commands.shared.output import (
     write_rows,
 )
 from commands.store import questions
-from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject
+from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject, subject_of
 from farm.errors import OptionError
 from farm.measurement import Outcome
 from reports.export.formats import Format
@@ -80,10 +80,11 @@ def trials(
     from db.reader import StoreReader
     from reports.answers.trials import trials_answer
 
+    about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
         if run is not None:
             reader.run(run)  # a name that does not exist is no empty answer
-        wanted = known_subject(reader, model, devices).devices
+        wanted = known_subject(reader, about).devices
         rows = find(reader, model=model, devices=wanted, run=run, outcome=outcome, limit=limit)
 
         @cache
