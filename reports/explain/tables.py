@@ -50,7 +50,8 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     yield from _unfused(found)
     yield from map(_fallback, found.fallbacks)
     for decision in found.decisions:
-        yield f"{decision.what}: {_without(decision.why, decision.what)}."
+        why = _without(decision.why, decision.what)
+        yield f"{decision.what}: {why}." if why else f"{decision.what}."
     yield from found.notes
 
 
@@ -146,5 +147,5 @@ def _fallback(each: Fallback) -> str:
 
 
 def _without(why: str, what: str) -> str:
-    """A sentence without the words that it begins with."""
-    return why.removeprefix(what).strip() or why
+    """A sentence without the words that it begins with: ``not raced, and its first ...``."""
+    return why.removeprefix(what).removeprefix(", and").strip()

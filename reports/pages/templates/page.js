@@ -41,6 +41,9 @@ function themed(layout) {
 function draw(element, data) {
   element.drawn = data;
   const traces = coloured(data.traces), layout = themed(coloured(data.layout));
+  for (const [name, axis] of [["x", layout.xaxis], ["y", layout.yaxis]]) {
+    if (axis.type === "log") Object.assign(axis, ticks(traces.flatMap((trace) => trace[name])));
+  }
   let height = data.height;
   if (narrow.matches && layout.yaxis.type === "category") {
     const names = [...new Set(traces.flatMap((trace) => trace.y))];
@@ -49,6 +52,12 @@ function draw(element, data) {
   }
   if (height) element.style.height = `${height}px`;
   Plotly.react(element, traces, layout, settings);
+}
+
+// Of a logarithmic axis over more than half a decade: 1, 2, 5, 10, each with all of its digits.
+function ticks(values) {
+  const ratio = Math.max(...values) / Math.min(...values);
+  return { tickformat: "~g", ...(ratio > 5 ? { dtick: ratio > 1000 ? 1 : "D2" } : {}) };
 }
 
 // Names above bars and points in place of beside them.

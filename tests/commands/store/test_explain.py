@@ -106,6 +106,16 @@ def test_the_sentence_comes_first_then_the_operators_then_what_was_decided(
     assert dropped in text
 
 
+def test_what_was_not_raced_is_told_once(searched: Command) -> None:
+    with Store.open(str(searched.store)) as store:
+        for number in (0, 2):
+            details = json.dumps({"proposed": "precision", "quick": {"latency": 1e-3}})
+            store.amend_trial(f"trial-{number}", details=details)
+    lines = searched("explain", "trial-2").out.splitlines()
+    (told,) = [line for line in lines if line.startswith("not raced: ")]
+    assert told == "not raced: its first samples were not slower than the baseline's."
+
+
 def test_json_has_the_promised_keys(searched: Command) -> None:
     found = json.loads(searched("explain", "trial-1", "--json").out)
     assert found.keys() >= KEYS
