@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import isclose
 
 from rich.table import Table
 from rich.text import Text
@@ -32,7 +33,9 @@ def as_text(cell: str | Text) -> Text:
 
 
 def format_ratio(ratio: Estimate) -> str:
-    """``2.91x [2.85, 2.97]``."""
+    """``2.91x [2.85, 2.97]``; one of values that do not vary, as modelled ones, has no interval."""
+    if isclose(ratio.low, ratio.high):
+        return f"{ratio.value:.2f}x"
     return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db.records import Result
-from farm.measurement import Estimate
+from farm.measurement import Estimate, Method
 from reports.pages.section import Chart, Role, Section, bars, label, rounded, table, vertical
 from reports.tables.cells import (
     MISSING,
@@ -59,8 +59,11 @@ def _sentence(each: DeviceVerdict) -> str:
     if ratio is None:
         said = (known.verdict or known.reason or known.status) if known else each.standing.status
         return f"{name}: {str(said).rstrip('.')}."
-    sure = f"95 % interval {ratio.low:.2f} to {ratio.high:.2f}"
-    return f"{name}: {ratio.value:.2f} times as fast as the baseline ({sure})."
+    told = f"{name}: {ratio.value:.2f} times as fast as the baseline"
+    latency = each.winner.latency if each.winner else None
+    if latency is not None and latency.method is not Method.MEASURED:
+        return f"{told} by {latency.method} time."
+    return f"{told} (95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
 
 
 def _row(each: DeviceVerdict) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from reports.tables.cells import MISSING, format_ratio
 _NOTE = (
     "Each step is a candidate that the run measured in its search. It has all that the one before "
     "has of the winner, and more. A step without an interval ran in too few blocks with the one "
-    "before."
+    "before, or both latencies are modelled, and do not vary."
 )
 _NAMED = 4  # choices of a step that are named
 _ROW, _AXES = 36, 110  # pixels

@@ -6,13 +6,16 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from db.questions.results import results
 from db.records import ChangeState
 from db.store import Store
 from farm.errors import NotInStore
+from farm.measurement import Estimate, Measurement, Method, Metric
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.problem import Buffer, Problem
 from farm.units import Bytes
@@ -21,10 +24,12 @@ from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.section import Page, Section, cell, label, table
 from reports.pages.sections.memory import arena, with_plan
+from reports.pages.sections.verdicts import DeviceVerdict, verdicts
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import RUN, fill
 from tests.placement_plans import split_plan
 from tests.tuned_run import WINNER, tuned
+from tuner.runs.overview import overview
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e" + "x" * 10_000
@@ -45,6 +50,19 @@ def rows_of(page: Page, name: str) -> tuple[tuple[str, ...], ...]:
     found = section(page, name).table
     assert found is not None
     return found.rows
+
+
+def test_what_is_modelled_has_no_interval(store: Store) -> None:
+    tuned(store)
+    (standing,) = overview(store, RUN.name).devices
+    assert standing.known is not None
+    same = replace(standing.known, ratio=Estimate(150.0, 150.0, 150.0))
+    winner = results(store, run=RUN.name)[0]
+    modelled = replace(winner, latency=Measurement(Metric.LATENCY, 1e-5, Method.MODELLED))
+    found = verdicts("run", [DeviceVerdict(replace(standing, known=same), None, modelled)])
+    assert found.summary == "cpu: 150.00 times as fast as the baseline by modelled time."
+    assert found.table is not None
+    assert found.table.rows[0][3] == "150.00x"
 
 
 def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
@@ -74,7 +92,7 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
         "threads: 1",
         "quantization: dynamic-int8",
     ]
-    assert steps.rows[1][4] == "1.33x [1.33, 1.33]"
+    assert steps.rows[1][4] == "1.33x"
     assert "1 of 21 blocks were rejected" in section(page, "health-cpu").summary
     assert "became faster, by 216 µs together" in section(page, "gains-cpu").summary
     assert section(page, "damage-cpu").summary == (
