@@ -27,6 +27,7 @@ class Metric(StrEnum):
     WITH_TRANSFERS = "with_transfers"  # latency from and to the host, of what computes elsewhere
     PEAK_MEMORY = "peak_memory"
     DEVICE_MEMORY = "device_memory"  # of the process, in the memory of a device of its own
+    DEVICE_CLOCK = "device_clock"  # of such a device, right after runs
     ENERGY = "energy"
     ENERGY_WINDOW = "energy_window"  # how long the runs took whose energy a counter told
     IDLE_POWER = "idle_power"  # of the machine just before, subtracted from that energy
@@ -49,6 +50,7 @@ UNITS: dict[Metric, str] = {
     Metric.WITH_TRANSFERS: "s",
     Metric.PEAK_MEMORY: "B",
     Metric.DEVICE_MEMORY: "B",
+    Metric.DEVICE_CLOCK: "Hz",
     Metric.ENERGY: "J",
     Metric.ENERGY_WINDOW: "s",
     Metric.IDLE_POWER: "W",

@@ -21,6 +21,7 @@ from tuner.racing.statistics import Comparison
 from tuner.results import DeviceResult, Measured, TuneResult
 from tuner.verify.package import Verified
 from tuner.verify.verification import Verification
+from workers.gpus.devices import gpu_facts
 
 
 def tune_json(result: TuneResult) -> str:
@@ -150,6 +151,7 @@ def devices_json(
             "reason": found.reason,
             "remedy": found.remedy,
             "engines": list(engines),
+            "gpu": None if (gpu := gpu_facts(profile)) is None else asdict(gpu),
         }
         for profile, found, engines in rows
     ]

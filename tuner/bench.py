@@ -13,7 +13,7 @@ from db.reader import StoreReader
 from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Pipeline, ThreadedEngine, WholeEngine, from_json
+from farm.candidate import Candidate, Pipeline, ThreadedEngine, from_json, whole_engines
 from farm.devices.profile import DeviceProfile, check_engine, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
@@ -94,15 +94,9 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
     return Recalled(trial, candidate, TuneRequest.from_json(run.request), run.model_sha256)
 
 
-def engines_of(candidate: Candidate) -> tuple[WholeEngine, ...]:
-    """The engines that run a candidate: one, or that of each part."""
-    engine = candidate.engine
-    return tuple(p.engine for p in engine.parts) if isinstance(engine, Pipeline) else (engine,)
-
-
 def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None:
     """Raise OptionError when a candidate may use more threads than the request allows."""
-    engines = [engine for candidate in candidates for engine in engines_of(candidate)]
+    engines = [engine for candidate in candidates for engine in whole_engines(candidate.engine)]
     for engine in (each for each in engines if isinstance(each, ThreadedEngine)):
         if request.threads and not 0 < engine.threads <= request.threads:
             used = f"has {engine.threads} threads" if engine.threads else "has no limit of threads"
@@ -128,7 +122,9 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
 
 def _threads(candidate: Candidate) -> int:
     """Threads of one caller that work at the same time; 0 where an engine has no limit."""
-    found = [e.threads if isinstance(e, ThreadedEngine) else 1 for e in engines_of(candidate)]
+    found = [
+        e.threads if isinstance(e, ThreadedEngine) else 1 for e in whole_engines(candidate.engine)
+    ]
     return sum(found) if candidate.in_flight > 1 else max(found)
 
 

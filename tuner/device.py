@@ -353,8 +353,8 @@ class DeviceTuning:
 
 def _devices(profile: DeviceProfile, winner: Candidate) -> tuple[str, ...]:
     """The devices that run a candidate, its own first."""
-    parts = winner.engine.parts if isinstance(winner.engine, Pipeline) else ()
-    return tuple(dict.fromkeys((profile.name, *(part.device for part in parts))))
+    parts = winner.engine.devices if isinstance(winner.engine, Pipeline) else ()
+    return tuple(dict.fromkeys((profile.name, *parts)))
 
 
 def _absolute(output: str) -> str:

@@ -21,6 +21,8 @@ from farm.devices.environment import load_environments
 from farm.devices.profile import Availability, DeviceProfile
 from farm.host.privacy import sending_nothing
 from workers.environments.installed import Installed, environments_of
+from workers.gpus.devices import openvino_interpreter
+from workers.gpus.intel import intel_availability
 from workers.gpus.webgpu import computes_float16, webgpu_availability
 from workers.nvidia.presence import (
     NVIDIA_ENGINES,
@@ -36,6 +38,7 @@ _CAPABILITIES = (
 )
 _HERE = Availability(available=True)
 _WEBGPU = "onnxruntime-webgpu"
+_INTEL = "openvino-gpu"
 _NO_NEED = "none; the engine openvino-runtime runs OpenVINO without it"
 _BY_PACKAGE = Availability(
     available=False,
@@ -72,6 +75,9 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
         gpu = gpu_availability(profile.gpu)
         found |= {} if gpu.available else dict.fromkeys(on_gpu, gpu)
     package = found.get("openvino-runtime")
+    if _INTEL in found and found[_INTEL].available:
+        python = profile.interpreter or openvino_interpreter()
+        found[_INTEL] = intel_availability(profile, python)
     if _WEBGPU in found:
         found[_WEBGPU] = _webgpu_on(profile, found[_WEBGPU])
     plugin = found.get("openvino")
@@ -92,6 +98,8 @@ def _of_engine(engine: str, given: Installed | None) -> Availability:
     """Whether an engine can run here: in the environment that gives it, if one is installed."""
     if given is None or engine not in _PROBES:
         found = engine_availability(engine)
+        if found.available and engine in NVIDIA_ENGINES:
+            return nvidia_availability(engine, "the farm's own Python", _versions_here())
         offered = engine in _PROBES and not found.available
         return _with_environment(found, engine) if offered else found
     if given.broken:
@@ -99,8 +107,15 @@ def _of_engine(engine: str, given: Installed | None) -> Availability:
         remedy = f"farm devices remove {name}, then farm devices install {name}"
         return Availability(available=False, reason=given.broken, remedy=remedy)
     if engine in NVIDIA_ENGINES:
-        return nvidia_availability(engine, given.environment.name, given.versions)
+        where = f"environment {given.environment.name}"
+        return nvidia_availability(engine, where, given.versions)
     return _HERE
+
+
+@cache
+def _versions_here() -> dict[str, str]:
+    """Of all packages in the farm's own interpreter."""
+    return {each.name: each.version for each in importlib.metadata.distributions() if each.name}
 
 
 def _with_environment(found: Availability, engine: str) -> Availability:
@@ -309,6 +324,7 @@ _PROBES: dict[str, Callable[[], Availability]] = {
     "onnxruntime-cpu": _onnxruntime,
     "openvino": _openvino,
     "openvino-runtime": _openvino_runtime,
+    _INTEL: _openvino_runtime,
     _WEBGPU: _webgpu,
     "cpackage": _cpackage,
     "cpackage-emulated": _cpackage_emulated,

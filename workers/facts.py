@@ -11,6 +11,8 @@ from workers.discovery import openvino_float_types, usable_engines, webgpu_compu
 from workers.environments.installed import installed_environments
 from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
+from workers.gpus.intel import ENGINE as INTEL
+from workers.gpus.intel import intel_float_types, intel_gpu
 from workers.jobs import DeviceFacts
 from workers.nvidia.devices import gpu_versions
 
@@ -27,7 +29,7 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
     """The facts of a device whose engines run in these interpreters."""
     return DeviceFacts(
         fingerprint(),
-        software_versions() | interpreters.versions() | gpu_versions(profile),
+        software_versions() | interpreters.versions() | _gpu_versions(profile, interpreters),
         usable_engines(profile),
         _float_types(profile, interpreters),
         package_engines(profile),
@@ -37,7 +39,17 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
     )
 
 
+def _gpu_versions(profile: DeviceProfile, interpreters: Interpreters) -> dict[str, str]:
+    """The GPU that a trial ran on, and its driver, as a part of the software."""
+    intel = intel_gpu(profile, interpreters.of(INTEL))
+    if intel is None:
+        return gpu_versions(profile)
+    return {"intel gpu": intel.name} | ({"intel driver": intel.driver} if intel.driver else {})
+
+
 def _float_types(profile: DeviceProfile, interpreters: Interpreters) -> tuple[FloatType, ...]:
+    if INTEL in profile.engines:
+        return intel_float_types(profile, interpreters.of(INTEL))
     if not _OPENVINO & set(profile.engines):
         return ()
     return openvino_float_types(interpreters.of("openvino-runtime"))

@@ -139,14 +139,17 @@ class Sample:
 class DeviceReading:
     """Reply to ``device``, of what computes in the memory of a device of its own.
 
-    run_seconds: of one run whose inputs come from the host's memory and whose outputs go there.
+    run_seconds: of one run whose inputs come from the host's memory and whose outputs go there,
+    the median of a few samples.
     memory_bytes: that the process has in the device's memory; None where nothing tells that.
     is_growth: that is by how much more all processes have there since this one began to load.
+    clock: hertz, right after those runs; None where nothing tells that.
     """
 
     run_seconds: float
     memory_bytes: int | None
     is_growth: bool = False
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def _environments(ctx: typer.Context) -> Mapping[str, Environment]:
 
 def _profiles(ctx: typer.Context) -> list[tuple[str, str]]:
     from farm.devices.profile import load_profiles
-    from workers.nvidia.devices import with_gpus
+    from workers.gpus.devices import with_gpus
 
     folder = ctx.params.get("profiles")
     profiles = with_gpus(load_profiles(Path(folder) if folder else None))

@@ -137,7 +137,7 @@ def devices_option(text: str) -> Any:
 def known_profiles(folder: Path | None) -> dict[str, DeviceProfile]:
     """All device profiles by name, one for every GPU that is here. Raises DeviceError."""
     from farm.devices.profile import load_profiles
-    from workers.nvidia.devices import with_gpus
+    from workers.gpus.devices import with_gpus
 
     if folder is not None and not folder.is_dir():
         raise DeviceError(f"There is no folder {folder} with device profiles.")

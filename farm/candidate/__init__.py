@@ -19,14 +19,17 @@ from farm.candidate.engine import (
     HostCompiler,
     HostTarget,
     OnnxRuntimeCpu,
+    OnnxRuntimeGpu,
     OpenVino,
+    OpenVinoEngine,
+    OpenVinoGpu,
     OpenVinoRuntime,
     PackageEngine,
     ThreadedEngine,
     WholeEngine,
     engine_kinds,
 )
-from farm.candidate.engines import Engine, engine_label
+from farm.candidate.engines import Engine, engine_label, whole_engines
 from farm.candidate.nvidia import NvidiaEngine, OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.candidate.pipeline import PartEngine, Pipeline, PipelinePart
 from farm.candidate.precision import (
@@ -63,9 +66,12 @@ __all__ = [
     "NvidiaEngine",
     "OnnxRuntimeCpu",
     "OnnxRuntimeCuda",
+    "OnnxRuntimeGpu",
     "OnnxRuntimeTensorRt",
     "OnnxRuntimeWebGpu",
     "OpenVino",
+    "OpenVinoEngine",
+    "OpenVinoGpu",
     "OpenVinoRuntime",
     "PackageEngine",
     "PartEngine",
@@ -83,4 +89,5 @@ __all__ = [
     "from_json",
     "read_candidate",
     "to_json",
+    "whole_engines",
 ]

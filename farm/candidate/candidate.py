@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from farm.candidate.engine import CPackageEmulated, OnnxRuntimeCpu
-from farm.candidate.engines import Engine, engine_label
+from farm.candidate.engines import Engine, engine_label, whole_engines
 from farm.candidate.fields import ADDED, STRICT
 from farm.candidate.nvidia import NvidiaEngine
 from farm.candidate.pipeline import Pipeline
@@ -68,7 +68,7 @@ class Candidate:
 
         Engines, their options and rewritten graphs change no number's format, but for TF32.
         """
-        rounds = isinstance(self.engine, NvidiaEngine) and self.engine.tf32
+        rounds = any(isinstance(e, NvidiaEngine) and e.tf32 for e in whole_engines(self.engine))
         return self.precision.keeps_precision and not rounds
 
     @property

@@ -98,6 +98,20 @@ class OpenVinoRuntime:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenVinoGpu:
+    """OpenVINO itself, on a GPU of Intel.
+
+    hint: what OpenVINO sets itself up for: one request at a time, or many.
+    streams: requests that run at the same time; 0 leaves the number to the hint.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["openvino-gpu"] = "openvino-gpu"
+    hint: Literal["latency", "throughput"] = "latency"
+    streams: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CPackage:
     """A compiled package of generated C, run on this machine's processor in one thread.
 
@@ -142,13 +156,17 @@ class Fake:
 
 PackageEngine = CPackage | CPackageEmulated
 ThreadedEngine = OnnxRuntimeCpu | OpenVino | OpenVinoRuntime
-GpuEngine = NvidiaEngine | OnnxRuntimeWebGpu
-GraphTypedEngine = OnnxRuntimeCpu | GpuEngine
+OpenVinoEngine = OpenVino | OpenVinoRuntime | OpenVinoGpu
+OnnxRuntimeGpu = NvidiaEngine | OnnxRuntimeWebGpu
+GpuEngine = OnnxRuntimeGpu | OpenVinoGpu
+"""Engines that compute in float32 or float16: nothing is quantised for them."""
+GraphTypedEngine = OnnxRuntimeCpu | OnnxRuntimeGpu
 """Engines that compute in the types of the graph, so that a precision is written into it."""
 WholeEngine = (
     OnnxRuntimeCpu
     | OpenVino
     | OpenVinoRuntime
+    | OpenVinoGpu
     | OnnxRuntimeCuda
     | OnnxRuntimeTensorRt
     | OnnxRuntimeWebGpu
@@ -180,11 +198,11 @@ def whole_engine_label(engine: WholeEngine) -> str:
             text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
             return text + (" pinned" if pinning else "")
         case OpenVinoRuntime() as openvino:
-            parts = ["openvino-runtime" + _threads(openvino.threads)]
-            parts += [] if openvino.hint == "latency" else [openvino.hint]
-            parts += [f"streams={openvino.streams}"] if openvino.streams else []
+            parts = ["openvino-runtime" + _threads(openvino.threads), *_requests(openvino)]
             parts += [] if openvino.pinning else ["not pinned"]
             return " ".join(parts)
+        case OpenVinoGpu() as openvino:
+            return " ".join(["openvino-gpu", *_requests(openvino)])
         case OnnxRuntimeCpu() as ort:
             parts = ["onnxruntime-cpu" + _threads(ort.threads)]
             parts += [] if ort.spinning else ["no-spin"]
@@ -197,6 +215,11 @@ def whole_engine_label(engine: WholeEngine) -> str:
             parts += ["saved"] if ort.saved_graph else []
             parts += [f"-{name}" for name in ort.disabled_optimizers]
             return " ".join(parts)
+
+
+def _requests(engine: OpenVinoRuntime | OpenVinoGpu) -> list[str]:
+    hint = [] if engine.hint == "latency" else [engine.hint]
+    return [*hint, *([f"streams={engine.streams}"] if engine.streams else [])]
 
 
 def _threads(count: int) -> str:

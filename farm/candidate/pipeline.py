@@ -11,15 +11,24 @@ from farm.candidate.engine import (
     CPackage,
     CPackageEmulated,
     OnnxRuntimeCpu,
+    OpenVinoGpu,
     OpenVinoRuntime,
     WholeEngine,
     whole_engine_label,
 )
 from farm.candidate.fields import STRICT
+from farm.candidate.nvidia import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 PartEngine = Annotated[
-    OnnxRuntimeCpu | OpenVinoRuntime | OnnxRuntimeWebGpu | CPackage | CPackageEmulated,
+    OnnxRuntimeCpu
+    | OpenVinoRuntime
+    | OpenVinoGpu
+    | OnnxRuntimeCuda
+    | OnnxRuntimeTensorRt
+    | OnnxRuntimeWebGpu
+    | CPackage
+    | CPackageEmulated,
     Discriminator("kind"),
 ]
 
@@ -72,6 +81,16 @@ class Pipeline:
     def is_emulated(self) -> bool:
         """Whether seconds of a part are modelled, and so those of the whole."""
         return any(part.is_emulated for part in self.parts)
+
+    @property
+    def engines(self) -> tuple[PartEngine, ...]:
+        """Those of its parts."""
+        return tuple(part.engine for part in self.parts)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Names of those that its parts are at, each once."""
+        return tuple(dict.fromkeys(part.device for part in self.parts))
 
     @property
     def in_flight(self) -> int:

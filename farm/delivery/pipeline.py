@@ -19,11 +19,11 @@ from farm.delivery.winner import (
     template,
 )
 from farm.model.model import TensorSpec
-from farm.session.of_candidate import part_session
+from farm.session.of_candidate import on_gpu, part_session
 from farm.session.pipeline import parse_pipeline
 from farm.session.spec import OpenVinoSpec, SessionSpec
 
-_PACKAGE = "package"
+_PACKAGE, _ON_DEVICE = "package", "onnxruntime_on_device"
 _ENGINES = {SessionSpec: "onnxruntime", OpenVinoSpec: "openvino"}
 
 
@@ -41,8 +41,12 @@ class PipelineSessions:
         return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
 
-def sessions_of(candidate: Candidate, pipeline: bytes) -> PipelineSessions:
+def sessions_of(
+    candidate: Candidate, pipeline: bytes, gpus: Mapping[str, int] = MappingProxyType({})
+) -> PipelineSessions:
     """The sessions of a candidate's parts. pipeline: the content of ``pipeline.json``.
+
+    gpus: numbers of devices that are GPUs, as the process counts them.
 
     Raises CompileError: a part can have none.
     """
@@ -51,7 +55,9 @@ def sessions_of(candidate: Candidate, pipeline: bytes) -> PipelineSessions:
     sessions = (
         None
         if isinstance(part.engine, PackageEngine)
-        else part_session(candidate, part, quantised=record.quantised)
+        else on_gpu(
+            part_session(candidate, part, quantised=record.quantised), gpus.get(part.device, 0)
+        )
         for part, record in zip(engine.parts, records, strict=True)
     )
     return PipelineSessions(tuple(sessions), engine.overlapped)
@@ -86,6 +92,8 @@ def write_pipeline(  # noqa: PLR0913  (as of a winner)
 
 
 def _engine(session: SessionSpec | OpenVinoSpec | None) -> str:
+    if isinstance(session, SessionSpec) and session.memory:
+        return _ON_DEVICE
     return _PACKAGE if session is None else _ENGINES[type(session)]
 
 

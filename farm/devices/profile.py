@@ -111,7 +111,8 @@ class DeviceProfile:
     memory_bytes: memory a trial may use; 0 means what the machine has.
     package: of a device that runs compiled packages.
     processors: logical ones of this machine, on which child processes run; empty means all.
-    gpu: of NVIDIA, its number as its driver counts, from 0; for engines that run on one.
+    gpu: its number as NVIDIA's driver counts, or OpenVINO those of Intel, from 0; for engines that
+    run on one.
     variables: of the environment of child processes, beside those that the farm has itself.
     is_software: the device is a program on this machine's processor, which pretends to be another.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.

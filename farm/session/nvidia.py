@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from farm.candidate import FloatType, OnnxRuntimeCuda, OnnxRuntimeTensorRt, Precision
-from farm.session.spec import SessionSpec
+from farm.session.spec import TENSORRT_PROVIDER, SessionSpec
 
-_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
 _ARENAS = {"power-of-two": "kNextPowerOfTwo", "as-requested": "kSameAsRequested"}
 # TensorRT uses it where it can; ONNX Runtime has no option of it, NVIDIA's libraries a variable.
 _WITHOUT_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
@@ -44,7 +44,7 @@ def tensorrt_spec(engine: OnnxRuntimeTensorRt, precision: Precision) -> SessionS
         options["trt_cuda_graph_enable"] = "1"
     beside = {_CUDA: {"use_tf32": str(int(engine.tf32))}} if engine.cuda_operators else {}
     return SessionSpec(
-        provider=_TENSORRT,
+        provider=TENSORRT_PROVIDER,
         provider_options=options,
         allow_cpu_fallback=engine.cpu_operators,
         memory="cuda",

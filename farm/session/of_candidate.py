@@ -15,11 +15,13 @@ from farm.candidate import (
     FloatType,
     GivenFormat,
     GraphLevel,
+    NvidiaEngine,
     OnnxRuntimeCpu,
     OnnxRuntimeCuda,
     OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
+    OpenVinoGpu,
     OpenVinoRuntime,
     PackageEngine,
     Pipeline,
@@ -44,6 +46,7 @@ _GRAPH_LEVELS = {
     GraphLevel.ALL: 99,
 }
 _PART_SPIN_MICROSECONDS = 20
+_OPENVINO_GPU = "GPU"  # the first one; with several GPU.1, GPU.2...
 _OPENVINO_PRECISION: dict[FloatType, Literal["f32", "bf16", "f16"]] = {
     FloatType.FLOAT32: "f32",
     FloatType.BFLOAT16: "bf16",
@@ -63,6 +66,8 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             return _openvino(engine, candidate.precision.float_type)
         case OpenVinoRuntime() as engine:
             return _openvino_runtime(engine, candidate.precision)
+        case OpenVinoGpu() as engine:
+            return _openvino_gpu(engine, candidate.precision.float_type)
         case OnnxRuntimeCuda() as engine:
             return cuda_spec(engine)
         case OnnxRuntimeTensorRt() as engine:
@@ -95,14 +100,32 @@ def part_session(
             return onnxruntime_spec(replace(engine, spin_microseconds=_PART_SPIN_MICROSECONDS))
         case OnnxRuntimeCpu() as engine:
             return onnxruntime_spec(engine)
+        case OnnxRuntimeCuda() as engine:
+            return cuda_spec(engine)
+        case OnnxRuntimeTensorRt() as engine:
+            return tensorrt_spec(engine, candidate.precision)
         case OnnxRuntimeWebGpu() as engine:
             return _webgpu(engine)
+        case OpenVinoGpu() as engine:
+            return _openvino_gpu(engine, candidate.precision.float_type)
         case OpenVinoRuntime() as engine:
             spec = _openvino_runtime(engine, candidate.precision)
             is_short = spec.integers == "needed" and not quantised
             return replace(spec, integers="allowed") if is_short else spec
         case _:
             raise CompileError("A compiled package has no session.")
+
+
+def on_gpu(session: SessionSpec | OpenVinoSpec, number: int) -> SessionSpec | OpenVinoSpec:
+    """The session on the GPU of this number, as its process counts them; others stay."""
+    if isinstance(session, OpenVinoSpec):
+        is_other = session.device == _OPENVINO_GPU and number
+        return replace(session, device=f"{_OPENVINO_GPU}.{number}") if is_other else session
+    if not session.memory or not number:
+        return session
+    told = {"device_id": str(number)}
+    beside = {name: given | told for name, given in session.beside.items()}
+    return replace(session, provider_options=session.provider_options | told, beside=beside)
 
 
 def check_sessions(candidate: Candidate, engine: Pipeline) -> None:
@@ -115,6 +138,11 @@ def check_sessions(candidate: Candidate, engine: Pipeline) -> None:
                 f"An overlapped pipeline has no emulated part like that at {part.place}: how long "
                 "others wait for it cannot be measured."
             )
+    if len({each.tf32 for each in engine.engines if isinstance(each, NvidiaEngine)}) > 1:
+        raise CompileError(
+            "Parts of a pipeline on NVIDIA's GPUs have either all tf32 or none: their libraries "
+            "are told so once for a process, and a delivered pipeline is one."
+        )
 
 
 def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:
@@ -183,6 +211,21 @@ def _openvino_runtime(engine: OpenVinoRuntime, precision: Precision) -> OpenVino
     if not engine.pinning:
         config["ENABLE_CPU_PINNING"] = "NO"
     return OpenVinoSpec("CPU", config, float_type, _openvino_integers(precision))
+
+
+def _openvino_gpu(engine: OpenVinoGpu, float_type: FloatType) -> OpenVinoSpec:
+    """Without a hint it would compute in float16 whatever the model says."""
+    if float_type not in (FloatType.FLOAT32, FloatType.FLOAT16):
+        raise CompileError(f"OpenVINO's GPU device does not compute in {float_type}.")
+    hint = _OPENVINO_PRECISION[float_type]
+    config = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        "PERFORMANCE_HINT": engine.hint.upper(),
+    }
+    if engine.streams:
+        config["NUM_STREAMS"] = str(engine.streams)
+    return OpenVinoSpec(_OPENVINO_GPU, config, hint)
 
 
 def _openvino_integers(precision: Precision) -> Literal["needed", "allowed", "none"]:

@@ -15,11 +15,12 @@ _INTEGERS = frozenset({"i8", "u8"})
 # What has weights or multiplies matrices: only these have kernels of every precision.
 _ARITHMETIC = frozenset(
     {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq",
-     "RNNCell", "ScaledDotProductAttention"}
+     "RNNCell", "ScaledDotProductAttention",
+     "Gemm", "LSTM_Seq", "LSTM_Cell", "scaled_dot_product_attention"}  # these on GPUs
 )  # fmt: skip
 # Constants and conversions have the precision of what they convert; they compute nothing.
 _NO_ARITHMETIC = frozenset(
-    {"Input", "Output", "Const", "Convert", "Reorder", "Reshape", "FakeQuantize"}
+    {"Input", "Output", "Result", "Const", "Convert", "Reorder", "Reshape", "FakeQuantize"}
 )
 # In f32 whatever is asked for: recurrent layers in f16, small products of two results in bf16,
 # and among integers transposed convolutions.

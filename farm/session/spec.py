@@ -21,6 +21,7 @@ _ADDED: dict[str, Any] = {
 THREAD_AFFINITIES = "session.intra_op_thread_affinities"
 """ONNX Runtime's key for the processors of its threads, counted from 1."""
 
+TENSORRT_PROVIDER = "TensorrtExecutionProvider"
 WEBGPU_PROVIDER = "WebGpuExecutionProvider"
 WEBGPU_LAYOUT = "ep.webgpuexecutionprovider.preferredLayout"
 """The key of a session for the layout of images; as an option of the provider it is not read."""

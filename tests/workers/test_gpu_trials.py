@@ -6,21 +6,48 @@ is what becomes of what they say.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from farm.candidate import Candidate, FloatType, OnnxRuntimeCuda, OnnxRuntimeTensorRt, Precision
+from farm.artifact.folder import PIPELINE_FILE
+from farm.candidate import (
+    Candidate,
+    FloatType,
+    OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
+    Pipeline,
+    PipelinePart,
+    Precision,
+    StaticInt8,
+)
+from farm.delivery.pipeline import sessions_of, write_pipeline
 from farm.devices.profile import load_profiles
 from farm.measurement import Method, Metric, Outcome
+from farm.model.model import load_model
 from tests import models
+from tests.farm.compile import graphs
 from tests.nvidia import cpu_as_gpu
 from tests.nvidia.pretended import PretendedGpus
 from tests.workers import samples
 from tests.workers.conftest import MakeWorker
-from workers.jobs import BlockJob, DetailJob
+from workers.gpus.numbers import delivered_numbers, delivered_variables
+from workers.jobs import BlockJob, DetailJob, ProfileJob
 from workers.meters.disturbance import MachineReading
 from workers.trials.worker import Worker
 
-GPU = load_profiles()["gpu"]
+PROFILES = load_profiles()
+GPU = PROFILES["gpu"]
+FRONT = ("stem", "norm", "stem_relu")
+BACK = ("body", "join", "join_relu", "pool", "flat", "head")
 
 
 @pytest.fixture
@@ -37,6 +64,7 @@ def test_what_is_measured(gpu_worker):
     found = {each.metric: each for each in report.measurements}
     assert found[Metric.DEVICE_MEMORY].value == 300 << 20
     assert found[Metric.WITH_TRANSFERS].value > 0.0
+    assert found[Metric.DEVICE_CLOCK].value == 1980e6
     assert found[Metric.LATENCY].method is Method.MEASURED
     assert set(report.assignment) == {"CUDAExecutionProvider"}
     assert report.accuracy is not None
@@ -149,3 +177,132 @@ def test_what_trials_are_recorded_with(gpu_worker):
     software = gpu_worker.describe().software
     assert software["nvidia gpu"] == "NVIDIA Stand-in"
     assert software["onnxruntime-cuda: environment"].startswith("stand-in ")
+
+
+def test_what_each_kernel_takes_one_after_the_other(gpu_worker, tmp_path):
+    candidate = Candidate(OnnxRuntimeCuda(cuda_graph=True))
+    rows = gpu_worker.run_profile(ProfileJob(samples.job(candidate), 0.05))
+    assert {name for row in rows for name in row.operators} >= {"first", "second"}
+    assert all(row.seconds is not None for row in rows)
+
+
+def test_of_tensorrt_one_kernel_is_all(gpu_worker):
+    with pytest.raises(Exception, match="runs the model as one kernel"):
+        gpu_worker.run_profile(ProfileJob(samples.job(Candidate(OnnxRuntimeTensorRt())), 0.05))
+
+
+class TestSplit:
+    """The first half of a model on the processor, the rest on the GPU."""
+
+    @pytest.fixture(params=["cpu", "gpu"])
+    def either(self, request, gpus, tmp_path) -> Iterator[Worker]:
+        """A worker of either device, which knows the other one."""
+        gpus.install()
+        yield from self.made(request.param, tmp_path)
+
+    @pytest.fixture
+    def worker(self, gpus, tmp_path) -> Iterator[Worker]:
+        gpus.install()
+        yield from self.made("cpu", tmp_path)
+
+    def made(self, device: str, folder: Path) -> Iterator[Worker]:
+        worker = Worker(PROFILES[device], folder / "cache", PROFILES)
+        worker.prepare(samples.workload(graphs.residual_net()))
+        yield worker
+        worker.close()
+
+    def candidate(
+        self, engine: OnnxRuntimeCuda | OnnxRuntimeTensorRt | None = None, **more: object
+    ) -> Candidate:
+        parts = (
+            PipelinePart("cpu", OnnxRuntimeCpu(threads=1), FRONT),
+            PipelinePart("gpu", engine or OnnxRuntimeCuda(), BACK),
+        )
+        return Candidate(Pipeline(parts), **more)  # type: ignore[arg-type]
+
+    def test_it_is_tried_like_every_other(self, either):
+        report = either.run_trial(samples.job(self.candidate()))
+        assert report.outcome is Outcome.OK, report.message
+        assert report.assignment.keys() == {
+            "cpu/onnxruntime-cpu: CPUExecutionProvider",
+            "gpu/onnxruntime-cuda: CUDAExecutionProvider",
+        }
+        assert report.split is not None
+        assert [part.place for part in report.split.parts] == [
+            "cpu/onnxruntime-cpu",
+            "gpu/onnxruntime-cuda",
+        ]
+        assert report.accuracy is not None
+        assert report.accuracy.value == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("overlapped", [False, True])
+    def test_tensorrt(self, worker, overlapped):
+        plain = self.candidate(OnnxRuntimeTensorRt(cuda_graph=True))
+        engine = replace(plain.engine, overlapped=overlapped)  # type: ignore[type-var]
+        report = worker.run_trial(samples.job(replace(plain, engine=engine)))
+        assert report.outcome is Outcome.OK, report.message
+        assert "gpu/onnxruntime-tensorrt: TensorrtExecutionProvider" in report.assignment
+
+    def test_a_part_that_the_gpu_refuses_is_no_silent_mix(self, worker, monkeypatch):
+        monkeypatch.setenv(cpu_as_gpu.REFUSES, "Gemm")
+        report = worker.run_trial(samples.job(self.candidate()))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.message.startswith("The part at gpu/onnxruntime-cuda cannot be loaded: CUDA")
+        assert "did not take" in report.message
+
+    def test_memory_of_the_gpu_that_ran_out_is_an_outcome(self, worker, monkeypatch):
+        monkeypatch.setenv(cpu_as_gpu.FAILS, "CUDA failure 2: out of memory ; GPU=0")
+        report = worker.run_trial(samples.job(self.candidate()))
+        assert report.outcome is Outcome.OUT_OF_MEMORY
+        assert report.message == (
+            "The part at gpu/onnxruntime-cuda failed in a run: CUDA failure 2: out of memory ; "
+            "GPU=0."
+        )
+
+    def test_operators_in_int8_are_not_put_on_a_gpu(self, worker):
+        int8 = self.candidate(precision=Precision(quantization=StaticInt8()))
+        report = worker.run_trial(samples.job(int8))
+        assert report.outcome is Outcome.COMPILE_ERROR
+        assert report.message == (
+            "The part at gpu/onnxruntime-cuda has quantised operators, and that engine computes "
+            "in floats; keep them in float, or put them elsewhere."
+        )
+
+    def test_a_block_with_a_gpu_that_was_slowed_down_is_discarded(self, gpus, worker, monkeypatch):
+        monkeypatch.setattr(MachineReading, "disturbed_since", lambda self, before: "")
+        job = samples.job(self.candidate())
+        assert worker.run_trial(job).outcome is Outcome.OK
+        gpus.tell(gpus=[{"violations": None, "reasons": 0x40}])
+        assert worker.run_block(BlockJob((job,))).disturbed == (
+            "the GPU was slowed down by heat at its end"
+        )
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_it_runs_as_it_is_delivered(self, worker, tmp_path, number):
+        proto, candidate = graphs.residual_net(), self.candidate()
+        files = worker.artifact_files(samples.job(candidate))
+        folder, model = tmp_path / "delivered", load_model(models.save(proto, tmp_path))
+        profiles = [PROFILES["cpu"], GPU, replace(GPU, name="other", gpu=1)]
+        numbers = delivered_numbers(profiles)
+        assert numbers == {"cpu": 0, "gpu": 0, "other": 1}
+        variables = delivered_variables(profiles)
+        assert variables == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0,1"}
+        write_pipeline(
+            folder,
+            files,
+            sessions_of(candidate, files[PIPELINE_FILE], {"gpu": number}),
+            model.inputs,
+            json.dumps({}),
+            {},
+            confirmed=True,
+            variables=variables,
+        )
+        np.savez(tmp_path / "given.npz", image=graphs.feeds(proto, 1)[0]["image"])
+        done = subprocess.run(
+            [sys.executable, str(folder / "run.py"), str(tmp_path / "given.npz")],
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.returncode) == ("y (1, 4) float32\n", 0), done.stderr

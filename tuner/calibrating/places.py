@@ -9,8 +9,8 @@ from farm.candidate import (
     Candidate,
     Engine,
     Fake,
+    GpuEngine,
     OnnxRuntimeCpu,
-    OnnxRuntimeCuda,
     OnnxRuntimeTensorRt,
     OpenVino,
     OpenVinoRuntime,
@@ -25,8 +25,7 @@ from tuner.search.options import default
 from workers.jobs import DeviceFacts
 
 _FLOAT32, _INT8 = Precision(), Precision(quantization=StaticInt8())
-# The whole model is one kernel, or kernels are started without waiting for their end.
-_UNTOLD = frozenset({OpenVino().kind, OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
+_UNTOLD = frozenset({OpenVino().kind, OnnxRuntimeTensorRt().kind})  # one kernel is all
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ def places_of(device: str, facts: DeviceFacts, threads: int = 0) -> tuple[Measur
         MeasuredPlace(CostPlace(device, engine.kind, name), Candidate(engine, precision))
         for name, precision in (("float32", _FLOAT32), ("int8", _INT8))
         for engine in engines
+        if precision is _FLOAT32 or not isinstance(engine, GpuEngine)  # they quantise nothing
     )
 
 

@@ -25,14 +25,16 @@ from farm.codegen.package.write import FEWEST_VECTORS
 from farm.delivery.files import RECORD_FILE, write_files
 from farm.delivery.pipeline import sessions_of, write_pipeline
 from farm.delivery.winner import batched, write_delivery
+from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
 from farm.model.shapes import fixed_sentence
-from farm.session.of_candidate import session_spec
+from farm.session.of_candidate import on_gpu, session_spec
 from tuner.results import DeviceResult
 from tuner.runs.history import Entry
 from tuner.runs.start import OpenRun
 from workers.executor import Executor
+from workers.gpus.numbers import delivered_numbers, delivered_variables
 from workers.jobs import TrialJob
 from workers.trials.process import ChildError
 
@@ -68,12 +70,23 @@ class Provenance:
     @property
     def variables(self) -> dict[str, str]:
         """Of the environment of its device, and of those of its parts."""
-        engine, found = self.winner.engine, dict[str, str]()
-        parts = engine.parts if isinstance(engine, Pipeline) else ()
-        devices = {self.result.device, *(part.device for part in parts)}
-        for profile in self.opened.profiles:
-            found |= profile.variables if profile.name in devices else {}
-        return found
+        found = dict[str, str]()
+        for profile in self._profiles:
+            found |= profile.variables
+        return found | delivered_variables(self._profiles)
+
+    @property
+    def gpus(self) -> dict[str, int]:
+        """Numbers of its devices that are GPUs, as the delivered program counts them."""
+        return delivered_numbers(self._profiles)
+
+    @property
+    def _profiles(self) -> tuple[DeviceProfile, ...]:
+        """Of its device, and of those of its parts."""
+        engine = self.winner.engine
+        parts = engine.devices if isinstance(engine, Pipeline) else ()
+        devices = {self.result.device, *parts}
+        return tuple(each for each in self.opened.profiles if each.name in devices)
 
     def text(self) -> str:
         """The content of ``provenance.json``."""
@@ -88,7 +101,8 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
     Raises OptionError: the folder cannot be written, the disk is full.
     """
     subject = provenance.opened.subject.model
-    session = session_spec(provenance.winner)
+    gpu = provenance.gpus.get(provenance.result.device, 0)
+    session = on_gpu(session_spec(provenance.winner), gpu)
     with _writing(provenance) as folder:
         write_delivery(
             folder,
@@ -136,7 +150,7 @@ def deliver_pipeline(provenance: Provenance, artifact: Mapping[str, bytes]) -> P
         write_pipeline(
             folder,
             artifact,
-            sessions_of(winner, artifact[PIPELINE_FILE]),
+            sessions_of(winner, artifact[PIPELINE_FILE], provenance.gpus),
             batched(subject.inputs, winner.batch),
             provenance.text(),
             subject.shapes,

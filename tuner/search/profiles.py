@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from farm.candidate import DynamicInt8, Fake, NvidiaEngine, OpenVino, Pipeline, StaticInt8
+from farm.candidate import (
+    DynamicInt8,
+    Fake,
+    OnnxRuntimeTensorRt,
+    OpenVino,
+    Pipeline,
+    StaticInt8,
+)
 from farm.errors import CompileError, InfrastructureError, NotInStore
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
@@ -20,8 +27,10 @@ from workers.trials.process import ChildError
 
 _LEAST_SECONDS, _SECONDS = 0.3, 0.5  # that one candidate is run for
 _ALWAYS = 2  # the baseline and the winner are profiled, however long that takes
-_NEVER = Fake | NvidiaEngine | Pipeline  # what has no kernels, or none that is timed
-_SILENT = frozenset({OpenVino().kind})  # one kernel is all of the model
+_NEVER = Fake | Pipeline  # what has no kernels, or none that is timed
+_SILENT = frozenset(
+    {OpenVino().kind, OnnxRuntimeTensorRt().kind}
+)  # one kernel is all of the model
 _SHARE, _MOST_SECONDS = 0.05, 30.0  # of a device's budget, kept for profiles
 
 

@@ -23,8 +23,11 @@ from farm.candidate import (
     GraphLevel,
     NvidiaEngine,
     OnnxRuntimeCpu,
+    OnnxRuntimeGpu,
     OnnxRuntimeWebGpu,
     OpenVino,
+    OpenVinoEngine,
+    OpenVinoGpu,
     OpenVinoRuntime,
     PackageEngine,
     Precision,
@@ -112,7 +115,7 @@ class Space:
         elif isinstance(engine, OnnxRuntimeCpu):
             levels = (GraphLevel.BASIC, GraphLevel.NONE)
             others = (replace(first, engine=replace(engine, graph_level=g)) for g in levels)
-        elif isinstance(engine, GpuEngine):  # some operators have no kernels there
+        elif isinstance(engine, OnnxRuntimeGpu):  # some operators have no kernels there
             others = (replace(first, engine=replace(engine, cpu_operators=True)),)
         return (first, *(c for c in others if c != first))
 
@@ -179,7 +182,10 @@ class Space:
         """Numbers of callers for an engine's first trials: so many that they have processors."""
         most = self.callers()[-1]
         match engine:
-            case OpenVinoRuntime(hint="throughput", streams=streams):
+            case (
+                OpenVinoRuntime(hint="throughput", streams=streams)
+                | OpenVinoGpu(hint="throughput", streams=streams)
+            ):
                 return (max(1, min(streams or most, most)),)
             case OnnxRuntimeCpu() | OpenVino() | OpenVinoRuntime():
                 return tuple(c for c in self.callers() if c == 1 or c * engine.threads <= most)
@@ -206,7 +212,7 @@ class Space:
 
     def float_types(self, engine: Engine) -> tuple[FloatType, ...]:
         """Arithmetic that an engine offers, the most precise first."""
-        if isinstance(engine, OpenVino | OpenVinoRuntime):
+        if isinstance(engine, OpenVinoEngine):
             return self.openvino_float_types
         if isinstance(engine, OnnxRuntimeWebGpu) and self.webgpu_float16:
             return (FloatType.FLOAT32, FloatType.FLOAT16)

@@ -14,7 +14,7 @@ from pathlib import Path
 from db.records import RunKind
 from db.store import Store
 from farm.artifact.folder import PIPELINE_FILE
-from farm.candidate import CPackage, PackageEngine, Pipeline
+from farm.candidate import CPackage, PackageEngine, Pipeline, whole_engines
 from farm.codegen.build.compilers import find_emulator, host_targets
 from farm.delivery.files import SESSION_FILE
 from farm.delivery.pipeline import sessions_of
@@ -22,14 +22,13 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, InfrastructureError, InputError, OptionError
 from farm.measurement import Estimate, Metric
 from farm.model.model import load_model
-from farm.session.of_candidate import session_spec
+from farm.session.of_candidate import on_gpu, session_spec
 from tuner.bench import (
     Benchmark,
     NotMeasured,
     bench,
     check_device,
     compare_measured,
-    engines_of,
     measured_by_block,
 )
 from tuner.delivery.record import Record, RecordedAccuracy, RecordedMachine
@@ -42,6 +41,7 @@ from tuner.verify.claim import Holds, judged, less_accurate
 from tuner.verify.verification import Verification
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
+from workers.gpus.numbers import delivered_numbers
 from workers.trials.artifacts import adopt
 from workers.trials.process import ChildError
 from workers.trials.stored.cache import Cache
@@ -101,7 +101,7 @@ class Race:
             check_device(profile, candidates, self._profiles)
         except DeviceError as error:
             raise Unjudged(_clause(error)) from None
-        for engine in engines_of(record.candidate):
+        for engine in whole_engines(record.candidate.engine):
             if isinstance(engine, CPackage) and engine.target not in host_targets():
                 raise Unjudged(f"this machine's processor has no {engine.target}")
         if record.candidate.is_modelled and not find_emulator():
@@ -113,11 +113,14 @@ class Race:
     def _require_session(self) -> None:
         """Raise Unjudged where this version would not create the delivered session."""
         folder, candidate = self._found.folder, self._record.candidate
+        device = self._record.device
+        parts = candidate.engine.devices if isinstance(candidate.engine, Pipeline) else ()
+        gpus = delivered_numbers(p for p in self._profiles.values() if p.name in (device, *parts))
         if isinstance(candidate.engine, Pipeline):
             pipeline = (folder / PIPELINE_FILE).read_bytes()
-            made = sessions_of(candidate, pipeline).to_json()
+            made = sessions_of(candidate, pipeline, gpus).to_json()
         else:
-            made = session_spec(candidate).to_json()
+            made = on_gpu(session_spec(candidate), gpus.get(device, 0)).to_json()
         if made != (folder / SESSION_FILE).read_text(encoding="utf-8"):
             raise Unjudged(
                 f"this version of the farm creates other sessions than {SESSION_FILE} says"

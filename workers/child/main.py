@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _PR_SET_PDEATHSIG = 1
+_TRANSFERS = 5  # samples from and to the host's memory
 # As C++, ONNX Runtime and the libraries of GPUs say that memory ran out.
 _NO_MEMORY = (
     *("bad_alloc", "Failed to allocate memory", "out of memory"),
@@ -144,9 +146,12 @@ class Runner:
         if not session.on_device:
             return None
         session.with_transfers(1)
-        seconds = session.with_transfers(loops) / 1e9 / loops
-        told = session.meter.memory() if session.meter else None
-        return DeviceReading(seconds, *(told or (None, False)))
+        taken = median(session.with_transfers(loops) for _ in range(_TRANSFERS))
+        seconds = taken / 1e9 / loops
+        if session.meter is None:
+            return DeviceReading(seconds, None)
+        used, is_growth = session.meter.memory() or (None, False)
+        return DeviceReading(seconds, used, is_growth, session.meter.clock())
 
     def counted(self) -> Counted | None:
         """Packets of one run, None for engines that are timed."""
@@ -169,7 +174,9 @@ class Runner:
         counter = self._energy_counter()
         if counter is None:
             return None
-        return energy.energy_per_run(counter, self._run_for, seconds)
+        # Before anything is counted: its runs are no part of what is divided by.
+        loops = latency.calibrate(self.session, min(0.05, seconds))
+        return energy.energy_per_run(counter, lambda span: self._run_for(span, loops), seconds)
 
     def profile(
         self,
@@ -207,8 +214,8 @@ class Runner:
             return energy.find_rapl()
         return self.session.meter.energy_counter() if self.session.meter else None
 
-    def _run_for(self, seconds: float) -> int:
-        loops = latency.calibrate(self.session, min(0.05, seconds))
+    def _run_for(self, seconds: float, loops: int) -> int:
+        """Run for about so long, so many loops at a time; how often."""
         deadline, runs = time.perf_counter() + seconds, 0
         while time.perf_counter() < deadline:
             self.session.timed(loops)

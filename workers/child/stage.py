@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 sys.path.insert(0, _ROOT)
@@ -38,13 +38,10 @@ def main() -> None:
     part = PartDescription(**told["part"])
     try:
         session = _loaded(part)
-        stage = _Stage(session, part, told)
+        stage = _Stage(session, part, told, replies)
     except Exception as error:  # noqa: BLE001  (it is reported, whatever it is)
         kind = "not-as-planned" if isinstance(error, NotAsPlannedError) else "error"
-        known = (
-            str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-        )
-        print(json.dumps({"error": known, "kind": kind}), file=replies)
+        print(json.dumps({"error": _told(error), "kind": kind}), file=replies)
         return
     print(json.dumps({"ok": dict(session.assignment)}), file=replies)
     stage.serve(slots_in, slots_out)
@@ -61,10 +58,17 @@ def _loaded(part: PartDescription) -> Session:
     return session_factory(part.engine, part.spec, Path(part.model))()
 
 
-class _Stage:
-    """A session that is bound to every slot."""
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
 
-    def __init__(self, session: Session, part: PartDescription, told: dict[str, Any]) -> None:
+
+class _Stage:
+    """A session that is bound to every slot. replies: told why a run failed."""
+
+    def __init__(
+        self, session: Session, part: PartDescription, told: dict[str, Any], replies: TextIO
+    ) -> None:
+        self._replies = replies
         tensors = [TensorRecord(t["name"], t["dtype"], tuple(t["shape"])) for t in told["tensors"]]
         layout, block = Layout.of(tensors), opened_block(Path(told["memory"]))
         self._index, self._size = told["index"], Passed.size(told["stages"])
@@ -87,7 +91,7 @@ class _Stage:
         try:
             self._runs[given.slot]()
         except Exception as error:  # noqa: BLE001  (the pipeline's process tells of it)
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            print(json.dumps({"error": _told(error)}), file=self._replies)
             return Passed(FAILED, (self._index,) * len(given.nanoseconds))
         taken = list(given.nanoseconds)
         taken[self._index] = time.perf_counter_ns() - start

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from farm.session.spec import SessionSpec
+from farm.session.spec import TENSORRT_PROVIDER, SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import Array, EngineError, Feeds, Session, compact
 from workers.nvidia.meter import GpuMeter
@@ -38,8 +39,8 @@ class OnDeviceSession(OnnxRuntimeSession):
 
     on_device = True
 
-    def __init__(self, model: Path, spec: SessionSpec) -> None:
-        super().__init__(model, spec)
+    def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
+        super().__init__(model, spec, profiled)
         self._memory = spec.memory
         is_recorded = any(spec.provider_options.get(name) == "1" for name in _RECORDING)
         self._alone = threading.Lock() if is_recorded else None
@@ -138,9 +139,22 @@ def load_libraries(spec: SessionSpec) -> None:
     """
     if hasattr(ort, "preload_dlls"):  # since 1.21
         ort.preload_dlls(directory="")
-    if spec.provider == "TensorrtExecutionProvider":
+    if spec.provider == TENSORRT_PROVIDER:
         with suppress(ImportError):
             importlib.import_module("tensorrt_libs")
+
+
+def one_after_the_other(spec: SessionSpec) -> SessionSpec:
+    """The session with every kernel at its end before the next one is started.
+
+    ONNX Runtime's profiler times the starting, which is the running then, with what it takes to
+    start one kernel and to hear of its end. Kernels of a recorded graph are not started one by
+    one, so that nothing is recorded. The variable: CUDA C++ Programming Guide, "Concurrent
+    Execution between Host and Device". It holds for the whole process.
+    """
+    started = {k: v for k, v in spec.provider_options.items() if k not in _RECORDING}
+    waiting = spec.variables | {"CUDA_LAUNCH_BLOCKING": "1"}
+    return replace(spec, provider_options=started, variables=waiting)
 
 
 class _Binding:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
-from farm.session.spec import WEBGPU_PROVIDER, SessionSpec
+from farm.session.spec import TENSORRT_PROVIDER, WEBGPU_PROVIDER, SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 
@@ -53,25 +53,35 @@ def profile(
 
     Raises EngineError: a session cannot be created or run, or one kernel is all of the model.
     """
-    if spec.memory:
-        raise EngineError(
-            f"{spec.provider} only starts kernels when the profiler looks at them; how long they "
-            "take on the GPU it does not tell."
-        )
-    if spec.plugin:
+    if spec.plugin or spec.provider == TENSORRT_PROVIDER:
         raise EngineError(
             f"{spec.provider} runs the model as one kernel and does not tell what is in it."
         )
+    create, spec = _kind(spec)
     own = folder / "calibration"
     own.mkdir()
     values = {CHAIN_INPUT: np.zeros(CHAIN_VALUES, np.float32)}
-    overhead = _overhead(_measured(folder / CHAIN_FILE, spec, values, own, seconds / 4))
-    measured = _measured(model, spec, feeds, folder, seconds)
+    overhead = _overhead(_measured(create, folder / CHAIN_FILE, spec, values, own, seconds / 4))
+    measured = _measured(create, model, spec, feeds, folder, seconds)
     kernels = (
         Kernel(name, event.kind, event.precision, max(0.0, event.seconds - overhead))
         for name, event in measured.events.items()
     )
     return EngineProfile(tuple(kernels), measured.latency, overhead)
+
+
+def _kind(spec: SessionSpec) -> tuple[type[OnnxRuntimeSession], SessionSpec]:
+    """What creates the session, and as what: so that the profiler tells how long kernels take."""
+    if not spec.memory:
+        return OnnxRuntimeSession, spec
+    from workers.engines.on_device import (  # noqa: PLC0415  (where there is such a device)
+        OnDeviceSession,
+        load_libraries,
+        one_after_the_other,
+    )
+
+    load_libraries(spec)
+    return OnDeviceSession, one_after_the_other(spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +104,14 @@ class _Measured:
 
 
 def _measured(
-    model: Path, spec: SessionSpec, feeds: Feeds, folder: Path, seconds: float
+    create: type[OnnxRuntimeSession],
+    model: Path,
+    spec: SessionSpec,
+    feeds: Feeds,
+    folder: Path,
+    seconds: float,
 ) -> _Measured:
-    plain, profiled = OnnxRuntimeSession(model, spec), OnnxRuntimeSession(model, spec, folder)
+    plain, profiled = create(model, spec), create(model, spec, folder)
     for session in (plain, profiled):
         session.run(feeds)
         session.set_feeds(feeds)

@@ -69,8 +69,8 @@ class OpenVinoSession(_Caller):
 
     kernels: what runs, in this order.
 
-    Raises EngineError when it cannot be compiled, NotAsPlannedError when operators compute in
-    another precision than the one that was asked for.
+    Raises EngineError when it cannot be compiled, NotAsPlannedError when operators compute on
+    another device, or in another precision, than those that were asked for.
     """
 
     def __init__(self, model: Path, spec: OpenVinoSpec) -> None:
@@ -81,6 +81,7 @@ class OpenVinoSession(_Caller):
             super().__init__(self._compiled)
         except Exception as error:  # noqa: BLE001  (as above)
             raise EngineError(compact(error)) from None
+        _check_devices(spec.device, self._compiled.get_property("EXECUTION_DEVICES"))
         self.kernels = kernels_of(self._compiled)
         if reason := refusal(self.kernels, spec.float_type, spec.integers, quantised_in(read)):
             raise NotAsPlannedError(reason)
@@ -118,3 +119,14 @@ class OpenVinoSession(_Caller):
     def callers(self, count: int) -> Iterator[Sequence[Session]]:
         """Requests of one compiled model, which run at the same time if it has the streams."""
         yield [_Caller(self._compiled, self._tensors) for _ in range(count)]
+
+
+def _check_devices(wanted: str, told: Sequence[str]) -> None:
+    """Raise NotAsPlannedError where a model was compiled for other devices than one.
+
+    The first GPU is called ``GPU`` or ``GPU.0``, which is the same.
+    """
+    if {name.removesuffix(".0") for name in told} != {wanted.removesuffix(".0")}:
+        raise NotAsPlannedError(
+            f"OpenVINO compiled it for {', '.join(told) or 'no device'}, and not for {wanted}."
+        )

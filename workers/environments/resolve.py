@@ -28,12 +28,23 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cpu": ("onnxruntime",),
     "openvino": ("onnxruntime", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
+    "openvino-gpu": ("openvino",),
+    "onnxruntime-cuda": ("onnxruntime-gpu",),
+    "onnxruntime-tensorrt": ("onnxruntime-gpu",),
     "onnxruntime-webgpu": ("onnxruntime-webgpu",),
 }
 """By kind of engine, the packages that it runs by, the first of which decides how fast it is."""
 
 # Packages whose modules have other names.
-_MODULES = {"onnxruntime-webgpu": "onnxruntime"}
+_MODULES = {
+    "onnxruntime-gpu": "onnxruntime",
+    "onnxruntime-webgpu": "onnxruntime",
+    "nvidia-ml-py": "pynvml",
+}
+# What comes along of NVIDIA's: its libraries, and what asks the driver.
+_NVIDIA = ("onnxruntime-gpu[cuda,cudnn]", "nvidia-ml-py")
+_WITH = {"onnxruntime-cuda": _NVIDIA, "onnxruntime-tensorrt": _NVIDIA}
+_LIBRARY = re.compile("(nvidia|tensorrt)-")
 # Packages that give the module of another one; the two exclude each other.
 _STANDS_FOR = {"onnxruntime": re.compile(r"onnxruntime-(?!ep-)|ort-nightly")}
 _NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:$|[\[<>=!~;@\s])")
@@ -62,12 +73,13 @@ def resolve(name: str, engines: Sequence[str], packages: Sequence[str], say: Say
         return found.environment
     say(f"Resolving {', '.join(packages)}")
     needs = tuple(dict.fromkeys(p for engine in engines for p in NEEDS.get(engine, ())))
-    added = [p for p in (*needs, *ALWAYS) if not _is_given(p, named)]
+    along = tuple(dict.fromkeys(p for engine in engines for p in _WITH.get(engine, ())))
+    added = [p for p in (*needs, *along, *ALWAYS) if not _is_given(p, named)]
     return Environment(
         name=whole,
         description=", ".join(packages),
         engines=engines,
-        modules=tuple(dict.fromkeys(map(_module, needs))),
+        modules=tuple(dict.fromkeys(map(_module, (*needs, *map(_name_of, along))))),
         requirements="\n".join(_resolved([*packages, *added], _today(engines, named), say)),
         systems=(sys.platform,),
         processors=(platform.machine(),),
@@ -134,7 +146,9 @@ def packages_of(engine: str, versions: Mapping[str, str]) -> tuple[str, ...]:
         names = [*(name for name in needed if name in inside), *others]
         return tuple(f"{name}=={inside[name]}" for name in names)
     known = _with_prefix("interpreter: ", versions) or versions
-    return tuple(f"{name}=={known[name]}" for name in needed if name in known)
+    libraries = sorted(filter(_LIBRARY.match, known)) if engine in _WITH else ()
+    wanted = dict.fromkeys((*needed, *libraries))
+    return tuple(f"{name}=={known[name]}" for name in wanted if name in known)
 
 
 def _with_prefix(prefix: str, versions: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,22 +54,22 @@ class MachineReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is looked at before and after a block. gpu: where its members run on one."""
+    """What is looked at before and after a block. gpus: that its members run on."""
 
     machine: MachineReading
-    gpu: ThrottleReading | None = None
+    gpus: tuple[ThrottleReading, ...] = ()
 
     @classmethod
-    def now(cls, gpu: tuple[Nvml, Gpu] | None) -> Reading:
-        """Read all counters. gpu: with the library that tells of it."""
-        return cls(MachineReading.now(), None if gpu is None else ThrottleReading.now(*gpu))
+    def now(cls, gpus: Sequence[tuple[Nvml, Gpu]] = ()) -> Reading:
+        """Read all counters. gpus: each with the library that tells of it."""
+        return cls(MachineReading.now(), tuple(ThrottleReading.now(*each) for each in gpus))
 
     def disturbed_since(self, before: Reading) -> str:
         """Why the time between two readings cannot be used; empty if it can."""
-        disturbed = self.machine.disturbed_since(before.machine)
-        if disturbed or self.gpu is None or before.gpu is None:
-            return disturbed
-        return self.gpu.slowed_since(before.gpu)
+        found = [self.machine.disturbed_since(before.machine)]
+        pairs = zip(self.gpus, before.gpus, strict=True)
+        found += [now.slowed_since(earlier) for now, earlier in pairs]
+        return next(filter(None, found), "")
 
 
 def _steal_ticks() -> int:

@@ -14,7 +14,7 @@ PATTERN = "gpu"
 """The profile that those of further GPUs are made of; they are called gpu1, gpu2..."""
 
 
-def with_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
+def with_nvidia_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
     """Profiles, with one for every GPU that is here; those of the user's own stay as they are.
 
     The pattern's own description becomes that of its GPU.

@@ -12,6 +12,8 @@ from workers.nvidia.nvml import Gpu, Nvml, NvmlError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The variable by which CUDA is told which GPUs a process may use, by number or id."""
+ORDER = "CUDA_DEVICE_ORDER"
+"""The variable by which CUDA counts GPUs as their driver does, and not the fastest one first."""
 _STEADY_SECONDS = 0.2  # the driver looks at clocks about every 20 ms
 _STEADY_SHARE = 0.02
 
@@ -63,12 +65,16 @@ class GpuMeter:
             )
         return cls(nvml, gpu)
 
+    def clock(self) -> float | None:
+        """Hertz at the moment; None where the driver does not tell it."""
+        return self._nvml.clock(self.gpu)
+
     def is_at_pace(self) -> bool:
         """Whether its clock changed by at most 2 % in the last 0.2 s, as far as this was asked.
 
         True where the driver does not tell the clock.
         """
-        clock, now = self._nvml.clock(self.gpu), time.monotonic()
+        clock, now = self.clock(), time.monotonic()
         if clock is None:
             return True
         self._clocks.append((now, clock))

@@ -12,12 +12,15 @@ from pathlib import Path
 from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.devices.profile import Availability, DeviceProfile
 from farm.units import counted
+from workers.device_files import closed_node
 from workers.nvidia.nvml import Gpu, Nvml, NvmlError
 
 NVIDIA_ENGINES = frozenset({OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
 _DEVICES = Path("/dev")
 _TENSORRT = "libnvinfer.so.10"  # to which the provider of ONNX Runtime 1.31 is linked
 _HERE = Availability(available=True)
+# By major version of CUDA; minor ones are compatible: CUDA's release notes, "CUDA Driver".
+_LEAST_DRIVERS = {11: "450.80", 12: "525.60", 13: "580"}
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu11")
 
 
@@ -36,12 +39,8 @@ def gpu_availability(index: int = 0) -> Availability:
             remedy="run on a machine with an NVIDIA GPU and its driver",
         )
     needed = [*nodes, *(_DEVICES / name for name in ("nvidiactl", "nvidia-uvm"))]
-    if closed := next((p for p in needed if p.exists() and not _may_open(p)), None):
-        return Availability(
-            available=False,
-            reason=f"this user may not open {closed}",
-            remedy=f"join the group {_group(closed)}, which may, or have the file's mode changed",
-        )
+    if (closed := closed_node(needed)) is not None:
+        return closed
     try:
         gpus = Nvml().gpus()
     except NvmlError as error:
@@ -69,30 +68,33 @@ def engine_presence() -> Availability:
     return _HERE
 
 
-def nvidia_availability(
-    engine: str, environment: str, versions: Mapping[str, str]
-) -> Availability:
-    """Whether an engine can run here in an environment that gives it. versions: in there."""
-    found = driver_availability(environment, versions)
+def nvidia_availability(engine: str, where: str, versions: Mapping[str, str]) -> Availability:
+    """Whether an engine can run here in a Python that has it.
+
+    where: which Python that is, for people. versions: of its packages.
+    """
+    found = driver_availability(where, versions)
     is_whole = engine != OnnxRuntimeTensorRt().kind or not found.available
     return found if is_whole else tensorrt_availability(versions)
 
 
-def driver_availability(environment: str, versions: Mapping[str, str]) -> Availability:
-    """Whether the driver here runs the CUDA that is in an environment.
+def driver_availability(where: str, versions: Mapping[str, str]) -> Availability:
+    """Whether the driver here runs the CUDA that is in a Python.
 
-    versions: of its packages. Where there is no driver, or no CUDA in it, nothing stands against.
+    Where there is no driver, or no CUDA in it, nothing stands against.
+    where, versions: see :func:`nvidia_availability`.
     """
     cuda = next((versions[name] for name in _RUNTIMES if name in versions), "")
+    major = int(cuda.partition(".")[0] or 0)
     gpus = found_gpus()
-    if not cuda or not gpus or gpus[0].cuda[0] >= int(cuda.partition(".")[0]):
+    if not gpus or gpus[0].cuda[0] >= major:
         return _HERE
-    newest = ".".join(map(str, gpus[0].cuda))
+    newest, least = ".".join(map(str, gpus[0].cuda)), _LEAST_DRIVERS.get(major, "")
     return Availability(
         available=False,
-        reason=f"the NVIDIA driver {gpus[0].driver} runs CUDA {newest} at most, and environment "
-        f"{environment} has CUDA {cuda}",
-        remedy="install a newer driver",
+        reason=f"the NVIDIA driver {gpus[0].driver} runs CUDA {newest} at most, and {where} has "
+        f"CUDA {cuda}",
+        remedy=f"install the driver {least} or newer" if least else "install a newer driver",
     )
 
 
@@ -116,17 +118,6 @@ def found_gpus() -> tuple[Gpu, ...]:
         return Nvml().gpus()
     except NvmlError:
         return ()
-
-
-def _may_open(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.W_OK)
-
-
-def _group(path: Path) -> str:
-    try:
-        return path.group()
-    except KeyError:
-        return str(path.stat().st_gid)
 
 
 def _has_library(name: str) -> bool:

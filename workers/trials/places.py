@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,9 +11,9 @@ from farm.candidate import (
     Candidate,
     CPackage,
     CPackageEmulated,
+    GpuEngine,
     NvidiaEngine,
     OnnxRuntimeCpu,
-    OpenVinoRuntime,
     PackageEngine,
     Pipeline,
     PipelinePart,
@@ -22,9 +22,13 @@ from farm.candidate import (
 from farm.codegen.package.record import RUNNER_FILE, SHARED_FILE, excess, read_compiled
 from farm.devices.profile import DeviceKind, DeviceProfile
 from farm.errors import CompileError
-from farm.session.of_candidate import part_session
+from farm.session.of_candidate import on_gpu, part_session
 from farm.session.pipeline import PartRecord
+from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.environments.interpreters import Interpreters
+from workers.gpus.numbers import seen_number
+from workers.nvidia.devices import child_variables, opened
+from workers.nvidia.nvml import Gpu, Nvml
 from workers.protocol import PackageDescription, PartDescription, PipelineDescription
 from workers.trials.artifacts import Artifact
 
@@ -66,7 +70,7 @@ class Places:
             kind, spec, file = self._loading(candidate, part, record)
             packaged = isinstance(part.engine, PackageEngine)
             interpreter = "" if packaged else self._python(part)
-            variables = {} if packaged else self._profile(part.device).variables
+            variables = {} if packaged else self._variables(part.device)
             parts.append(
                 PartDescription(
                     place=part.place,
@@ -102,9 +106,14 @@ class Places:
         engine = candidate.engine
         if isinstance(engine, NvidiaEngine):
             return True
-        parts = engine.parts if isinstance(engine, Pipeline) else ()
-        devices = {part.device for part in parts} or {self._own.name}
+        devices = self._devices(candidate)
         return all(self._profile(name).kind is DeviceKind.CPU for name in devices)
+
+    def gpus(self, candidates: Iterable[Candidate]) -> tuple[tuple[Nvml, Gpu], ...]:
+        """NVIDIA's GPUs that candidates run on, each with the library that tells of it."""
+        named = sorted({name for each in candidates for name in self._devices(each)})
+        found = (opened(self._profiles[name]) for name in named if name in self._profiles)
+        return tuple(each for each in found if each is not None)
 
     def close(self) -> None:
         """Let the environments of other devices be removed."""
@@ -112,21 +121,27 @@ class Places:
             if name != self._own.name:
                 interpreters.close()
 
+    def _devices(self, candidate: Candidate) -> set[str]:
+        """Names of those that a candidate runs on."""
+        engine = candidate.engine
+        return set(engine.devices) if isinstance(engine, Pipeline) else {self._own.name}
+
     def _loading(
         self, candidate: Candidate, part: PipelinePart, record: PartRecord
     ) -> tuple[str, dict[str, Any], str]:
         """Engine and options of a part, as a child knows them, and the file that is loaded."""
         self._check(part)
+        if record.quantised and candidate.precision.quantization is not None:
+            _check_floats(part)
         match part.engine:
             case CPackage():
                 return "cpackage-shared", {}, SHARED_FILE
             case CPackageEmulated():
                 packets = PackageDescription(self.seconds_per_packet(part.device))
                 return "cpackage", asdict(packets), RUNNER_FILE
-            case engine:
+            case _:
                 session = part_session(candidate, part, quantised=record.quantised)
-                kind = "openvino" if isinstance(engine, OpenVinoRuntime) else "onnxruntime"
-                return kind, asdict(session), MODEL_FILE
+                return *described(session, self._profile(part.device)), MODEL_FILE
 
     def _check(self, part: PipelinePart) -> None:
         """Raise CompileError for an engine that a device does not have."""
@@ -137,9 +152,14 @@ class Places:
                 f"pipeline asks for; it has {', '.join(engines)}."
             )
 
+    def _variables(self, device: str) -> dict[str, str]:
+        """Of the environment of a device's processes, by which they find its GPU, too."""
+        profile = self._profile(device)
+        return profile.variables | child_variables(profile)
+
     def _sets(self, variables: Mapping[str, str]) -> bool:
         """Whether the pipeline's own process has other values of some variables."""
-        return not variables.items() <= self._own.variables.items()
+        return not variables.items() <= self._variables(self._own.name).items()
 
     def _profile(self, device: str) -> DeviceProfile:
         if device not in self._profiles:
@@ -155,6 +175,23 @@ class Places:
         if part.device not in self._interpreters:
             self._interpreters[part.device] = Interpreters(self._profile(part.device))
         return self._interpreters[part.device].of(part.engine.kind)
+
+
+def described(
+    session: SessionSpec | OpenVinoSpec, profile: DeviceProfile
+) -> tuple[str, dict[str, Any]]:
+    """Engine and options of a session on a device, as a child knows them."""
+    kind = "openvino" if isinstance(session, OpenVinoSpec) else "onnxruntime"
+    return kind, asdict(on_gpu(session, seen_number(profile)))
+
+
+def _check_floats(part: PipelinePart) -> None:
+    """Raise CompileError where a part with quantised operators would compute them in floats."""
+    if isinstance(part.engine, GpuEngine):
+        raise CompileError(
+            f"The part at {part.place} has quantised operators, and that engine computes in "
+            "floats; keep them in float, or put them elsewhere."
+        )
 
 
 def _processors(engine: Pipeline) -> Iterator[tuple[int, ...]]:

@@ -14,9 +14,9 @@ from farm.candidate import (
     Candidate,
     Fake,
     OnnxRuntimeTensorRt,
-    OpenVinoRuntime,
     PackageEngine,
     Pipeline,
+    whole_engines,
 )
 from farm.codegen.package.record import excess
 from farm.devices.profile import DeviceProfile
@@ -28,7 +28,7 @@ from workers.protocol import Counted, DeviceReading, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild, Loading
-from workers.trials.places import Places
+from workers.trials.places import Places, described
 from workers.trials.process import ChildError
 from workers.trials.stored.cache import Cache
 
@@ -151,7 +151,8 @@ class TrialRunner:
         """What a child loads for a trial. Raises CompileError."""
         engine, spec = self._engine_description(job.candidate, artifact)
         candidate = job.candidate
-        builds = isinstance(candidate.engine, OnnxRuntimeTensorRt)
+        engines = whole_engines(candidate.engine)
+        builds = any(isinstance(each, OnnxRuntimeTensorRt) for each in engines)
         loading = Loading(
             engine, spec, callers=candidate.callers, batch=candidate.batch, builds=builds
         )
@@ -171,13 +172,12 @@ class TrialRunner:
             return "fake", {name: getattr(candidate.engine, name) for name in fields}
         if isinstance(candidate.engine, Pipeline):
             assert artifact is not None
-            described = self._places.description(candidate, candidate.engine, artifact)
-            return "pipeline", asdict(described)
+            parts = self._places.description(candidate, candidate.engine, artifact)
+            return "pipeline", asdict(parts)
         if isinstance(candidate.engine, PackageEngine):
             seconds = self._places.seconds_per_packet() if candidate.is_counted else 0.0
             return "cpackage", asdict(PackageDescription(seconds))
-        engine = "openvino" if isinstance(candidate.engine, OpenVinoRuntime) else "onnxruntime"
-        return engine, asdict(session_spec(candidate))
+        return described(session_spec(candidate), self._profile)
 
 
 def failure_of(error: ChildError | CompileError) -> Failure:
@@ -228,6 +228,8 @@ def _of_device(reading: DeviceReading | None) -> Iterator[Measurement]:
         yield Measurement(Metric.WITH_TRANSFERS, reading.run_seconds, Method.MEASURED)
         if reading.memory_bytes is not None:
             yield Measurement(Metric.DEVICE_MEMORY, float(reading.memory_bytes), Method.MEASURED)
+        if reading.clock is not None:
+            yield Measurement(Metric.DEVICE_CLOCK, reading.clock, Method.MEASURED)
 
 
 def _device_notes(reading: DeviceReading | None) -> Iterator[str]:

@@ -35,7 +35,7 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import Reading
-from workers.nvidia.devices import child_variables, opened
+from workers.nvidia.devices import child_variables
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
@@ -71,7 +71,6 @@ class Worker:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
-        self._gpu = opened(profile)
         variables = profile.variables | child_variables(profile)
         self._children = Children(self._interpreters, profile.processors, variables)
         self._artifacts = Artifacts(self._cache, self._children)
@@ -169,15 +168,16 @@ class Worker:
     def _block(self, job: BlockJob) -> BlockReport:
         """All loading comes first, so that samples follow each other closely."""
         members = _Members(job.members, self._children)
-        before_loading = Reading.now(self._gpu)
+        gpus = self._places.gpus(member.candidate for member in job.members)
+        before_loading = Reading.now(gpus)
         live = members.each(lambda m: self._trials.ready(m, job.sample_seconds))
         self._sentinel.ready(job.sample_seconds / 2)
-        started_at, before = time.time(), Reading.now(self._gpu)
+        started_at, before = time.time(), Reading.now(gpus)
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
         sampled = _in_turns(members, live, job)
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
-        disturbed = "" if counted else Reading.now(self._gpu).disturbed_since(begun)
+        disturbed = "" if counted else Reading.now(gpus).disturbed_since(begun)
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
         loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
         return BlockReport(

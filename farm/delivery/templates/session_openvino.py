@@ -4,8 +4,11 @@ import openvino as ov
 
 # PRECISION
 core = ov.Core()
+device, there = spec["device"], core.available_devices  # with several GPUs the first is GPU.0
+if not {device, f"{device}.0"} & set(there):
+    sys.exit(f"It was measured on OpenVINO's {device}, and here there is {', '.join(there)}.")
 model = core.read_model(folder / "model.onnx")
-compiled = core.compile_model(model, spec["device"], spec["config"])
+compiled = core.compile_model(model, device, spec["config"])
 request = compiled.create_infer_request()
 wanted = (spec["float_type"], spec["integers"], quantised_in(model))
 if reason := refusal(kernels_of(compiled), *wanted):

@@ -55,7 +55,7 @@ def stored(farm: Command) -> Command:
 
 
 def test_devices(complete: Complete) -> None:
-    gpus = ["gpu-software", "gpu-vulkan", "gpu"]
+    gpus = ["gpu-intel", "gpu-software", "gpu-vulkan", "gpu"]
     assert complete("farm bench m.onnx --device ") == ["cpu", "dsp-small", "dsp", *gpus]
     assert complete("farm package m.onnx --device ds") == ["dsp-small", "dsp"]
     assert complete("farm results --device g") == gpus

@@ -32,7 +32,9 @@ source = "none"
 class TestLoad:
     def test_what_comes_with_the_farm(self):
         profiles = load_profiles()
-        assert {"cpu", "gpu", "gpu-vulkan", "dsp", "dsp-small", "fake"} <= set(profiles)
+        assert {"cpu", "gpu", "gpu-intel", "gpu-vulkan", "dsp", "dsp-small", "fake"} <= set(
+            profiles
+        )
         assert all(name == profile.name for name, profile in profiles.items())
         assert profiles["cpu"].engines[0] == "onnxruntime-cpu", "the baseline's engine"
         assert profiles["fake"].is_fake
@@ -128,7 +130,7 @@ class TestSelect:
         with pytest.raises(DeviceError) as caught:
             select_profiles(["gpus"], load_profiles())
         assert str(caught.value).startswith("Unknown device 'gpus'. Did you mean gpu")
-        known = "Known devices: cpu, dsp, dsp-small, gpu, gpu-software, gpu-vulkan."
+        known = "Known devices: cpu, dsp, dsp-small, gpu, gpu-intel, gpu-software, gpu-vulkan."
         assert known in str(caught.value)
 
     def test_one_that_is_like_nothing(self):

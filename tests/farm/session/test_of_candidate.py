@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -15,12 +15,18 @@ from farm.candidate import (
     FloatType,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
+    OpenVinoGpu,
+    OpenVinoRuntime,
+    Pipeline,
+    PipelinePart,
     Precision,
 )
 from farm.errors import CompileError
-from farm.session.of_candidate import session_spec
+from farm.session.of_candidate import check_sessions, on_gpu, part_session, session_spec
 from farm.session.spec import SessionSpec
 
 
@@ -107,6 +113,44 @@ def test_webgpu_is_told_the_layout_and_whether_the_cpu_may_help(mixed):
         config_entries={"ep.webgpuexecutionprovider.preferredLayout": "NCHW"},
         allow_cpu_fallback=mixed,
     )
+
+
+class TestPartsOnGpus:
+    PART = PipelinePart("gpu", OnnxRuntimeCuda(), ("a",))
+
+    def split(self, *parts: PipelinePart) -> Candidate:
+        return Candidate(Pipeline((PipelinePart("cpu", OnnxRuntimeCpu(), ("b",)), *parts)))
+
+    @pytest.mark.parametrize("engine", [OnnxRuntimeCuda(), OnnxRuntimeTensorRt(), OpenVinoGpu()])
+    def test_their_session_is_that_of_a_whole_model(self, engine):
+        part = replace(self.PART, engine=engine)
+        found = part_session(self.split(part), part, quantised=False)
+        assert found == session_spec(Candidate(engine))
+
+    def test_of_several_gpus_each_is_its_own(self):
+        cuda, tensorrt = (
+            session_spec(Candidate(engine))
+            for engine in (OnnxRuntimeCuda(), OnnxRuntimeTensorRt(cuda_operators=True))
+        )
+        assert on_gpu(cuda, 0) == cuda
+        assert on_gpu(cuda, 1).provider_options == cuda.provider_options | {"device_id": "1"}
+        assert on_gpu(tensorrt, 2).beside["CUDAExecutionProvider"]["device_id"] == "2"
+        assert on_gpu(session_spec(Candidate(OpenVinoGpu())), 1).device == "GPU.1"
+        for here in (OnnxRuntimeCpu(), OpenVinoRuntime()):
+            assert on_gpu(session_spec(Candidate(here)), 1) == session_spec(Candidate(here))
+
+    def test_one_process_has_tf32_or_not(self):
+        rounded = PipelinePart("gpu", OnnxRuntimeTensorRt(tf32=True), ("c",))
+        alone = self.split(rounded)
+        check_sessions(alone, alone.engine)
+        both = self.split(self.PART, rounded)
+        with pytest.raises(CompileError, match="have either all tf32 or none"):
+            check_sessions(both, both.engine)
+
+    def test_tf32_in_a_part_keeps_no_precision(self):
+        rounded = PipelinePart("gpu", OnnxRuntimeCuda(tf32=True), ("c",))
+        assert not self.split(rounded).keeps_precision
+        assert self.split(self.PART).keeps_precision
 
 
 def test_the_fake_engine_has_no_session():

@@ -1,6 +1,8 @@
-"""Which choices exist on an NVIDIA GPU."""
+"""Which choices exist on GPUs of NVIDIA and Intel."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +13,11 @@ from farm.candidate import (
     GivenFormat,
     OnnxRuntimeCuda,
     OnnxRuntimeTensorRt,
+    OpenVinoGpu,
     Precision,
     StaticInt8,
 )
+from farm.costs.calibration import CostPlace
 from farm.errors import CompileError, DeviceError
 from tuner.calibrating.places import places_of
 from tuner.search.expecting.cold import ColdPrior
@@ -75,7 +79,28 @@ def test_rules_of_thumb_know_them():
     assert tensorrt.ratio < 1.0
 
 
-def test_their_kernels_are_not_calibrated():
-    """How long a kernel takes on the GPU ONNX Runtime's profiler does not tell."""
+def test_a_place_is_calibrated_where_kernels_are_told_apart():
+    """Of TensorRT all that it takes is one kernel; none of them quantises."""
+    (place,) = places_of("gpu", DeviceFacts(fingerprint(), {}, ENGINES))
+    assert (place.place, place.candidate) == (CostPlace("gpu", CUDA.kind), Candidate(CUDA))
     with pytest.raises(DeviceError, match="none of its engines tells what its kernels take"):
-        places_of("gpu", DeviceFacts(fingerprint(), {}, ENGINES))
+        places_of("gpu", DeviceFacts(fingerprint(), {}, ENGINES[1:]))
+
+
+class TestOpenVino:
+    SPACE = Space(("openvino-gpu",), 8, (FloatType.FLOAT32, FloatType.FLOAT16))
+
+    def test_the_baseline_is_in_float32(self):
+        assert self.SPACE.baselines() == (Candidate(OpenVinoGpu()),)
+
+    def test_float16_is_tried_where_the_gpu_has_it(self):
+        assert self.SPACE.precisions(OpenVinoGpu()) == (Precision(FloatType.FLOAT16),)
+        assert Space(("openvino-gpu",), 8).precisions(OpenVinoGpu()) == ()
+
+    def test_of_one_caller_hints_are_no_choice(self):
+        assert self.SPACE.float_engines() == (OpenVinoGpu(),)
+        many = replace(self.SPACE, many=True)
+        assert OpenVinoGpu(hint="throughput") in many.float_engines()
+        near = [c.engine for c in many.neighbours(Candidate(OpenVinoGpu()))]
+        assert OpenVinoGpu(hint="throughput") in near
+        assert OpenVinoGpu(streams=2) in near

@@ -79,12 +79,17 @@ class TestResolve:
         both = ["onnxruntime==1", "onnxruntime-ep-openvino==1"]
         assert engines_of_packages(both) == ("onnxruntime-cpu", "openvino")
         assert engines_of_packages(both[1:]) == ("openvino",)
-        assert engines_of_packages(["OpenVINO"]) == ("openvino-runtime",)
+        assert engines_of_packages(["OpenVINO"]) == ("openvino-runtime", "openvino-gpu")
+        assert engines_of_packages(["onnxruntime-gpu==1"]) == (
+            *CPU,
+            "onnxruntime-cuda",
+            "onnxruntime-tensorrt",
+        )
         with pytest.raises(DeviceError) as caught:
             engines_of_packages(["numpy==2"])
         assert str(caught.value) == (
             "No engine runs by numpy; name one of onnxruntime, onnxruntime-ep-openvino, openvino, "
-            "onnxruntime-webgpu."
+            "onnxruntime-gpu, onnxruntime-webgpu."
         )
 
     def test_a_named_numpy_is_the_one_and_the_engine_comes_along(self):
@@ -98,6 +103,13 @@ class TestResolve:
             line.startswith("onnxruntime==")
             for line in lines(resolve("s", CPU, ["onnxruntime-gpu==5.0"], silent))
         )
+
+    def test_what_engines_on_nvidias_gpus_need_comes_along(self, index):
+        stand_in(index, "onnxruntime_gpu", "5.0")
+        stand_in(index, "nvidia_ml_py", "13.0")
+        found = resolve("s", ("onnxruntime-cuda",), ["onnxruntime-gpu==5.0"], silent)
+        assert {"onnxruntime_gpu==5.0", "nvidia_ml_py==13.0"} <= set(lines(found))
+        assert found.modules == ("onnxruntime", "pynvml")
 
     def test_a_file(self, index):
         wheel = stand_in(index, "elsewhere", "3.0")
@@ -201,6 +213,18 @@ class TestVersions:
             "onnxruntime==1.24.0",
             "numpy==1.9",
             "flatbuffers==25.1",
+        )
+
+    def test_nvidias_libraries_belong_to_them(self):
+        known = {
+            "onnxruntime-gpu": "5.0",
+            "nvidia-cudnn-cu13": "9.1",
+            "nvidia driver": "570",
+            "onnx": "1",
+        }
+        assert packages_of("onnxruntime-cuda", known) == (
+            "onnxruntime-gpu==5.0",
+            "nvidia-cudnn-cu13==9.1",
         )
 
     def test_their_environment(self):

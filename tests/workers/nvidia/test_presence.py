@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from farm.devices.profile import DeviceProfile, load_profiles
+from farm.devices.profile import Availability, DeviceProfile, load_profiles
 from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
+from workers import device_files, discovery
 from workers.discovery import device_availability, engines_of, usable_engines
 from workers.nvidia import presence
-from workers.nvidia.devices import child_variables, gpu_versions, with_gpus
+from workers.nvidia.devices import child_variables, gpu_versions, with_nvidia_gpus
 from workers.observing import observe
 
 PROFILES = load_profiles()
@@ -42,7 +43,7 @@ def test_the_environment_is_not_installed(gpus: PretendedGpus) -> None:
 def test_this_user_may_not_open_it(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests may run as root, who may open everything."""
     node = gpus.devices / "nvidia0"
-    monkeypatch.setattr(presence, "_may_open", lambda path: path != node)
+    monkeypatch.setattr(device_files, "may_open", lambda path: path != node)
     reason, remedy = refused()
     assert reason == f"this user may not open {node}"
     assert remedy.startswith("join the group ")
@@ -63,13 +64,34 @@ def test_it_has_another_number(gpus: PretendedGpus) -> None:
 def test_a_driver_that_is_too_old(gpus: PretendedGpus) -> None:
     gpus.tell(driver="470.82", cuda=11040)
     versions = {"onnxruntime-gpu": "1.31.1", "nvidia-cuda-runtime-cu12": "12.9.79"}
-    found = presence.driver_availability("gpu", versions)
+    found = presence.driver_availability("environment gpu", versions)
     assert found.reason == (
         "the NVIDIA driver 470.82 runs CUDA 11.4 at most, and environment gpu has CUDA 12.9.79"
     )
-    assert found.remedy == "install a newer driver"
+    assert found.remedy == "install the driver 525.60 or newer"
+    newer = {"nvidia-cuda-runtime": "13.5.37"}
+    assert presence.driver_availability("x", newer).remedy == "install the driver 580 or newer"
+    future = {"nvidia-cuda-runtime": "19.0"}
+    assert presence.driver_availability("x", future).remedy == "install a newer driver"
     gpus.tell(driver="525.60", cuda=12000)
-    assert presence.driver_availability("gpu", versions).available, "minor versions are compatible"
+    assert presence.driver_availability("x", versions).available, "minor versions are compatible"
+
+
+def test_a_driver_that_is_too_old_for_the_farms_own_python(
+    gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"onnxruntime-gpu": "1.31.1", "nvidia-cuda-runtime": "13.5.37"}
+    monkeypatch.setitem(
+        discovery._PROBES, "onnxruntime-cuda", lambda: Availability(available=True)
+    )
+    monkeypatch.setattr(discovery, "_versions_here", lambda: here)
+    gpus.tell(driver="570.86.15", cuda=12080)
+    reason, remedy = refused()
+    assert reason == (
+        "the NVIDIA driver 570.86.15 runs CUDA 12.8 at most, and the farm's own Python has CUDA "
+        "13.5.37"
+    )
+    assert remedy == "install the driver 580 or newer"
 
 
 def test_it_is_there(gpus: PretendedGpus) -> None:
@@ -94,7 +116,7 @@ def test_an_interpreter_of_ones_own(gpus: PretendedGpus) -> None:
 class TestSeveral:
     def test_each_is_a_device(self, gpus):
         gpus.tell(gpus=[{}, {"name": "Second"}])
-        found = with_gpus(PROFILES)
+        found = with_nvidia_gpus(PROFILES)
         assert found.keys() - PROFILES.keys() == {"gpu1"}
         assert found["gpu"].description.startswith("NVIDIA Stand-in, 24 GiB, driver 570.86.15")
         assert found["gpu1"].description.startswith("Second, 24 GiB")
@@ -104,11 +126,11 @@ class TestSeveral:
     def test_the_users_own_profile_stays(self, gpus):
         gpus.tell(gpus=[{}, {}])
         own = replace(PROFILES["cpu"], name="gpu1")
-        assert with_gpus({**PROFILES, "gpu1": own})["gpu1"] == own
+        assert with_nvidia_gpus({**PROFILES, "gpu1": own})["gpu1"] == own
 
     def test_without_a_gpu_profiles_stay_as_they_are(self, gpus):
         gpus.tell(init=9)
-        assert with_gpus(PROFILES) == PROFILES
+        assert with_nvidia_gpus(PROFILES) == PROFILES
 
     def test_children_see_their_own(self, gpus):
         gpus.tell(gpus=[{}, {}])

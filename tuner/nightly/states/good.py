@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from db.records import content_id
-from farm.candidate import Candidate, PackageEngine, Pipeline, from_json
+from farm.candidate import Candidate, PackageEngine, from_json, whole_engines
 from farm.errors import StoreError
 
+_CUDA = ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-cublas-cu12")
+_TENSORRT = ("tensorrt-cu13-libs", "tensorrt-cu12-libs")
+_DRIVER = "nvidia driver"  # is no package, and no environment brings it back
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cpu": ("onnxruntime",),
-    "onnxruntime-cuda": ("onnxruntime-gpu", "onnxruntime"),
+    "onnxruntime-cuda": ("onnxruntime-gpu", *_CUDA, _DRIVER),
+    "onnxruntime-tensorrt": ("onnxruntime-gpu", *_CUDA, *_TENSORRT, _DRIVER),
     "openvino": ("onnxruntime", "openvino", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
+    "openvino-gpu": ("openvino",),
     "onnxruntime-webgpu": ("onnxruntime-webgpu",),
 }
-"""By kind of engine, the packages whose versions decide how fast it is."""
+"""By kind of engine, what it is whose versions decide how fast it is: packages, a driver."""
 
 ENVIRONMENT = "environment"
 """Among versions, the name and hash of the installed environment that an engine ran in."""
@@ -76,12 +81,8 @@ def engine_versions(candidate: Candidate, software: Mapping[str, str]) -> dict[s
     """
     if isinstance(candidate.engine, PackageEngine):
         return {}
-    engine = candidate.engine
-    kinds = (
-        [p.engine.kind for p in engine.parts] if isinstance(engine, Pipeline) else [engine.kind]
-    )
     found: dict[str, str] = {}
-    for kind in kinds:
+    for kind in (engine.kind for engine in whole_engines(candidate.engine)):
         for package in _PACKAGES.get(kind, ()):
             found[package] = software.get(f"{kind}: {package}") or software.get(package, "")
         found[ENVIRONMENT] = found.get(ENVIRONMENT) or software.get(f"{kind}: {ENVIRONMENT}", "")

@@ -21,7 +21,7 @@ from tuner.nightly.suites.suite import DEFAULT_BUDGET, DEFAULT_METRICS, Case, Su
 from tuner.nightly.suites.table import Table
 from tuner.nightly.tonight import WATCHED
 from workers.environments.resolve import engines_of
-from workers.nvidia.devices import with_gpus
+from workers.gpus.devices import with_gpus
 
 BASELINE = "baseline"
 _WINNER = re.compile(r"winner of (\S+)")

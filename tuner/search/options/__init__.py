@@ -15,6 +15,7 @@ _FAMILIES: dict[str, Family] = {
     "onnxruntime-cpu": onnxruntime.FAMILY,
     "openvino": openvino.PLUGIN,
     "openvino-runtime": openvino.RUNTIME,
+    "openvino-gpu": openvino.GPU,
     "onnxruntime-cuda": nvidia.CUDA,
     "onnxruntime-tensorrt": nvidia.TENSORRT,
     "onnxruntime-webgpu": webgpu.FAMILY,

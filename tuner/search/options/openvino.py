@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from farm.candidate import Engine, OpenVino, OpenVinoRuntime
+from farm.candidate import Engine, OpenVino, OpenVinoGpu, OpenVinoRuntime
 from tuner.search.options.family import Family, Width
+
+_STREAMS = (1, 2, 4)  # that GPUs have room for
 
 
 class _Plugin(Family):
@@ -49,5 +51,23 @@ class _Runtime(Family):
         ]
 
 
+class _Gpu(Family):
+    default = OpenVinoGpu()
+
+    def main(self, width: Width) -> list[Engine]:
+        many: list[Engine] = [OpenVinoGpu(hint="throughput")] if width.many else []
+        return [OpenVinoGpu(), *many]
+
+    def near(self, engine: OpenVinoGpu, width: Width) -> list[Engine]:
+        if not width.many:
+            return []
+        is_latency = engine.hint == "latency"
+        return [
+            replace(engine, hint="throughput" if is_latency else "latency"),
+            *(replace(engine, streams=s) for s in (0, *_STREAMS)),
+        ]
+
+
 PLUGIN = _Plugin()
 RUNTIME = _Runtime()
+GPU = _Gpu()

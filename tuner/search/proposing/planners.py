@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from farm.candidate import Candidate, GpuEngine, OpenVino, StaticInt8
+from farm.candidate import Candidate, OnnxRuntimeGpu, OpenVino, StaticInt8
 from farm.measurement import Outcome
 from tuner.runs.history import Entry, ranked
 from tuner.search.space import Space, with_keep_float
@@ -43,7 +43,7 @@ def planned(
 def _helped(history: Sequence[Entry]) -> Iterator[Candidate]:
     for entry in history:
         engine, precision = entry.candidate.engine, entry.candidate.precision
-        if not isinstance(engine, OpenVino | GpuEngine) or engine.cpu_operators:
+        if not isinstance(engine, OpenVino | OnnxRuntimeGpu) or engine.cpu_operators:
             continue
         if _REFUSED in entry.message and precision.keeps_precision:
             yield replace(entry.candidate, engine=replace(engine, cpu_operators=True))

@@ -112,8 +112,7 @@ class StageChain(Closing):
             raise self._death()
         passed = Passed.parse(message)
         if passed.slot == FAILED:
-            place = self._parts[passed.nanoseconds[0]].place
-            raise EngineError(f"The part at {place} failed in a run; its log says why.")
+            raise self._failure(passed.nanoseconds[0])
         return passed
 
     def close(self) -> None:
@@ -152,6 +151,13 @@ class StageChain(Closing):
             for provider, count in reply["ok"].items():
                 name = f"{part.place}: {provider}"
                 self.assignment[name] = self.assignment.get(name, 0) + count
+
+    def _failure(self, index: int) -> EngineError:
+        """Why a stage could not run: it says so before it passes the slot on."""
+        pipe = self._processes[index].stdout
+        assert pipe is not None  # as in _load
+        why = str(json.loads(pipe.readline())["error"]).rstrip(".")
+        return EngineError(f"The part at {self._parts[index].place} failed in a run: {why}.")
 
     def _death(self) -> EngineError:
         """Which process ended, and how; others end in turn, of themselves."""

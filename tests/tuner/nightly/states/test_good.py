@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from farm.candidate import Candidate, CPackage, Fake, OnnxRuntimeCpu, to_json
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    Fake,
+    OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
+    Pipeline,
+    PipelinePart,
+    to_json,
+)
 from farm.errors import StoreError
 from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
 
@@ -45,6 +55,41 @@ def test_the_versions_of_an_environment_go_before_the_farms_own() -> None:
     assert engine_versions(runtime, software | inside) == {
         "onnxruntime": "1.24.1",
         "environment": "old 0123",
+    }
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntimeCuda(), OnnxRuntimeTensorRt()])
+def test_on_nvidias_gpus_libraries_and_the_driver_count_too(
+    engine: OnnxRuntimeCuda | OnnxRuntimeTensorRt,
+) -> None:
+    software = {
+        "onnxruntime": "1.31.1",
+        f"{engine.kind}: onnxruntime-gpu": "1.31.1",
+        f"{engine.kind}: nvidia-cudnn-cu13": "9.28",
+        f"{engine.kind}: environment": "gpu 0123",
+        "nvidia driver": "580.1",
+    }
+    found = engine_versions(Candidate(engine), software)
+    assert found == {
+        "onnxruntime-gpu": "1.31.1",
+        "nvidia-cudnn-cu13": "9.28",
+        "nvidia driver": "580.1",
+        "environment": "gpu 0123",
+    }
+    assert changed_versions(found, found | {"nvidia driver": "590.2"}) == (
+        "nvidia driver 580.1 -> 590.2",
+    )
+
+
+def test_of_a_pipeline_those_of_all_its_engines_count() -> None:
+    parts = (
+        PipelinePart("cpu", OnnxRuntimeCpu(), ("a",)),
+        PipelinePart("gpu", OnnxRuntimeCuda(), ("b",)),
+    )
+    software = {"onnxruntime": "1.31.1", "onnxruntime-cuda: onnxruntime-gpu": "1.30.0"}
+    assert engine_versions(Candidate(Pipeline(parts)), software) == {
+        "onnxruntime": "1.31.1",
+        "onnxruntime-gpu": "1.30.0",
     }
 
 

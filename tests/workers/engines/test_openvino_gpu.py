@@ -1,0 +1,110 @@
+"""OpenVINO on GPUs of Intel. The GPU is a stand-in: see ``tests.intel.cpu_as_gpu``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from farm.candidate import Candidate, FloatType, OpenVinoGpu, Precision, StaticInt8
+from farm.errors import CompileError
+from farm.session.of_candidate import on_gpu, session_spec
+from farm.session.spec import OpenVinoSpec
+from tests import models
+from tests.intel.cpu_as_gpu import pretend
+from tests.openvino import require_openvino
+from workers.engines.session import EngineError, NotAsPlannedError
+
+Pretend = Callable[..., None]
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretend:
+    """Make OpenVINO have GPUs of these names; see ``pretend``."""
+    require_openvino("openvino-runtime")
+    from workers.engines import openvino as engine
+
+    real = engine.ov.Core
+
+    def put(*gpus: str, says: tuple[str, ...] = ()) -> None:
+        monkeypatch.setattr(engine.ov, "Core", pretend(real, gpus, says))
+
+    return put
+
+
+def spec(number: int = 0) -> OpenVinoSpec:
+    found = on_gpu(session_spec(Candidate(OpenVinoGpu())), number)
+    assert isinstance(found, OpenVinoSpec)
+    return found
+
+
+def test_the_session_that_is_asked_for() -> None:
+    assert session_spec(Candidate(OpenVinoGpu())) == OpenVinoSpec(
+        "GPU",
+        {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+            "PERFORMANCE_HINT": "LATENCY",
+        },
+    )
+    many = Candidate(OpenVinoGpu(hint="throughput", streams=2), Precision(FloatType.FLOAT16))
+    found = session_spec(many)
+    assert isinstance(found, OpenVinoSpec)
+    assert found.config["INFERENCE_PRECISION_HINT"] == found.float_type == "f16"
+    assert (found.config["PERFORMANCE_HINT"], found.config["NUM_STREAMS"]) == ("THROUGHPUT", "2")
+    assert many.label() == "openvino-gpu throughput streams=2 float16"
+
+
+def test_what_it_does_not_compute_in() -> None:
+    with pytest.raises(CompileError, match="GPU device does not compute in bfloat16"):
+        session_spec(Candidate(OpenVinoGpu(), Precision(FloatType.BFLOAT16)))
+    from farm.artifact.precision import graph_precision
+
+    with pytest.raises(CompileError, match="openvino-gpu engine computes in float32 or float16"):
+        graph_precision(Candidate(OpenVinoGpu(), Precision(quantization=StaticInt8())))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "number"), [(["GPU"], 0), (["GPU.0", "GPU.1"], 0), (["GPU.0", "GPU.1"], 1)]
+)
+def test_it_runs_on_the_gpu_of_its_number(
+    pretended: Pretend, tmp_path: Path, gpus: list[str], number: int
+) -> None:
+    from workers.engines.openvino import OpenVinoSession
+
+    pretended(*gpus)
+    path = models.save(models.mlp(), tmp_path)
+    session = OpenVinoSession(path, spec(number))
+    (device,) = {name.split()[1] for name in session.assignment}
+    assert device == ("GPU.1" if number else "GPU")
+    real = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (port,) = real.get_inputs()
+    given = {port.name: np.ones(port.shape, np.float32)}
+    np.testing.assert_allclose(session.run(given)[0], real.run(None, given)[0], rtol=1e-4)
+
+
+def test_what_runs_elsewhere_is_refused(pretended: Pretend, tmp_path: Path) -> None:
+    from workers.engines.openvino import OpenVinoSession
+
+    path = models.save(models.mlp(), tmp_path)
+    pretended("GPU", says=("CPU",))
+    with pytest.raises(NotAsPlannedError, match="compiled it for CPU, and not for GPU"):
+        OpenVinoSession(path, spec())
+    pretended("GPU.0", "GPU.1", says=("GPU.0",))
+    with pytest.raises(NotAsPlannedError, match=r"compiled it for GPU\.0, and not for GPU\.1"):
+        OpenVinoSession(path, spec(1))
+    pretended()
+    with pytest.raises(EngineError, match="name is not registered"):
+        OpenVinoSession(path, spec())
+
+
+def test_the_profile_tells_of_its_kernels(pretended: Pretend, tmp_path: Path) -> None:
+    from workers.engines import openvino_profile
+
+    pretended("GPU")
+    given = {models.mlp().graph.input[0].name: np.ones((1, 32), np.float32)}
+    found = openvino_profile.profile(models.save(models.mlp(), tmp_path), spec(), given, 0.01)
+    assert {kernel.kind for kernel in found.kernels} >= {"FullyConnected"}

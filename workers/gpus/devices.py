@@ -1,0 +1,53 @@
+"""Device profiles of the GPUs that are here, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from farm.devices.profile import DeviceProfile
+from workers.environments.installed import environments_of
+from workers.gpus.intel import ENGINE, intel_gpu, with_intel_gpus
+from workers.nvidia.devices import opened, with_nvidia_gpus
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """A GPU as its driver, or OpenVINO, describes it; None where that is not told.
+
+    number: as that counts, from 0. cuda: the newest that the driver runs. link: to the machine.
+    """
+
+    number: int
+    name: str
+    memory_bytes: int | None
+    driver: str | None
+    cuda: str | None = None
+    link: str | None = None
+    uuid: str | None = None
+
+
+def with_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
+    """Profiles, with one for every GPU of NVIDIA or Intel that is here."""
+    return with_intel_gpus(with_nvidia_gpus(profiles), openvino_interpreter())
+
+
+def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
+    """What is known of a device's GPU; None where it has none of these makers, or none is here."""
+    if (found := opened(profile)) is not None:
+        gpu = found[1]
+        cuda = ".".join(map(str, gpu.cuda))
+        link = str(gpu.link) if gpu.link else None
+        return GpuFacts(gpu.index, gpu.name, gpu.memory_bytes, gpu.driver, cuda, link, gpu.uuid)
+    if ENGINE not in profile.engines:
+        return None
+    intel = intel_gpu(profile, profile.interpreter or openvino_interpreter())
+    if intel is None:
+        return None
+    return GpuFacts(profile.gpu, intel.name, intel.memory_bytes, intel.driver or None)
+
+
+def openvino_interpreter() -> str:
+    """The Python that runs OpenVINO on GPUs; empty for the farm's own."""
+    given = environments_of([ENGINE]).get(ENGINE)
+    return "" if given is None else str(given.interpreter)
