@@ -2,11 +2,21 @@
 
 Needs the GPU with its driver, and ``farm devices install gpu``; TensorRT's rows come along where
 TensorRT 10 is installed, too. What it prints is a table for a document, below the names of
-machine, GPU, driver and packages. Latency is the median of single runs, with the data in the GPU's
-memory; beside it that of runs from and to the host's. Memory is that of the process on the GPU, as
-the driver tells it; in a container that hides process ids it is what was in use more than before.
-Energy is that of the board by its own counter, without what it draws idle, over 5 s at least,
-divided by the images. What fails has its reason in its row.
+machine, GPU, driver and packages.
+
+Latency: the median of single runs with its 95 % interval, with the data in the GPU's memory and
+waiting until it has done everything; beside it that of runs from and to the host's memory.
+Memory: that of the process on the GPU, as the driver tells it; in a container that hides process
+ids it is what was in use more than before.
+Energy: of the board by its own counter, over 5 s at least, without what it draws while the loaded
+process does nothing, divided by the images.
+Clock: of the multiprocessors right after runs.
+Accuracy: agreement of the answers with those of the model as it was given, on the processor; of
+the small model the share of right ones.
+
+A row is one process, after its warm-up; nothing is interleaved, so that later rows find a warmer
+GPU. Where the driver says that the GPU was held below its clock, or the machine was not quiet, the
+row says so. What fails has its reason in its row.
 
     python -m benchmarks.races.gpu
 """
@@ -18,11 +28,12 @@ import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sendi
 # isort: split
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from benchmarks.common import digits_request, options
@@ -36,16 +47,20 @@ from farm.candidate import (
     OnnxRuntimeTensorRt,
     Precision,
 )
-from farm.devices.profile import load_profiles
+from farm.devices.profile import DeviceProfile, load_profiles, select_profiles
+from farm.errors import CompileError, DeviceError
 from farm.measurement import Measurement, Metric
 from farm.units import format_bytes, format_joules, format_seconds
+from tuner.racing.statistics import median_interval
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
 from workers.discovery import device_availability
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
 from workers.jobs import DetailJob, DeviceFacts, Limits, TrialJob
-from workers.nvidia.devices import PATTERN, with_gpus
+from workers.meters.disturbance import Reading
+from workers.nvidia.devices import PATTERN, opened, with_nvidia_gpus
+from workers.trials.process import ChildError
 
 _IMAGES = 64  # two runs of the largest batch
 _BATCHES = (1, 32)
@@ -55,33 +70,47 @@ _ENGINES: tuple[Engine, ...] = (
     OnnxRuntimeCuda(),
     OnnxRuntimeCuda(layout="nhwc"),
     OnnxRuntimeCuda(layout="nhwc", cuda_graph=True),
-    OnnxRuntimeCuda(layout="nhwc", cuda_graph=True, tf32=True),
-    OnnxRuntimeTensorRt(),
     OnnxRuntimeTensorRt(cuda_graph=True),
+)
+_ROUNDED = OnnxRuntimeCuda(layout="nhwc", cuda_graph=True, tf32=True)  # of float32 alone
+_COLUMNS = (
+    *("candidate", "latency", "from and to the host", "images/s", "memory"),
+    *("energy per image", "clock", "accuracy"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. failed: why there are no values."""
+    """A line of the table. why: there are no values, or what they suffered from."""
 
     candidate: Candidate
     found: dict[Metric, Measurement]
-    failed: str = ""
+    why: str = ""
 
     def __str__(self) -> str:
-        if self.failed:
-            return f"| {self.candidate.label()} | {self.failed} | | | | |"
-        batch = self.candidate.batch
-        median = self.found[Metric.LATENCY_P50].value
+        label = self.candidate.label()
+        if not self.found:
+            return _line([label, self.why, *[""] * (len(_COLUMNS) - 2)])
+        batch, latency = self.candidate.batch, self.found[Metric.LATENCY_P50]
+        interval = median_interval(np.asarray(latency.samples))
+        ends = (interval.low, interval.high) if interval else ()
+        shown = format_seconds(latency.value)
+        shown += f" [{', '.join(map(format_seconds, ends))}]" if ends else ""
         cells = [
-            format_seconds(median),
-            _cell(self.found.get(Metric.WITH_TRANSFERS), format_seconds),
-            f"{batch / median:,.0f}",
-            _cell(self.found.get(Metric.DEVICE_MEMORY), format_bytes),
-            _cell(self.found.get(Metric.ENERGY), lambda joules: format_joules(joules / batch)),
+            f"{label} ({self.why})" if self.why else label,
+            shown,
+            self._cell(Metric.WITH_TRANSFERS, format_seconds),
+            f"{batch / latency.value:,.0f}",
+            self._cell(Metric.DEVICE_MEMORY, format_bytes),
+            self._cell(Metric.ENERGY, lambda joules: format_joules(joules / batch)),
+            self._cell(Metric.DEVICE_CLOCK, lambda hertz: f"{hertz / 1e6:.0f} MHz"),
+            self._cell(Metric.ACCURACY, lambda share: f"{share:.4f}"),
         ]
-        return f"| {self.candidate.label()} | {' | '.join(cells)} |"
+        return _line(cells)
+
+    def _cell(self, metric: Metric, show: Callable[[float], str]) -> str:
+        found = self.found.get(metric)
+        return "not told" if found is None else show(found.value)
 
 
 def main() -> int:
@@ -90,53 +119,65 @@ def main() -> int:
     parser.add_argument("--device", default=PATTERN, metavar="NAME", help="of several GPUs")
     parser.add_argument("--quick", action="store_true", help="a small model instead")
     arguments = parser.parse_args()
-    profile = with_gpus(load_profiles())[arguments.device]
+    try:
+        (profile,) = select_profiles((arguments.device,), with_nvidia_gpus(load_profiles()))
+    except DeviceError as error:
+        print(error)
+        return 2
     found = device_availability(profile)
     if not found.available:
         print(f"{profile.name} cannot be measured: {found.reason}; {found.remedy}")
         return 2
     with tempfile.TemporaryDirectory(prefix="farm-gpu-") as name:
         folder = Path(name)
-        request = digits_request(profile.name) if arguments.quick else _request(folder)
-        subject = load_subject(request)
+        is_quick = arguments.quick
+        subject = load_subject(
+            digits_request(profile.name) if is_quick else _request(folder, profile.name)
+        )
         with LocalExecutor([profile], folder / "cache") as executor:
             executor.prepare(profile.name, subject.workload)
             facts = executor.describe(profile.name)
             print(f"machine: {fingerprint().describe()}; GPU: {profile.description}")
             print(f"packages: {_packages(facts)}\n")
-            print("| candidate | latency | from and to the host | images/s | memory | energy |")
-            print("|---|---|---|---|---|---|")
+            print(_line(_COLUMNS))
+            print("|" + "---|" * len(_COLUMNS))
             for candidate in _candidates(facts):
                 key = subject.workload.key
                 job = TrialJob(candidate.id, key, candidate, limits=_LIMITS)
-                print(_row(executor, profile.name, job), flush=True)
+                print(_row(executor, profile, job), flush=True)
                 executor.release(profile.name, [job.trial_id])
     return 0
 
 
-def _request(folder: Path) -> TuneRequest:
+def _request(folder: Path, device: str) -> TuneRequest:
     """ResNet-50, and images that it was not made with."""
     onnx.save(resnet50(), folder / "resnet50.onnx")
     save_arrays(folder / "resnet50.npz", {"image": random_images(_IMAGES)})
-    return TuneRequest(
-        str(folder / "resnet50.onnx"), (PATTERN,), data=str(folder / "resnet50.npz")
-    )
+    return TuneRequest(str(folder / "resnet50.onnx"), (device,), data=str(folder / "resnet50.npz"))
 
 
 def _candidates(facts: DeviceFacts) -> Iterator[Candidate]:
-    engines = [engine for engine in _ENGINES if engine.kind in facts.engines]
-    for batch, float_type, engine in product(
-        _BATCHES, (FloatType.FLOAT32, FloatType.FLOAT16), engines
-    ):
-        yield Candidate(engine, Precision(float_type), batch=batch)
+    for batch, float_type in product(_BATCHES, (FloatType.FLOAT32, FloatType.FLOAT16)):
+        rounded = [_ROUNDED] if float_type is FloatType.FLOAT32 else []
+        for engine in (*_ENGINES, *rounded):
+            if engine.kind in facts.engines:
+                yield Candidate(engine, Precision(float_type), batch=batch)
 
 
-def _row(executor: LocalExecutor, device: str, job: TrialJob) -> Row:
-    (report,) = executor.run_trials(device, [job])
-    if report.measurements == ():
+def _row(executor: LocalExecutor, profile: DeviceProfile, job: TrialJob) -> Row:
+    (report,) = executor.run_trials(profile.name, [job])
+    if not report.measurements:
         return Row(job.candidate, {}, f"{report.outcome}: {report.message}")
-    detail = executor.run_detail(device, DetailJob(job, _RUNS, _DETAIL_SECONDS))
-    return Row(job.candidate, {each.metric: each for each in (*report.measurements, *detail)})
+    gpu = opened(profile)
+    gpus = () if gpu is None else (gpu,)
+    before = Reading.now(gpus)
+    try:
+        detail = executor.run_detail(profile.name, DetailJob(job, _RUNS, _DETAIL_SECONDS))
+    except (ChildError, CompileError) as error:
+        return Row(job.candidate, {}, str(error))
+    disturbed = Reading.now(gpus).disturbed_since(before)
+    found = {each.metric: each for each in (*report.measurements, *detail)}
+    return Row(job.candidate, found, disturbed)
 
 
 def _packages(facts: DeviceFacts) -> str:
@@ -146,8 +187,8 @@ def _packages(facts: DeviceFacts) -> str:
     return ", ".join(f"{name.removeprefix(prefix)} {version}" for name, version in told)
 
 
-def _cell(found: Measurement | None, show: Callable[[float], str]) -> str:
-    return "not told" if found is None else show(found.value)
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
