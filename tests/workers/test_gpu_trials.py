@@ -124,6 +124,18 @@ def test_candidates_of_other_kinds(gpu_worker, candidate):
             Outcome.OUT_OF_MEMORY,
             "Failed to allocate memory",
         ),
+        (
+            cpu_as_gpu.FAILS,
+            "[GPU] Exceeded max size of memory object allocation: requested 25600122880 bytes",
+            Outcome.OUT_OF_MEMORY,
+            "requested 25600122880 bytes",
+        ),
+        (
+            cpu_as_gpu.FAILS,
+            "Requested amount of GPU memory (4294967296 bytes) could not be allocated.",
+            Outcome.OUT_OF_MEMORY,
+            "could not be allocated",
+        ),
     ],
 )
 def test_what_fails(gpu_worker, monkeypatch, variable, value, outcome, message):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from workers.engines.session import Array, Feeds, Session
 from workers.meters import latency
 from workers.meters.disturbance import MachineReading
-from workers.meters.energy import RaplCounter, energy_per_run, find_rapl
+from workers.meters.energy import RaplCounter, energy_of_session, energy_per_run, find_rapl
 from workers.meters.latency import is_steady
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -281,6 +281,35 @@ class TestRapl:
         found = energy_per_run(counter, run_for, 0.02)
         assert (found.joules, found.idle_watts) == (pytest.approx(0.01), 0.0)
         assert 0.02 <= found.window_seconds < 1.0
+
+    def test_what_is_counted_is_what_it_is_divided_by(self):
+        """A session whose every run takes a joule, those that choose the loops, too."""
+
+        class Spending(Session):
+            runs = 0
+
+            def run(self, feeds: Feeds) -> list[Array]:
+                raise NotImplementedError
+
+            def set_feeds(self, feeds: Feeds) -> None:
+                raise NotImplementedError
+
+            def timed(self, loops: int) -> int:
+                self.runs += loops
+                time.sleep(1e-3)
+                return 1_000_000
+
+        class Counter:
+            least_seconds = 0.0
+
+            def read(self) -> tuple[int, ...]:
+                return (session.runs,)
+
+            def joules_between(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
+                return float(after[0] - before[0])
+
+        session = Spending()
+        assert energy_of_session(session, Counter(), 1e-3).joules == 1.0
 
     def test_less_than_idle_is_nothing(self, tmp_path):
         counter = find_rapl(FakeRapl(tmp_path).root)

@@ -52,8 +52,10 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _TRANSFERS = 5  # samples from and to the host's memory
-# As C++, ONNX Runtime and the libraries of GPUs say that memory ran out.
+# As C++, ONNX Runtime, OpenVINO, TensorRT and the libraries of GPUs say that memory ran out.
 _NO_MEMORY = (
+    *("Exceeded max size of memory object allocation", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+    *("Requested amount of GPU memory",),
     *("bad_alloc", "Failed to allocate memory", "out of memory"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
 )
@@ -174,9 +176,7 @@ class Runner:
         counter = self._energy_counter()
         if counter is None:
             return None
-        # Before anything is counted: its runs are no part of what is divided by.
-        loops = latency.calibrate(self.session, min(0.05, seconds))
-        return energy.energy_per_run(counter, lambda span: self._run_for(span, loops), seconds)
+        return energy.energy_of_session(self.session, counter, seconds)
 
     def profile(
         self,
@@ -213,14 +213,6 @@ class Runner:
         if not self.session.on_device:
             return energy.find_rapl()
         return self.session.meter.energy_counter() if self.session.meter else None
-
-    def _run_for(self, seconds: float, loops: int) -> int:
-        """Run for about so long, so many loops at a time; how often."""
-        deadline, runs = time.perf_counter() + seconds, 0
-        while time.perf_counter() < deadline:
-            self.session.timed(loops)
-            runs += loops + self.session.untimed_runs
-        return runs
 
     def compile(self, workload: str, candidate: str, folder: str) -> DataclassInstance:
         """Compile a candidate; only in the farm's own interpreter."""

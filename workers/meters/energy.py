@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from workers.engines.session import Session
+from workers.meters.latency import calibrate
 from workers.protocol import EnergyReading
 
+_TIMED_SECONDS = 0.05  # of runs that are timed at once
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -65,6 +68,23 @@ def find_rapl(root: Path = POWERCAP) -> RaplCounter | None:
     except OSError:
         return None
     return counter if domains else None
+
+
+def energy_of_session(session: Session, counter: EnergyCounter, seconds: float) -> EnergyReading:
+    """Energy of one run of a session, by as many as are counted; see :func:`energy_per_run`.
+
+    How many runs are timed at once is found before: those are not divided by.
+    """
+    loops = calibrate(session, min(_TIMED_SECONDS, seconds))
+
+    def run_for(span: float) -> int:
+        deadline, runs = time.perf_counter() + span, 0
+        while time.perf_counter() < deadline:
+            session.timed(loops)
+            runs += loops + session.untimed_runs
+        return runs
+
+    return energy_per_run(counter, run_for, seconds)
 
 
 def energy_per_run(
