@@ -31,7 +31,10 @@ exec(sys.argv[sys.argv.index("-c") + 1])
 
 
 class PretendedOpenVino:
-    """A Python whose OpenVINO lists what it is told to, and a system that knows of one GPU."""
+    """A Python whose OpenVINO lists what it is told to, and a system that knows of one GPU.
+
+    add_node: it knows of another one.
+    """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self._file = folder / "stand-in-openvino.json"
@@ -42,17 +45,20 @@ class PretendedOpenVino:
         self.node = folder / "dri" / "renderD128"
         self.node.parent.mkdir()
         self.node.touch()
-        vendor = folder / "drm" / "renderD128" / "device" / "vendor"
-        vendor.parent.mkdir(parents=True)
-        vendor.write_text("0x8086\n")
-        self.vendor = vendor
+        self._drm = folder / "drm"
+        self.add_node("renderD128")
         patch.setattr(intel, "_NODES", self.node.parent)
-        patch.setattr(intel, "_DRM", folder / "drm")
+        patch.setattr(intel, "_DRM", self._drm)
         self.tell(GPU=ARC)
 
     @property
     def python(self) -> str:
         return str(self._python)
+
+    def add_node(self, name: str, vendor: str = "0x8086") -> None:
+        told = self._drm / name / "device" / "vendor"
+        told.parent.mkdir(parents=True)
+        told.write_text(f"{vendor}\n")
 
     def tell(self, **devices: dict[str, Any]) -> None:
         """What is listed from now on beside the processor; ``GPU_1`` is GPU.1."""

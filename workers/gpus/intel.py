@@ -25,6 +25,7 @@ PATTERN = "gpu-intel"
 
 _DRM, _NODES = Path("/sys/class/drm"), Path("/dev/dri")
 _VENDOR = "0x8086"
+_SEVERAL = 2
 _ASK_SECONDS = 60.0
 _OPENCL = "libOpenCL.so.1"
 _ASKED = """
@@ -127,10 +128,11 @@ def with_intel_gpus(
 ) -> dict[str, DeviceProfile]:
     """Profiles, with one for every GPU that OpenVINO lists; those of the user's own stay.
 
-    It is not asked where the system knows of no GPU of Intel: that takes a moment.
+    It is not asked where the system does not know of several: that takes a moment, and the first
+    one is the pattern's in any case.
     """
     pattern = profiles.get(PATTERN)
-    if pattern is None or not _render_nodes():
+    if pattern is None or len(_render_nodes()) < _SEVERAL:
         return dict(profiles)
     made = (
         replace(pattern, name=f"{PATTERN}{number}", gpu=number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +12,20 @@ import onnxruntime as ort
 import pytest
 
 from farm.candidate import Candidate, FloatType, OpenVinoGpu, Precision, StaticInt8
+from farm.delivery.winner import write_delivery
+from farm.devices.profile import load_profiles
 from farm.errors import CompileError
+from farm.measurement import Outcome
+from farm.model.model import load_model
 from farm.session.of_candidate import on_gpu, session_spec
 from farm.session.spec import OpenVinoSpec
 from tests import models
 from tests.intel.cpu_as_gpu import pretend
 from tests.openvino import require_openvino
+from tests.workers import samples
+from tests.workers.conftest import MakeWorker
 from workers.engines.session import EngineError, NotAsPlannedError
+from workers.gpus.intel import listed
 
 Pretend = Callable[..., None]
 
@@ -108,3 +117,30 @@ def test_the_profile_tells_of_its_kernels(pretended: Pretend, tmp_path: Path) ->
     given = {models.mlp().graph.input[0].name: np.ones((1, 32), np.float32)}
     found = openvino_profile.profile(models.save(models.mlp(), tmp_path), spec(), given, 0.01)
     assert {kernel.kind for kernel in found.kernels} >= {"FullyConnected"}
+
+
+class TestWhereThereIsNone:
+    """The real OpenVINO of this machine."""
+
+    @pytest.fixture(autouse=True)
+    def none(self) -> None:
+        require_openvino("openvino-runtime")
+        if listed("").gpus:
+            pytest.skip("there is a GPU of Intel")
+
+    def test_nothing_runs_on_the_processor(self, make_worker: MakeWorker) -> None:
+        worker = make_worker(load_profiles()["gpu-intel"])
+        worker.prepare(samples.workload(models.mlp()))
+        report = worker.run_trial(samples.job(Candidate(OpenVinoGpu())))
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.measurements == ()
+
+    def test_a_delivered_program_says_so(self, tmp_path: Path) -> None:
+        path = models.save(models.mlp(), tmp_path)
+        folder, model = tmp_path / "delivered", load_model(path)
+        write_delivery(folder, path.read_bytes(), spec(1), model.inputs, "{}")
+        done = subprocess.run(
+            [sys.executable, str(folder / "run.py")], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "It was measured on OpenVINO's GPU.1, and here there is CPU.\n"

@@ -112,6 +112,7 @@ def test_openvino_that_cannot_be_asked(tmp_path: Path) -> None:
 
 
 def test_several_are_several_devices(pretended: PretendedOpenVino) -> None:
+    pretended.add_node("renderD129")
     pretended.tell(GPU_0=UHD, GPU_1=ARC)
     found = with_gpus(PROFILES)
     assert found.keys() - PROFILES.keys() == {"gpu-intel1"}
@@ -122,10 +123,10 @@ def test_several_are_several_devices(pretended: PretendedOpenVino) -> None:
     assert with_gpus({**PROFILES, "gpu-intel1": own})["gpu-intel1"] == own
 
 
-def test_where_the_system_knows_of_none_openvino_is_not_asked(
+def test_where_the_system_knows_of_one_openvino_is_not_asked(
     pretended: PretendedOpenVino, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretended.vendor.write_text("0x10de\n")
+    pretended.add_node("renderD129", vendor="0x10de")
     monkeypatch.setattr(intel, "listed", None)
     assert with_gpus(PROFILES) == PROFILES
 
