@@ -31,6 +31,19 @@ def test_several_gpus_are_listed(farm_on_gpus, gpus):
     assert found["gpu"]["description"] == ("NVIDIA Stand-in, 24 GiB, driver 570.86.15, PCIe 4 x16")
     assert found["gpu1"]["description"] == "Second, 24 GiB, driver 570.86.15"
     assert found["gpu1"]["engines"] == list(GPU_ENVIRONMENT.engines)
+    assert found["gpu"]["gpu"] == {
+        "number": 0,
+        "name": "NVIDIA Stand-in",
+        "memory_bytes": 24 << 30,
+        "driver": "570.86.15",
+        "cuda": "12.8",
+        "link": "PCIe 4 x16",
+        "uuid": "GPU-00000000-0000-0000-0000-000000000000",
+    }
+    second = found["gpu1"]["gpu"]
+    assert isinstance(second, dict)
+    assert (second["number"], second["name"], second["link"]) == (1, "Second", None)
+    assert found["cpu"]["gpu"] is None
 
 
 def test_the_doctor_looks_at_them(farm_on_gpus, gpus):
@@ -48,6 +61,19 @@ def test_a_gpu_whose_environment_is_not_installed(farm, gpus):
     assert "farm devices install gpu" in farm.refused("bench", "model.onnx", "--device", "gpu")
 
 
+def test_a_night_on_it_says_what_installs_the_environment(farm, gpus):
+    suite = 'name = "shop"\n[[case]]\nname = "c"\nmodel = "model.onnx"\ndevice = "gpu"\n'
+    (farm.folder / "suite.toml").write_text(suite)
+    missing = (
+        "Device gpu cannot be measured here: the Python package onnxruntime-gpu is not installed. "
+        "Remedy: farm devices install gpu."
+    )
+    night = farm("nightly", "run", "suite.toml")
+    assert night.code == 3
+    assert missing in " ".join(night.out.split())
+    assert missing in farm.refused("nightly", "bisect", "c", "--suite", "suite.toml")
+
+
 @pytest.mark.slow
 def test_tuned_and_delivered(farm_on_gpus, gpus, few_blocks):
     farm = farm_on_gpus
@@ -62,6 +88,8 @@ def test_tuned_and_delivered(farm_on_gpus, gpus, few_blocks):
     assert "300 MiB of the GPU's memory" in ended.out
     session = json.loads((farm.folder / "out" / "gpu" / "session.json").read_text())
     assert session["memory"] == "cuda"
+    script = farm.folder / "out" / "gpu" / "run.py"
+    assert "'CUDA_DEVICE_ORDER': 'PCI_BUS_ID', 'CUDA_VISIBLE_DEVICES': '0'" in script.read_text()
     done = subprocess.run(
         [sys.executable, str(farm.folder / "out" / "gpu" / "run.py")],
         env=os.environ,
