@@ -89,9 +89,10 @@ def engines_of(profile: DeviceProfile) -> dict[str, Availability]:
 def _of_interpreter(engine: str) -> Availability:
     """Whether an engine can run where a profile names a Python of its own.
 
-    What is in there is seen when it runs; the farm's own Python has no build for GPUs.
+    What is in there shows when it is asked, or runs; the farm's own has no build for GPUs.
     """
-    return _HERE if engine in NVIDIA_ENGINES else engine_availability(engine)
+    seen_there = engine in NVIDIA_ENGINES or engine == _INTEL
+    return _HERE if seen_there else engine_availability(engine)
 
 
 def _of_engine(engine: str, given: Installed | None) -> Availability:

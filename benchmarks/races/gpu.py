@@ -183,7 +183,8 @@ def _row(executor: LocalExecutor, profile: DeviceProfile, job: TrialJob) -> Row:
 def _packages(facts: DeviceFacts) -> str:
     """What the GPU's engines ran with."""
     prefix = f"{OnnxRuntimeCuda().kind}: "
-    told = (each for each in facts.software.items() if each[0].startswith(prefix))
+    inside = {n: v for n, v in facts.software.items() if n.startswith(prefix)}
+    told = (inside or facts.software).items()  # its environment's, or the farm's own
     return ", ".join(f"{name.removeprefix(prefix)} {version}" for name, version in told)
 
 
