@@ -55,6 +55,27 @@ def test_a_model_is_priced_at_every_place_of_the_devices(store: Store, tmp_path:
     assert whole.value == pytest.approx(LAUNCH + kernels * OVERHEAD, rel=0.5)
 
 
+@pytest.mark.parametrize(
+    ("device", "engines", "place"),
+    [
+        ("gpu", ("onnxruntime-cuda", "onnxruntime-tensorrt"), "gpu/onnxruntime-cuda"),
+        ("gpu-intel", ("openvino-gpu",), "gpu-intel/openvino-gpu"),
+    ],
+)
+def test_a_gpu_is_a_place_beside_the_processor(
+    store: Store, tmp_path: Path, device: str, engines: tuple[str, ...], place: str
+) -> None:
+    gpu = load_profiles()[device]
+    calibrate(store, TimedExecutor(engines), gpu, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
+    save(conv_net(), tmp_path)
+    model = load_model(tmp_path / "model.onnx")
+    priced, places = problem_from_store(store, model, build_graph(model), [CPU, gpu], MACHINE.id)
+    assert [each.place.name for each in places][-1] == place
+    for ends in (("cpu/onnxruntime-cpu", place), (place, "cpu/onnxruntime-cpu")):
+        assert ends in priced.problem.links
+    assert all(place in op.costs for op in priced.problem.operators)
+
+
 def test_a_device_that_was_never_calibrated(store: Store, tmp_path: Path) -> None:
     save(conv_net(), tmp_path)
     model = load_model(tmp_path / "model.onnx")
