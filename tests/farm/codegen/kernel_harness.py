@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from farm.codegen.build.compilers import Compiler, Target, find_emulator, host_targets
-from farm.codegen.build.toolchain import Library, build_runner
 from farm.codegen.emit import GUARD_BYTES, runner_header
 from farm.codegen.ops.literal import initializer_lines
 from farm.codegen.program import Array, Element, Layout, Quantization, Step, Tensor
+from tests.farm.codegen.kept_programs import runner_of
 from workers.engines.runner import Counters, RunnerProcess
 
 FENCE = GUARD_BYTES  # before and behind every tensor; kernels may read there
@@ -147,8 +147,8 @@ class KernelProgram:
     ) -> None:
         self._cases = cases
         self._places = _Places(cases)
-        self.library = _build(cases, self._places, target, folder, compiler)
-        self._process = RunnerProcess(self.library.path, target, deadline=300.0)
+        program = _build(cases, self._places, target, folder, compiler)
+        self._process = RunnerProcess(program, target, deadline=300.0)
         self._image = self._places.image()
 
     def check(self) -> None:
@@ -253,7 +253,7 @@ def _build(
     target: Target,
     folder: Path,
     compiler: Compiler | None,
-) -> Library:
+) -> Path:
     constants: dict[str, str] = {}
     functions, headers = [], set()
     for index, case in enumerate(cases):
@@ -278,7 +278,7 @@ def _build(
     (folder / "model.h").write_text(_HEADER.format(bytes=places.size))
     (folder / "runtime").mkdir(exist_ok=True)
     (folder / "runtime" / "package.h").write_text(runner_header("model"))
-    return build_runner(folder, target, folder.parent / f"{folder.name}-runner", compiler)
+    return runner_of(folder, target, folder.parent / f"{folder.name}-runner", compiler)
 
 
 def _to_memory(each: Tensor, array: Array) -> Array:
