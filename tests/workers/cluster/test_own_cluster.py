@@ -54,7 +54,7 @@ def test_modules_of_the_user_and_other_clusters_do_not_matter(tmp_path):
         "RAY_NAMESPACE": "other",
     }
     command = "import sys; sys.path.remove(''); from farm.entry import main; main()"
-    arguments = ("tune", "model.onnx", "--devices", "fake", "--trials", "2", "--json")
+    arguments = ("tune", "model.onnx", "--devices", "fake", "--trials", "1", "--json")
     ended = subprocess.run(
         [sys.executable, "-c", command, *arguments],
         cwd=tmp_path,
