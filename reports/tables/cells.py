@@ -33,7 +33,7 @@ def as_text(cell: str | Text) -> Text:
 
 
 def format_ratio(ratio: Estimate) -> str:
-    """``2.91x [2.85, 2.97]``; one of values that do not vary, as modelled ones, has no interval."""
+    """``2.91x [2.85, 2.97]``; one of modelled values, which do not vary, has no interval."""
     if isclose(ratio.low, ratio.high):
         return f"{ratio.value:.2f}x"
     return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
