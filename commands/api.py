@@ -189,6 +189,7 @@ def bench(
     device: str = "cpu",
     candidate: Candidate | None = None,
     data: str | Path | None = None,
+    output: str | Path | None = None,
     threads: int = 0,
     shapes: Mapping[str, int] | None = None,
     seed: int = 0,
@@ -198,12 +199,15 @@ def bench(
 ) -> Benchmark:
     """Measure one candidate on one device, the baseline for None, without searching.
 
+    output: folder to deliver it to, in a folder of its device.
+
     Raises FarmError.
     """
     request = TuneRequest(
         model=str(Path(model).absolute()),
         devices=(device,),
         data=_path(data),
+        output=_path(output),
         shapes=dict(shapes or {}),
         seed=seed,
         threads=threads,

@@ -24,6 +24,7 @@ from commands.shared.options import (
     thread_limit,
 )
 from commands.shared.output import print_tables
+from commands.shared.searching import ForceOption
 from farm.errors import OptionError
 
 CandidateOption = Annotated[
@@ -45,6 +46,15 @@ TrialOption = Annotated[
         rich_help_panel=Panel.SUBJECT,
     ),
 ]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder to deliver it to, in a folder of its device.",
+    ),
+]
 
 
 def bench(
@@ -56,6 +66,8 @@ def bench(
     candidate: CandidateOption = None,
     trial: TrialOption = None,
     data: DataOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
     shape: ShapeOption = None,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
@@ -67,6 +79,8 @@ def bench(
 
     Example: farm bench model.onnx --device cpu --candidate candidate.json
     """
+    from dataclasses import replace
+
     from db.reader import StoreReader
     from farm.candidate import read_candidate
     from reports import machine_readable
@@ -80,7 +94,7 @@ def bench(
     if trial is not None:
         with StoreReader.open(store) as reader:
             recalled = recall(reader, trial)
-        request, chosen = recalled.request, [recalled.candidate]
+        request, chosen = replace(recalled.request, output=""), [recalled.candidate]
         device = recalled.trial.device
     else:
         assert model is not None
@@ -93,11 +107,14 @@ def bench(
             seed=seed,
             threads=thread_limit(threads),
         )
-    (measured,) = measure(store, request, device, profiles, chosen, recalled)
+    if output is not None:
+        request = replace(request, output=str(output.absolute()))
+    (measured,) = measure(store, request, device, profiles, chosen, recalled, force=force)
     if json_output:
         typer.echo(machine_readable.benchmark_json(measured))
     else:
-        print_tables(benchmark_table(measured), list(measured.notes))
+        lies = [f"It lies in {measured.output}."] if measured.output else []
+        print_tables(benchmark_table(measured), [*measured.notes, *lies])
 
 
 def _refuse_both(

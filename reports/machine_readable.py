@@ -52,6 +52,7 @@ def benchmark_json(measured: Benchmark) -> str:
             "accuracy": None if measured.accuracy is None else asdict(measured.accuracy),
             "notes": list(measured.notes),
             "threads": measured.threads or None,
+            "output": measured.output or None,
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -14,12 +14,13 @@ from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, Pipeline, ThreadedEngine, from_json, whole_engines
-from farm.devices.profile import DeviceProfile, check_engine, select_profiles
+from farm.devices.profile import Availability, DeviceProfile, check_engine, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
 from farm.model.formats import given_format
 from farm.prediction import Prediction
 from farm.units import counted
+from tuner.delivery.benched import deliver_benched
 from tuner.events import DeviceStarted, Listener, StageStarted
 from tuner.learning.expecting import expectations
 from tuner.learning.versions import refit
@@ -40,7 +41,7 @@ from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail
 from tuner.search.profiles import take_profiles, worth_profiling
 from tuner.search.space import Space, space_of, threads_sentence
-from workers.discovery import device_availability
+from workers.discovery import device_availability, engine_on
 from workers.executor import Executor
 
 BLOCKS = 15
@@ -59,7 +60,7 @@ class Benchmark:
     """What was measured of one candidate on one device.
 
     notes: sentences about the candidate. threads: the limit that was asked for, 0 for none.
-    predicted: before it was measured.
+    predicted: before it was measured. output: the folder that it was delivered to, if it was.
     """
 
     run: str
@@ -71,6 +72,7 @@ class Benchmark:
     notes: tuple[str, ...] = ()
     threads: int = 0
     predicted: Mapping[Metric, Prediction] = field(default_factory=dict)
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +152,28 @@ def check_device(
         elsewhere = any(engine.kind in device.engines for device in beside.values())
         if not isinstance(engine, Pipeline) and not elsewhere:
             check_engine(profile, engine.kind)
-    _check_available(profile)
+    untimed = [candidate.engine.kind for candidate in candidates if candidate.is_untimed]
+    for kind in untimed:
+        _check_found(profile, engine_on(profile, kind))
+    if len(untimed) < len(candidates) or not candidates:
+        _check_available(profile)
+
+
+def check_timed(*candidates: Candidate) -> None:
+    """Raise OptionError for a candidate whose latency is unknown, where that is compared."""
+    for candidate in candidates:
+        if candidate.is_untimed:
+            raise OptionError(
+                f"{candidate.label()} is not compared with anything: it runs in an emulator, and "
+                "its latency is unknown. `farm bench --candidate` tells its accuracy."
+            )
 
 
 def _check_available(profile: DeviceProfile) -> None:
-    found = device_availability(profile)
+    _check_found(profile, device_availability(profile))
+
+
+def _check_found(profile: DeviceProfile, found: Availability) -> None:
     if not found.available:
         raise DeviceError(
             f"Device {profile.name} cannot be measured here: {found.reason}. "
@@ -174,7 +193,8 @@ def bench(
 ) -> tuple[Benchmark, ...]:
     """Measure candidates side by side in 15 blocks, each in fresh processes.
 
-    Without candidates the baseline is measured, or what takes its place.
+    Without candidates the baseline is measured, or what takes its place. Where the request names
+    an output, what was measured is delivered there, as a winner is.
     detailed: also single runs, throughput, energy, and what each kernel takes.
 
     Raises NotMeasured when one of them cannot be measured, with the reason; ChildError
@@ -183,7 +203,7 @@ def bench(
     with living(store, opened) as life:
         budget = Budget(opened.request.budget_seconds)
         try:
-            measured = _bench(
+            found = _bench(
                 store, executor, opened, profile, candidates, budget, listen, detailed=detailed
             )
         finally:
@@ -191,7 +211,7 @@ def bench(
                 store.update_run(opened.name, active_seconds=budget.used)
         life.status = RunStatus.FINISHED
         more = refit(store, profile, machine_of(executor.describe(profile.name)).id)
-    return tuple(replace(each, notes=(*each.notes, *more)) for each in measured)
+    return tuple(replace(each, notes=(*each.notes, *more)) for each in found)
 
 
 def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
@@ -219,15 +239,18 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
         space = space_of(facts, given_format(opened.subject.model.proto), request.threads)
         entries, notes = _baseline(journal, space, listen)
     track = RaceTrack(journal, scorer, budget, request.seed)
-    _blocks(journal, track, entries, listen)
-    for entry in entries if detailed else ():
+    timed = [entry for entry in entries if not entry.candidate.is_untimed]
+    if timed:
+        _blocks(journal, track, timed, listen)
+    for entry in timed if detailed else ():
         measure_detail(journal, executor, scorer, entry)
-    if detailed:
-        chosen = worth_profiling(entries, ())
+    if timed and detailed:
+        chosen = worth_profiling(timed, ())
         notes = (*notes, *take_profiles(journal, chosen, budget, listen))
     caveat = (profile.caveat,) if profile.caveat else ()
     notes = (*caveat, *notes, *executor.take_remarks(profile.name))
     splits = {e.trial_id: _split_notes(store, e) for e in entries}
+    outputs = {e.trial_id: deliver_benched(store, executor, opened, journal, e) for e in entries}
     return tuple(
         Benchmark(
             opened.name,
@@ -236,9 +259,10 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
             e.candidate,
             e.measurements,
             e.accuracy,
-            (*splits[e.trial_id], *notes),
+            (*splits[e.trial_id], *_unknown(e.candidate), *notes),
             request.threads,
             e.predicted,
+            outputs[e.trial_id],
         )
         for e in entries
     )
@@ -265,6 +289,7 @@ def measured_by_block(measured: Benchmark) -> frozenset[Metric]:
 
 def check_pair(one: Recalled, other: Recalled) -> None:
     """Raise OptionError for two trials that cannot be measured again side by side."""
+    check_timed(one.candidate, other.candidate)
     if one.request.model != other.request.model or one.trial.device != other.trial.device:
         raise OptionError("Only trials of one model on one device can be compared.")
     if one.candidate == other.candidate:
@@ -276,6 +301,7 @@ def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Compari
 
     Raises OptionError when they have fewer than 8 blocks in common.
     """
+    check_timed(*(recall(store, trial.id).candidate for trial in (first, second)))
     same = (first.run, first.device) == (second.run, second.device)
     blocks = store.blocks(first.run, first.device) if same else ()
     pairs = pairs_of(blocks, {first.id}, {second.id})
@@ -291,6 +317,14 @@ def _split_notes(store: Store, entry: Entry) -> tuple[str, ...]:
     """What each part of a pipeline takes, in a sentence; none of other candidates."""
     split = split_in(store.trial(entry.trial_id).details)
     return () if split is None else (split_sentence(split),)
+
+
+def _unknown(candidate: Candidate) -> Iterator[str]:
+    if candidate.is_untimed:
+        yield (
+            "Its latency, memory and energy are unknown: it ran in an emulator, and what that "
+            "takes says nothing about the chip."
+        )
 
 
 def _trials(journal: Journal, candidates: Sequence[Candidate], listen: Listener) -> list[Entry]:

@@ -9,7 +9,6 @@ from threading import Lock
 
 from db import records
 from db.store import Store
-from farm.artifact.folder import MODEL_FILE
 from farm.candidate import Candidate, PackageEngine, Pipeline
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
@@ -18,13 +17,7 @@ from farm.model.formats import came_quantised, given_format
 from farm.model.shapes import fixed_sentence
 from farm.units import Seconds
 from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
-from tuner.delivery.winners import (
-    Provenance,
-    artifact_files,
-    deliver,
-    deliver_package,
-    deliver_pipeline,
-)
+from tuner.delivery.winners import Provenance, deliver_entry
 from tuner.events import (
     BestChanged,
     DeviceEnded,
@@ -323,17 +316,12 @@ class DeviceTuning:
     ) -> DeviceResult:
         """The result with the folder of the winner, which is written here."""
         winner, baseline = confirmed.winner, confirmed.baseline.candidate
-        if result.winner is None or winner.candidate.engine.kind == "fake":
-            return result  # the fake device has no model that could be delivered
+        if result.winner is None:
+            return result
         provenance = Provenance(self._store, self._opened, result, winner.candidate, baseline)
         job = journal.job(winner.candidate, records.Phase.CONFIRM)
-        if isinstance(winner.candidate.engine, PackageEngine):
-            folder = deliver_package(provenance, executor, job, winner)
-        elif isinstance(winner.candidate.engine, Pipeline):
-            folder = deliver_pipeline(provenance, artifact_files(provenance, executor, job))
-        else:
-            folder = deliver(provenance, artifact_files(provenance, executor, job)[MODEL_FILE])
-        return replace(result, output=str(folder))
+        folder = deliver_entry(provenance, executor, job, winner)
+        return replace(result, output=str(folder or ""))
 
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
         winner = confirmed.winner.accuracy

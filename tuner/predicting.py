@@ -27,6 +27,7 @@ from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
 from farm.prediction import Basis, Prediction
 from farm.units import Seconds
+from tuner.bench import check_timed
 from tuner.goals import Constraints, Objective
 from tuner.learning.effort import effort_on, together
 from tuner.learning.predictor import work_of
@@ -109,6 +110,7 @@ def forecast(
         raise DeviceError(f"None of the engines of {profile.name} can run here.")
     if candidate is not None and not isinstance(candidate.engine, Pipeline):
         check_engine(profile, candidate.engine.kind)
+        check_timed(candidate)
     graph = build_graph(model)
     subject = subject_of(model, graph)
     machine = machine_of(facts).id

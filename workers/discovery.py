@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from farm.candidate import FloatType
+from farm.candidate import UNTIMED, FloatType
 from farm.codegen.build.compilers import Target, find_compilers, find_emulator, host_targets
 from farm.devices.environment import load_environments
 from farm.devices.profile import Availability, DeviceProfile
@@ -153,7 +153,10 @@ def usable_engines(profile: DeviceProfile) -> tuple[str, ...]:
 
 
 def device_availability(profile: DeviceProfile) -> Availability:
-    """Whether the profile's device can be tuned here; if not, why, and what would change it."""
+    """Whether the profile's device can be tuned here; if not, why, and what would change it.
+
+    By an engine whose latency is unknown nothing can be tuned.
+    """
     if profile.interpreter and not Path(profile.interpreter).exists():
         return Availability(
             available=False,
@@ -166,10 +169,18 @@ def device_availability(profile: DeviceProfile) -> Availability:
             reason=f"this process may not run on processor {missing[0]}, which the profile names",
             remedy="correct processors in the profile",
         )
-    found = list(engines_of(profile).values())
+    found = [state for engine, state in engines_of(profile).items() if engine not in UNTIMED]
     if here := next((each for each in found if each.available), None):
         return here
-    return found[0] if found else Availability(available=False, reason="it names no engine")
+    if found:
+        return found[0]
+    if not profile.engines:
+        return Availability(available=False, reason="it names no engine")
+    return Availability(
+        available=False,
+        reason=f"the latency of {' and '.join(profile.engines)} is unknown here",
+        remedy="farm bench --candidate tells its accuracy",
+    )
 
 
 def _processors() -> Iterable[int]:
@@ -177,6 +188,11 @@ def _processors() -> Iterable[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return range(os.cpu_count() or 1)
+
+
+def engine_on(profile: DeviceProfile, engine: str) -> Availability:
+    """Whether one of the profile's engines can run on its device here."""
+    return engines_of(profile)[engine]
 
 
 def emulator_availability() -> Availability:
@@ -300,6 +316,24 @@ def _webgpu() -> Availability:
     )
 
 
+def _qnn() -> Availability:
+    """Qualcomm's emulator of its HTP, with its compiler."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return Availability(
+            available=False,
+            reason="Qualcomm's emulator is in the package for Linux on x86-64 only, this is "
+            f"{sys.platform} on {platform.machine()}",
+            remedy="none; the other engines are used",
+        )
+    if importlib.util.find_spec("onnxruntime_qnn"):
+        return _HERE
+    return Availability(
+        available=False,
+        reason="the Python package onnxruntime-qnn is not installed",
+        remedy="pip install 'farm[qnn]'",
+    )
+
+
 def _cpackage() -> Availability:
     if find_compilers(host_targets()[0]):
         return _HERE
@@ -327,6 +361,7 @@ _PROBES: dict[str, Callable[[], Availability]] = {
     "openvino-runtime": _openvino_runtime,
     _INTEL: _openvino_runtime,
     _WEBGPU: _webgpu,
+    **dict.fromkeys(sorted(UNTIMED), _qnn),
     "cpackage": _cpackage,
     "cpackage-emulated": _cpackage_emulated,
     **dict.fromkeys(sorted(NVIDIA_ENGINES), engine_presence),

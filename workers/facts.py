@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from farm.artifact.engines import package_engines
-from farm.candidate import FloatType
+from farm.candidate import UNTIMED, FloatType
 from farm.devices.profile import DeviceProfile
 from workers.discovery import openvino_float_types, usable_engines, webgpu_computes_float16
 from workers.environments.installed import installed_environments
@@ -30,7 +30,7 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
     return DeviceFacts(
         fingerprint(),
         software_versions() | interpreters.versions() | _gpu_versions(profile, interpreters),
-        usable_engines(profile),
+        tuple(engine for engine in usable_engines(profile) if engine not in UNTIMED),
         _float_types(profile, interpreters),
         package_engines(profile),
         {name: found.named_versions for name, found in installed_environments().items()},

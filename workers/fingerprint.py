@@ -25,6 +25,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "onnxruntime-ep-openvino",
     "onnxruntime-webgpu",
+    "onnxruntime-qnn",
     "openvino",
     "onnx",
     "numpy",

@@ -66,7 +66,8 @@ class Limits:
 class DeviceFacts:
     """What a worker says of its machine.
 
-    engines: usable kinds in the profile's order. openvino_float_types: see ``discovery``.
+    engines: usable kinds in the profile's order, without those whose latency is unknown.
+    openvino_float_types: see ``discovery``.
     packages: engines that run compiled packages, the most promising first.
     environments: that are installed, by name, with what is in each: see ``Installed``.
     processors: that its profile names; 0 where it names none, and uses all of the machine.

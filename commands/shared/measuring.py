@@ -32,10 +32,13 @@ def measure(
     folder: Path | None,
     candidates: Sequence[Any],
     recalled: Any = None,
+    *,
+    force: bool = False,
 ) -> tuple[Any, ...]:
     """Measure candidates side by side in a new run, with progress on standard error.
 
-    recalled: a trial that is run again. Raises Exit after Ctrl-C.
+    recalled: a trial that is run again. force: what lies in the output of another model may be
+    replaced. Raises Exit after Ctrl-C.
     """
     from dataclasses import replace
 
@@ -44,7 +47,7 @@ def measure(
     with TuneProgress(Console(stderr=True)) as progress:
         wanted = replace(request, devices=(device,))
         try:
-            return measured(store, wanted, folder, candidates, progress, recalled)
+            return measured(store, wanted, folder, candidates, progress, recalled, force=force)
         except KeyboardInterrupt as ended:
             if not ended.args:
                 raise
@@ -59,17 +62,20 @@ def measured(
     candidates: Sequence[Any],
     listen: Listener,
     recalled: Any = None,
+    *,
+    force: bool = False,
 ) -> tuple[Any, ...]:
     """Measure candidates side by side in a new run on the one device of the request.
 
-    recalled: a trial that is run again. Nothing is printed. A KeyboardInterrupt has the name of
-    the run, once there is one.
+    recalled: a trial that is run again. force: see ``measure``. Nothing is printed. A
+    KeyboardInterrupt has the name of the run, once there is one.
     """
     look_for_room(Path(request.model))
     from db.records import RunKind
     from db.store import Store
     from farm.devices.profile import select_profiles
     from tuner.bench import bench, check_device, check_threads
+    from tuner.delivery.place import check_output
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
     from workers.trials.stored.cache import default_folder
@@ -82,6 +88,8 @@ def measured(
     if recalled is not None:
         what = f"Trial {recalled.trial.id} cannot be run again"
         check_model(checked, recalled.model_sha256, what)
+    if checked.request.output:
+        check_output(checked, force=force)
     with (
         Store.open(store) as opened,
         LocalExecutor([profile], default_folder(), known) as executor,

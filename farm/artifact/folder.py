@@ -19,14 +19,19 @@ from farm.units import Bytes
 MODEL_FILE = "model.onnx"
 PIPELINE_FILE = "pipeline.json"
 RECORD_FILE = "artifact.json"
+CONTEXT_FILE = "model_qnn.bin"
+"""What Qualcomm's compiler makes of a model; ``model.onnx`` names it, and is what is loaded."""
+GRAPH_FILE = "quantised.onnx"
+"""What it was made from."""
+CONTEXT_FILES = (CONTEXT_FILE, GRAPH_FILE)
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactManifest:
     """What lies in an artifact's folder.
 
-    sha256: of model.onnx, or of a package's sources. size: of model.onnx, or of a package's
-    weights and code. passes: those that changed the graph, in order.
+    sha256: of model.onnx, or of a package's sources. size: of model.onnx with its context binary,
+    or of a package's weights and code. passes: those that changed the graph, in order.
     """
 
     sha256: str
@@ -52,6 +57,30 @@ def adopt_model(model: bytes, folder: Path) -> None:
     (folder / MODEL_FILE).write_bytes(model)
     digest = hashlib.sha256(model).hexdigest()
     write_record(ArtifactManifest(digest, Bytes(len(model)), (), ()), folder)
+
+
+def complete_context(graph: Path, notes: tuple[str, ...], folder: Path) -> None:
+    """Make a folder in which a provider wrote its context binary an artifact.
+
+    graph: what it was made from, which is kept beside it. Its size is that of what is loaded.
+
+    Raises OSError: the provider wrote something else.
+    """
+    shutil.copy(graph, folder / GRAPH_FILE)
+    loaded = [(folder / name).read_bytes() for name in (MODEL_FILE, CONTEXT_FILE)]
+    size = Bytes(sum(map(len, loaded)))
+    digest = hashlib.sha256(loaded[0]).hexdigest()
+    write_record(ArtifactManifest(digest, size, ("context",), notes), folder)
+
+
+def adopt_context(delivered: Path, folder: Path) -> None:
+    """Write an artifact into an existing, empty folder from a context binary as it was delivered.
+
+    Raises OSError.
+    """
+    for name in (MODEL_FILE, CONTEXT_FILE):
+        shutil.copy(delivered / name, folder / name)
+    complete_context(delivered / GRAPH_FILE, (), folder)
 
 
 def adopt_parts(delivered: Path, folder: Path) -> None:

@@ -43,10 +43,13 @@ from farm.candidate.precision import (
     StaticInt8,
     WeightOnlyInt4,
 )
+from farm.candidate.qnn import CHIPS, UNTIMED, OnnxRuntimeQnn
 from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 __all__ = [
+    "CHIPS",
     "MOST_BATCH",
+    "UNTIMED",
     "BlockSize",
     "CPackage",
     "CPackageEmulated",
@@ -67,6 +70,7 @@ __all__ = [
     "OnnxRuntimeCpu",
     "OnnxRuntimeCuda",
     "OnnxRuntimeGpu",
+    "OnnxRuntimeQnn",
     "OnnxRuntimeTensorRt",
     "OnnxRuntimeWebGpu",
     "OpenVino",

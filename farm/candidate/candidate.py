@@ -22,6 +22,7 @@ from farm.candidate.fields import ADDED, STRICT
 from farm.candidate.nvidia import NvidiaEngine
 from farm.candidate.pipeline import Pipeline
 from farm.candidate.precision import FloatType, Precision
+from farm.candidate.qnn import UNTIMED
 from farm.errors import CandidateError
 
 MOST_BATCH = 4096
@@ -56,6 +57,11 @@ class Candidate:
         Those of other parts are measured: the whole is not the same in every run.
         """
         return self.is_counted or (isinstance(self.engine, Pipeline) and self.engine.is_emulated)
+
+    @property
+    def is_untimed(self) -> bool:
+        """Whether nothing here tells its latency, which is never compared with another one's."""
+        return self.engine.kind in UNTIMED
 
     @property
     def in_flight(self) -> int:

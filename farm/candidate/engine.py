@@ -15,6 +15,7 @@ from farm.candidate.nvidia import (
     OnnxRuntimeTensorRt,
     nvidia_label,
 )
+from farm.candidate.qnn import OnnxRuntimeQnn
 from farm.candidate.webgpu import OnnxRuntimeWebGpu
 
 HostTarget = Literal["portable", "avx2", "avx512-vnni"]
@@ -170,6 +171,7 @@ WholeEngine = (
     | OnnxRuntimeCuda
     | OnnxRuntimeTensorRt
     | OnnxRuntimeWebGpu
+    | OnnxRuntimeQnn
     | CPackage
     | CPackageEmulated
     | Fake
@@ -192,8 +194,8 @@ def whole_engine_label(engine: WholeEngine) -> str:
             return nvidia_label(engine)
         case Fake(seconds=seconds):
             return f"fake {seconds:g} s"
-        case OnnxRuntimeWebGpu() as webgpu:
-            return webgpu.label()
+        case OnnxRuntimeWebGpu() | OnnxRuntimeQnn():
+            return engine.label()
         case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
             text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
             return text + (" pinned" if pinning else "")

@@ -40,6 +40,7 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     callers: int = 1,
     batch: int = 1,
     variables: Mapping[str, str] = MappingProxyType({}),
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Write the folder beside its place and move it there: it is whole or it is not there.
 
@@ -48,12 +49,14 @@ def write_delivery(  # noqa: PLR0913  (each part of what was measured)
     callers: how many called it at the same time where it was measured, which ``run.py`` says.
     batch: how many samples one run takes.
     variables: of the environment in which it was measured, which ``run.py`` sets.
+    beside: further files by name, like one that the model names.
 
     An earlier delivery in its place is replaced.
 
     Raises OSError: the place cannot be written, the disk is full, something else is there.
     """
     files = {
+        **beside,
         MODEL_FILE: model,
         SESSION_FILE: session.to_json().encode(),
         SCRIPT_FILE: run_script(

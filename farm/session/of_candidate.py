@@ -18,6 +18,7 @@ from farm.candidate import (
     NvidiaEngine,
     OnnxRuntimeCpu,
     OnnxRuntimeCuda,
+    OnnxRuntimeQnn,
     OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
@@ -31,6 +32,7 @@ from farm.candidate import (
 )
 from farm.errors import CompileError
 from farm.session.nvidia import cuda_spec, tensorrt_spec
+from farm.session.qnn import qnn_spec
 from farm.session.spec import (
     THREAD_AFFINITIES,
     WEBGPU_LAYOUT,
@@ -74,6 +76,8 @@ def session_spec(candidate: Candidate) -> SessionSpec | OpenVinoSpec:
             return tensorrt_spec(engine, candidate.precision)
         case OnnxRuntimeWebGpu() as engine:
             return _webgpu(engine)
+        case OnnxRuntimeQnn() as engine:
+            return qnn_spec(engine, candidate.precision)
         case CPackage() | CPackageEmulated():
             raise CompileError("A compiled package has no session.")
         case Pipeline():

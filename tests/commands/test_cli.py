@@ -31,6 +31,7 @@ from farm.model.model import load_model
 from tests.command import Command, start_few_blocks
 from tests.conftest import furnish
 from tuner import bench
+from tuner.delivery.record import read_record
 
 COMMANDS = (
     *(
@@ -246,7 +247,15 @@ def test_bench_of_the_fake_baseline(farm: Command) -> None:
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     facts = ["run", "device", "trial", "candidate"]
-    assert list(found) == [*facts, "measurements", "predicted", "accuracy", "notes", "threads"]
+    assert list(found) == [
+        *facts,
+        "measurements",
+        "predicted",
+        "accuracy",
+        "notes",
+        "threads",
+        "output",
+    ]
     assert found["measurements"]["latency"]["value"] == pytest.approx(1e-3, rel=0.05)
     assert found["measurements"]["latency"]["ci"] is not None
 
@@ -256,9 +265,13 @@ def test_bench_of_the_fake_baseline(farm: Command) -> None:
 def test_bench_of_a_candidate_and_of_its_trial(farm: Command) -> None:
     candidate = Candidate(OnnxRuntimeCpu(threads=1, spinning=False))
     (farm.folder / "candidate.json").write_text(to_json(candidate))
-    first = farm("bench", "model.onnx", "--candidate", "candidate.json", "--json")
+    first = farm("bench", "model.onnx", "--candidate", "candidate.json", "-o", "out", "--json")
     assert first.code == 0, first.err
     found = json.loads(first.out)
+    assert found["output"] == str(farm.folder / "out" / "cpu")
+    record = read_record(farm.folder / "out" / "cpu")
+    assert (record.candidate, record.baseline, record.claim) == (candidate, candidate, None)
+    assert str(record.origin) == f"what was measured of model.onnx (run {found['run']})"
     assert found["candidate"] == json.loads(to_json(candidate))
     again = farm("bench", "--trial", found["trial"][:10])
     assert again.code == 0, again.err

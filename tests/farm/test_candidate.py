@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.candidate import (
+    CHIPS,
     CalibrationMethod,
     Candidate,
     CPackage,
@@ -22,6 +23,7 @@ from farm.candidate import (
     GraphLevel,
     OnnxRuntimeCpu,
     OnnxRuntimeCuda,
+    OnnxRuntimeQnn,
     OnnxRuntimeTensorRt,
     OnnxRuntimeWebGpu,
     OpenVino,
@@ -56,6 +58,7 @@ candidates = st.builds(
         st.builds(OpenVino, threads=st.integers(0, 64)),
         st.builds(OnnxRuntimeWebGpu, cpu_operators=st.booleans()),
         st.builds(OpenVinoGpu, streams=st.integers(0, 8)),
+        st.builds(OnnxRuntimeQnn, chip=st.sampled_from(CHIPS)),
         st.builds(Fake, seconds=st.floats(1e-6, 1.0)),
     ),
     st.builds(Precision, st.sampled_from(FloatType), quantizations, st.sampled_from(GivenFormat)),
@@ -353,12 +356,28 @@ class TestFile:
             ),
             "onnxruntime-webgpu + onnxruntime-cpu nchw float16",
         ),
+        (
+            Candidate(OnnxRuntimeQnn(chip="SM8550"), Precision(FloatType.FLOAT16, StaticInt8())),
+            "onnxruntime-qnn SM8550 int8 per-channel min-max + float16",
+        ),
         (Candidate(Fake(seconds=0.5)), "fake 0.5 s float32"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_labels_name_what_differs_from_the_defaults(candidate, label):
     assert candidate.label() == label
+
+
+def test_what_an_emulator_runs_that_counts_nothing_has_no_latency():
+    assert Candidate(OnnxRuntimeQnn()).is_untimed
+    assert not Candidate(CPackageEmulated()).is_untimed
+    assert not Candidate().is_untimed
+
+
+def test_a_chip_that_is_not_known():
+    text = '{"engine": {"kind": "onnxruntime-qnn", "chip": "SM8150"}}'
+    with pytest.raises(CandidateError, match=r"at engine\.onnxruntime-qnn\.chip: Input should be"):
+        from_json(text)
 
 
 def test_other_arithmetic():

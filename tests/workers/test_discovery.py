@@ -18,10 +18,12 @@ from workers.discovery import (
     device_availability,
     emulator_availability,
     engine_availability,
+    engine_on,
     engines_of,
     openvino_float_types,
     usable_engines,
 )
+from workers.facts import facts_of
 from workers.fingerprint import fingerprint, software_versions
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +88,44 @@ class TestDiscovery:
             "this process may not run on processor 4096, which the profile names"
         )
         assert found.remedy == "correct processors in the profile"
+
+    @pytest.mark.parametrize(
+        ("system", "processor", "reason", "remedy"),
+        [
+            (
+                "linux",
+                "x86_64",
+                "the Python package onnxruntime-qnn is not installed",
+                "pip install 'farm[qnn]'",
+            ),
+            (
+                "linux",
+                "aarch64",
+                (
+                    "Qualcomm's emulator is in the package for Linux on x86-64 only, this is "
+                    "linux on aarch64"
+                ),
+                "none; the other engines are used",
+            ),
+        ],
+    )
+    def test_why_qualcomms_compiler_is_not_offered(
+        self, monkeypatch, system, processor, reason, remedy
+    ):
+        monkeypatch.setattr(discovery.sys, "platform", system)
+        monkeypatch.setattr(discovery.platform, "machine", lambda: processor)
+        monkeypatch.setattr(discovery.importlib.util, "find_spec", lambda name: None)
+        found = engine_availability("onnxruntime-qnn")
+        assert (found.available, found.reason, found.remedy) == (False, reason, remedy)
+
+    def test_by_an_engine_of_unknown_latency_nothing_is_tuned(self, monkeypatch):
+        monkeypatch.setattr(discovery.importlib.util, "find_spec", lambda name: object())
+        profile = replace(load_profiles()["dsp"], engines=("onnxruntime-qnn",))
+        found = device_availability(profile)
+        assert found.reason == "the latency of onnxruntime-qnn is unknown here"
+        assert found.remedy == "farm bench --candidate tells its accuracy"
+        assert facts_of(profile).engines == ()
+        assert engine_on(profile, "onnxruntime-qnn").available
 
     def test_a_profile_without_engines(self):
         found = device_availability(replace(load_profiles()["cpu"], engines=()))

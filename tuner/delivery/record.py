@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from db.records import RunKind
 from farm.candidate import Candidate, from_json
 from farm.delivery.files import RECORD_FILE
 from farm.errors import OptionError
@@ -24,14 +25,15 @@ from tuner.request import TuneRequest
 class Origin:
     """Where what lies in a folder comes from.
 
-    model_sha256: of the model that was tuned. confirmed: false for the best of a search that was
-    interrupted.
+    model_sha256: of the model. confirmed: false for the best of a search that was interrupted.
+    kind: of the run: ``bench`` where nothing was searched.
     """
 
     run: str
     model_sha256: str
     request: Mapping[str, Any] = field(default_factory=dict)
     confirmed: bool = True
+    kind: str = RunKind.TUNE
 
     @property
     def model_path(self) -> str:
@@ -41,6 +43,7 @@ class Origin:
     def __str__(self) -> str:
         """For people: ``the winner of kws.onnx (run kws-20261121-065312)``."""
         what = "the winner" if self.confirmed else "the best so far, not confirmed,"
+        what = "what was measured" if self.kind == RunKind.BENCH else what
         name = Path(self.model_path).name or f"the model {self.model_sha256[:12]}"
         return printable(f"{what} of {name} (run {self.run})")
 

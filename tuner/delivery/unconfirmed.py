@@ -115,7 +115,7 @@ def _delivered(provenance: Provenance, executor: Executor, best: Entry) -> Devic
             return replace(result, output=str(deliver_pipeline(provenance, files)))
         if MODEL_FILE not in files:
             return _undelivered(result, "its model is not in the cache of its machine")
-        return replace(result, output=str(deliver(provenance, files[MODEL_FILE])))
+        return replace(result, output=str(deliver(provenance, files)))
     except (FarmError, OSError) as error:
         return _undelivered(result, str(error).rstrip("."))
 

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import farm
+from db.records import RunKind
 from db.store import Store
-from farm.artifact.folder import PIPELINE_FILE
-from farm.candidate import Candidate, Pipeline, to_json
+from farm.artifact.folder import CONTEXT_FILES, MODEL_FILE, PIPELINE_FILE
+from farm.candidate import Candidate, PackageEngine, Pipeline, to_json
 from farm.codegen.package.manifest import Manifest, PackageAccuracy
 from farm.codegen.package.record import (
     PACKAGE_FILE,
@@ -93,10 +94,29 @@ class Provenance:
         return json.dumps(_provenance(self), indent=2, sort_keys=True) + "\n"
 
 
-def deliver(provenance: Provenance, model: bytes) -> Path:
-    """Write the winner of a device; its folder.
+def deliver_entry(
+    provenance: Provenance, executor: Executor, job: TrialJob, winner: Entry
+) -> Path | None:
+    """Write what was measured, whatever runs it; its folder, None for the fake device.
 
-    model: the winner's ONNX bytes.
+    job: of the winner. Raises OptionError: the folder cannot be written, the disk is full.
+    Raises InfrastructureError: it cannot be compiled any more.
+    """
+    engine = winner.candidate.engine
+    if engine.kind == "fake":
+        return None  # it has no model that could be delivered
+    if isinstance(engine, PackageEngine):
+        return deliver_package(provenance, executor, job, winner)
+    files = artifact_files(provenance, executor, job)
+    if isinstance(engine, Pipeline):
+        return deliver_pipeline(provenance, files)
+    return deliver(provenance, files)
+
+
+def deliver(provenance: Provenance, artifact: Mapping[str, bytes]) -> Path:
+    """Write the winner of a device that has a session; its folder.
+
+    artifact: its files by name.
 
     Raises OptionError: the folder cannot be written, the disk is full.
     """
@@ -106,7 +126,7 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
     with _writing(provenance) as folder:
         write_delivery(
             folder,
-            model,
+            artifact[MODEL_FILE],
             session,
             subject.inputs,
             provenance.text(),
@@ -115,6 +135,7 @@ def deliver(provenance: Provenance, model: bytes) -> Path:
             callers=provenance.winner.callers,
             batch=provenance.winner.batch,
             variables=provenance.variables,
+            beside={name: artifact[name] for name in CONTEXT_FILES if name in artifact},
         )
     return folder
 
@@ -180,9 +201,16 @@ def _writing(provenance: Provenance) -> Iterator[Path]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "Make room or choose another --output" if full else "Choose another --output"
         raise OptionError(
-            f"The winner cannot be written to {folder}: {error.strerror or error}. {remedy}, and "
-            f"go on with: farm tune --resume {provenance.opened.name}"
+            f"The winner cannot be written to {folder}: {error.strerror or error}. {remedy}"
+            f"{_go_on(provenance.opened)}"
         ) from None
+
+
+def _go_on(opened: OpenRun) -> str:
+    """How a run delivers what it has found, the end of a sentence."""
+    if opened.run.kind is not RunKind.TUNE:
+        return "."
+    return f", and go on with: farm tune --resume {opened.name}"
 
 
 def _manifest(provenance: Provenance, compiled: CompiledPackage, winner: Entry) -> Manifest:
@@ -218,6 +246,7 @@ def _provenance(provenance: Provenance) -> Mapping[str, object]:
     return {
         "farm": farm.__version__,
         "confirmed": provenance.confirmed,
+        "kind": str(opened.run.kind),
         "run": opened.name,
         "trial": trial.id,
         "seed": opened.run.seed,

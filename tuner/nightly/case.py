@@ -17,7 +17,7 @@ from farm.devices.profile import DeviceProfile, select_profiles
 from farm.errors import InfrastructureError, NotInStore, OptionError, StoreError
 from farm.measurement import Metric
 from farm.model.formats import given_format
-from tuner.bench import check_device, check_threads
+from tuner.bench import check_device, check_threads, check_timed
 from tuner.events import Listener
 from tuner.goals import Objective
 from tuner.nightly.details import Details, Failed
@@ -234,7 +234,9 @@ class CaseNight:
                     f"The candidate is the {text}, and there is none: {error}"
                 ) from None
         if text != "baseline":
-            return read_candidate(Path(text))
+            candidate = read_candidate(Path(text))
+            check_timed(candidate)
+            return candidate
         given = given_format(run.opened.subject.model.proto)
         space = space_of(run.facts, given, run.opened.request.threads)
         found = find_baseline(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from db.reader import StoreReader
 from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
+from farm.candidate import UNTIMED, CPackageEmulated
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.goals import Objective
@@ -260,7 +261,8 @@ def _require_power(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> N
 def _require_clock(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> None:
     """Raise OptionError when loading decides on a device that an emulator stands for."""
     asked = request.objective is Objective.LOAD or request.constraints.max_load is not None
-    emulated = [p.name for p in profiles if set(p.engines) == {"cpackage-emulated"}]
+    clockless = {CPackageEmulated().kind, *UNTIMED}
+    emulated = [p.name for p in profiles if p.engines and clockless.issuperset(p.engines)]
     if asked and emulated:
         raise OptionError(
             f"How long loading takes on {', '.join(emulated)} cannot be measured: its code runs "

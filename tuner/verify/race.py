@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from tuner.request import TuneRequest
 from tuner.runs.start import Checked, check_request, start_run
 from tuner.verify.claim import Holds, judged, less_accurate
 from tuner.verify.verification import Verification
+from workers.environments.interpreters import Interpreters
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
 from workers.gpus.numbers import delivered_numbers
@@ -87,7 +89,9 @@ class Race:
             return replace(self._found, holds=Holds.NO, reason=_clause(error))
         found = self._with_accuracy(measured[-1], same_data=same_data)
         if len(measured) == 1:
-            reason = "it is the baseline, so that no speed was claimed"
+            benched = record.origin.kind == RunKind.BENCH
+            what = "it was benched" if benched else "it is the baseline"
+            reason = f"{what}, so that no speed was claimed"
             return _with_verdict(found, Holds.YES, reason)
         return self._compared(found, *measured)
 
@@ -158,7 +162,9 @@ class Race:
             run = start_run(store, checked, RunKind.BENCH)
             candidates = [winner] if winner == baseline else [baseline, winner]
             try:
-                adopt(cache, workload.key, winner, self._found.folder)
+                with closing(Interpreters(profile)) as interpreters:
+                    versions = interpreters.versions()
+                adopt(cache, workload.key, winner, self._found.folder, versions)
                 return bench(
                     store,
                     executor,

@@ -208,6 +208,12 @@ class Runner:
 
         onnxruntime.save_optimised(Path(model), SessionSpec(**spec), Path(target))
 
+    def save_context(self, spec: dict[str, Any], model: str, target: str) -> None:
+        """Write a model as a provider of this interpreter's ONNX Runtime compiles it."""
+        from workers.engines import onnxruntime  # noqa: PLC0415
+
+        onnxruntime.save_context(Path(model), SessionSpec(**spec), Path(target))
+
     def _energy_counter(self) -> EnergyCounter | None:
         """The counter of what the artifact computes on."""
         if not self.session.on_device:

@@ -27,7 +27,10 @@ from farm.session.spec import (
 )
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
-_PACKAGES = {"onnxruntime_ep_openvino": "onnxruntime-ep-openvino"}  # that plugins come in
+_PACKAGES = {  # that plugins come in
+    "onnxruntime_ep_openvino": "onnxruntime-ep-openvino",
+    "onnxruntime_qnn": "onnxruntime-qnn",
+}
 _CPU = "CPUExecutionProvider"
 _PLAIN = "NCHW"
 _NAMED = 5  # operators named in a message
@@ -37,13 +40,16 @@ _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 class OnnxRuntimeSession(Session):
     """A session created exactly as its spec says, or not at all.
 
+    model: a file, or what is in it, where its name must not matter.
     profiled: where it writes its optimised graph and, at the end, the times of its kernels.
 
     Raises EngineError when the session cannot be created, NotAsPlannedError when operators were
     assigned to another provider than the one asked for.
     """
 
-    def __init__(self, model: Path, spec: SessionSpec, profiled: Path | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, spec: SessionSpec, profiled: Path | None = None
+    ) -> None:
         self._prepare(spec)
         options = _session_options(spec)
         if profiled is not None:
@@ -106,6 +112,11 @@ class OnnxRuntimeSession(Session):
 
         return once
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it has operators that quantise activations."""
+        return any(operator.startswith("QuantizeLinear") for _, operator in _placed(self._session))
+
     def end_profile(self) -> Path:
         """Stop timing kernels; the file that has the times."""
         return Path(self._session.end_profiling())
@@ -161,7 +172,7 @@ def _placed(session: ort.InferenceSession) -> list[_Placed]:
     return [(provider, f"{node.op_type} {node.name}".strip()) for provider, node in operators]
 
 
-def _in_plain_layout(model: Path, spec: SessionSpec) -> list[_Placed] | None:
+def _in_plain_layout(model: Path | bytes, spec: SessionSpec) -> list[_Placed] | None:
     """Where operators are in a session that changes no layouts; None where that is the same.
 
     Where ONNX Runtime changes layouts for a provider, it tells of what is left to the CPU, and no
@@ -180,11 +191,35 @@ def save_optimised(model: Path, spec: SessionSpec, target: Path) -> None:
     _created(model, options, spec)
 
 
-def _created(model: Path, options: ort.SessionOptions, spec: SessionSpec) -> ort.InferenceSession:
+def save_context(model: Path, spec: SessionSpec, target: Path) -> None:
+    """Write a quantised model as its provider compiles it: a binary, and what names it.
+
+    target: the model that names it; the binary lies beside it.
+
+    Raises EngineError. Raises NotAsPlannedError: the provider refuses an operator, which is named,
+    or the model is not quantised.
+    """
+    written = {
+        "ep.context_enable": "1",
+        "ep.context_embed_mode": "0",
+        "ep.context_file_path": str(target),
+    }
+    whole = replace(spec, config_entries={**spec.config_entries, **written})
+    # Of a file, ONNX Runtime would write a hash of its path into the binary.
+    session = OnnxRuntimeSession(model.read_bytes(), whole)
+    if not session.is_quantised:
+        raise NotAsPlannedError(
+            "The model did not come quantised, as the candidate says: it has no QuantizeLinear."
+        )
+
+
+def _created(
+    model: Path | bytes, options: ort.SessionOptions, spec: SessionSpec
+) -> ort.InferenceSession:
     """A session. Raises EngineError."""
     try:
         return ort.InferenceSession(
-            str(model),
+            model if isinstance(model, bytes) else str(model),
             options,
             disabled_optimizers=list(spec.disabled_optimizers),
             enable_fallback=False,  # else a provider's error ends in a session on the CPU

@@ -32,6 +32,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cuda": ("onnxruntime-gpu",),
     "onnxruntime-tensorrt": ("onnxruntime-gpu",),
     "onnxruntime-webgpu": ("onnxruntime-webgpu",),
+    "onnxruntime-qnn": ("onnxruntime", "onnxruntime-qnn"),
 }
 """By kind of engine, the packages that it runs by, the first of which decides how fast it is."""
 
@@ -46,7 +47,7 @@ _NVIDIA = ("onnxruntime-gpu[cuda,cudnn]", "nvidia-ml-py")
 _WITH = {"onnxruntime-cuda": _NVIDIA, "onnxruntime-tensorrt": _NVIDIA}
 _LIBRARY = re.compile("(nvidia|tensorrt)-")
 # Packages that give the module of another one; the two exclude each other.
-_STANDS_FOR = {"onnxruntime": re.compile(r"onnxruntime-(?!ep-)|ort-nightly")}
+_STANDS_FOR = {"onnxruntime": re.compile(r"onnxruntime-(?!ep-|qnn)|ort-nightly")}
 _NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:$|[\[<>=!~;@\s])")
 _PREFIX = re.compile(r"[^a-z0-9._-]+")
 _LONGEST_PREFIX = 46  # of a name of 60 letters, with a hash behind it

@@ -6,9 +6,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,9 +18,11 @@ from farm.accuracy.damage import Damage
 from farm.artifact.folder import (
     MODEL_FILE,
     PIPELINE_FILE,
+    adopt_context,
     adopt_model,
     adopt_package,
     adopt_parts,
+    complete_context,
     read_manifest,
 )
 from farm.artifact.key import artifact_key
@@ -28,6 +31,7 @@ from farm.candidate import (
     Fake,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeQnn,
     PackageEngine,
     Pipeline,
     to_json,
@@ -39,6 +43,7 @@ from farm.host.temporary import temporary_folder
 from farm.profile.kernels import OperatorProfile
 from farm.session.of_candidate import check_sessions, onnxruntime_spec, session_spec
 from farm.session.pipeline import PipelineRecord, parse_pipeline
+from farm.session.spec import SessionSpec
 from farm.units import Bytes, format_bytes
 from workers.environments.installed import Installed
 from workers.fingerprint import software_versions
@@ -97,6 +102,8 @@ class Artifacts:
         environment = self._children.environment(job)
         if environment is not None and isinstance(engine, OnnxRuntimeCpu) and engine.saved_graph:
             return self._saved_in(environment, job, engine)
+        if isinstance(engine, OnnxRuntimeQnn):
+            return self._for_chip(job)
         return self._compiled(job)
 
     def files(self, job: TrialJob) -> dict[str, bytes]:
@@ -202,6 +209,18 @@ class Artifacts:
                 adopt_model(model.read_bytes(), folder)
         return _read_artifact(key, target, job.candidate)
 
+    def _for_chip(self, job: TrialJob) -> Artifact:
+        """What Qualcomm's compiler makes of a graph for a chip. Raises as ``of`` does."""
+        spec, given = session_spec(job.candidate), self._compiled(job)
+        assert isinstance(spec, SessionSpec)
+        key = _context_key(given.key, job.candidate, self._children.versions())
+        target = self._cache.artifact(key)
+        with self._cache.complete(target) as folder:
+            if folder is not None:
+                self._children.save_context(job, given.model, spec, folder / MODEL_FILE)
+                complete_context(given.model, given.notes, folder)
+        return _read_artifact(key, target, job.candidate)
+
     def _kept(self, folder: Path, candidate: Candidate) -> Artifact:
         """An artifact as it lies in a folder of its own. Raises CompileError: it is not whole."""
         try:
@@ -246,19 +265,32 @@ class Artifacts:
             )
 
 
-def adopt(cache: Cache, workload_key: str, candidate: Candidate, delivered: Path) -> None:
+def adopt(
+    cache: Cache,
+    workload_key: str,
+    candidate: Candidate,
+    delivered: Path,
+    versions: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Take what was delivered for a candidate for its artifact: it runs, and nothing is compiled.
 
-    delivered: the folder. Raises InputError, CompileError, OSError: it is not whole, or cannot be
-    linked here. Raises InfrastructureError: the cache cannot be written.
+    delivered: the folder. versions: see ``Interpreters.versions``.
+
+    Raises InputError, CompileError, OSError: it is not whole, or cannot be linked here. Raises
+    InfrastructureError: the cache cannot be written.
     """
-    with cache.complete(cache.artifact(_key_of(workload_key, candidate))) as folder:
+    key = _key_of(workload_key, candidate)
+    if isinstance(candidate.engine, OnnxRuntimeQnn):
+        key = _context_key(key, candidate, versions)
+    with cache.complete(cache.artifact(key)) as folder:
         if folder is None:
             return
         if isinstance(candidate.engine, PackageEngine):
             adopt_package(delivered, folder, candidate.engine)
         elif isinstance(candidate.engine, Pipeline):
             adopt_parts(delivered, folder)
+        elif isinstance(candidate.engine, OnnxRuntimeQnn):
+            adopt_context(delivered, folder)
         else:
             adopt_model((delivered / MODEL_FILE).read_bytes(), folder)
 
@@ -268,6 +300,12 @@ def _key_of(workload_key: str, candidate: Candidate) -> str:
     # The workload's key stands for the model, its shapes and the calibration data.
     versions = json.dumps(software_versions(), sort_keys=True)
     return artifact_key(workload_key, "", candidate, workload_key, versions)
+
+
+def _context_key(key: str, candidate: Candidate, versions: Mapping[str, str]) -> str:
+    """The content address of what Qualcomm's compiler makes. key: of what it compiles."""
+    decides = [key, asdict(session_spec(candidate)), dict(versions)]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def cached_files(cache: Cache, key: str) -> dict[str, bytes]:

@@ -301,11 +301,24 @@ class Children:
 
     def save_optimised(self, job: TrialJob, model: Path, spec: SessionSpec, target: Path) -> None:
         """Have the interpreter of a job write a model as it optimises it. Raises ChildError."""
-        child = self.spawn("optimise", job.limits, self.interpreter(job))
+        self._have_written(job, "save-optimised", model, spec, target)
+
+    def save_context(self, job: TrialJob, model: Path, spec: SessionSpec, target: Path) -> None:
+        """Have a provider of a job's interpreter write what it compiles. Raises ChildError."""
+        self._have_written(job, "save-context", model, spec, target)
+
+    def versions(self) -> dict[str, str]:
+        """Of what artifacts run with that is not in the farm's own Python."""
+        return self._interpreters.versions()
+
+    def _have_written(
+        self, job: TrialJob, command: str, model: Path, spec: SessionSpec, target: Path
+    ) -> None:
+        child = self.spawn(command, job.limits, self.interpreter(job))
         try:
             with self.watch.running():
                 child.request(
-                    "save-optimised",
+                    command,
                     job.limits.compile_seconds,
                     spec=asdict(spec),
                     model=str(model),

@@ -91,6 +91,8 @@ class TrialRunner:
         artifact = self.compiled(job)
         child = self._load(job, artifact)
         checked = self._checker.check(job, child)
+        if job.candidate.is_untimed:
+            return self._untimed(job, artifact, child, checked)
         warmup = child.warm_up()
         child.calibrate(_QUICK_SAMPLE_SECONDS)
         samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
@@ -127,6 +129,24 @@ class TrialRunner:
             notes=(*(artifact.notes if artifact else ()), *_device_notes(on_device)),
             accuracy=checked,
             split=split,
+        )
+
+    def _untimed(
+        self,
+        job: TrialJob,
+        artifact: Artifact | None,
+        child: LoadedChild,
+        checked: AccuracyResult | None,
+    ) -> TrialReport:
+        """What is known of a candidate whose emulator counts nothing: no time, and no memory."""
+        return TrialReport(
+            job.trial_id,
+            Outcome.OK,
+            artifact_key=artifact.key if artifact else "",
+            measurements=(*_of_accuracy(checked), *_of_artifact(artifact)),
+            assignment=child.loaded.assignment,
+            notes=artifact.notes if artifact else (),
+            accuracy=checked,
         )
 
     def _excess(self, candidate: Candidate, artifact: Artifact | None) -> str:

@@ -73,7 +73,7 @@ def test_it_runs_as_it_was_measured(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("scores (1, 4) float32\n", 0), done.stderr
     verified = verify_folder(folder, PROFILES, lambda _: None)
     assert (verified.holds, verified.disagreements) == (Holds.YES, ()), verified.reason
-    assert verified.reason == "it is the baseline, so that no speed was claimed"
+    assert verified.reason == "it was benched, so that no speed was claimed"
     (folder / "part-1" / "model.onnx").write_bytes(b"another")
     verified = verify_folder(folder, PROFILES, lambda _: None)
     assert verified.disagreements == ("part-1/model.onnx is not the file that was delivered",)

@@ -79,6 +79,7 @@ class TestResolve:
         both = ["onnxruntime==1", "onnxruntime-ep-openvino==1"]
         assert engines_of_packages(both) == ("onnxruntime-cpu", "openvino")
         assert engines_of_packages(both[1:]) == ("openvino",)
+        assert engines_of_packages(["onnxruntime-qnn"]) == ("onnxruntime-qnn",)
         assert engines_of_packages(["OpenVINO"]) == ("openvino-runtime", "openvino-gpu")
         assert engines_of_packages(["onnxruntime-gpu==1"]) == (
             *CPU,
@@ -89,7 +90,7 @@ class TestResolve:
             engines_of_packages(["numpy==2"])
         assert str(caught.value) == (
             "No engine runs by numpy; name one of onnxruntime, onnxruntime-ep-openvino, openvino, "
-            "onnxruntime-gpu, onnxruntime-webgpu."
+            "onnxruntime-gpu, onnxruntime-webgpu, onnxruntime-qnn."
         )
 
     def test_a_named_numpy_is_the_one_and_the_engine_comes_along(self):
