@@ -1,7 +1,7 @@
 """ONNX Runtime's QNN provider: Qualcomm's own compiler, for the HTP of one of its chips.
 
-Here its emulator executes what it compiled. Answers are those of the chip's arithmetic; what the
-emulator takes says nothing about the chip, so that the latency of such a candidate is unknown.
+Here its emulator executes what it compiled, in the arithmetic of that chip. What the emulator
+takes says nothing about the chip, so that the latency of such a candidate is unknown.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ from workers.trials.process import NO_VARIABLES, Child, ChildError
 
 # A run may take this many times as long as the first one did, which most often is the slowest.
 _SLOWER = 4
+# So many times as long are the deadlines of what an emulator of another processor runs.
+_EMULATED = 10
 _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
 _WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
@@ -45,6 +47,7 @@ class Loading:
     engine, spec: as ``workers.child.main`` knows them. inputs: npz file of the samples.
     callers: how many call it at the same time while it is sampled. batch: samples of one run.
     builds: the engine compiles the model while it is loaded, which may take as long as that may.
+    is_emulated: runs take many times as long as those that limits are meant for.
     """
 
     engine: str
@@ -54,10 +57,11 @@ class Loading:
     callers: int = 1
     batch: int = 1
     builds: bool = False
+    is_emulated: bool = False
 
     def request(self) -> dict[str, Any]:
         """What the child is told; who calls it is told with each sample."""
-        own = ("callers", "builds")
+        own = ("callers", "builds", "is_emulated")
         return {name: value for name, value in asdict(self).items() if name not in own}
 
 
@@ -89,13 +93,15 @@ class LoadedChild:
         self._limits = limits
         self._watch = watch
         self._callers = loading.callers
+        self._patience = _EMULATED if loading.is_emulated else 1
         self._loops = 0
         self._load_is_told = False
         self._sample_seconds = 0.0
         self.loaded = Loaded(
             **self._request(
                 "load",
-                limits.load_seconds + (limits.compile_seconds if loading.builds else 0.0),
+                limits.load_seconds * self._patience
+                + (limits.compile_seconds if loading.builds else 0.0),
                 **loading.request(),
             )
         )
@@ -114,7 +120,8 @@ class LoadedChild:
 
     def evaluate(self, outputs: Path) -> None:
         """Run every sample and write the outputs, see ``workers.trials.checking``."""
-        self._request("evaluate", self._limits.evaluate_seconds, outputs=str(outputs))
+        deadline = self._limits.evaluate_seconds * self._patience
+        self._request("evaluate", deadline, outputs=str(outputs))
 
     def warm_up(self) -> Warmup:
         """Run until it is steady, about a second at most."""

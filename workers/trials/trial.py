@@ -174,7 +174,12 @@ class TrialRunner:
         engines = whole_engines(candidate.engine)
         builds = any(isinstance(each, OnnxRuntimeTensorRt) for each in engines)
         loading = Loading(
-            engine, spec, callers=candidate.callers, batch=candidate.batch, builds=builds
+            engine,
+            spec,
+            callers=candidate.callers,
+            batch=candidate.batch,
+            builds=builds,
+            is_emulated=candidate.is_untimed,
         )
         if artifact is not None:
             inputs = self._cache.inputs(job.workload_key, job.part)
