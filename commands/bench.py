@@ -94,7 +94,7 @@ def bench(
     if trial is not None:
         with StoreReader.open(store) as reader:
             recalled = recall(reader, trial)
-        request, chosen = replace(recalled.request, output=""), [recalled.candidate]
+        request, chosen = recalled.request, [recalled.candidate]
         device = recalled.trial.device
     else:
         assert model is not None

@@ -13,7 +13,14 @@ from db.reader import StoreReader
 from db.records import Phase, RunStatus, Trial
 from db.store import Store
 from farm.accuracy.result import AccuracyResult
-from farm.candidate import Candidate, Pipeline, ThreadedEngine, from_json, whole_engines
+from farm.candidate import (
+    Candidate,
+    Pipeline,
+    ThreadedEngine,
+    check_timed,
+    from_json,
+    whole_engines,
+)
 from farm.devices.profile import Availability, DeviceProfile, check_engine, select_profiles
 from farm.errors import DeviceError, InfrastructureError, OptionError, StoreError
 from farm.measurement import Measurement, Metric
@@ -93,7 +100,9 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
     trial = store.trial(trial_id)
     run = store.run(trial.run)
     candidate = from_json(store.candidate(trial.candidate_id).json)
-    return Recalled(trial, candidate, TuneRequest.from_json(run.request), run.model_sha256)
+    # Where something was delivered then, it stays as it is.
+    request = replace(TuneRequest.from_json(run.request), output="")
+    return Recalled(trial, candidate, request, run.model_sha256)
 
 
 def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None:
@@ -157,16 +166,6 @@ def check_device(
         _check_found(profile, engine_on(profile, kind))
     if len(untimed) < len(candidates) or not candidates:
         _check_available(profile)
-
-
-def check_timed(*candidates: Candidate) -> None:
-    """Raise OptionError for a candidate whose latency is unknown, where that is compared."""
-    for candidate in candidates:
-        if candidate.is_untimed:
-            raise OptionError(
-                f"{candidate.label()} is not compared with anything: it runs in an emulator, and "
-                "its latency is unknown. `farm bench --candidate` tells its accuracy."
-            )
 
 
 def _check_available(profile: DeviceProfile) -> None:
@@ -288,7 +287,7 @@ def measured_by_block(measured: Benchmark) -> frozenset[Metric]:
 
 
 def check_pair(one: Recalled, other: Recalled) -> None:
-    """Raise OptionError for two trials that cannot be measured again side by side."""
+    """Raise InputError for two trials that cannot be measured again side by side."""
     check_timed(one.candidate, other.candidate)
     if one.request.model != other.request.model or one.trial.device != other.trial.device:
         raise OptionError("Only trials of one model on one device can be compared.")
@@ -299,7 +298,8 @@ def check_pair(one: Recalled, other: Recalled) -> None:
 def compare_recorded(store: StoreReader, first: Trial, second: Trial) -> Comparison:
     """Compare two trials by the blocks in which both ran; the ratio is first over second.
 
-    Raises OptionError when they have fewer than 8 blocks in common.
+    Raises OptionError when they have fewer than 8 blocks in common. Raises CandidateError: the
+    latency of one is unknown.
     """
     check_timed(*(recall(store, trial.id).candidate for trial in (first, second)))
     same = (first.run, first.device) == (second.run, second.device)

@@ -16,6 +16,7 @@ from farm.candidate import (
     Quantization,
     StaticInt8,
     WeightOnlyInt4,
+    check_timed,
 )
 from farm.compile.operators import matrix_products, quantizable
 from farm.devices.profile import DeviceProfile, check_engine
@@ -27,7 +28,6 @@ from farm.model.model import Model
 from farm.model.shapes import fixed_sentence
 from farm.prediction import Basis, Prediction
 from farm.units import Seconds
-from tuner.bench import check_timed
 from tuner.goals import Constraints, Objective
 from tuner.learning.effort import effort_on, together
 from tuner.learning.predictor import work_of

@@ -118,6 +118,17 @@ def canonical(value: Candidate | Precision) -> dict[str, Any]:
     return plain
 
 
+def check_timed(*candidates: Candidate) -> None:
+    """Raise CandidateError for a candidate whose latency is unknown, where that is needed."""
+    for candidate in candidates:
+        if candidate.is_untimed:
+            raise CandidateError(
+                f"The latency of {candidate.label()} is unknown: it runs in an emulator, and what "
+                "that takes says nothing about the chip. `farm bench --candidate` tells its "
+                "accuracy."
+            )
+
+
 def from_json(text: str, source: str = "candidate") -> Candidate:
     """Read a candidate from JSON text.
 

@@ -22,9 +22,10 @@ from farm.candidate import (
     PipelinePart,
 )
 from farm.devices.profile import load_profiles
-from farm.errors import DeviceError, InfrastructureError, NotInStore, OptionError
+from farm.errors import CandidateError, DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
 from tests.conftest import furnish
+from tests.qnn import QUANTISED
 from tests.tuner.imagined import ImaginedExecutor, Traits, fakes
 from tuner.bench import (
     BLOCKS,
@@ -38,6 +39,7 @@ from tuner.bench import (
     recall,
 )
 from tuner.goals import Objective
+from tuner.learning.candidates.rows import tried_in
 from tuner.racing.objective import METRICS
 from tuner.request import TuneRequest
 from tuner.runs.start import check_model, check_request, start_run
@@ -119,9 +121,11 @@ def measure(
     executor: ImaginedExecutor,
     *candidates: Candidate,
     objective: Objective = Objective.LATENCY,
+    output: str = "",
 ) -> tuple[Benchmark, ...]:
     furnish(folder)
-    request = TuneRequest(str(folder / "model.onnx"), ("fake",), objective=objective)
+    model = str(folder / "model.onnx")
+    request = TuneRequest(model, ("fake",), objective=objective, output=output)
     opened = start_run(store, check_request(request, PROFILES), RunKind.BENCH)
     return bench(store, executor, opened, PROFILES["fake"], candidates, lambda _: None)  # type: ignore[arg-type]
 
@@ -228,6 +232,28 @@ def test_a_trial_is_recalled_by_the_beginning_of_its_id(empty: Store, tmp_path: 
         check_model(checked, "0" * 64, "It")
     with pytest.raises(NotInStore):
         recall(empty, "nobody")
+
+
+def test_what_was_delivered_then_is_not_delivered_again(empty: Store, tmp_path: Path) -> None:
+    (measured,) = measure(empty, tmp_path, ImaginedExecutor(), FAST, output=str(tmp_path / "out"))
+    assert recall(empty, measured.trial_id).request.output == ""
+
+
+def test_what_has_no_latency_runs_in_no_block_and_teaches_nothing(
+    empty: Store, tmp_path: Path
+) -> None:
+    measured, beside = measure(empty, tmp_path, ImaginedExecutor(), QUANTISED, FAST)
+    for note in measured.notes, beside.notes:
+        assert any("latency, memory and energy are unknown" in n for n in note) is (
+            note is measured.notes
+        )
+    ran = {s.trial_id for b in empty.blocks(measured.run, "fake") for s in b.samples}
+    assert ran == {beside.trial_id}
+    trials = empty.trial(measured.trial_id), empty.trial(beside.trial_id)
+    learnt = tried_in(empty, "fake", trials[0].machine_id)
+    assert QUANTISED not in {each.candidate for each in learnt}
+    with pytest.raises(CandidateError, match=r"^The latency of onnxruntime-qnn SM8650 .* is unkn"):
+        compare_recorded(empty, *trials)
 
 
 def test_a_device_must_be_there_and_have_the_engine() -> None:

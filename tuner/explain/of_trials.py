@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from db.reader import StoreReader
 from db.records import Phase, Trial
-from farm.candidate import from_json
+from farm.candidate import Candidate, check_timed, from_json
 from farm.errors import OptionError
 from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
@@ -50,14 +50,16 @@ def ask(store: StoreReader, trial_id: str, against_id: str = "") -> Asked:
     """Find the trials by their ids or the beginnings of them; the other one is the baseline.
 
     Raises NotInStore. Raises OptionError: a beginning fits several, or they are of two models or
-    of one candidate.
+    of one candidate. Raises CandidateError: the latency of one is unknown.
     """
     trial = store.trial(trial_id)
+    check_timed(_candidate(store, trial))
     past = Past.of(store, trial)
     baseline = past.baseline and (past.same_candidate(past.baseline, trial.phase) or past.baseline)
     against = store.trial(against_id) if against_id else baseline
     if against is None or (not against_id and against.candidate_id == trial.candidate_id):
         return Asked(trial, None, is_baseline=False)
+    check_timed(_candidate(store, against))
     if store.run(trial.run).model_sha256 != store.run(against.run).model_sha256:
         raise OptionError(
             f"Trials {trial.id} and {against.id} are of different models: only trials of one "
@@ -73,6 +75,10 @@ def ask(store: StoreReader, trial_id: str, against_id: str = "") -> Asked:
         same_run and baseline is not None and baseline.candidate_id == against.candidate_id
     )
     return Asked(trial, against, is_baseline)
+
+
+def _candidate(store: StoreReader, trial: Trial) -> Candidate:
+    return from_json(store.candidate(trial.candidate_id).json)
 
 
 def explain(store: StoreReader, asked: Asked, anew: Anew | None = None) -> Explanation:

@@ -12,12 +12,12 @@ import numpy as np
 
 from db.records import Phase, RunKind, RunStatus, Series
 from db.store import Store
-from farm.candidate import Candidate, read_candidate, to_json
+from farm.candidate import Candidate, check_timed, read_candidate, to_json
 from farm.devices.profile import DeviceProfile, select_profiles
 from farm.errors import InfrastructureError, NotInStore, OptionError, StoreError
 from farm.measurement import Metric
 from farm.model.formats import given_format
-from tuner.bench import check_device, check_threads, check_timed
+from tuner.bench import check_device, check_threads
 from tuner.events import Listener
 from tuner.goals import Objective
 from tuner.nightly.details import Details, Failed

@@ -19,6 +19,11 @@ if not spec["allow_cpu_fallback"]:
 provider = spec["provider"]
 arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
 if spec["plugin"]:
+    if importlib.util.find_spec(spec["plugin"]) is None:
+        package = spec["plugin"].replace("_", "-")
+        sys.exit(
+            f"It was measured with the Python package {package}, which is not installed here."
+        )
     plugin = importlib.import_module(spec["plugin"])
     ort.register_execution_provider_library(provider, plugin.get_library_path())
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]

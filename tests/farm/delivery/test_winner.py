@@ -175,6 +175,17 @@ def test_the_package_that_it_needs_is_named(tmp_path, engine, package):
     assert done.stderr.endswith(f"a Python that has {package} in place of onnxruntime.\n")
 
 
+def test_the_plugin_that_it_needs_is_named(tmp_path):
+    session = session_spec(Candidate(OpenVino()))
+    deliver(tmp_path / "out", models.mlp(), replace(session, plugin="onnxruntime_ep_nowhere"))
+    done = run(tmp_path / "out")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr == (
+        "It was measured with the Python package onnxruntime-ep-nowhere, which is not installed "
+        "here.\n"
+    )
+
+
 def test_it_does_not_run_partly_on_another_engine(tmp_path):
     require_openvino()
     node = make_node("Det", ["x"], ["y"])

@@ -47,8 +47,9 @@ def tried_in(
 ) -> tuple[Tried, ...]:
     """Candidates that were tried on a device of a machine, each once for each model.
 
-    Models of which an older farm kept too little, and candidates that are none any more, are left
-    out. model_sha256: of this model alone. until: that were begun before.
+    Models of which an older farm kept too little, candidates that are none any more, and those
+    whose latency is unknown are left out. model_sha256: of this model alone. until: that were
+    begun before.
     """
     found: dict[tuple[str, str], WholeTrial] = {}
     for trial in whole_trials(store, device, machine_id, model_sha256=model_sha256, until=until):
@@ -96,8 +97,9 @@ def _better(known: WholeTrial | None, older: WholeTrial) -> WholeTrial:
 
 
 def _read(text: str) -> Candidate | None:
-    """A candidate of the store; None where it is of another farm's kind."""
+    """A candidate of the store; None where it is of another farm's kind, or tells no latency."""
     try:
-        return from_json(text)
+        candidate = from_json(text)
     except CandidateError:
         return None
+    return None if candidate.is_untimed else candidate
