@@ -6,7 +6,7 @@ size of the context binary with the model that names it. The example's and kws's
 of real labels; ic and ultraface are given noise, and what is told is agreement with the float
 model. How long anything takes is not told: the emulator's time says nothing about a chip.
 
-    python benchmarks/htp.py --models DIR --data DIR
+    python -m benchmarks.measuring.htp --models DIR --data DIR
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from __future__ import annotations
 import farm.host.privacy  # noqa: F401  (first: it keeps what follows from sending anything)
 
 # isort: split
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from common import ONE_THREAD, digits_request, options
-
+from benchmarks.common import ONE_THREAD, digits_request
 from farm.candidate import CHIPS, Candidate, FloatType, OnnxRuntimeQnn, Precision, StaticInt8
 from farm.devices.profile import load_profiles
 from farm.measurement import Metric
@@ -45,7 +45,9 @@ _CHIPS = ("SM8450", "SM8650")
 
 def main() -> int:
     """Print the table; the exit code."""
-    parser = options(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", type=Path, metavar="DIR", help="of further models")
     parser.add_argument("--data", type=Path, metavar="DIR", help="kws_600.npz")
     parser.add_argument("--chips", default=",".join(_CHIPS), help=f"of {', '.join(CHIPS)}")
