@@ -330,7 +330,7 @@ def _qnn() -> Availability:
     return Availability(
         available=False,
         reason="the Python package onnxruntime-qnn is not installed",
-        remedy="pip install 'farm[qnn]'",
+        remedy="pip install onnxruntime-qnn",
     )
 
 
