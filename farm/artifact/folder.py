@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from farm.artifact.engines import c_compiler
 from farm.candidate import CPackage, CPackageEmulated
 from farm.codegen.package.reopen import reopen_package
+from farm.errors import CompileError
 from farm.session.pipeline import parse_pipeline
 from farm.units import Bytes
 
@@ -64,10 +65,13 @@ def complete_context(graph: Path, notes: tuple[str, ...], folder: Path) -> None:
 
     graph: what it was made from, which is kept beside it. Its size is that of what is loaded.
 
-    Raises OSError: the provider wrote something else.
+    Raises CompileError: the provider wrote something else.
     """
     shutil.copy(graph, folder / GRAPH_FILE)
-    loaded = [(folder / name).read_bytes() for name in (MODEL_FILE, CONTEXT_FILE)]
+    names = MODEL_FILE, CONTEXT_FILE
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise CompileError(f"Qualcomm's compiler wrote no {' and no '.join(missing)}.")
+    loaded = [(folder / name).read_bytes() for name in names]
     size = Bytes(sum(map(len, loaded)))
     digest = hashlib.sha256(loaded[0]).hexdigest()
     write_record(ArtifactManifest(digest, size, ("context",), notes), folder)
