@@ -20,6 +20,8 @@ from farm.units import Bytes
 MODEL_FILE = "model.onnx"
 PIPELINE_FILE = "pipeline.json"
 RECORD_FILE = "artifact.json"
+HASHES_FILE = "hashes.json"
+"""Hashes of all others, where the folder is kept in a cache."""
 CONTEXT_FILE = "model_qnn.bin"
 """What Qualcomm's compiler makes of a model; ``model.onnx`` names it, and is what is loaded."""
 GRAPH_FILE = "quantised.onnx"

@@ -542,6 +542,7 @@ def test_a_dsp_is_tuned_and_its_package_verifies(farm: Command, emulator: str) -
     assert manifest["packets"] == winner["packets"]["value"]
     assert manifest["accuracy"]["value"] == dsp["accuracy"]["winner"]
     assert (farm.folder / "tuned/dsp/provenance.json").is_file()
+    assert not (farm.folder / "tuned/dsp/hashes.json").exists(), "that is the cache's"
     assert farm("package", "verify", "tuned/dsp").code == 0
     resumed = farm("tune", "--resume", run["run"], "--local")
     assert "packets (emulated), arena and scratch" in resumed.out

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from farm.artifact.folder import RECORD_FILE
+from farm.artifact.folder import HASHES_FILE, RECORD_FILE
 from farm.codegen.arithmetic import dequantize
 from farm.codegen.build.compilers import Target, find_emulator
 from farm.codegen.generate import Generation
@@ -38,7 +38,7 @@ from workers.child.agreement import (
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError, Feeds
 
-_NOT_SHIPPED = (RECORD_FILE, COMPILED_FILE, RUNNER_FILE)
+_NOT_SHIPPED = (RECORD_FILE, COMPILED_FILE, RUNNER_FILE, HASHES_FILE)
 
 
 def complete(

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from farm.accuracy.damage import Damage
 from farm.artifact.folder import (
+    HASHES_FILE,
     MODEL_FILE,
     PIPELINE_FILE,
     adopt_context,
@@ -51,7 +52,7 @@ from workers.jobs import TrialJob
 from workers.trials.children import Children
 from workers.trials.process import Child
 from workers.trials.stored.cache import Cache
-from workers.trials.stored.hashes import HASHES_FILE, Stamp, damage, stamp
+from workers.trials.stored.hashes import Stamp, damage, stamp
 from workers.trials.stored.usage import COPIES
 
 _ROWS: TypeAdapter[tuple[OperatorProfile, ...]] = TypeAdapter(tuple[OperatorProfile, ...])

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from farm.artifact.folder import HASHES_FILE
 from farm.errors import InfrastructureError
 from tests import models
 from tests.workers import samples
 from workers.jobs import Part
 from workers.trials.stored.cache import Cache, default_folder
-from workers.trials.stored.hashes import HASHES_FILE, damage
+from workers.trials.stored.hashes import damage
 
 
 def test_a_workload_has_its_files(tmp_path):

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from farm.artifact.folder import HASHES_FILE
 from farm.errors import InfrastructureError
 from farm.host.folders import cache_folder
 from farm.host.temporary import owned_folder
 from workers.jobs import Part, Workload
-from workers.trials.stored.hashes import HASHES_FILE, Stamp, damage, stamp, write_hashes
+from workers.trials.stored.hashes import Stamp, damage, stamp, write_hashes
 from workers.trials.stored.usage import DRAFT, Usage, cache_limit, evict, locked, moved_away
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-HASHES_FILE = "hashes.json"
+from farm.artifact.folder import HASHES_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.artifact.folder import HASHES_FILE
 from farm.errors import OptionError
 from farm.host.folders import folder_size
 from farm.host.locks import Lock
 from farm.host.temporary import free_folder, owned_folder
 from farm.units import Bytes, parse_bytes
-from workers.trials.stored.hashes import HASHES_FILE
 
 COPIES = 3
 """Of a model, which compiling writes: what a pass saves, what it loads again, the artifact."""
