@@ -86,10 +86,10 @@ class TestHost:
         reports = [worker.run_block(BlockJob(members)) for _ in range(5)]
         assert {len(report.failures) for report in reports} == {0}
         found = [report.samples["b"] for report in reports]
-        # It may wait for a busy processor, which is seldom so in all blocks.
+        # It may wait for a busy processor, or lose its caches, which is seldom so in all blocks.
         least = min(sample.seconds for sample in found)
         assert min(s.cpu_seconds for s in found) > 0.4 * least, "its own process is counted"
-        assert all(s.cpu_seconds < 1.6 * s.seconds for s in found), "it has one thread"
+        assert min(s.cpu_seconds / s.seconds for s in found) < 1.6, "it has one thread"
         details = {
             m.metric: m.value for m in worker.run_detail(DetailJob(members[1], seconds=0.1))
         }
