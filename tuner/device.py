@@ -307,6 +307,7 @@ class DeviceTuning:
                 *_does_not_fit(found),
                 *self._kept_integers(found),
                 *self._fixed(),
+                *confirmed.notes(),
                 *notes,
             ),
         )

@@ -53,6 +53,7 @@ class Limits:
 
     load_seconds: to create the session and run it once. evaluate_seconds: to run every sample.
     measure_seconds: of one measuring request, beyond what the artifact's own speed explains.
+    patient: running every sample may take what the artifact's own speed explains, too.
     """
 
     load_seconds: float = 60.0
@@ -60,6 +61,7 @@ class Limits:
     evaluate_seconds: float = 120.0
     memory_bytes: int = 0
     measure_seconds: float = 30.0
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,12 +72,13 @@ class Loaded:
     """Reply to ``load``.
 
     seconds: of creating the session. run_seconds: of its first run, most often the slowest.
-    assignment: operators per execution provider.
+    assignment: operators per execution provider. runs: that all samples take.
     """
 
     seconds: float
     run_seconds: float
     assignment: dict[str, int]
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -100,7 +100,7 @@ class Journal:
     ) -> None:
         self._store = store
         self._executor = executor
-        self._complete = complete
+        self.complete = complete
         self.expects = expects
         self.scope = scope
         self._environments = scope.environments
@@ -108,25 +108,33 @@ class Journal:
     def job(self, candidate: Candidate, phase: Phase, pinned: Pinned = TODAY) -> TrialJob:
         """The trial of a candidate in a phase; its id is the same whenever the run is resumed.
 
+        What a search only tries is given up where checking it takes longer than the limits say;
+        what it found, or what was asked for, is not.
+
         pinned: what it runs with in place of today's; with something else it is another trial.
         """
         scope = self.scope
         with_what = () if pinned == TODAY else (pinned.environment, pinned.artifact)
         trial_id = content_id(scope.run, scope.device, candidate.id, str(phase), *with_what)
-        part = _PARTS[phase]
-        return TrialJob(trial_id, scope.workload_key, candidate, part, scope.limits, pinned)
+        limits = replace(scope.limits, patient=phase is not Phase.SEARCH)
+        return TrialJob(trial_id, scope.workload_key, candidate, _PARTS[phase], limits, pinned)
 
     def run_trials(
         self,
         candidates: Sequence[Candidate],
         phase: Phase,
         proposed: Mapping[Candidate, Proposed] = _BY_NOBODY,
+        *,
+        patient: bool = False,
     ) -> Iterator[Entry]:
         """What became of each candidate: from the store if it has it, else by running it.
 
-        proposed: why a search tries them, kept with what is run.
+        proposed: why a search tries them, kept with what is run. patient: none is given up for
+        being slow to check, in a search neither.
         """
         jobs = [self.job(candidate, phase) for candidate in candidates]
+        if patient:
+            jobs = [replace(job, limits=replace(job.limits, patient=True)) for job in jobs]
         yield from self.run_jobs(jobs, phase, proposed)
 
     def run_jobs(
@@ -230,7 +238,7 @@ class Journal:
         Raises ChildError, CompileError, InfrastructureError.
         """
         known = self._store.profile(entry.trial_id)
-        if known or self._complete:
+        if known or self.complete:
             return known
         job = ProfileJob(self.job_of(entry), seconds)
         found = self._executor.run_profile(self.scope.device, job)
@@ -263,7 +271,7 @@ class Journal:
             return None
         if found.outcome is None:
             return None
-        if found.outcome is Outcome.INFRASTRUCTURE_ERROR and not self._complete:
+        if found.outcome is Outcome.INFRASTRUCTURE_ERROR and not self.complete:
             return None
         return Entry(
             found.id,

@@ -6,7 +6,7 @@ one is tried; if none is significantly better, the baseline is the winner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +29,10 @@ from workers.trials.process import ChildError
 from workers.trials.trial import failure_of
 
 MAX_PAIRS = 20
+FEWEST_PAIRS = 6  # of a slow candidate: of fewer no signed-rank test tells anything at 5 %
 _COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
 _DETAIL_SECONDS = 2.0
+_LONG_SECONDS = 120.0  # for MIN_PAIRS; longer ones may not take more than the budget, either
 _SIGNIFICANCE = 0.05
 _QUANTILES = ((Metric.LATENCY_P50, 0.5), (Metric.LATENCY_P90, 0.9), (Metric.LATENCY_P99, 0.99))
 
@@ -50,6 +52,15 @@ class Confirmed:
     winner: Entry
     ratio: Estimate | None = None
     gain: Estimate | None = None
+
+    def notes(self) -> Iterator[str]:
+        """That what is slow ran in fewer blocks than an interval needs."""
+        blocks = len(self.winner.measurements[Metric.LATENCY].samples)
+        if blocks < MIN_PAIRS and not self.winner.candidate.is_counted:
+            yield (
+                f"A block takes so long that {blocks} had to do, and latencies have no interval: "
+                "a longer --budget gives more."
+            )
 
 
 class Confirmation:
@@ -119,7 +130,7 @@ class Confirmation:
             return Confirmed(verdict, reference, judge, entry, pairs.latency, pairs.objective)
         if found.only_splits:
             raise InfrastructureError(f"no split of the model can be run: {_first_failure(found)}")
-        unpaired = reference.measurements[Metric.LATENCY].low is None
+        unpaired = len(reference.measurements[Metric.LATENCY].samples) < FEWEST_PAIRS
         if unpaired and not reference.candidate.is_counted:
             self._blocks((reference,))  # nothing was paired with it
             _require(reference)
@@ -172,8 +183,10 @@ class Confirmation:
 
         def wanted(done: int, seconds_each: float) -> bool:
             self._listen(Ticked(device, self._budget.elapsed))
-            if complete or done < least or _are_counted(entries):
+            if done < least or complete or _are_counted(entries):
                 return done < least
+            if done < MIN_PAIRS:
+                return not self._too_long(seconds_each)
             left = self._budget.left - 2 * _DETAIL_SECONDS
             # No seconds: this invocation ran nothing, so the blocks were enough before.
             return done < MAX_PAIRS and 0.0 < seconds_each < left
@@ -181,6 +194,17 @@ class Confirmation:
         blocks = list(self._track.rounds(entries, jobs, wanted))
         self._executor.release(device, [job.trial_id for job in jobs])
         return blocks
+
+    def _too_long(self, seconds_each: float) -> bool:
+        """Whether MIN_PAIRS take longer than anybody asked for; as it was, where nothing ran.
+
+        Percentiles need all of them.
+        """
+        if self._scorer.single_runs:
+            return False
+        if not seconds_each:
+            return self._journal.complete
+        return MIN_PAIRS * seconds_each > max(_LONG_SECONDS, self._budget.total)
 
     def _detail(self, entry: Entry) -> bool:
         """Measure in detail; False if that failed, which takes the entry's ok."""
@@ -268,7 +292,7 @@ def _are_counted(entries: Sequence[Entry]) -> bool:
 
 
 def _least_pairs(entries: Sequence[Entry]) -> int:
-    return _COUNTED_PAIRS if _are_counted(entries) else MIN_PAIRS
+    return _COUNTED_PAIRS if _are_counted(entries) else FEWEST_PAIRS
 
 
 def _is_better(ratio: Estimate) -> bool:

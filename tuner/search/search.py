@@ -169,7 +169,7 @@ class Search:
     def _run_baseline(self, baseline: Candidate) -> Entry:
         started = self._budget.used
         proposed = {baseline: Proposed(Stage.BASELINE)}
-        found = self._journal.run_trials([baseline], Phase.SEARCH, proposed)
+        found = self._journal.run_trials([baseline], Phase.SEARCH, proposed, patient=True)
         entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)

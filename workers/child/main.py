@@ -95,7 +95,8 @@ class Runner:
         created = time.perf_counter()
         self._session.run(self._feeds[0])
         run_seconds = time.perf_counter() - created
-        return Loaded(created - start, run_seconds, dict(self._session.assignment))
+        assigned = dict(self._session.assignment)
+        return Loaded(created - start, run_seconds, assigned, len(self._feeds))
 
     def evaluate(self, outputs: str) -> Evaluated:
         """Run every sample and write the outputs, see ``workers.answers``."""

@@ -59,6 +59,16 @@ class Loading:
     builds: bool = False
     is_emulated: bool = False
 
+    @property
+    def patience(self) -> int:
+        """Times that an emulator may take as long."""
+        return _EMULATED if self.is_emulated else 1
+
+    def seconds(self, limits: Limits) -> float:
+        """What loading may take."""
+        built = limits.compile_seconds if self.builds else 0.0
+        return limits.load_seconds * self.patience + built
+
     def request(self) -> dict[str, Any]:
         """What the child is told; who calls it is told with each sample."""
         own = ("callers", "builds", "is_emulated")
@@ -93,15 +103,14 @@ class LoadedChild:
         self._limits = limits
         self._watch = watch
         self._callers = loading.callers
-        self._patience = _EMULATED if loading.is_emulated else 1
+        self._patience = loading.patience
         self._loops = 0
         self._load_is_told = False
         self._sample_seconds = 0.0
         self.loaded = Loaded(
             **self._request(
                 "load",
-                limits.load_seconds * self._patience
-                + (limits.compile_seconds if loading.builds else 0.0),
+                loading.seconds(limits),
                 **loading.request(),
             )
         )
@@ -120,8 +129,11 @@ class LoadedChild:
 
     def evaluate(self, outputs: Path) -> None:
         """Run every sample and write the outputs, see ``workers.trials.checking``."""
-        deadline = self._limits.evaluate_seconds * self._patience
-        self._request("evaluate", deadline, outputs=str(outputs))
+        limits, loaded = self._limits, self.loaded
+        explained = _SLOWER * loaded.runs * loaded.run_seconds if limits.patient else 0.0
+        self._request(
+            "evaluate", limits.evaluate_seconds * self._patience + explained, outputs=str(outputs)
+        )
 
     def warm_up(self) -> Warmup:
         """Run until it is steady, about a second at most."""
@@ -297,7 +309,7 @@ class Children:
         """
         limits = job.limits
         child = self.spawn("profile", limits, self.interpreter(job))
-        deadline = limits.load_seconds + limits.measure_seconds + _SLOWER * seconds
+        deadline = loading.seconds(limits) + limits.measure_seconds + _SLOWER * seconds
         try:
             with self.watch.running():
                 return child.request(

@@ -14,6 +14,7 @@ from farm.candidate import (
     Candidate,
     Fake,
     OnnxRuntimeTensorRt,
+    OnnxRuntimeWebGpu,
     PackageEngine,
     Pipeline,
     whole_engines,
@@ -35,6 +36,7 @@ from workers.trials.stored.cache import Cache
 _SPLIT_RUNS, _MOST_SPLIT_RUNS = 20, 500
 _SPLIT_SECONDS = 0.3  # many slices of time: what else runs then disturbs few runs of a part
 _QUICK_SAMPLES = 3
+_BUILDING = OnnxRuntimeTensorRt | OnnxRuntimeWebGpu  # kernels, or the programs of a GPU
 _QUICK_SAMPLE_SECONDS = 0.01
 
 
@@ -172,7 +174,7 @@ class TrialRunner:
         engine, spec = self._engine_description(job.candidate, artifact)
         candidate = job.candidate
         engines = whole_engines(candidate.engine)
-        builds = any(isinstance(each, OnnxRuntimeTensorRt) for each in engines)
+        builds = any(isinstance(each, _BUILDING) for each in engines)
         loading = Loading(
             engine,
             spec,

@@ -225,6 +225,13 @@ def test_a_place_has_one_engine_of_each_kind() -> None:
     assert [each.options for each in places][:2] == ["onnxruntime-cpu", "cpackage avx2 zig"]
 
 
+def test_a_gpu_has_places_in_floats_alone() -> None:
+    facts = TimedExecutor(("onnxruntime-webgpu",)).describe("gpu-software")
+    assert isinstance(facts, DeviceFacts)
+    (only,) = places_of("gpu-software", facts)
+    assert only.place == CostPlace("gpu-software", "onnxruntime-webgpu")
+
+
 @pytest.mark.parametrize(
     ("caches", "limits"),
     [

@@ -87,6 +87,21 @@ def test_ids_tell_phases_and_candidates_apart(store: Store) -> None:
     assert journal.job(FAST, Phase.SEARCH) == journal.job(FAST, Phase.SEARCH)
 
 
+def test_what_is_only_tried_is_given_up_where_it_is_slow_to_check(store: Store) -> None:
+    jobs: list[TrialJob] = []
+
+    class Watched(ImaginedExecutor):
+        def run_trials(self, device: str, asked: Iterable[TrialJob]) -> Iterator[TrialReport]:
+            jobs.extend(taken := list(asked))
+            return super().run_trials(device, taken)
+
+    journal = Imagined(store, Watched()).journal
+    list(journal.run_trials([FAST], Phase.SEARCH, patient=True))  # the baseline
+    list(journal.run_trials([SLOW], Phase.SEARCH))
+    list(journal.run_trials([SLOW], Phase.CONFIRM))
+    assert [job.limits.patient for job in jobs] == [True, False, True]
+
+
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.OK])
 def test_only_infrastructure_errors_are_tried_again(store: Store, outcome: Outcome) -> None:
     first = Imagined(store, ImaginedExecutor({FAST: Traits(outcome=outcome)}))

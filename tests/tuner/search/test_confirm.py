@@ -25,7 +25,8 @@ from tests.tuner.imagined import (
 from tuner.goals import Constraints
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
-from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS, Confirmed
+from tuner.search import confirm
+from tuner.search.confirm import FEWEST_PAIRS, MAX_PAIRS, MIN_PAIRS, Confirmed
 from tuner.search.search import Alone
 from workers.jobs import BlockJob, BlockReport, Part
 
@@ -51,6 +52,33 @@ def test_the_winner_has_its_distribution_and_modelled_energy(store: Store) -> No
     assert stored[Metric.ENERGY].method is Method.MODELLED
     assert stored[Metric.ENERGY].value == pytest.approx(5e-4, rel=0.02)
     assert MIN_PAIRS <= len(stored[Metric.LATENCY].samples) <= MAX_PAIRS
+
+
+@pytest.mark.parametrize("milliseconds", [0.5, 1.0])
+def test_pairs_that_take_too_long_are_few(
+    store: Store, monkeypatch: pytest.MonkeyPatch, milliseconds: float
+) -> None:
+    monkeypatch.setattr(confirm, "_LONG_SECONDS", 0.0)
+    imagined = Imagined(store, ImaginedExecutor(), fakes(3.0, milliseconds)[1:])
+    found = imagined.search()
+    imagined.budget = Budget(1e-9)
+    confirmed = imagined.confirm(found)
+    latency = confirmed.winner.measurements[Metric.LATENCY]
+    assert len(latency.samples) == FEWEST_PAIRS
+    assert latency.low is None, "so few have none"
+    (said,) = confirmed.notes()
+    assert said.startswith(
+        "A block takes so long that 6 had to do, and latencies have no interval"
+    )
+    if milliseconds < 1.0:
+        assert confirmed.verdict is Verdict.IMPROVED
+        assert confirmed.ratio is not None
+        assert 1.9 < confirmed.ratio.low < 2.0 < confirmed.ratio.high < 2.1
+    again = Imagined(store, ImaginedExecutor(), imagined.candidates, budget=imagined.budget)
+    again.journal.complete = True  # what ended is gone through again, and stays as it was
+    champion = "" if confirmed.ratio is None else confirmed.winner.candidate.id
+    assert again.run(champion)[1] == confirmed
+    assert "block" not in again.executor.calls
 
 
 @pytest.mark.parametrize("milliseconds", [1.0, 1.1, 3.0])

@@ -476,6 +476,12 @@ class TestSlowModels:
         assert report.outcome is Outcome.TIMEOUT
         assert "'evaluate' within 0.1 s" in report.message
 
+    def test_what_is_waited_for_may_take_as_long_as_its_first_run_explains(self, worker):
+        worker.prepare(samples.workload(samples.slow_net()))
+        limits = Limits(evaluate_seconds=0.1, patient=True)
+        report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits))
+        assert report.outcome is Outcome.OK, report.message
+
     def test_a_loaded_child_that_stops_answering_ends_soon(self, fake_worker):
         member = fake(limits=Limits(measure_seconds=0.5))
         fake_worker.run_trial(member)
