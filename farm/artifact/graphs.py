@@ -19,6 +19,7 @@ from farm.candidate import (
     DynamicInt8,
     FloatType,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     PackageEngine,
     Pipeline,
     Precision,
@@ -26,6 +27,7 @@ from farm.candidate import (
     WeightOnlyInt4,
 )
 from farm.compile.batch import Batched
+from farm.compile.divide import DividedInSession
 from farm.compile.formats.convert_float import ConvertToFloat16
 from farm.compile.formats.float32_inside import Float32Inside
 from farm.compile.operators import Operator, Quantization, quantizable
@@ -80,6 +82,8 @@ class Graphs:
         match candidate.engine:
             case OnnxRuntimeCpu(saved_graph=True) as engine:
                 done = done.then(SaveOptimised(engine.graph_level, engine.disabled_optimizers))
+            case OnnxRuntimeWebGpu(on_cpu=names) if names:
+                done = done.then(DividedInSession(names))
         if done.passes:
             with reported_as("check"):
                 check_valid(done.model)

@@ -10,6 +10,7 @@ from farm.artifact.precision import float_of
 from farm.candidate import (
     Candidate,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     PackageEngine,
     Pipeline,
     StaticInt8,
@@ -43,6 +44,8 @@ def artifact_key(
     }
     if candidate.batch > 1:
         parts["batch"] = candidate.batch
+    if isinstance(candidate.engine, OnnxRuntimeWebGpu) and candidate.engine.on_cpu:
+        parts["on_cpu"] = sorted(candidate.engine.on_cpu)
     if isinstance(candidate.engine, PackageEngine):
         parts["package"] = _package(candidate.engine)
     if isinstance(candidate.engine, Pipeline):

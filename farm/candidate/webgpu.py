@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from farm.candidate.fields import STRICT
+from farm.candidate.fields import ADDED, STRICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +16,19 @@ class OnnxRuntimeWebGpu:
     cpu_operators: operators that the provider refuses, or leaves to the CPU because they compute
         shapes, may run on ONNX Runtime's CPU provider; without it such a model is a run error,
         never a silent mix.
+    on_cpu: names of operators that ONNX Runtime's CPU provider runs in the same session, these and
+        no others, unless cpu_operators lets it.
     """
 
     __pydantic_config__ = STRICT
     kind: Literal["onnxruntime-webgpu"] = "onnxruntime-webgpu"
     layout: Literal["nhwc", "nchw"] = "nhwc"
     cpu_operators: bool = False
+    on_cpu: tuple[str, ...] = field(default=(), metadata=ADDED)
 
     def label(self) -> str:
         """The engine with the options that differ from its defaults, for tables."""
-        text = "onnxruntime-webgpu" + (" + onnxruntime-cpu" if self.cpu_operators else "")
+        mixed = self.cpu_operators or self.on_cpu
+        text = "onnxruntime-webgpu" + (" + onnxruntime-cpu" if mixed else "")
+        text += f" {len(self.on_cpu)} in one session" if self.on_cpu else ""
         return text + ("" if self.layout == "nhwc" else f" {self.layout}")

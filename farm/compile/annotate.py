@@ -1,14 +1,11 @@
 """Writes into a model where each of its operators is to run.
 
-ONNX Runtime reads the metadata property ``layer_ann`` of a node where a session has
-``session.layer_assignment_settings``, for example ``cpu(=one,=two);gpu(=three)``. Without the
-equals sign a label stands for all that begin with it, so that it is always given. It is a
-preference: what was really assigned is checked afterwards.
+What ONNX Runtime makes of it says ``farm.session.assignment``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from onnx import ModelProto
 
@@ -17,11 +14,6 @@ from farm.model.walk import clone, with_nested
 
 ANNOTATION = "layer_ann"
 """The key of the metadata property."""
-
-SETTINGS = "session.layer_assignment_settings"
-"""The session's option that says on which device each label runs."""
-
-_MOST_CHARACTERS = 8192  # of a value of a session's option
 
 
 def label(place: str) -> str:
@@ -57,18 +49,3 @@ def labels_of(model: ModelProto) -> dict[str, str]:
         for prop in node.metadata_props
         if prop.key == ANNOTATION
     }
-
-
-def assignment_settings(devices: Mapping[str, Iterable[str]]) -> str:
-    """The value of ``SETTINGS``: labels by the designator of a device, or a provider's name.
-
-    Raises CompileError: it is longer than ONNX Runtime takes.
-    """
-    rules = (f"{name}({','.join(f'={each}' for each in own)})" for name, own in devices.items())
-    text = ";".join(rules)
-    if len(text) > _MOST_CHARACTERS:
-        raise CompileError(
-            f"The assignment of operators has {len(text)} characters, and ONNX Runtime takes "
-            f"{_MOST_CHARACTERS}: use fewer labels."
-        )
-    return text

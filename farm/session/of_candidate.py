@@ -31,9 +31,11 @@ from farm.candidate import (
     StaticInt8,
 )
 from farm.errors import CompileError
+from farm.session.assignment import ON_CPU, ON_GPU, SETTINGS, assignment_settings
 from farm.session.nvidia import cuda_spec, tensorrt_spec
 from farm.session.qnn import qnn_spec
 from farm.session.spec import (
+    CPU_PROVIDER,
     THREAD_AFFINITIES,
     WEBGPU_LAYOUT,
     WEBGPU_PROVIDER,
@@ -108,8 +110,13 @@ def part_session(
             return cuda_spec(engine)
         case OnnxRuntimeTensorRt() as engine:
             return tensorrt_spec(engine, candidate.precision)
-        case OnnxRuntimeWebGpu() as engine:
+        case OnnxRuntimeWebGpu(on_cpu=()) as engine:
             return _webgpu(engine)
+        case OnnxRuntimeWebGpu():
+            raise CompileError(
+                f"The part at {part.place} is at one place: what is to run on the processor is a "
+                "part of its own, and on_cpu is for whole models."
+            )
         case OpenVinoGpu() as engine:
             return _openvino_gpu(engine, candidate.precision.float_type)
         case OpenVinoRuntime() as engine:
@@ -153,7 +160,7 @@ def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:
     """The session of ONNX Runtime's own CPU provider."""
     level = GraphLevel.NONE if engine.saved_graph else engine.graph_level
     return SessionSpec(
-        provider="CPUExecutionProvider",
+        provider=CPU_PROVIDER,
         config_entries=dict(_config_entries(engine)),
         intra_op_num_threads=engine.threads,
         enable_mem_pattern=engine.memory_pattern,
@@ -193,10 +200,15 @@ def _openvino(engine: OpenVino, float_type: FloatType) -> SessionSpec:
 
 
 def _webgpu(engine: OnnxRuntimeWebGpu) -> SessionSpec:
+    entries = {WEBGPU_LAYOUT: engine.layout.upper()}
+    if engine.on_cpu:
+        labels = {WEBGPU_PROVIDER: [ON_GPU], CPU_PROVIDER: [ON_CPU]}
+        entries[SETTINGS] = assignment_settings(labels)
     return SessionSpec(
         provider=WEBGPU_PROVIDER,
-        config_entries={WEBGPU_LAYOUT: engine.layout.upper()},
+        config_entries=entries,
         allow_cpu_fallback=engine.cpu_operators,
+        on_cpu=engine.on_cpu,
     )
 
 

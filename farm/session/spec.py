@@ -17,10 +17,12 @@ _ADDED: dict[str, Any] = {
     "memory": "",
     "beside": {},
     "variables": {},
+    "on_cpu": (),
 }
 THREAD_AFFINITIES = "session.intra_op_thread_affinities"
 """ONNX Runtime's key for the processors of its threads, counted from 1."""
 
+CPU_PROVIDER = "CPUExecutionProvider"
 TENSORRT_PROVIDER = "TensorrtExecutionProvider"
 WEBGPU_PROVIDER = "WebGpuExecutionProvider"
 WEBGPU_LAYOUT = "ep.webgpuexecutionprovider.preferredLayout"
@@ -41,6 +43,7 @@ class SessionSpec:
     memory: where inputs and outputs stay while runs are timed, ``cuda`` or, if empty, the host's.
     beside: further providers that may run what the first one refuses, with their options.
     variables: of the process, set before the session is created.
+    on_cpu: names of operators that the CPU provider is to run, beside what the first one refuses.
     """
 
     provider: str
@@ -56,6 +59,7 @@ class SessionSpec:
     memory: Literal["", "cuda"] = ""
     beside: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    on_cpu: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The content of ``session.json``.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.reader import StoreReader
 from farm.candidate import (
     Candidate,
     Engine,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     PackageEngine,
     Pipeline,
     PipelinePart,
@@ -84,7 +85,9 @@ def worthwhile(
     gain = plan.best_single.predicted.value / plan.predicted.value if plan.best_single else None
     why = f"is predicted to be {gain:.2f} times as fast as the best single place"
     why = why if gain else "runs what no place runs alone"
-    return Splits((candidate,), (f"A split over {over} was proposed: it {why}.",))
+    shared = in_one_session(candidate, profiles[-1].name)
+    notes = (f"A split over {over} was proposed: it {why}.",)
+    return Splits((candidate, *([shared] if shared else ())), notes)
 
 
 def candidate_of(plan: PlacementPlan, situation: Situation) -> Candidate:
@@ -100,6 +103,26 @@ def candidate_of(plan: PlacementPlan, situation: Situation) -> Candidate:
         engine = situation.candidates[part.place].engine
         parts.append(_part(part.place, engine, [n for n in part.operators if n not in folded]))
     return Candidate(Pipeline(tuple(parts)))
+
+
+def in_one_session(split: Candidate, device: str) -> Candidate | None:
+    """The same split in one session of ONNX Runtime on a device; None where there is none.
+
+    Its WebGPU provider runs what is at the device, and its CPU provider all the rest: of that
+    installation, and with its own threads. There are no calls between both, and no copies but
+    those to the GPU's memory and back.
+    """
+    if not isinstance(split.engine, Pipeline) or split.precision.quantization is not None:
+        return None
+    parts = split.engine.parts
+    on_gpu = {p.engine for p in parts if p.device == device}
+    if len(on_gpu) != 1 or not isinstance(engine := on_gpu.pop(), OnnxRuntimeWebGpu):
+        return None
+    beside = [part for part in parts if part.device != device]
+    if not beside or not all(isinstance(part.engine, OnnxRuntimeCpu) for part in beside):
+        return None
+    names = (name for part in beside for name in part.operators)
+    return replace(split, engine=replace(engine, on_cpu=tuple(names)))
 
 
 def unavoidable(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from db.reader import StoreReader
-from farm.candidate import Candidate, Fake, OnnxRuntimeCpu
+from farm.candidate import Candidate, Fake, OnnxRuntimeCpu, Pipeline
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from tuner.goals import Objective
@@ -45,15 +45,18 @@ def with_splits(
 
 
 def what_became(splits: Sequence[Candidate], entries: Iterable[Entry]) -> Notes:
-    """A sentence on the trial of a split that a plan proposed; none where none was."""
-    if not splits:
-        return ()
-    tried = next((entry for entry in entries if entry.candidate in splits), None)
-    if tried is None:
+    """A sentence on each trial of a split that a plan proposed; none where none was."""
+    tried = [entry for entry in entries if entry.candidate in splits]
+    if splits and not tried:
         return ("There was no time to try that split: give a longer --budget.",)
+    return tuple(map(_became, tried))
+
+
+def _became(tried: Entry) -> str:
+    shared = "" if isinstance(tried.candidate.engine, Pipeline) else " in one session"
     if tried.ratio is None:
-        return (f"That split could not be measured: {tried.message.rstrip('.')}.",)
-    return (f"In its trial that split took {tried.ratio:.2f} times as long as the baseline.",)
+        return f"That split{shared} could not be measured: {tried.message.rstrip('.')}."
+    return f"In its trial that split{shared} took {tried.ratio:.2f} times as long as the baseline."
 
 
 def only_splits(

@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
 from farm.session.spec import (
+    CPU_PROVIDER,
     THREAD_AFFINITIES,
     WEBGPU_LAYOUT,
     WEBGPU_PROVIDER,
@@ -31,7 +33,6 @@ _PACKAGES = {  # that plugins come in
     "onnxruntime_ep_openvino": "onnxruntime-ep-openvino",
     "onnxruntime_qnn": "onnxruntime-qnn",
 }
-_CPU = "CPUExecutionProvider"
 _PLAIN = "NCHW"
 _NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
@@ -115,7 +116,7 @@ class OnnxRuntimeSession(Session):
     @property
     def is_quantised(self) -> bool:
         """Whether it has operators that quantise activations."""
-        return any(operator.startswith("QuantizeLinear") for _, operator in _placed(self._session))
+        return any(each.op_type.startswith("QuantizeLinear") for each in _placed(self._session))
 
     def end_profile(self) -> Path:
         """Stop timing kernels; the file that has the times."""
@@ -130,7 +131,7 @@ class OnnxRuntimeSession(Session):
     ) -> Mapping[str, int]:
         """Operators by provider. plain: where they are in a session that tells of all of them."""
         tell = getattr(self._session, "get_provider_graph_assignment_info", None)
-        if tell is None and spec.provider == _CPU:  # before 1.24; nowhere else to go
+        if tell is None and spec.provider == CPU_PROVIDER:  # before 1.24; nowhere else to go
             return {}
         if tell is None:
             raise NotAsPlannedError(
@@ -139,37 +140,63 @@ class OnnxRuntimeSession(Session):
             )
         wanted, placed = spec.provider, _placed(self._session)
         allowed = {wanted, *spec.beside}
-        elsewhere = [operator for provider, operator in placed if provider not in allowed]
+        elsewhere = [each for each in placed if each.provider not in allowed]
         if plain is not None:
-            if sorted(elsewhere) != sorted(o for provider, o in plain if provider not in allowed):
+            if spec.on_cpu or spec.allow_cpu_fallback:
+                elsewhere = _without_added(elsewhere, plain)
+            if sorted(elsewhere) != sorted(e for e in plain if e.provider not in allowed):
                 raise NotAsPlannedError(
                     f"{wanted} takes other operators in this layout than in NCHW, and only there "
                     "ONNX Runtime tells of all of them."
                 )
             placed = list(plain)
-        counts = Counter(provider for provider, _ in placed)
+        counts = Counter(each.provider for each in placed)
         if placed and wanted not in counts:
             raise NotAsPlannedError(
                 f"{wanted} took none of the {len(placed)} operators; they would have run on "
                 f"{', '.join(sorted(counts))}."
             )
-        if elsewhere and not spec.allow_cpu_fallback:
-            more = f" and {len(elsewhere) - _NAMED} more" if len(elsewhere) > _NAMED else ""
+        chosen = frozenset(spec.on_cpu)
+        if strayed := [e for e in placed if e.name in chosen and e.provider != CPU_PROVIDER]:
             raise NotAsPlannedError(
-                f"{wanted} did not take {len(elsewhere)} of {len(placed)} operators: "
-                f"{', '.join(elsewhere[:_NAMED])}{more}."
+                f"{wanted} took {len(strayed)} operators that {CPU_PROVIDER} was to run: "
+                f"{_listed(strayed)}."
+            )
+        refused = [each for each in elsewhere if each.name not in chosen]
+        if refused and not spec.allow_cpu_fallback:
+            raise NotAsPlannedError(
+                f"{wanted} did not take {len(refused)} of {len(placed)} operators: "
+                f"{_listed(refused)}."
             )
         return dict(counts)
 
 
-_Placed = tuple[str, str]
-"""A provider, and an operator that it runs."""
+class _Placed(NamedTuple):
+    """An operator, and the provider that runs it."""
+
+    provider: str
+    op_type: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.op_type} {self.name}".strip()
+
+
+def _without_added(operators: Sequence[_Placed], plain: Sequence[_Placed]) -> list[_Placed]:
+    """Without the transpositions that a layout needs around operators of another provider."""
+    own = {each.name for each in plain}
+    return [each for each in operators if each.op_type != "Transpose" or each.name in own]
+
+
+def _listed(operators: Sequence[_Placed]) -> str:
+    more = f" and {len(operators) - _NAMED} more" if len(operators) > _NAMED else ""
+    return f"{', '.join(map(str, operators[:_NAMED]))}{more}"
 
 
 def _placed(session: ort.InferenceSession) -> list[_Placed]:
     told = session.get_provider_graph_assignment_info()
     operators = ((part.ep_name, node) for part in told for node in part.get_nodes())
-    return [(provider, f"{node.op_type} {node.name}".strip()) for provider, node in operators]
+    return [_Placed(provider, node.op_type, node.name) for provider, node in operators]
 
 
 def _in_plain_layout(model: Path | bytes, spec: SessionSpec) -> list[_Placed] | None:

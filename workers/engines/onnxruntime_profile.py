@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
-from farm.session.spec import TENSORRT_PROVIDER, WEBGPU_PROVIDER, SessionSpec
+from farm.session.spec import CPU_PROVIDER, TENSORRT_PROVIDER, WEBGPU_PROVIDER, SessionSpec
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 
@@ -38,7 +38,6 @@ _PRECISIONS = {
     "int8": "int8",
     "uint8": "int8",
 }
-_CPU = "CPUExecutionProvider"
 # They quantise what they read, and compute in integers.
 _DYNAMIC = frozenset({"DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
@@ -161,7 +160,7 @@ def device_runs(events: Sequence[Mapping[str, Any]]) -> list[list[_Event]]:
     if not count or not timed or len(timed) % count:
         raise EngineError("The device does not time its kernels, and nobody else can.")
     each = len(timed) // count
-    here = [e for e in events if e["name"] == _RUN or _provider_of(e) == _CPU]
+    here = [e for e in events if e["name"] == _RUN or _provider_of(e) == CPU_PROVIDER]
     return [
         [*(_device_event(e, nodes[_node_of(e)]) for e in timed[each * at : each * (at + 1)]), *own]
         for at, own in enumerate(kernel_runs(here))

@@ -14,7 +14,10 @@ options.enable_cpu_mem_arena = spec.get("enable_cpu_mem_arena", True)
 options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimization_level"])
 for key, value in spec["config_entries"].items():
     options.add_session_config_entry(key, value)
-if not spec["allow_cpu_fallback"]:
+on_cpu = spec.get("on_cpu", ())
+if on_cpu:  # these and no others: the session is asked below
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+elif not spec["allow_cpu_fallback"]:
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
 provider = spec["provider"]
 arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
@@ -41,6 +44,13 @@ if spec.get("memory"):  # libraries of CUDA and TensorRT are in Python packages 
     if provider.startswith("Tensorrt") and importlib.util.find_spec("tensorrt_libs"):
         importlib.import_module("tensorrt_libs")
 session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
+if on_cpu:
+    told = [part for part in session.get_provider_graph_assignment_info() if "CPU" in part.ep_name]
+    nodes = (node for part in told for node in part.get_nodes())  # layouts add a Transpose or two
+    names = {node.name for node in nodes if node.op_type != "Transpose" or node.name in on_cpu}
+    if not names or not (names <= set(on_cpu) or spec["allow_cpu_fallback"]):
+        found = ", ".join(sorted(names)) or "nothing"
+        sys.exit(f"The processor is to run {', '.join(on_cpu)}, and here it runs {found}.")
 
 
 def run(feeds):

@@ -8,9 +8,11 @@ import pytest
 from onnx import ModelProto
 from onnx.helper import make_graph, make_node
 
-from farm.compile.annotate import ANNOTATION, SETTINGS, annotated, assignment_settings, labels_of
+from farm.compile.annotate import ANNOTATION, annotated, labels_of
+from farm.compile.divide import DividedInSession
 from farm.errors import CompileError
 from farm.model.walk import all_nodes
+from farm.session.assignment import SETTINGS, assignment_settings
 from tests import models
 
 
@@ -63,6 +65,16 @@ def test_what_is_inside_of_an_operator_is_where_it_is() -> None:
         ("in", ["cpu_b"]),
         ("in", ["cpu_b"]),
     ]
+
+
+def test_a_session_of_two_providers() -> None:
+    divided = DividedInSession(("two",))(chain()).model
+    assert labels_of(divided) == {"one": "gpu", "two": "cpu", "three": "gpu"}
+
+
+def test_a_session_of_two_providers_without_such_an_operator() -> None:
+    with pytest.raises(CompileError, match=r"'tow' cannot run .* Did you mean two\?"):
+        DividedInSession(("tow",))(chain())
 
 
 def test_labels_are_whole_words_in_the_settings() -> None:

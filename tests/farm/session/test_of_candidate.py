@@ -153,6 +153,21 @@ class TestPartsOnGpus:
         assert self.split(self.PART).keeps_precision
 
 
+def test_webgpu_shares_its_session_with_the_cpu():
+    spec = session_spec(Candidate(OnnxRuntimeWebGpu(on_cpu=("stem",))))
+    assert spec.on_cpu == ("stem",)
+    assert not spec.allow_cpu_fallback
+    assert spec.config_entries["session.layer_assignment_settings"] == (
+        "WebGpuExecutionProvider(=gpu);CPUExecutionProvider(=cpu)"
+    )
+
+
+def test_a_part_is_at_one_place():
+    part = PipelinePart("gpu-vulkan", OnnxRuntimeWebGpu(on_cpu=("stem",)), ("stem", "head"))
+    with pytest.raises(CompileError, match="The part at gpu-vulkan/onnxruntime-webgpu is at one"):
+        part_session(Candidate(), part, quantised=False)
+
+
 def test_the_fake_engine_has_no_session():
     with pytest.raises(CompileError, match="The fake engine has no session"):
         session_spec(Candidate(Fake()))
@@ -163,7 +178,13 @@ def test_a_session_is_written_whole():
     text = spec.to_json()
     stored = json.loads(text)
     # Left out, as sessions of earlier deliveries have none of them.
-    added = {"enable_cpu_mem_arena": True, "memory": "", "beside": {}, "variables": {}}
+    added = {
+        "enable_cpu_mem_arena": True,
+        "memory": "",
+        "beside": {},
+        "variables": {},
+        "on_cpu": [],
+    }
     assert stored | added == json.loads(json.dumps(asdict(spec)))
     assert SessionSpec(**stored | {"disabled_optimizers": ()}) == spec
     assert text.endswith("}\n")

@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from onnx import ModelProto, TensorProto
 from onnx.helper import make_node, make_tensor_value_info
 
 from db.store import Store
 from farm.candidate import (
     Candidate,
+    CPackage,
     CPackageEmulated,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
+    PartEngine,
     Pipeline,
     PipelinePart,
     Precision,
@@ -23,16 +27,21 @@ from farm.devices.profile import load_profiles
 from farm.measurement import Outcome
 from farm.model.graph import Graph, build_graph
 from farm.model.model import Model, load_model
+from farm.profile.kernels import OperatorProfile
+from farm.units import Seconds
 from tests import models
 from tests.models import save
 from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
-from tuner.placing.candidates import unavoidable, worthwhile
+from tuner.placing.candidates import in_one_session, unavoidable, worthwhile
 from tuner.placing.plans import folded_before
 from tuner.placing.spaces import what_became
 from tuner.runs.history import Entry
+from workers.jobs import ProfileJob
 
-CPU, DSP, SMALL = (load_profiles()[name] for name in ("cpu", "dsp", "dsp-small"))
+CPU, DSP, SMALL, GPU = (
+    load_profiles()[name] for name in ("cpu", "dsp", "dsp-small", "gpu-software")
+)
 HVX = CPackageEmulated(target="hexagon-v67-hvx")
 FLOAT, INT8 = Precision(), Precision(quantization=StaticInt8())
 
@@ -153,3 +162,61 @@ def test_it_is_said_what_became_of_a_split() -> None:
     assert what_became((split,), [other, raced]) == (
         "In its trial that split took 1.25 times as long as the baseline.",
     )
+    shared = Candidate(OnnxRuntimeWebGpu(on_cpu=("a",)))
+    last = Entry("4", shared, Outcome.OK, ratio=0.5)
+    assert what_became((split, shared), [other, raced, last])[1:] == (
+        "In its trial that split in one session took 0.50 times as long as the baseline.",
+    )
+
+
+class Uneven(TimedExecutor):
+    """A GPU that convolves a thousand times as fast as a processor, and averages as slowly."""
+
+    def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
+        rows = super().run_profile(device, job)
+        faster = 1e-3 if "webgpu" in self.engines[0] else 1.0
+        return tuple(
+            replace(
+                row, seconds=Seconds((faster if row.kind == "Conv" else 1 / faster) * row.seconds)
+            )
+            for row in rows
+            if row.seconds is not None
+        )
+
+
+def test_a_split_over_a_gpu_and_the_processor_is_tried_in_one_session_too(tmp_path: Path) -> None:
+    nodes = [
+        make_node("Conv", ["x", "v"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        make_node("Conv", ["a", "w"], ["b"], name="wide", strides=[16, 16], pads=[1, 1, 1, 1]),
+        make_node("GlobalAveragePool", ["b"], ["y"], name="pool"),
+    ]
+    stored = models.weights(v=(256, 3, 3, 3), w=(64, 256, 3, 3))
+    ends = [models.value("x", [1, 3, 224, 224])], [models.value("y", [1, 64, 1, 1])]
+    model, graph = loaded(models.build(nodes, *ends, stored), tmp_path)
+    executors = {"cpu": Uneven(("onnxruntime-cpu",)), GPU.name: Uneven(("onnxruntime-webgpu",))}
+    facts = {name: each.describe(name) for name, each in executors.items()}
+    with Store.open(":memory:") as store:
+        for profile in (CPU, GPU):
+            calibrate(store, executors[profile.name], profile, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
+        split, shared = worthwhile(store, facts, model, graph, [CPU, GPU]).candidates
+        (alone,) = worthwhile(store, facts, model, graph, [GPU, CPU]).candidates
+    assert parts(split.engine) == [
+        ("gpu-software/onnxruntime-webgpu", ("conv", "wide")),
+        ("cpu/onnxruntime-cpu", ("pool",)),
+    ]
+    assert shared == Candidate(OnnxRuntimeWebGpu(on_cpu=("pool",)))
+    assert alone == split, "the processor has no such session"
+
+
+@pytest.mark.parametrize(
+    "engines",
+    [
+        (OnnxRuntimeWebGpu(), CPackage()),
+        (OnnxRuntimeCpu(), OnnxRuntimeCpu()),
+    ],
+)
+def test_what_cannot_run_in_one_session(engines: tuple[PartEngine, PartEngine]) -> None:
+    ends = zip((GPU.name, "cpu"), engines, "ab", strict=True)
+    split = Pipeline(tuple(PipelinePart(device, engine, (op,)) for device, engine, op in ends))
+    assert in_one_session(Candidate(split), GPU.name) is None
+    assert in_one_session(Candidate(engines[0]), GPU.name) is None

@@ -169,6 +169,64 @@ def test_a_mix_that_was_asked_for_is_recorded(worker):
     assert report.assignment == {PROVIDER: 2, "CPUExecutionProvider": 1}
 
 
+class TestOneSession:
+    """Both providers in one session of ONNX Runtime, by labels of operators."""
+
+    @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+    def test_operators_run_where_they_are_labelled(self, worker, layout):
+        candidate = Candidate(OnnxRuntimeWebGpu(layout=layout, on_cpu=FRONT))
+        report = trial(worker, image_net(), candidate, "ic")
+        assert report.outcome is Outcome.OK, report.message
+        # The normalisation is folded into the convolution before it.
+        assert report.assignment == {PROVIDER: len(BACK), "CPUExecutionProvider": len(FRONT) - 1}
+        found = {m.metric: m.value for m in report.measurements}
+        assert found[Metric.ACCURACY] == pytest.approx(1.0)
+
+    def test_it_answers_what_the_processor_does(self, worker, tmp_path):
+        proto, candidate = image_net(), Candidate(OnnxRuntimeWebGpu(on_cpu=("join_relu", "pool")))
+        worker.prepare(samples.workload(proto, "ic"))
+        compiled = worker.artifact_files(samples.job(candidate, "o", "ic"))[MODEL_FILE]
+        divided = ModelProto.FromString(compiled)
+        ours = answers(divided, candidate.engine, tmp_path)
+        for found, wanted in zip(ours, answers(proto, CPU, tmp_path), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-6)
+
+    def test_a_name_that_no_operator_has(self, worker):
+        candidate = Candidate(OnnxRuntimeWebGpu(on_cpu=("steam",)))
+        report = trial(worker, image_net(), candidate, "ic")
+        assert report.outcome is Outcome.COMPILE_ERROR
+        assert report.message == (
+            "Operator 'steam' cannot run on the CPU provider: the graph has none of that name. "
+            "Did you mean stem or stem_relu?"
+        )
+
+    def test_a_session_that_is_not_labelled_is_refused(self, tmp_path):
+        """The labels of an artifact were lost: ONNX Runtime would run all of it on the GPU."""
+        with pytest.raises(
+            Exception, match="took 2 operators that CPUExecutionProvider was to run"
+        ):
+            answers(image_net(), OnnxRuntimeWebGpu(on_cpu=FRONT), tmp_path)
+
+    def test_it_runs_as_it_is_delivered(self, worker, tmp_path):
+        proto, candidate = image_net(), Candidate(OnnxRuntimeWebGpu(on_cpu=FRONT))
+        worker.prepare(samples.workload(proto, "ic"))
+        files = worker.artifact_files(samples.job(candidate, "s", "ic"))
+        folder, model = tmp_path / "delivered", load_model(models.save(proto, tmp_path))
+        spec = session_spec(candidate)
+        np.savez(tmp_path / "given.npz", image=graphs.feeds(proto, 1)[0]["image"])
+        for content in (files[MODEL_FILE], proto.SerializeToString()):
+            write_delivery(
+                folder, content, spec, model.inputs, json.dumps({}), variables=SOFTWARE.variables
+            )
+            done = run_delivered(folder, tmp_path / "given.npz")
+            if content is files[MODEL_FILE]:
+                assert (done.stdout, done.returncode) == ("y (1, 4) float32\n", 0), done.stderr
+        assert done.returncode == 1
+        assert done.stderr == (
+            "The processor is to run stem, norm, stem_relu, and here it runs nothing.\n"
+        )
+
+
 def test_without_a_driver_nothing_runs_on_the_processor(tmp_path):
     nowhere = replace(SOFTWARE, variables={"VK_ICD_FILENAMES": "/nowhere.json"})
     found = device_availability(nowhere)
