@@ -113,10 +113,10 @@ class TestLatency:
         assert time.monotonic() - began < 1.0
         assert not warmup.steady
 
-    def test_warm_up_has_three_values_however_slow_they_are(self):
+    def test_warm_up_has_a_value_however_slow_it_is(self):
         session = ScriptedSession([10.0])
-        assert latency.warm_up(session, 1, cap_seconds=0.0).values == 3
-        assert len(session.calls) == 3
+        assert latency.warm_up(session, 1, cap_seconds=0.0).values == 1
+        assert len(session.calls) == 1
 
     def test_a_sample_is_an_average_over_its_loops(self):
         sample = latency.sample([ScriptedSession([1e-3])], 12)
@@ -130,6 +130,11 @@ class TestLatency:
         latency.sample([session], 12)
         assert session.calls[-1] == 12
         assert set(session.calls[:-1]) == {1}
+
+    def test_what_is_slow_does_not(self):
+        session = ScriptedSession([10.0])
+        assert latency.sample([session], 1, rewarm=False).seconds == pytest.approx(10.0)
+        assert session.calls == [1]
 
     def test_callers_begin_together_and_the_slowest_counts(self):
         quick, slow = ScriptedSession([1e-3]), ScriptedSession([3e-3])

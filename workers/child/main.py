@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _PR_SET_PDEATHSIG = 1
+_SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
 _TRANSFERS = 5  # samples from and to the host's memory
 # As C++, ONNX Runtime, OpenVINO, TensorRT and the libraries of GPUs say that memory ran out.
 _NO_MEMORY = (
@@ -69,6 +70,7 @@ class Runner:
         self._feeds: list[Feeds] = []
         self._samples, self._batch = 0, 1
         self._resident_before = 0
+        self._is_slow = False
         self._sessions: Sequence[Session] = ()
         self._kept = ExitStack()
 
@@ -114,13 +116,17 @@ class Runner:
 
     def calibrate(self, target: float) -> int:
         """Runs per sample of at least ``target`` seconds."""
-        return latency.calibrate(self.session, target)
+        start = time.perf_counter()
+        loops = latency.calibrate(self.session, target)
+        self._is_slow = time.perf_counter() - start > _SLOW_SECONDS
+        return loops
 
     def sample(self, loops: int, callers: int = 1) -> DataclassInstance:
         """One latency sample, of so many callers at the same time."""
         if len(self._sessions) < callers:
             self._sessions = self._kept.enter_context(self.session.callers(callers))
-        return latency.sample(self._sessions[:callers] or [self.session], loops)
+        sessions = self._sessions[:callers] or [self.session]
+        return latency.sample(sessions, loops, rewarm=not self._is_slow)
 
     def single_runs(self, count: int, cap: float) -> list[float]:
         """Seconds of single runs."""

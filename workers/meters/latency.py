@@ -15,7 +15,7 @@ import numpy as np
 from workers.engines.session import Session
 from workers.protocol import Sample, Warmup
 
-_WARMUP_MINIMUM = 3
+_WARMUP_MINIMUM = 1  # after the run of loading and that of calibrating
 _STEADY_VALUES = 20
 _STEADY_MEANS = 0.1
 _REWARM_NS = 2_000_000
@@ -42,7 +42,7 @@ def calibrate(session: Session, target_seconds: float) -> int:
 
 
 def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
-    """Run until the last 20 values and the clock are steady, or until the cap; 3 values at least.
+    """Run until the last 20 values and the clock are steady, or until the cap; once at least.
 
     Returns the number of values that were thrown away and whether steadiness was reached.
     """
@@ -70,11 +70,12 @@ def is_steady(values: Sequence[float]) -> bool:
     return bool(levels_agree and last[0] <= upper + 1.5 * (upper - lower))
 
 
-def sample(sessions: Sequence[Session], loops: int) -> Sample:
+def sample(sessions: Sequence[Session], loops: int, *, rewarm: bool = True) -> Sample:
     """One sample: ``loops`` runs by each caller, after a short re-warm-up that is not counted.
 
     sessions: one per caller, the same one where it takes concurrent calls. They begin together,
-    and the one that takes longest says how long a run takes while all of them call.
+    and the one that takes longest says how long a run takes while all of them call. rewarm: what
+    takes seconds does not need it.
 
     A child sleeps while the other candidates of a block run; the first runs after that find cold
     caches and sleeping threads, which belong to the interleaving and not to the candidate.
@@ -89,7 +90,7 @@ def sample(sessions: Sequence[Session], loops: int) -> Sample:
 
     def call(session: Session) -> int:
         started = time.perf_counter_ns()
-        while time.perf_counter_ns() - started < _REWARM_NS:
+        while rewarm and time.perf_counter_ns() - started < _REWARM_NS:
             session.timed(1)
         together.wait()
         return session.timed(loops)

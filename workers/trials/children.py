@@ -35,7 +35,7 @@ _SLOWER = 4
 _EMULATED = 10
 _WARMUP_SECONDS = 1.0
 _WARMUP_LOOP_SECONDS = 1e-3
-_WARMUP_RUNS = 6  # of a slow model: two to calibrate, three to warm up, one beyond the cap
+_WARMUP_RUNS = 6  # of a slow model, at most: to calibrate, to warm up, one beyond the cap
 _CALLERS = 2
 _WITHOUT_END = 1e9  # seconds
 

@@ -15,7 +15,8 @@ options.graph_optimization_level = ort.GraphOptimizationLevel(spec["graph_optimi
 for key, value in spec["config_entries"].items():
     options.add_session_config_entry(key, value)
 on_cpu = spec.get("on_cpu", ())
-if on_cpu:  # these and no others: the session is asked below
+if on_cpu:  # these and no others: the session is asked below, and need not warn of them
+    options.log_severity_level = 3
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
 elif not spec["allow_cpu_fallback"]:
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
