@@ -98,7 +98,9 @@ def choices(candidate: Candidate) -> tuple[str, ...]:
             )  # fmt: skip
         case _:
             threads = str(plain.get("threads", ""))
-            waiting = _told(plain, [n for n in sorted(plain) if n not in ("kind", "threads")])
+            own = ("kind", "threads", "on_cpu")
+            waiting = _told(plain, [n for n in sorted(plain) if n not in own])
+            graph = f"{len(plain['on_cpu'])} on cpu" if "on_cpu" in plain else ""
     quantised = canonical(precision)["quantization"] or {}
     details = [n for n in sorted(quantised) if n not in ("kind", "keep_float", "bias_correction")]
     load = f"{candidate.callers} {candidate.batch} {candidate.rewritten}"

@@ -22,7 +22,7 @@ _KEPT = 1 << 15  # candidates whose parameters are remembered
 def flat(candidate: Candidate) -> Mapping[str, Value]:
     """The parameters of a candidate by their dotted names; what is not chosen is absent.
 
-    Of operators that are kept in float the number, of other lists the text.
+    Of operators that are kept in float, or on the processor, the number; of other lists the text.
     """
     return MappingProxyType(dict(_flattened("", canonical(candidate))))
 
@@ -32,7 +32,7 @@ def _flattened(name: str, value: Any) -> Iterator[tuple[str, Value]]:  # noqa: A
         case dict():
             for key, inner in value.items():
                 yield from _flattened(f"{name}.{key}" if name else key, inner)
-        case list() if name.endswith("keep_float"):
+        case list() if name.endswith(("keep_float", "on_cpu")):
             yield name, len(value)
         case list():
             yield name, ",".join(map(str, value))

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from farm.candidate import Candidate, CPackage, OpenVino, Pipeline, Precision, StaticInt8
+from farm.candidate import (
+    Candidate,
+    CPackage,
+    OnnxRuntimeWebGpu,
+    OpenVino,
+    Pipeline,
+    Precision,
+    StaticInt8,
+)
 from farm.measurement import Outcome
 from tests.tuner.search.proposals import SPACE, entry
 from tuner.search.proposing.pool import pool
@@ -54,5 +62,6 @@ def test_flat_parameters_say_what_was_chosen() -> None:
     assert found["engine.kind"] == "onnxruntime-cpu"
     assert found["precision.quantization.kind"] == "static-int8"
     assert found["precision.quantization.keep_float"] == 2
+    assert flat(Candidate(OnnxRuntimeWebGpu(on_cpu=("a", "b", "c"))))["engine.on_cpu"] == 3
     assert "precision.quantization.kind" not in flat(Candidate())
     assert flat(Candidate(Pipeline(())))["engine.kind"] == "pipeline"
