@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from farm.devices.environment import Environment
 from farm.errors import DeviceError
@@ -189,13 +190,32 @@ def _line(chosen: Mapping[str, Any]) -> str:
     """The line of one package that pip chose. Raises DeviceError."""
     name, version = chosen["metadata"]["name"], chosen["metadata"]["version"]
     place = chosen["download_info"]
-    digest = place.get("archive_info", {}).get("hashes", {}).get("sha256")
-    if digest is None:
+    digest = digest_of(place)
+    if not digest:
         raise DeviceError(
             f"The index gives no SHA-256 of {name} {version}, and without one it cannot be pinned."
         )
     wanted = f"{name} @ {place['url']}" if chosen.get("is_direct") else f"{name}=={version}"
     return f"{wanted} --hash=sha256:{digest}"
+
+
+def digest_of(place: Mapping[str, Any]) -> str:
+    """The SHA-256 of what pip chose; "" where nothing tells it.
+
+    Before version 23.1 pip writes one hash as ``sha256=...``, and none of a file without one.
+    """
+    told = place.get("archive_info", {})
+    if digest := told.get("hashes", {}).get("sha256"):
+        return str(digest)
+    algorithm, _, digest = told.get("hash", "").partition("=")
+    if algorithm == "sha256":
+        return str(digest)
+    address = urlsplit(place["url"])
+    file = Path(unquote(address.path))
+    if address.scheme != "file" or not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _today(engines: Iterable[str], named: set[str]) -> dict[str, str]:

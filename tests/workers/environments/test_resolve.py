@@ -17,13 +17,14 @@ from workers.environments.install import install, remove
 from workers.environments.installed import environments_of, installed_environments, states
 from workers.environments.interpreters import Interpreters
 from workers.environments.pip import released_versions
-from workers.environments.resolve import engines_of as engines_of_packages
 from workers.environments.resolve import (
+    digest_of,
     ensure,
     environment_of_versions,
     packages_of,
     resolve,
 )
+from workers.environments.resolve import engines_of as engines_of_packages
 
 Said = list[str]
 CPU = ("onnxruntime-cpu",)
@@ -73,6 +74,15 @@ class TestResolve:
         assert found.by_name_only
         assert found.unsuited == ""
         assert said[0] == "Resolving onnxruntime==98.1"
+
+    def test_hashes_as_pip_wrote_them_and_writes_them(self, index):
+        file = index / "onnxruntime-98.1-py3-none-any.whl"
+        _, sha256 = Wheel(file, "onnxruntime", "98.1").requirement.rsplit(":", 1)
+        address = {"url": "https://index.example/some.whl"}
+        for info in ({"hashes": {"sha256": "ab"}}, {"hash": "sha256=ab"}):
+            assert digest_of({**address, "archive_info": info}) == "ab"
+        assert digest_of({**address, "archive_info": {"hash": "md5=ab"}}) == ""
+        assert digest_of({"url": file.as_uri(), "archive_info": {}}) == sha256
 
     def test_the_engines_are_those_whose_packages_are_named(self):
         assert resolve("s", (), ["onnxruntime==98.1"], silent).engines == CPU
