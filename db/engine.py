@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another writer, or for a server to answer."""
 
+_PLACE = "farm_address"  # of the store that failed: two are in use where one is copied
 _CONNECT_SECONDS_MIN = 2  # what libpq raises smaller values to
 
 
@@ -32,9 +34,14 @@ def open_engine(address: Address, *, timeout: float, read_only: bool) -> Engine:
 
     Raises StoreError: the driver is not installed.
     """
-    if address.is_sqlite:
-        return _sqlite_engine(address, timeout, read_only=read_only)
-    return _server_engine(address, timeout, read_only=read_only)
+    open_it = _sqlite_engine if address.is_sqlite else _server_engine
+    engine = open_it(address, timeout, read_only=read_only)
+
+    def note_place(context: ExceptionContext) -> None:
+        vars(context.original_exception)[_PLACE] = address
+
+    event.listen(engine, "handle_error", note_place)
+    return engine
 
 
 def for_writing(engine: Engine) -> Engine:
@@ -88,11 +95,11 @@ def translated(address: Address) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise StoreError(
-            f"The store at {address} refused a record that contradicts the others: "
-            f"{first_line(error.orig)}."
+            f"The store at {_failed(error, address)} refused a record that contradicts the "
+            f"others: {first_line(error.orig)}."
         ) from error
     except DBAPIError as error:
-        raise _failure(address, error.orig) from error
+        raise _failure(_failed(error, address), error.orig) from error
     except sqlite3.Error as error:
         raise _failure(address, error) from error
     except LookupError as error:  # of this very class: a word that a column's type does not know
@@ -101,6 +108,11 @@ def translated(address: Address) -> Iterator[None]:
         raise StoreError(
             f"The store at {address} holds what no farm writes: {first_line(error)}."
         ) from error
+
+
+def is_damage(error: DBAPIError) -> bool:
+    """Whether a statement failed because an SQLite file is damaged."""
+    return isinstance(error.orig, sqlite3.Error) and _family(error.orig) == sqlite3.SQLITE_CORRUPT
 
 
 def first_line(cause: BaseException | None) -> str:
@@ -145,6 +157,13 @@ def _server_engine(address: Address, timeout: float, *, read_only: bool) -> Engi
             f"The store at {address} needs the Python package {error.name}, which is not "
             "installed. Install it with: pip install 'psycopg[binary]'."
         ) from None
+
+
+def _failed(error: DBAPIError, address: Address) -> Address:
+    """The store whose statement failed; ``address`` where none was executed."""
+    found = vars(error.orig).get(_PLACE, address)
+    assert isinstance(found, Address)
+    return found
 
 
 def _failure(address: Address, cause: BaseException | None) -> StoreError:

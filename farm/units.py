@@ -76,7 +76,7 @@ def parse_seconds(text: str) -> Seconds:
     """
     value = _parse(text, _TIMES)
     if value is None:
-        raise OptionError(f"'{text}' is not a time; write for example 90s, 2m, 1h30m or 5ms.")
+        raise OptionError(f"'{text}' is not a time; write for example 90s, 2m, 1h30m, 30d or 5ms.")
     if value > _MOST_SECONDS:
         raise OptionError(
             f"'{text}' is too long a time; {_MOST_SECONDS:.0f} seconds are the most."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from db.care.check import Finding
 from db.care.merge import Merged
@@ -14,7 +14,7 @@ from farm.units import Bytes, counted, format_bytes
 def check_lines(place: str, found: Sequence[Finding]) -> list[str]:
     """Lines of ``farm store check``."""
     damages = [each for each in found if each.damage]
-    lines = [f"{each.count:,} {each.what}" for each in found]
+    lines = [f"{each.what} ({each.count:,})" for each in found]
     if damages:
         return [
             f"The store at {place} is damaged:",
@@ -42,7 +42,8 @@ def prune_line(found: Prunable, *, removed: bool) -> str:
 
 def merged_line(merged: Merged, place: str, more: str = "") -> str:
     """What came from one store into another one."""
-    if not (merged.runs or merged.nights or merged.changes):
+    left_out = "".join(_left_out(merged))
+    if not (merged.runs or merged.nights or merged.changes or left_out):
         return f"{place} has all of it already; nothing was copied."
     parts = [counted(merged.runs, "run")]
     if merged.nights:
@@ -55,4 +56,12 @@ def merged_line(merged: Merged, place: str, more: str = "") -> str:
     if merged.renamed:
         names = ", ".join(f"{old} is {new} there" for old, new in merged.renamed.items())
         line += f" Of another machine with the same name: {names}."
-    return line
+    return f"{line}{left_out}"
+
+
+def _left_out(merged: Merged) -> Iterator[str]:
+    if merged.unread:
+        yield f" The store is damaged: not all could be read of {', '.join(merged.unread)}."
+    if merged.left_out:
+        rows = counted(merged.left_out, "row")
+        yield f" Left out, because what they point to is not there: {rows}."

@@ -12,9 +12,9 @@ import typer
 
 from commands.shared import completion, exit_codes
 from commands.shared.help import App
-from commands.shared.options import JsonOption, StoreOption
+from commands.shared.options import JsonOption, StoreOption, devices_option
 from commands.shared.output import print_lines
-from commands.store.options import DevicesOption, ModelOption
+from commands.store.options import ModelOption, known_subject, subject_of
 from farm.errors import OptionError
 from farm.units import parse_seconds
 
@@ -120,24 +120,27 @@ def export(
         ),
     ] = None,
     model: ModelOption = None,
-    devices: DevicesOption = None,
+    devices: Annotated[
+        list[str] | None,
+        devices_option("Only runs on one of these devices, with all their devices."),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Copy runs, with all that belongs to them, into a file that is a store itself.
+    """Copy whole runs, with all that belongs to them, into a file that is a store itself.
 
     Another farm takes it in with farm store import.
 
     Example: farm store export for-a-colleague.db --model resnet50
     """
-    from commands.shared.options import device_names
     from db.care.copies import export as copy
     from db.reader import StoreReader
     from reports.store_care import merged_line
 
     chosen = None
     if run or model or devices:
-        names = device_names(devices)
+        about = subject_of(model, devices)
         with StoreReader.open(store) as reader:
+            names = known_subject(reader, about).devices
             called = {reader.run_called(name).name for name in run or ()}
             found = [r.name for r in reader.runs(model=model) if not called or r.name in called]
             chosen = frozenset(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Select, Table, exists, func, select, text
+from sqlalchemy import Select, exists, func, select, text
 from sqlalchemy.orm import Session
 
+from db.care.lost import lost_keys
 from db.engine import first_line
 from db.reader import StoreReader
 from db.records import RunStatus
-from db.schema import Base, CandidateRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
+from db.schema import CandidateRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow
 from farm.errors import StoreDamaged
 from farm.measurement import Outcome
 
@@ -59,25 +60,15 @@ def _of_file(session: Session) -> Iterator[Finding]:
 
 
 def _damages(session: Session) -> Iterator[Finding]:
-    for table in Base.metadata.sorted_tables:
-        yield from _lost_keys(session, table)
+    for key, count in lost_keys(session):
+        table, column = key.parent.table.name, key.parent.name
+        yield Finding(f"rows of {table} whose {column} is not there", count, damage=True)
     ranked = select(func.count()).where(
         MeasurementRow.ranking_id.is_not(None),
         exists().where(TrialRow.id == MeasurementRow.trial_id, TrialRow.outcome != Outcome.OK),
     )
     yield Finding("values that are ranked though their trial is not ok", _count(session, ranked),
                   damage=True)  # fmt: skip
-
-
-def _lost_keys(session: Session, table: Table) -> Iterator[Finding]:
-    for key in table.foreign_keys:
-        lost = (
-            select(func.count())
-            .select_from(table)
-            .where(key.parent.is_not(None), ~exists().where(key.column == key.parent))
-        )
-        what = f"{table.name} whose {key.parent.name} is not there"
-        yield Finding(what, _count(session, lost), damage=True)
 
 
 def _to_know(session: Session) -> Iterator[Finding]:

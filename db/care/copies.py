@@ -11,13 +11,15 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from db.address import Address, parse_address
-from db.care.merge import Merged, merge
+from db.care.lost import leave_out_lost
+from db.care.merge import Merged, merge, saving
 from db.engine import LOCK_TIMEOUT, translated, undo_half_done
 from db.reader import StoreReader
 from db.schema import (
@@ -27,6 +29,7 @@ from db.schema import (
     MachineRow,
     ModelRow,
     RankingRow,
+    RunRow,
     SeriesRow,
     SoftwareRow,
 )
@@ -58,7 +61,8 @@ def backup(url: str | None, place: Path, progress: Progress = lambda _: None) ->
 def export(url: str | None, place: Path, runs: Collection[str] | None = None) -> Merged:
     """Copy runs, with what they point to, into an SQLite file that is a store.
 
-    runs: their names; None for all, with nights, calibrations and cost models.
+    runs: their names; None for all, with nights, calibrations and cost models. Of a damaged store
+    what can be read is copied, and what of that points to what is not there is left out.
 
     Raises OptionError, StoreError: see :func:`backup`.
     """
@@ -67,7 +71,7 @@ def export(url: str | None, place: Path, runs: Collection[str] | None = None) ->
         _draft(place, parse_address(url)) as draft,
         Store.open(str(draft)) as target,
     ):
-        found = _merge(store, target, runs)
+        found = _saved(store, target, runs)
         if runs is not None:
             with target.writing() as session:
                 _remove_unused(session)
@@ -87,13 +91,31 @@ def import_from(other: str, store: Store) -> Merged:
     same_file = address.path is not None and _is_same(address.path, Path(store.place))
     if same_file or str(address) == store.place:
         raise OptionError(f"{address} is the store itself; give another one to import from.")
-    with _unchanged(address) as readable, StoreReader.open(readable) as source:
+    with (
+        _named_by_argument(address),
+        _unchanged(address) as readable,
+        StoreReader.open(readable) as source,
+    ):
         return _merge(source, store, None)
 
 
 def _merge(source: StoreReader, target: Store, runs: Collection[str] | None) -> Merged:
     with source.reading() as reading, target.writing() as writing:
         return merge(reading, writing, runs)
+
+
+def _saved(source: StoreReader, target: Store, runs: Collection[str] | None) -> Merged:
+    """Merge what can be read of a store, which may be damaged, into one that is SQLite."""
+    with (
+        source.reading() as reading,
+        target.writing() as writing,
+        saving(reading) as unread,
+    ):
+        writing.execute(text("PRAGMA defer_foreign_keys = ON"))  # to the end of the transaction
+        found = merge(reading, writing, runs)
+        left_out = leave_out_lost(writing)
+        kept = writing.scalar(select(func.count()).select_from(RunRow)) or 0
+        return replace(found, runs=kept, unread=tuple(sorted(unread)), left_out=left_out)
 
 
 @contextmanager
@@ -126,6 +148,20 @@ def _told_as(copy: Path, name: str) -> Iterator[None]:
         yield
     except StoreError as error:
         raise type(error)(str(error).replace(str(copy), name)) from None
+
+
+@contextmanager
+def _named_by_argument(address: Address) -> Iterator[None]:
+    """Errors of a store that no ``--store`` names do not say that another one be given."""
+    try:
+        yield
+    except StoreError as error:
+        said = str(error)
+        if str(address) not in said:
+            raise
+        for give in ("give", "Give"):
+            said = said.replace(f"{give} another --store", f"{give} another file to import")
+        raise type(error)(said) from None
 
 
 def _copy_pages(address: Address, draft: Path, progress: Progress) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Insert, Table, delete, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.engine import insert_into
+from db.engine import insert_into, is_damage
 from db.records import ChangeState, RunStatus, content_id
 from db.removal import hanging_on, remove_run
 from db.schema import (
@@ -31,6 +33,7 @@ from db.schema import (
 
 Row = dict[str, Any]
 _BATCH = 1000  # rows of one statement
+_UNREAD = "unread"
 _SUFFIX = 6  # digits of a machine's id
 _RANKED = ("model_sha256", "device", "machine_id", "unseen", "metric", "method")
 _OPEN = frozenset({RunStatus.RUNNING, RunStatus.INTERRUPTED})
@@ -52,13 +55,16 @@ class Merged:
     """What was copied. renamed: new names of runs by those before.
 
     runs, nights: their number. changes: of level, that were there and of which the other store
-    says what became of them since.
+    says what became of them since. unread: tables of a damaged store that could not be read to
+    their end. left_out: rows of one that point to what is not there.
     """
 
     runs: int
     nights: int
     changes: int = 0
     renamed: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def merge(source: Session, target: Session, only: Collection[str] | None = None) -> Merged:
@@ -171,7 +177,8 @@ def _copy_nights(source: Session, target: Session, runs: Mapping[str, str]) -> t
         _insert(target, _NIGHT, [row | {"name": name}])
         new += ended or known is None
     values = (
-        row | {"night": names[row["night"]], "run": runs.get(row["run"], row["run"])}
+        row
+        | {"night": names.get(row["night"], row["night"]), "run": runs.get(row["run"], row["run"])}
         for row in _rows(source, _VALUE)
     )
     _insert(target, _VALUE, values)
@@ -218,7 +225,7 @@ def _is_later(row: Row, known: Row) -> bool:
 
 
 def _renamed_change(row: Row, names: Mapping[str, str]) -> Row:
-    first, found = names[row["first_night"]], names[row["found_night"]]
+    first, found = (names.get(row[key], row[key]) for key in ("first_night", "found_night"))
     if (first, found) == (row["first_night"], row["found_night"]):
         return row
     return row | {"id": content_id(row["id"], first), "first_night": first, "found_night": found}
@@ -238,7 +245,7 @@ class _Rankings:
         """A row with the target's number in place of the source's, where it has one."""
         if row.get("ranking_id") is None:
             return row
-        return row | {"ranking_id": self._ids[row["ranking_id"]]}
+        return row | {"ranking_id": self._ids.get(row["ranking_id"])}
 
     @staticmethod
     def copy_parents(source: Session, target: Session) -> None:
@@ -253,8 +260,22 @@ def _rows(
     session: Session, table: Table, condition: ColumnElement[bool] | None = None
 ) -> Iterator[Row]:
     query = select(table) if condition is None else select(table).where(condition)
-    for row in session.execute(query.execution_options(yield_per=_BATCH)).mappings():
-        yield dict(row)
+    try:
+        for row in session.execute(query.execution_options(yield_per=_BATCH)).mappings():
+            yield dict(row)
+    except (DBAPIError, LookupError, ValueError) as error:
+        unread: set[str] | None = session.info.get(_UNREAD)
+        if unread is None or (isinstance(error, DBAPIError) and not is_damage(error)):
+            raise
+        unread.add(table.name)
+
+
+@contextmanager
+def saving(source: Session) -> Iterator[set[str]]:
+    """What cannot be read of a damaged store is no error meanwhile; the tables it is in."""
+    source.info[_UNREAD] = unread = set[str]()
+    yield unread
+    del source.info[_UNREAD]
 
 
 def _one(session: Session, table: Table, condition: ColumnElement[bool]) -> Row | None:

@@ -47,7 +47,7 @@ def test_what_is_not_a_time(text):
     with pytest.raises(OptionError) as caught:
         parse_seconds(text)
     assert str(caught.value) == (
-        f"'{text}' is not a time; write for example 90s, 2m, 1h30m or 5ms."
+        f"'{text}' is not a time; write for example 90s, 2m, 1h30m, 30d or 5ms."
     )
 
 

@@ -41,15 +41,23 @@ def test_a_backup_is_a_store(filled: Command) -> None:
         (("import", "farm.db"), "is the store itself; give another one to import from."),
         (("import", "nothing.db"), "There is no store at nothing.db to import from."),
         (("import", "there"), "The store there is a folder; give a file"),
-        (("import", "text.db"), "text.db is not a store: it is not an SQLite database."),
+        (
+            ("import", "text.db"),
+            "text.db is not a store: it is not an SQLite database. Give another file to import.",
+        ),
         (("import", "empty.db"), "There is no store yet at empty.db."),
         (("import", "other.db"), "is a database of something else: it has a table planet"),
         (("export", "x.db", "--run", "nothing"), "There is no run 'nothing' in the store"),
         (
             ("export", "x.db", "--model", "nothing"),
-            "No run is all that was asked for; `farm runs`",
+            "There is no model 'nothing' in the store",
         ),
-        (("prune", "--older-than", "soon"), "'soon' is not a time"),
+        (("export", "x.db", "--device", "cqu"), "There is no device 'cqu', neither here nor"),
+        (("export", "x.db", "--device", "fake"), "No run is all that was asked for; `farm runs`"),
+        (
+            ("prune", "--older-than", "soon"),
+            "'soon' is not a time; write for example 90s, 2m, 1h30m, 30d",
+        ),
         (("prune",), "farm store prune asks before it removes anything, and nobody can answer"),
     ],
 )

@@ -236,8 +236,9 @@ class TestMerging:
             connection.executescript(script)
         before = older.read_bytes()
         with Store.open(str(tmp_path / "farm.db")) as store:
-            with pytest.raises(StoreError, match="written by a newer farm"):
+            with pytest.raises(StoreError, match="written by a newer farm") as caught:
                 import_from(str(newer), store)
+            assert str(caught.value).endswith("Upgrade the farm, or give another file to import.")
             assert import_from(str(older), store).runs > 0
         assert older.read_bytes() == before
 
@@ -325,7 +326,7 @@ class TestChecking:
             connection.execute("DELETE FROM candidate")
         with StoreReader.open(str(path)) as store:
             damages = [found.what for found in check(store) if found.damage]
-        assert damages == ["trial whose candidate_id is not there"]
+        assert damages == ["rows of trial whose candidate_id is not there"]
 
     def test_a_run_that_was_killed_is_no_damage(self, store: Store) -> None:
         worked(store)

@@ -200,8 +200,8 @@ def test_a_device_of_the_user(folder: Path) -> None:
         ),
         (f"{FIRST}metrics = [1]", '4: metrics takes a list of texts, as in metrics = ["latency",'),
         (
-            f'{FIRST}budget = "1 fortnight"',
-            "4: budget: '1 fortnight' is not a time; write for example 90s, 2m, 1h30m or 5ms.",
+            f'{FIRST}budget = "1 week"',
+            "4: budget: '1 week' is not a time; write for example 90s, 2m, 1h30m, 30d or 5ms.",
         ),
         (f"{FIRST}budget = 60", '4: budget takes a text, as in budget = "60s", got 60.'),
         (f'{FIRST}budget = "0s"', "4: budget 0s leaves no time: write for example 60s."),
