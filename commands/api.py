@@ -19,17 +19,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import workers.cluster  # noqa: F401  (sets what Ray reads, before anything imports it)
 
 # isort: split
 from rich.console import Console
 
+from commands.shared.arguments import checked
 from commands.shared.measuring import measured
-from commands.shared.options import device_names, known_profiles, one_of
+from commands.shared.options import device_names, known_profiles
 from commands.shared.place import Place, require_here
 from commands.store.options import known_subject, subject_of
 from db.questions.results import results as questions_results
@@ -89,9 +89,9 @@ Columns = dict[str, list[Any]]
 """Rows by column, each as long as the others, as ``pandas.DataFrame`` takes them."""
 
 _NOWHERE = Console(quiet=True)
-_E = TypeVar("_E", bound=StrEnum)
 
 
+@checked
 def tune(
     model: str | Path,
     *,
@@ -133,7 +133,7 @@ def tune(
         data=_path(data),
         shapes=dict(shapes or {}),
         metric=metric,
-        objective=_one_of(Objective, objective, "objective"),
+        objective=objective,
         constraints=constraints,
         budget_seconds=budget,
         max_trials=max_trials,
@@ -150,6 +150,7 @@ def tune(
         return tune_run(opened, run, place.executors(_NOWHERE), on_event)
 
 
+@checked
 def resume(
     run: str,
     *,
@@ -183,6 +184,7 @@ def resume(
         return tune_run(opened, opened_run, place.executors(_NOWHERE), on_event)
 
 
+@checked
 def bench(
     model: str | Path,
     *,
@@ -218,6 +220,7 @@ def bench(
     return found
 
 
+@checked
 def compare(
     first: str,
     second: str,
@@ -247,6 +250,7 @@ def compare(
     return compare_measured(again[0], again[1])
 
 
+@checked
 def predict(
     model: str | Path,
     *,
@@ -276,6 +280,7 @@ def predict(
         )
 
 
+@checked
 def package(
     model: str | Path,
     *,
@@ -304,17 +309,18 @@ def package(
         data=None if data is None else Path(data).absolute(),
         metric=metric,
         shapes=dict(shapes or {}),
-        precision=one_of(PackagePrecision, precision, "precision"),
-        calibration=one_of(CalibrationMethod, calibration, "calibration"),
+        precision=precision,
+        calibration=calibration,
         keep_float=tuple(keep_float),
-        compiler=one_of(CompilerKind, compiler, "compiler"),
+        compiler=compiler,
         name=name,
-        ports=_one_of(PortType, ports, "ports"),
+        ports=ports,
         force=force,
     )
     return make_package(request, profile)
 
 
+@checked
 def results(
     *,
     model: str | None = None,
@@ -326,19 +332,20 @@ def results(
 ) -> Columns:
     """Trials of the store, newest first, by column.
 
-    model: its name, its SHA-256, or the beginning of that. Columns are those of
-    ``farm results --format csv``.
+    model: its name, its SHA-256, or the beginning of that. run: its name, or the beginning of
+    that. limit: 1 or more; None for all. Columns are those of ``farm results --format csv``.
 
     Raises FarmError.
     """
+    if limit is not None and limit < 1:
+        raise OptionError(f"limit must be 1 or more, got {limit}.")
     about = subject_of(model, [_joined(devices)] if devices else [])
-    chosen = one_of(Outcome, outcome, "outcome")
     with StoreReader.open(store) as reader:
         if run is not None:
-            reader.run(run)  # a name that does not exist is no empty answer
+            run = reader.run_called(run).name  # what does not exist is no empty answer
         names = known_subject(reader, about).devices
         rows = questions_results(
-            reader, model=model, devices=names, run=run, outcome=chosen, limit=limit
+            reader, model=model, devices=names, run=run, outcome=outcome, limit=limit
         )
         keys, cells = result_rows(rows, lambda of: reader.candidate(of).json)
         columns: Columns = {key: [] for key in keys}
@@ -355,13 +362,6 @@ def _place(address: str | None, profiles: str | Path | None, *, local: bool) -> 
 def _joined(devices: str | Sequence[str]) -> str:
     """Names as ``--devices`` takes them: a text with commas is as good as several."""
     return devices if isinstance(devices, str) else ",".join(devices)
-
-
-def _one_of(kind: type[_E], given: _E, name: str) -> _E:
-    """A choice, also where its text was given. Raises OptionError, which offers the choices."""
-    found = one_of(kind, given, name)
-    assert found is not None
-    return found
 
 
 def _folder(profiles: str | Path | None) -> Path | None:

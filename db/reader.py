@@ -46,10 +46,12 @@ from farm.errors import NotInStore, OptionError, StoreError
 from farm.host.closing import Closing
 from farm.measurement import Measurement, Outcome
 from farm.profile.kernels import OperatorProfile
+from farm.text import did_you_mean
 
 Record = TypeVar("Record", Block, CandidateRecord, Machine, Model, Run, Software, Trial)
 
 _NAMED_MATCHES = 4
+_NEAREST_OF = 1000  # names of runs, the newest
 
 
 class StoreReader(Closing):
@@ -221,19 +223,22 @@ class StoreReader(Closing):
         with self.reading() as session:
             found = session.execute(columns(row, record).where(condition)).first()
         if found is None:
-            raise NotInStore(self._missing(row.__tablename__, key))
+            what = row.__tablename__
+            raise NotInStore(self._missing(what, key, self._nearest(what, key)))
         return record(*found)
 
     def _only(self, what: str, key: str, text: str, found: Sequence[str]) -> int:
         """The place of the only one among those that begin with a text, in their order.
 
-        Raises NotInStore: there is none. Raises OptionError: there are several.
+        Raises NotInStore: there is none. Raises OptionError: there are several, or no text.
         """
+        if not text.strip():
+            raise OptionError(f"The {key} of a {what} is empty; give it, or its beginning.")
         # A whole name sorts before the longer ones that begin with it.
         if len(found) == 1 or text in found[:1]:
             return 0
         if not found:
-            raise NotInStore(self._missing(what, text))
+            raise NotInStore(self._missing(what, text, self._nearest(what, text)))
         names = ", ".join(found[:_NAMED_MATCHES])
         more = " and others" if len(found) > _NAMED_MATCHES else ""
         raise OptionError(
@@ -241,9 +246,17 @@ class StoreReader(Closing):
             "Give more of its characters."
         )
 
-    def _missing(self, what: str, key: str) -> str:
+    def _nearest(self, what: str, name: str) -> str:
+        """Names of runs that are like this one, as a question; empty of what has no names."""
+        if what != RunRow.__tablename__:
+            return ""
+        newest = select(RunRow.name).order_by(RunRow.created_at.desc()).limit(_NEAREST_OF)
+        with self.reading() as session:
+            return did_you_mean(name, session.scalars(newest))
+
+    def _missing(self, what: str, key: str, near: str = "") -> str:
         return (
-            f"There is no {what} {key!r} in the store at {self._address}. "
+            f"There is no {what} {key!r} in the store at {self._address}. {near}"
             f"`farm {'runs' if what == 'run' else 'results'}` lists what there is."
         )
 

@@ -34,6 +34,8 @@ class Constraints:
     of all callers together. max_p99: seconds. max_load: seconds from loading to the first outputs.
     """
 
+    __pydantic_config__ = {"revalidate_instances": "always"}  # noqa: RUF012 (pydantic's own)
+
     max_accuracy_drop: float | None = None
     max_memory: int | None = None
     max_latency: float | None = None

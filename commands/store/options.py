@@ -24,7 +24,10 @@ DevicesOption = Annotated[
 RunOption = Annotated[
     str | None,
     typer.Option(
-        "--run", metavar="RUN", help="Only this run.", autocompletion=completion.run_name
+        "--run",
+        metavar="RUN",
+        help="Only this run, or the one whose name begins so.",
+        autocompletion=completion.run_name,
     ),
 ]
 

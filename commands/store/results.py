@@ -83,7 +83,7 @@ def trials(
     about = subject_of(model, devices)
     with StoreReader.open(store) as reader:
         if run is not None:
-            reader.run(run)  # a name that does not exist is no empty answer
+            run = reader.run_called(run).name  # what does not exist is no empty answer
         wanted = known_subject(reader, about).devices
         rows = find(reader, model=model, devices=wanted, run=run, outcome=outcome, limit=limit)
 

@@ -31,7 +31,7 @@ def pareto(
     better in one of them.
     """
     if run is not None:
-        pairs = [(store.run(run).name, subject.devices)]
+        pairs = [(store.run_called(run).name, subject.devices)]
     else:
         pairs = [(name, (device,)) for name, device in _newest_runs(store, subject)]
     ok = (

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from commands import api
+from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.errors import FarmError
+from tests.db.samples import RUN
 from tests.few_blocks import measure_few
+from tests.tuned_run import tuned as rows_of_a_run
 from tuner.results import Verdict
 
 ROOT = Path(api.__file__).parents[1]
@@ -143,6 +147,56 @@ def test_a_choice_may_be_a_text(tuned: api.TuneResult, place: Path) -> None:
         api.results(outcome="fine", store=store)  # type: ignore[arg-type]
     with pytest.raises(FarmError, match=r"objective takes one of latency, .*, got 'speed'"):
         api.tune(EXAMPLES / "digits.onnx", objective="speed", local=True, store=store)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"budget": "60s"}, "budget cannot be '60s': Input should be a valid number"),
+        (
+            {"shapes": {"batch": "x"}},
+            r"shapes cannot be \{'batch': 'x'\}: Input should be a valid",
+        ),
+        ({"constraints": None}, "constraints cannot be None: "),
+        ({"constraints": api.Constraints(max_memory="a")}, r"constraints cannot be Constraints\("),  # type: ignore[arg-type]
+        ({"devices": 5}, "devices cannot be 5: "),
+        ({"on_event": 5}, "on_event cannot be 5: "),
+    ],
+)
+def test_a_value_of_another_type_is_a_sentence(
+    tmp_path: Path, given: dict[str, Any], sentence: str
+) -> None:
+    store = str(tmp_path / "farm.db")
+    with pytest.raises(FarmError, match=sentence):
+        api.tune(EXAMPLES / "digits.onnx", local=True, store=store, **given)
+    assert not (tmp_path / "farm.db").exists()
+
+
+def test_a_name_that_no_argument_has_is_an_error_of_the_program() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'budgets'"):
+        api.tune("model.onnx", budgets=5)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("seconds", [-5.0, float("nan"), float("inf")])
+def test_a_budget_does_not_become_smaller(
+    tuned: api.TuneResult, place: Path, seconds: float
+) -> None:
+    store = str(place / "farm.db")
+    with pytest.raises(FarmError, match="more_seconds must be 0 or more and finite, got"):
+        api.resume(tuned.run, more_seconds=seconds, local=True, store=store)
+
+
+def test_rows_are_limited_and_the_name_of_a_run_may_be_begun(tmp_path: Path) -> None:
+    place = str(tmp_path / "farm.db")
+    with Store.open(place) as store:
+        rows_of_a_run(store)
+    assert len(api.results(limit=1, store=place)["run"]) == 1
+    for limit in (0, -1):
+        with pytest.raises(FarmError, match=f"limit must be 1 or more, got {limit}"):
+            api.results(limit=limit, store=place)
+    assert api.results(run=RUN.name[:-2], store=place) == api.results(run=RUN.name, store=place)
+    with pytest.raises(FarmError, match=f"Did you mean {RUN.name}"):
+        api.results(run=f"x{RUN.name}", store=place)
 
 
 def _shorten(notebook: nbformat.NotebookNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -142,6 +143,8 @@ def resume_run(
     Raises NotInStore, and InputError when it cannot go on: what it is about has changed, or
     another process works on it.
     """
+    if not (math.isfinite(more_seconds) and more_seconds >= 0):
+        raise OptionError(f"more_seconds must be 0 or more and finite, got {more_seconds:g}.")
     run = store.run(name)
     if run.kind is not RunKind.TUNE:
         raise OptionError(f"Run {name} is of `farm {run.kind}`; only `farm tune` can be resumed.")
