@@ -70,13 +70,16 @@ class Destination:
 def destination(given: Format | None, file: Path | None, *, as_json: bool) -> Destination:
     """What ``--format``, ``--json`` and ``--output`` say together.
 
-    Raises OptionError: they contradict each other, the format is none for a terminal, or it needs
-    a package that is not installed.
+    Raises OptionError: they contradict each other, the file cannot be one or its name says no
+    format, the format is none for a terminal, or it needs a package that is not installed.
     """
     if as_json and given not in (None, Format.JSON):
         raise OptionError(f"--json and --format {given} contradict each other; leave one out.")
-    named = format_of(file) if file else None
-    chosen = Format.JSON if as_json else given or named or Format.TABLE
+    if file is not None:
+        check_file_name(file)
+    chosen = Format.JSON if as_json else given
+    if chosen is None:
+        chosen = format_of(file) if file is not None else Format.TABLE
     if file is None and not chosen.is_text and sys.stdout.isatty():
         raise OptionError(
             f"The format {chosen} is nothing that a terminal can show: name a file with --output."
@@ -84,6 +87,14 @@ def destination(given: Format | None, file: Path | None, *, as_json: bool) -> De
     if chosen is not Format.TABLE:
         exporter(chosen)  # before anything is asked
     return Destination(chosen, file)
+
+
+def check_file_name(file: Path) -> None:
+    """Raise OptionError for what names no file; "" is the folder that the command runs in."""
+    if file.is_dir():
+        raise OptionError(f"{file} is a folder; name a file with --output.")
+    if file.name == "-":
+        raise OptionError("--output takes the name of a file; `-` is none.")
 
 
 def print_tables(table: Any, lines: Sequence[str]) -> None:

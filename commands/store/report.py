@@ -9,7 +9,7 @@ import typer
 
 from commands.shared import completion
 from commands.shared.options import StoreOption
-from commands.shared.output import print_lines
+from commands.shared.output import check_file_name, print_lines
 from farm.errors import NotInStore, OptionError
 from farm.text import did_you_mean
 
@@ -93,8 +93,7 @@ def _page(reader: StoreReader, name: str, nights: int) -> tuple[Page, str]:
 
 def _check(file: Path) -> None:
     """Raise OptionError where a file cannot be written, before anything is."""
-    if file.is_dir():
-        raise OptionError(f"{file} is a folder; name a file with --output.")
+    check_file_name(file)
     if file.exists():
         raise OptionError(f"{file} exists already; remove it, or give another --output.")
     if not file.absolute().parent.is_dir():

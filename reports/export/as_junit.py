@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from farm.text import printable
 from reports.export.values import in_text, unique
 
-_NAMES = ("candidate", "case_name", "metric", "night", "trial", "message")
+_NAMES = ("label", "case_name", "metric", "night", "trial", "message")
 _CLASSES = ("suite", "model", "device")
 _FAILURES = {"regression", "rejected"}
 _FINE = {"", "ok", "no change", "improvement", "inconclusive", "not yet", "None"}
@@ -38,7 +38,8 @@ def export(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator
 
 
 def _add(suite: Element, cells: Mapping[str, str]) -> None:
-    named = [cells[name] for name in _NAMES if cells.get(name)] or list(cells.values())[:1]
+    names = _NAMES if cells.get("label") else ("candidate", *_NAMES)  # which is JSON beside one
+    named = [cells[name] for name in names if cells.get(name)] or list(cells.values())[:1]
     classes = [cells[name] for name in _CLASSES if cells.get(name)] or ["row"]
     test = SubElement(
         suite, "testcase", name=" ".join(named) or "row", classname=".".join(classes), time="0"

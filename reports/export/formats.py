@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from farm.errors import OptionError
+
 Exporter: TypeAlias = (
     "Callable[[Sequence[str], Iterable[Sequence[object]]], Iterator[str] | Iterator[bytes]]"
 )
@@ -41,9 +43,15 @@ class Format(StrEnum):
 _ENDINGS = {Format.MARKDOWN: ".md", Format.TABLE: ".txt", Format.JUNIT: ".xml"}
 
 
-def format_of(file: Path) -> Format | None:
-    """What the ending of a file's name says; None where it says nothing."""
-    return next((each for each in Format if each.ending == file.suffix.lower()), None)
+def format_of(file: Path) -> Format:
+    """What the ending of a file's name says. Raises OptionError: it says nothing."""
+    for each in Format:
+        if each.ending == file.suffix.lower():
+            return each
+    raise OptionError(
+        f"The name of {file} does not say how rows are written. Let it end with "
+        f"{', '.join(each.ending for each in Format)}, or give --format."
+    )
 
 
 def exporter(chosen: Format) -> Exporter:

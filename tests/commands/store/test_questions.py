@@ -130,7 +130,7 @@ def test_what_is_shown_of_failures(asked: Command) -> None:
             "--format takes one of table, csv, json, junit, markdown, parquet",
         ),
         (("best", "-o", "none/x.csv"), "The rows cannot be written to none/x.csv: No such file"),
-        (("best", "-o", "."), "The rows cannot be written to .: "),
+        (("best", "-o", "."), ". is a folder; name a file with --output."),
     ],
 )
 def test_bad_input(asked: Command, arguments: tuple[str, ...], sentence: str) -> None:

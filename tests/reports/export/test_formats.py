@@ -16,6 +16,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from rich.console import Console
 
+from farm.errors import OptionError
 from farm.text import printable, printable_lines
 from reports.export import as_csv, as_json, as_junit, as_markdown
 from reports.export.formats import Format, exporter, format_of
@@ -138,7 +139,12 @@ def test_every_format_has_an_exporter_and_an_ending(chosen: Format) -> None:
         pytest.importorskip("pyarrow")
     assert callable(exporter(chosen))
     assert format_of(Path("a.b" + chosen.ending.upper())) is chosen
-    assert format_of(Path("a")) is None
+
+
+@pytest.mark.parametrize("name", ["a", "a.foo", "a.junit", "-"])
+def test_an_ending_that_says_nothing_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=r"end with \.txt, \.csv, .*, or give --format"):
+        format_of(Path(name))
 
 
 def test_rows_as_junit_are_tests() -> None:
@@ -160,6 +166,13 @@ def test_rows_as_junit_are_tests() -> None:
     assert failure.attrib == {"type": "rejected", "message": "accuracy 0.5 is below the limit"}
     assert late.find("error") is not None
     assert late.get("name") == r"c\x1bode"
+
+
+def test_a_test_has_the_label_of_a_candidate_and_not_its_json() -> None:
+    columns, row = ["label", "candidate", "trial"], ["int8, 2 threads", '{"engine": {}}', "0be3"]
+    (suite,) = fromstring(_whole(as_junit.export(columns, [row])))
+    assert suite[0].get("name") == "int8, 2 threads 0be3"
+    assert 'candidate: {"engine": {}}' in (suite[0].findtext("system-out") or "")
 
 
 def test_rows_of_anything_as_junit_pass() -> None:
