@@ -14,7 +14,7 @@ from db.reader import StoreReader
 from db.records import Block, Machine, Phase, Result, RunKind, Software, Trial
 from farm.accuracy.damage import Damage
 from farm.errors import FarmError
-from farm.measurement import Estimate, Outcome
+from farm.measurement import Estimate, Method, Outcome
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from farm.plan.memory.arena import plan_memory
@@ -23,7 +23,7 @@ from farm.units import Bytes
 from reports.pages.of_suite import model_history
 from reports.pages.section import Page, Section
 from reports.pages.sections.damage import damage
-from reports.pages.sections.health import health
+from reports.pages.sections.health import health, without_blocks
 from reports.pages.sections.memory import arena, placement
 from reports.pages.sections.operators import Called, gains, operators
 from reports.pages.sections.pareto import pareto_front
@@ -79,10 +79,12 @@ class _Device:
 
     def verdict(self) -> DeviceVerdict:
         winner, baseline = self.winner, self.baseline
+        ids = [{trial.id} if trial else set() for trial in (baseline, winner)]
         return DeviceVerdict(
             self.standing,
             self.results.get(baseline.id) if baseline else None,
             self.results.get(winner.id) if winner else None,
+            len(pairs_of(self.blocks, *ids)),
         )
 
 
@@ -150,6 +152,8 @@ def _sections(run: str, device: _Device) -> Iterator[Section]:
     if device.blocks:
         machine = device.store.machine(device.trials[0].machine_id)
         yield health(run, device.name, machine, device.blocks)
+    elif any(row.latency and row.latency.method is Method.MEASURED for row in ok):
+        yield without_blocks(device.name)
 
 
 def _steps(device: _Device) -> list[Step]:

@@ -37,6 +37,16 @@ def health(run: str, device: str, machine: Machine, blocks: Sequence[Block]) -> 
     )
 
 
+def without_blocks(device: str) -> Section:
+    """What there is to say of measurements whose blocks are not in the store."""
+    return Section(
+        f"health-{device}",
+        f"Machine health on {device}",
+        "The store has no block of this run any more: farm store prune removes them with the raw "
+        "samples. Values and their intervals are those of before.",
+    )
+
+
 def _drift(blocks: Sequence[Block]) -> str:
     seconds = [b.sentinel_seconds for b in blocks if b.kept and b.sentinel_seconds]
     if not seconds:

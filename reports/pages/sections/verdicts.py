@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from db.records import Result
@@ -16,6 +16,7 @@ from reports.tables.cells import (
     format_ratio,
     value_cell,
 )
+from tuner.racing.recorded import MIN_COMMON_BLOCKS
 from tuner.runs.overview import DeviceStanding
 
 _ROW = 56  # pixels
@@ -23,11 +24,15 @@ _ROW = 56  # pixels
 
 @dataclass(frozen=True, slots=True)
 class DeviceVerdict:
-    """A device of a run. baseline, winner: as they were confirmed, None where they were not."""
+    """A device of a run. baseline, winner: as they were confirmed, None where they were not.
+
+    pairs: blocks that are in the store in which both ran.
+    """
 
     standing: DeviceStanding
     baseline: Result | None
     winner: Result | None
+    pairs: int = 0
 
     @property
     def ratio(self) -> Estimate | None:
@@ -104,10 +109,12 @@ def _chart(known: Sequence[tuple[str, Estimate]]) -> Chart | None:
     return Chart((trace,), layout, 110 + _ROW * len(known))
 
 
-def _again(devices: Sequence[DeviceVerdict]) -> list[str]:
-    """What races winner and baseline anew."""
-    return [
-        f"farm compare {each.baseline.trial[:8]} {each.winner.trial[:8]}"
-        for each in devices
-        if each.baseline and each.winner and each.baseline.trial != each.winner.trial
-    ]
+def _again(devices: Sequence[DeviceVerdict]) -> Iterator[str]:
+    """What compares winner and baseline: in their blocks, or measured anew where these are few."""
+    for each in devices:
+        if not (each.baseline and each.winner) or each.baseline.trial == each.winner.trial:
+            continue
+        if each.baseline.latency is None or each.winner.latency is None:
+            continue  # nothing tells it
+        anew = "" if each.pairs >= MIN_COMMON_BLOCKS else " --measure"
+        yield f"farm compare {each.baseline.trial[:8]} {each.winner.trial[:8]}{anew}"

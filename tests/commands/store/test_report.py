@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -61,6 +62,37 @@ def test_no_file_is_overwritten(filled: Command) -> None:
     said = filled.refused("report", RUN.name, "-o", "report.html")
     assert said == "report.html exists already; remove it, or give another --output."
     assert (filled.folder / "report.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [("report",), ("show",), ("results", "--run")])
+def test_an_empty_name_is_none(filled: Command, words: tuple[str, ...]) -> None:
+    said = filled.refused(*words, "")
+    assert said == "The name of a run is empty; give it, or its beginning."
+    assert not list(filled.folder.glob("*.html"))
+
+
+@pytest.mark.parametrize("words", [("report", RUN.name), ("results",), ("results", "best")])
+def test_what_is_no_name_of_a_file_is_refused(filled: Command, words: tuple[str, ...]) -> None:
+    said = filled.refused(*words, "-o", "-")
+    assert said == "--output takes the name of a file; `-` is none."
+    assert filled.refused(*words, "-o", "") == ". is a folder; name a file with --output."
+    assert not (filled.folder / "-").exists()
+
+
+def test_what_it_says_to_run_can_be_run(filled: Command) -> None:
+    def compares() -> list[str]:
+        (filled.folder / "report.html").unlink(missing_ok=True)
+        assert filled("report", RUN.name, "-o", "report.html").code == 0
+        text = (filled.folder / "report.html").read_text("utf-8")
+        return re.findall(r"farm compare [\w -]+", text)
+
+    (before,) = compares()
+    assert filled(*before.split()[1:]).code == 0
+    assert filled("store", "prune", "--older-than", "0s", "--yes").code == 0
+    (after,) = compares()
+    assert after.strip() == f"{before.strip()} --measure"
+    text = (filled.folder / "report.html").read_text("utf-8")
+    assert "farm store prune removes them with the raw samples" in text
 
 
 def test_a_folder_that_is_not_there(filled: Command) -> None:
