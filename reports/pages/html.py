@@ -19,6 +19,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from farm import __version__
+from reports.pages.numbers import numbers
 from reports.pages.section import LONGEST, Chart, Page, cell
 
 _UNSAFE = {
@@ -64,6 +65,7 @@ def templates(package: str = __package__) -> Environment:
     environment.filters["anchor"] = anchor
     environment.filters["embedded"] = embedded
     environment.filters["drawing"] = drawing
+    environment.filters["numbers"] = numbers
     environment.globals["version"] = __version__
     return environment
 

@@ -57,6 +57,7 @@ class Section:
 
     name: unique on its page. summary: what the drawing shows, for those who do not see it.
     svg: a drawing that is finished. commands: what shows or measures these numbers again.
+    has_numbers: the table has every number of the drawing, so that it needs none of its own.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Section:
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     svg: str = ""
+    has_numbers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

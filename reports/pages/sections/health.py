@@ -34,6 +34,7 @@ def health(run: str, device: str, machine: Machine, blocks: Sequence[Block]) -> 
         if reasons
         else None,
         commands=(_QUERY.format(run), "farm doctor"),
+        has_numbers=False,  # of single blocks
     )
 
 

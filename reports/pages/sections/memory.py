@@ -41,6 +41,14 @@ def arena(
         f"{format_bytes(solution.height)}, {lowest}. Time goes to the right, step by step; "
         "what lies side by side upwards is alive at once.",
         svg=arena_svg(problem, solution),
+        table=table(
+            ("tensor", "bytes", "from byte", "first step", "last step"),
+            [
+                (b.id, f"{b.size:,}", f"{solution.offsets[b.id]:,}", f"{b.start}", f"{b.end - 1}")
+                for b in problem.buffers
+            ],
+            "bytes,from byte,first step,last step",
+        ),
         notes=("Float32 tensors between the operators, without weights; planned, not measured.",),
         commands=(_plan_command(path, problem, shapes),),
     )

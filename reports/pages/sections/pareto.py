@@ -41,6 +41,7 @@ def pareto_front(
             "latency [95 %],peak memory,energy,accuracy",
         ),
         commands=(f"farm results pareto --run {run} --device {device}",),
+        has_numbers=False,  # the beaten ones are in no row
     )
 
 

@@ -190,6 +190,8 @@ def test_the_arena_of_a_model_with_hostile_names_is_text() -> None:
     found = arena("model.onnx", problem, plan_memory(problem, seconds=1.0))
     assert "<img" not in found.svg
     assert found.summary.startswith("2 tensors of the model as it was given fit into 128 B")
+    assert found.table is not None
+    assert len(found.table.rows) == len(problem.buffers)
     again = arena("my $model.onnx", problem, plan_memory(problem, seconds=1.0), {"n": 3})
     words = shlex.split(again.commands[0].removesuffix("--figure plan.svg"))
     assert words[3:] == ["my $model.onnx", "--alignment", "1", "--shape", "n=3"]
