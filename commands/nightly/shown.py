@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from commands.shared.output import print_tables
+from commands.shared.output import print_lines, print_tables
 from farm.text import printable
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ def show(report: NightReport, junit: Path | None, markdown: Path | None, *, as_j
 
     if as_json:
         typer.echo(night_json(report))
-    else:
+    elif report.night:
         print_tables(night_table(report), list(night_lines(report)))
+    else:
+        print_lines(list(night_lines(report)))
     write_reports(report, junit, markdown)
 
 

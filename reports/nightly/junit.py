@@ -32,7 +32,7 @@ def junit_xml(report: NightReport) -> str:
         _add_case(suite, report, case)
     if report.finished_at is None or report.is_stale:
         whole = SubElement(suite, "testcase", name=_NIGHT, classname=report.suite, time="0")
-        told = [summary(report), *(remarks(report) if report.night else ())]
+        told = [summary(report), *remarks(report)]
         _say(whole, "error", str(Verdict.NOT_MEASURED), told)
     _count(suite, report)
     for name in ("tests", "failures", "errors", "time"):

@@ -21,7 +21,6 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "1": lambda value: f"{value:.4f}",
 }
 _CUT_SHORT = "The night was cut short: what is missing here was not measured."
-_NO_NIGHT = "There was no night yet: `farm nightly run` measures one."
 
 
 def value_text(metric: Metric, value: float | None) -> str:
@@ -56,9 +55,12 @@ def headline(report: NightReport) -> str:
 
 
 def summary(report: NightReport) -> str:
-    """One sentence on the night as a whole: when, where, and how many say what."""
+    """One sentence on the night as a whole: when, where, and how many say what.
+
+    Where there was no night yet it is the note that says so.
+    """
     if not report.night:
-        return _NO_NIGHT
+        return " ".join(report.notes)
     when = f", {time_text(report.started_at)}" if report.started_at else ""
     where = f" on {report.machine}" if report.machine else ""
     return f"Night {report.night}{when}{where}: {_counts(report)}."
@@ -70,8 +72,10 @@ def time_text(moment: datetime) -> str:
 
 
 def remarks(report: NightReport) -> Iterator[str]:
-    """Sentences on the night as a whole."""
-    if report.night and report.finished_at is None:
+    """Sentences on the night as a whole, but for the summary."""
+    if not report.night:
+        return
+    if report.finished_at is None:
         yield _CUT_SHORT
     yield from report.notes
 

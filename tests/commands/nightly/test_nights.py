@@ -77,6 +77,10 @@ def test_what_is_bad_is_one_sentence(shop: Command) -> None:
     assert "There is no store yet" in refused("nightly", "check", "suite.toml")
     assert "no case 'digit'" in refused("nightly", "run", "suite.toml", "--case", "digit")
     shop("runs")
+    none = shop("nightly", "check", "suite.toml")
+    assert none.code == 3
+    assert none.out.startswith("There is no night of suite shop in the store at ")
+    assert none.out.count("\n") == 1
     (shop.folder / "suite.toml").write_text(SUITE + "canditate = 1\n")
     told = refused("nightly", "run", "suite.toml")
     assert "line 9" in told

@@ -8,7 +8,16 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from reports.nightly.junit import junit_xml
-from tests.reports.nightly.values import CUT, FINE, LOST, NEXT, NIGHT, NONE, SLOWER
+from tests.reports.nightly.values import (
+    CUT,
+    FINE,
+    LOST,
+    NEXT,
+    NIGHT,
+    NO_NIGHT,
+    NONE,
+    SLOWER,
+)
 from tuner.nightly.report import NightReport
 from tuner.nightly.screen.series import Verdict
 
@@ -109,7 +118,7 @@ def test_no_night_is_an_error() -> None:
     (whole,) = parsed(NONE).findall("testcase")
     error = whole.find("error")
     assert error is not None
-    assert error.get("message") == "There was no night yet: `farm nightly run` measures one."
+    assert error.get("message") == NO_NIGHT
 
 
 def test_what_no_xml_can_hold() -> None:

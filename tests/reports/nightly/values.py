@@ -95,4 +95,8 @@ NIGHT = NightReport(
 )
 FINE = replace(NIGHT, cases=(SAME, NEW), notes=())
 CUT = replace(FINE, finished_at=None)
-NONE = NightReport("shop-floor", "", None, None, "", ())
+NO_NIGHT = (
+    "There is no night of suite shop-floor in the store at farm.db; "
+    "`farm nightly run suite.toml` measures one."
+)
+NONE = NightReport("shop-floor", "", None, None, "", (), (NO_NIGHT,))
