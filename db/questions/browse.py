@@ -5,10 +5,10 @@ Every question reads as many rows as it returns, or goes through a small table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from sqlalchemy import func, select
 
@@ -20,7 +20,6 @@ ROWS = 50
 """Of one page."""
 _FOUND = 20  # of each kind that a search finds
 
-_Line = TypeVar("_Line")
 _Query: TypeAlias = Any
 """A Select, of whatever columns."""
 
@@ -70,16 +69,30 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a text finds, at most 20 of each."""
+    """What a text finds, at most 20 of each.
 
-    runs: Sequence[RunLine]
-    models: Sequence[ModelLine]
-    trials: Sequence[TrialLine]
-    series: Sequence[Series]
+    devices: name, and of how many models something was measured there. trials: of each candidate
+    whose label has the text the newest one.
+    """
+
+    runs: Part
+    models: Part
+    devices: Part
+    trials: Part
+    series: Part
 
     def __len__(self) -> int:
         """How many rows that are."""
-        return len(self.runs) + len(self.models) + len(self.trials) + len(self.series)
+        return sum(len(part.rows) for part in self._parts)
+
+    @property
+    def more(self) -> bool:
+        """Whether others follow."""
+        return any(part.more for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        return self.runs, self.models, self.devices, self.trials, self.series
 
 
 _RUNS: _Query = (
@@ -97,6 +110,11 @@ _RUNS: _Query = (
 _MODELS = columns(ModelRow, ModelLine).order_by(ModelRow.name, ModelRow.sha256)
 _SERIES = columns(SeriesRow, Series).order_by(
     SeriesRow.suite, SeriesRow.case, SeriesRow.device, SeriesRow.metric, SeriesRow.id
+)
+_DEVICES: _Query = (
+    select(RankingRow.device, func.count(RankingRow.model_sha256.distinct()))
+    .group_by(RankingRow.device)
+    .order_by(RankingRow.device)
 )
 _TRIALS: _Query = select(
     TrialRow.id,
@@ -126,11 +144,8 @@ def series_part(store: StoreReader, page: int = 1) -> Part:
 
 def devices(store: StoreReader) -> tuple[tuple[str, int], ...]:
     """Devices on which something was measured, and of how many models."""
-    models = func.count(RankingRow.model_sha256.distinct())
-    query = select(RankingRow.device, models).group_by(RankingRow.device)
     with store.reading() as session:
-        found = session.execute(query.order_by(RankingRow.device))
-        return tuple((device, count) for device, count in found)
+        return tuple((device, count) for device, count in session.execute(_DEVICES))
 
 
 def search(store: StoreReader, text: str) -> Found:
@@ -147,7 +162,7 @@ def search(store: StoreReader, text: str) -> Found:
         .scalar_subquery()
     )
     labelled = (
-        select(newest).where(CandidateRow.label.icontains(text, autoescape=True)).limit(_FOUND)
+        select(newest).where(CandidateRow.label.icontains(text, autoescape=True)).limit(_FOUND + 1)
     )
     # The first condition is an index's; how a database sorts what is longer is its own affair.
     begins = (TrialRow.id >= text, TrialRow.id.startswith(text, autoescape=True))
@@ -158,25 +173,37 @@ def search(store: StoreReader, text: str) -> Found:
     called = RunRow.name.icontains(text, autoescape=True)
     named = ModelRow.name.icontains(text, autoescape=True)
     sha256 = ModelRow.sha256.startswith(text.lower(), autoescape=True)
-    trials = [*_some(store, by_id, TrialLine)]
+    on_device = RankingRow.device.icontains(text, autoescape=True)
     with store.reading() as session:
         ids = [found for found in session.scalars(labelled) if found is not None]
-    trials += _some(store, _TRIALS.where(TrialRow.id.in_(ids)).order_by(TrialRow.id), TrialLine)
+    by_label = _TRIALS.where(TrialRow.id.in_(ids)).order_by(TrialRow.id)
     return Found(
         _some(store, _RUNS.where(called), RunLine),
         _some(store, _MODELS.where(named | sha256), ModelLine),
-        tuple(dict.fromkeys(trials))[:_FOUND],
+        _some(store, _DEVICES.where(on_device), _pair),
+        _either(_some(store, by_id, TrialLine), _some(store, by_label, TrialLine)),
         _some(store, _SERIES.where(in_series[0] | in_series[1]), Series),
     )
 
 
-def _part(store: StoreReader, query: _Query, line: type[_Line], page: int) -> Part:
-    limited = query.limit(ROWS + 1).offset(ROWS * (page - 1))
+def _part(
+    store: StoreReader, query: _Query, line: Callable[..., Any], page: int, most: int = ROWS
+) -> Part:
+    limited = query.limit(most + 1).offset(most * (page - 1))
     with store.reading() as session:
         rows = [line(*row) for row in session.execute(limited)]
-    return Part(rows[:ROWS], len(rows) > ROWS)
+    return Part(rows[:most], len(rows) > most)
 
 
-def _some(store: StoreReader, query: _Query, line: type[_Line]) -> tuple[_Line, ...]:
-    with store.reading() as session:
-        return tuple(line(*row) for row in session.execute(query.limit(_FOUND)))
+def _some(store: StoreReader, query: _Query, line: Callable[..., Any]) -> Part:
+    return _part(store, query, line, 1, _FOUND)
+
+
+def _either(one: Part, other: Part) -> Part:
+    """The rows of both, each once."""
+    rows = [*dict.fromkeys((*one.rows, *other.rows))]
+    return Part(rows[:_FOUND], one.more or other.more or len(rows) > _FOUND)
+
+
+def _pair(device: str, models: int) -> tuple[str, int]:
+    return device, models

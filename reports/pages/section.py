@@ -7,8 +7,8 @@ page fills in for a light or a dark ground.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,8 @@ MOST_CHARACTERS = 2000  # of a cell
 MOST_ROWS = 500  # of a table
 Drawing = dict[str, Any]
 """A trace or a layout of Plotly."""
+Link = tuple[str, str]
+"""Text and address, on pages that are served."""
 
 
 class Role(StrEnum):
@@ -44,11 +46,16 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Texts as they are shown. numbers: positions of columns that are aligned to the right."""
+    """Texts as they are shown.
+
+    numbers: positions of columns that are aligned to the right. links: where cells lead to, by
+    row and column; reports, which are one file, have none.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = frozenset()
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +92,27 @@ class Page:
     series: Drawing | None = None
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: str = "") -> Table:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str | Link]], numbers: str = ""
+) -> Table:
     """A table of texts of which every character can be seen.
 
     numbers: names of columns that are numbers, with commas. Rows beyond ``MOST_ROWS`` are counted.
     """
     right = frozenset(n for n, name in enumerate(columns) if name in numbers.split(","))
-    shown = [tuple(cell(text) for text in row) for row in rows[:MOST_ROWS]]
+    shown = [
+        tuple(cell(each if isinstance(each, str) else each[0]) for each in row)
+        for row in rows[:MOST_ROWS]
+    ]
+    links = {
+        (at, column): each[1]
+        for at, row in enumerate(rows[:MOST_ROWS])
+        for column, each in enumerate(row)
+        if not isinstance(each, str)
+    }
     if more := len(rows) - len(shown):
         shown.append((f"and {more:,} more", *[""] * (len(columns) - 1)))
-    return Table(tuple(columns), tuple(shown), right)
+    return Table(tuple(columns), tuple(shown), right, links)
 
 
 def cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
@@ -13,6 +14,14 @@ from reports.site.guard import Guard
 from reports.site.static import static
 from reports.site.views import Views, guarded, nowhere
 
+
+class _Name(PathConvertor):
+    """A name in an address: it may have slashes, and is not empty."""
+
+    regex = ".+"
+
+
+register_url_convertor("name", _Name())
 _LEVEL = 6  # of compression: higher ones take longer, and save little of a page
 
 
@@ -22,14 +31,14 @@ def site(store: StoreReader, host: str, token: str = "") -> ASGIApp:
     pages = {
         "/": views.first,
         "/runs": views.runs,
-        "/runs/{name:path}": views.run,
+        "/runs/{name:name}": views.run,
         "/models": views.models,
         "/models/{sha256}": views.model,
         "/devices": views.devices,
-        "/devices/{name:path}": views.device,
+        "/devices/{name:name}": views.device,
         "/series": views.series,
-        "/suites/{name:path}": views.suite,
-        "/trials/{id:path}": views.trial,
+        "/suites/{name:name}": views.suite,
+        "/trials/{id:name}": views.trial,
         "/compare": views.compare,
         "/search": views.search,
     }

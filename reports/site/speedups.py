@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from db.questions.latest import Latest
 from farm.measurement import Estimate
 from farm.units import counted
-from reports.pages.section import Chart, Role, Section, bars, label, rounded, table, vertical
+from reports.pages.section import (
+    Chart,
+    Link,
+    Role,
+    Section,
+    bars,
+    label,
+    rounded,
+    table,
+    vertical,
+)
+from reports.site.links import device_link, model_link, run_link, trial_link
 from reports.tables.cells import MISSING, ratio_cell, value_cell
 
 _DRAWN = 25
@@ -33,17 +44,17 @@ def speedups(title: str, rows: Sequence[Latest], command: str) -> Section:
     )
 
 
-def _row(row: Latest) -> tuple[str, ...]:
+def _row(row: Latest) -> tuple[str | Link, ...]:
     new = row.newest
     return (
-        new.model,
-        new.device,
+        model_link(new.model, new.model_sha256),
+        device_link(new.device),
         new.machine,
         ratio_cell(new.ratio, new.ratio_low, new.ratio_high) if new.ratio else MISSING,
         value_cell(row.baseline),
         value_cell(row.value),
-        new.winner,
-        new.run,
+        trial_link(new.winner_trial, new.winner),
+        run_link(new.run),
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from db.questions.best import best
 from db.questions.browse import (
+    Found,
     Part,
     RunLine,
     devices,
@@ -32,15 +33,14 @@ from reports.pages.html import templates
 from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.of_trials import compared_page, trial_page
-from reports.pages.section import MOST_ROWS, Page, Section, table
-from reports.pages.sections.speedups import speedups
+from reports.pages.section import MOST_ROWS, Link, Page, Section, table
+from reports.site.links import device_link, model_link, run_link, suite_link, trial_link
+from reports.site.speedups import speedups
 from reports.site.static import address
 from reports.tables.cells import of_metric, time_cell, value_cell
 
 _NEWEST = 15  # runs, and pairs of model and device, of the first page
 _LONGEST = 200  # characters that are searched for
-_Link = tuple[str, str]
-"""Text and address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class List:
 
     title: str
     columns: tuple[str, ...]
-    rows: Sequence[Sequence[str | _Link]]
+    rows: Sequence[Sequence[str | Link]]
     nothing: str = "There is none."
 
 
@@ -64,7 +64,7 @@ class Views:
         newest = latest(self.store, limit=_NEWEST)
         lists = (
             _runs("Newest runs", runs_part(self.store).rows[:_NEWEST]),
-            List("Suites", ("suite",), [[_suite(name)] for name in suites(self.store)]),
+            List("Suites", ("suite",), [[suite_link(name)] for name in suites(self.store)]),
         )
         command = f"farm results latest --limit {_NEWEST}"
         return _shown("The store", (speedups("Newest winners", newest, command),), lists)
@@ -84,9 +84,9 @@ class Views:
     def models(self, request: Request) -> Response:
         """All models, a page at a time."""
         part = models_part(self.store, _page(request))
-        rows: list[list[str | _Link]] = [
+        rows: list[list[str | Link]] = [
             [
-                (row.name or row.sha256[:12], f"/models/{row.sha256}"),
+                model_link(row.name, row.sha256),
                 f"{row.operators:,}",
                 f"{row.parameters:,}",
                 f"{row.macs:,}",
@@ -109,11 +109,7 @@ class Views:
 
     def devices(self, _: Request) -> Response:
         """All devices."""
-        rows: list[list[str | _Link]] = [
-            [(name, f"/devices/{quote(name, safe='')}"), counted(count, "model")]
-            for name, count in devices(self.store)
-        ]
-        return _shown("Devices", lists=(List("Devices", ("device", "measured"), rows),))
+        return _shown("Devices", lists=(_devices("Devices", devices(self.store)),))
 
     def device(self, request: Request) -> Response:
         """One device: the best configuration of each model."""
@@ -121,13 +117,13 @@ class Views:
         if name not in dict(devices(self.store)):
             raise NotInStore(f"There is no device {name!r} in the store.")
         rows = best(self.store, Subject(devices=(name,)))
-        cells = [
+        cells: list[tuple[str | Link, ...]] = [
             (
-                row.model,
+                model_link(row.model, row.model_sha256),
                 row.machine,
                 f"{of_metric(row.value, row.metric)} ({row.method})",
-                row.candidate,
-                row.run,
+                trial_link(row.trial, row.candidate),
+                run_link(row.run),
             )
             for row in rows
         ]
@@ -145,7 +141,7 @@ class Views:
         """All series of nights, a page at a time."""
         part = series_part(self.store, _page(request))
         rows = [
-            [_suite(each.suite), each.case, each.device, str(each.metric), each.environment]
+            [suite_link(each.suite), each.case, each.device, str(each.metric), each.environment]
             for each in part.rows
         ]
         columns = ("suite", "case", "device", "metric", "environment")
@@ -174,29 +170,18 @@ class Views:
         if not text:
             return _shown("Search", query="")
         found = search(self.store, text)
-        lists = (
-            _runs("Runs", found.runs),
-            List(
-                "Models",
-                ("model", "SHA-256"),
-                [[(m.name or "-", f"/models/{m.sha256}"), m.sha256[:12]] for m in found.models],
-            ),
-            List(
-                "Trials",
-                ("trial", "candidate", "device", "phase", "outcome"),
-                [
-                    [_trial(t.id), t.candidate, t.device, t.phase, t.outcome or "pending"]
-                    for t in found.trials
-                ],
-            ),
-            List(
-                "Series",
-                ("suite", "case", "device", "metric"),
-                [[_suite(s.suite), s.case, s.device, str(s.metric)] for s in found.series],
-            ),
+        shown = [each for each in _found(found) if each.rows]
+        more = ", and there is more" if found.more else ""
+        nothing = (
+            f"No run, model, device, suite, case or candidate has {text!r} in its name, and no id "
+            "of a trial or SHA-256 of a model begins so."
         )
-        shown = [each for each in lists if each.rows]
-        return _shown(f"Search: {counted(len(found), 'row')}", lists=shown, query=text)
+        return _shown(
+            f"Search: {counted(len(found), 'row')}{more}",
+            lists=shown,
+            query=text,
+            subtitle="" if shown else nothing,
+        )
 
 
 def guarded(view: Callable[[Request], Response]) -> Callable[[Request], Response]:
@@ -218,7 +203,7 @@ def nowhere(_: Request, __: Exception) -> Response:
     return _html("wrong.html", 404, title="Not found", sentence="There is no such page.")
 
 
-def _reported(page: Page, lists: Sequence[List] = (), more: Sequence[_Link] = ()) -> Response:
+def _reported(page: Page, lists: Sequence[List] = (), more: Sequence[Link] = ()) -> Response:
     return _html("site.html", title=page.title, page=page, lists=lists, more=more)
 
 
@@ -226,10 +211,11 @@ def _shown(
     title: str,
     sections: Sequence[Section] = (),
     lists: Sequence[List] = (),
-    more: Sequence[_Link] = (),
+    more: Sequence[Link] = (),
     query: str = "",
+    subtitle: str = "",
 ) -> Response:
-    page = Page(title, "", tuple(sections))
+    page = Page(title, subtitle, tuple(sections))
     return _html("site.html", title=title, page=page, lists=lists, more=more, query=query)
 
 
@@ -237,7 +223,7 @@ def _listed(title: str, found: List, part: Part, request: Request) -> Response:
     return _shown(title, lists=(found,), more=_more(part, request))
 
 
-def _more(part: Part, request: Request) -> list[_Link]:
+def _more(part: Part, request: Request) -> list[Link]:
     """Where the pages before and after this one are."""
     page = _page(request)
     around = [("The page before", page - 1)] if page > 1 else []
@@ -251,12 +237,12 @@ def _page(request: Request) -> int:
 
 
 def _runs(title: str, rows: Sequence[RunLine]) -> List:
-    cells: list[list[str | _Link]] = [
+    cells: list[list[str | Link]] = [
         [
-            (row.name, f"/runs/{quote(row.name, safe='')}"),
+            run_link(row.name),
             str(row.kind),
             str(row.status),
-            (row.model or "-", f"/models/{row.model_sha256}"),
+            model_link(row.model, row.model_sha256),
             time_cell(row.created_at),
         ]
         for row in rows
@@ -264,10 +250,47 @@ def _runs(title: str, rows: Sequence[RunLine]) -> List:
     return List(title, ("run", "kind", "status", "model", "started (UTC)"), cells)
 
 
+def _found(found: Found) -> tuple[List, ...]:
+    """A list of each kind; a title says where it is not all of them."""
+
+    def called(title: str, part: Part) -> str:
+        return f"{title}, the first {len(part.rows)}" if part.more else title
+
+    return (
+        _runs(called("Runs", found.runs), found.runs.rows),
+        List(
+            called("Models", found.models),
+            ("model", "SHA-256"),
+            [[model_link(m.name, m.sha256), m.sha256[:12]] for m in found.models.rows],
+        ),
+        _devices(called("Devices", found.devices), found.devices.rows),
+        List(
+            called("Trials, the newest of each candidate", found.trials),
+            ("trial", "candidate", "device", "phase", "outcome"),
+            [
+                [trial_link(t.id), t.candidate, t.device, t.phase, t.outcome or "pending"]
+                for t in found.trials.rows
+            ],
+        ),
+        List(
+            called("Series", found.series),
+            ("suite", "case", "device", "metric"),
+            [[suite_link(s.suite), s.case, s.device, str(s.metric)] for s in found.series.rows],
+        ),
+    )
+
+
+def _devices(title: str, rows: Sequence[tuple[str, int]]) -> List:
+    cells: list[tuple[str | Link, ...]] = [
+        (device_link(name), counted(count, "model")) for name, count in rows
+    ]
+    return List(title, ("device", "measured"), cells)
+
+
 def _tried(rows: Sequence[Result]) -> List:
-    cells: list[list[str | _Link]] = [
+    cells: list[list[str | Link]] = [
         [
-            _trial(row.trial),
+            trial_link(row.trial),
             row.candidate,
             row.device,
             str(row.phase),
@@ -279,14 +302,6 @@ def _tried(rows: Sequence[Result]) -> List:
     ]
     columns = ("trial", "candidate", "device", "phase", "outcome", "latency", "why")
     return List("Trials, the newest first", columns, cells)
-
-
-def _suite(name: str) -> _Link:
-    return name, f"/suites/{quote(name, safe='')}"
-
-
-def _trial(name: str) -> _Link:
-    return name, f"/trials/{quote(name, safe='')}"
 
 
 def _html(template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401

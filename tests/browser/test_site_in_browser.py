@@ -48,6 +48,15 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
         process.communicate(timeout=30)
 
 
+def test_no_column_of_the_first_page_is_out_of_sight(browser: Browser, served: str) -> None:
+    browser.open(f"{served}/", size=(1100, 900))
+    tables = elements(browser, ".scroll")
+    assert len(tables) == 3
+    assert element(browser, "table.wide td a").is_displayed()
+    for each in tables:
+        assert int(each.get_property("scrollWidth")) <= int(each.get_property("clientWidth"))
+
+
 def test_a_search_leads_to_a_run_with_its_drawings(browser: Browser, served: str) -> None:
     browser.open(f"{served}/")
     assert len(list(scrolled(browser))) == 1

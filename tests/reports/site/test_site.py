@@ -72,6 +72,7 @@ def test_a_run_has_the_sections_of_its_report(client: TestClient) -> None:
         ("DYNAMIC int8", "/trials/trial-"),
         ("KWS", f"/runs/{RUN.name}"),
         ("detec", f"/suites/{SUITE}"),
+        ("CPU", "/devices/cpu"),
     ],
 )
 def test_a_search_finds(client: TestClient, text: str, address: str) -> None:
@@ -103,12 +104,54 @@ def test_two_trials_are_compared_by_the_blocks_of_both(client: TestClient) -> No
         ("/trials/nothing", "There is no trial"),
         ("/compare?a=x&b=y", "There is no trial"),
         ("/nothing", "There is no such page."),
+        ("/trials", "There is no such page."),
+        ("/trials/", "There is no such page."),
+        ("/suites/", "There is no such page."),
     ],
 )
 def test_what_is_not_there_is_said(client: TestClient, address: str, sentence: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 404
     assert sentence in answer.text
+
+
+@pytest.mark.parametrize("address", ["/runs/", "/models/", "/devices/"])
+def test_a_list_is_there_with_a_slash_too(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, answer.url.path) == (200, address.rstrip("/"))
+
+
+@pytest.mark.parametrize(
+    ("address", "title"), [("/", "Newest winners"), ("/devices/cpu", "Best configuration")]
+)
+def test_a_winner_leads_to_its_model_run_and_trial(
+    client: TestClient, address: str, title: str
+) -> None:
+    text = client.get(address).text
+    rows = text[text.index(title) :].split("</section>")[0]
+    for found in (f"/models/{MODEL.sha256}", f"/runs/{RUN.name}", "/trials/trial-"):
+        assert f'<a href="{found}' in rows
+
+
+def test_a_search_says_what_it_leaves_out(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    place = str(tmp_path / "farm.db")
+    with Store.open(place) as store:
+        tuned(store)
+        for number in range(21):
+            store.create_run(replace(RUN, name=f"many-{number:02}"))
+    with TestClient(site(StoreReader.open(place), "127.0.0.1"), base_url="http://localhost") as at:
+        many, int8, none = (
+            at.get("/search", params={"q": q}).text for q in ("many-", "int8", "zzz")
+        )
+    assert "Search: 20 rows, and there is more" in many
+    assert "<h2>Runs, the first 20</h2>" in many
+    assert "Search: 1 row</h1>" in int8
+    assert "<h2>Trials, the newest of each candidate</h2>" in int8
+    assert (
+        "<p>No run, model, device, suite, case or candidate has &#39;zzz&#39; in its name" in none
+    )
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 30, "²", "3"])
