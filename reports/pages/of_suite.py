@@ -145,7 +145,7 @@ def _health(suite: str, shown: Sequence[Night], found: Sequence[Followed]) -> Se
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [f"{night.started_at:%Y-%m-%d %H:%M}" for night in shown],
+        "x": [f"{night.started_at:%Y-%m-%d %H:%M:%S}" for night in shown],
         "y": rounded(widths),
         "marker": {"color": Role.WINNER, "size": 6},
         "line": {"color": Role.WINNER, "width": 1},

@@ -15,6 +15,7 @@ from db.store import Store
 from reports.pages.html import report_html
 from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
+from reports.pages.section import Chart, Page, Section
 from tests.browser.conftest import DESKTOP, PHONE, Browser
 from tests.browser.looking import element, elements, scrolled
 from tests.db.samples import RUN
@@ -97,6 +98,37 @@ def test_a_suite_of_500_series_is_read_and_clicked_through(browser: Browser, sui
     assert len(list(scrolled(browser))) == 2
     assert browser.complaints() == []
     assert browser.requests() == [f"{suite}"]
+
+
+_TICKS = """
+    const chart = arguments[0], named = (axis) => [...chart.querySelectorAll(`.${axis}tick text`)];
+    const boxes = named("x").map((text) => text.getBoundingClientRect());
+    boxes.sort((a, b) => a.left - b.left);
+    return {
+        overlap: boxes.slice(1).some((box, at) => box.left < boxes[at].right),
+        x: named("x").map((text) => text.textContent),
+        y: named("y").map((text) => text.textContent),
+    };
+"""
+
+
+def test_one_point_alone_has_axes_that_can_be_read(browser: Browser, tmp_path: Path) -> None:
+    """No tick covers another, is a negative size, or a part of a second."""
+    point = {"type": "scatter", "mode": "markers", "y": [0.17]}
+    size = {"rangemode": "tozero"}
+    alone = Chart(({**point, "x": [0.03]},), {"xaxis": {"type": "log"}, "yaxis": size})
+    night = Chart(({**point, "x": ["2026-11-30 13:13:00"]},), {"xaxis": {"type": "date"}})
+    charts = (("alone", alone), ("night", night))
+    sections = tuple(Section(name, name, "", chart) for name, chart in charts)
+    browser.open(written(tmp_path, report_html(Page("t", "", sections), "now")))
+    drawn = [browser.driver.execute_script(_TICKS, chart) for chart in scrolled(browser)]
+    assert [each["overlap"] for each in drawn] == [False, False]
+    assert len(drawn[0]["x"]) > 1
+    assert not [
+        text for text in drawn[0]["x"] + drawn[0]["y"] if text.startswith("\N{MINUS SIGN}")
+    ]
+    assert drawn[1]["x"]
+    assert not [text for text in drawn[1]["x"] if "." in text]
 
 
 def test_a_run_is_drawn_whole(browser: Browser, run: str) -> None:

@@ -76,7 +76,7 @@ def history(
     """
     order = {night.name: number for number, night in enumerate(nights)}
     return {
-        "nights": [[cell(n.name), f"{n.started_at:%Y-%m-%d %H:%M}"] for n in nights],
+        "nights": [[cell(n.name), f"{n.started_at:%Y-%m-%d %H:%M:%S}"] for n in nights],
         "verdicts": list(_VERDICTS),
         "series": [_one(each, order, software) for each in found],
     }

@@ -80,7 +80,7 @@ def _chart(
     }
     layout = {
         "xaxis": {"type": "log", "title": {"text": "latency, ms"}},
-        "yaxis": {"title": {"text": name}},
+        "yaxis": {"title": {"text": name}, "rangemode": "normal" if scale == 1.0 else "tozero"},
     }
     return Chart((beaten, kept), layout, 420)
 

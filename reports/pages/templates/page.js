@@ -41,9 +41,14 @@ function themed(layout) {
 function draw(element, data) {
   element.drawn = data;
   const traces = coloured(data.traces), layout = themed(coloured(data.layout));
-  for (const [name, axis] of [["x", layout.xaxis], ["y", layout.yaxis]]) {
-    if (axis.type === "log") Object.assign(axis, ticks(traces.flatMap((trace) => trace[name])));
-  }
+  const axes = [["x", layout.xaxis], ["y", layout.yaxis]]
+    .map(([name, axis]) => [axis, traces.flatMap((trace) => trace[name])]);
+  const logs = axes.filter(([axis]) => axis.type === "log")
+    .map(([axis, values]) => [axis, Math.max(...values) / Math.min(...values)]);
+  // Where values are near each other on all of them, linear axes have the better ticks.
+  const scaled = logs.some(([, ratio]) => ratio > 5) ? ticks : linear;
+  for (const [axis, ratio] of logs) Object.assign(axis, scaled(ratio));
+  for (const [axis, values] of axes) if (axis.type === "date") Object.assign(axis, wide(values));
   let height = data.height;
   if (narrow.matches && layout.yaxis.type === "category") {
     const names = [...new Set(traces.flatMap((trace) => trace.y))];
@@ -55,9 +60,22 @@ function draw(element, data) {
 }
 
 // Of a logarithmic axis over more than half a decade: 1, 2, 5, 10, each with all of its digits.
-function ticks(values) {
-  const ratio = Math.max(...values) / Math.min(...values);
+function ticks(ratio) {
   return { tickformat: "~g", ...(ratio > 5 ? { dtick: ratio > 1000 ? 1 : "D2" } : {}) };
+}
+
+// One value alone would stand amid negative ones.
+function linear(ratio) {
+  return { type: "linear", ...(ratio > 1 ? {} : { rangemode: "tozero" }) };
+}
+
+// A minute or more, so that no tick is a part of a second.
+function wide(times) {
+  const seconds = times.map((text) => Date.parse(`${text.replace(" ", "T")}Z`) / 1000);
+  const first = Math.min(...seconds), last = Math.max(...seconds);
+  if (!times.length || last - first >= 60) return {};
+  const text = (second) => new Date(1000 * second).toISOString().slice(0, 19).replace("T", " ");
+  return { range: [text(first - 30), text(last + 30)] };
 }
 
 // Names above bars and points in place of beside them.
