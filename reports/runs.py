@@ -206,7 +206,7 @@ def _outcome(device: DeviceStanding) -> str:
     known = device.known
     if known is None:
         return device.status
-    said = [str(known.verdict)] if known.verdict else []
+    said = [known.verdict.words] if known.verdict else []
     if known.ratio is not None:
         said.append(
             f"{known.ratio.value:.2f} times as fast as the baseline{_interval(known.ratio)}"

@@ -32,6 +32,17 @@ class Verdict(StrEnum):
     SPLIT = "runs as a split only, which is not faster than the baseline elsewhere"
     NONE_WITHIN_LIMITS = "nothing was within the limits, not even the baseline"
 
+    @property
+    def words(self) -> str:
+        """For people; the value is for programs."""
+        return _WORDS.get(self, str(self))
+
+
+_WORDS = {
+    Verdict.NOTHING_TRIED: "nothing but the baseline was tried",
+    Verdict.NOTHING_ELSE_OK: "everything but the baseline failed or was rejected",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

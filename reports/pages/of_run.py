@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from db.questions.pareto import pareto
 from db.questions.results import results
 from db.questions.views import Subject
 from db.reader import StoreReader
-from db.records import Block, Machine, Phase, Result, RunKind, Software, Trial
+from db.records import Block, Phase, Result, RunKind, Trial
 from farm.accuracy.damage import Damage
 from farm.errors import FarmError
 from farm.measurement import Estimate, Method, Outcome
@@ -106,8 +106,14 @@ def run_page(store: StoreReader, name: str, *, with_arena: bool = True) -> Page:
             run,
             found.standing.model,
             found.request,
-            _machines(store, devices, run.machine_id),
-            _software(store, devices, run.software_id),
+            [
+                (names, store.machine(key))
+                for key, names in _ran(devices, run.machine_id, lambda trial: trial.machine_id)
+            ],
+            [
+                (names, store.software(key))
+                for key, names in _ran(devices, run.software_id, lambda trial: trial.software_id)
+            ],
             shown,
         ),
     ]
@@ -210,7 +216,7 @@ def _explained(device: _Device) -> Iterator[Section]:
         found = explain(device.store, ask(device.store, trial.id))
         called = Called("winner" if device.winner else "trial", "baseline")
         yield operators(device.name, found, called)
-        yield gains(device.name, found, list(_of_outputs(device, trial, known)))
+        yield gains(device.name, found, called, list(_of_outputs(device, trial, known)))
     except (FarmError, ValueError) as error:
         yield Section(
             f"operators-{device.name}",
@@ -282,11 +288,12 @@ def _arena(found: Overview) -> Iterator[Section]:
         yield Section("arena", "Arena over time", f"It cannot be planned: {error}")
 
 
-def _machines(store: StoreReader, devices: Sequence[_Device], own: str) -> list[Machine]:
-    keys = dict.fromkeys([own, *(t.machine_id for each in devices for t in each.trials)])
-    return [store.machine(key) for key in keys]
-
-
-def _software(store: StoreReader, devices: Sequence[_Device], own: str) -> list[Software]:
-    keys = dict.fromkeys([own, *(t.software_id for each in devices for t in each.trials)])
-    return [store.software(key) for key in keys]
+def _ran(
+    devices: Sequence[_Device], own: str, key: Callable[[Trial], str]
+) -> list[tuple[str, str]]:
+    """Ids that trials have, each with the names of the devices; the run's own is the first."""
+    found: dict[str, dict[str, None]] = {own: {}}
+    for each in devices:
+        for trial in each.trials:
+            found.setdefault(key(trial), {})[each.name] = None
+    return [(each, ", ".join(names)) for each, names in found.items()]

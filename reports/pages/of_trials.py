@@ -90,4 +90,4 @@ def _explained(
         yield Section("operators", "Operators", f"Nothing can be told of them: {error}")
         return
     yield operators("", found, called)
-    yield gains("", found)
+    yield gains("", found, called)

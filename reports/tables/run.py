@@ -12,6 +12,7 @@ from farm.units import counted
 from reports.interrupted import interrupted_lines
 from reports.objectives import AS_MUCH, COLUMNS
 from reports.tables.cells import (
+    MISSING,
     bytes_cell,
     energy_cell,
     format_ratio,
@@ -213,7 +214,7 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
             f"{device.ratio.value:.2f} times as fast as the baseline, all on {device.places[-1]}."
         )
     if device.verdict is not Verdict.IMPROVED or device.ratio is None or device.gain is None:
-        return f"{device.reason or device.verdict}."
+        return f"{device.reason or (device.verdict.words if device.verdict else MISSING)}."
     speed = f"{device.ratio.value:.2f} times as fast as the baseline"
     if _is_modelled(device):
         return f"{speed} by modelled time; accuracy is that of data the search never saw."

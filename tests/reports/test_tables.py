@@ -227,9 +227,10 @@ def test_the_verdict_names_the_objective(objective: Objective, text: str) -> Non
 
 
 @pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.IMPROVED])
-def test_other_verdicts_are_said_as_they_are(verdict: Verdict) -> None:
+def test_other_verdicts_are_said_in_words(verdict: Verdict) -> None:
     (line, *_) = verdict_lines(tune_result(replace(IMPROVED, verdict=verdict)))
-    assert line.startswith(f"cpu: {verdict}.")
+    assert line.startswith(f"cpu: {verdict.words}.")
+    assert "-" not in verdict.words
 
 
 def test_why_nothing_was_compared_is_said_instead() -> None:

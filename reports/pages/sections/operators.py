@@ -51,22 +51,18 @@ def operators(device: str, found: Explanation, called: Called) -> Section:
     )
 
 
-def gains(device: str, found: Explanation, outputs: Sequence[str] = ()) -> Section:
+def gains(device: str, found: Explanation, called: Called, outputs: Sequence[str] = ()) -> Section:
     """A bar for each operator by the time that the trial saves there, or loses.
 
     outputs: sentences on what is known of them.
     """
-    both = [row for row in found.operators if row.against_seconds is not None and row.name]
-    changed = sorted(both, key=lambda row: -abs(_other(row) - row.seconds))[:_DRAWN]
-    saved = [row for row in both if _other(row) > row.seconds]
-    lost = [row for row in both if _other(row) < row.seconds]
-    summary = (
-        f"{counted(len(saved), 'operator')} became faster, by "
-        f"{format_seconds(sum(_other(r) - r.seconds for r in saved))} together; "
-        f"{counted(len(lost), 'operator')} became slower, by "
-        f"{format_seconds(sum(r.seconds - _other(r) for r in lost))} together."
-    )
-    if not both:
+    rows = [row for row in found.operators if row.against_seconds is not None and row.name]
+    changed = sorted(rows, key=lambda row: -abs(_other(row) - row.seconds))[:_DRAWN]
+    if rows:
+        summary = f"{'; '.join(_changes(rows, called))}."
+    elif found.against is None:
+        summary = "It is the baseline, or its run has none: there is nothing to compare it with."
+    else:
         summary = "There are no profiles of both sides to compare operator by operator."
     return Section(
         _named("gains", device),
@@ -76,6 +72,25 @@ def gains(device: str, found: Explanation, outputs: Sequence[str] = ()) -> Secti
         notes=tuple(outputs),
         commands=(f"farm explain {found.trial.trial[:8]}",),
     )
+
+
+def _changes(rows: Sequence[OperatorRow], called: Called) -> Iterator[str]:
+    """How many operators became faster and slower, and how many run on one side alone."""
+    both = [row for row in rows if row.kernel and row.against_kernel]
+    differences = [_other(row) - row.seconds for row in both]
+    for word, some in (
+        ("faster", [each for each in differences if each > 0]),
+        ("slower", [-each for each in differences if each < 0]),
+    ):
+        by = f", by {format_seconds(sum(some))} together" if some else ""
+        yield f"{counted(len(some), 'operator') if some else 'no operator'} became {word}{by}"
+    for name, some in (
+        (called.own, [row.seconds for row in rows if not row.against_kernel]),
+        (called.other, [_other(row) for row in rows if not row.kernel]),
+    ):
+        if some:
+            took = format_seconds(sum(some))
+            yield f"{counted(len(some), 'operator')} took time in the {name} alone, {took}"
 
 
 def _other(row: OperatorRow) -> float:
@@ -106,8 +121,8 @@ def _cells(row: OperatorRow) -> tuple[str, ...]:
         ", ".join((row.name, *row.fused)) if row.name else "not mapped",
         row.op_type or MISSING,
         row.kernel or MISSING,
-        format_seconds(row.seconds),
-        MISSING if other is None else format_seconds(other),
+        format_seconds(row.seconds) if row.kernel else MISSING,
+        MISSING if other is None or not row.against_kernel else format_seconds(other),
         MISSING if other is None else format_seconds(other - row.seconds),
         row.against_kernel or MISSING,
     )

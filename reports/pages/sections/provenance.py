@@ -19,11 +19,14 @@ def provenance(
     run: Run,
     model: Model,
     request: TuneRequest | None,
-    machines: Sequence[Machine],
-    software: Sequence[Software],
+    machines: Sequence[tuple[str, Machine]],
+    software: Sequence[tuple[str, Software]],
     trials: Sequence[str],
 ) -> Section:
-    """request: None where it cannot be read. trials: ids that the page is about."""
+    """request: None where it cannot be read. trials: ids that the page is about.
+
+    machines, software: each with the devices that ran there and so, "" where none did.
+    """
     rows = [
         ("run", run.name),
         ("kind", str(run.kind)),
@@ -31,9 +34,9 @@ def provenance(
         ("model", f"{model.name}, {counted(model.operators, 'operator')}, opset {model.opset}"),
         ("model's SHA-256", model.sha256),
         ("seed", str(run.seed)),
-        ("asked for", run.request),
-        *(("machine", machine_text(each)) for each in machines),
-        *(("software", ", ".join(_versions(each))) for each in software),
+        ("asked for", _asked(run.request)),
+        *_of_devices("machine", [(names, machine_text(each)) for names, each in machines]),
+        *_of_devices("software", [(names, ", ".join(_versions(s))) for names, s in software]),
     ]
     return Section(
         "provenance",
@@ -43,6 +46,32 @@ def provenance(
         notes=("The commands measure again, on the machine on which they are called.",),
         commands=(*_again(run, request), *(f"farm bench --trial {each[:8]}" for each in trials)),
     )
+
+
+def _of_devices(what: str, told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """A row for each; of which devices it is where there are several."""
+    for names, text in told:
+        yield (what if len(told) == 1 else f"{what} of {names or 'the run itself'}"), text
+
+
+def _asked(request: str) -> str:
+    """``devices cpu, dsp; budget seconds 60``: what was asked for, but for what is left open."""
+    try:
+        return "; ".join(_words("", json.loads(request)))
+    except ValueError:
+        return request
+
+
+def _words(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _words(f"{name} {key}".strip(), inner)
+    elif isinstance(value, list) and value:
+        yield f"{name} {', '.join(map(str, value))}"
+    elif value is True:
+        yield name.replace("_", " ")
+    elif isinstance(value, float) or value:  # an int of 0 is no limit, a float is a limit
+        yield f"{name.replace('_', ' ')} {value}"
 
 
 def machine_text(machine: Machine) -> str:

@@ -60,10 +60,9 @@ def verdicts(run: str, devices: Sequence[DeviceVerdict]) -> Section:
 
 
 def _sentence(each: DeviceVerdict) -> str:
-    name, known, ratio = each.standing.device, each.standing.known, each.ratio
+    name, ratio = each.standing.device, each.ratio
     if ratio is None:
-        said = (known.verdict or known.reason or known.status) if known else each.standing.status
-        return f"{name}: {str(said).rstrip('.')}."
+        return f"{name}: {_said(each.standing).rstrip('.')}."
     told = f"{name}: {ratio.value:.2f} times as fast as the baseline"
     latency = each.winner.latency if each.winner else None
     if latency is not None and latency.method is not Method.MEASURED:
@@ -71,12 +70,19 @@ def _sentence(each: DeviceVerdict) -> str:
     return f"{told} (95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
 
 
+def _said(standing: DeviceStanding) -> str:
+    """What became of a device, in words."""
+    known = standing.known
+    if known is None:
+        return standing.status
+    return known.reason or (known.verdict.words if known.verdict else str(known.status))
+
+
 def _row(each: DeviceVerdict) -> tuple[str, ...]:
     standing, known, winner = each.standing, each.standing.known, each.winner
-    said = str((known.verdict or known.reason or known.status) if known else standing.status)
     return (
         standing.device,
-        said,
+        _said(standing),
         known.label if known and known.label else MISSING,
         format_ratio(each.ratio) if each.ratio else MISSING,
         value_cell(each.baseline.latency) if each.baseline else MISSING,

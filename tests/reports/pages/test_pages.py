@@ -24,11 +24,15 @@ from reports.pages.of_run import run_page
 from reports.pages.of_suite import suite_page
 from reports.pages.section import Page, Section, cell, label, table
 from reports.pages.sections.memory import arena, with_plan
+from reports.pages.sections.operators import Called, gains, operators
+from reports.pages.sections.provenance import provenance
 from reports.pages.sections.verdicts import DeviceVerdict, verdicts
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import RUN, fill
 from tests.placement_plans import split_plan
 from tests.tuned_run import WINNER, tuned
+from tuner.explain.of_trials import ask, explain
+from tuner.results import Verdict
 from tuner.runs.overview import overview
 
 HOSTILE = (
@@ -63,6 +67,78 @@ def test_what_is_modelled_has_no_interval(store: Store) -> None:
     assert found.summary == "cpu: 150.00 times as fast as the baseline by modelled time."
     assert found.table is not None
     assert found.table.rows[0][3] == "150.00x"
+
+
+def test_a_verdict_is_in_words(store: Store) -> None:
+    tuned(store)
+    (standing,) = overview(store, RUN.name).devices
+    assert standing.known is not None
+    alone = replace(standing.known, verdict=Verdict.NOTHING_TRIED, ratio=None)
+    found = verdicts("run", [DeviceVerdict(replace(standing, known=alone), None, None)])
+    assert found.summary == "cpu: nothing but the baseline was tried."
+    assert found.table is not None
+    assert found.table.rows[0][1] == "nothing but the baseline was tried"
+
+
+def test_operators_that_one_side_does_not_run_became_neither_faster_nor_slower(
+    store: Store,
+) -> None:
+    tuned(store)
+    found = explain(store, ask(store, "trial-4"))
+    first, last = found.operators
+    gone = replace(first, name="gone", kernel="", seconds=0.0)
+    came = replace(last, name="came", against_kernel="", against_seconds=0.0, seconds=2e-6)
+    called = Called("winner", "baseline")
+    section = gains("cpu", replace(found, operators=(first, gone, came)), called)
+    assert section.summary == (
+        "1 operator became faster, by 168 µs together; no operator became slower; 1 operator took "
+        "time in the winner alone, 2.00 µs; 1 operator took time in the baseline alone, 280 µs."
+    )
+    rows = operators("cpu", replace(found, operators=(first, gone, came)), called).table
+    assert rows is not None
+    assert {row[0]: row[3:5] for row in rows.rows} == {
+        "first": ("112 µs", "280 µs"),
+        "gone": ("-", "280 µs"),
+        "came": ("2.00 µs", "-"),
+    }
+
+
+def test_a_baseline_has_nothing_beside_it(store: Store) -> None:
+    tuned(store)
+    found = gains("cpu", explain(store, ask(store, "trial-3")), Called("winner", "baseline"))
+    assert found.summary.startswith("It is the baseline, or its run has none: there is nothing")
+
+
+def test_provenance_is_for_people(store: Store) -> None:
+    tuned(store)
+    page = run_page(store, RUN.name)
+    rows = dict(row for row in rows_of(page, "provenance"))
+    assert rows["asked for"] == (
+        "model model.onnx; devices cpu; objective latency; budget seconds 120.0; max batch 1"
+    )
+    assert {"machine", "software"} <= rows.keys()
+    run = store.run(RUN.name)
+    machine, software = store.machine(run.machine_id), store.software(run.software_id)
+    several = [("", software), ("cpu, dsp", software)]
+    model = store.model(run.model_sha256)
+    found = provenance(run, model, None, [("cpu", machine)], several, ()).table
+    assert found is not None
+    assert [row[0] for row in found.rows[-3:]] == [
+        "machine",
+        "software of the run itself",
+        "software of cpu, dsp",
+    ]
+
+
+def test_nights_of_one_minute_are_apart(store: Store) -> None:
+    fill(store)
+    follow(store, series("quiet"), [0.0])
+    page = suite_page(store, SUITE)
+    assert page.series is not None
+    assert page.series["nights"] == [["night-0", "2026-11-21 06:53:12"]]
+    chart = section(page, "health").chart
+    assert chart is not None
+    assert chart.traces[0]["x"] == ["2026-11-21 06:53:12"]
 
 
 def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
