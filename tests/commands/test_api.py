@@ -110,6 +110,13 @@ def test_nothing_is_printed_and_errors_are_sentences(
     assert capfd.readouterr() == ("", "")
 
 
+def test_the_notebook_shows_what_it_printed() -> None:
+    notebook = nbformat.read(EXAMPLES / "from_python.ipynb", as_version=4)
+    _imports, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [bool(cell.outputs) for cell in cells] == [True] * len(cells)
+    assert "improved" in cells[0].outputs[0]["text"]
+
+
 def test_the_notebook_runs(tmp_path: Path) -> None:
     for name in ("digits.onnx", "digits.npz"):
         shutil.copy(EXAMPLES / name, tmp_path)
