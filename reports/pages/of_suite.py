@@ -164,7 +164,7 @@ def _health(suite: str, shown: Sequence[Night], found: Sequence[Followed]) -> Se
         "Machine health",
         f"Half of the series were known to within {median(widths):.2f} % (one standard error) in "
         f"half of the nights. {counted(sum(failed.values()), 'value')} could not be measured, and "
-        f"{counted(len(cut), 'night')} were cut short.",
+        f"{counted(len(cut), 'night')} did not come to an end.",
         Chart((trace,), layout, 300),
         notes=tuple(f"Night {name} was cut short." for name in cut[:10]),
         commands=(f"farm results flaky --series {suite}",),

@@ -8,16 +8,7 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from reports.nightly.junit import junit_xml
-from tests.reports.nightly.values import (
-    CUT,
-    FINE,
-    LOST,
-    NEXT,
-    NIGHT,
-    NO_NIGHT,
-    NONE,
-    SLOWER,
-)
+from tests.reports.nightly.values import CUT, FINE, LOST, NEXT, NIGHT, NONE, SLOWER
 from tuner.nightly.report import NightReport
 from tuner.nightly.screen.series import Verdict
 
@@ -118,7 +109,7 @@ def test_no_night_is_an_error() -> None:
     (whole,) = parsed(NONE).findall("testcase")
     error = whole.find("error")
     assert error is not None
-    assert error.get("message") == NO_NIGHT
+    assert error.get("message") == NONE.notes[0]
 
 
 def test_what_no_xml_can_hold() -> None:

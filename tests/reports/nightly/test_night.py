@@ -16,17 +16,7 @@ from reports.nightly.machine_readable import night_json
 from reports.nightly.markdown import markdown
 from reports.nightly.table import night_lines, night_table
 from reports.nightly.words import value_text
-from tests.reports.nightly.values import (
-    CUT,
-    FINE,
-    NEW,
-    NIGHT,
-    NO_NIGHT,
-    NONE,
-    SAME,
-    SLOWER,
-    START,
-)
+from tests.reports.nightly.values import CUT, FINE, NEW, NIGHT, NONE, SAME, SLOWER, START
 from tests.reports.test_tables import WIDTHS, check, rendered
 from tuner.nightly.report import NightReport
 
@@ -53,7 +43,7 @@ def test_a_night_that_was_cut_short() -> None:
 
 
 def test_before_the_first_night() -> None:
-    assert list(night_lines(NONE)) == [NO_NIGHT]
+    assert tuple(night_lines(NONE)) == NONE.notes
 
 
 @pytest.mark.parametrize(
