@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from farm.measurement import Estimate
 from reports.rows import Json, dump
 from tuner.explain.explanation import Explanation, OperatorRow, Side
 from tuner.racing.statistics import Comparison
@@ -23,7 +24,7 @@ def explanation_json(found: Explanation) -> str:
             "unfused": [_listed(asdict(each)) for each in found.unfused],
             "fallbacks": [_listed(asdict(each)) for each in found.fallbacks],
             "decisions": [asdict(each) for each in found.decisions],
-            "ratio": _ratio(found.comparison),
+            "ratio": _ratio(found.comparison, found.confirmed),
             "measured": _measured(found.trial),
             "against_measured": _measured(against) if against else None,
             "notes": list(found.notes),
@@ -53,15 +54,15 @@ def _listed(fields: dict[str, Any]) -> Json:
     return {key: None if value == "" else value for key, value in named.items()}
 
 
-def _ratio(comparison: Comparison | None) -> Json:
-    if comparison is None:
+def _ratio(comparison: Comparison | None, confirmed: Estimate | None) -> Json:
+    ratio = comparison.ratio if comparison else confirmed
+    if ratio is None:
         return None
-    ratio = comparison.ratio
     return {
         "estimate": ratio.value,
         "ci": [ratio.low, ratio.high],
-        "p_value": comparison.p_value,
-        "pairs": comparison.pairs,
+        "p_value": comparison.p_value if comparison else None,
+        "pairs": comparison.pairs if comparison else None,
     }
 
 

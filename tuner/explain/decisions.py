@@ -18,7 +18,7 @@ from tuner.explain.races import Appearance, Score, appearance
 from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
 from tuner.racing.race import Finish
-from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
+from tuner.racing.recorded import deciding_pairs
 from tuner.racing.statistics import compare
 from tuner.runs.details import as_first_measured, pinned_in, proposed_in
 from tuner.runs.history import Entry, of_trials
@@ -137,7 +137,10 @@ class _Deciding:
             blocks = list(group)
             if any(sample.trial_id == trial.id for sample in blocks[0].samples):
                 protected = baseline.id if baseline else ""
-                found = appearance(blocks, trial.id, protected, self._score())
+                entrants = [self._candidate(sample.trial_id) for sample in blocks[0].samples]
+                counted = all(each.is_counted for each in entrants)
+                score = self._score()
+                found = appearance(blocks, trial.id, protected, score, counted=counted)
                 yield self._told(found, trial)
 
     def _told(self, found: Appearance, trial: Trial) -> Decision:
@@ -200,8 +203,8 @@ class _Deciding:
             yield Decision("won", f"the winner of {past.device} in run {past.run.name}")
 
     def _paired(self, trial: Trial, reference: Trial) -> Iterator[Decision]:
-        pairs = pairs_of(self._past.blocks, {trial.id}, {reference.id})
-        if len(pairs) < MIN_COMMON_BLOCKS:
+        pairs = deciding_pairs(self._past.blocks, {trial.id}, {reference.id})
+        if not len(pairs):
             return
         found = compare(pairs[:, 0], pairs[:, 1])
         ratio, p_value = 1.0 / found.ratio.value, found.p_value

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from db.records import Phase
 from farm.candidate import Candidate
-from farm.measurement import Measurement, Method, Outcome
+from farm.measurement import Estimate, Measurement, Method, Outcome
 from farm.profile.kernels import OperatorProfile
 from tuner.racing.statistics import Comparison
 
@@ -183,7 +183,8 @@ class Explanation:
 
     against: None where there is nothing to compare with. is_baseline: of ``against``, of its run.
     comparison: of blocks in which both ran side by side, the ratio being how many times as fast
-    the trial is; None where there are too few. notes: sentences about what is shown.
+    the trial is; None where there are too few. confirmed: what the run's confirmation found of
+    that, where its blocks are not in the store any more. notes: sentences about what is shown.
     """
 
     sentence: str
@@ -196,3 +197,4 @@ class Explanation:
     fallbacks: tuple[Fallback, ...] = ()
     decisions: tuple[Decision, ...] = ()
     notes: tuple[str, ...] = ()
+    confirmed: Estimate | None = None

@@ -9,7 +9,7 @@ from db.reader import StoreReader
 from db.records import Phase, Trial
 from farm.candidate import Candidate, check_timed, from_json
 from farm.errors import OptionError
-from farm.measurement import Measurement, Metric, Outcome
+from farm.measurement import Estimate, Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tuner.explain.conversions import Operators, conversions
 from tuner.explain.decisions import Past, decisions, ran_alike
@@ -17,9 +17,10 @@ from tuner.explain.explanation import Explanation, Side, timed
 from tuner.explain.planned import fallbacks, unfused
 from tuner.explain.rows import operator_rows
 from tuner.explain.sentence import Found, sentence
-from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
+from tuner.racing.recorded import MIN_COMMON_BLOCKS, deciding_pairs, pairs_of
 from tuner.racing.statistics import Comparison, compare
 from tuner.runs.details import assignment_in, notes_in, pinned_in
+from tuner.runs.memory import Memory
 from tuner.runs.operators import operators_in
 
 _BY_WORTH = (Phase.CONFIRM, Phase.BENCH, Phase.SEARCH)  # whose latency is the more certain
@@ -86,16 +87,21 @@ def explain(store: StoreReader, asked: Asked, anew: Anew | None = None) -> Expla
     operators = operators_in(store.model(store.run(asked.trial.run).model_sha256).details)
     past = Past.of(store, asked.trial)
     trial = _side(store, asked.trial, anew.trial if anew else "")
-    against, comparison = None, None
+    against, beside, confirmed = None, None, None
     if asked.against is not None:
         against = _side(store, asked.against, anew.against if anew else "", trial.phase)
         if not (anew or trial.kernels):  # measured as the other one was, where it can be
             trial = _side(store, asked.trial, "", against.phase)
-        comparison = _comparison(store, trial, against)
+        beside = _side_by_side(store, trial, against)
+        if beside is None or beside.phase is not trial.phase:
+            confirmed = _confirmed(past, asked, trial, against)
+            beside = None if confirmed else beside
+    comparison = beside.comparison if beside else None
     name = "the baseline" if asked.is_baseline else against.label if against else ""
     found = _found(trial, against, operators)
+    by = _of_ratio(trial, against, beside, confirmed)
     return Explanation(
-        sentence(trial, against, name, comparison, found),
+        sentence(trial, against, name, comparison, found, confirmed),
         trial,
         against,
         comparison,
@@ -104,7 +110,8 @@ def explain(store: StoreReader, asked: Asked, anew: Anew | None = None) -> Expla
         tuple(found.unfused),
         tuple(found.fallbacks),
         decisions(store, past, asked.trial),
-        tuple(_notes(trial, against, asked, comparison, operators)),
+        (*_notes(trial, against, asked, operators), *([by] if by else [])),
+        confirmed,
     )
 
 
@@ -165,20 +172,69 @@ def _latency(store: StoreReader, trial: Trial) -> Measurement | None:
     return next(found, None)
 
 
-def _comparison(store: StoreReader, trial: Side, against: Side) -> Comparison | None:
-    """By the blocks in which both ran, in the run that measured them; None of too few."""
+@dataclass(frozen=True, slots=True)
+class _SideBySide:
+    """Of blocks in which both ran, all of one phase: another one had other data."""
+
+    comparison: Comparison
+    phase: Phase
+
+
+def _side_by_side(store: StoreReader, trial: Side, against: Side) -> _SideBySide | None:
+    """In the run that measured them, by the phase of both latencies, else by what is worth most.
+
+    None where no phase has enough blocks in which both ran. A confirmation is told by the blocks
+    that decided it, so that it is the same as the run's verdict.
+    """
     if (trial.run, trial.device) != (against.run, against.device):
         return None
     trials = store.trials(run=trial.run, device=trial.device)
+    blocks = store.blocks(trial.run, trial.device)
     by_id = {other.id: other for other in trials}
-    ids = [
-        {other.id for other in trials if ran_alike(other, by_id[side.measured])}
-        for side in (trial, against)
-    ]
-    pairs = pairs_of(store.blocks(trial.run, trial.device), *ids)
-    if len(pairs) < MIN_COMMON_BLOCKS:
-        return None
-    return compare(pairs[:, 0], pairs[:, 1])
+    own = [trial.phase] if trial.phase is against.phase else []
+    for phase in dict.fromkeys([*own, *_BY_WORTH]):
+        first, second = (
+            {t.id for t in trials if t.phase is phase and ran_alike(t, by_id[side.measured])}
+            for side in (trial, against)
+        )
+        if phase is Phase.CONFIRM:
+            pairs, least = deciding_pairs(blocks, first, second), 1
+        else:
+            pairs, least = pairs_of(blocks, first, second), MIN_COMMON_BLOCKS
+        if len(pairs) >= least:
+            return _SideBySide(compare(pairs[:, 0], pairs[:, 1]), phase)
+    return None
+
+
+def _confirmed(past: Past, asked: Asked, trial: Side, against: Side) -> Estimate | None:
+    """What the confirmation of both found, which the run remembers without its blocks."""
+    known = Memory.of(past.run).devices.get(past.device)
+    both = trial.phase is against.phase is Phase.CONFIRM and asked.is_baseline
+    return known.ratio if known and both and known.trial == trial.measured else None
+
+
+def _of_ratio(
+    trial: Side, against: Side | None, beside: _SideBySide | None, confirmed: Estimate | None
+) -> str:
+    """By what it is told how many times as fast the one is; "" where that needs no word."""
+    if against is None or against.latency is None or trial.latency is None:
+        return ""
+    if confirmed is not None:
+        gone = "How many times is what the confirmation found; its blocks are not in the store "
+        return gone + "any more." if confirmed.low < confirmed.high else ""  # else it was counted
+    if beside is None:
+        return (
+            f"They ran side by side in fewer than {MIN_COMMON_BLOCKS} blocks: latencies of "
+            "different times are compared, between which the machine may have changed."
+        )
+    phases = dict.fromkeys([trial.phase, against.phase])
+    if list(phases) == [beside.phase]:
+        return ""
+    of = f"phases {' and '.join(phases)}, at" if len(phases) > 1 else f"phase {trial.phase}, at"
+    return (
+        f"How many times is by the blocks of the phase {beside.phase} in which both ran; the "
+        f"latencies beside it are of the {of} different times and on other data."
+    )
 
 
 def _found(trial: Side, against: Side | None, operators: Operators) -> Found:
@@ -192,13 +248,7 @@ def _found(trial: Side, against: Side | None, operators: Operators) -> Found:
     )
 
 
-def _notes(
-    trial: Side,
-    against: Side | None,
-    asked: Asked,
-    comparison: Comparison | None,
-    operators: Operators,
-) -> Iterator[str]:
+def _notes(trial: Side, against: Side | None, asked: Asked, operators: Operators) -> Iterator[str]:
     """What is to be known of what is shown."""
     sides = [trial, *([against] if against else [])]
     if missing := [side for side in sides if not side.kernels]:
@@ -208,16 +258,6 @@ def _notes(
         yield f"Trial {against.trial}, {against.label}, was not measured{why}"
     if against is None or against.latency is None or trial.latency is None:
         return
-    if comparison is None:
-        yield (
-            f"They ran side by side in fewer than {MIN_COMMON_BLOCKS} blocks: latencies of "
-            "different times are compared, between which the machine may have changed."
-        )
-    elif trial.phase is not against.phase:
-        yield (
-            "How many times is by blocks in which both ran; the latencies beside it are of the "
-            f"phases {trial.phase} and {against.phase}, at different times and on other data."
-        )
     if trial.method and against.method and trial.method is not against.method:
         methods = f"{trial.method} in the first and {against.method} in the other"
         yield f"What kernels take was {methods}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from db.records import Block, BlockSample
 from farm.measurement import Estimate
 from tuner.racing.race import Drop, Finish, Race, RaceRules
-from tuner.search.rules import COHORT_RULES, EARLIER_RULES, FINAL_RULES
+from tuner.search.rules import COHORT_RULES, COUNTED_RULES, EARLIER_RULES, FINAL_RULES
 
 Score = Callable[[BlockSample], float]
 """The objective in one block, less is better."""
@@ -35,15 +35,18 @@ class Appearance:
     finish: Finish | None
 
 
-def appearance(blocks: Sequence[Block], entrant: str, protected: str, score: Score) -> Appearance:
+def appearance(
+    blocks: Sequence[Block], entrant: str, protected: str, score: Score, *, counted: bool = False
+) -> Appearance:
     """What became of an entrant.
 
     blocks: all of one race, in order. entrant, protected: ids of trials; the second one, the
-    baseline, is never dropped.
+    baseline, is never dropped. counted: whether all who raced are counted, not timed.
     """
     ids = [sample.trial_id for sample in blocks[0].samples]
     ran = sum(block.kept and any(s.trial_id == entrant for s in block.samples) for block in blocks)
-    known = (_replayed(blocks, protected, rules, score) for rules in _RULES)
+    rules = (COUNTED_RULES, *_RULES) if counted else _RULES
+    known = (_replayed(blocks, protected, each, score) for each in rules)
     race = next((race for race in known if race is not None), None)
     number, rivals = blocks[0].race, len(ids) - 1
     if race is None or race.leader is None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from farm.measurement import Measurement, Method
+from farm.measurement import Estimate, Measurement, Method
 from farm.units import counted, format_seconds
 from tuner.explain.explanation import Conversion, Fallback, OperatorRow, Side, Unfused
 from tuner.explain.rows import first_kind, kinds_in
@@ -34,11 +34,17 @@ class Found:
 
 
 def sentence(
-    trial: Side, against: Side | None, name: str, comparison: Comparison | None, found: Found
+    trial: Side,
+    against: Side | None,
+    name: str,
+    comparison: Comparison | None,
+    found: Found,
+    confirmed: Estimate | None = None,
 ) -> str:
     """Why a trial is as fast as it is, as far as it is known.
 
-    name: what the other side is called. comparison: of blocks in which both ran.
+    name: what the other side is called. comparison: of blocks in which both ran. confirmed: the
+    ratio that is known without these.
     """
     if trial.latency is None:
         state = f" ({trial.outcome}): {trial.message.rstrip('.')}" if trial.outcome else ""
@@ -46,8 +52,9 @@ def sentence(
     takes = _latency(trial.latency)
     if against is None or against.latency is None:
         return f"{trial.label} takes {takes}{_clauses(_leading(trial, found), found)}."
-    factor = _factor(trial, against, comparison)
-    alike = _are_alike(factor, comparison)
+    ratio = comparison.ratio if comparison else confirmed
+    factor = _factor(trial, against, ratio)
+    alike = _are_alike(factor, ratio)
     told = _as_fast(comparison) if alike else _difference(factor)
     both = f"{name} ({takes} against {_latency(against.latency)})"
     if alike or not (trial.kernels and against.kernels):
@@ -75,18 +82,18 @@ def _latency(found: Measurement) -> str:
     return f"{format_seconds(found.value)}{method}"
 
 
-def _factor(trial: Side, against: Side, comparison: Comparison | None) -> float:
+def _factor(trial: Side, against: Side, ratio: Estimate | None) -> float:
     """How many times as long the trial takes."""
-    if comparison is not None:
-        return 1.0 / comparison.ratio.value
+    if ratio is not None:
+        return 1.0 / ratio.value
     assert trial.latency is not None
     assert against.latency is not None
     return trial.latency.value / against.latency.value
 
 
-def _are_alike(factor: float, comparison: Comparison | None) -> bool:
-    if comparison is not None:
-        return comparison.ratio.low <= 1.0 <= comparison.ratio.high
+def _are_alike(factor: float, ratio: Estimate | None) -> bool:
+    if ratio is not None:
+        return ratio.low <= 1.0 <= ratio.high
     return abs(factor - 1.0) <= _ALIKE
 
 

@@ -16,6 +16,7 @@ from farm.errors import CompileError, InfrastructureError
 from farm.measurement import Estimate, Measurement, Method, Metric
 from tuner.events import Listener, StageStarted, Ticked, TrialFinished
 from tuner.racing.objective import Scorer
+from tuner.racing.recorded import FEWEST_PAIRS
 from tuner.racing.statistics import FloatArray, compare, quantile
 from tuner.racing.track import RaceTrack
 from tuner.results import Verdict
@@ -29,7 +30,6 @@ from workers.trials.process import ChildError
 from workers.trials.trial import failure_of
 
 MAX_PAIRS = 20
-FEWEST_PAIRS = 6  # of a slow candidate: of fewer no signed-rank test tells anything at 5 %
 _COUNTED_PAIRS = 2  # counts are the same in every process: the second pair shows that they are
 _DETAIL_SECONDS = 2.0
 _LONG_SECONDS = 120.0  # for MIN_PAIRS; longer ones may not take more than the budget, either

@@ -23,10 +23,11 @@ from tests.tuner.imagined import (
     fakes,
 )
 from tuner.goals import Constraints
+from tuner.racing.recorded import FEWEST_PAIRS
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
 from tuner.search import confirm
-from tuner.search.confirm import FEWEST_PAIRS, MAX_PAIRS, MIN_PAIRS, Confirmed
+from tuner.search.confirm import MAX_PAIRS, MIN_PAIRS, Confirmed
 from tuner.search.search import Alone
 from workers.jobs import BlockJob, BlockReport, Part
 
