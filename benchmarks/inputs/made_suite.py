@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -77,7 +78,7 @@ def _values(series: int, nights: int) -> Iterator[tuple[str, Sequence[str], Iter
         software = f"set-{sum(night >= first for first in _UPGRADES)}"
         return (
             *(f"of-{number}", f"{SUITE}-{night:03}", _time(night), "gone", verdict, ratio, 0.005),
-            *(1e-3 * exp(ratio), 1e-3, 0.5, "bench", software, "{}"),
+            *(1e-3 * exp(ratio), 1e-3, 0.5, "bench", software, _details(ratio)),
         )
 
     yield (
@@ -103,6 +104,12 @@ def _values(series: int, nights: int) -> Iterator[tuple[str, Sequence[str], Iter
             for n in slower
         ],
     )
+
+
+def _details(ratio: float) -> str:
+    """What a page reads of them."""
+    low, high = exp(ratio - 0.01), exp(ratio + 0.01)
+    return json.dumps({"ratio": {"value": exp(ratio), "low": low, "high": high}})
 
 
 def _time(night: int) -> str:

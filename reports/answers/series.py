@@ -7,7 +7,7 @@ from dataclasses import astuple, fields
 from math import exp
 
 from db.questions.nightly.flaky import NIGHTS, Flaky
-from db.questions.nightly.series import NightOfSeries, OpenRegression
+from db.questions.nightly.series import NightOfSeries, NightWithInterval, OpenRegression
 from farm.text import printable
 from reports.answers.answer import Answer, answer
 from reports.tables.cells import MISSING, change_cell, of_metric, time_cell
@@ -20,10 +20,9 @@ _SERIES = (
     Column("metric", below=3),
     Column("environment", below=ALWAYS),
 )
-_Z = 1.96  # of a 95 % interval
 
 
-def history_answer(rows: Sequence[NightOfSeries]) -> Answer:
+def history_answer(rows: Sequence[NightWithInterval]) -> Answer:
     """Nights, newest first."""
     table = Rows(
         (
@@ -45,12 +44,12 @@ def history_answer(rows: Sequence[NightOfSeries]) -> Answer:
             *_named(row),
             of_metric(row.value, row.metric),
             of_metric(row.good_value, row.metric),
-            _change(row.log_ratio, row.uncertainty),
+            _change(row.log_ratio, row.ratio_low, row.ratio_high),
             row.verdict,
             row.change_state or MISSING,
             row.run or MISSING,
         )
-    return answer(table, rows, NightOfSeries, [], _NO_NIGHT)
+    return answer(table, rows, NightWithInterval, [], _NO_NIGHT)
 
 
 def regressions_answer(rows: Sequence[OpenRegression]) -> Answer:
@@ -70,7 +69,7 @@ def regressions_answer(rows: Sequence[OpenRegression]) -> Answer:
         table.add(
             *_named(row),
             f"{change_cell(row.ratio)} [{change_cell(row.low)}, {change_cell(row.high)}]",
-            _change(row.last_log_ratio, None),
+            _change(row.last_log_ratio),
             row.first_night,
             row.state,
             row.change_id,
@@ -95,11 +94,8 @@ def _named(row: NightOfSeries | OpenRegression | Flaky) -> tuple[str, ...]:
     return series, row.device, row.metric, row.environment
 
 
-def _change(log_ratio: float | None, uncertainty: float | None) -> str:
+def _change(log_ratio: float | None, low: float | None = None, high: float | None = None) -> str:
     if log_ratio is None:
         return MISSING
     text = change_cell(exp(log_ratio))
-    if uncertainty is None:
-        return text
-    low, high = (exp(log_ratio + side * _Z * uncertainty) for side in (-1, 1))
-    return f"{text} [{change_cell(low)}, {change_cell(high)}]"
+    return text if low is None else f"{text} [{change_cell(low)}, {change_cell(high)}]"

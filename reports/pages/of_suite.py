@@ -12,6 +12,7 @@ from db.reader import StoreReader
 from db.records import Machine, Night, Software
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
+from reports.nightly.words import ratio_text
 from reports.pages.section import (
     MOST_ROWS,
     Chart,
@@ -23,7 +24,7 @@ from reports.pages.section import (
     rounded,
     table,
 )
-from reports.pages.sections.history import Followed, followed, history, ratio_cell
+from reports.pages.sections.history import Followed, followed, history
 from reports.pages.sections.provenance import machine_text, versions_of
 from reports.tables.cells import MISSING, of_metric
 from tuner.nightly.details import details_of
@@ -109,7 +110,7 @@ def _verdicts(suite: str, last: Night, found: Sequence[Followed]) -> Section:
         (
             each.name,
             _verdict(each, last) or "not in this night",
-            ratio_cell(each.points[-1] if each.points else None),
+            ratio_text(each.points[-1].ratio if each.points else None),
             of_metric(each.points[-1].seconds, each.series.metric) if each.points else MISSING,
             "; ".join(f"{c.ratio:.3f} from {c.first_night}, {c.state}" for c in each.changes),
             each.sentence,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from math import exp
 
 from sqlalchemy import insert
 
@@ -51,6 +53,7 @@ def follow(store: Store, one: Series, values: Sequence[float | None], verdict: s
                 0.5 if known else None,
                 MACHINE.id,
                 SOFTWARE.id,
+                _details(value),
             ),
         )
 
@@ -74,6 +77,14 @@ def change(
     )
     _add(store, ChangePointRow, point)
     return point
+
+
+def _details(value: float | None) -> str:
+    """With an interval that is wider above than below, as those of few blocks are."""
+    if value is None:
+        return "{}"
+    ratio = {"value": exp(value), "low": exp(value - 0.004), "high": exp(value + 0.012)}
+    return json.dumps({"ratio": ratio})
 
 
 def _add(store: Store, row: type[Base], record: object) -> None:

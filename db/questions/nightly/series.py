@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf, isfinite
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
+from db.questions.nightly.interval import end, ends_of
 from db.questions.views import EVERYTHING, Subject, asked, found, view_of
 from db.reader import StoreReader
-from db.schema import SeriesRow
+from db.schema import NightValueRow, SeriesRow
 from farm.errors import NotInStore, OptionError
 from farm.measurement import Metric
 from farm.text import did_you_mean
@@ -73,6 +75,18 @@ class NightOfSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class NightWithInterval(NightOfSeries):
+    """The same with the 95 % interval of the ratio; None where it was not measured or has none.
+
+    It is that by which the night was judged, and lies about the ratio as its blocks do: not
+    evenly, as one by the standard error would.
+    """
+
+    ratio_low: float | None
+    ratio_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRegression:
     """A row of the view ``regressions``: a series that became worse, was confirmed, and stays.
 
@@ -108,7 +122,7 @@ def history(
     metric: Metric | None = None,
     nights: int | None = None,
     limit: int | None = None,
-) -> tuple[NightOfSeries, ...]:
+) -> tuple[NightWithInterval, ...]:
     """Nights of series, newest first. nights: at most so many of each series; limit: of all.
 
     Raises NotInStore: there is no such series.
@@ -117,10 +131,11 @@ def history(
     view = view_of("history", NightOfSeries)
     with store.reading() as session:
         series = _series(session, store, subject, case, metric)
+        ends = ends_of(session)
         rows = [
-            night
+            NightWithInterval(*night, *_interval(low, high))
             for series_id in series
-            for night in found(session, NightOfSeries, _newest(view, series_id), each)
+            for *night, low, high in session.execute(_newest(view, series_id, ends).limit(each))
         ]
     rows.sort(key=lambda row: row.measured_at, reverse=True)
     return tuple(rows[:limit])
@@ -146,9 +161,17 @@ def regressions(
         return found(session, OpenRegression, query, limit)
 
 
-def _newest(view: Table, series_id: str) -> Any:  # noqa: ANN401 (a Select of every column)
-    """The nights of one series, which an index has in order."""
-    return select(view).where(view.c.series_id == series_id).order_by(view.c.measured_at.desc())
+def _newest(view: Table, series_id: str, ends: Sequence[ColumnElement[Any]]) -> Any:  # noqa: ANN401 (a Select of every column)
+    """The nights of one series, which an index has in order, and the ends of their intervals."""
+    row = NightValueRow
+    value = (row.series_id == view.c.series_id) & (row.night == view.c.night)
+    query = select(view, *ends).join(NightValueRow, value)
+    return query.where(view.c.series_id == series_id).order_by(view.c.measured_at.desc())
+
+
+def _interval(low: str | float | None, high: str | float | None) -> tuple[float | None, ...]:
+    ends = end(low, 0.0), end(high, inf)
+    return ends if isfinite(ends[1]) else (None, None)
 
 
 def _series(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import isfinite, log
 
 from db.questions.nightly.span import Point
 from db.records import ChangePoint, Night, Series, Software
@@ -69,10 +69,10 @@ def history(
     """What the page's script draws series from.
 
     nights: name and time of each, oldest first. verdicts: that letters stand for, ``a`` the
-    first. series: n: their nights by number, null for all. r, u: log ratio and its standard error,
-    in hundred-thousandths, null where it was not measured. v: a letter for each night. s: values
-    in the unit of the metric. w: nights with other software than the night before, and what
-    changed. c: changes.
+    first. series: n: their nights by number, null for all. r, l, h: log of the ratio and of the
+    ends of its 95 % interval, in hundred-thousandths, null where it was not measured or has none.
+    v: a letter for each night. s: values in the unit of the metric. w: nights with other software
+    than the night before, and what changed. c: changes.
     """
     order = {night.name: number for number, night in enumerate(nights)}
     return {
@@ -89,7 +89,8 @@ def _one(each: Followed, order: Mapping[str, int], software: Mapping[str, Softwa
         "unit": UNITS[each.series.metric],
         "n": None if at == list(range(len(order))) else at,
         "r": [_whole(point.value) for point in each.points],
-        "u": [_whole(point.uncertainty) for point in each.points],
+        "l": [_end(point, point.low) for point in each.points],
+        "h": [_end(point, point.high) for point in each.points],
         "v": "".join(_letter(point.verdict) for point in each.points),
         "s": [None if p.seconds is None else float(f"{p.seconds:.4g}") for p in each.points],
         "w": list(_marks(each.points, order, software)),
@@ -120,14 +121,10 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else round(value * _SCALE)
 
 
+def _end(point: Point, ratio: float) -> int | None:
+    known = point.value is not None and point.low > 0.0 and isfinite(point.high)
+    return _whole(log(ratio)) if known else None
+
+
 def _letter(verdict: str) -> str:
     return chr(ord("a") + _VERDICTS.index(verdict)) if verdict in _VERDICTS else "?"
-
-
-def ratio_cell(point: Point | None) -> str:
-    """``1.031 [1.024, 1.038]``, above 1 is worse."""
-    if point is None or point.value is None:
-        return "-"
-    width = 1.96 * (point.uncertainty or 0.0)
-    low, high = exp(point.value - width), exp(point.value + width)
-    return f"{exp(point.value):.3f} [{low:.3f}, {high:.3f}]"

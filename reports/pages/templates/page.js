@@ -157,9 +157,11 @@ function pointsOf(data, one) {
     const [night, when] = data.nights[one.n ? one.n[at] : at];
     const verdict = data.verdicts[letter.charCodeAt(0) - 97] || "unknown";
     if (one.r[at] === null) return { night, when, verdict, text: "not measured", value: null };
-    const centre = one.r[at] / 1e5, width = 1.96 * (one.u[at] || 0) / 1e5;
-    const [value, low, high] = [centre, centre - width, centre + width].map(Math.exp);
-    const text = `${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
+    const known = one.l[at] !== null;
+    const ends = known ? [one.l[at], one.h[at]] : [one.r[at], one.r[at]];
+    const [value, low, high] = [one.r[at], ...ends].map((each) => Math.exp(each / 1e5));
+    const interval = known ? ` [${low.toFixed(3)}, ${high.toFixed(3)}]` : "";
+    const text = `${value.toFixed(3)}${interval}`;
     return { night, when, verdict, text, value, low, high, measured: quantity(one.s[at], one.unit) };
   });
 }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import pytest
+from sqlalchemy import update
 
 from db.questions.nightly.flaky import flaky
 from db.questions.nightly.series import Case, history, regressions
+from db.questions.nightly.span import points_on
 from db.questions.views import Subject
 from db.records import ChangeState
+from db.schema import NightValueRow
 from db.store import Store
 from farm.errors import NotInStore, OptionError
 from farm.measurement import Metric
+from reports.nightly.words import ratio_text
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import fill
 
@@ -37,6 +43,24 @@ def test_the_history_of_a_series_begins_with_the_newest_night(followed: Store) -
         "night-5",
         "night-4",
     ]
+
+
+def test_a_night_has_the_interval_by_which_it_was_judged(followed: Store) -> None:
+    rows = history(followed, case=Case(SUITE, "kws"))
+    ends = [(row.ratio_low, row.ratio_high) for row in rows]
+    assert ends[0] == (pytest.approx(exp(0.046)), pytest.approx(exp(0.062)))
+    assert ends[3] == (None, None), "it was not measured"
+
+
+def test_few_values_have_no_interval(followed: Store) -> None:
+    few = '{"ratio": {"value": 1.05, "low": 0.0, "high": "Infinity"}}'
+    with followed.writing() as session:
+        session.execute(update(NightValueRow).values(details=few))
+    (newest,) = history(followed, case=Case(SUITE, "kws"), limit=1)
+    assert (newest.ratio_low, newest.ratio_high) == (None, None)
+    (point,) = points_on(followed, ["night-5"], [KWS.id])
+    assert point.ratio is not None
+    assert ratio_text(point.ratio) == "1.051"
 
 
 def test_the_history_of_a_suite_has_all_its_cases(followed: Store) -> None:

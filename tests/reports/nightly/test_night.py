@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 
 import pytest
 
-from db.records import NightValue, Series
 from farm.measurement import Metric
 from farm.text import printable
-from reports.nightly.history import history_table
 from reports.nightly.machine_readable import night_json
 from reports.nightly.markdown import markdown
 from reports.nightly.table import night_lines, night_table
 from reports.nightly.words import value_text
-from tests.reports.nightly.values import CUT, FINE, NEW, NIGHT, NONE, SAME, SLOWER, START
+from tests.reports.nightly.values import CUT, FINE, NEW, NIGHT, NONE, SAME, SLOWER
 from tests.reports.test_tables import WIDTHS, check, rendered
 from tuner.nightly.report import NightReport
 
@@ -114,18 +111,6 @@ def test_json() -> None:
 def test_json_of_no_night() -> None:
     found = json.loads(night_json(NONE))
     assert (found["night"], found["started_at"], found["exit_code"]) == (None, None, 3)
-
-
-def test_a_history() -> None:
-    series = Series.identify("shop-floor", "detector", "cpu", Metric.LATENCY, "", "ab" * 32)
-    night = NightValue(
-        *(series.id, "shop-floor-20261128-030000", START, "run-1", "no change"),
-        *(0.001, 0.002, 1.061e-3, 1.060e-3, 0.4, "machine", "software"),
-    )
-    slower = replace(night, night="shop-floor-20261129-030000", verdict="regression")
-    slower = replace(slower, value=math.log(1.031), seconds=1.093e-3)
-    lost = replace(night, verdict="could not measure", value=None, uncertainty=None, seconds=None)
-    check("history-100", rendered(history_table(series, [night, slower, lost]), width=100))
 
 
 def test_what_passes_says_what_it_is() -> None:

@@ -201,6 +201,8 @@ def test_a_suite_has_its_series_with_marks_and_changes(store: Store) -> None:
     first, second = page.series["series"]
     assert first["name"] == "slower on cpu, latency"
     assert first["r"] == [0, 5000, 5000]
+    assert (first["l"], first["h"]) == ([-400, 4600, 4600], [1200, 6200, 6200])
+    assert rows_of(page, "verdicts")[0][2] == "1.051 [1.047, 1.064]", "as the night was judged"
     assert first["c"] == [[1, "1.050 [1.040, 1.060]", "confirmed: of 1.32", "slower-1-confirmed"]]
     assert second["r"] == [0, 100, None]
     letters = [page.series["verdicts"][ord(letter) - ord("a")] for letter in second["v"]]
