@@ -205,7 +205,7 @@ def _device_lines(device: DeviceStanding) -> Iterator[str]:
 def _outcome(device: DeviceStanding) -> str:
     known = device.known
     if known is None:
-        return device.status
+        return f"{device.status}: {device.reason}" if device.reason else device.status
     said = [known.verdict.words] if known.verdict else []
     if known.ratio is not None:
         said.append(
@@ -262,7 +262,7 @@ def _device(device: DeviceStanding) -> dict[str, object]:
     return {
         "device": device.device,
         "status": device.status,
-        "reason": known.reason if known else "",
+        "reason": known.reason if known else device.reason,
         "verdict": str(known.verdict) if known and known.verdict else None,
         "winner": _winner(known) if known and known.label else None,
         "ratio": _ratio(known.ratio) if known and known.ratio else None,

@@ -85,7 +85,14 @@ class _Device:
             self.results.get(baseline.id) if baseline else None,
             self.results.get(winner.id) if winner else None,
             len(pairs_of(self.blocks, *ids)),
+            () if self.standing.known else self.measured,
         )
+
+    @property
+    def measured(self) -> tuple[Result, ...]:
+        """What ran side by side where nothing was searched."""
+        benched = (t for t in self.trials if t.phase is Phase.BENCH and t.outcome is Outcome.OK)
+        return tuple(self.results[t.id] for t in benched)
 
 
 def run_page(store: StoreReader, name: str, *, with_arena: bool = True) -> Page:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from db.costs.predictions import predictions
 from db.reader import StoreReader
-from db.records import Model, Phase, Run, RunKind, RunLease, RunStatus
+from db.records import Model, Phase, Run, RunKind, RunLease, RunStatus, Trial
 from farm.errors import OptionError
-from farm.measurement import Measurement, Metric
+from farm.measurement import Measurement, Metric, Outcome
 from farm.prediction import Prediction
 from tuner.request import TuneRequest
 from tuner.results import Status
@@ -44,8 +44,9 @@ class Standing:
 class DeviceStanding:
     """One device of a run.
 
-    status: tuned, failed or unavailable; before that, unfinished or not begun. Of ``farm bench``,
-    measured or not. known: what became of it, None before that. used, left: seconds of its
+    status: tuned, failed or unavailable; before that, unfinished or not begun. Where nothing is
+    searched, by ``farm bench`` and on a night, measured, failed or that. reason: of the failure
+    there. known: what became of a search on it, None before that. used, left: seconds of its
     budget; None where the run has none. trials: of the search, by outcome, ``pending`` for those
     without. unconfirmed: folder with the best so far of an interruption, "" where there is none.
     predicted, measured: latency of the winner, before and in its confirmation; None without.
@@ -60,6 +61,7 @@ class DeviceStanding:
     unconfirmed: str = ""
     predicted: Prediction | None = None
     measured: Measurement | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def overview(store: StoreReader, name: str) -> Overview:
     is_tune = run.kind is RunKind.TUNE
     budget = request.budget_seconds if request and is_tune else None
     output = (request.output if request else "") or (f"runs/{run.name}" if is_tune else "")
-    memory, counts = Memory.of(run), _trials(store, run.name)
+    memory, trials = Memory.of(run), _trials(store, run.name)
     return Overview(
         standing,
         request,
@@ -114,13 +116,14 @@ def overview(store: StoreReader, name: str) -> Overview:
         tuple(
             DeviceStanding(
                 device,
-                _device_status(run, memory, device, begun=device in counts),
+                _device_status(run, memory, device, begun=device in trials),
                 memory.devices.get(device),
                 None if budget is None else memory.seconds.get(device, 0.0),
                 None if budget is None else _left(memory, device, budget),
-                counts.get(device, {}),
+                _counts(trials.get(device, ())),
                 memory.unconfirmed.get(device, ""),
                 *_latency(store, memory.devices.get(device)),
+                _failure(run, trials.get(device, ())),
             )
             for device in standing.devices
         ),
@@ -176,18 +179,33 @@ def _device_status(run: Run, memory: Memory, device: str, *, begun: bool) -> str
         return str(memory.devices[device].status)
     if device in memory.confirmed:
         return str(Status.TUNED)
-    if run.kind is RunKind.BENCH and run.status is RunStatus.FINISHED:
+    if run.kind is not RunKind.TUNE and run.status is RunStatus.FINISHED:
         return "measured"
+    if run.kind is not RunKind.TUNE and run.status is RunStatus.FAILED and begun:
+        return str(Status.FAILED)
     return "unfinished" if begun else "not begun"
 
 
-def _trials(store: StoreReader, run: str) -> dict[str, dict[str, int]]:
-    """Trials but those of confirmations, by device and outcome."""
-    found: dict[str, Counter[str]] = {}
+def _trials(store: StoreReader, run: str) -> dict[str, list[Trial]]:
+    """Trials but those of confirmations, by device, the oldest first."""
+    found: dict[str, list[Trial]] = {}
     for trial in store.trials(run=run):
         if trial.phase is not Phase.CONFIRM:
-            found.setdefault(trial.device, Counter())[str(trial.outcome or "pending")] += 1
-    return {device: dict(sorted(counts.items())) for device, counts in found.items()}
+            found.setdefault(trial.device, []).append(trial)
+    return found
+
+
+def _counts(trials: Sequence[Trial]) -> dict[str, int]:
+    """By outcome."""
+    return dict(sorted(Counter(str(trial.outcome or "pending") for trial in trials).items()))
+
+
+def _failure(run: Run, trials: Sequence[Trial]) -> str:
+    """Of a run without a search, which one failure ends; a search says it of each device."""
+    if run.kind is RunKind.TUNE or run.status is not RunStatus.FAILED:
+        return ""
+    failed = (t for t in trials if t.outcome not in (None, Outcome.OK))
+    return next((f"{t.outcome}: {t.message}".rstrip(": ") for t in failed), "")
 
 
 def _command(standing: Standing) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from db.records import Result
 from farm.measurement import Estimate, Method
+from farm.units import counted
 from reports.pages.section import Chart, Role, Section, bars, label, rounded, table, vertical
 from reports.tables.cells import (
     MISSING,
@@ -27,12 +28,14 @@ class DeviceVerdict:
     """A device of a run. baseline, winner: as they were confirmed, None where they were not.
 
     pairs: blocks that are in the store in which both ran.
+    measured: where nothing is searched, what was measured instead.
     """
 
     standing: DeviceStanding
     baseline: Result | None
     winner: Result | None
     pairs: int = 0
+    measured: tuple[Result, ...] = ()
 
     @property
     def ratio(self) -> Estimate | None:
@@ -41,8 +44,12 @@ class DeviceVerdict:
 
 
 def verdicts(run: str, devices: Sequence[DeviceVerdict]) -> Section:
-    """A row for each device, and a point with its interval for each speed-up."""
-    columns = ("device", "verdict", "winner", "times as fast [95 %]", "baseline", "latency")
+    """A row for each device, and a point with its interval for each speed-up.
+
+    Where nothing is searched there is a row for each candidate that was measured.
+    """
+    what = "candidate" if any(each.measured for each in devices) else "winner"
+    columns = ("device", "verdict", what, "times as fast [95 %]", "baseline", "latency")
     more = ("accuracy", "peak memory", "energy")
     known = [(each.standing.device, ratio) for each in devices if (ratio := each.ratio)]
     return Section(
@@ -52,7 +59,7 @@ def verdicts(run: str, devices: Sequence[DeviceVerdict]) -> Section:
         _chart(known),
         table(
             (*columns, *more),
-            [_row(each) for each in devices],
+            [row for each in devices for row in _rows(each)],
             "times as fast [95 %],baseline,latency,accuracy,peak memory,energy",
         ),
         commands=(f"farm show {run}", *_again(devices)),
@@ -61,6 +68,12 @@ def verdicts(run: str, devices: Sequence[DeviceVerdict]) -> Section:
 
 def _sentence(each: DeviceVerdict) -> str:
     name, ratio = each.standing.device, each.ratio
+    timed = [(m.latency.value, n) for n, m in enumerate(each.measured) if m.latency is not None]
+    if timed and not each.standing.reason:
+        fastest = each.measured[min(timed)[1]]
+        told = f"{name}: {counted(len(each.measured), 'trial')} measured"
+        which = "" if len(each.measured) == 1 else "the fastest, "
+        return f"{told}; {which}{fastest.candidate}, takes {value_cell(fastest.latency)}."
     if ratio is None:
         return f"{name}: {_said(each.standing).rstrip('.')}."
     told = f"{name}: {ratio.value:.2f} times as fast as the baseline"
@@ -74,23 +87,25 @@ def _said(standing: DeviceStanding) -> str:
     """What became of a device, in words."""
     known = standing.known
     if known is None:
-        return standing.status
+        return f"{standing.status}: {standing.reason}" if standing.reason else standing.status
     return known.reason or (known.verdict.words if known.verdict else str(known.status))
 
 
-def _row(each: DeviceVerdict) -> tuple[str, ...]:
-    standing, known, winner = each.standing, each.standing.known, each.winner
-    return (
-        standing.device,
-        _said(standing),
-        known.label if known and known.label else MISSING,
-        format_ratio(each.ratio) if each.ratio else MISSING,
-        value_cell(each.baseline.latency) if each.baseline else MISSING,
-        value_cell(winner.latency) if winner else MISSING,
-        accuracy_cell(winner.accuracy) if winner else MISSING,
-        bytes_cell(winner.memory) if winner else MISSING,
-        energy_cell(winner.energy) if winner else MISSING,
-    )
+def _rows(each: DeviceVerdict) -> Iterator[tuple[str, ...]]:
+    standing, known = each.standing, each.standing.known
+    won = known.label if known and known.label else MISSING
+    for row in each.measured or (each.winner,):
+        yield (
+            standing.device,
+            _said(standing),
+            row.candidate if row and each.measured else won,
+            format_ratio(each.ratio) if each.ratio else MISSING,
+            value_cell(each.baseline.latency) if each.baseline else MISSING,
+            value_cell(row.latency) if row else MISSING,
+            accuracy_cell(row.accuracy) if row else MISSING,
+            bytes_cell(row.memory) if row else MISSING,
+            energy_cell(row.energy) if row else MISSING,
+        )
 
 
 def _chart(known: Sequence[tuple[str, Estimate]]) -> Chart | None:

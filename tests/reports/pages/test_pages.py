@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from db.questions.results import results
-from db.records import ChangeState
+from db.records import ChangeState, Phase, RunKind, RunStatus
+from db.schema import RunRow
 from db.store import Store
 from farm.errors import NotInStore
-from farm.measurement import Estimate, Measurement, Method, Metric
+from farm.measurement import Estimate, Measurement, Method, Metric, Outcome
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.problem import Buffer, Problem
 from farm.units import Bytes
@@ -28,10 +30,11 @@ from reports.pages.sections.operators import Called, gains, operators
 from reports.pages.sections.provenance import provenance
 from reports.pages.sections.verdicts import DeviceVerdict, verdicts
 from tests.db.nights import SUITE, change, follow, series
-from tests.db.samples import RUN, fill
+from tests.db.samples import FAST, RUN, SLOW, fill, trial
 from tests.placement_plans import split_plan
 from tests.tuned_run import WINNER, tuned
 from tuner.explain.of_trials import ask, explain
+from tuner.request import TuneRequest
 from tuner.results import Verdict
 from tuner.runs.overview import overview
 
@@ -184,6 +187,42 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
 def test_a_run_of_which_nothing_is_known_has_a_page(store: Store) -> None:
     fill(store)
     assert [each.name for each in run_page(store, RUN.name).sections] == ["verdicts", "provenance"]
+
+
+def benched(store: Store, outcome: Outcome, status: RunStatus) -> Page:
+    """Two candidates that ran side by side on a night, or the second one did not."""
+    fill(store)
+    run = replace(RUN, kind=RunKind.NIGHTLY)
+    for number, candidate in enumerate((FAST, SLOW)):
+        store.lease_trial(replace(trial(number, candidate), phase=Phase.BENCH))
+    took = [Measurement(Metric.LATENCY, ms * 1e-3, Method.MEASURED) for ms in (2.0, 3.0)]
+    store.commit_trial("trial-0", Outcome.OK, "", [took[0]])
+    ok = outcome is Outcome.OK
+    store.commit_trial("trial-1", outcome, "" if ok else "no kernel takes Det.", took[1:] * ok)
+    request = TuneRequest("model.onnx", ("cpu",)).to_json()
+    store.update_run(run.name, status=status, request=request)
+    with store.writing() as session:
+        session.execute(update(RunRow).values(kind=run.kind))
+    return run_page(store, run.name)
+
+
+def test_a_run_without_a_search_shows_what_it_measured(store: Store) -> None:
+    page = benched(store, Outcome.OK, RunStatus.FINISHED)
+    assert section(page, "verdicts").summary == (
+        f"cpu: 2 trials measured; the fastest, {FAST.label}, takes 2.00 ms."
+    )
+    rows = rows_of(page, "verdicts")
+    assert [(row[1], row[2], row[5]) for row in rows] == [
+        ("measured", FAST.label, "2.00 ms"),
+        ("measured", SLOW.label, "3.00 ms"),
+    ]
+
+
+def test_a_run_without_a_search_says_why_it_failed(store: Store) -> None:
+    page = benched(store, Outcome.COMPILE_ERROR, RunStatus.FAILED)
+    failed = "failed: compile-error: no kernel takes Det"
+    assert section(page, "verdicts").summary == f"cpu: {failed}."
+    assert rows_of(page, "verdicts")[0][1:3] == (f"{failed}.", FAST.label)
 
 
 def test_a_suite_has_its_series_with_marks_and_changes(store: Store) -> None:

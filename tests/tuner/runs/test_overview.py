@@ -105,6 +105,26 @@ def test_a_bench_has_no_budget_and_is_not_resumed(tuned: Store) -> None:
         ]
 
 
+@pytest.mark.parametrize("kind", [RunKind.BENCH, RunKind.NIGHTLY])
+def test_what_became_of_a_device_where_nothing_is_searched(tuned: Store, kind: RunKind) -> None:
+    request = replace(REQUEST, devices=("cpu",)).to_json()
+    run = replace(RUN, name="bench", kind=kind, request=request)
+    tuned.create_run(run)
+    for number, candidate in enumerate((FAST, SLOW), start=4):
+        tuned.lease_trial(replace(trial(number, candidate, run, "cpu"), phase=Phase.BENCH))
+    assert overview(tuned, "bench").devices[0].status == "unfinished"
+    tuned.commit_trial("trial-4", Outcome.OK)
+    tuned.commit_trial("trial-5", Outcome.COMPILE_ERROR, "no kernel takes Det.")
+    tuned.update_run("bench", status=RunStatus.FAILED)
+    (failed,) = overview(tuned, "bench").devices
+    assert (failed.status, failed.reason) == ("failed", "compile-error: no kernel takes Det.")
+    shown = overview_json(overview(tuned, "bench"))
+    assert json.loads(shown)["devices"][0]["reason"] == failed.reason
+    tuned.update_run("bench", status=RunStatus.FINISHED)
+    (measured,) = overview(tuned, "bench").devices
+    assert (measured.status, measured.reason) == ("measured", "")
+
+
 def test_a_run_that_this_version_cannot_read(tuned: Store) -> None:
     found = overview(tuned, RUN.name)
     assert found.request is None
