@@ -172,7 +172,7 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
         "quantization: dynamic-int8",
     ]
     assert steps.rows[1][4] == "1.33x"
-    assert "1 of 21 blocks were rejected" in section(page, "health-cpu").summary
+    assert "Of 21 blocks 1 was rejected, and 0 disturbed" in section(page, "health-cpu").summary
     assert "became faster, by 216 µs together" in section(page, "gains-cpu").summary
     assert section(page, "damage-cpu").summary == (
         "Quantised alone, first does the most of 2 operators of "
