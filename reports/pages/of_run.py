@@ -156,9 +156,10 @@ def _sections(run: str, device: _Device) -> Iterator[Section]:
     ok = [row for row in rows if row.outcome is Outcome.OK]
     front = pareto(device.store, Subject(devices=(device.name,)), run) if ok else ()
     if front:
-        yield pareto_front(run, device.name, front, ok)
+        yield pareto_front(run, device.name, front, ok, device.verdict().winner)
     if steps := _steps(device):
-        yield waterfall(run, device.name, steps)
+        together = _ratio(device, steps[0].tried.trial, steps[-1].tried.trial)
+        yield waterfall(run, device.name, steps, together, device.verdict().ratio)
     yield from _explained(device)
     if (section := predicted(run, device.name, ok)) is not None:
         yield section

@@ -32,6 +32,10 @@ from tuner.nightly.report import worst
 from tuner.nightly.screen.series import Verdict
 
 NIGHTS = 100
+_UNCERTAINTY = (
+    'farm query "SELECT night, case_name, device, metric, uncertainty FROM history '
+    "WHERE suite = '{}'\""
+)
 _FIRST = (Verdict.REGRESSION, Verdict.NOT_MEASURED, Verdict.INCONCLUSIVE, Verdict.IMPROVEMENT)
 
 
@@ -141,19 +145,19 @@ def _health(suite: str, shown: Sequence[Night], found: Sequence[Followed]) -> Se
             if point.uncertainty is not None:
                 by_night[point.night].append(100 * point.uncertainty)
             failed[point.night] += point.verdict == Verdict.NOT_MEASURED
-    widths = [median(values) if values else 0.0 for values in by_night.values()]
+    compared = [(night, median(by_night[night.name])) for night in shown if by_night[night.name]]
     cut = [night.name for night in shown if night.finished_at is None]
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [f"{night.started_at:%Y-%m-%d %H:%M:%S}" for night in shown],
-        "y": rounded(widths),
+        "x": [f"{night.started_at:%Y-%m-%d %H:%M:%S}" for night, _ in compared],
+        "y": rounded([width for _, width in compared]),
         "marker": {"color": Role.WINNER, "size": 6},
         "line": {"color": Role.WINNER, "width": 1},
         "hoverinfo": "text",
         "hovertext": [
             label(f"{night.name}: {width:.2f} %, {failed[night.name]} not measured")
-            for night, width in zip(shown, widths, strict=True)
+            for night, width in compared
         ],
     }
     layout = {
@@ -163,12 +167,23 @@ def _health(suite: str, shown: Sequence[Night], found: Sequence[Followed]) -> Se
     return Section(
         "health",
         "Machine health",
-        f"Half of the series were known to within {median(widths):.2f} % (one standard error) in "
-        f"half of the nights. {counted(sum(failed.values()), 'value')} could not be measured, and "
+        f"{_known(compared)} {counted(sum(failed.values()), 'value')} could not be measured, and "
         f"{counted(len(cut), 'night')} did not come to an end.",
-        Chart((trace,), layout, 300),
+        Chart((trace,), layout, 300) if compared else None,
         notes=tuple(f"Night {name} was cut short." for name in cut[:10]),
-        commands=(f"farm results flaky --series {suite}",),
+        commands=(_UNCERTAINTY.format(suite), f"farm results flaky --series {suite}"),
+    )
+
+
+def _known(compared: Sequence[tuple[Night, float]]) -> str:
+    """compared: nights that compared something, with the median width of their series, in %."""
+    if not compared:
+        return "No night compared anything yet."
+    width = median(width for _, width in compared)
+    nights = counted(len(compared), "night")
+    return (
+        f"Half of the series were known to within {width:.2f} % (one standard error) in half of "
+        f"the {nights} that compared them with an earlier state."
     )
 
 

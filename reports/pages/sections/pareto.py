@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from db.records import Result
-from farm.measurement import Measurement
+from db.records import Phase, Result
+from farm.measurement import Measurement, Method
 from farm.units import counted
 from reports.pages.section import Chart, Drawing, Role, Section, bars, label, rounded, table
 from reports.tables.cells import accuracy_cell, bytes_cell, energy_cell, value_cell
@@ -16,12 +16,16 @@ _Value = Callable[[Result], Measurement | None]
 
 
 def pareto_front(
-    run: str, device: str, front: Sequence[Result], trials: Sequence[Result]
+    run: str,
+    device: str,
+    front: Sequence[Result],
+    trials: Sequence[Result],
+    confirmed: Result | None = None,
 ) -> Section:
     """Latency to the right, accuracy or memory upwards; the front with its intervals.
 
     front: of ``db.questions.pareto``. trials: all of the device; those without a latency are left
-    out, and those of other phases than the front is of.
+    out, and those of other phases than the front is of. confirmed: the winner's.
     """
     phases = {row.phase for row in front}
     shown = [row for row in trials if row.latency is not None and row.phase in phases]
@@ -33,13 +37,14 @@ def pareto_front(
         f"pareto-{device}",
         f"Pareto front on {device}",
         f"Of {counted(len(shown), 'trial')} that ran, {len(front)} had a candidate that no other "
-        "beats in latency, memory, energy and accuracy at once.",
+        f"beats in latency, memory, energy and accuracy at once.{_of_search(front, confirmed)}",
         _chart(drawn, rest, name, value, scale) if drawn else None,
         table(
             ("candidate", "latency [95 %]", "peak memory", "energy", "accuracy", "trial"),
             [_row(row) for row in front],
             "latency [95 %],peak memory,energy,accuracy",
         ),
+        notes=tuple(_notes(front)),
         commands=(f"farm results pareto --run {run} --device {device}",),
         has_numbers=False,  # the beaten ones are in no row
     )
@@ -62,6 +67,26 @@ def _row(row: Result) -> tuple[str, ...]:
         accuracy_cell(row.accuracy),
         row.trial[:8],
     )
+
+
+def _of_search(front: Sequence[Result], confirmed: Result | None) -> str:
+    """That a front of a search is not what was confirmed, and what that was."""
+    if not any(row.phase is Phase.SEARCH for row in front):
+        return ""
+    told = " All are values of the search"
+    if confirmed is None:
+        return f"{told}, which nothing confirmed."
+    accuracy = f" at accuracy {accuracy_cell(confirmed.accuracy)}" if confirmed.accuracy else ""
+    return (
+        f"{told}. What was confirmed, in fresh processes and on other data, is "
+        f"{confirmed.candidate} with {value_cell(confirmed.latency)}{accuracy}."
+    )
+
+
+def _notes(front: Sequence[Result]) -> Iterator[str]:
+    found = [row.latency for row in front if row.latency is not None]
+    if any(each.low is None and each.method is Method.MEASURED for each in found):
+        yield "A latency without an interval was measured in too few blocks to have one."
 
 
 def _chart(

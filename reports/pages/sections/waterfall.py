@@ -18,8 +18,9 @@ from reports.pages.section import Chart, Role, Section, label, rounded, table
 from reports.tables.cells import MISSING, format_ratio
 
 _NOTE = (
-    "Each step is a candidate that the run measured in its search. It has all that the one before "
-    "has of the winner, and more. A step without an interval ran in too few blocks with the one "
+    "Each step is a candidate that the run measured in its search, and not what the confirmation "
+    "found in fresh processes and on other data. It has all that the one before has of the "
+    "winner, and more. A step without an interval ran in too few blocks with the one "
     "before, or both latencies are modelled, and do not vary."
 )
 _NAMED = 4  # choices of a step that are named
@@ -88,15 +89,25 @@ def changed(before: Tried, after: Tried, winner: Tried) -> tuple[str, ...]:
     return tuple(f"{_word(name)}: {winner.choices[name]}" for name in sorted(told))
 
 
-def waterfall(run: str, device: str, steps: Sequence[Step]) -> Section:
-    """A bar for each step, from the baseline's latency to the winner's. steps: two or more."""
+def waterfall(
+    run: str,
+    device: str,
+    steps: Sequence[Step],
+    together: Estimate | None = None,
+    confirmed: Estimate | None = None,
+) -> Section:
+    """A bar for each step, from the baseline's latency to the winner's, all of the search.
+
+    steps: two or more. together: how many times as fast the last is as the first, by blocks that
+    both ran in; None where there are too few. confirmed: the same as the confirmation found it.
+    """
     first, last = steps[0].tried, steps[-1].tried
-    together = first.seconds / last.seconds if last.seconds else 0.0
     return Section(
         f"waterfall-{device}",
         f"From the baseline to the winner on {device}",
-        f"{format_seconds(first.seconds)} became {format_seconds(last.seconds)}, "
-        f"{together:.2f} times as fast, in {counted(len(steps) - 1, 'measured step')}.",
+        f"In the search {format_seconds(first.seconds)} became {format_seconds(last.seconds)}, "
+        f"{_times(first, last, together)}, in {counted(len(steps) - 1, 'measured step')}."
+        + (f" The confirmation found {format_ratio(confirmed)}." if confirmed else ""),
         _chart(steps),
         table(
             ("step", "what changed", "candidate", "latency", "times as fast [95 %]", "trial"),
@@ -109,6 +120,14 @@ def waterfall(run: str, device: str, steps: Sequence[Step]) -> Section:
             f"farm explain {last.trial[:8]}",
         ),
     )
+
+
+def _times(first: Tried, last: Tried, together: Estimate | None) -> str:
+    if together is not None:
+        interval = f" [{together.low:.2f}, {together.high:.2f}]"
+        return f"{together.value:.2f} times as fast{interval}"
+    ratio = first.seconds / last.seconds if last.seconds else 0.0
+    return f"{ratio:.2f} times as fast by latencies of different blocks"
 
 
 def _chart(steps: Sequence[Step]) -> Chart:

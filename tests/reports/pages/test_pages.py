@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from db.questions.results import results
 from db.records import ChangeState, Phase, RunKind, RunStatus
-from db.schema import RunRow
+from db.schema import NightValueRow, RunRow
 from db.store import Store
 from farm.errors import NotInStore
 from farm.measurement import Estimate, Measurement, Method, Metric, Outcome
@@ -164,6 +164,14 @@ def test_a_run_has_all_that_is_known_of_it(store: Store) -> None:
         "cpu: 2.50 times as fast as the baseline (95 % interval 2.40 to 2.60)."
     )
     assert "farm compare trial-3 trial-4" in section(page, "verdicts").commands
+    searched = section(page, "pareto-cpu").summary
+    assert "All are values of the search. What was confirmed, in fresh processes" in searched
+    assert searched.endswith(f"{WINNER.label()} with 160 µs [157, 165 µs] at accuracy 0.9980.")
+    summary = section(page, "waterfall-cpu").summary
+    assert summary.startswith(
+        "In the search 400 µs became 150 µs, 2.67 times as fast [2.67, 2.67]"
+    )
+    assert summary.endswith("The confirmation found 2.50x [2.40, 2.60].")
     steps = section(page, "waterfall-cpu").table
     assert steps is not None
     assert [row[1] for row in steps.rows] == [
@@ -246,6 +254,26 @@ def test_a_suite_has_its_series_with_marks_and_changes(store: Store) -> None:
     assert second["r"] == [0, 100, None]
     letters = [page.series["verdicts"][ord(letter) - ord("a")] for letter in second["v"]]
     assert letters == ["no change", "no change", "could not measure"]
+
+
+def test_a_night_that_compared_nothing_is_none_that_is_known_exactly(store: Store) -> None:
+    fill(store)
+    follow(store, series("quiet"), [0.0, 0.001, 0.002, None])
+    with store.writing() as session:
+        first = NightValueRow.night == "night-0"
+        session.execute(update(NightValueRow).where(first).values(uncertainty=None))
+    found = section(suite_page(store, SUITE), "health")
+    assert found.summary.startswith(
+        "Half of the series were known to within 0.40 % (one standard error) in half of the "
+        "2 nights that compared them with an earlier state. 1 value could not be measured"
+    )
+    assert found.chart is not None
+    assert found.chart.traces[0]["y"] == [0.4, 0.4], "no point of a night without a width"
+    with store.writing() as session:
+        session.execute(update(NightValueRow).values(uncertainty=None))
+    alone = section(suite_page(store, SUITE), "health")
+    assert alone.summary.startswith("No night compared anything yet.")
+    assert alone.chart is None
 
 
 def test_a_run_shows_the_nights_of_its_model(store: Store) -> None:

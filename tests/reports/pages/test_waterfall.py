@@ -78,5 +78,17 @@ def test_bars_add_up_to_the_winner() -> None:
     assert section.table is not None
     (trace,) = section.chart.traces
     assert sum(trace["x"][:-1]) == pytest.approx(trace["x"][-1]) == 1.0
-    assert section.summary == "4.00 ms became 1.00 ms, 4.00 times as fast, in 2 measured steps."
+    assert section.summary == (
+        "In the search 4.00 ms became 1.00 ms, 4.00 times as fast by latencies of different "
+        "blocks, in 2 measured steps."
+    )
     assert [row[4] for row in section.table.rows] == ["-", "2.00x [1.90, 2.10]", "2.00x"]
+
+
+def test_what_the_search_found_stands_beside_what_was_confirmed() -> None:
+    steps = [Step(BASELINE, (), None), Step(WINNER, ("threads: 1", "type: int8"), None)]
+    found = waterfall("run", "cpu", steps, Estimate(3.9, 3.5, 4.3), Estimate(2.5, 2.1, 2.9))
+    assert found.summary == (
+        "In the search 4.00 ms became 1.00 ms, 3.90 times as fast [3.50, 4.30], in 1 measured "
+        "step. The confirmation found 2.50x [2.10, 2.90]."
+    )
