@@ -180,10 +180,10 @@ def _known(compared: Sequence[tuple[Night, float]]) -> str:
     if not compared:
         return "No night compared anything yet."
     width = median(width for _, width in compared)
-    nights = counted(len(compared), "night")
+    several = f"half of the {len(compared)} nights" if len(compared) > 1 else "the one night"
     return (
-        f"Half of the series were known to within {width:.2f} % (one standard error) in half of "
-        f"the {nights} that compared them with an earlier state."
+        f"Half of the series were known to within {width:.2f} % (one standard error) in {several} "
+        "that compared them with an earlier state."
     )
 
 

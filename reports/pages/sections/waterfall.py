@@ -127,7 +127,7 @@ def _times(first: Tried, last: Tried, together: Estimate | None) -> str:
         interval = f" [{together.low:.2f}, {together.high:.2f}]"
         return f"{together.value:.2f} times as fast{interval}"
     ratio = first.seconds / last.seconds if last.seconds else 0.0
-    return f"{ratio:.2f} times as fast by latencies of different blocks"
+    return f"{ratio:.2f} times as fast (no interval)"
 
 
 def _chart(steps: Sequence[Step]) -> Chart:

@@ -79,8 +79,8 @@ def test_bars_add_up_to_the_winner() -> None:
     (trace,) = section.chart.traces
     assert sum(trace["x"][:-1]) == pytest.approx(trace["x"][-1]) == 1.0
     assert section.summary == (
-        "In the search 4.00 ms became 1.00 ms, 4.00 times as fast by latencies of different "
-        "blocks, in 2 measured steps."
+        "In the search 4.00 ms became 1.00 ms, 4.00 times as fast (no interval), in 2 "
+        "measured steps."
     )
     assert [row[4] for row in section.table.rows] == ["-", "2.00x [1.90, 2.10]", "2.00x"]
 
