@@ -14,7 +14,7 @@ _DRIVER_IS_MISSING = (
     "the NVIDIA driver is not there, or this container does not show it",
     "install the driver, or start the container with its GPUs",
 )
-# What initialising answers, by its code: what that means, and what to do.
+# What the driver answers that tells nothing, by its code: what that means, and what to do.
 _FAILURES: Mapping[int, tuple[str, str]] = {
     4: (
         "this user may not ask the NVIDIA driver",
@@ -95,12 +95,21 @@ class Nvml:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            unknown = f"the NVIDIA driver does not answer: {error}", "restart it, or the machine"
-            raise NvmlError(*_FAILURES.get(error.value, unknown)) from None
+            raise _failure(error) from None
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """All that answer, in the driver's order."""
-        found = map(self._gpu, range(self._library.nvmlDeviceGetCount()))
+        """All that answer, in the driver's order.
+
+        Raises NvmlError: the driver does not say how many there are, or which CUDA it runs.
+        """
+        library = self._library
+        try:
+            count, newest = library.nvmlDeviceGetCount(), library.nvmlSystemGetCudaDriverVersion()
+            driver = library.nvmlSystemGetDriverVersion()
+        except library.NVMLError as error:
+            raise _failure(error) from None
+        cuda = newest // 1000, newest % 1000 // 10
+        found = (self._gpu(index, driver, cuda) for index in range(count))
         return tuple(gpu for gpu in found if gpu is not None)
 
     def process_memory(self, gpu: Gpu, process: int) -> int | None:
@@ -155,10 +164,9 @@ class Nvml:
         bits = self._told("nvmlDeviceGetCurrentClocksThrottleReasons", gpu) or 0
         return tuple(reason for reason, mask in _REASONS.items() if bits & mask)
 
-    def _gpu(self, index: int) -> Gpu | None:
+    def _gpu(self, index: int, driver: str, cuda: tuple[int, int]) -> Gpu | None:
         """None for one that does not answer, as after it was lost."""
         library = self._library
-        newest = library.nvmlSystemGetCudaDriverVersion()
         try:
             handle = library.nvmlDeviceGetHandleByIndex(index)
             return Gpu(
@@ -166,8 +174,8 @@ class Nvml:
                 library.nvmlDeviceGetUUID(handle),
                 library.nvmlDeviceGetName(handle),
                 int(library.nvmlDeviceGetMemoryInfo(handle).total),
-                library.nvmlSystemGetDriverVersion(),
-                (newest // 1000, newest % 1000 // 10),
+                driver,
+                cuda,
                 self._link(handle),
             )
         except library.NVMLError:
@@ -189,3 +197,8 @@ class Nvml:
             return getattr(self._library, question)(handle, *arguments)
         except self._library.NVMLError:
             return None
+
+
+def _failure(error: Any) -> NvmlError:  # noqa: ANN401  (NVML's, which is imported late)
+    unknown = f"the NVIDIA driver does not answer: {error}", "restart it, or the machine"
+    return NvmlError(*_FAILURES.get(error.value, unknown))

@@ -16,7 +16,13 @@ from types import SimpleNamespace
 from typing import Any
 
 VARIABLE = "FARM_STAND_IN_GPUS"
-DEFAULTS: dict[str, Any] = {"init": 0, "driver": "570.86.15", "cuda": 12080, "gpus": [{}]}
+DEFAULTS: dict[str, Any] = {
+    "init": 0,
+    "fails": {},  # codes of errors by the name of the question
+    "driver": "570.86.15",
+    "cuda": 12080,
+    "gpus": [{}],
+}
 GPU: dict[str, Any] = {
     "lost": False,
     "name": "NVIDIA Stand-in",
@@ -55,20 +61,28 @@ def _supported(value: Any) -> Any:
     return value
 
 
+def _may_fail(question: str) -> None:
+    if question in _told()["fails"]:
+        raise NVMLError(_told()["fails"][question])
+
+
 def nvmlInit() -> None:  # noqa: N802  (NVML's names)
     if _told()["init"]:
         raise NVMLError(_told()["init"])
 
 
 def nvmlSystemGetDriverVersion() -> str:  # noqa: N802
+    _may_fail("nvmlSystemGetDriverVersion")
     return str(_told()["driver"])
 
 
 def nvmlSystemGetCudaDriverVersion() -> int:  # noqa: N802
+    _may_fail("nvmlSystemGetCudaDriverVersion")
     return int(_told()["cuda"])
 
 
 def nvmlDeviceGetCount() -> int:  # noqa: N802
+    _may_fail("nvmlDeviceGetCount")
     return len(_told()["gpus"])
 
 

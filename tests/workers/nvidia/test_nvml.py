@@ -71,6 +71,17 @@ def test_a_driver_that_does_not_answer(gpus: PretendedGpus, code: int, reason: s
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["nvmlDeviceGetCount", "nvmlSystemGetCudaDriverVersion", "nvmlSystemGetDriverVersion"],
+)
+def test_a_driver_that_stops_answering(gpus: PretendedGpus, question: str) -> None:
+    gpus.tell(fails={question: 999})
+    nvml = Nvml()
+    with pytest.raises(NvmlError, match="the NVIDIA driver does not answer: error 999"):
+        nvml.gpus()
+
+
 def test_the_package_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(NvmlError) as caught:

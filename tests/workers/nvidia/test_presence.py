@@ -54,6 +54,18 @@ def test_the_driver_does_not_answer(gpus: PretendedGpus) -> None:
     assert refused()[0] == "the NVIDIA driver is not there, or this container does not show it"
 
 
+def test_the_driver_stops_answering(gpus: PretendedGpus) -> None:
+    """After it was initialised. What has nothing to do with it goes on."""
+    gpus.tell(fails={"nvmlSystemGetCudaDriverVersion": 13})
+    assert refused() == (
+        "the NVIDIA driver does not answer: error 13",
+        "restart it, or the machine",
+    )
+    assert with_nvidia_gpus(PROFILES) == PROFILES
+    assert gpu_versions(GPU) == {}
+    assert device_availability(PROFILES["cpu"]).available
+
+
 def test_it_has_another_number(gpus: PretendedGpus) -> None:
     assert refused(replace(GPU, gpu=2)) == (
         "the driver tells of 1 NVIDIA GPU, and number 2, from 0, is none of them",
