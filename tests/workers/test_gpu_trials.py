@@ -136,6 +136,25 @@ def test_candidates_of_other_kinds(gpu_worker, candidate):
             Outcome.OUT_OF_MEMORY,
             "could not be allocated",
         ),
+        (
+            cpu_as_gpu.FAILS,
+            "Error Code 2: OutOfMemory (Requested size was 3450470400 bytes.)",
+            Outcome.OUT_OF_MEMORY,
+            "Requested size was 3450470400 bytes",
+        ),
+        (
+            cpu_as_gpu.FAILS,
+            "WebGPU validation failed. Buffer size (4294967296) exceeds the max buffer size limit "
+            "(1073741824).",
+            Outcome.OUT_OF_MEMORY,
+            "Buffer size (4294967296)",
+        ),
+        (
+            cpu_as_gpu.FAILS,
+            "vkAllocateMemory failed with VK_ERROR_OUT_OF_DEVICE_MEMORY",
+            Outcome.OUT_OF_MEMORY,
+            "VK_ERROR_OUT_OF_DEVICE_MEMORY",
+        ),
     ],
 )
 def test_what_fails(gpu_worker, monkeypatch, variable, value, outcome, message):

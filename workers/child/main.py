@@ -53,12 +53,15 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
 _TRANSFERS = 5  # samples from and to the host's memory
-# As C++, ONNX Runtime, OpenVINO, TensorRT and the libraries of GPUs say that memory ran out.
+# As C++, ONNX Runtime, OpenVINO, TensorRT, WebGPU, Vulkan and the libraries of GPUs say that memory
+# ran out, or that a device has no room for one buffer of that size.
 _NO_MEMORY = (
     *("Exceeded max size of memory object allocation", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
     *("Requested amount of GPU memory",),
     *("bad_alloc", "Failed to allocate memory", "out of memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "OutOfMemory"),
+    *("exceeds the max buffer size limit", "larger than the maximum storage buffer binding size"),
+    *("VK_ERROR_OUT_OF_DEVICE_MEMORY", "VK_ERROR_OUT_OF_HOST_MEMORY"),
 )
 
 
