@@ -37,6 +37,7 @@ from workers.engines.loading import session_factory  # noqa: E402
 from workers.engines.session import EngineError, Feeds, KilledError, Session  # noqa: E402
 from workers.meters import energy, latency, memory  # noqa: E402
 from workers.meters.energy import EnergyCounter  # noqa: E402
+from workers.nvidia.nvml import NvmlError  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
     DeviceReading,
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
 _TRANSFERS = 5  # samples from and to the host's memory
-# As C++, ONNX Runtime, OpenVINO, TensorRT, WebGPU, Vulkan and the libraries of GPUs say that memory
-# ran out, or that a device has no room for one buffer of that size.
+# As C++, ONNX Runtime, OpenVINO, TensorRT, WebGPU, Vulkan and the libraries of GPUs say that
+# memory ran out, or that a device has no room for one buffer of that size.
 _NO_MEMORY = (
     *("Exceeded max size of memory object allocation", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
     *("Requested amount of GPU memory",),
@@ -182,11 +183,17 @@ class Runner:
         return session.split(count)
 
     def energy(self, seconds: float) -> DataclassInstance | None:
-        """Energy of one run by RAPL or the GPU's counter; None where there is no such counter."""
+        """Energy of one run by RAPL or the GPU's counter; None where there is no such counter.
+
+        And where its driver stopped telling: what was counted till then says nothing.
+        """
         counter = self._energy_counter()
         if counter is None:
             return None
-        return energy.energy_of_session(self.session, counter, seconds)
+        try:
+            return energy.energy_of_session(self.session, counter, seconds)
+        except NvmlError:
+            return None
 
     def profile(
         self,

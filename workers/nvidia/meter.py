@@ -30,8 +30,13 @@ class GpuEnergyCounter:
     least_seconds: ClassVar[float] = 5.0
 
     def read(self) -> tuple[int, ...]:
-        """Millijoules."""
-        return (round((self.nvml.joules(self.gpu) or 0.0) * 1e3),)
+        """Millijoules. Raises NvmlError: the driver tells them no longer."""
+        joules = self.nvml.joules(self.gpu)
+        if joules is None:
+            raise NvmlError(
+                "the NVIDIA driver no longer tells of the GPU's energy", "measure it again"
+            )
+        return (round(joules * 1e3),)
 
     def joules_between(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
         """Energy between two readings."""

@@ -29,14 +29,14 @@ GPU: dict[str, Any] = {
     "memory": 24 << 30,
     "clock": 1980,
     "link": [4, 16],
-    "energy": True,
+    "energy": True,  # or how often a process is told it, by a GPU that is lost then
     "violations": {},  # nanoseconds by number of the policy; None where that is not supported
     "reasons": 0,
     "used": 300 << 20,  # by the process that asks; None where the driver does not see it
     "grows": 0,  # what is used by all, each time that somebody asks
 }
 _IDLE_WATTS, _BUSY_WATTS, _COUNTED_EVERY = 40.0, 100.0, 0.1
-_asked = itertools.count()
+_asked, _energy_asked = itertools.count(), itertools.count()
 _NOT_SUPPORTED, _INVALID_ARGUMENT, _GPU_IS_LOST = 3, 2, 15
 
 
@@ -125,7 +125,9 @@ def nvmlDeviceGetComputeRunningProcesses(handle: int) -> list[SimpleNamespace]: 
 
 
 def nvmlDeviceGetTotalEnergyConsumption(handle: int) -> int:  # noqa: N802
-    _supported(_gpu(handle)["energy"] or None)
+    told = _gpu(handle)["energy"]
+    if told is not True and next(_energy_asked) >= told:
+        raise NVMLError(_NOT_SUPPORTED if not told else _GPU_IS_LOST)
     counted = time.monotonic() // _COUNTED_EVERY * _COUNTED_EVERY
     return round(1e3 * (_IDLE_WATTS * counted + _BUSY_WATTS * time.process_time()))
 

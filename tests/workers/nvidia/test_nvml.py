@@ -128,6 +128,13 @@ class TestMeter:
         # 40 W, counted every 0.1 s, and what this process computes meanwhile
         assert counter.joules_between(before, after) == pytest.approx(40 * seconds, abs=6.0)
 
+    def test_a_counter_that_stops_is_no_zero(self, gpus):
+        counter = GpuMeter.visible().energy_counter()
+        assert counter is not None
+        gpus.tell(gpus=[{"lost": True}])
+        with pytest.raises(NvmlError, match="no longer tells of the GPU's energy"):
+            counter.read()
+
     def test_no_counter(self, gpus):
         gpus.tell(gpus=[{"energy": False}])
         assert GpuMeter.visible().energy_counter() is None
