@@ -16,6 +16,7 @@ from farm.devices.environment import Environment
 from tests.nvidia import cpu_as_gpu
 from tests.wheels import pretend_installed
 from workers.nvidia import presence
+from workers.nvidia.meter import VISIBLE
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 GPU_ENVIRONMENT = Environment(
@@ -37,6 +38,7 @@ class PretendedGpus:
         self._file = folder / "stand-in-gpus.json"
         self._folder, self._patch = folder, patch
         self.tell()
+        patch.delenv(VISIBLE, raising=False)
         patch.setenv("FARM_STAND_IN_GPUS", str(self._file))
         patch.setitem(sys.modules, "pynvml", _loaded())
         patch.setenv("PYTHONPATH", str(STAND_INS), prepend=os.pathsep)

@@ -38,6 +38,8 @@ def _set(**variables: str) -> None:
     wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # What CUDA may see is the user's to say; each device's child processes see its own GPU.
+        "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
         "RAY_AUTH_MODE": "token",
         **variables,
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +16,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The variable by which CUDA is told which GPUs a process may use, by number or id."""
 ORDER = "CUDA_DEVICE_ORDER"
 """The variable by which CUDA counts GPUs as their driver does, and not the fastest one first."""
+_MIG = "MIG-"  # begins the id of a part of a GPU
 _STEADY_SECONDS = 0.2  # the driver looks at clocks about every 20 ms
 _STEADY_SHARE = 0.02
 
@@ -61,8 +64,7 @@ class GpuMeter:
         nvml = Nvml()
         gpus = nvml.gpus()
         first = os.environ.get(VISIBLE, "0").partition(",")[0]
-        found = (g for g in gpus if str(g.index) == first or (first and g.uuid.startswith(first)))
-        gpu = next(found, None)
+        gpu = _called(first, gpus)
         if gpu is None:
             raise NvmlError(
                 f"no NVIDIA GPU is called '{first}', as {VISIBLE} says",
@@ -107,3 +109,22 @@ class GpuMeter:
         """None where the GPU has no counter: those before Volta."""
         told = self._nvml.joules(self.gpu)
         return None if told is None else GpuEnergyCounter(self._nvml, self.gpu)
+
+
+def visible_gpus(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """Those that CUDA shows this process, in the order of its variable.
+
+    As CUDA does, it ends at the first name that no GPU has (CUDA C++ Programming Guide, "CUDA
+    Environment Variables"). Numbers are the driver's. Parts of GPUs (MIG) hide none.
+    """
+    told = os.environ.get(VISIBLE)
+    if told is None or _MIG in told:
+        return tuple(gpus)
+    named = (_called(name.strip(), gpus) for name in told.split(","))
+    return tuple(gpu for gpu in itertools.takewhile(lambda gpu: gpu is not None, named) if gpu)
+
+
+def _called(name: str, gpus: Iterable[Gpu]) -> Gpu | None:
+    """The GPU of this number or id, whose beginning is enough."""
+    found = (g for g in gpus if str(g.index) == name or (name and g.uuid.startswith(name)))
+    return next(found, None)

@@ -13,6 +13,7 @@ from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.devices.profile import Availability, DeviceProfile
 from farm.units import counted
 from workers.device_files import closed_node
+from workers.nvidia.meter import VISIBLE, visible_gpus
 from workers.nvidia.nvml import Gpu, Nvml, NvmlError
 
 NVIDIA_ENGINES = frozenset({OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
@@ -30,15 +31,21 @@ def uses_nvidia(profile: DeviceProfile) -> bool:
 
 
 def gpu_availability(index: int = 0) -> Availability:
-    """Whether the GPU of this number, as the driver counts, can be used by this process."""
-    nodes = sorted(_DEVICES.glob("nvidia[0-9]*"))
+    """Whether the GPU of this number, as the driver counts, can be used by this process.
+
+    What CUDA_VISIBLE_DEVICES leaves out cannot: somebody else has it.
+    """
+    nodes = sorted(_DEVICES.glob("nvidia[0-9]*"), key=_number)
     if not nodes and shutil.which("nvidia-smi") is None:
         return Availability(
             available=False,
             reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
             remedy="run on a machine with an NVIDIA GPU and its driver",
         )
-    needed = [*nodes, *(_DEVICES / name for name in ("nvidiactl", "nvidia-uvm"))]
+    needed = [
+        *nodes[index : index + 1],
+        *(_DEVICES / name for name in ("nvidiactl", "nvidia-uvm")),
+    ]
     if (closed := closed_node(needed)) is not None:
         return closed
     try:
@@ -51,6 +58,13 @@ def gpu_availability(index: int = 0) -> Availability:
             reason=f"the driver tells of {counted(len(gpus), 'NVIDIA GPU')}, and number {index}, "
             "from 0, is none of them",
             remedy="correct gpu in the device profile",
+        )
+    if all(gpu.index != index for gpu in visible_gpus(gpus)):
+        return Availability(
+            available=False,
+            reason=f"{VISIBLE} is '{os.environ[VISIBLE]}', which leaves out the GPU of number "
+            f"{index}, as the driver counts",
+            remedy="take the device of a GPU that it names, or change that variable",
         )
     return _HERE
 
@@ -118,6 +132,10 @@ def found_gpus() -> tuple[Gpu, ...]:
         return Nvml().gpus()
     except NvmlError:
         return ()
+
+
+def _number(node: Path) -> int:
+    return int("".join(filter(str.isdecimal, node.name)))
 
 
 def _has_library(name: str) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
+from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
 from farm.devices.profile import Availability, DeviceProfile, load_profiles
 from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
 from workers import device_files, discovery
+from workers.cluster.environment import for_own_cluster
 from workers.discovery import device_availability, engines_of, usable_engines
 from workers.nvidia import presence
 from workers.nvidia.devices import child_variables, gpu_versions, with_nvidia_gpus
+from workers.nvidia.meter import VISIBLE
 from workers.observing import observe
 
 PROFILES = load_profiles()
@@ -47,6 +51,53 @@ def test_this_user_may_not_open_it(gpus: PretendedGpus, monkeypatch: pytest.Monk
     reason, remedy = refused()
     assert reason == f"this user may not open {node}"
     assert remedy.startswith("join the group ")
+
+
+def test_that_of_another_gpu_does_not_matter(
+    gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 11):
+        (gpus.devices / f"nvidia{number}").touch()
+    gpus.tell(gpus=[{}] * 11)
+    monkeypatch.setattr(device_files, "may_open", lambda path: path.name != "nvidia10")
+    assert presence.gpu_availability(0).available
+    assert presence.gpu_availability(2).available
+    assert presence.gpu_availability(10).reason.endswith("nvidia10")
+
+
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [
+        (None, {0, 1, 2}),
+        ("1", {1}),
+        ("2,0", {0, 2}),
+        (" 1, 2", {1, 2}),
+        ("1,-1,0", {1}),
+        ("", set()),
+        ("GPU-00000002", {2}),
+        ("MIG-GPU-00000002/1/0", {0, 1, 2}),
+    ],
+)
+def test_what_the_users_variable_leaves_out(
+    gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch, visible: str | None, numbers: set[int]
+) -> None:
+    gpus.tell(gpus=[{}, {}, {}])
+    if visible is not None:
+        monkeypatch.setenv(VISIBLE, visible)
+    found = {number: presence.gpu_availability(number) for number in range(3)}
+    assert {number for number, each in found.items() if each.available} == numbers
+    for number in found.keys() - numbers:
+        assert found[number].reason == (
+            f"CUDA_VISIBLE_DEVICES is '{visible}', which leaves out the GPU of number {number}, "
+            "as the driver counts"
+        )
+
+
+def test_rays_workers_keep_the_users_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {VISIBLE: "1"})
+    for_own_cluster()
+    NvidiaGPUAcceleratorManager.set_current_process_visible_accelerator_ids(["0"])
+    assert os.environ[VISIBLE] == "1"
 
 
 def test_the_driver_does_not_answer(gpus: PretendedGpus) -> None:
