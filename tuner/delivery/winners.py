@@ -86,8 +86,7 @@ class Provenance:
         """Of its device, and of those of its parts."""
         engine = self.winner.engine
         parts = engine.devices if isinstance(engine, Pipeline) else ()
-        devices = {self.result.device, *parts}
-        return tuple(each for each in self.opened.profiles if each.name in devices)
+        return self.opened.profiles_of({self.result.device, *parts})
 
     def text(self) -> str:
         """The content of ``provenance.json``."""

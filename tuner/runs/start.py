@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db.reader import StoreReader
@@ -36,13 +36,15 @@ _MEMORY_SHARE = 0.8
 class Checked:
     """A request in which nothing is wrong, with its model and data loaded; nothing is written.
 
-    found: whether each device is there, by name.
+    found: whether each device is there, by name. known: profiles by name, those of devices that
+    only parts of a candidate are at included.
     """
 
     request: TuneRequest
     subject: Subject
     profiles: tuple[DeviceProfile, ...]
     found: Mapping[str, Availability]
+    known: Mapping[str, DeviceProfile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class OpenRun:
         """The devices, those that are not there included."""
         return self.checked.profiles
 
+    def profiles_of(self, devices: Collection[str]) -> tuple[DeviceProfile, ...]:
+        """Those of these names, whether the request names them or only a part is there."""
+        return tuple(each for name, each in self.checked.known.items() if name in devices)
+
 
 def check_request(
     request: TuneRequest,
@@ -98,7 +104,7 @@ def check_request(
         _require_all(found)
     _require_power(request, [p for p in chosen if found[p.name].available])
     _require_clock(request, [p for p in chosen if found[p.name].available])
-    return Checked(request, load_subject(request), chosen, found)
+    return Checked(request, load_subject(request), chosen, found, profiles)
 
 
 def start_run(store: Store, checked: Checked, kind: RunKind = RunKind.TUNE) -> OpenRun:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from db.records import RunKind
 from db.store import Store
-from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVinoRuntime, Pipeline, PipelinePart
+from farm.candidate import (
+    Candidate,
+    OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeWebGpu,
+    OpenVinoRuntime,
+    Pipeline,
+    PipelinePart,
+)
 from farm.devices.profile import load_profiles
 from farm.model.model import load_model
 from tests.conftest import furnish
@@ -77,3 +86,24 @@ def test_it_runs_as_it_was_measured(tmp_path: Path) -> None:
     (folder / "part-1" / "model.onnx").write_bytes(b"another")
     verified = verify_folder(folder, PROFILES, lambda _: None)
     assert verified.disagreements == ("part-1/model.onnx is not the file that was delivered",)
+
+
+def test_its_parts_find_their_devices_though_only_one_was_asked_for(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    second = {"gpu1": replace(PROFILES["gpu"], name="gpu1", gpu=1)}
+    request = TuneRequest(str(tmp_path / "model.onnx"), ("cpu",))
+    parts = (
+        PipelinePart("gpu1", OnnxRuntimeCuda(), ("first",)),
+        PipelinePart("gpu-software", OnnxRuntimeWebGpu(), ("second",)),
+        PipelinePart("cpu", OnnxRuntimeCpu(), ("third",)),
+    )
+    candidate = Candidate(Pipeline(parts))
+    with Store.open(":memory:") as store:
+        checked = check_request(request, {**PROFILES, **second})
+        opened = start_run(store, checked, RunKind.BENCH)
+        result = DeviceResult("cpu", Status.TUNED)
+        provenance = Provenance(store, opened, result, candidate, candidate)
+    numbers = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
+    assert PROFILES["gpu-software"].variables
+    assert provenance.variables == PROFILES["gpu-software"].variables | numbers
+    assert provenance.gpus == {"cpu": 0, "gpu-software": 0, "gpu1": 0}
