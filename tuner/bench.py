@@ -15,10 +15,11 @@ from db.store import Store
 from farm.accuracy.result import AccuracyResult
 from farm.candidate import (
     Candidate,
+    OnnxRuntimeGpu,
     Pipeline,
-    ThreadedEngine,
     check_timed,
     from_json,
+    processor_threads,
     whole_engines,
 )
 from farm.devices.profile import Availability, DeviceProfile, check_engine, select_profiles
@@ -108,12 +109,14 @@ def recall(store: StoreReader, trial_id: str) -> Recalled:
 def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None:
     """Raise OptionError when a candidate may use more threads than the request allows."""
     engines = [engine for candidate in candidates for engine in whole_engines(candidate.engine)]
-    for engine in (each for each in engines if isinstance(each, ThreadedEngine)):
-        if request.threads and not 0 < engine.threads <= request.threads:
-            used = f"has {engine.threads} threads" if engine.threads else "has no limit of threads"
+    for engine in engines:
+        threads = processor_threads(engine)
+        if request.threads and not 0 < threads <= request.threads:
+            used = f"has {threads} threads" if threads else "has no limit of threads"
+            option = "cpu_threads" if isinstance(engine, OnnxRuntimeGpu) else "threads"
             raise OptionError(
                 f"The candidate's engine {engine.kind} {used}, and --threads allows "
-                f"{request.threads}. Change its `threads`, or leave out --threads."
+                f"{request.threads}. Change its `{option}`, or leave out --threads."
             )
     for candidate in candidates:
         threads = _threads(candidate)
@@ -133,9 +136,7 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
 
 def _threads(candidate: Candidate) -> int:
     """Threads of one caller that work at the same time; 0 where an engine has no limit."""
-    found = [
-        e.threads if isinstance(e, ThreadedEngine) else 1 for e in whole_engines(candidate.engine)
-    ]
+    found = [processor_threads(each) for each in whole_engines(candidate.engine)]
     return sum(found) if candidate.in_flight > 1 else max(found)
 
 

@@ -29,6 +29,7 @@ from farm.candidate.engine import (
     ThreadedEngine,
     WholeEngine,
     engine_kinds,
+    processor_threads,
 )
 from farm.candidate.engines import Engine, engine_label, whole_engines
 from farm.candidate.nvidia import NvidiaEngine, OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -93,6 +94,7 @@ __all__ = [
     "engine_kinds",
     "engine_label",
     "from_json",
+    "processor_threads",
     "read_candidate",
     "to_json",
     "whole_engines",

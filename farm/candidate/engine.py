@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.fields import ADDED, STRICT, threads_label
 from farm.candidate.nvidia import (
     NvidiaEngine,
     OnnxRuntimeCuda,
@@ -183,6 +183,19 @@ def engine_kinds() -> tuple[str, ...]:
     return tuple(engine().kind for engine in get_args(WholeEngine))
 
 
+def processor_threads(engine: WholeEngine) -> int:
+    """Threads that an engine computes with on the processor; 0 where it sets no limit."""
+    match engine:
+        case OnnxRuntimeCpu() | OpenVino() | OpenVinoRuntime():
+            return engine.threads
+        case OnnxRuntimeWebGpu(on_cpu=names) if names:
+            return engine.cpu_threads
+        case OnnxRuntimeCuda() | OnnxRuntimeTensorRt() | OnnxRuntimeWebGpu():
+            return engine.cpu_threads if engine.cpu_operators else 1
+        case _:
+            return 1
+
+
 def whole_engine_label(engine: WholeEngine) -> str:
     """The engine with the options that differ from its defaults, for tables."""
     match engine:
@@ -197,16 +210,16 @@ def whole_engine_label(engine: WholeEngine) -> str:
         case OnnxRuntimeWebGpu() | OnnxRuntimeQnn():
             return engine.label()
         case OpenVino(threads=threads, pinning=pinning, cpu_operators=mixed):
-            text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + _threads(threads)
+            text = "openvino" + (" + onnxruntime-cpu" if mixed else "") + threads_label(threads)
             return text + (" pinned" if pinning else "")
         case OpenVinoRuntime() as openvino:
-            parts = ["openvino-runtime" + _threads(openvino.threads), *_requests(openvino)]
+            parts = ["openvino-runtime" + threads_label(openvino.threads), *_requests(openvino)]
             parts += [] if openvino.pinning else ["not pinned"]
             return " ".join(parts)
         case OpenVinoGpu() as openvino:
             return " ".join(["openvino-gpu", *_requests(openvino)])
         case OnnxRuntimeCpu() as ort:
-            parts = ["onnxruntime-cpu" + _threads(ort.threads)]
+            parts = ["onnxruntime-cpu" + threads_label(ort.threads)]
             parts += [] if ort.spinning else ["no-spin"]
             parts += [f"spin={ort.spin_microseconds}us"] if ort.spin_microseconds else []
             parts += ["pinned"] if ort.pinning else []
@@ -222,7 +235,3 @@ def whole_engine_label(engine: WholeEngine) -> str:
 def _requests(engine: OpenVinoRuntime | OpenVinoGpu) -> list[str]:
     hint = [] if engine.hint == "latency" else [engine.hint]
     return [*hint, *([f"streams={engine.streams}"] if engine.streams else [])]
-
-
-def _threads(count: int) -> str:
-    return "" if count == 0 else f" {count} thread{'s' if count > 1 else ''}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from farm.candidate.fields import STRICT
+from farm.candidate.fields import ADDED, STRICT, ThreadCount, threads_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class OnnxRuntimeCuda:
     arena: by what the memory for activations grows: to the next power of two, or as asked for.
     cpu_operators: operators that the provider refuses may run on ONNX Runtime's CPU provider;
         without it such a model is a run error, never a silent mix.
+    cpu_threads: of that provider; 0 leaves the number to it.
     """
 
     __pydantic_config__ = STRICT
@@ -29,6 +30,7 @@ class OnnxRuntimeCuda:
     tf32: bool = False
     arena: Literal["power-of-two", "as-requested"] = "power-of-two"
     cpu_operators: bool = False
+    cpu_threads: ThreadCount = field(default=0, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class OnnxRuntimeTensorRt:
     cuda_graph, tf32: as of the CUDA provider.
     cuda_operators: operators that TensorRT refuses may run on the CUDA provider.
     cpu_operators: what is left then may run on the CPU provider.
+    cpu_threads: as of the CUDA provider.
     """
 
     __pydantic_config__ = STRICT
@@ -48,6 +51,7 @@ class OnnxRuntimeTensorRt:
     tf32: bool = False
     cuda_operators: bool = False
     cpu_operators: bool = False
+    cpu_threads: ThreadCount = field(default=0, metadata=ADDED)
 
 
 NvidiaEngine = OnnxRuntimeCuda | OnnxRuntimeTensorRt
@@ -64,7 +68,8 @@ def nvidia_label(engine: NvidiaEngine) -> str:
         case OnnxRuntimeTensorRt():
             kinds += [OnnxRuntimeCuda().kind] if engine.cuda_operators else []
             options += [] if engine.builder_level == 3 else [f"level={engine.builder_level}"]
-    kinds += ["onnxruntime-cpu"] if engine.cpu_operators else []
+    threads = threads_label(engine.cpu_threads)
+    kinds += [f"onnxruntime-cpu{threads}"] if engine.cpu_operators else []
     options += ["cuda-graph"] if engine.cuda_graph else []
     options += ["tf32"] if engine.tf32 else []
     return " ".join([" + ".join(kinds), *options])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from farm.candidate.fields import ADDED, STRICT
+from farm.candidate.fields import ADDED, STRICT, ThreadCount, threads_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class OnnxRuntimeWebGpu:
         never a silent mix.
     on_cpu: names of operators that ONNX Runtime's CPU provider runs in the same session, these and
         no others, unless cpu_operators lets it.
+    cpu_threads: of that provider; 0 leaves the number to it.
     """
 
     __pydantic_config__ = STRICT
@@ -25,10 +26,12 @@ class OnnxRuntimeWebGpu:
     layout: Literal["nhwc", "nchw"] = "nhwc"
     cpu_operators: bool = False
     on_cpu: tuple[str, ...] = field(default=(), metadata=ADDED)
+    cpu_threads: ThreadCount = field(default=0, metadata=ADDED)
 
     def label(self) -> str:
         """The engine with the options that differ from its defaults, for tables."""
-        mixed = self.cpu_operators or self.on_cpu
-        text = "onnxruntime-webgpu" + (" + onnxruntime-cpu" if mixed else "")
+        text = "onnxruntime-webgpu"
+        if self.cpu_operators or self.on_cpu:
+            text += " + onnxruntime-cpu" + threads_label(self.cpu_threads)
         text += f" {len(self.on_cpu)} in one session" if self.on_cpu else ""
         return text + ("" if self.layout == "nhwc" else f" {self.layout}")

@@ -23,6 +23,7 @@ def cuda_spec(engine: OnnxRuntimeCuda) -> SessionSpec:
     return SessionSpec(
         provider=_CUDA,
         provider_options=options,
+        intra_op_num_threads=engine.cpu_threads,
         allow_cpu_fallback=engine.cpu_operators,
         memory="cuda",
     )
@@ -46,6 +47,7 @@ def tensorrt_spec(engine: OnnxRuntimeTensorRt, precision: Precision) -> SessionS
     return SessionSpec(
         provider=TENSORRT_PROVIDER,
         provider_options=options,
+        intra_op_num_threads=engine.cpu_threads,
         allow_cpu_fallback=engine.cpu_operators,
         memory="cuda",
         beside=beside,

@@ -207,6 +207,7 @@ def _webgpu(engine: OnnxRuntimeWebGpu) -> SessionSpec:
     return SessionSpec(
         provider=WEBGPU_PROVIDER,
         config_entries=entries,
+        intra_op_num_threads=engine.cpu_threads,
         allow_cpu_fallback=engine.cpu_operators,
         on_cpu=engine.on_cpu,
     )

@@ -17,6 +17,10 @@ from farm.candidate import (
     Fake,
     GraphLevel,
     OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeGpu,
+    OnnxRuntimeTensorRt,
+    OnnxRuntimeWebGpu,
     OpenVino,
     Pipeline,
     PipelinePart,
@@ -24,6 +28,8 @@ from farm.candidate import (
 from farm.devices.profile import load_profiles
 from farm.errors import CandidateError, DeviceError, InfrastructureError, NotInStore, OptionError
 from farm.measurement import Metric, Outcome
+from farm.session.of_candidate import session_spec
+from farm.session.spec import SessionSpec
 from tests.conftest import furnish
 from tests.qnn import QUANTISED
 from tests.tuner.imagined import ImaginedExecutor, Traits, fakes
@@ -62,6 +68,29 @@ def test_candidates_beyond_the_limit_of_threads(engine: OnnxRuntimeCpu | OpenVin
         check_threads(request, [Candidate(engine)])
     check_threads(replace(request, threads=0), [Candidate(engine)])
     check_threads(request, [Candidate(replace(engine, threads=2)), Candidate(CPackage())])
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntimeCuda, OnnxRuntimeTensorRt, OnnxRuntimeWebGpu])
+def test_what_runs_beside_a_gpu_is_held_to_the_limit_of_threads(
+    engine: type[OnnxRuntimeGpu],
+) -> None:
+    request = TuneRequest("/m.onnx", ("gpu",), threads=2)
+    mixed = engine(cpu_operators=True)
+    with pytest.raises(OptionError, match=r"has no limit of threads, .* Change its `cpu_threads`"):
+        check_threads(request, [Candidate(mixed)])
+    limited = replace(mixed, cpu_threads=2)
+    check_threads(request, [Candidate(engine()), Candidate(limited)])
+    session = session_spec(Candidate(limited))
+    assert isinstance(session, SessionSpec)
+    assert session.intra_op_num_threads == 2
+    assert " + onnxruntime-cpu 2 threads" in Candidate(limited).label()
+
+
+def test_operators_that_the_processor_is_given_are_held_to_it() -> None:
+    request = TuneRequest("/m.onnx", ("gpu",), threads=1)
+    with pytest.raises(OptionError, match="has no limit of threads"):
+        check_threads(request, [Candidate(OnnxRuntimeWebGpu(on_cpu=("a",)))])
+    check_threads(request, [Candidate(OnnxRuntimeWebGpu(on_cpu=("a",), cpu_threads=1))])
 
 
 def test_callers_beyond_the_limit_of_threads() -> None:

@@ -15,6 +15,7 @@ from farm.candidate import (
     Pipeline,
     PipelinePart,
     Precision,
+    processor_threads,
 )
 from farm.costs.operators import costed_operators
 from farm.devices.profile import DeviceProfile
@@ -109,8 +110,8 @@ def in_one_session(split: Candidate, device: str) -> Candidate | None:
     """The same split in one session of ONNX Runtime on a device; None where there is none.
 
     Its WebGPU provider runs what is at the device, and its CPU provider all the rest: of that
-    installation, and with its own threads. There are no calls between both, and no copies but
-    those to the GPU's memory and back.
+    installation, with the most threads of those parts. There are no calls between both, and no
+    copies but those to the GPU's memory and back.
     """
     if not isinstance(split.engine, Pipeline) or split.precision.quantization is not None:
         return None
@@ -122,7 +123,9 @@ def in_one_session(split: Candidate, device: str) -> Candidate | None:
     if not beside or not all(isinstance(part.engine, OnnxRuntimeCpu) for part in beside):
         return None
     names = (name for part in beside for name in part.operators)
-    return replace(split, engine=replace(engine, on_cpu=tuple(names)))
+    threads = {processor_threads(part.engine) for part in beside}
+    most = 0 if 0 in threads else max(threads)
+    return replace(split, engine=replace(engine, on_cpu=tuple(names), cpu_threads=most))
 
 
 def unavoidable(

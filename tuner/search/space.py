@@ -35,6 +35,8 @@ from farm.candidate import (
     StaticInt8,
     ThreadedEngine,
     WeightOnlyInt4,
+    processor_threads,
+    whole_engines,
 )
 from farm.model.formats import float_bytes
 from farm.units import Bytes, format_bytes
@@ -195,7 +197,8 @@ class Space:
     def float_engines(self) -> tuple[Engine, ...]:
         """Engines with their main options, for the float model."""
         kinds = (kind for kind in self.engines if kind not in _PACKAGE_KINDS)
-        return tuple(e for kind in kinds for e in main_engines(kind, self.width()))
+        engines = (e for kind in kinds for e in main_engines(kind, self.width()))
+        return tuple(_limited(engine, self.most_threads) for engine in engines)
 
     def recommended(self) -> tuple[Candidate, ...]:
         """Engines as their makers recommend them: all threads, each of the processor's floats.
@@ -296,7 +299,7 @@ class Space:
         """Whether a limit of threads holds, and a device that counts has its one caller."""
         if candidate.callers == 1:
             return True
-        threads = candidate.engine.threads if isinstance(candidate.engine, ThreadedEngine) else 1
+        threads = max(map(processor_threads, whole_engines(candidate.engine)))
         within = not self.most_threads or candidate.callers * threads <= self.most_threads
         return within and not candidate.is_modelled
 
@@ -374,7 +377,13 @@ def with_keep_float(candidate: Candidate, names: tuple[str, ...]) -> Candidate:
 
 
 def _with_threads(engine: Engine, threads: int) -> Engine:
-    return replace(engine, threads=threads) if isinstance(engine, ThreadedEngine) else engine
+    limited = _limited(engine, threads)
+    return replace(limited, threads=threads) if isinstance(limited, ThreadedEngine) else limited
+
+
+def _limited(engine: Engine, threads: int) -> Engine:
+    """Of a GPU: with so many threads of the processor beside it."""
+    return replace(engine, cpu_threads=threads) if isinstance(engine, OnnxRuntimeGpu) else engine
 
 
 _PACKAGE_KINDS = frozenset({"cpackage", "cpackage-emulated"})

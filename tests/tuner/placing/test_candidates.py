@@ -208,6 +208,15 @@ def test_a_split_over_a_gpu_and_the_processor_is_tried_in_one_session_too(tmp_pa
     assert alone == split, "the processor has no such session"
 
 
+def test_in_one_session_the_processor_has_the_threads_that_it_had() -> None:
+    parts = (
+        PipelinePart(GPU.name, OnnxRuntimeWebGpu(), ("a",)),
+        PipelinePart("cpu", OnnxRuntimeCpu(threads=2), ("b",)),
+    )
+    shared = in_one_session(Candidate(Pipeline(parts)), GPU.name)
+    assert shared == Candidate(OnnxRuntimeWebGpu(on_cpu=("b",), cpu_threads=2))
+
+
 @pytest.mark.parametrize(
     "engines",
     [

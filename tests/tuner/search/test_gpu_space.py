@@ -12,6 +12,7 @@ from farm.candidate import (
     FloatType,
     GivenFormat,
     OnnxRuntimeCuda,
+    OnnxRuntimeGpu,
     OnnxRuntimeTensorRt,
     OpenVinoGpu,
     Precision,
@@ -35,6 +36,15 @@ def test_the_baseline_and_what_takes_its_place_where_operators_have_no_kernels()
         Candidate(CUDA),
         Candidate(OnnxRuntimeCuda(cpu_operators=True)),
     )
+
+
+def test_what_runs_beside_it_has_no_more_threads_than_may_be() -> None:
+    space = replace(SPACE, most_threads=2)
+    engines = [candidate.engine for candidate in space.baselines()] + list(space.float_engines())
+    near = [c.engine for e in engines for c in space.neighbours(Candidate(e))]
+    gpu = [e for e in (*engines, *near) if isinstance(e, OnnxRuntimeGpu)]
+    assert len(gpu) == len(engines) + len(near)
+    assert {engine.cpu_threads for engine in gpu} == {2}
 
 
 def test_the_main_options_are_tried_without_tf32():

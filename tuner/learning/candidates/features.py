@@ -97,8 +97,8 @@ def choices(candidate: Candidate) -> tuple[str, ...]:
                         "memory_arena", "denormals_as_zero")
             )  # fmt: skip
         case _:
-            threads = str(plain.get("threads", ""))
-            own = ("kind", "threads", "on_cpu")
+            threads = str(plain.get("threads", plain.get("cpu_threads", "")))
+            own = ("kind", "threads", "cpu_threads", "on_cpu")
             waiting = _told(plain, [n for n in sorted(plain) if n not in own])
             graph = f"{len(plain['on_cpu'])} on cpu" if "on_cpu" in plain else ""
     quantised = canonical(precision)["quantization"] or {}
