@@ -19,10 +19,11 @@ from pydantic_core import ErrorDetails
 from farm.candidate.engine import CPackageEmulated, OnnxRuntimeCpu
 from farm.candidate.engines import Engine, engine_label, whole_engines
 from farm.candidate.fields import ADDED, STRICT
-from farm.candidate.nvidia import NvidiaEngine
+from farm.candidate.nvidia import NvidiaEngine, OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.candidate.pipeline import Pipeline
 from farm.candidate.precision import FloatType, Precision
 from farm.candidate.qnn import UNTIMED
+from farm.candidate.webgpu import OnnxRuntimeWebGpu
 from farm.errors import CandidateError
 
 MOST_BATCH = 4096
@@ -57,6 +58,22 @@ class Candidate:
         Those of other parts are measured: the whole is not the same in every run.
         """
         return self.is_counted or (isinstance(self.engine, Pipeline) and self.engine.is_emulated)
+
+    @property
+    def spans_devices(self) -> bool:
+        """Whether it runs on several devices, or on a GPU and the processor beside it.
+
+        No counter and no device's power figures tell of all of them together.
+        """
+        match self.engine:
+            case Pipeline() as pipeline:
+                return len(pipeline.devices) > 1
+            case OnnxRuntimeCuda() | OnnxRuntimeTensorRt() as engine:
+                return engine.cpu_operators
+            case OnnxRuntimeWebGpu() as engine:
+                return engine.cpu_operators or bool(engine.on_cpu)
+            case _:
+                return False
 
     @property
     def is_untimed(self) -> bool:

@@ -133,7 +133,7 @@ class FromCalibration:
         self, subject: Subject, candidate: Candidate, latency: Prediction
     ) -> Prediction | None:
         power, package = self.profile.power, self.profile.package
-        if power is None:
+        if power is None or candidate.spans_devices:
             return None
         work = _work(subject)
 

@@ -127,7 +127,7 @@ class LearnedPredictor:
     ) -> Prediction | None:
         """By the profile's figures, for the ends of the latency's interval, too."""
         power = self.profile.power
-        if power is None or isinstance(candidate.engine, Pipeline):
+        if power is None or isinstance(candidate.engine, Pipeline) or candidate.spans_devices:
             return None
         work = work_of(subject)
         value, low, high = (

@@ -65,18 +65,19 @@ class Scorer:
         return SINGLE_RUNS if asked else 0
 
     def energy(self, entry: Entry, seconds: float) -> float | None:
-        """Modelled joules of one run; None of a pipeline with an emulated part.
+        """Modelled joules of one run; None of what runs on several devices.
 
         The figures are one device's.
         """
-        is_mixed = entry.candidate.is_modelled and not entry.candidate.is_counted
-        if self.power is None or is_mixed:
+        candidate = entry.candidate
+        is_mixed = candidate.is_modelled and not candidate.is_counted
+        if self.power is None or is_mixed or candidate.spans_devices:
             return None
         packets = entry.value(Metric.PACKETS)
         if packets is not None:
             vector = entry.value(Metric.VECTOR_INSTRUCTIONS) or 0.0
             return counted_energy(self.power, packets, vector, Seconds(seconds))
-        return modelled_energy(self.power, self.work, entry.candidate, Seconds(seconds))
+        return modelled_energy(self.power, self.work, candidate, Seconds(seconds))
 
     def of_sample(self, entry: Entry, sample: BlockSample) -> float:
         """The objective in one block, less is better, above 0.
@@ -159,7 +160,10 @@ class Scorer:
         return next(told, "")
 
     def _limits_held(self, entry: Entry) -> Iterator[str]:
-        """For each limit a sentence if it is broken; what was not measured breaks none."""
+        """For each limit a sentence if it is broken; what was not measured breaks none.
+
+        But for an energy that is asked for: of several devices nothing tells it.
+        """
         limits, value = self.constraints, entry.value
         seconds = value(Metric.LATENCY)
         yield _above("peak memory", value(Metric.PEAK_MEMORY), limits.max_memory, format_bytes)
@@ -178,6 +182,9 @@ class Scorer:
         rate = entry.candidate.results_per_second(seconds)
         if limits.min_throughput is not None and rate < limits.min_throughput:
             yield f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
+        asked = self.objective is Objective.ENERGY or limits.max_energy is not None
+        if asked and entry.candidate.spans_devices:
+            yield "its energy is unknown: it runs on several devices, and the figures are of one"
         joules = self.energy(entry, seconds)
         yield _above("modelled energy", joules, limits.max_energy, format_joules)
 

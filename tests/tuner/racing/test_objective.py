@@ -8,7 +8,20 @@ import pytest
 
 from db.records import BlockSample
 from farm.accuracy.result import AccuracyResult, Worst
-from farm.candidate import Candidate, CPackageEmulated, Precision, StaticInt8
+from farm.candidate import (
+    Candidate,
+    CPackageEmulated,
+    Engine,
+    OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRt,
+    OnnxRuntimeWebGpu,
+    OpenVinoRuntime,
+    Pipeline,
+    PipelinePart,
+    Precision,
+    StaticInt8,
+)
 from farm.devices.energy import Work
 from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric, Outcome
@@ -96,6 +109,41 @@ def test_energy_is_marked_as_modelled_or_unknown() -> None:
     assert found is not None
     assert found.method is Method.MODELLED
     assert scorer(power=None).energy_measurement(entry(), 1e-3) is None
+
+
+SPLIT = Pipeline(
+    (
+        PipelinePart("gpu", OnnxRuntimeCuda(), ("a",)),
+        PipelinePart("cpu", OnnxRuntimeCpu(), ("b",)),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        SPLIT,
+        OnnxRuntimeWebGpu(on_cpu=("a",)),
+        OnnxRuntimeCuda(cpu_operators=True),
+        OnnxRuntimeTensorRt(cpu_operators=True),
+    ],
+)
+def test_the_figures_of_one_device_tell_no_energy_of_several(engine: Engine) -> None:
+    split = entry(Candidate(engine), latency=1e-3)
+    assert scorer().energy_measurement(split, 1e-3) is None
+    assert scorer().broken_limit(split, entry()) == ""
+    told = "its energy is unknown: it runs on several devices, and the figures are of one"
+    assert scorer(Objective.ENERGY).broken_limit(split, entry()) == told
+    limits = Constraints(max_energy=1.0)
+    assert Scorer(Objective.LATENCY, limits, WORK, POWER).broken_limit(split, entry()) == told
+
+
+def test_two_engines_of_one_device_have_its_energy() -> None:
+    parts = (
+        PipelinePart("cpu", OnnxRuntimeCpu(), ("a",)),
+        PipelinePart("cpu", OpenVinoRuntime(), ("b",)),
+    )
+    assert scorer().energy_measurement(entry(Candidate(Pipeline(parts))), 1e-3) is not None
 
 
 def test_a_better_accuracy_breaks_nothing() -> None:
