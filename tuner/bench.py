@@ -247,8 +247,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     if timed and detailed:
         chosen = worth_profiling(timed, ())
         notes = (*notes, *take_profiles(journal, chosen, budget, listen))
-    caveat = (profile.caveat,) if profile.caveat else ()
-    notes = (*caveat, *notes, *executor.take_remarks(profile.name))
+    notes = (*notes, *executor.take_remarks(profile.name))
     splits = {e.trial_id: _split_notes(store, e) for e in entries}
     outputs = {e.trial_id: deliver_benched(store, executor, opened, journal, e) for e in entries}
     return tuple(
@@ -259,7 +258,12 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
             e.candidate,
             e.measurements,
             e.accuracy,
-            (*splits[e.trial_id], *_unknown(e.candidate), *notes),
+            (
+                *splits[e.trial_id],
+                *_unknown(e.candidate),
+                *opened.checked.caveats(profile, e.candidate),
+                *notes,
+            ),
             request.threads,
             e.predicted,
             outputs[e.trial_id],

@@ -302,7 +302,7 @@ class DeviceTuning:
             tolerated=track.tolerated,
             places=_devices(profile, confirmed.winner.candidate),
             notes=(
-                *((profile.caveat,) if profile.caveat else ()),
+                *self._opened.checked.caveats(profile, confirmed.winner.candidate),
                 *found.notes,
                 *_does_not_fit(found),
                 *self._kept_integers(found),

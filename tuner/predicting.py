@@ -118,7 +118,7 @@ def forecast(
     space = space_of(facts, given_format(model.proto))
     fixed = fixed_sentence(model.shapes)
     ranked: dict[Candidate, Expected] = {}
-    notes, considered = [fixed] if fixed else [], 1
+    notes, considered = [each for each in (profile.caveat, fixed) if each], 1
     if best:
         asked = _Asked(store, model, graph, subject, profile, facts, known)
         space, more = _unasked(space, model, graph)

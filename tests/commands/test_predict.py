@@ -247,3 +247,14 @@ def test_trials_that_nothing_was_learnt_from_are_told(known: Command) -> None:
         connection.commit()
     assert f"cpu: roofline only: {said}" in known("predict", "model.onnx").out
     assert said in known("devices", "show", "cpu", "--model").out
+
+
+def test_a_device_in_software_says_so(known: Command) -> None:
+    (known.folder / "profiles").mkdir()
+    (known.folder / "profiles" / "cpu.toml").write_text(
+        'name = "cpu"\nkind = "gpu"\ndescription = "a"\nengines = ["onnxruntime-cpu"]\n'
+        "is_software = true\n"
+    )
+    (found,) = predict(known, "model.onnx", "--devices", "cpu", "--profiles", "profiles")
+    assert isinstance(found["notes"], list)
+    assert found["notes"][0].startswith("cpu is no GPU, but a program on this machine's")

@@ -107,6 +107,20 @@ def test_a_claim_that_does_not_hold(farm: Command) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_blocks")
+def test_a_device_in_software_says_so(farm: Command) -> None:
+    deliver(farm)
+    (farm.folder / "profiles").mkdir()
+    (farm.folder / "profiles" / "cpu.toml").write_text(
+        'name = "cpu"\nkind = "gpu"\ndescription = "a"\nengines = ["onnxruntime-cpu"]\n'
+        "is_software = true\n"
+    )
+    ended = farm("verify", "out/cpu", "--profiles", "profiles", "--json")
+    (note,) = json.loads(ended.out)["notes"]
+    assert note.startswith("cpu is no GPU, but a program on this machine's")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
 def test_a_claim_of_another_processor(farm: Command) -> None:
     """It is raced all the same; what it says of accuracy, everyone can check."""
     accuracy = {"metric": "agreement", "value": 2.0, "samples": 19}

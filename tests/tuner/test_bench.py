@@ -172,6 +172,32 @@ def test_without_candidates_the_baseline_is_measured(empty: Store, tmp_path: Pat
     assert empty.trial(measured.trial_id).phase is Phase.BENCH
 
 
+def test_a_part_on_a_device_in_software_says_so(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    request = TuneRequest(str(tmp_path / "model.onnx"), ("cpu",))
+    checked = check_request(request, PROFILES)
+    parts = (
+        PipelinePart("gpu-software", OnnxRuntimeWebGpu(), ("a",)),
+        PipelinePart("cpu", OnnxRuntimeCpu(), ("b",)),
+        PipelinePart("gpu-software", OnnxRuntimeWebGpu(), ("c",)),
+    )
+    caveat = PROFILES["gpu-software"].caveat
+    assert caveat
+    assert checked.caveats(PROFILES["cpu"], Candidate(Pipeline(parts))) == (caveat,)
+    assert checked.caveats(PROFILES["gpu-software"], Candidate(Pipeline(parts))) == (caveat,)
+    assert checked.caveats(PROFILES["cpu"], Candidate(OnnxRuntimeCpu())) == ()
+
+
+def test_what_is_benched_on_a_device_in_software_says_so(empty: Store, tmp_path: Path) -> None:
+    furnish(tmp_path)
+    software = replace(PROFILES["fake"], is_software=True)
+    request = TuneRequest(str(tmp_path / "model.onnx"), ("fake",))
+    opened = start_run(empty, check_request(request, {"fake": software}), RunKind.BENCH)
+    executor = ImaginedExecutor()
+    (measured,) = bench(empty, executor, opened, software, [FAST], lambda _: None)  # type: ignore[arg-type]
+    assert measured.notes == (software.caveat,)
+
+
 def test_a_baseline_that_fails_is_measured_at_a_lower_graph_level(
     empty: Store, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from db.reader import StoreReader
 from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
-from farm.candidate import UNTIMED, CPackageEmulated
+from farm.candidate import UNTIMED, Candidate, CPackageEmulated, Pipeline
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.goals import Objective
@@ -45,6 +45,15 @@ class Checked:
     profiles: tuple[DeviceProfile, ...]
     found: Mapping[str, Availability]
     known: Mapping[str, DeviceProfile]
+
+    def caveats(self, profile: DeviceProfile, candidate: Candidate) -> tuple[str, ...]:
+        """What is to be said beside what was measured of a candidate.
+
+        Of the device that was searched, and of those that only parts of the candidate are at.
+        """
+        parts = candidate.engine.devices if isinstance(candidate.engine, Pipeline) else ()
+        others = (self.known[name] for name in dict.fromkeys(parts) if name in self.known)
+        return tuple(dict.fromkeys(each.caveat for each in (profile, *others) if each.caveat))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class Race:
                 raise Unjudged(_clause(error)) from None
             return replace(self._found, holds=Holds.NO, reason=_clause(error))
         found = self._with_accuracy(measured[-1], same_data=same_data)
+        found = replace(found, notes=(*found.notes, *checked.caveats(profile, record.candidate)))
         if len(measured) == 1:
             benched = record.origin.kind == RunKind.BENCH
             what = "it was benched" if benched else "it is the baseline"

@@ -75,6 +75,11 @@ def test_the_constants_of_every_engine_in_every_precision_are_found(store: Store
         assert ("Conv", "Relu") in place.patterns
 
 
+def test_a_device_in_software_says_so(store: Store) -> None:
+    software = replace(CPU, is_software=True)
+    assert run(store, TimedExecutor(), software).notes[0] == software.caveat
+
+
 def test_borders_are_what_is_left_of_a_call(store: Store) -> None:
     done = run(store, TimedExecutor())
     for ends in done.calibration.ends:
