@@ -13,6 +13,7 @@ from workers.environments.interpreters import Interpreters
 from workers.fingerprint import fingerprint, software_versions
 from workers.gpus.intel import ENGINE as INTEL
 from workers.gpus.intel import intel_float_types, intel_gpu
+from workers.gpus.vulkan import vulkan_versions
 from workers.jobs import DeviceFacts
 from workers.nvidia.devices import gpu_versions
 
@@ -43,7 +44,7 @@ def _gpu_versions(profile: DeviceProfile, interpreters: Interpreters) -> dict[st
     """The GPU that a trial ran on, and its driver, as a part of the software."""
     intel = intel_gpu(profile, interpreters.of(INTEL))
     if intel is None:
-        return gpu_versions(profile)
+        return gpu_versions(profile) | vulkan_versions(profile)
     return {"intel gpu": intel.name} | ({"intel driver": intel.driver} if intel.driver else {})
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from farm.devices.profile import DeviceProfile
 from workers.environments.installed import environments_of
 from workers.gpus.intel import ENGINE, intel_gpu, with_intel_gpus
+from workers.gpus.vulkan import ENGINE as VULKAN
+from workers.gpus.vulkan import vulkan_here
 from workers.nvidia.devices import opened, with_nvidia_gpus
 
 
 @dataclass(frozen=True, slots=True)
 class GpuFacts:
-    """A GPU as its driver, or OpenVINO, describes it; None where that is not told.
+    """A GPU as its driver, OpenVINO or Vulkan describes it; None where that is not told.
 
     number: as that counts, from 0. cuda: the newest that the driver runs. link: to the machine.
     """
@@ -33,18 +35,29 @@ def with_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]
 
 
 def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
-    """What is known of a device's GPU; None where it has none of these makers, or none is here."""
+    """What is known of a device's GPU; None where there is none, or which one is unknown."""
     if (found := opened(profile)) is not None:
         gpu = found[1]
         cuda = ".".join(map(str, gpu.cuda))
         link = str(gpu.link) if gpu.link else None
         return GpuFacts(gpu.index, gpu.name, gpu.memory_bytes, gpu.driver, cuda, link, gpu.uuid)
+    if VULKAN in profile.engines:
+        return _vulkan_facts(profile)
     if ENGINE not in profile.engines:
         return None
     intel = intel_gpu(profile, profile.interpreter or openvino_interpreter())
     if intel is None:
         return None
     return GpuFacts(profile.gpu, intel.name, intel.memory_bytes, intel.driver or None)
+
+
+def _vulkan_facts(profile: DeviceProfile) -> GpuFacts | None:
+    """Of the one device that Vulkan lists; of several it is not known which one runs."""
+    devices = vulkan_here(profile.variables).devices
+    if len(devices) != 1:
+        return None
+    (device,) = devices
+    return GpuFacts(profile.gpu, device.name, device.memory_bytes or None, device.driver or None)
 
 
 def openvino_interpreter() -> str:

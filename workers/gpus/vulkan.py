@@ -12,16 +12,25 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from farm.candidate import OnnxRuntimeWebGpu
+from farm.devices.profile import DeviceProfile
+
+ENGINE = OnnxRuntimeWebGpu().kind
 _SCRIPT = Path(__file__).with_name("listing.py")
 _ASK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class VulkanDevice:
-    """One device. kind: ``integrated``, ``discrete``, ``virtual``, ``software`` or ``other``."""
+    """One device. kind: ``integrated``, ``discrete``, ``virtual``, ``software`` or ``other``.
+
+    driver: its version. memory_bytes: its own, or of the machine for one that has none.
+    """
 
     name: str
     kind: str
+    driver: str = ""
+    memory_bytes: int = 0
 
     @property
     def is_software(self) -> bool:
@@ -46,6 +55,21 @@ def vulkan_here(variables: Mapping[str, str]) -> Vulkan:
     return _asked(tuple(sorted(variables.items())))
 
 
+def vulkan_versions(profile: DeviceProfile) -> dict[str, str]:
+    """The GPUs of a device and their drivers, as a part of the software that a trial ran with.
+
+    All that Vulkan lists: the engine takes one of them, and does not say which.
+    """
+    if ENGINE not in profile.engines:
+        return {}
+    devices = vulkan_here(profile.variables).devices
+    told = {
+        "vulkan gpu": [device.name for device in devices],
+        "vulkan driver": [device.driver for device in devices if device.driver],
+    }
+    return {name: " and ".join(found) for name, found in told.items() if found}
+
+
 @cache
 def _asked(variables: tuple[tuple[str, str], ...]) -> Vulkan:
     with suppress(OSError, subprocess.SubprocessError, ValueError):
@@ -57,6 +81,6 @@ def _asked(variables: tuple[tuple[str, str], ...]) -> Vulkan:
             env=os.environ | dict(variables),
         )
         told = json.loads(done.stdout)
-        devices = tuple(VulkanDevice(name, kind) for name, kind in told["devices"])
+        devices = tuple(VulkanDevice(*device) for device in told["devices"])
         return Vulkan(told["loader"], devices)
     return Vulkan(has_loader=True)  # and a driver that fails

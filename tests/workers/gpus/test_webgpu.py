@@ -10,8 +10,9 @@ import pytest
 
 from farm.devices.profile import load_profiles
 from workers.discovery import device_availability
-from workers.gpus import webgpu
-from workers.gpus.vulkan import Vulkan, VulkanDevice, vulkan_here
+from workers.gpus import devices, listing, vulkan, webgpu
+from workers.gpus.devices import GpuFacts, gpu_facts
+from workers.gpus.vulkan import Vulkan, VulkanDevice, vulkan_here, vulkan_versions
 from workers.gpus.webgpu import webgpu_availability
 
 GPU = replace(load_profiles()["gpu-vulkan"], variables={"VK_ICD_FILENAMES": ""})
@@ -67,6 +68,31 @@ def test_what_can_be_used_is_named(finds, monkeypatch):
     monkeypatch.setattr(webgpu, "_asked", lambda *_: webgpu._Tried("", "no float16"))
     assert webgpu_availability(GPU, sys.executable).found == "Card, discrete"
     assert not webgpu.computes_float16(GPU, sys.executable)
+
+
+def test_gpu_and_driver_are_a_part_of_the_software(monkeypatch):
+    two = (VulkanDevice("Card", "discrete", "22.3.6", 8 << 30), VulkanDevice("Chip", "integrated"))
+    monkeypatch.setattr(vulkan, "vulkan_here", lambda variables: Vulkan(True, two))
+    assert vulkan_versions(GPU) == {"vulkan gpu": "Card and Chip", "vulkan driver": "22.3.6"}
+    assert vulkan_versions(load_profiles()["cpu"]) == {}
+    monkeypatch.setattr(vulkan, "vulkan_here", lambda variables: Vulkan())
+    assert vulkan_versions(GPU) == {}
+
+
+def test_the_facts_of_the_one_device_that_is_listed(monkeypatch):
+    card = VulkanDevice("Card", "discrete", "22.3.6", 8 << 30)
+    monkeypatch.setattr(devices, "vulkan_here", lambda variables: Vulkan(True, (card,)))
+    assert gpu_facts(GPU) == GpuFacts(0, "Card", 8 << 30, "22.3.6")
+    monkeypatch.setattr(devices, "vulkan_here", lambda variables: Vulkan(True, (card, PROGRAM)))
+    assert gpu_facts(GPU) is None, "which of them runs is unknown"
+
+
+@pytest.mark.parametrize(
+    ("number", "maker", "version"),
+    [(0x05803003, 0x1002, "22.3.3"), (0x919F0340, 0x10DE, "582.124.13.0")],
+)
+def test_makers_pack_versions_of_drivers_in_their_ways(number, maker, version):
+    assert listing._version(number, maker) == version
 
 
 def test_a_driver_that_is_not_there(finds):

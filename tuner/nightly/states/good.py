@@ -13,15 +13,16 @@ from farm.errors import StoreError
 
 _CUDA = ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-cublas-cu12")
 _TENSORRT = ("tensorrt-cu13-libs", "tensorrt-cu12-libs")
-_DRIVER = "nvidia driver"  # is no package, and no environment brings it back
+# Drivers are no packages, and no environment brings them back.
+_DRIVER, _INTEL, _VULKAN = "nvidia driver", "intel driver", "vulkan driver"
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime-cpu": ("onnxruntime",),
     "onnxruntime-cuda": ("onnxruntime-gpu", *_CUDA, _DRIVER),
     "onnxruntime-tensorrt": ("onnxruntime-gpu", *_CUDA, *_TENSORRT, _DRIVER),
     "openvino": ("onnxruntime", "openvino", "onnxruntime-ep-openvino"),
     "openvino-runtime": ("openvino",),
-    "openvino-gpu": ("openvino",),
-    "onnxruntime-webgpu": ("onnxruntime-webgpu",),
+    "openvino-gpu": ("openvino", _INTEL),
+    "onnxruntime-webgpu": ("onnxruntime-webgpu", _VULKAN),
 }
 """By kind of engine, what it is whose versions decide how fast it is: packages, a driver."""
 

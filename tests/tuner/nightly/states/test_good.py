@@ -13,6 +13,8 @@ from farm.candidate import (
     OnnxRuntimeCpu,
     OnnxRuntimeCuda,
     OnnxRuntimeTensorRt,
+    OnnxRuntimeWebGpu,
+    OpenVinoGpu,
     Pipeline,
     PipelinePart,
     to_json,
@@ -79,6 +81,20 @@ def test_on_nvidias_gpus_libraries_and_the_driver_count_too(
     assert changed_versions(found, found | {"nvidia driver": "590.2"}) == (
         "nvidia driver 580.1 -> 590.2",
     )
+
+
+@pytest.mark.parametrize(
+    ("engine", "package", "driver"),
+    [
+        (OpenVinoGpu(), "openvino", "intel driver"),
+        (OnnxRuntimeWebGpu(), "onnxruntime-webgpu", "vulkan driver"),
+    ],
+)
+def test_on_other_gpus_the_driver_counts_too(
+    engine: OpenVinoGpu | OnnxRuntimeWebGpu, package: str, driver: str
+) -> None:
+    software = {"numpy": "2.3", package: "1.27", driver: "24.1"}
+    assert engine_versions(Candidate(engine), software) == {package: "1.27", driver: "24.1"}
 
 
 def test_of_a_pipeline_those_of_all_its_engines_count() -> None:
