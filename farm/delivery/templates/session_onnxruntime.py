@@ -44,7 +44,10 @@ if spec.get("memory"):  # libraries of CUDA and TensorRT are in Python packages 
     ort.preload_dlls(directory="")
     if provider.startswith("Tensorrt") and importlib.util.find_spec("tensorrt_libs"):
         importlib.import_module("tensorrt_libs")
-session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
+try:
+    session = ort.InferenceSession(folder / "model.onnx", options, **arguments)
+except Exception as error:  # ONNX Runtime's errors share no other base
+    sys.exit(f"The model cannot be loaded with {provider} here: {' '.join(str(error).split())}")
 if on_cpu:
     told = [part for part in session.get_provider_graph_assignment_info() if "CPU" in part.ep_name]
     nodes = (node for part in told for node in part.get_nodes())  # layouts add a Transpose or two

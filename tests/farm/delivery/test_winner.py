@@ -65,6 +65,17 @@ def run(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_run_py_says_in_a_sentence_that_the_session_does_not_start(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    deliver(folder, models.mlp(), session_spec(Candidate()))
+    (folder / "model.onnx").write_bytes(b"another")
+    done = run(folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("The model cannot be loaded with CPUExecutionProvider here: ")
+
+
 @pytest.mark.parametrize(
     "candidate",
     [
