@@ -259,11 +259,11 @@ class Runner:
             Path(workload), candidate, Path(artifact), manifest, Path(folder)
         )
 
-    def named(self, workload: str, candidate: str, artifact: str, folder: str) -> None:  # noqa: ARG002
+    def named(self, workload: str, candidate: str, artifact: str, folder: str) -> dict[str, str]:  # noqa: ARG002
         """Write what an engine is to profile; only in the farm's own interpreter."""
         from workers.child import profiling  # noqa: PLC0415  (as above)
 
-        profiling.write_named(Path(artifact), Path(folder))
+        return profiling.write_named(Path(artifact), Path(folder))
 
     def mapped(
         self,

@@ -29,13 +29,19 @@ _ENDS = frozenset({"Input", "Output", "Const", "Parameter", "Result", "Constant"
 _PROFILE: TypeAdapter[EngineProfile] = TypeAdapter(EngineProfile)
 
 
-def write_named(artifact: Path, folder: Path) -> None:
+def write_named(artifact: Path, folder: Path) -> dict[str, str]:
     """Write what an engine is to profile into an existing, empty folder.
 
     artifact: the compiled model. Beside its tagged copy lies a chain to calibrate with.
+
+    Returns the name of each operator in the copy by that in the artifact, where it has one.
     """
-    onnx.save(tagged(onnx.load(artifact)), folder / MODEL_FILE)
+    model = onnx.load(artifact)
+    copy = tagged(model)
+    onnx.save(copy, folder / MODEL_FILE)
     onnx.save(chain(), folder / CHAIN_FILE)
+    nodes = zip(model.graph.node, copy.graph.node, strict=True)
+    return {node.name: tag.name for node, tag in nodes if node.name}
 
 
 def map_kernels(

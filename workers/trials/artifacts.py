@@ -56,6 +56,7 @@ from workers.trials.stored.hashes import Stamp, damage, stamp
 from workers.trials.stored.usage import COPIES
 
 _ROWS: TypeAdapter[tuple[OperatorProfile, ...]] = TypeAdapter(tuple[OperatorProfile, ...])
+_NAMES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 _DAMAGE: TypeAdapter[Damage] = TypeAdapter(Damage)
 
 
@@ -147,9 +148,13 @@ class Artifacts:
         found: dict[str, list[str]] = self._ask(job, "quantizable")
         return {kind: tuple(names) for kind, names in found.items()}
 
-    def name_for_profile(self, job: TrialJob, artifact: Artifact, folder: Path) -> None:
-        """Write what an engine is to profile into an empty folder. Raises ChildError."""
-        self._ask(job, "named", artifact=str(artifact.model), folder=str(folder))
+    def name_for_profile(self, job: TrialJob, artifact: Artifact, folder: Path) -> dict[str, str]:
+        """Write what an engine is to profile into an empty folder; names of operators there.
+
+        By those that the artifact has. Raises ChildError.
+        """
+        told = self._ask(job, "named", artifact=str(artifact.model), folder=str(folder))
+        return _NAMES.validate_python(told)
 
     def map_kernels(
         self, job: TrialJob, artifact: Artifact, folder: Path, profile: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from farm.candidate import PackageEngine
 from farm.errors import CompileError
@@ -11,7 +13,7 @@ from farm.host.temporary import temporary_folder
 from farm.profile.kernels import MODEL_FILE, OperatorProfile
 from workers.jobs import ProfileJob, TrialJob
 from workers.trials.artifacts import Artifacts
-from workers.trials.children import Children
+from workers.trials.children import Children, Loading
 from workers.trials.trial import TrialRunner
 
 
@@ -42,10 +44,18 @@ class Profiler:
                 "engines. What each part takes is in its trial."
             )
         with temporary_folder("profile") as folder:
-            self._artifacts.name_for_profile(trial, artifact, folder)
-            named = replace(self._trials.loading(trial, artifact), model=str(folder / MODEL_FILE))
+            names = self._artifacts.name_for_profile(trial, artifact, folder)
+            named = in_copy(self._trials.loading(trial, artifact), folder / MODEL_FILE, names)
             told = self._children.profile(trial, named, folder, seconds)
             return self._artifacts.map_kernels(trial, artifact, folder, json.dumps(told))
+
+
+def in_copy(loading: Loading, model: Path, names: Mapping[str, str]) -> Loading:
+    """The same of a copy that has other names for its operators, by those that they had."""
+    spec = dict(loading.spec)
+    if spec.get("on_cpu"):
+        spec["on_cpu"] = [names[name] for name in spec["on_cpu"]]
+    return replace(loading, spec=spec, model=str(model))
 
 
 def _require_new(trial: TrialJob) -> None:

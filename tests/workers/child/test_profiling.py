@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 from farm.profile.kernels import MODEL_FILE, OPTIMISED_FILE, EngineProfile, Kernel
 from tests import models
 from workers.child.profiling import map_kernels, write_named
+from workers.trials.children import Loading
+from workers.trials.profiler import in_copy
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -43,6 +45,21 @@ def test_a_kernel_of_onnxruntime_that_took_less_than_the_profiler_is_there(tmp_p
         ("first", ("first",)),
         ("second", ("second",)),
     ]
+
+
+def test_operators_of_the_processor_are_named_as_the_copy_has_them(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    first, second = (node.name for node in onnx.load(folder / MODEL_FILE).graph.node)
+    again = tmp_path / "again"
+    again.mkdir()
+    names = write_named(tmp_path / "model.onnx", again)
+    assert names == {"first": first, "second": second}
+    asked = Loading("onnxruntime", {"provider": "p", "on_cpu": ("second",)})
+    named = in_copy(asked, again / MODEL_FILE, names)
+    assert named.spec == {"provider": "p", "on_cpu": [second]}
+    assert named.model == str(again / MODEL_FILE)
+    alone = Loading("openvino", {"device": "GPU"})
+    assert in_copy(alone, again / MODEL_FILE, names).spec == alone.spec
 
 
 def test_what_openvino_lists_and_never_ran_is_not(tmp_path: Path) -> None:

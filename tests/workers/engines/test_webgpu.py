@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -153,6 +154,17 @@ def test_what_each_kernel_takes_is_told_by_the_device(worker):
     assert mapped >= {"stem", "depth", "point", "words"}
     assert all(row.seconds is not None for row in rows)
     assert sum(row.seconds or 0.0 for row in rows) > 0
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_so_it_is_of_a_split_in_one_session(
+    worker: Worker, layout: Literal["nhwc", "nchw"]
+) -> None:
+    worker.prepare(samples.workload(keyword_net(), "kws"))
+    split = Candidate(OnnxRuntimeWebGpu(layout=layout, on_cpu=("stem", "stem_relu")))
+    rows = worker.run_profile(ProfileJob(samples.job(split, f"p-{layout}", "kws"), 0.2))
+    mapped = {name for row in rows for name in row.operators}
+    assert mapped >= {"stem", "depth", "point", "words"}
 
 
 def test_operators_that_the_provider_refuses_are_named(worker):
