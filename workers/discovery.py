@@ -23,7 +23,7 @@ from farm.host.privacy import sending_nothing
 from workers.environments.installed import Installed, environments_of
 from workers.gpus.devices import openvino_interpreter
 from workers.gpus.intel import intel_availability
-from workers.gpus.webgpu import computes_float16, webgpu_availability
+from workers.gpus.webgpu import computes_float16, missing_device, webgpu_availability
 from workers.nvidia.presence import (
     NVIDIA_ENGINES,
     engine_presence,
@@ -136,9 +136,12 @@ def webgpu_computes_float16(profile: DeviceProfile) -> bool:
 
 
 def _webgpu_on(profile: DeviceProfile, found: Availability) -> Availability:
-    """Whether it runs on the profile's device. found: whether there is a Python that has it."""
+    """Whether it runs on the profile's device. found: whether there is a Python that has it.
+
+    Nobody downloads a package for a device that is not there.
+    """
     if not found.available and not profile.interpreter:
-        return found
+        return missing_device(profile) or found
     return webgpu_availability(profile, _webgpu_interpreter(profile))
 
 

@@ -60,6 +60,27 @@ class _Tried:
 
 def webgpu_availability(profile: DeviceProfile, interpreter: str) -> Availability:
     """Whether the provider runs on the profile's device. interpreter: Python that has it."""
+    if (lacking := missing_device(profile)) is not None:
+        return lacking
+    vulkan = vulkan_here(profile.variables)
+    if why := _tried(interpreter, profile.variables).float32:
+        return Availability(
+            available=False,
+            reason=f"{WEBGPU_PROVIDER} does not run on {_listed(vulkan, 'or')}: {why}",
+            remedy="install a newer driver of your GPU",
+        )
+    return Availability(available=True, found=_listed(vulkan, "and"))
+
+
+def missing_device(profile: DeviceProfile) -> Availability | None:
+    """Why no engine could run on the profile's device by Vulkan; None where nothing is missing."""
+    if profile.gpu:
+        return Availability(
+            available=False,
+            reason=f"its profile asks for GPU {profile.gpu}, and {WEBGPU_PROVIDER} cannot be told "
+            "which one to take",
+            remedy="leave out gpu in the device profile",
+        )
     if missing := _missing_driver(profile.variables):
         return _no_driver(f"its Vulkan driver {missing} is not installed", profile)
     vulkan = vulkan_here(profile.variables)
@@ -73,13 +94,7 @@ def webgpu_availability(profile: DeviceProfile, interpreter: str) -> Availabilit
         return _no_driver("no Vulkan driver of a GPU was found", profile)
     if not profile.is_software and all(device.is_software for device in vulkan.devices):
         return _no_driver(f"the only Vulkan device is a program ({vulkan.devices[0]})", profile)
-    if why := _tried(interpreter, profile.variables).float32:
-        return Availability(
-            available=False,
-            reason=f"{WEBGPU_PROVIDER} does not run on {_listed(vulkan, 'or')}: {why}",
-            remedy="install a newer driver of your GPU",
-        )
-    return Availability(available=True, found=_listed(vulkan, "and"))
+    return None
 
 
 def computes_float16(profile: DeviceProfile, interpreter: str) -> bool:

@@ -38,11 +38,29 @@ def reason(found: Vulkan, finds: Say) -> str:
     return here.reason
 
 
-def test_without_an_environment_the_command_that_makes_it(tmp_path, monkeypatch):
+def test_without_an_environment_the_command_that_makes_it(tmp_path, monkeypatch, finds):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    finds(Vulkan(has_loader=True, devices=(CARD,)))
     found = device_availability(load_profiles()["gpu-vulkan"])
     assert found.reason == "the Python package onnxruntime-webgpu is not installed"
     assert found.remedy == "farm devices install webgpu"
+
+
+def test_without_a_device_no_environment_is_asked_for(tmp_path, monkeypatch, finds):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    finds(Vulkan(has_loader=True))
+    found = device_availability(load_profiles()["gpu-vulkan"])
+    assert found.reason == "no Vulkan driver of a GPU was found"
+
+
+def test_a_gpu_cannot_be_chosen_by_its_number(finds):
+    finds(Vulkan(has_loader=True, devices=(CARD, CARD)))
+    found = webgpu_availability(replace(GPU, gpu=1), sys.executable)
+    assert (found.available, found.reason, found.remedy) == (
+        False,
+        "its profile asks for GPU 1, and WebGpuExecutionProvider cannot be told which one to take",
+        "leave out gpu in the device profile",
+    )
 
 
 def test_what_is_missing(finds):
