@@ -333,7 +333,7 @@ def _qnn() -> Availability:
     return Availability(
         available=False,
         reason="the Python package onnxruntime-qnn is not installed",
-        remedy="pip install onnxruntime-qnn",
+        remedy="pip install 'onnxruntime-qnn>=2.7'",
     )
 
 

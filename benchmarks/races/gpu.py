@@ -47,7 +47,7 @@ from farm.candidate import (
     OnnxRuntimeTensorRt,
     Precision,
 )
-from farm.devices.profile import DeviceProfile, load_profiles, select_profiles
+from farm.devices.profile import DeviceProfile, check_engine, load_profiles, select_profiles
 from farm.errors import CompileError, DeviceError
 from farm.measurement import Measurement, Metric
 from farm.units import format_bytes, format_joules, format_seconds
@@ -121,6 +121,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         (profile,) = select_profiles((arguments.device,), with_nvidia_gpus(load_profiles()))
+        check_engine(profile, OnnxRuntimeCuda().kind, "this script")
     except DeviceError as error:
         print(error)
         return 2

@@ -44,7 +44,8 @@ from farm.candidate import (
 from farm.dataset import MIN_SAMPLES
 from farm.delivery.pipeline import sessions_of, write_pipeline
 from farm.delivery.winner import write_delivery
-from farm.devices.profile import DeviceProfile, load_profiles
+from farm.devices.profile import DeviceProfile, check_engine, load_profiles, select_profiles
+from farm.errors import DeviceError
 from farm.measurement import Outcome
 from farm.model.graph import build_graph
 from farm.model.model import Model, load_model
@@ -98,7 +99,12 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--quick", action="store_true", help="as short a search as there is")
     arguments = parser.parse_args()
-    profile = load_profiles()[arguments.device]
+    try:
+        (profile,) = select_profiles((arguments.device,), load_profiles())
+        check_engine(profile, OnnxRuntimeWebGpu().kind, "this script")
+    except DeviceError as error:
+        print(error)
+        return 2
     found = device_availability(profile)
     if not found.available:
         print(f"{profile.name} cannot be measured: {found.reason}; {found.remedy}")
@@ -109,7 +115,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="farm-gpu-") as name:
             seconds = 1.0 if arguments.quick else arguments.budget
             rows.append(_measured(path, profile, seconds, Path(name), report))
-    print(f"\n| model | operators on {profile.name} | delivered | pipeline | one session |")
+    print("\nLargest difference from the processor's outputs, of an output's largest value:\n")
+    print(f"| model | operators on {profile.name} | delivered | pipeline | one session |")
     print("|---|---|---|---|---|")
     print("\n".join(map(str, rows)))
     return report.close()

@@ -96,7 +96,7 @@ class TestDiscovery:
                 "linux",
                 "x86_64",
                 "the Python package onnxruntime-qnn is not installed",
-                "pip install onnxruntime-qnn",
+                "pip install 'onnxruntime-qnn>=2.7'",
             ),
             (
                 "linux",

@@ -40,7 +40,8 @@ def gpu_availability(index: int = 0) -> Availability:
         return Availability(
             available=False,
             reason="no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
-            remedy="run on a machine with an NVIDIA GPU and its driver",
+            remedy="run on a machine with an NVIDIA GPU and its driver; "
+            "gpu-vulkan and gpu-intel are GPUs of other makers",
         )
     needed = [
         *nodes[index : index + 1],

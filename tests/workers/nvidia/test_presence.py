@@ -31,9 +31,10 @@ def refused(profile: DeviceProfile = GPU) -> tuple[str, str]:
 def test_there_is_none(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     (gpus.devices / "nvidia0").unlink()
     monkeypatch.setattr(presence.shutil, "which", lambda name: None)
+    remedy = "run on a machine with an NVIDIA GPU and its driver"
     assert refused() == (
         "no NVIDIA GPU was found (neither /dev/nvidia0 nor nvidia-smi)",
-        "run on a machine with an NVIDIA GPU and its driver",
+        f"{remedy}; gpu-vulkan and gpu-intel are GPUs of other makers",
     )
 
 
