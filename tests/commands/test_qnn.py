@@ -118,5 +118,5 @@ def test_where_the_package_is_missing(
     monkeypatch.setattr("workers.discovery.importlib.util.find_spec", lambda name: None)
     assert farm.refused("bench", "model.onnx", "--device", "dsp", "--candidate", candidate) == (
         "Device dsp cannot be measured here: the Python package onnxruntime-qnn is not installed. "
-        "Remedy: pip install onnxruntime-qnn."
+        "Remedy: pip install 'onnxruntime-qnn>=2.7'."
     )
