@@ -1,10 +1,10 @@
 """int8 on Qualcomm's HTP, by its emulator, beside the same graph on ONNX Runtime's CPU provider.
 
-Needs ``pip install 'onnxruntime-qnn>=2.7'``. What it prints is a table for a document, below the names of
-machine and packages: accuracy of the same quantised graph by both, on the same samples, and the
-size of the context binary with the model that names it. The example's and kws's accuracy is that
-of real labels; ic and ultraface are given noise, and what is told is agreement with the float
-model. How long anything takes is not told: the emulator's time says nothing about a chip.
+Needs ``pip install 'onnxruntime-qnn>=2.7'``. What it prints is a table for a document, below the
+names of machine and packages: accuracy of the same quantised graph by both, on the same samples,
+and the size of the context binary with the model that names it. The example's and kws's accuracy
+is that of real labels; ic and ultraface are given noise, and what is told is agreement with the
+float model. How long anything takes is not told: the emulator's time says nothing about a chip.
 
     python -m benchmarks.measuring.htp --models DIR --data DIR
 """
