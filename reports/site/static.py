@@ -1,6 +1,7 @@
 """What all pages load: scripts and the style, compressed once, and kept by browsers.
 
-Their addresses have a digest of what they are: another content is another address.
+Their addresses have a digest of what they are: another content is another address. They are
+compressed when a browser asks for them, for no page waits until that is done.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ _DIGITS = 16  # of a digest
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is and compressed. digest: of its content."""
+    """A file as it is. digest: of its content."""
 
     content: bytes
-    compressed: bytes
     kind: str
     digest: str
 
@@ -50,7 +50,7 @@ def static(request: Request) -> Response:
     if "gzip" not in request.headers.get("accept-encoding", ""):
         return Response(file.content, media_type=file.kind, headers=headers)
     headers["Content-Encoding"] = "gzip"
-    return Response(file.compressed, media_type=file.kind, headers=headers)
+    return Response(_compressed(name), media_type=file.kind, headers=headers)
 
 
 @lru_cache
@@ -58,4 +58,9 @@ def _file(name: str) -> _File:
     text, kind = _FILES[name]
     content = text().encode()
     digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
-    return _File(content, gzip.compress(content, mtime=0), kind, digest)
+    return _File(content, kind, digest)
+
+
+@lru_cache
+def _compressed(name: str) -> bytes:
+    return gzip.compress(_file(name).content, mtime=0)
