@@ -26,10 +26,10 @@ from commands.nightly.app import nightly_app
 from commands.package import package_app
 from commands.plan.app import plan_app
 from commands.predict import predict
-from commands.shared import exit_codes
-from commands.shared.help import App
+from commands.shared.shell import exit_codes
+from commands.shared.shell.help import App
+from commands.shared.shell.usage import PrintableUsage
 from commands.shared.surroundings import check_names, open_streams
-from commands.shared.usage import PrintableUsage
 from commands.store.care import store_app
 from commands.store.compare import compare
 from commands.store.explain import explain

@@ -29,8 +29,8 @@ from rich.console import Console
 
 from commands.shared.arguments import checked
 from commands.shared.measuring import measured
-from commands.shared.options import device_names, known_profiles
-from commands.shared.place import Place, require_here
+from commands.shared.options.common import device_names, known_profiles
+from commands.shared.options.place import Place, require_here
 from commands.store.options import known_subject, subject_of
 from db.questions.results import results as questions_results
 from db.reader import StoreReader

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.help import Panel
 from commands.shared.measuring import measure
-from commands.shared.options import (
+from commands.shared.options.common import (
     DataOption,
     JsonOption,
     ProfilesOption,
@@ -23,8 +21,10 @@ from commands.shared.options import (
     shape_sizes,
     thread_limit,
 )
+from commands.shared.options.searching import ForceOption
 from commands.shared.output import print_tables
-from commands.shared.searching import ForceOption
+from commands.shared.shell import completion
+from commands.shared.shell.help import Panel
 from farm.errors import OptionError
 
 CandidateOption = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.shared.options import JsonOption, StoreOption
+from commands.shared.options.common import JsonOption, StoreOption
 from commands.shared.output import print_tables
 from farm.errors import OptionError
 from farm.units import parse_seconds
@@ -80,7 +80,7 @@ def _store(url: str | None, *, wanted: bool, write: bool) -> Any:
     """The store, for writing if need be; None where it is not wanted, or not there."""
     from contextlib import nullcontext
 
-    from db.address import parse_address
+    from db.connection.address import parse_address
     from db.reader import StoreReader
     from db.store import Store
 

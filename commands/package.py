@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import exit_codes
-from commands.shared.help import App, GroupWithDefault, Panel
-from commands.shared.options import (
+from commands.shared.options.common import (
     DataOption,
     JsonOption,
     MetricOption,
@@ -23,6 +21,8 @@ from commands.shared.options import (
     shape_sizes,
 )
 from commands.shared.output import print_lines, print_tables
+from commands.shared.shell import exit_codes
+from commands.shared.shell.help import App, GroupWithDefault, Panel
 
 PrecisionOption = Annotated[
     str | None,

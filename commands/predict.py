@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared.help import Panel
-from commands.shared.options import (
+from commands.shared.options.common import (
     JsonOption,
     ModelArgument,
     ProfilesOption,
@@ -19,8 +18,9 @@ from commands.shared.options import (
     known_profiles,
     shape_sizes,
 )
+from commands.shared.options.place import require_here
 from commands.shared.output import print_tables
-from commands.shared.place import require_here
+from commands.shared.shell.help import Panel
 from farm.errors import OptionError
 
 

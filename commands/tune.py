@@ -12,21 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands.shared import exit_codes
-from commands.shared.limits import (
-    AllowUnjudgedOption,
-    MaxAccuracyDropOption,
-    MaxCpuOption,
-    MaxEnergyOption,
-    MaxLatencyOption,
-    MaxLoadOption,
-    MaxMemoryOption,
-    MaxP99Option,
-    MinThroughputOption,
-    constraints,
-)
 from commands.shared.measuring import look_for_room
-from commands.shared.options import (
+from commands.shared.options.common import (
     DataOption,
     JsonOption,
     MaxBatchOption,
@@ -40,9 +27,20 @@ from commands.shared.options import (
     shape_sizes,
     thread_limit,
 )
-from commands.shared.output import print_tables
-from commands.shared.place import Place
-from commands.shared.searching import (
+from commands.shared.options.limits import (
+    AllowUnjudgedOption,
+    MaxAccuracyDropOption,
+    MaxCpuOption,
+    MaxEnergyOption,
+    MaxLatencyOption,
+    MaxLoadOption,
+    MaxMemoryOption,
+    MaxP99Option,
+    MinThroughputOption,
+    constraints,
+)
+from commands.shared.options.place import Place
+from commands.shared.options.searching import (
     AddressOption,
     BudgetOption,
     ColdOption,
@@ -59,6 +57,8 @@ from commands.shared.searching import (
     more_seconds,
     trial_count,
 )
+from commands.shared.output import print_tables
+from commands.shared.shell import exit_codes
 from farm.errors import InfrastructureError, LeaseLost, OptionError, StoreError
 from farm.text import printable
 from tuner.goals import Objective

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from commands.shared import exit_codes
-from commands.shared.options import DataOption, JsonOption, ProfilesOption, known_profiles
+from commands.shared.options.common import DataOption, JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines
+from commands.shared.shell import exit_codes
 
 
 def verify(

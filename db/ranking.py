@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
-from db.engine import insert_into
+from db.connection.engine import insert_into
 from db.records import Phase
 from db.schema import MeasurementRow, RankingRow, RunRow, TrialRow
 from farm.measurement import Outcome

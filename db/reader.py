@@ -11,8 +11,15 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, closed_on_error, open_engine, translated, undo_half_done
+from db.connection.address import Address, parse_address
+from db.connection.engine import (
+    LOCK_TIMEOUT,
+    closed_on_error,
+    open_engine,
+    translated,
+    undo_half_done,
+)
+from db.connection.upgrade import HEAD, current_revision, ensure_schema
 from db.records import (
     Block,
     BlockSample,
@@ -41,7 +48,6 @@ from db.schema import (
     SoftwareRow,
     TrialRow,
 )
-from db.upgrade import HEAD, current_revision, ensure_schema
 from farm.errors import NotInStore, OptionError, StoreError
 from farm.host.closing import Closing
 from farm.measurement import Measurement, Outcome
@@ -69,7 +75,7 @@ class StoreReader(Closing):
     def open(cls, url: str | None = None, *, timeout: float = LOCK_TIMEOUT) -> Self:
         """Open a store that exists; one with an older schema is upgraded first.
 
-        url: a path, a SQLAlchemy URL, or None for the default place (``db.address``).
+        url: a path, a SQLAlchemy URL, or None for the default place (``db.connection.address``).
         timeout: seconds to wait for a writer's lock, or for a server to answer.
 
         Raises StoreError: there is no store, or it cannot be read. Raises OptionError: the URL

@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlalchemy import delete, insert, or_, update
 from sqlalchemy.orm import Session
 
+from db.connection.engine import insert_into
 from db.costs.predictions import put_predictions
 from db.costs.profiles import put_profile
 from db.costs.versions import CostModelRecord, keep_newest
-from db.engine import insert_into
 from db.leases import lock_run
 from db.ranking import rank_values
 from db.reader import columns

@@ -11,8 +11,8 @@ from typing import Any, Self
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from db.address import Address, parse_address
-from db.engine import (
+from db.connection.address import Address, parse_address
+from db.connection.engine import (
     LOCK_TIMEOUT,
     closed_on_error,
     for_writing,
@@ -20,11 +20,11 @@ from db.engine import (
     open_engine,
     translated,
 )
+from db.connection.upgrade import ensure_schema
 from db.leases import lease_of, lock_run, require_lease
 from db.reader import StoreReader, store_time
 from db.records import RunLease, RunStatus, utc_now
 from db.schema import Base, RunLeaseRow, RunRow
-from db.upgrade import ensure_schema
 from farm.errors import NotInStore, StoreError
 
 
@@ -37,7 +37,7 @@ class StoreWriter(StoreReader):
     def open(cls, url: str | None = None, *, timeout: float = LOCK_TIMEOUT) -> Self:
         """Open a store, creating it and its folder where there is none, and upgrade its schema.
 
-        url: a path, a SQLAlchemy URL, or None for the default place (``db.address``).
+        url: a path, a SQLAlchemy URL, or None for the default place (``db.connection.address``).
         timeout: seconds to wait for another writer, or for a server to answer.
 
         Raises StoreError: not a store, newer than the program, locked, read-only, disk full,

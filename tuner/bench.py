@@ -39,11 +39,11 @@ from tuner.racing.statistics import Comparison, compare
 from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
-from tuner.runs.details import split_in, split_sentence
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
 from tuner.runs.life import living
-from tuner.runs.machines import machine_of
+from tuner.runs.record.details import split_in, split_sentence
+from tuner.runs.record.journal import Journal
+from tuner.runs.record.machines import machine_of
 from tuner.runs.start import OpenRun, open_journal
 from tuner.search.baseline import find_baseline
 from tuner.search.confirm import measure_detail

@@ -34,10 +34,10 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.results import AccuracyComparison, DeviceResult, Status, Verdict
 from tuner.runs.clock import Budget
-from tuner.runs.details import metric_of
-from tuner.runs.journal import Journal
 from tuner.runs.life import Life
 from tuner.runs.memory import DeviceMemory, Memory
+from tuner.runs.record.details import metric_of
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.profiles import (

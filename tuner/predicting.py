@@ -36,8 +36,8 @@ from tuner.learning.values import CandidatePrediction, Subject
 from tuner.learning.versions import Known, known_costs
 from tuner.racing.objective import Scorer
 from tuner.runs.history import Entry
-from tuner.runs.machines import machine_of
-from tuner.runs.operators import model_record
+from tuner.runs.record.machines import machine_of
+from tuner.runs.record.operators import model_record
 from tuner.search.expecting.first import first_prior
 from tuner.search.expecting.from_store import Wanted
 from tuner.search.package_room import PackageRoom

@@ -23,8 +23,8 @@ from tuner.placing.spaces import only_splits, what_became, with_splits
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
-from tuner.runs.journal import Journal
-from tuner.runs.machines import machine_of
+from tuner.runs.record.journal import Journal
+from tuner.runs.record.machines import machine_of
 from tuner.runs.start import OpenRun
 from tuner.search.baseline import BaselineFailed
 from tuner.search.expecting.cold import ColdPrior

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from db.address import parse_address
+from db.connection.address import parse_address
 from db.store import Store
 
 SUITE = "shop-floor"

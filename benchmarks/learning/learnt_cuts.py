@@ -1,6 +1,6 @@
 """Whether recorded cuts lie within the intervals that placement states by learnt costs.
 
-Tables of ``placement/record_cuts.py`` have the seconds of plans. Here no plan is priced by a
+Tables of ``placement/cuts/record.py`` have the seconds of plans. Here no plan is priced by a
 profile of its own kernels: they are those that the kernels of all other models taught, in the
 store that ``record_corpus.py`` made on the same machine, with that store's calibration of one
 thread. Target: 85 to 96 % of all plans are inside, those of one piece among them.
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.common import Report, Unit, options
 from benchmarks.learning.recorded_kernels import RecordedKernels
 from benchmarks.learning.recorded_store import DEVICE, PACKED, machine_of_recording, opened
-from benchmarks.placement.cut_basis import THREADS
-from benchmarks.placement.cut_observed import solution_of
-from benchmarks.placement.cut_plans import plan_of
+from benchmarks.placement.cuts.basis import THREADS
+from benchmarks.placement.cuts.observed import solution_of
+from benchmarks.placement.cuts.plans import plan_of
 from benchmarks.search.recorded import Table, TableError, read_table, steady
 from farm.candidate import Engine, Pipeline, PipelinePart
 from farm.costs.calibration import Calibration, CostPlace

@@ -22,7 +22,7 @@ from benchmarks.common import ROOT
 from db.reader import StoreReader
 from farm.model.graph import build_graph
 from farm.model.model import load_model
-from tuner.runs.operators import model_details
+from tuner.runs.record.operators import model_details
 
 PACKED = ROOT / "benchmarks" / "tables" / "corpus_cpu.db.xz"
 DEVICE = "cpu"

@@ -29,7 +29,7 @@ from tuner.calibrating.measure import Bench, least
 from tuner.calibrating.places import MeasuredPlace, places_of
 from tuner.calibrating.workloads import Probed, probed
 from tuner.runs.clock import Budget
-from tuner.runs.machines import machine_of
+from tuner.runs.record.machines import machine_of
 from workers.executor import LocalExecutor
 from workers.trials.stored.cache import default_folder
 

@@ -41,7 +41,7 @@ from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run
 from tuner.search.search import MIN_PAIRS
 from tuner.search.space import Space

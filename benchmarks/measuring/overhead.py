@@ -40,7 +40,7 @@ from farm.devices.profile import load_profiles
 from farm.errors import InfrastructureError
 from farm.session.of_candidate import onnxruntime_spec
 from tuner.racing.statistics import compare
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import check_request, open_journal, start_run
 from tuner.runs.subject import Subject, load_subject
 from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS

@@ -47,8 +47,8 @@ import onnxruntime as ort
 from benchmarks.common import Report, Unit, options
 from benchmarks.packages.graphs.cases import Case, unlike_reference
 from benchmarks.packages.graphs.examine import Commands, Examined, Fault, Finding, examine
+from benchmarks.packages.graphs.operators.proposal import Array
 from benchmarks.packages.graphs.programs import Run, run_cases
-from benchmarks.packages.graphs.proposal import Array
 from benchmarks.packages.graphs.subjects import NAMES, Kind, Subject, subject_of
 from farm.codegen.build.compilers import Target, find_emulator, host_targets
 from farm.errors import FarmError

@@ -51,7 +51,7 @@ from farm.model.graph import build_graph
 from farm.model.model import Model, load_model
 from farm.session.of_candidate import onnxruntime_spec
 from farm.session.pipeline import parse_pipeline
-from tuner.runs.details import split_sentence
+from tuner.runs.record.details import split_sentence
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.engines.pipelines.pipeline import PipelineSession, pipeline_session
 from workers.engines.session import Array, Feeds

@@ -25,7 +25,7 @@ from sqlalchemy import create_engine
 from benchmarks.common import ROOT, Report, Unit, options
 from benchmarks.inputs.made_store import Made, in_sqlite, run_of, sha
 from benchmarks.inputs.made_suite import SUITE, make_suite
-from db.address import parse_address
+from db.connection.address import parse_address
 from db.reader import StoreReader
 from db.store import Store
 from reports.pages.html import report_html

@@ -42,7 +42,7 @@ from benchmarks.inputs.made_store import (
     in_sqlite,
     postgresql,
 )
-from db.address import parse_address
+from db.connection.address import parse_address
 from db.questions.best import best
 from db.questions.failures import failures
 from db.questions.latest import latest

@@ -22,7 +22,7 @@ from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.devices.profile import load_profiles
 from farm.measurement import Outcome
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import OpenRun, check_request, open_journal, resume_run, start_run
 from workers.cluster.pool import RayExecutor
 from workers.jobs import Limits

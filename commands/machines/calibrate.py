@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion, exit_codes
-from commands.shared.options import (
+from commands.shared.options.common import (
     EngineThreadsOption,
     JsonOption,
     ProfilesOption,
@@ -15,8 +14,9 @@ from commands.shared.options import (
     known_profiles,
     thread_limit,
 )
+from commands.shared.options.place import require_here
 from commands.shared.output import print_tables
-from commands.shared.place import require_here
+from commands.shared.shell import completion, exit_codes
 from farm.errors import OptionError
 from farm.units import parse_seconds
 

@@ -9,10 +9,10 @@ import typer
 
 from commands.machines.calibrate import calibrate
 from commands.machines.show import show
-from commands.shared import completion
-from commands.shared.help import App
-from commands.shared.options import JsonOption, ProfilesOption, known_profiles
+from commands.shared.options.common import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
+from commands.shared.shell import completion
+from commands.shared.shell.help import App
 
 devices_app = App(name="devices", invoke_without_command=True)
 devices_app.command()(calibrate)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from commands.shared import exit_codes
-from commands.shared.options import ProfilesOption, StoreOption, known_profiles
+from commands.shared.options.common import ProfilesOption, StoreOption, known_profiles
 from commands.shared.output import print_tables
+from commands.shared.shell import exit_codes
 
 
 def doctor(*, profiles: ProfilesOption = None, store: StoreOption = None) -> None:

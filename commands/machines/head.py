@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from commands.shared.help import App
-from commands.shared.options import TokenOption, token_file
+from commands.shared.options.common import TokenOption, token_file
+from commands.shared.shell.help import App
 from farm.errors import InfrastructureError, OptionError
 from farm.text import printable
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import completion
 from commands.shared.files import check_files, write_files
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
+from commands.shared.options.common import JsonOption, ProfilesOption, StoreOption, known_profiles
 from commands.shared.output import print_lines, print_tables
+from commands.shared.shell import completion
 from farm.errors import OptionError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared.help import App
-from commands.shared.options import (
+from commands.shared.options.common import (
     JsonOption,
     ProfilesOption,
     TokenOption,
@@ -18,6 +17,7 @@ from commands.shared.options import (
     token_file,
 )
 from commands.shared.output import print_tables
+from commands.shared.shell.help import App
 from farm.errors import OptionError
 from farm.text import printable
 

@@ -7,7 +7,7 @@ from commands.nightly.check import check
 from commands.nightly.run import run
 from commands.nightly.schedule import schedule
 from commands.nightly.triage import triage
-from commands.shared.help import App
+from commands.shared.shell.help import App
 
 nightly_app = App(
     name="nightly",

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from commands.nightly.place import place_of
 from commands.nightly.shown import speaker
-from commands.shared import completion, exit_codes
-from commands.shared.options import (
+from commands.shared.options.common import (
     JsonOption,
     ProfilesOption,
     StoreOption,
@@ -20,6 +19,7 @@ from commands.shared.options import (
     one_of,
 )
 from commands.shared.output import print_lines, print_tables
+from commands.shared.shell import completion, exit_codes
 from farm.errors import OptionError
 from farm.text import did_you_mean
 

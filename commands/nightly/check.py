@@ -6,7 +6,7 @@ import typer
 
 from commands.nightly.options import JunitOption, MarkdownOption, SuiteArgument
 from commands.nightly.shown import show
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption
+from commands.shared.options.common import JsonOption, ProfilesOption, StoreOption
 
 
 def check(

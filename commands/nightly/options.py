@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
+from commands.shared.shell import completion
 
 SuiteArgument = Annotated[
     Path,

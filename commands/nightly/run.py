@@ -15,8 +15,8 @@ from commands.nightly.options import (
 )
 from commands.nightly.place import place_of
 from commands.nightly.shown import show, speaker
-from commands.shared import completion, exit_codes
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption, known_profiles
+from commands.shared.options.common import JsonOption, ProfilesOption, StoreOption, known_profiles
+from commands.shared.shell import completion, exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

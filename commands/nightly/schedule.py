@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.nightly.options import SuiteArgument
-from commands.shared.options import ProfilesOption, StoreOption, known_profiles
+from commands.shared.options.common import ProfilesOption, StoreOption, known_profiles
 from farm.errors import OptionError
 
 _FOLDERS = ("XDG_DATA_HOME", "XDG_CACHE_HOME")  # where a store and what is installed are found
@@ -110,7 +110,7 @@ def _store(store: str | None) -> tuple[str, bool]:
     """The store as an option has it from any folder, and whether there is a password in it."""
     if store is None:
         return "", False
-    from db.address import parse_address
+    from db.connection.address import parse_address
 
     address = parse_address(store)
     secret = address.url.password is not None or "password" in address.url.query

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.options import StoreOption
+from commands.shared.options.common import StoreOption
 from commands.shared.output import print_lines
+from commands.shared.shell import completion
 
 
 class Triaged(StrEnum):

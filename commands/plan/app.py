@@ -5,7 +5,7 @@ from __future__ import annotations
 from commands.plan.apply import apply
 from commands.plan.memory import memory
 from commands.plan.placement import placement
-from commands.shared.help import App
+from commands.shared.shell.help import App
 
 plan_app = App(
     name="plan",

@@ -18,7 +18,7 @@ from commands.plan.options import (
     StateOption,
 )
 from commands.shared.files import check_files, model_files, said_of
-from commands.shared.options import JsonOption, ProfilesOption, known_profiles
+from commands.shared.options.common import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
 

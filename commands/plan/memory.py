@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.shared import exit_codes
 from commands.shared.files import check_files, write_files
-from commands.shared.options import JsonOption, ShapeOption, one_of, shape_sizes
+from commands.shared.options.common import JsonOption, ShapeOption, one_of, shape_sizes
 from commands.shared.output import print_lines
+from commands.shared.shell import exit_codes
 from farm.units import parse_bytes, parse_seconds
 
 

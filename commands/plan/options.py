@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.help import Panel
+from commands.shared.shell import completion
+from commands.shared.shell.help import Panel
 
 ObjectiveOption = Annotated[
     str,

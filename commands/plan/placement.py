@@ -21,7 +21,7 @@ from commands.plan.options import (
 )
 from commands.shared.files import check_files, model_files, said_of, write_files
 from commands.shared.measuring import measure
-from commands.shared.options import (
+from commands.shared.options.common import (
     DataOption,
     EngineThreadsOption,
     JsonOption,
@@ -35,8 +35,8 @@ from commands.shared.options import (
     shape_sizes,
     thread_limit,
 )
+from commands.shared.options.place import require_here
 from commands.shared.output import print_lines, print_tables
-from commands.shared.place import require_here
 from farm.errors import OptionError
 from farm.text import listed
 from farm.units import parse_seconds

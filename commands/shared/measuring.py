@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from commands.shared import exit_codes
-from commands.shared.options import known_profiles
+from commands.shared.options.common import known_profiles
+from commands.shared.shell import exit_codes
 
 if TYPE_CHECKING:
     from tuner.events import Listener

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import completion, exit_codes
-from commands.shared.help import App
-from commands.shared.options import JsonOption, StoreOption, devices_option
+from commands.shared.options.common import JsonOption, StoreOption, devices_option
 from commands.shared.output import print_lines
+from commands.shared.shell import completion, exit_codes
+from commands.shared.shell.help import App
 from commands.store.options import ModelOption, known_subject, subject_of
 from farm.errors import OptionError
 from farm.units import parse_seconds
@@ -49,8 +49,8 @@ def check(*, json_output: JsonOption = False, store: StoreOption = None) -> None
 
     Example: farm store check
     """
-    from db.address import parse_address
     from db.care.check import check_at
+    from db.connection.address import parse_address
     from reports.store_care import check_json, check_lines
 
     found, place = check_at(store), str(parse_address(store))

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.shared import completion
 from commands.shared.measuring import measure as measure_again
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption
+from commands.shared.options.common import JsonOption, ProfilesOption, StoreOption
 from commands.shared.output import print_lines
+from commands.shared.shell import completion
 
 
 def _trial_argument(metavar: str) -> Any:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shared import completion
 from commands.shared.measuring import measure as measure_again
-from commands.shared.options import JsonOption, ProfilesOption, StoreOption
+from commands.shared.options.common import JsonOption, ProfilesOption, StoreOption
 from commands.shared.output import print_lines, print_tables
+from commands.shared.shell import completion
 from farm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _measured_anew(
     """
     from tuner.bench import recall
     from tuner.explain.of_trials import Anew
-    from tuner.runs.details import pinned_in
+    from tuner.runs.record.details import pinned_in
     from workers.jobs import TODAY
 
     recalled: list[Recalled] = [recall(reader, each) for each in ids]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.options import device_names, devices_option, known_profiles
+from commands.shared.options.common import device_names, devices_option, known_profiles
+from commands.shared.shell import completion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared.options import StoreOption
+from commands.shared.options.common import StoreOption
 from commands.shared.output import (
     AsJsonOption,
     FormatOption,

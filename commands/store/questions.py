@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.options import LimitOption, StoreOption
+from commands.shared.options.common import LimitOption, StoreOption
 from commands.shared.output import (
     AsJsonOption,
     FormatOption,
@@ -15,6 +14,7 @@ from commands.shared.output import (
     destination,
     print_answer,
 )
+from commands.shared.shell import completion
 from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject, subject_of
 from farm.measurement import Metric
 from farm.units import parse_percent

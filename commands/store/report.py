@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.options import StoreOption
+from commands.shared.options.common import StoreOption
 from commands.shared.output import check_file_name, print_lines
+from commands.shared.shell import completion
 from farm.errors import NotInStore, OptionError
 from farm.text import did_you_mean
 

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.help import App, GroupWithDefault
-from commands.shared.options import LimitOption, StoreOption
+from commands.shared.options.common import LimitOption, StoreOption
 from commands.shared.output import (
     AsJsonOption,
     Destination,
@@ -20,6 +18,8 @@ from commands.shared.output import (
     print_tables,
     write_rows,
 )
+from commands.shared.shell import completion
+from commands.shared.shell.help import App, GroupWithDefault
 from commands.store import questions
 from commands.store.options import DevicesOption, ModelOption, RunOption, known_subject, subject_of
 from farm.errors import OptionError

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from commands.shared import completion
-from commands.shared.options import JsonOption, LimitOption, StoreOption
+from commands.shared.options.common import JsonOption, LimitOption, StoreOption
 from commands.shared.output import print_tables
+from commands.shared.shell import completion
 
 
 def runs(

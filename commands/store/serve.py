@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.shared.options import StoreOption
+from commands.shared.options.common import StoreOption
 from commands.shared.output import print_lines
 from farm.errors import OptionError
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from db.care.lost import lost_keys
-from db.engine import first_line
+from db.connection.engine import first_line
 from db.reader import StoreReader
 from db.records import RunStatus
 from db.schema import CandidateRow, MeasurementRow, RunLeaseRow, RunRow, TrialRow

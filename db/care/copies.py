@@ -17,10 +17,10 @@ from pathlib import Path
 from sqlalchemy import Table, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from db.address import Address, parse_address
 from db.care.lost import leave_out_lost
 from db.care.merge import Merged, merge, saving
-from db.engine import LOCK_TIMEOUT, translated, undo_half_done
+from db.connection.address import Address, parse_address
+from db.connection.engine import LOCK_TIMEOUT, translated, undo_half_done
 from db.reader import StoreReader
 from db.schema import (
     ArtifactRow,

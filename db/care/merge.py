@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Insert, Table, delete, insert, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.engine import insert_into, is_damage
+from db.connection.engine import insert_into, is_damage
 from db.records import ChangeState, RunStatus, content_id
 from db.removal import hanging_on, remove_run
 from db.schema import (

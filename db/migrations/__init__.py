@@ -1,1 +1,1 @@
-"""Alembic's environment: one script per released schema, run by ``db/upgrade.py``."""
+"""Alembic's environment: one script per released schema, run by ``db/connection/upgrade.py``."""

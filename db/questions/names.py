@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from db.address import parse_address
-from db.engine import open_engine
+from db.connection.address import parse_address
+from db.connection.engine import open_engine
 from farm.errors import StoreError
 
 _SECONDS = 1.0  # to wait for a lock or a server: somebody waits at a prompt

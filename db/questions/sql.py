@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, text
 from sqlalchemy.exc import DBAPIError
 
-from db.address import Address, parse_address
-from db.engine import LOCK_TIMEOUT, first_line, translated
+from db.connection.address import Address, parse_address
+from db.connection.engine import LOCK_TIMEOUT, first_line, translated
+from db.connection.side_thread import SideThread
 from db.reader import open_existing
-from db.side_thread import SideThread
 from farm.errors import OptionError
 
 # What a query may do in SQLite, and the pragmas that describe tables.

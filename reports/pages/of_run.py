@@ -37,8 +37,8 @@ from tuner.explain.explanation import Explanation
 from tuner.explain.of_trials import ask, explain
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
 from tuner.racing.statistics import compare
-from tuner.runs.details import accuracy_of, assignment_in, damage_in, split_in
 from tuner.runs.overview import DeviceStanding, Overview, overview
+from tuner.runs.record.details import accuracy_of, assignment_in, damage_in, split_in
 
 _ALIGNMENT = Bytes(64)  # of most engines' tensors
 _PLANNING = 1.0  # seconds for the arena, which most models need milliseconds for

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
+from db.connection.upgrade import VERSION_TABLE
 from db.store import Store
-from db.upgrade import VERSION_TABLE
 from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
 from tests.workers.processes import small_disk

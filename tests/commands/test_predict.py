@@ -34,7 +34,7 @@ from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tests.tuner.imagined import ImaginedExecutor
 from tuner.calibrating.calibrate import calibrate
 from tuner.request import TuneRequest
-from tuner.runs.details import proposed_in
+from tuner.runs.record.details import proposed_in
 from tuner.runs.start import check_request, start_run
 from tuner.tune import tune_run
 from workers.fingerprint import fingerprint

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from db.address import parse_address
+from db.connection.address import parse_address
 from db.store import Store
 
 

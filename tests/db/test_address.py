@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db.address import default_path, parse_address
+from db.connection.address import default_path, parse_address
 from db.store import Store
 from farm.errors import OptionError
 

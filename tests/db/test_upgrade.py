@@ -15,11 +15,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 import db.migrations
-from db import upgrade
-from db.address import parse_address
+from db.connection import upgrade
+from db.connection.address import parse_address
+from db.connection.engine import open_engine
+from db.connection.upgrade import HEAD
 from db.costs.predictions import predictions
 from db.costs.versions import newest_cost_model
-from db.engine import open_engine
 from db.questions.operators.costs import newest_calibrations
 from db.questions.predicted import predicted
 from db.questions.results import results
@@ -28,7 +29,6 @@ from db.reader import StoreReader
 from db.records import RunLease, utc_now
 from db.schema import VERSION_TABLE, Base
 from db.store import Store
-from db.upgrade import HEAD
 from farm.measurement import Outcome
 from tests.db.samples import (
     CALIBRATION,

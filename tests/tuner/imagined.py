@@ -27,9 +27,9 @@ from tuner.goals import Constraints, Objective
 from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
-from tuner.runs.details import Proposed
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal, Scope
+from tuner.runs.record.details import Proposed
+from tuner.runs.record.journal import Journal, Scope
 from tuner.search.confirm import Confirmation, Confirmed
 from tuner.search.proposing.propose import Proposal
 from tuner.search.search import Found, Search

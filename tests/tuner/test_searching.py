@@ -19,7 +19,7 @@ from tuner.learning.candidates.stored import FORMAT
 from tuner.learning.report import Report
 from tuner.request import TuneRequest
 from tuner.results import Status
-from tuner.runs.machines import add_machine
+from tuner.runs.record.machines import add_machine
 from tuner.runs.start import check_request, start_run
 from tuner.tune import tune_run
 

@@ -36,7 +36,7 @@ from tuner.events import DeviceEnded, DeviceStarted, Listener
 from tuner.learning.kernels.rows import KernelRow, Setting, plain_rows, rows_of_profile
 from tuner.learning.versions import refit
 from tuner.runs.clock import Budget
-from tuner.runs.machines import add_machine
+from tuner.runs.record.machines import add_machine
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 

@@ -8,7 +8,7 @@ from tuner.delivery.unconfirmed import measured
 from tuner.delivery.winners import Provenance, deliver_entry
 from tuner.results import AccuracyComparison, DeviceResult, Status
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import OpenRun
 from workers.executor import Executor
 

@@ -23,7 +23,7 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.results import DeviceResult, Measured, Status
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import OpenRun
 from tuner.search.search import Search, count_outcomes
 from workers.executor import Executor

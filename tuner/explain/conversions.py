@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tuner.explain.explanation import Conversion, Side, TimedKernel
-from tuner.runs.operators import ModelOperator
+from tuner.runs.record.operators import ModelOperator
 
 QUANTISING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "quantize"})
 DEQUANTISING = frozenset({"DequantizeLinear", "dequantize"})

@@ -20,9 +20,9 @@ from tuner.racing.objective import Scorer
 from tuner.racing.race import Finish
 from tuner.racing.recorded import deciding_pairs
 from tuner.racing.statistics import compare
-from tuner.runs.details import as_first_measured, pinned_in, proposed_in
 from tuner.runs.history import Entry, of_trials
 from tuner.runs.memory import Memory
+from tuner.runs.record.details import as_first_measured, pinned_in, proposed_in
 from tuner.search.rules import TOO_SLOW
 from tuner.search.stages import Stage
 

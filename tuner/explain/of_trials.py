@@ -19,9 +19,9 @@ from tuner.explain.rows import operator_rows
 from tuner.explain.sentence import Found, sentence
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, deciding_pairs, pairs_of
 from tuner.racing.statistics import Comparison, compare
-from tuner.runs.details import assignment_in, notes_in, pinned_in
 from tuner.runs.memory import Memory
-from tuner.runs.operators import operators_in
+from tuner.runs.record.details import assignment_in, notes_in, pinned_in
+from tuner.runs.record.operators import operators_in
 
 _BY_WORTH = (Phase.CONFIRM, Phase.BENCH, Phase.SEARCH)  # whose latency is the more certain
 

@@ -18,7 +18,7 @@ from farm.candidate import (
 from farm.session.spec import WEBGPU_PROVIDER
 from tuner.explain.conversions import DEQUANTISING, QUANTISING, Operators, is_conversion
 from tuner.explain.explanation import Fallback, Side, TimedKernel, Unfused
-from tuner.runs.operators import ModelOperator
+from tuner.runs.record.operators import ModelOperator
 
 _INT8 = "int8"
 _FLOATS = frozenset(map(str, FloatType))

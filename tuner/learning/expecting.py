@@ -14,7 +14,7 @@ from tuner.learning.subjects import subject_of
 from tuner.learning.values import CandidatePrediction, Predictor, Subject
 from tuner.learning.versions import known_costs
 from tuner.runs.expected import NOTHING, Expects, Predictions
-from tuner.runs.machines import machine_of
+from tuner.runs.record.machines import machine_of
 
 if TYPE_CHECKING:
     from tuner.runs.start import OpenRun

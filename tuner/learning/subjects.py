@@ -9,7 +9,7 @@ from farm.model.graph import Graph, TensorKind
 from farm.model.model import Model
 from farm.units import Bytes
 from tuner.learning.values import Subject
-from tuner.runs.operators import costed_in
+from tuner.runs.record.operators import costed_in
 
 
 def subject_of(model: Model, graph: Graph) -> Subject:

@@ -29,7 +29,7 @@ from tuner.learning.kernels.stored import by_threads, learn_from_store
 from tuner.learning.predictor import LearnedPredictor, known_in
 from tuner.learning.report import Report
 from tuner.learning.values import Predictor
-from tuner.runs.machines import machine_of
+from tuner.runs.record.machines import machine_of
 from workers.fingerprint import fingerprint, software_versions
 from workers.jobs import DeviceFacts
 

@@ -29,8 +29,8 @@ from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
 from tuner.racing.statistics import FloatArray
 from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
-from tuner.runs.journal import Journal
 from tuner.runs.life import living
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import Checked, OpenRun, check_request, open_journal, start_run
 from tuner.runs.winner import winner_of
 from tuner.search.baseline import find_baseline

@@ -14,7 +14,7 @@ from farm.costs.operators import CostedOperator, group_signature
 from farm.devices.profile import DeviceProfile
 from farm.units import Seconds
 from tuner.learning.kernels.stored import newest_kernels
-from tuner.runs.operators import operators_in
+from tuner.runs.record.operators import operators_in
 from tuner.search.options import default
 
 

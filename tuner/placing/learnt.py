@@ -18,8 +18,8 @@ from farm.devices.profile import DeviceProfile
 from farm.plan.placement.problem import CALLER
 from farm.units import Seconds
 from tuner.placing.costs import place_of
-from tuner.runs.details import split_in
-from tuner.runs.operators import costed_in, operators_in
+from tuner.runs.record.details import split_in
+from tuner.runs.record.operators import costed_in, operators_in
 
 Kernels = Mapping[tuple[str, CostPlace], Sequence[KernelGroup]]
 

@@ -35,7 +35,7 @@ from tuner.placing.learnt import taught
 from tuner.placing.problem import PricedProblem
 from tuner.placing.recording import Planned, record
 from tuner.placing.support import DevicePlace, Obstacles, obstacles
-from tuner.runs.machines import machine_of
+from tuner.runs.record.machines import machine_of
 from workers.executor import Executor
 from workers.jobs import DeviceFacts
 

@@ -16,7 +16,7 @@ from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from workers.jobs import BlockJob, TrialJob
 
 RESTART_EVERY = 4

@@ -16,11 +16,11 @@ from farm.errors import NotInStore, OptionError
 from tuner.goals import Objective
 from tuner.request import TuneRequest
 from tuner.runs.expected import NOTHING, Expects
-from tuner.runs.journal import Journal, Scope
 from tuner.runs.lease import held_error, is_gone
-from tuner.runs.machines import add_machine
 from tuner.runs.memory import Memory
-from tuner.runs.operators import model_record
+from tuner.runs.record.journal import Journal, Scope
+from tuner.runs.record.machines import add_machine
+from tuner.runs.record.operators import model_record
 from tuner.runs.subject import Subject, load_subject
 from workers.discovery import device_availability
 from workers.executor import Executor

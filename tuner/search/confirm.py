@@ -22,7 +22,7 @@ from tuner.racing.track import RaceTrack
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.search.search import MIN_PAIRS, Found
 from workers.executor import Executor
 from workers.jobs import DetailJob

@@ -22,7 +22,7 @@ from farm.errors import CompileError, InfrastructureError, NotInStore
 from tuner.events import Listener, StageStarted
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry, ranked
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from workers.trials.process import ChildError
 
 _LEAST_SECONDS, _SECONDS = 0.3, 0.5  # that one candidate is run for

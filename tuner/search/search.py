@@ -21,9 +21,9 @@ from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
-from tuner.runs.details import Proposed
 from tuner.runs.history import Entry, ranked
-from tuner.runs.journal import Journal
+from tuner.runs.record.details import Proposed
+from tuner.runs.record.journal import Journal
 from tuner.search.baseline import find_baseline
 from tuner.search.proposing.propose import Proposal, Proposer
 from tuner.search.proposing.rank import TOGETHER

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.packages.graphs.operators.proposal import Array
 from farm.accuracy.evaluate import accuracy
 from farm.accuracy.metric import choose_metric, default_limit
 from farm.accuracy.outputs import Reference
-
-from .proposal import Array
 
 Noise = NDArray[np.float64]
 

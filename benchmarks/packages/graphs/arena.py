@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import onnx
 
+from benchmarks.packages.graphs.maker import float_session
+from benchmarks.packages.graphs.operators.proposal import Array
 from farm.model.graph import build_graph
 from farm.model.model import Model
 from farm.plan.memory.arena import plan_memory
 from farm.plan.memory.of_model import model_problem
-
-from .maker import float_session
-from .proposal import Array
 
 _SECONDS = 1.0
 

@@ -9,6 +9,21 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from benchmarks.packages.graphs.agreement import (
+    FLOAT_TOLERANCE,
+    float_error,
+    hidden_loss,
+    noise,
+    stacked,
+)
+from benchmarks.packages.graphs.maker import float_session
+from benchmarks.packages.graphs.operators.proposal import Array
+from benchmarks.packages.graphs.subjects import Feeds, Kind, Subject
+from benchmarks.packages.graphs.twists.quantized import (
+    observed_ranges,
+    quantized_by_runtime,
+    rounded_to_8_bits,
+)
 from farm.artifact.compiler import Compiler
 from farm.candidate import CalibrationMethod, Candidate, CPackage, Precision, StaticInt8
 from farm.codegen.front.annotate import annotate_ranges
@@ -22,12 +37,6 @@ from farm.compile.quantization.quantize import tensors_to_calibrate as tensors_o
 from farm.model.formats import has_qdq
 from farm.model.walk import all_nodes, all_tensors
 from farm.plan.memory.arena import violations
-
-from .agreement import FLOAT_TOLERANCE, float_error, hidden_loss, noise, stacked
-from .maker import float_session
-from .proposal import Array
-from .quantized import observed_ranges, quantized_by_runtime, rounded_to_8_bits
-from .subjects import Feeds, Kind, Subject
 
 Outputs = Sequence[Sequence[Array]]
 """By sample, then by output."""

@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from commands.shared.options import known_profiles
+from benchmarks.packages.graphs.cases import Outputs
+from benchmarks.packages.graphs.operators.proposal import Array
+from benchmarks.packages.graphs.sentences import unclean
+from benchmarks.packages.graphs.subjects import Kind, Subject
+from commands.shared.options.common import known_profiles
 from farm.devices.profile import select_profiles
 from farm.errors import FarmError
 from farm.model.formats import has_qdq
 from tuner.package import PackagePrecision, PackageRequest, make_package
-
-from .cases import Outputs
-from .proposal import Array
-from .sentences import unclean
-from .subjects import Kind, Subject
 
 _SAME = 0.999  # accuracy of what computes the same
 _ROOT = Path(__file__).resolve().parents[3]

@@ -10,12 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from farm.errors import FarmError, ModelError
-from farm.model.formats import has_qdq
-from farm.model.model import Model, load_model
-
-from .arena import overwritten
-from .cases import (
+from benchmarks.packages.graphs.arena import overwritten
+from benchmarks.packages.graphs.cases import (
     Case,
     Outputs,
     expected_outputs,
@@ -27,9 +23,12 @@ from .cases import (
     unlike_model,
     unlike_prepared,
 )
-from .commands import package_faults, tune_faults
-from .sentences import unclean
-from .subjects import Feeds, Subject
+from benchmarks.packages.graphs.commands import package_faults, tune_faults
+from benchmarks.packages.graphs.sentences import unclean
+from benchmarks.packages.graphs.subjects import Feeds, Subject
+from farm.errors import FarmError, ModelError
+from farm.model.formats import has_qdq
+from farm.model.model import Model, load_model
 
 _INVALID = "is not valid ONNX"
 

@@ -14,8 +14,8 @@ import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
 
-from .opsets import spelled
-from .proposal import Array, Proposal
+from benchmarks.packages.graphs.operators.proposal import Array, Proposal
+from benchmarks.packages.graphs.twists.opsets import spelled
 
 _IR_VERSION = 10  # which every supported ONNX Runtime reads
 _OPSETS = (7, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23)

@@ -7,9 +7,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from . import elementwise, movement, products, resampling, sequences, windows
-from .maker import Maker
-from .proposal import Proposal
+from benchmarks.packages.graphs.maker import Maker
+from benchmarks.packages.graphs.operators import (
+    elementwise,
+    movement,
+    products,
+    resampling,
+    sequences,
+    windows,
+)
+from benchmarks.packages.graphs.operators.proposal import Proposal
 
 _ATTEMPTS = 200
 

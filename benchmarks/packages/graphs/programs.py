@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.packages.graphs.cases import Case
+from benchmarks.packages.graphs.operators.proposal import Array
 from farm.codegen.build.compilers import Target
 from farm.codegen.build.toolchain import build_runner
 from farm.codegen.emit import GUARD_BYTES, emit, runner_header
 from farm.codegen.generate import Generation
 from farm.codegen.package.write import write_sources
 from workers.engines.runner import RunnerProcess
-
-from .cases import Case
-from .proposal import Array
 
 _DISPATCHER = """\
 #include <stdint.h>

@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .maker import Maker
-from .models import random_maker
-from .oddities import ODDITIES
-from .proposal import Array
-from .sequences import SEQUENCES
-from .twists import TWISTS, Built, Feeder
+from benchmarks.packages.graphs.maker import Maker
+from benchmarks.packages.graphs.models import random_maker
+from benchmarks.packages.graphs.operators.proposal import Array
+from benchmarks.packages.graphs.operators.sequences import SEQUENCES
+from benchmarks.packages.graphs.twists.numbers import TWISTS, Built, Feeder
+from benchmarks.packages.graphs.twists.oddities import ODDITIES
 
 Feeds = Mapping[str, Array]
 FEEDS = 8

@@ -11,7 +11,7 @@ from db.schema import CandidateRow, ModelRow, RunRow, TrialRow
 from farm.measurement import Outcome
 
 _MOST_TRIALS = 200  # of a machine, the newest
-_HAS_SPLIT = '%"split": {%'  # as ``tuner.runs.details`` writes it
+_HAS_SPLIT = '%"split": {%'  # as ``tuner.runs.record.details`` writes it
 
 
 @dataclass(frozen=True, slots=True)

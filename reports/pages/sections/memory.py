@@ -17,7 +17,7 @@ from reports.pages.section import Chart, Page, Role, Section, label, rounded, ta
 from reports.placement.figure import placement_svg
 from reports.placement.words import plan_sentences
 from tuner.explain.explanation import Fallback
-from tuner.runs.details import split_sentence
+from tuner.runs.record.details import split_sentence
 from workers.protocol import Split
 
 NO_SHAPES: Mapping[str, int] = MappingProxyType({})

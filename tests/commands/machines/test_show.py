@@ -12,7 +12,7 @@ from tests.command import Command
 from tests.db.samples import CALIBRATION, COST_MODEL, SOFTWARE
 from tests.reports.learning.test_learning import REPORT
 from tuner.learning.versions import FORMAT
-from tuner.runs.machines import machine_of
+from tuner.runs.record.machines import machine_of
 from workers.fingerprint import fingerprint
 from workers.jobs import DeviceFacts
 

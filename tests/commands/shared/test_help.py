@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from cli import app
-from commands.shared.help import Panel
+from commands.shared.shell.help import Panel
 from tests.command import Command
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+from db.connection.side_thread import GRACE_SECONDS, SideThread
 from db.questions.sql import asking, query
-from db.side_thread import GRACE_SECONDS, SideThread
 from db.store import Store
 from farm.errors import OptionError
 from farm.measurement import Outcome

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from farm.candidate import Candidate, DynamicInt8, OnnxRuntimeCpu, Precision, StaticInt8
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tuner.explain.explanation import Side, TimedKernel
-from tuner.runs.operators import ModelOperator
+from tuner.runs.record.operators import ModelOperator
 
 FLOAT = Candidate(OnnxRuntimeCpu(threads=1))
 DYNAMIC = Candidate(

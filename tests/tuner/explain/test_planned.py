@@ -20,7 +20,7 @@ from farm.candidate import (
 )
 from tests.tuner.explain.sides import DYNAMIC, FLOAT, OPERATORS, STATIC, kernel, side
 from tuner.explain.planned import fallbacks, planned_precision, unfused
-from tuner.runs.operators import ModelOperator
+from tuner.runs.record.operators import ModelOperator
 
 QUANTISED = (
     kernel("QuantizeLinear", "conv1", 1),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tuner.learning.conformal import coverage, cv_plus, reach, scores
+from tuner.learning.statistics.conformal import coverage, cv_plus, reach, scores
 
 
 def test_reach_of_single_rows_is_the_conformal_quantile() -> None:

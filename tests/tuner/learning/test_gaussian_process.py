@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from tuner.learning.covariance import Columns, Distances, Smoothness
-from tuner.learning.gaussian_process import (
+from tuner.learning.statistics.covariance import Columns, Distances, Smoothness
+from tuner.learning.statistics.gaussian_process import (
     GaussianProcess,
     Posterior,
     _Likelihood,

@@ -30,7 +30,7 @@ from tuner.learning.candidates.stored import FORMAT
 from tuner.learning.subjects import subject_of
 from tuner.learning.values import Subject
 from tuner.learning.versions import known_costs, refit
-from tuner.runs.operators import model_details
+from tuner.runs.record.operators import model_details
 
 
 def subject(folder: Path, number: int) -> tuple[Subject, str]:

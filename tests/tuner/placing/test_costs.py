@@ -24,7 +24,7 @@ from tests.db.samples import CALIBRATION, MACHINE, MODEL, fill, trial
 from tests.farm.costs.test_calibration import CALIBRATION as FOUND
 from tests.models import conv_net, save
 from tuner.placing.costs import place_of, read_costs
-from tuner.runs.operators import operators_record
+from tuner.runs.record.operators import operators_record
 
 CPU = load_profiles()["cpu"]
 PLACE = CostPlace("cpu", "onnxruntime-cpu")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from benchmarks.placement.cut_plans import (
+from benchmarks.placement.cuts.plans import (
     Piece,
     cut_points,
     distinct,

@@ -24,7 +24,7 @@ from tests.models import conv_net, save
 from tuner.calibrating.crossings import part_beside
 from tuner.placing.costs import read_costs
 from tuner.placing.learnt import taught
-from tuner.runs.operators import model_details
+from tuner.runs.record.operators import model_details
 from workers.protocol import PartSeconds, Split
 
 CPU = load_profiles()["cpu"]

@@ -17,7 +17,7 @@ from farm.prediction import Basis, Prediction
 from tests.db.samples import MODEL, RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.runs.expected import Expects
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from workers.jobs import BlockJob, TrialJob, TrialReport
 from workers.protocol import Warmup
 

@@ -12,7 +12,7 @@ from farm.costs.operators import costed_operators
 from farm.model.graph import build_graph
 from farm.model.model import load_model
 from tests.models import branching_net, cache_net, conv_net, save
-from tuner.runs.operators import (
+from tuner.runs.record.operators import (
     ModelOperator,
     costed_in,
     model_details,

@@ -20,9 +20,9 @@ from farm.measurement import Outcome
 from tests.tuner.imagined import CountedBudget, Imagined, ImaginedExecutor, Traits
 from tuner.events import StageStarted
 from tuner.runs.clock import Budget
-from tuner.runs.details import damage_in
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.details import damage_in
+from tuner.runs.record.journal import Journal
 from tuner.search.profiles import (
     kept_for_profiles,
     take_damage,

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.learning.covariance import Columns
+from tuner.learning.statistics.covariance import Columns
 
 Array = NDArray[np.float64]
 

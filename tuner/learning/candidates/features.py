@@ -20,7 +20,7 @@ from farm.candidate import (
 )
 from farm.costs.families import Family
 from tuner.learning.candidates.estimate import Estimate
-from tuner.learning.covariance import Columns
+from tuner.learning.statistics.covariance import Columns
 from tuner.learning.values import Subject
 
 _SHARES: tuple[frozenset[Family], ...] = (

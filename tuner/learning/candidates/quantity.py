@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.learning.candidates.features import selected
-from tuner.learning.conformal import Coverage, coverage, reach, reaches, scores
-from tuner.learning.covariance import Columns
-from tuner.learning.gaussian_process import GaussianProcess
+from tuner.learning.statistics.conformal import Coverage, coverage, reach, reaches, scores
+from tuner.learning.statistics.covariance import Columns
+from tuner.learning.statistics.gaussian_process import GaussianProcess
 
 Array = NDArray[np.float64]
 

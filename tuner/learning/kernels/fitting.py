@@ -18,9 +18,6 @@ from farm.costs.calibration import Pattern
 from farm.costs.fit import Point, fit_roofline
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
-from tuner.learning.conformal import SHARE, Coverage, scores
-from tuner.learning.covariance import Columns
-from tuner.learning.gaussian_process import GaussianProcess
 from tuner.learning.kernels.forest import Forest
 from tuner.learning.kernels.model import (
     FOLDS,
@@ -36,6 +33,9 @@ from tuner.learning.kernels.model import (
     wide_enough,
 )
 from tuner.learning.kernels.rows import KernelRow
+from tuner.learning.statistics.conformal import SHARE, Coverage, scores
+from tuner.learning.statistics.covariance import Columns
+from tuner.learning.statistics.gaussian_process import GaussianProcess
 
 Mask = NDArray[np.bool_]
 

@@ -23,10 +23,10 @@ from farm.costs.operators import CostedOperator
 from farm.costs.roofline import Roofline
 from farm.costs.work import kernel_work
 from farm.prediction import Basis, Prediction
-from tuner.learning.conformal import Coverage
-from tuner.learning.gaussian_process import GaussianProcess
 from tuner.learning.kernels.features import Surroundings, feature_names, features
 from tuner.learning.kernels.forest import Forest
+from tuner.learning.statistics.conformal import Coverage
+from tuner.learning.statistics.gaussian_process import GaussianProcess
 
 Matrix = NDArray[np.float64]
 Rooflines = Mapping[int, Roofline]

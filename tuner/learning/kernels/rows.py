@@ -28,7 +28,7 @@ from farm.devices.profile import DeviceProfile
 from farm.profile.kernels import OperatorProfile
 from farm.units import Seconds
 from tuner.learning.kernels.features import touched_bytes
-from tuner.runs.operators import costed_in
+from tuner.runs.record.operators import costed_in
 
 _LEAST = 1e-8  # seconds of a kernel that no clock could tell from none
 

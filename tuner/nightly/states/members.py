@@ -26,7 +26,7 @@ from tuner.racing.objective import Scorer
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
 from tuner.runs.history import Entry
-from tuner.runs.journal import Journal
+from tuner.runs.record.journal import Journal
 from tuner.runs.start import OpenRun, open_journal
 from workers.executor import Executor
 from workers.jobs import TODAY, Pinned, TrialJob

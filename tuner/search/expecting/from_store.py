@@ -20,8 +20,8 @@ from farm.errors import CandidateError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tuner.goals import Objective
 from tuner.racing.objective import Scorer
-from tuner.runs.details import accuracy_of
 from tuner.runs.history import Entry
+from tuner.runs.record.details import accuracy_of
 from tuner.search.expecting.likeness import Traits, likenesses, most_alike
 from tuner.search.expecting.similar import MOST_ROWS, Other, SimilarPrior
 from tuner.search.prior import Prior

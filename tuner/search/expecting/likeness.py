@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 
 from db.records import Model
-from tuner.runs.operators import operators_in
+from tuner.runs.record.operators import operators_in
 from tuner.search.regression.alike import Matrix
 
 _DECADES = 2.5  # a model that computes 10 ** 2.5 times more is alike by exp(-1)

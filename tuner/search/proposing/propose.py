@@ -19,8 +19,8 @@ from itertools import islice
 import numpy as np
 
 from farm.candidate import Candidate
-from tuner.runs.details import Proposed
 from tuner.runs.history import Entry
+from tuner.runs.record.details import Proposed
 from tuner.search.expecting.cold import ColdPrior
 from tuner.search.memory_gate import MemoryGate
 from tuner.search.package_room import PackageRoom

@@ -4,7 +4,7 @@ The logarithm of a candidate's ratio to the baseline is normal around what is ex
 own spread; deviations of two correlate as ``tuner.search.regression.alike`` says. Posterior:
 C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, equations
 2.23 and 2.24. Nothing but the scale of the spreads and of the noise is fitted, so that it stands
-on few rows, unlike ``tuner.learning.gaussian_process``.
+on few rows, unlike ``tuner.learning.statistics.gaussian_process``.
 """
 
 from __future__ import annotations

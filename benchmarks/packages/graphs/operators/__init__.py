@@ -1,0 +1,1 @@
+"""Operators that a random graph may grow by."""

@@ -1,0 +1,1 @@
+"""What is done to a model that grew: other spellings, types, names, numbers and outputs."""

@@ -1,0 +1,1 @@
+"""Cuts of models into parts: recorded on a machine, and replayed without it."""

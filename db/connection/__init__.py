@@ -1,0 +1,1 @@
+"""How a store is reached: its address, its database, and whether its schema is known here."""

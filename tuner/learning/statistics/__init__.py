@@ -1,0 +1,1 @@
+"""What cost models are made of: Gaussian processes and intervals that hold."""
