@@ -61,7 +61,8 @@ class Gpu:
 
     index: as the driver counts, from 0. uuid: the same in every process and after every start.
     driver: its version. cuda: the newest CUDA that it runs, major and minor. link: None where the
-    driver tells of none, as for a GPU that is soldered on.
+    driver tells of none, as for a GPU that is soldered on. is_divided: into instances (MIG), each
+    a GPU of its own to CUDA; then memory_bytes is 0 where only an administrator may ask for it.
     """
 
     index: int
@@ -71,11 +72,13 @@ class Gpu:
     driver: str
     cuda: tuple[int, int]
     link: PcieLink | None
+    is_divided: bool = False
 
     def describe(self) -> str:
         """One line for people."""
-        parts = [self.name, f"{self.memory_bytes / (1 << 30):.0f} GiB", f"driver {self.driver}"]
-        return ", ".join([*parts, *([str(self.link)] if self.link else [])])
+        memory = f"{self.memory_bytes / (1 << 30):.0f} GiB" if self.memory_bytes else ""
+        link = str(self.link) if self.link else ""
+        return ", ".join(filter(None, (self.name, memory, f"driver {self.driver}", link)))
 
 
 class Nvml:
@@ -169,17 +172,35 @@ class Nvml:
         library = self._library
         try:
             handle = library.nvmlDeviceGetHandleByIndex(index)
+            is_divided = self._is_divided(handle)
             return Gpu(
                 index,
                 library.nvmlDeviceGetUUID(handle),
                 library.nvmlDeviceGetName(handle),
-                int(library.nvmlDeviceGetMemoryInfo(handle).total),
+                self._memory(handle, is_divided=is_divided),
                 driver,
                 cuda,
                 self._link(handle),
+                is_divided,
             )
         except library.NVMLError:
             return None
+
+    def _is_divided(self, handle: Any) -> bool:  # noqa: ANN401  (a pointer)
+        """Those before Ampere have no such mode, nor have old drivers such a question."""
+        try:
+            now, _after_a_reset = self._library.nvmlDeviceGetMigMode(handle)
+        except self._library.NVMLError:
+            return False
+        return bool(now)
+
+    def _memory(self, handle: Any, *, is_divided: bool) -> int:  # noqa: ANN401  (a pointer)
+        try:
+            return int(self._library.nvmlDeviceGetMemoryInfo(handle).total)
+        except self._library.NVMLError:
+            if is_divided:
+                return 0
+            raise
 
     def _link(self, handle: Any) -> PcieLink | None:  # noqa: ANN401  (a pointer)
         try:

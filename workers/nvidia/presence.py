@@ -53,14 +53,22 @@ def gpu_availability(index: int = 0) -> Availability:
         gpus = Nvml().gpus()
     except NvmlError as error:
         return Availability(available=False, reason=error.reason, remedy=error.remedy)
-    if all(gpu.index != index for gpu in gpus):
+    gpu = next((each for each in gpus if each.index == index), None)
+    if gpu is None:
         return Availability(
             available=False,
             reason=f"the driver tells of {counted(len(gpus), 'NVIDIA GPU')}, and number {index}, "
             "from 0, is none of them",
             remedy="correct gpu in the device profile",
         )
-    if all(gpu.index != index for gpu in visible_gpus(gpus)):
+    if gpu.is_divided:
+        return Availability(
+            available=False,
+            reason=f"{gpu.name} is divided into instances (MIG), and what the driver counts, as "
+            "energy, is of all of them together",
+            remedy=f"end that while nobody uses it: sudo nvidia-smi -i {index} -mig 0",
+        )
+    if gpu not in visible_gpus(gpus):
         return Availability(
             available=False,
             reason=f"{VISIBLE} is '{os.environ[VISIBLE]}', which leaves out the GPU of number "

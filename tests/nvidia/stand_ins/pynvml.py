@@ -33,11 +33,12 @@ GPU: dict[str, Any] = {
     "violations": {},  # nanoseconds by number of the policy; None where that is not supported
     "reasons": 0,
     "used": 300 << 20,  # by the process that asks; None where the driver does not see it
+    "mig": None,  # whether it is divided into instances; None where that is not supported
     "grows": 0,  # what is used by all, each time that somebody asks
 }
 _IDLE_WATTS, _BUSY_WATTS, _COUNTED_EVERY = 40.0, 100.0, 0.1
 _asked, _energy_asked = itertools.count(), itertools.count()
-_NOT_SUPPORTED, _INVALID_ARGUMENT, _GPU_IS_LOST = 3, 2, 15
+_NOT_SUPPORTED, _INVALID_ARGUMENT, _NO_PERMISSION, _GPU_IS_LOST = 3, 2, 4, 15
 
 
 class NVMLError(Exception):
@@ -102,7 +103,13 @@ def nvmlDeviceGetName(handle: int) -> str:  # noqa: N802
     return str(_gpu(handle)["name"])
 
 
+def nvmlDeviceGetMigMode(handle: int) -> list[int]:  # noqa: N802
+    return [int(_supported(_gpu(handle)["mig"]))] * 2
+
+
 def nvmlDeviceGetMemoryInfo(handle: int) -> SimpleNamespace:  # noqa: N802
+    if _gpu(handle)["mig"]:
+        raise NVMLError(_NO_PERMISSION)  # as users are told who are no administrators
     total = _gpu(handle)["memory"]
     used = (1 << 30) + _gpu(handle)["grows"] * next(_asked)
     return SimpleNamespace(total=total, used=used, free=total - used)

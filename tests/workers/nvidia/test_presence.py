@@ -125,6 +125,19 @@ def test_it_has_another_number(gpus: PretendedGpus) -> None:
     )
 
 
+def test_it_is_divided(gpus: PretendedGpus) -> None:
+    gpus.tell(gpus=[{"mig": False}, {"mig": True}])
+    assert presence.gpu_availability(0).available
+    found = presence.gpu_availability(1)
+    assert found.reason == (
+        "NVIDIA Stand-in is divided into instances (MIG), and what the driver counts, as energy, "
+        "is of all of them together"
+    )
+    assert found.remedy == "end that while nobody uses it: sudo nvidia-smi -i 1 -mig 0"
+    described = with_nvidia_gpus(PROFILES)["gpu1"].description
+    assert described == "NVIDIA Stand-in, driver 570.86.15, PCIe 4 x16"
+
+
 def test_a_driver_that_is_too_old(gpus: PretendedGpus) -> None:
     gpus.tell(driver="470.82", cuda=11040)
     versions = {"onnxruntime-gpu": "1.31.1", "nvidia-cuda-runtime-cu12": "12.9.79"}
