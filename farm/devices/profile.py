@@ -111,8 +111,8 @@ class DeviceProfile:
     memory_bytes: memory a trial may use; 0 means what the machine has.
     package: of a device that runs compiled packages.
     processors: logical ones of this machine, on which child processes run; empty means all.
-    gpu: its number as NVIDIA's driver counts, or OpenVINO those of Intel, from 0; for engines that
-    run on one.
+    gpu: its number, from 0, for engines that run on one: as NVIDIA's driver counts, OpenVINO those
+    of Intel, and of those by Vulkan discrete ones first, in the order of their addresses.
     variables: of the environment of child processes, beside those that the farm has itself.
     is_software: the device is a program on this machine's processor, which pretends to be another.
     ray_resources: what a worker for this device asks Ray for, besides ``device:NAME``.

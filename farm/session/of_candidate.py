@@ -154,6 +154,12 @@ def check_sessions(candidate: Candidate, engine: Pipeline) -> None:
             "Parts of a pipeline on NVIDIA's GPUs have either all tf32 or none: their libraries "
             "are told so once for a process, and a delivered pipeline is one."
         )
+    vulkan = {each.device for each in engine.parts if isinstance(each.engine, OnnxRuntimeWebGpu)}
+    if len(vulkan) > 1:
+        raise CompileError(
+            "Parts of a pipeline are at one Vulkan GPU at most: a process sees no other, and a "
+            "delivered pipeline is one."
+        )
 
 
 def onnxruntime_spec(engine: OnnxRuntimeCpu) -> SessionSpec:

@@ -35,6 +35,7 @@ from tuner.results import DeviceResult
 from tuner.runs.history import Entry
 from tuner.runs.start import OpenRun
 from workers.executor import Executor
+from workers.gpus.alone import self_contained
 from workers.gpus.numbers import delivered_numbers, delivered_variables
 from workers.jobs import TrialJob
 from workers.trials.process import ChildError
@@ -83,10 +84,15 @@ class Provenance:
 
     @property
     def _profiles(self) -> tuple[DeviceProfile, ...]:
-        """Of its device, and of those of its parts."""
+        """Of its device, and of those of its parts, as another process finds their GPUs.
+
+        Those of another machine say that themselves.
+        """
         engine = self.winner.engine
         parts = engine.devices if isinstance(engine, Pipeline) else ()
-        return self.opened.profiles_of({self.result.device, *parts})
+        found = self.opened.profiles_of({self.result.device, *parts})
+        is_here = not self.opened.checked.found[self.result.device].cores
+        return tuple(map(self_contained, found)) if is_here else found
 
     def text(self) -> str:
         """The content of ``provenance.json``."""

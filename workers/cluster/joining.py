@@ -18,6 +18,7 @@ from workers.cluster.node import Node, member_node, new_name
 from workers.cluster.offers import Offer, check_free, now, offer
 from workers.discovery import device_availability
 from workers.fingerprint import fingerprint
+from workers.gpus.alone import self_contained
 from workers.leftovers import clear_leftovers
 
 _LOOK_SECONDS = 1.0
@@ -37,7 +38,7 @@ def join(head: Head, profile: DeviceProfile, name: str, say: Say) -> None:
     found = device_availability(profile)
     if not found.available:
         raise DeviceError(f"Device {profile.name}: {found.reason} (remedy: {found.remedy})")
-    offered = replace(profile, name=name)
+    offered = replace(self_contained(profile), name=name)
     check_free(look(head), name)
     joined = False
     while True:

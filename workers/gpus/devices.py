@@ -9,7 +9,7 @@ from farm.devices.profile import DeviceProfile
 from workers.environments.installed import environments_of
 from workers.gpus.intel import ENGINE, intel_gpu, with_intel_gpus
 from workers.gpus.vulkan import ENGINE as VULKAN
-from workers.gpus.vulkan import vulkan_here
+from workers.gpus.vulkan import VulkanDevice, vulkan_gpu, with_vulkan_gpus
 from workers.nvidia.devices import opened, with_nvidia_gpus
 
 
@@ -30,8 +30,9 @@ class GpuFacts:
 
 
 def with_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
-    """Profiles, with one for every GPU of NVIDIA or Intel that is here."""
-    return with_intel_gpus(with_nvidia_gpus(profiles), openvino_interpreter())
+    """Profiles, with one for every GPU of NVIDIA, of Intel and by Vulkan that is here."""
+    with_makers = with_intel_gpus(with_nvidia_gpus(profiles), openvino_interpreter())
+    return with_vulkan_gpus(with_makers)
 
 
 def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
@@ -42,7 +43,7 @@ def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
         link = str(gpu.link) if gpu.link else None
         return GpuFacts(gpu.index, gpu.name, gpu.memory_bytes, gpu.driver, cuda, link, gpu.uuid)
     if VULKAN in profile.engines:
-        return _vulkan_facts(profile)
+        return _vulkan_facts(profile, vulkan_gpu(profile))
     if ENGINE not in profile.engines:
         return None
     intel = intel_gpu(profile, profile.interpreter or openvino_interpreter())
@@ -51,13 +52,17 @@ def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
     return GpuFacts(profile.gpu, intel.name, intel.memory_bytes, intel.driver or None)
 
 
-def _vulkan_facts(profile: DeviceProfile) -> GpuFacts | None:
-    """Of the one device that Vulkan lists; of several it is not known which one runs."""
-    devices = vulkan_here(profile.variables).devices
-    if len(devices) != 1:
+def _vulkan_facts(profile: DeviceProfile, gpu: VulkanDevice | None) -> GpuFacts | None:
+    if gpu is None:
         return None
-    (device,) = devices
-    return GpuFacts(profile.gpu, device.name, device.memory_bytes or None, device.driver or None)
+    return GpuFacts(
+        profile.gpu,
+        gpu.name,
+        gpu.memory_bytes or None,
+        gpu.driver or None,
+        link=gpu.link or None,
+        uuid=gpu.uuid or None,
+    )
 
 
 def openvino_interpreter() -> str:

@@ -1,6 +1,7 @@
-"""The numbers of GPUs, where a machine has several: as the farm's processes see them, and others.
+"""Which GPUs processes see, where a machine has several, and by which numbers.
 
-Processes of a device see one GPU of NVIDIA, its own. OpenVINO shows them all GPUs of Intel.
+Processes of a device see one GPU of NVIDIA or by Vulkan, its own. OpenVINO shows them all GPUs of
+Intel.
 """
 
 from __future__ import annotations
@@ -8,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from farm.devices.profile import DeviceProfile
+from workers.gpus.alone import alone
+from workers.nvidia.devices import child_variables
 from workers.nvidia.meter import ORDER, VISIBLE
 from workers.nvidia.presence import uses_nvidia
+
+
+def seen_variables(profile: DeviceProfile) -> dict[str, str]:
+    """Of the environment of a device's child processes, by which they find its GPU, too."""
+    return profile.variables | child_variables(profile) | (alone(profile) or {})
 
 
 def seen_number(profile: DeviceProfile) -> int:

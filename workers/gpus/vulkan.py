@@ -8,34 +8,61 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from farm.candidate import OnnxRuntimeWebGpu
+from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt, OnnxRuntimeWebGpu, OpenVinoGpu
 from farm.devices.profile import DeviceProfile
+from workers.gpus.pci import gpus_known, pcie_link
 
 ENGINE = OnnxRuntimeWebGpu().kind
+PATTERN = "gpu-vulkan"
+"""The profile that those of further GPUs are made of: gpu-vulkan1, gpu-vulkan2..."""
+
+_SEVERAL = 2
 _SCRIPT = Path(__file__).with_name("listing.py")
 _ASK_SECONDS = 30.0
+_COUNTING = {each().kind for each in (OnnxRuntimeCuda, OnnxRuntimeTensorRt, OpenVinoGpu)}
+_ORDER = ("discrete", "integrated", "virtual", "other", "software")
 
 
 @dataclass(frozen=True, slots=True)
 class VulkanDevice:
-    """One device. kind: ``integrated``, ``discrete``, ``virtual``, ``software`` or ``other``.
+    """One device, as one driver describes it.
 
+    kind: ``integrated``, ``discrete``, ``virtual``, ``software`` or ``other``.
     driver: its version. memory_bytes: its own, or of the machine for one that has none.
+    vendor, model: numbers of PCI. address: on PCI, ``0000:03:00.0``. uuid: the same in every
+    process and, of hardware, by every driver. What its driver does not tell is empty or 0.
     """
 
     name: str
     kind: str
     driver: str = ""
     memory_bytes: int = 0
+    vendor: int = 0
+    model: int = 0
+    driver_name: str = ""
+    address: str = ""
+    uuid: str = ""
 
     @property
     def is_software(self) -> bool:
         """Whether it is a program on a processor."""
         return self.kind == "software"
+
+    @property
+    def link(self) -> str:
+        """To the machine: ``PCIe 4 x16``; empty in a processor, and where none is told."""
+        is_card = self.kind == "discrete" and self.address
+        return pcie_link(self.address) if is_card else ""
+
+    def describe(self) -> str:
+        """One line for people."""
+        memory = f"{self.memory_bytes / (1 << 30):.0f} GiB" if self.memory_bytes else ""
+        driver = f"driver {self.driver}" if self.driver else ""
+        return ", ".join(filter(None, (str(self), memory, driver, self.link)))
 
     def __str__(self) -> str:
         """``Intel(R) Arc(TM) A770, discrete``."""
@@ -55,19 +82,65 @@ def vulkan_here(variables: Mapping[str, str]) -> Vulkan:
     return _asked(tuple(sorted(variables.items())))
 
 
-def vulkan_versions(profile: DeviceProfile) -> dict[str, str]:
-    """The GPUs of a device and their drivers, as a part of the software that a trial ran with.
+def vulkan_gpus(profile: DeviceProfile) -> tuple[VulkanDevice, ...]:
+    """The GPUs that a profile's number counts, in an order that stays as long as they do.
 
-    All that Vulkan lists: the engine takes one of them, and does not say which.
+    Discrete ones come first, then those in processors, then others, each in the order of their
+    addresses. A GPU of two drivers is one, by the driver whose name comes first. Programs are
+    GPUs of a profile that says it is one, and of no other.
     """
+    listed = vulkan_here(profile.variables).devices
+    suited = (each for each in listed if each.is_software == profile.is_software)
+    gpus: dict[str | int, VulkanDevice] = {}
+    for number, each in enumerate(sorted(suited, key=_place)):
+        gpus.setdefault(each.address or each.uuid or number, each)
+    return tuple(gpus.values())
+
+
+def vulkan_gpu(profile: DeviceProfile) -> VulkanDevice | None:
+    """The GPU of a profile; None where it has none, or none is here."""
     if ENGINE not in profile.engines:
+        return None
+    gpus = vulkan_gpus(profile)
+    if counts_otherwise(profile) and (profile.gpu or len(gpus) > 1):
+        return None
+    return next(iter(gpus[profile.gpu :]), None)
+
+
+def counts_otherwise(profile: DeviceProfile) -> bool:
+    """Whether a profile's number is that of another engine, too, which counts other GPUs."""
+    return not _COUNTING.isdisjoint(profile.engines)
+
+
+def with_vulkan_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
+    """Profiles, with one for every GPU that Vulkan lists; those of the user's own stay.
+
+    It is not asked where the system does not know of several, as with those of Intel.
+    """
+    pattern = profiles.get(PATTERN)
+    if pattern is None or gpus_known() < _SEVERAL:
+        return dict(profiles)
+    made = (
+        replace(pattern, name=f"{PATTERN}{number}", gpu=number)
+        for number in range(len(vulkan_gpus(pattern)))
+        if number != pattern.gpu
+    )
+    return {**{each.name: each for each in made}, **profiles}
+
+
+def vulkan_versions(profile: DeviceProfile) -> dict[str, str]:
+    """The GPU of a device and its driver, as a part of the software that a trial ran with."""
+    gpu = vulkan_gpu(profile)
+    if gpu is None:
         return {}
-    devices = vulkan_here(profile.variables).devices
-    told = {
-        "vulkan gpu": [device.name for device in devices],
-        "vulkan driver": [device.driver for device in devices if device.driver],
-    }
-    return {name: " and ".join(found) for name, found in told.items() if found}
+    return {"vulkan gpu": gpu.name} | ({"vulkan driver": gpu.driver} if gpu.driver else {})
+
+
+def _place(device: VulkanDevice) -> tuple[object, ...]:
+    """Where it is among others; those without an address come behind those that have one."""
+    address = not device.address, device.address
+    model = device.vendor, device.model, device.uuid
+    return _ORDER.index(device.kind), address, model, device.driver_name, device.name
 
 
 @cache
@@ -81,6 +154,5 @@ def _asked(variables: tuple[tuple[str, str], ...]) -> Vulkan:
             env=os.environ | dict(variables),
         )
         told = json.loads(done.stdout)
-        devices = tuple(VulkanDevice(*device) for device in told["devices"])
-        return Vulkan(told["loader"], devices)
+        return Vulkan(told["loader"], tuple(VulkanDevice(**each) for each in told["devices"]))
     return Vulkan(has_loader=True)  # and a driver that fails

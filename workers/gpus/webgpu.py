@@ -9,10 +9,8 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
@@ -21,10 +19,17 @@ from farm.devices.profile import Availability, DeviceProfile
 from farm.host.privacy import sending_nothing
 from farm.session.spec import WEBGPU_PROVIDER
 from farm.tool_messages import without_sources
-from workers.gpus.vulkan import Vulkan, vulkan_here
+from farm.units import counted
+from workers.gpus.alone import alone, named_drivers
+from workers.gpus.vulkan import (
+    VulkanDevice,
+    counts_otherwise,
+    vulkan_gpu,
+    vulkan_gpus,
+    vulkan_here,
+)
 
 _ASK_SECONDS = 120.0
-_DRIVERS = "VK_ICD_FILENAMES"
 _LETTERS = 200  # of a provider's error
 _TRIED = """
 import base64, json
@@ -62,26 +67,20 @@ def webgpu_availability(profile: DeviceProfile, interpreter: str) -> Availabilit
     """Whether the provider runs on the profile's device. interpreter: Python that has it."""
     if (lacking := missing_device(profile)) is not None:
         return lacking
-    vulkan = vulkan_here(profile.variables)
-    if why := _tried(interpreter, profile.variables).float32:
+    gpu = vulkan_gpu(profile)
+    assert gpu is not None  # else it would be missing
+    if why := _tried(interpreter, profile).float32:
         return Availability(
             available=False,
-            reason=f"{WEBGPU_PROVIDER} does not run on {_listed(vulkan, 'or')}: {why}",
+            reason=f"{WEBGPU_PROVIDER} does not run on {gpu}: {why}",
             remedy="install a newer driver of your GPU",
         )
-    return Availability(available=True, found=_listed(vulkan, "and"))
+    return Availability(available=True, found=gpu.describe())
 
 
 def missing_device(profile: DeviceProfile) -> Availability | None:
     """Why no engine could run on the profile's device by Vulkan; None where nothing is missing."""
-    if profile.gpu:
-        return Availability(
-            available=False,
-            reason=f"its profile asks for GPU {profile.gpu}, and {WEBGPU_PROVIDER} cannot be told "
-            "which one to take",
-            remedy="leave out gpu in the device profile",
-        )
-    if missing := _missing_driver(profile.variables):
+    if missing := _missing_driver(profile):
         return _no_driver(f"its Vulkan driver {missing} is not installed", profile)
     vulkan = vulkan_here(profile.variables)
     if not vulkan.has_loader:
@@ -92,14 +91,16 @@ def missing_device(profile: DeviceProfile) -> Availability | None:
         )
     if not vulkan.devices:
         return _no_driver("no Vulkan driver of a GPU was found", profile)
-    if not profile.is_software and all(device.is_software for device in vulkan.devices):
-        return _no_driver(f"the only Vulkan device is a program ({vulkan.devices[0]})", profile)
-    return None
+    if not vulkan_gpus(profile):
+        return _other_kind(vulkan.devices[0], profile)
+    if (gpu := vulkan_gpu(profile)) is None:
+        return _no_such_number(profile)
+    return _not_alone(gpu, profile) if alone(profile) is None else None
 
 
 def computes_float16(profile: DeviceProfile, interpreter: str) -> bool:
     """Whether the provider computes in float16 on the profile's device."""
-    return not _tried(interpreter, profile.variables).float16
+    return not _tried(interpreter, profile).float16
 
 
 def _no_driver(reason: str, profile: DeviceProfile) -> Availability:
@@ -110,17 +111,58 @@ def _no_driver(reason: str, profile: DeviceProfile) -> Availability:
     return Availability(available=False, reason=reason, remedy=remedy)
 
 
-def _missing_driver(variables: Mapping[str, str]) -> str:
+def _other_kind(found: VulkanDevice, profile: DeviceProfile) -> Availability:
+    if not profile.is_software:
+        return _no_driver(f"the only Vulkan device is a program ({found})", profile)
+    return Availability(
+        available=False,
+        reason=f"no Vulkan device is a program, as its profile says of it ({found})",
+        remedy="leave out is_software in the device profile, or correct its variables",
+    )
+
+
+def _no_such_number(profile: DeviceProfile) -> Availability:
+    if counts_otherwise(profile):
+        return Availability(
+            available=False,
+            reason=f"other engines of its profile count other GPUs than {WEBGPU_PROVIDER}",
+            remedy="name onnxruntime-webgpu in a device profile of its own",
+        )
+    gpus = counted(len(vulkan_gpus(profile)), "GPU")
+    return Availability(
+        available=False,
+        reason=f"Vulkan lists {gpus}, and number {profile.gpu}, from 0, is none of them",
+        remedy="correct gpu in the device profile",
+    )
+
+
+def _not_alone(gpu: VulkanDevice, profile: DeviceProfile) -> Availability:
+    """A process would see others, too, and take one of them."""
+    others = [each for each in vulkan_here(profile.variables).devices if each != gpu]
+    beside = [each for each in others if each.driver_name == gpu.driver_name]
+    layer = "install Mesa's layer that chooses among GPUs (mesa-vulkan-drivers)"
+    if not beside:
+        remedy = "name the file of its driver in the profile's variables, as VK_DRIVER_FILES"
+    elif any((each.vendor, each.model) == (gpu.vendor, gpu.model) for each in beside):
+        remedy = layer
+    else:
+        remedy = f"{layer}, or Vulkan's loader 1.4.326 or newer"
+    hidden = " and ".join(map(str, beside or others))
+    return Availability(
+        available=False,
+        reason=f"{WEBGPU_PROVIDER} takes any GPU that it sees, and nothing here hides {hidden}",
+        remedy=remedy,
+    )
+
+
+def _missing_driver(profile: DeviceProfile) -> str:
     """The first driver that the variables name and that is not there; empty for none."""
-    named = filter(None, variables.get(_DRIVERS, "").split(os.pathsep))
-    return next((path for path in named if not Path(path).exists()), "")
+    named = named_drivers(profile.variables) or ()
+    return next((str(path) for path in named if not path.exists()), "")
 
 
-def _listed(vulkan: Vulkan, between: str) -> str:
-    return f" {between} ".join(map(str, vulkan.devices))
-
-
-def _tried(interpreter: str, variables: Mapping[str, str]) -> _Tried:
+def _tried(interpreter: str, profile: DeviceProfile) -> _Tried:
+    variables = profile.variables | (alone(profile) or {})
     return _asked(interpreter, tuple(sorted(variables.items())))
 
 

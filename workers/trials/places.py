@@ -26,8 +26,8 @@ from farm.session.of_candidate import on_gpu, part_session
 from farm.session.pipeline import PartRecord
 from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.environments.interpreters import Interpreters
-from workers.gpus.numbers import seen_number
-from workers.nvidia.devices import child_variables, opened
+from workers.gpus.numbers import seen_number, seen_variables
+from workers.nvidia.devices import opened
 from workers.nvidia.nvml import Gpu, Nvml
 from workers.protocol import PackageDescription, PartDescription, PipelineDescription
 from workers.trials.artifacts import Artifact
@@ -153,9 +153,8 @@ class Places:
             )
 
     def _variables(self, device: str) -> dict[str, str]:
-        """Of the environment of a device's processes, by which they find its GPU, too."""
-        profile = self._profile(device)
-        return profile.variables | child_variables(profile)
+        """Of the environment of a device's processes."""
+        return seen_variables(self._profile(device))
 
     def _sets(self, variables: Mapping[str, str]) -> bool:
         """Whether the pipeline's own process has other values of some variables."""

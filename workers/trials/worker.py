@@ -23,6 +23,7 @@ from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from workers.environments.interpreters import Interpreters
 from workers.facts import facts_with
+from workers.gpus.numbers import seen_variables
 from workers.jobs import (
     BlockJob,
     BlockReport,
@@ -35,7 +36,6 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import Reading
-from workers.nvidia.devices import child_variables
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
@@ -71,7 +71,7 @@ class Worker:
         self.profile = profile
         self._cache = Cache(cache or default_folder())
         self._interpreters = Interpreters(profile)
-        variables = profile.variables | child_variables(profile)
+        variables = seen_variables(profile)
         self._children = Children(self._interpreters, profile.processors, variables)
         self._artifacts = Artifacts(self._cache, self._children)
         self._checker = Checker(self._cache, self._children)

@@ -147,6 +147,17 @@ class TestPartsOnGpus:
         with pytest.raises(CompileError, match="have either all tf32 or none"):
             check_sessions(both, both.engine)
 
+    def test_one_process_sees_one_vulkan_gpu(self):
+        first, again, second = (
+            PipelinePart(device, OnnxRuntimeWebGpu(), (device,))
+            for device in ("gpu-vulkan", "gpu-vulkan", "gpu-vulkan1")
+        )
+        alone = self.split(first, again)
+        check_sessions(alone, alone.engine)
+        both = self.split(first, second)
+        with pytest.raises(CompileError, match="are at one Vulkan GPU at most"):
+            check_sessions(both, both.engine)
+
     def test_tf32_in_a_part_keeps_no_precision(self):
         rounded = PipelinePart("gpu", OnnxRuntimeCuda(tf32=True), ("c",))
         assert not self.split(rounded).keeps_precision

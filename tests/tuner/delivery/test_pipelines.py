@@ -21,9 +21,10 @@ from farm.candidate import (
     Pipeline,
     PipelinePart,
 )
-from farm.devices.profile import load_profiles
+from farm.devices.profile import Availability, load_profiles
 from farm.model.model import load_model
 from tests.conftest import furnish
+from tests.vulkan.pretended import RADEON, UHD, pretend_vulkan
 from tuner.bench import bench
 from tuner.delivery.winners import Provenance, artifact_files, deliver_pipeline
 from tuner.request import TuneRequest
@@ -107,3 +108,25 @@ def test_its_parts_find_their_devices_though_only_one_was_asked_for(tmp_path: Pa
     assert PROFILES["gpu-software"].variables
     assert provenance.variables == PROFILES["gpu-software"].variables | numbers
     assert provenance.gpus == {"cpu": 0, "gpu-software": 0, "gpu1": 0}
+
+
+@pytest.mark.parametrize("cores", [0, 8])
+def test_its_process_sees_its_vulkan_gpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """cores: of another machine, whose profile says how; 0 where it is this one."""
+    furnish(tmp_path)
+    second = {"gpu-vulkan1": replace(PROFILES["gpu-vulkan"], name="gpu-vulkan1", gpu=1)}
+    candidate = Candidate(OnnxRuntimeWebGpu())
+    for machine in pretend_vulkan(tmp_path, monkeypatch):
+        machine.install(intel=(UHD,), radeon=(RADEON,))
+        with Store.open(":memory:") as store:
+            checked = check_request(
+                TuneRequest(str(tmp_path / "model.onnx"), ("gpu-vulkan1",)),
+                {**PROFILES, **second},
+                availability=lambda _: Availability(available=True, cores=cores),
+            )
+            opened = start_run(store, checked, RunKind.BENCH)
+            result = DeviceResult("gpu-vulkan1", Status.TUNED)
+            provenance = Provenance(store, opened, result, candidate, candidate)
+        assert provenance.variables == ({} if cores else machine.choosing("intel"))

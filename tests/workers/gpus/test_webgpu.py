@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from farm.devices.profile import load_profiles
+from tests.vulkan.pretended import forget
 from workers.discovery import device_availability
-from workers.gpus import devices, listing, vulkan, webgpu
+from workers.gpus import listing, vulkan, webgpu
 from workers.gpus.devices import GpuFacts, gpu_facts
 from workers.gpus.vulkan import Vulkan, VulkanDevice, vulkan_here, vulkan_versions
 from workers.gpus.webgpu import webgpu_availability
@@ -21,13 +22,16 @@ Say = Callable[[Vulkan], None]
 
 
 @pytest.fixture
-def finds(monkeypatch: pytest.MonkeyPatch) -> Say:
+def finds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
     """What Vulkan says instead of looking."""
 
     def say(found: Vulkan) -> None:
-        monkeypatch.setattr(webgpu, "vulkan_here", lambda variables: found)
+        monkeypatch.setattr(vulkan, "_asked", lambda variables: found)
+        forget()
 
-    return say
+    yield say
+    monkeypatch.undo()
+    forget()
 
 
 def reason(found: Vulkan, finds: Say) -> str:
@@ -53,16 +57,6 @@ def test_without_a_device_no_environment_is_asked_for(tmp_path, monkeypatch, fin
     assert found.reason == "no Vulkan driver of a GPU was found"
 
 
-def test_a_gpu_cannot_be_chosen_by_its_number(finds):
-    finds(Vulkan(has_loader=True, devices=(CARD, CARD)))
-    found = webgpu_availability(replace(GPU, gpu=1), sys.executable)
-    assert (found.available, found.reason, found.remedy) == (
-        False,
-        "its profile asks for GPU 1, and WebGpuExecutionProvider cannot be told which one to take",
-        "leave out gpu in the device profile",
-    )
-
-
 def test_what_is_missing(finds):
     assert reason(Vulkan(), finds).startswith("the library libvulkan.so.1, which finds Vulkan")
     assert reason(Vulkan(has_loader=True), finds) == "no Vulkan driver of a GPU was found"
@@ -75,8 +69,8 @@ def test_a_program_is_no_gpu(finds):
 
 def test_a_provider_that_does_not_run_says_why(finds):
     """This Python has ONNX Runtime without the provider."""
-    found = reason(Vulkan(has_loader=True, devices=(CARD, PROGRAM)), finds)
-    begin = "WebGpuExecutionProvider does not run on Card, discrete or llvmpipe, software: "
+    found = reason(Vulkan(has_loader=True, devices=(CARD,)), finds)
+    begin = "WebGpuExecutionProvider does not run on Card, discrete: "
     assert found.startswith(begin)
     assert len(found) > len(begin)
 
@@ -88,21 +82,16 @@ def test_what_can_be_used_is_named(finds, monkeypatch):
     assert not webgpu.computes_float16(GPU, sys.executable)
 
 
-def test_gpu_and_driver_are_a_part_of_the_software(monkeypatch):
-    two = (VulkanDevice("Card", "discrete", "22.3.6", 8 << 30), VulkanDevice("Chip", "integrated"))
-    monkeypatch.setattr(vulkan, "vulkan_here", lambda variables: Vulkan(True, two))
-    assert vulkan_versions(GPU) == {"vulkan gpu": "Card and Chip", "vulkan driver": "22.3.6"}
-    assert vulkan_versions(load_profiles()["cpu"]) == {}
-    monkeypatch.setattr(vulkan, "vulkan_here", lambda variables: Vulkan())
-    assert vulkan_versions(GPU) == {}
-
-
-def test_the_facts_of_the_one_device_that_is_listed(monkeypatch):
-    card = VulkanDevice("Card", "discrete", "22.3.6", 8 << 30)
-    monkeypatch.setattr(devices, "vulkan_here", lambda variables: Vulkan(True, (card,)))
+def test_gpu_and_driver_are_a_part_of_the_software(finds):
+    finds(Vulkan(True, (VulkanDevice("Card", "discrete", "22.3.6", 8 << 30),)))
+    assert vulkan_versions(GPU) == {"vulkan gpu": "Card", "vulkan driver": "22.3.6"}
     assert gpu_facts(GPU) == GpuFacts(0, "Card", 8 << 30, "22.3.6")
-    monkeypatch.setattr(devices, "vulkan_here", lambda variables: Vulkan(True, (card, PROGRAM)))
-    assert gpu_facts(GPU) is None, "which of them runs is unknown"
+    assert vulkan_versions(load_profiles()["cpu"]) == {}
+    finds(Vulkan(True, (CARD,)))
+    assert vulkan_versions(GPU) == {"vulkan gpu": "Card"}
+    finds(Vulkan())
+    assert vulkan_versions(GPU) == {}
+    assert gpu_facts(GPU) is None
 
 
 @pytest.mark.parametrize(
