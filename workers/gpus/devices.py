@@ -41,7 +41,8 @@ def gpu_facts(profile: DeviceProfile) -> GpuFacts | None:
         gpu = found[1]
         cuda = ".".join(map(str, gpu.cuda))
         link = str(gpu.link) if gpu.link else None
-        return GpuFacts(gpu.index, gpu.name, gpu.memory_bytes, gpu.driver, cuda, link, gpu.uuid)
+        memory = gpu.memory_bytes or None
+        return GpuFacts(gpu.index, gpu.name, memory, gpu.driver, cuda, link, gpu.uuid)
     if VULKAN in profile.engines:
         return _vulkan_facts(profile, vulkan_gpu(profile))
     if ENGINE not in profile.engines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -100,6 +101,13 @@ def test_gpu_and_driver_are_a_part_of_the_software(finds):
 )
 def test_makers_pack_versions_of_drivers_in_their_ways(number, maker, version):
     assert listing._version(number, maker) == version
+
+
+@pytest.mark.parametrize(
+    ("told", "address"), [((0, 0x0B, 0, 1), "0000:0b:00.1"), ((0, 0, 0, 0), "")]
+)
+def test_an_address_is_written_as_linux_writes_it(told, address):
+    assert listing._address(struct.pack("<IIII", *told)) == address
 
 
 def test_a_driver_that_is_not_there(finds):

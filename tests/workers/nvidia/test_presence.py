@@ -13,6 +13,7 @@ from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
 from workers import device_files, discovery
 from workers.cluster.environment import for_own_cluster
 from workers.discovery import device_availability, engines_of, usable_engines
+from workers.gpus.devices import gpu_facts
 from workers.nvidia import presence
 from workers.nvidia.devices import child_variables, gpu_versions, with_nvidia_gpus
 from workers.nvidia.meter import VISIBLE
@@ -134,8 +135,11 @@ def test_it_is_divided(gpus: PretendedGpus) -> None:
         "is of all of them together"
     )
     assert found.remedy == "end that while nobody uses it: sudo nvidia-smi -i 1 -mig 0"
-    described = with_nvidia_gpus(PROFILES)["gpu1"].description
-    assert described == "NVIDIA Stand-in, driver 570.86.15, PCIe 4 x16"
+    second = with_nvidia_gpus(PROFILES)["gpu1"]
+    assert second.description == "NVIDIA Stand-in, driver 570.86.15, PCIe 4 x16"
+    facts = gpu_facts(second)
+    assert facts is not None
+    assert facts.memory_bytes is None, "which only an administrator is told"
 
 
 def test_a_driver_that_is_too_old(gpus: PretendedGpus) -> None:
