@@ -40,7 +40,8 @@ class SessionSpec:
     ``SessionOptions``.
     disabled_optimizers: graph transformers that are switched off.
     allow_cpu_fallback: whether operators the provider refuses may run on the CPU provider.
-    memory: where inputs and outputs stay while runs are timed, ``cuda`` or, if empty, the host's.
+    memory: where inputs and outputs stay while runs are timed, ``cuda``; if empty, where the
+    provider has them: the host's memory, or by WebGPU that of the GPU.
     beside: further providers that may run what the first one refuses, with their options.
     variables: of the process, set before the session is created.
     on_cpu: names of operators that the CPU provider is to run, beside what the first one refuses.

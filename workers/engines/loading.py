@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from farm.session.spec import OpenVinoSpec, SessionSpec
+from farm.session.spec import WEBGPU_PROVIDER, OpenVinoSpec, SessionSpec
 from workers.engines.session import EngineError, SentinelSession, Session
 from workers.protocol import FakeDescription, PackageDescription
 
@@ -24,6 +24,10 @@ def session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[
             described = SessionSpec(**spec)
             load_libraries(described)
             return lambda: OnDeviceSession(model, described)
+        case "onnxruntime" if spec.get("provider") == WEBGPU_PROVIDER:
+            from workers.engines.webgpu import WebGpuSession  # noqa: PLC0415
+
+            return lambda: WebGpuSession(model, SessionSpec(**spec))
         case "onnxruntime":
             from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
 

@@ -1,5 +1,7 @@
 """ONNX Runtime on a GPU: inputs and outputs stay in its memory while runs are timed.
 
+CUDA and TensorRT; what is different by WebGPU is in ``workers.engines.webgpu``.
+
 A run whose data is in the host's memory spends much of its time on copies, which whoever has the
 data on the GPU does not pay: both are told. Inputs and outputs keep their addresses, because a
 recorded graph of CUDA reads and writes nothing but these.
@@ -11,6 +13,7 @@ import copy
 import importlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -44,7 +47,7 @@ class OnDeviceSession(OnnxRuntimeSession):
         self._memory = spec.memory
         is_recorded = any(spec.provider_options.get(name) == "1" for name in _RECORDING)
         self._alone = threading.Lock() if is_recorded else None
-        self._binding: _Binding | None = None
+        self._binding: Binding | None = None
         self._holds_feeds = False  # those of the timed runs, and no other ones
 
     def run(self, feeds: Feeds) -> list[Array]:
@@ -103,14 +106,21 @@ class OnDeviceSession(OnnxRuntimeSession):
         yield callers
 
     def _prepare(self, spec: SessionSpec) -> None:
-        """Open the GPU's counters."""
         super()._prepare(spec)
+        self.meter = self._counters()
+
+    def _counters(self) -> GpuMeter | None:
+        """Counters of the GPU. Raises EngineError."""
         try:
-            self.meter = GpuMeter.visible()
+            return GpuMeter.visible()
         except NvmlError as error:
             raise EngineError(f"No NVIDIA GPU can be used: {error.reason}.") from None
 
-    def _ready(self) -> _Binding:
+    def _bind(self, feeds: Feeds) -> Binding:
+        """What inputs and outputs of one caller are bound to."""
+        return _InPlace(self._session, self._memory, feeds)
+
+    def _ready(self) -> Binding:
         """The binding, with the input of the timed runs in it."""
         binding = self._bound_to(self._feeds)
         if not self._holds_feeds:
@@ -118,10 +128,10 @@ class OnDeviceSession(OnnxRuntimeSession):
             self._holds_feeds = True
         return binding
 
-    def _bound_to(self, feeds: Feeds) -> _Binding:
+    def _bound_to(self, feeds: Feeds) -> Binding:
         """The binding of this session, made by the first feeds."""
         if self._binding is None:
-            self._binding = _Binding(self._session, self._memory, feeds)
+            self._binding = self._bind(feeds)
         return self._binding
 
     def _time(self, runs: Callable[[], None]) -> int:
@@ -157,18 +167,42 @@ def one_after_the_other(spec: SessionSpec) -> SessionSpec:
     return replace(spec, provider_options=started, variables=waiting)
 
 
-class _Binding:
-    """Inputs and outputs of one caller, at addresses in a device's memory that stay.
+class Binding(ABC):
+    """Inputs and outputs of one caller, in the memory of a device."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+
+    @abstractmethod
+    def put(self, feeds: Feeds) -> None:
+        """Copy inputs to the device."""
+
+    def run(self) -> None:
+        """Run once, or hand a run over to the device."""
+        self._session.run_with_iobinding(self._binding)
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Until the device has done all that it was given."""
+
+    def take(self) -> list[Array]:
+        """The outputs, copied to the host."""
+        return list(self._binding.copy_outputs_to_cpu())
+
+
+class _InPlace(Binding):
+    """Values whose addresses stay.
 
     Outputs whose size may vary have none: they are bound anew for every other input.
     """
 
     def __init__(self, session: ort.InferenceSession, memory: str, feeds: Feeds) -> None:
-        self._session, self._memory = session, memory
-        self._binding = session.io_binding()
+        super().__init__(session)
+        self._memory = memory
         self._varying: list[str] = []
         self._inputs: Mapping[str, ort.OrtValue] = {
-            each.name: ort.OrtValue.ortvalue_from_numpy(_whole(feeds[each.name]), memory, 0)
+            each.name: ort.OrtValue.ortvalue_from_numpy(whole(feeds[each.name]), memory, 0)
             for each in session.get_inputs()
         }
         for name, value in self._inputs.items():
@@ -182,23 +216,13 @@ class _Binding:
                 self._varying.append(output.name)
 
     def put(self, feeds: Feeds) -> None:
-        """Copy inputs to the device."""
         for name, value in self._inputs.items():
-            value.update_inplace(_whole(feeds[name]))
+            value.update_inplace(whole(feeds[name]))
         for name in self._varying:
             self._binding.bind_output(name, self._memory, 0)
 
-    def run(self) -> None:
-        """Run once."""
-        self._session.run_with_iobinding(self._binding)
-
     def wait(self) -> None:
-        """Until the device has done all that it was given."""
         self._binding.synchronize_outputs()
-
-    def take(self) -> list[Array]:
-        """The outputs, copied to the host."""
-        return list(self._binding.copy_outputs_to_cpu())
 
 
 def _dtype(kind: str) -> str:
@@ -207,7 +231,8 @@ def _dtype(kind: str) -> str:
     return _TYPES.get(name, name)
 
 
-def _whole(array: Array) -> Array:
+def whole(array: Array) -> Array:
+    """An array whose values lie one after the other."""
     return np.asarray(array, order="C")  # not ascontiguousarray, which gives a scalar a dimension
 
 

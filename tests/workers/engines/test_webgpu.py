@@ -145,6 +145,8 @@ def test_a_trial_says_where_every_operator_ran(worker):
     found = {m.metric: m.value for m in report.measurements}
     assert found[Metric.ACCURACY] == pytest.approx(1.0)
     assert found[Metric.LATENCY] > 0
+    assert found[Metric.WITH_TRANSFERS] > 0
+    assert not found.keys() & {Metric.DEVICE_MEMORY, Metric.DEVICE_CLOCK, Metric.ENERGY}
 
 
 def test_what_each_kernel_takes_is_told_by_the_device(worker):
