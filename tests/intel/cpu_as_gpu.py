@@ -6,7 +6,32 @@ What is computed is right; how long it takes says nothing of a GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
+
+Memory = Literal["there", "missing", "full", "another"]
+"""Of the pretended GPU: it is there, has no context, no room, or keeps what was in it before."""
+
+
+class Context:
+    """Stands in for a GPU's memory: tensors of the host."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.made: list[Any] = []
+
+    def create_tensor(self, kind: Any, shape: Any, properties: dict[str, str]) -> Any:
+        import openvino as ov  # only where it is installed
+
+        class Unwritten(ov.Tensor):
+            def copy_from(self, source: Any) -> None:
+                self.data[:] = 0.0
+
+        assert not properties
+        if self._memory == "full":
+            raise RuntimeError("[GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE")
+        make = Unwritten if self._memory == "another" else ov.Tensor
+        self.made.append(make(kind, shape))
+        return self.made[-1]
 
 
 class CompiledModel:
@@ -25,10 +50,14 @@ class CompiledModel:
         return getattr(self._real, name)
 
 
-def pretend(real: type, gpus: Sequence[str], says: Sequence[str] = ()) -> type:
+def pretend(
+    real: type, gpus: Sequence[str], says: Sequence[str] = (), memory: Memory = "there"
+) -> type:
     """A ``Core`` that has these GPUs. says: where it says that models are, if not where asked."""
 
     class Core:
+        context = Context(memory)
+
         def __init__(self) -> None:
             self._core = real()
             self.available_devices = ["CPU", *gpus]
@@ -43,5 +72,10 @@ def pretend(real: type, gpus: Sequence[str], says: Sequence[str] = ()) -> type:
             compiled = self._core.compile_model(model, "CPU", config)
             first = gpus[0] if device == "GPU" else device
             return CompiledModel(compiled, says or [first])
+
+        def get_default_context(self, device: str) -> Context:
+            if memory == "missing":
+                raise RuntimeError(f"[GPU] Context was not initialized for {device} device")
+            return self.context
 
     return Core

@@ -157,7 +157,8 @@ class Runner:
         """What only an artifact has that computes in the memory of a device of its own."""
         session = self.session
         if not session.on_device:
-            return None
+            kept_off = session.kept_off
+            return DeviceReading(None, None, kept_off=kept_off) if kept_off else None
         session.with_transfers(1)
         taken = median(session.with_transfers(loops) for _ in range(_TRANSFERS))
         seconds = taken / 1e9 / loops

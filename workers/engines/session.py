@@ -47,6 +47,7 @@ class Session(ABC):
     least_loops: fewer runs than these in a row say something else than how long one takes.
     untimed_runs: that ``timed`` adds around at least so many.
     on_device: inputs and outputs of timed runs are in the memory of a device of its own.
+    kept_off: why they are not, where they were to be; else empty. Both hold from a timed run on.
     meter: counters of the GPU that it computes on, where there are any.
     """
 
@@ -56,6 +57,7 @@ class Session(ABC):
     least_loops: int = 1
     untimed_runs: int = 0
     on_device: bool = False
+    kept_off: str = ""
     meter: GpuMeter | None = None
 
     @abstractmethod

@@ -252,7 +252,8 @@ def _of_processors(samples: Sequence[Sample]) -> Iterator[Measurement]:
 
 def _of_device(reading: DeviceReading | None) -> Iterator[Measurement]:
     if reading is not None:
-        yield Measurement(Metric.WITH_TRANSFERS, reading.run_seconds, Method.MEASURED)
+        if reading.run_seconds is not None:
+            yield Measurement(Metric.WITH_TRANSFERS, reading.run_seconds, Method.MEASURED)
         if reading.memory_bytes is not None:
             yield Measurement(Metric.DEVICE_MEMORY, float(reading.memory_bytes), Method.MEASURED)
         if reading.clock is not None:
@@ -260,6 +261,11 @@ def _of_device(reading: DeviceReading | None) -> Iterator[Measurement]:
 
 
 def _device_notes(reading: DeviceReading | None) -> Iterator[str]:
+    if reading is not None and reading.kept_off:
+        yield (
+            "Latency is from and to the host's memory, because the data could not stay in the "
+            f"GPU's: {reading.kept_off}"
+        )
     if reading is not None and reading.is_growth:
         yield (
             "The driver does not tell here what single processes have in the GPU's memory: it is "

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -15,19 +16,22 @@ from farm.candidate import Candidate, FloatType, OpenVinoGpu, Precision, StaticI
 from farm.delivery.winner import write_delivery
 from farm.devices.profile import load_profiles
 from farm.errors import CompileError
-from farm.measurement import Outcome
+from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
 from farm.session.of_candidate import on_gpu, session_spec
 from farm.session.spec import OpenVinoSpec
 from tests import models
-from tests.intel.cpu_as_gpu import pretend
+from tests.intel.cpu_as_gpu import Memory, pretend
 from tests.openvino import require_openvino
 from tests.workers import samples
 from tests.workers.conftest import MakeWorker
 from workers.engines.session import EngineError, NotAsPlannedError
 from workers.gpus.intel import listed
 
-Pretend = Callable[..., None]
+if TYPE_CHECKING:
+    from workers.engines.openvino import OpenVinoSession
+
+Pretend = Callable[..., Any]
 
 
 @pytest.fixture
@@ -38,8 +42,10 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretend:
 
     real = engine.ov.Core
 
-    def put(*gpus: str, says: tuple[str, ...] = ()) -> None:
-        monkeypatch.setattr(engine.ov, "Core", pretend(real, gpus, says))
+    def put(*gpus: str, says: tuple[str, ...] = (), memory: Memory = "there") -> Any:
+        core = pretend(real, gpus, says, memory)
+        monkeypatch.setattr(engine.ov, "Core", core)
+        return core
 
     return put
 
@@ -117,6 +123,100 @@ def test_the_profile_tells_of_its_kernels(pretended: Pretend, tmp_path: Path) ->
     given = {models.mlp().graph.input[0].name: np.ones((1, 32), np.float32)}
     found = openvino_profile.profile(models.save(models.mlp(), tmp_path), spec(), given, 0.01)
     assert {kernel.kind for kernel in found.kernels} >= {"FullyConnected"}
+
+
+def loaded(folder: Path) -> tuple[OpenVinoSession, dict[str, np.ndarray]]:
+    from workers.engines.openvino import OpenVinoSession
+
+    proto = models.mlp()
+    session = OpenVinoSession(models.save(proto, folder), spec())
+    given = {proto.graph.input[0].name: np.ones((1, 32), np.float32)}
+    session.set_feeds(given)
+    return session, given
+
+
+class TestDataOnTheGpu:
+    """Tensors of the pretended GPU are the host's, so that no time here says anything."""
+
+    def test_timed_runs_read_and_write_there(self, pretended: Pretend, tmp_path: Path) -> None:
+        core = pretended("GPU")
+        session, given = loaded(tmp_path)
+        wanted = session.run(given)[0]
+        assert not core.context.made  # what only runs has no use for it
+        assert session.timed(2) > 0
+        assert session.on_device
+        taken, written = core.context.made
+        np.testing.assert_array_equal(taken.data, *given.values())
+        np.testing.assert_allclose(written.data, wanted, rtol=1e-6)
+        written.data[:] = 0.0
+        assert session.with_transfers(1) > 0
+        assert not written.data.any()
+        session.timed(1)
+        np.testing.assert_allclose(written.data, wanted, rtol=1e-6)
+
+    def test_of_another_input_there_are_other_tensors(
+        self, pretended: Pretend, tmp_path: Path
+    ) -> None:
+        core = pretended("GPU")
+        session, given = loaded(tmp_path)
+        session.timed(1)
+        other = {name: 2.0 * array for name, array in given.items()}
+        session.set_feeds(other)
+        session.timed(1)
+        np.testing.assert_array_equal(core.context.made[2].data, *other.values())
+        np.testing.assert_allclose(core.context.made[3].data, session.run(other)[0], rtol=1e-6)
+
+    def test_callers_have_tensors_of_their_own(self, pretended: Pretend, tmp_path: Path) -> None:
+        core = pretended("GPU")
+        session, _ = loaded(tmp_path)
+        session.timed(1)
+        with session.callers(2) as callers:
+            assert all(each.on_device for each in callers)
+            assert len(core.context.made) == 6
+        session._context._memory = "full"
+        with (
+            pytest.raises(EngineError, match=r"no room for 2 callers: .*ALLOCATION_FAILURE"),
+            session.callers(2),
+        ):
+            pass
+
+    @pytest.mark.parametrize(
+        ("memory", "why"),
+        [
+            ("missing", "Context was not initialized for GPU device"),
+            ("full", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+            ("another", "output y is another one there."),
+        ],
+    )
+    def test_what_cannot_stay_there_is_timed_from_the_host_and_says_so(
+        self, pretended: Pretend, tmp_path: Path, memory: Memory, why: str
+    ) -> None:
+        pretended("GPU", memory=memory)
+        session, _ = loaded(tmp_path)
+        assert session.timed(1) > 0
+        assert not session.on_device
+        assert why in session.kept_off
+
+    def test_a_trial_says_which_of_both_it_was(self, pretended: Pretend, tmp_path: Path) -> None:
+        from workers.child.main import Runner
+        from workers.trials.trial import _device_notes, _of_device
+
+        for memory in ("there", "full"):
+            pretended("GPU", memory=memory)
+            runner = Runner()
+            runner._session = loaded(tmp_path)[0]
+            runner.calibrate(1e-4)
+            reading = runner.device(1)
+            metrics = [each.metric for each in _of_device(reading)]
+            if memory == "there":
+                assert (metrics, [*_device_notes(reading)]) == ([Metric.WITH_TRANSFERS], [])
+            else:
+                assert metrics == []
+                (note,) = _device_notes(reading)
+                assert note == (
+                    "Latency is from and to the host's memory, because the data could not stay "
+                    "in the GPU's: [GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE"
+                )
 
 
 class TestWhereThereIsNone:
