@@ -23,6 +23,9 @@ _ROUNDS, _FAR_OFF = 8, 0.2
 _TURNS = 20  # in which kernels are left out
 _LEAST_POINTS = 3  # of a family that has constants of its own: they are three
 _MEMORY = frozenset({Family.ELEMENTWISE, Family.MOVEMENT, Family.REORDER})
+_CACHES = tuple((float(1 << power),) for power in range(18, 29))  # 256 KiB to 256 MiB
+_FAR_BETTER = 0.8  # of the spread without a cache: less may be chance, of so many that are tried
+_FROM_RUN_TO_RUN = 0.05  # spread of one kernel, in which no cache can be seen
 _UNKNOWN_PER_BYTE = 1e-10  # where no kernel moves anything
 _UNKNOWN_SPREAD = 1.0  # where too few kernels were measured to tell: a factor of five either way
 
@@ -37,23 +40,25 @@ class Point:
 
 
 def fit_roofline(
-    points: Sequence[Point], limits: Sequence[float], resolution: float = 0.0
+    points: Sequence[Point], limits: Sequence[float] | None, resolution: float = 0.0
 ) -> Roofline:
     """The roofline of the kernels of one place.
 
     Errors are relative: a kernel of ten microseconds counts as much as one of a millisecond.
 
     points: of all families. limits: bytes that fit into each level of memory but the last one,
-    rising. resolution: seconds of the clock that timed them, below which differences say nothing.
+    rising; None where nobody tells them: one cache, if the kernels show it. resolution: seconds
+    of the clock that timed them, below which differences say nothing.
 
     Raises PlanError: no kernel takes any time.
     """
     if not any(point.seconds > 0.0 for point in points):
         raise PlanError("No kernel took any time, so that no roofline can be fitted.")
-    bounds = (*limits, math.inf)
     told = [p for p in points if p.seconds > 0.0 or resolution > 0.0]
     moving = [p for p in told if p.work.family in _MEMORY and p.work.traffic > 0.0]
-    levels = _levels(moving or told, bounds, resolution)
+    if limits is None:
+        limits = _shown_limits(moving, resolution)
+    levels = _levels(moving or told, (*limits, math.inf), resolution)
     by_family: dict[Family, list[Point]] = {}
     for point in told:
         by_family.setdefault(point.work.family, []).append(point)
@@ -65,17 +70,41 @@ def fit_roofline(
     return Roofline(levels, _roof(told, levels, resolution), roofs, resolution)
 
 
+def _shown_limits(points: Sequence[Point], resolution: float) -> tuple[float, ...]:
+    """The size of a cache without which kernels that move bytes are predicted much worse, if any.
+
+    Each size is judged by kernels that were left out, and needs some on either side.
+    """
+
+    def spread(limits: tuple[float, ...]) -> float:
+        within = sum(p.traffic <= limit for p in works for limit in limits)
+        if limits and not _LEAST_POINTS <= within <= len(works) - _LEAST_POINTS:
+            return math.inf
+        return _spread(_by_level(points, (*limits, math.inf)), seconds, resolution)
+
+    works, seconds = [p.work for p in points], [p.seconds for p in points]
+    if len(points) <= _LEAST_POINTS:
+        return ()
+    best = min(_CACHES, key=spread)
+    return best if spread(best) < _FAR_BETTER * spread(()) > _FROM_RUN_TO_RUN else ()
+
+
 def _levels(
     points: Sequence[Point], bounds: Sequence[float], resolution: float
 ) -> tuple[Level, ...]:
     """Bytes per second of every level, by the kernels that do hardly anything but move bytes."""
-    every = [Level(limit, 1.0) for limit in bounds]
-    columns = [[1.0, *(_within(p, level, every) for level in every)] for p in points]
-    found = _least_squares(np.array(columns), [p.seconds for p in points], resolution)[1:]
+    columns = _by_level(points, bounds)
+    found = _least_squares(columns, [p.seconds for p in points], resolution)[1:]
     return tuple(
         Level(limit, 1.0 / per_byte)
         for limit, per_byte in zip(bounds, _filled(found.tolist(), points), strict=True)
     )
+
+
+def _by_level(points: Sequence[Point], bounds: Sequence[float]) -> _Matrix:
+    """One row of each kernel: 1, and its bytes in the level that they fit into."""
+    every = [Level(limit, 1.0) for limit in bounds]
+    return np.array([[1.0, *(_within(p, level, every) for level in every)] for p in points])
 
 
 def _within(point: Point, level: Level, levels: Sequence[Level]) -> float:

@@ -24,7 +24,7 @@ from farm.costs.probes.borders import Border, border_models
 from farm.costs.probes.kernels import ProbeModel, probe_models
 from farm.costs.probes.networks import networks
 from farm.costs.roofline import cache_limits
-from farm.devices.profile import DeviceProfile
+from farm.devices.profile import DeviceKind, DeviceProfile
 from farm.errors import DeviceError
 from farm.measurement import Method
 from tuner.calibrating.crossings import borders_in_place
@@ -99,7 +99,7 @@ def calibrate(
         rows = _networks(bench, places, probes.networks(), found)
     finally:
         listen(DeviceEnded(profile.name))
-    constants = tuple(_constants(places, found, cache_limits(facts.machine.caches)))
+    constants = tuple(_constants(places, found, _caches(profile, facts)))
     if not constants:
         raise DeviceError(
             f"Device {profile.name} could not be calibrated in {budget.used:.0f} s: "
@@ -180,10 +180,16 @@ def _is_called(place: MeasuredPlace) -> bool:
     return not place.candidate.is_counted and place.place.precision == "float32"
 
 
+def _caches(profile: DeviceProfile, facts: DeviceFacts) -> tuple[float, ...] | None:
+    """Bytes of each cache of what computes; None of a GPU, which has its own and tells nobody."""
+    is_gpu = profile.kind is DeviceKind.GPU and not profile.is_software
+    return None if is_gpu else cache_limits(facts.machine.caches)
+
+
 def _constants(
     places: Sequence[MeasuredPlace],
     found: Mapping[CostPlace, Sequence[Found]],
-    limits: Sequence[float],
+    limits: Sequence[float] | None,
 ) -> list[PlaceConstants]:
     made = []
     for place in places:

@@ -52,6 +52,40 @@ def test_constants_that_are_known_are_found() -> None:
     assert wave.spread < 1e-6
 
 
+def behind(cache: float, noise: float) -> list[Point]:
+    """Kernels that move 4 KiB to 1 GiB, four times as fast from a cache of that size."""
+    random = np.random.default_rng(5)
+    return [
+        Point(
+            KernelWork(Family.MOVEMENT, 0.0, size),
+            Seconds(
+                (OVERHEAD + size / (4 * FAST if size <= cache else FAST))
+                * math.exp(noise * random.standard_normal())
+            ),
+        )
+        for size in 2.0 ** np.arange(12, 30.5, 0.5)
+    ]
+
+
+@pytest.mark.parametrize("size", [2.0**20, 2.0**25])
+def test_a_cache_that_nobody_tells_of_is_found(size: float) -> None:
+    levels = fit_roofline(behind(size, 0.03), None).levels
+    assert [level.limit for level in levels] == [size, math.inf]
+    speeds = [level.bytes_per_second for level in levels]
+    assert speeds == pytest.approx([4 * FAST, FAST], rel=0.1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03, 0.2])
+def test_none_is_found_where_kernels_show_none(noise: float) -> None:
+    (level,) = fit_roofline(behind(0.0, noise), None).levels
+    assert level.limit == math.inf
+    assert level.bytes_per_second == pytest.approx(FAST, rel=0.3)
+
+
+def test_of_few_kernels_there_is_one_level() -> None:
+    assert len(fit_roofline(behind(2.0**20, 0.0)[:3], None).levels) == 1
+
+
 def test_the_spread_is_that_of_kernels_that_were_left_out() -> None:
     roofline = fit_roofline(kernels(noise=0.2), LIMITS)
     assert 0.1 < roofline.roofs[Family.CONVOLUTION].spread < 0.4

@@ -237,6 +237,14 @@ def test_a_gpu_has_places_in_floats_alone() -> None:
     assert only.place == CostPlace("gpu-software", "onnxruntime-webgpu")
 
 
+@pytest.mark.parametrize(("device", "levels"), [("gpu-vulkan", 1), ("gpu-software", 3)])
+def test_the_caches_of_the_processor_are_no_gpus(store: Store, device: str, levels: int) -> None:
+    """A program that pretends to be one runs on the processor, and in its caches."""
+    executor = TimedExecutor(("onnxruntime-webgpu",))
+    (place,) = run(store, executor, load_profiles()[device]).calibration.places
+    assert len(place.roofline.levels) == levels
+
+
 @pytest.mark.parametrize(
     ("caches", "limits"),
     [
