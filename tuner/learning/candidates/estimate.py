@@ -17,6 +17,7 @@ from farm.candidate import (
     Candidate,
     DynamicInt8,
     Fake,
+    GpuEngine,
     Pipeline,
     Precision,
     StaticInt8,
@@ -48,11 +49,13 @@ class Estimate:
     """The sum of a candidate's kernels, as they run one after another at its place.
 
     families: seconds of kernels by their family. calls: seconds of calls, and of tensors that
-    cross borders. kernels: how many there are. basis: the worst that a kernel rests on.
+    cross borders. launch: of these, without tensors. kernels: how many there are. basis: the worst
+    that a kernel rests on.
     """
 
     families: Mapping[Family, Seconds]
     calls: Seconds
+    launch: Seconds
     kernels: int
     basis: Basis
 
@@ -106,7 +109,10 @@ class Estimator:
         key = subject.sha256, at.place, setting, numbers, kept, unseen
         if key not in self._found:
             wiring = self._wiring.setdefault(subject.sha256, Wiring(subject.operators, ()))
-            self._found[key] = self._whole(subject, wiring, at, engine, precision, unseen=unseen)
+            found = self._whole(subject, wiring, at, engine, precision, unseen=unseen)
+            if isinstance(engine, GpuEngine):  # timed with its data there
+                found = replace(found, calls=found.launch)
+            self._found[key] = found
         return self._found[key]
 
     def _pipeline(
@@ -132,6 +138,7 @@ class Estimator:
         return Estimate(
             families,
             Seconds(sum(each.calls for _, each in found) + crossings),
+            Seconds(sum(each.launch for _, each in found)),
             sum(each.kernels for _, each in found),
             _worst([each.basis for _, each in found]),
         )
@@ -186,7 +193,8 @@ class Estimator:
         ends = at.calibration.ends_of(at.place) or at.calibration.ends_of(
             CostPlace(at.place.device, at.place.engine)
         )
-        return Estimate(families, _calls(wiring, ends), len(kernels), _worst(bases))
+        launch = ends.launch if ends else Seconds(0.0)
+        return Estimate(families, _calls(wiring, ends), launch, len(kernels), _worst(bases))
 
     def _patterns(
         self, at: _Place, engine: WholeEngine, precision: Precision

@@ -14,6 +14,7 @@ from farm.candidate import (
     DynamicInt8,
     FloatType,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
     OpenVino,
     OpenVinoRuntime,
     Pipeline,
@@ -241,6 +242,18 @@ def test_threads_are_those_of_the_nearest_calibration() -> None:
 
     assert seconds(1) == seconds(2) > seconds(0)
     assert seconds(4) == seconds(8) == seconds(16) == seconds(0)
+
+
+def test_data_stays_on_a_gpu_but_for_parts() -> None:
+    engine, of = OnnxRuntimeWebGpu(), subject(1)
+    own = Calibration("gpu", (place(engine.kind, "float32", 1e-11),), (end(engine.kind),))
+    estimator = Estimator("gpu", {"gpu": own, **CALIBRATIONS})
+    whole = estimator.estimate(of, Candidate(engine))
+    names = tuple(op.name for op in of.operators)
+    part = Candidate(Pipeline((PipelinePart("gpu", engine, names),)))
+    assert whole.calls == pytest.approx(5e-6)
+    assert estimator.estimate(of, part).calls == pytest.approx(7e-6)
+    assert Estimator("cpu", CALIBRATIONS).estimate(of, Candidate(ORT)).calls == pytest.approx(7e-6)
 
 
 def test_kernels_that_were_learnt_go_before_the_roofline() -> None:
