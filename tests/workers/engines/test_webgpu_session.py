@@ -94,5 +94,5 @@ def test_callers_share_the_session_one_at_a_time(told):
 
 
 def test_why_inputs_are_bound_anew(told):
-    """A version that has such values could hold inputs at one address, and record runs."""
+    """A version that makes values in the GPU's memory could hold inputs at one address."""
     assert told["refusal"].startswith("Can't allocate memory on the device using this package")

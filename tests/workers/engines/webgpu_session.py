@@ -71,7 +71,7 @@ def of_part(session: WebGpuSession) -> bool:
 
 
 def refusal() -> str:
-    """What a value that Python could write again is refused with."""
+    """What a value in the GPU's memory is refused with."""
     try:
         ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "webgpu", 0)
     except RuntimeError as error:
