@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil
 from typing import NewType
 
 from farm.errors import OptionError
@@ -40,6 +41,7 @@ _PART = re.compile(
 )
 
 _MOST_SECONDS = Seconds(1e9)  # 31 years, which the timers of all systems can wait
+_IN_MINUTES = 120  # seconds from which a time is written in minutes
 _MOST_BYTES = Bytes(2**63 - 1)
 _MOST_JOULES = Joules(1e18)
 
@@ -82,6 +84,12 @@ def parse_seconds(text: str) -> Seconds:
             f"'{text}' is too long a time; {_MOST_SECONDS:.0f} seconds are the most."
         )
     return Seconds(float(value))
+
+
+def rounded_up(seconds: Seconds) -> str:
+    """``95.2`` -> ``"96s"``, ``200.0`` -> ``"4m"``: what ``parse_seconds`` reads, not below it."""
+    whole = max(1, ceil(seconds))
+    return f"{whole}s" if whole < _IN_MINUTES else f"{ceil(whole / 60)}m"
 
 
 def parse_bytes(text: str) -> Bytes:

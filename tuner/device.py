@@ -15,7 +15,7 @@ from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from farm.model.formats import came_quantised, given_format
 from farm.model.shapes import fixed_sentence
-from farm.units import Seconds
+from farm.units import Seconds, rounded_up
 from tuner.delivery.unconfirmed import UnderWay, best_so_far, interrupted, measured
 from tuner.delivery.winners import Provenance, deliver_entry
 from tuner.events import (
@@ -40,6 +40,7 @@ from tuner.runs.record.details import metric_of
 from tuner.runs.record.journal import Journal
 from tuner.runs.start import open_journal
 from tuner.search.confirm import Confirmation, Confirmed
+from tuner.search.enough import enough_budget
 from tuner.search.profiles import (
     kept_for_profiles,
     take_damage,
@@ -54,7 +55,7 @@ from workers.jobs import DeviceFacts
 
 _ALONE = {
     Alone.BUDGET: "the budget was used up by the baseline and its confirmation; nothing else was "
-    "tried: give a longer --budget",
+    "tried: by what these took, --budget {enough} is enough for another candidate",
     Alone.TRIALS: "nothing else was tried, because the baseline alone was asked for: give more "
     "--trials",
     Alone.EXHAUSTED: "nothing else was tried, because there is no other choice for this model on "
@@ -290,7 +291,7 @@ class DeviceTuning:
         return DeviceResult(
             profile.name,
             Status.FAILED if nothing else Status.TUNED,
-            reason=_reason(confirmed.verdict, found),
+            reason=self._reason(found, confirmed),
             verdict=confirmed.verdict,
             baseline=measured(confirmed.baseline),
             winner=None if nothing else measured(confirmed.winner),
@@ -324,6 +325,27 @@ class DeviceTuning:
         folder = deliver_entry(provenance, executor, job, winner)
         return replace(result, output=str(folder or ""))
 
+    def _reason(self, found: Found, confirmed: Confirmed) -> str:
+        """Why there was nothing to deliver, or nothing to compare; "" where there was."""
+        match confirmed.verdict:
+            case Verdict.NOTHING_TRIED if found.alone:
+                return self._why_alone(found.alone, found, confirmed)
+            case Verdict.NOTHING_ELSE_OK:
+                became = count_outcomes(found.others).items()
+                others = ", ".join(f"{n} {outcome}" for outcome, n in became)
+                return f"nothing else could run within the limits ({others})"
+            case Verdict.NONE_WITHIN_LIMITS if found.alone:
+                why = self._why_alone(found.alone, found, confirmed)
+                return f"the baseline is not within the limits, and {why}"
+            case Verdict.NONE_WITHIN_LIMITS:
+                return str(confirmed.verdict)
+            case _:
+                return ""
+
+    def _why_alone(self, alone: Alone, found: Found, confirmed: Confirmed) -> str:
+        enough = enough_budget(self._store, (found.baseline, confirmed.baseline))
+        return _ALONE[alone].format(enough=rounded_up(enough))
+
     def _accuracy(self, confirmed: Confirmed) -> AccuracyComparison | None:
         winner = confirmed.winner.accuracy
         if winner is None:
@@ -348,22 +370,6 @@ def _devices(profile: DeviceProfile, winner: Candidate) -> tuple[str, ...]:
 
 def _absolute(output: str) -> str:
     return str(Path(output).absolute()) if output else ""
-
-
-def _reason(verdict: Verdict, found: Found) -> str:
-    """Why there was nothing to deliver, or nothing to compare; "" where there was."""
-    others = ", ".join(f"{n} {outcome}" for outcome, n in count_outcomes(found.others).items())
-    match verdict:
-        case Verdict.NOTHING_TRIED if found.alone:
-            return _ALONE[found.alone]
-        case Verdict.NOTHING_ELSE_OK:
-            return f"nothing else could run within the limits ({others})"
-        case Verdict.NONE_WITHIN_LIMITS if found.alone:
-            return f"the baseline is not within the limits, and {_ALONE[found.alone]}"
-        case Verdict.NONE_WITHIN_LIMITS:
-            return str(verdict)
-        case _:
-            return ""
 
 
 def _does_not_fit(found: Found) -> Iterator[str]:

@@ -14,6 +14,7 @@ from farm.units import (
     parse_bytes,
     parse_joules,
     parse_seconds,
+    rounded_up,
 )
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -154,6 +155,14 @@ def test_rounding_up_to_the_next_unit_of_size():
 def test_times_that_are_written_can_be_read(seconds):
     text = format_seconds(seconds).replace("ns", "e-9s").replace(" ", "")
     assert parse_seconds(text) == pytest.approx(seconds, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(0.0, "1s"), (95.2, "96s"), (119.5, "2m"), (200.0, "4m")]
+)
+def test_times_for_an_option_are_not_below_what_was_meant(seconds, written):
+    assert rounded_up(seconds) == written
+    assert parse_seconds(written) >= seconds
 
 
 @quick

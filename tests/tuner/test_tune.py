@@ -133,7 +133,7 @@ SPENT = "the budget was used up by the baseline and its confirmation"
     [
         (
             {"budget_seconds": 1e-9},
-            f"{SPENT}; {ALONE}: give a longer --budget",
+            f"{SPENT}; {ALONE}: by what these took, --budget 1s is enough for another candidate",
         ),
         (
             {"max_trials": 1},

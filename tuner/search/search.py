@@ -35,7 +35,7 @@ COHORT = TOGETHER
 MIN_PAIRS = 11  # of a confirmation: of fewer values a median has no interval
 FINALISTS = 3
 EQUIVALENCE = 0.01
-_CONFIRM_SHARE = 0.6  # of the budget, at most, is kept for the confirmation
+_CONFIRM_SHARE = 0.6  # of what the baseline leaves is kept for the confirmation, at most
 
 
 class Alone(StrEnum):
@@ -100,6 +100,7 @@ class Search:
         self._baseline: Entry | None = None
         self._raced: set[str] = set()
         self._begun = journal.count_trials(Phase.SEARCH)
+        self._baseline_seconds = 0.0
         self._confirm_seconds = 0.0
 
     @property
@@ -173,7 +174,9 @@ class Search:
         entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)
-        self._confirm_seconds = 6.0 * (self._budget.used - started) + 12.0 + runs
+        seconds = self._budget.used - started
+        self._baseline_seconds += seconds
+        self._confirm_seconds = 6.0 * seconds + 12.0 + runs
         self._entries.append(entry)
         self._tell_trial(entry)
         return entry
@@ -181,7 +184,9 @@ class Search:
     def _run_trials(self, proposal: Proposal, baseline: Entry) -> list[Entry]:
         done = []
         proposed = dict(proposal.chosen)
-        for entry in self._journal.run_trials(proposal.candidates, Phase.SEARCH, proposed):
+        for entry in self._journal.run_trials(
+            proposal.candidates, Phase.SEARCH, proposed, goes_on=self._goes_on
+        ):
             self._check_limits(entry, baseline)
             entry.ratio = self._quick_ratio(entry, baseline)
             self._entries.append(entry)
@@ -263,7 +268,7 @@ class Search:
                 self._raced.add(trial_id)
 
     def _goes_on(self) -> bool:
-        """Whether another cohort is to be tried. What was begun before is gone through again.
+        """Whether another trial is to be begun. What was begun before is gone through again.
 
         A device that runs nothing but splits gets one, however long its baseline took.
         """
@@ -282,8 +287,12 @@ class Search:
         return self._track.has_begun(entries) or self._may_search()
 
     def _may_search(self) -> bool:
-        """Whether time is left beside what the confirmation needs."""
-        reserve = min(self._confirm_seconds, _CONFIRM_SHARE * self._budget.total)
+        """Whether time is left beside what the confirmation needs.
+
+        However long the baseline took, a share of what it left is there to try something else.
+        """
+        rest = max(0.0, self._budget.total - self._baseline_seconds)
+        reserve = min(self._confirm_seconds, _CONFIRM_SHARE * rest)
         return self._budget.left > reserve
 
     def _may_block(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,7 @@ from tuner.results import Verdict
 from tuner.runs.history import Entry
 from tuner.search.confirm import Confirmed
 from tuner.search.search import COHORT, Found, count_outcomes, prefer_plain
+from workers.jobs import TrialJob, TrialReport
 
 
 def test_finds_the_fastest(store: Store) -> None:
@@ -120,6 +122,36 @@ def test_stops_when_time_is_needed_for_the_confirmation(store: Store) -> None:
     found = Imagined(store, executor, fakes(*[0.5] * 200), budget=budget).search()
     assert 1 + COHORT <= len(found.entries) < 40
     assert budget.left > 0, "something is left for the confirmation"
+
+
+class SlowTrials(ImaginedExecutor):
+    """On which a trial takes as much of a ``CountedBudget`` as twelve blocks."""
+
+    def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+        for report in super().run_trials(device, jobs):
+            for _ in range(11):
+                self._count("goes on")
+            yield report
+
+
+def test_on_a_slow_device_something_is_tried_with_what_the_baseline_leaves(store: Store) -> None:
+    executor = SlowTrials()
+    budget = CountedBudget(20.0, executor)
+    found = Imagined(store, executor, fakes(*[0.5] * 20), budget=budget).search()
+    assert len(found.entries) == 2, "and not a whole cohort, for which there is no time"
+    assert found.alone is None
+    assert [e.trial_id for e in found.finalists] == [found.entries[1].trial_id]
+
+
+def test_what_is_gone_through_again_is_what_there_was_time_for(store: Store) -> None:
+    executor = SlowTrials()
+    candidates = fakes(*[0.5] * 20)
+    once = Imagined(store, executor, candidates, budget=CountedBudget(20.0, executor)).search()
+    again = ImaginedExecutor()
+    spent = CountedBudget(20.0, again, used=20.0)
+    found = Imagined(store, again, candidates, budget=spent).search()
+    assert [e.trial_id for e in found.entries] == [e.trial_id for e in once.entries]
+    assert not again.trials
 
 
 def test_slow_candidates_do_not_race(store: Store) -> None:

@@ -8,9 +8,10 @@ the run is returned from there instead.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from types import MappingProxyType
 
 from db.costs.predictions import predictions
@@ -126,22 +127,24 @@ class Journal:
         proposed: Mapping[Candidate, Proposed] = _BY_NOBODY,
         *,
         patient: bool = False,
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> Iterator[Entry]:
         """What became of each candidate: from the store if it has it, else by running it.
 
         proposed: why a search tries them, kept with what is run. patient: none is given up for
-        being slow to check, in a search neither.
+        being slow to check, in a search neither. goes_on: asked before each is begun.
         """
         jobs = [self.job(candidate, phase) for candidate in candidates]
         if patient:
             jobs = [replace(job, limits=replace(job.limits, patient=True)) for job in jobs]
-        yield from self.run_jobs(jobs, phase, proposed)
+        yield from self.run_jobs(jobs, phase, proposed, goes_on)
 
     def run_jobs(
         self,
         jobs: Sequence[TrialJob],
         phase: Phase,
         proposed: Mapping[Candidate, Proposed] = _BY_NOBODY,
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> Iterator[Entry]:
         """The same for jobs of the phase, of which several may have one candidate."""
         by_id = {job.trial_id: job for job in jobs}
@@ -149,7 +152,8 @@ class Journal:
         yield from (entry for entry in known.values() if entry is not None)
         open_jobs = [job for trial_id, job in by_id.items() if known[trial_id] is None]
         expected = self.expects.of(tuple(dict.fromkeys(job.candidate for job in open_jobs)))
-        leased = self._leased(open_jobs, phase, expected)
+        begun = takewhile(lambda _: goes_on(), open_jobs)
+        leased = self._leased(begun, phase, expected)
         for report in self._executor.run_trials(self.scope.device, leased):
             job = by_id[report.trial_id]
             self._commit(report, job, proposed.get(job.candidate, NOBODY))
