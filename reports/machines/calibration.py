@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.text import Text
 
 from farm.costs.calibration import Calibration, CostPlace, constants_json, ends_json, links
 from farm.costs.families import Family
 from farm.costs.roofline import Level, Roof
 from farm.plan.placement.problem import CALLER
+from farm.text import printable
 from farm.units import Bytes, counted, format_bytes, format_seconds
-from reports.machines.environments import InstallProgress
 from reports.rows import dump
 from reports.tables.cells import MISSING
 from reports.tables.layout import Column, Rows
@@ -124,17 +126,27 @@ def calibration_json(done: Calibrated) -> str:
 class CalibrationProgress:
     """Shows what is being measured: one line that changes on a terminal, all lines elsewhere.
 
+    On a terminal its seconds go on while a step runs, which on a slow device may take a minute.
+
     console: on standard error.
     """
 
     def __init__(self, console: Console) -> None:
-        self._lines = InstallProgress(console)
-        self._budget, self._used = 0.0, 0.0
+        self._console = console
+        self._draws = console.is_terminal and not console.is_dumb_terminal
+        self._status = console.status(self)
+        self._stage, self._budget = "", 0.0
+        self._used, self._at = 0.0, time.monotonic()
 
     def __enter__(self) -> Self:
         """Start drawing."""
-        self._lines.__enter__()
+        if self._draws:
+            self._status.start()
         return self
+
+    def __rich__(self) -> Text:
+        """The line as it is at this moment."""
+        return Text(printable(self._line()), no_wrap=True, overflow="ellipsis")
 
     def __exit__(
         self,
@@ -143,7 +155,7 @@ class CalibrationProgress:
         trace: TracebackType | None,
     ) -> None:
         """Stop drawing."""
-        self._lines.__exit__(kind, error, trace)
+        self._status.stop()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -151,9 +163,19 @@ class CalibrationProgress:
             case DeviceStarted(budget_seconds=seconds):
                 self._budget = seconds
             case Ticked(used_seconds=used):
-                self._used = used
+                self._used, self._at = used, time.monotonic()
             case StageStarted(device=device, stage=stage):
-                self._lines(f"{device}: {stage} ({self._used:.0f} of {self._budget:.0f} s)")
+                self._stage = f"{device}: {stage}"
+                if not self._draws:
+                    self._console.print(self, soft_wrap=True)
+
+    def _line(self) -> str:
+        used = self._used + time.monotonic() - self._at
+        beyond = used - self._budget
+        budget = (
+            f"of {self._budget:.0f} s" if beyond < 1.0 else f"s, {beyond:.0f} s beyond the time"
+        )
+        return f"{self._stage} ({used:.0f} {budget})" if self._stage else ""
 
 
 def _speed(family: Family, roof: Roof, levels: tuple[Level, ...]) -> str:

@@ -46,6 +46,7 @@ _BORDER_SECONDS = 0.1  # that a model of one kernel is run for a profile
 _NETWORK_SECONDS = 0.2  # that a network is run for a profile
 _ALONE = 0.55  # of the seconds, for single kernels at most; the rest is for networks
 _IN_PLACE = 0.1, 0.17  # of the seconds, until the last row is begun, and begun again
+_NOTHING = 1.0  # seconds beyond the time that nobody minds
 _CLOCK, _PACKETS = 1e-6, 0.0  # seconds; profilers tell whole microseconds
 
 
@@ -108,7 +109,8 @@ def calibrate(
     ends = tuple(_ends(profile, places, constants, runs))
     calibration = corrected(Calibration(profile.name, constants, ends), in_place, FEW)
     caveat = (profile.caveat,) if profile.caveat else ()
-    notes = tuple(dict.fromkeys((*caveat, *bench.notes, *_missing(places, calibration))))
+    said = (*caveat, *bench.notes, *_longer(budget.used, seconds), *_missing(places, calibration))
+    notes = tuple(dict.fromkeys(said))
     details = json.dumps({"notes": notes, "threads": threads, "kernels": plain_rows(rows)})
     record = _stored(store, facts, calibration, budget.used, details)
     more = refit(store, profile, record.machine_id)
@@ -236,6 +238,15 @@ def _ends(
         if ends is not None:
             made.append(ends)
     return made
+
+
+def _longer(used: float, asked: float) -> Iterator[str]:
+    """That it took longer than was asked for, and why."""
+    if used >= asked + _NOTHING:
+        yield (
+            f"It took {used:.0f} s where {asked:.0f} s were asked for: borders and small kernels "
+            "are measured however short the time is, and what began in time goes on to its end."
+        )
 
 
 def _missing(places: Sequence[MeasuredPlace], calibration: Calibration) -> list[str]:

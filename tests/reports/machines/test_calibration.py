@@ -66,4 +66,19 @@ def test_progress_without_a_terminal_is_a_line_for_each_stage() -> None:
         progress(DeviceStarted("cpu", 180.0))
         progress(Ticked("cpu", 12.3))
         progress(StageStarted("cpu", "small kernels"))
-    assert text.getvalue() == "cpu: small kernels (12 of 180 s)\n"
+        progress(Ticked("cpu", 190.3))
+        progress(StageStarted("cpu", "kernels"))
+    assert text.getvalue() == (
+        "cpu: small kernels (12 of 180 s)\ncpu: kernels (190 s, 10 s beyond the time)\n"
+    )
+
+
+def test_progress_on_a_terminal_is_one_line_with_the_seconds_of_this_moment() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=40)
+    with CalibrationProgress(console) as progress:
+        progress(DeviceStarted("cpu", 180.0))
+        progress(StageStarted("cpu", "large kernels, cpu/onnxruntime-cpu"))
+        progress(Ticked("cpu", 12.3))
+        line = progress.__rich__()
+    assert line.plain == "cpu: large kernels, cpu/onnxruntime-cpu (12 of 180 s)"
+    assert (line.no_wrap, line.overflow) == (True, "ellipsis"), "on a narrow terminal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import islice
 
@@ -37,6 +38,7 @@ from tuner.calibrating.places import places_of
 from tuner.events import Event, StageStarted
 from tuner.learning.kernels.rows import rows_of
 from tuner.learning.kernels.stored import newest_kernels
+from tuner.runs.clock import Budget
 from workers.jobs import DeviceFacts
 
 CPU, DSP = load_profiles()["cpu"], load_profiles()["dsp"]
@@ -157,8 +159,21 @@ def test_without_any_engine_that_runs_nothing_is_stored(store: Store) -> None:
 
 def test_what_there_is_no_time_for_is_said_once(store: Store) -> None:
     done = run(store, TimedExecutor(), seconds=0.0)
-    assert done.notes == ("There was no time for all kernels: give a longer --budget.",)
+    assert done.notes[0] == "There was no time for all kernels: give a longer --budget."
+    assert sum("no time" in note for note in done.notes) == 1
     assert len(done.calibration.places) == 4
+
+
+def test_what_takes_longer_than_was_asked_for_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.calibrating.calibrate.Budget", lambda total: Budget(total, 54.0))
+    done = run(store, TimedExecutor(), seconds=5.0)
+    assert re.fullmatch(
+        r"It took \d+ s where 5 s were asked for: borders and small kernels are measured however "
+        r"short the time is, and what began in time goes on to its end\.",
+        done.notes[-1],
+    )
 
 
 def test_packets_of_an_emulated_device_become_seconds(store: Store) -> None:
