@@ -134,6 +134,16 @@ def check_threads(request: TuneRequest, candidates: Sequence[Candidate]) -> None
             )
 
 
+def check_callers(candidates: Sequence[Candidate]) -> None:
+    """Raise OptionError when a candidate has several callers, and nothing tells what they do."""
+    for candidate in candidates:
+        if candidate.is_untimed and candidate.callers > 1:
+            raise OptionError(
+                f"The candidate has {candidate.callers} callers, and {candidate.engine.kind} runs "
+                "in an emulator, where nothing tells its throughput. Leave out its `callers`."
+            )
+
+
 def _threads(candidate: Candidate) -> int:
     """Threads of one caller that work at the same time; 0 where an engine has no limit."""
     found = [processor_threads(each) for each in whole_engines(candidate.engine)]

@@ -74,7 +74,7 @@ def measured(
     from db.records import RunKind
     from db.store import Store
     from farm.devices.profile import select_profiles
-    from tuner.bench import bench, check_device, check_threads
+    from tuner.bench import bench, check_callers, check_device, check_threads
     from tuner.delivery.place import check_output
     from tuner.runs.start import check_model, check_request, start_run
     from workers.executor import LocalExecutor
@@ -83,6 +83,7 @@ def measured(
     known = known_profiles(folder)
     (profile,) = select_profiles(request.devices, known)
     check_threads(request, candidates)
+    check_callers(candidates)
     check_device(profile, candidates, known)
     checked = check_request(request, known)
     if recalled is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_accuracy_and_size_are_told_and_no_time(farm: Command, candidate: str) -
     assert found["accuracy"]["value"] == found["measurements"]["accuracy"]["value"]
     assert found["notes"][0].startswith(UNKNOWN)
     assert found["output"] is None
+
+
+def test_several_callers_are_refused_where_nothing_is_timed(farm: Command) -> None:
+    (farm.folder / "four.json").write_text(to_json(replace(QUANTISED, callers=4)))
+    assert farm.refused("bench", "model.onnx", "--device", "dsp", "--candidate", "four.json") == (
+        "The candidate has 4 callers, and onnxruntime-qnn runs in an emulator, where nothing "
+        "tells its throughput. Leave out its `callers`."
+    )
 
 
 def test_what_is_delivered_is_verified(farm: Command, benched: Path) -> None:
