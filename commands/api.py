@@ -271,11 +271,12 @@ def predict(
     if best < 0 or (best and candidate is not None):
         raise OptionError("best must be 0 or more, and 0 where a candidate is given.")
     loaded = load_model(Path(model), dict(shapes or {}))
-    chosen = select_profiles(device_names([_joined(devices)]), known_profiles(_folder(profiles)))
+    known = known_profiles(_folder(profiles))
+    chosen = select_profiles(device_names([_joined(devices)]), known)
     require_here(chosen, "Nothing can be predicted for device {} here")
     with StoreReader.open(store) as reader:
         return tuple(
-            forecast_of(reader, loaded, profile, facts_of(profile), candidate, best)
+            forecast_of(reader, loaded, profile, facts_of(profile), candidate, best, known)
             for profile in chosen
         )
 

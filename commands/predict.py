@@ -66,13 +66,14 @@ def predict(
 
     if candidate is not None and best:
         raise OptionError("--candidate and --best contradict each other; leave one out.")
-    chosen = select_profiles(device_names(devices) or ("cpu",), known_profiles(profiles))
+    known = known_profiles(profiles)
+    chosen = select_profiles(device_names(devices) or ("cpu",), known)
     require_here(chosen, "Nothing can be predicted for device {} here")
     wanted = None if candidate is None else read_candidate(candidate)
     loaded = load_model(model, shape_sizes(shape))
     with StoreReader.open(store) as reader:
         found = [
-            forecast(reader, loaded, profile, facts_of(profile), wanted, best)
+            forecast(reader, loaded, profile, facts_of(profile), wanted, best, known)
             for profile in chosen
         ]
     if json_output:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from db.questions.learning import whole_trials
 from db.reader import StoreReader
@@ -19,6 +20,7 @@ from farm.candidate import (
     check_timed,
 )
 from farm.compile.operators import matrix_products, quantizable
+from farm.devices.caveats import caveats
 from farm.devices.profile import DeviceProfile, check_engine
 from farm.errors import DeviceError
 from farm.measurement import Outcome
@@ -98,35 +100,41 @@ def forecast(
     facts: DeviceFacts,
     candidate: Candidate | None = None,
     best: int = 0,
+    known_profiles: Mapping[str, DeviceProfile] = MappingProxyType({}),
 ) -> Forecast:
     """Predict a candidate on a device, the baseline for None; or rank those of its space.
 
     best: so many of the ranked, 0 for no ranking. facts: of the device on this machine.
+    known_profiles: by name, of devices that only parts of the candidate are at.
 
     Raises InputError: the device was never calibrated, or does not have the engine; shapes of the
     model stay dynamic. Raises StoreError.
     """
     if not facts.engines:
         raise DeviceError(f"None of the engines of {profile.name} can run here.")
-    if candidate is not None and not isinstance(candidate.engine, Pipeline):
+    parts: tuple[str, ...] = ()
+    if candidate is not None and isinstance(candidate.engine, Pipeline):
+        parts = candidate.engine.devices
+    elif candidate is not None:
         check_engine(profile, candidate.engine.kind)
         check_timed(candidate)
     graph = build_graph(model)
     subject = subject_of(model, graph)
     machine = machine_of(facts).id
-    known = known_costs(store, profile, machine, facts.cores)
+    known = known_costs(store, profile, machine, facts.cores, beside=parts)
     space = space_of(facts, given_format(model.proto))
     fixed = fixed_sentence(model.shapes)
     ranked: dict[Candidate, Expected] = {}
-    notes, considered = [each for each in (profile.caveat, fixed) if each], 1
+    said = caveats(profile, candidate or space.baseline(), known_profiles)
+    notes, considered = [each for each in (*said, fixed) if each], 1
     if best:
         asked = _Asked(store, model, graph, subject, profile, facts, known)
         space, more = _unasked(space, model, graph)
         ranked, refused, considered = _ranked(asked, space, best)
         notes = [*more, *refused, *notes]
     chosen = list(ranked) or [candidate or space.baseline()]
-    said = known.predictor.predict(subject, (space.baseline(), *chosen))
-    baseline, *found = _planned(model, subject, said)
+    predicted = known.predictor.predict(subject, (space.baseline(), *chosen))
+    baseline, *found = _planned(model, subject, predicted)
     effort = effort_on(store, profile.name, machine)
     trials = (effort.of(p.candidate, Seconds(p.latency.value)) for p in found) if effort else ()
     return Forecast(

@@ -20,6 +20,9 @@ from farm.candidate import (
     CPackage,
     DynamicInt8,
     OnnxRuntimeCpu,
+    OnnxRuntimeWebGpu,
+    Pipeline,
+    PipelinePart,
     Precision,
     StaticInt8,
     WeightOnlyInt4,
@@ -258,3 +261,19 @@ def test_a_device_in_software_says_so(known: Command) -> None:
     (found,) = predict(known, "model.onnx", "--devices", "cpu", "--profiles", "profiles")
     assert isinstance(found["notes"], list)
     assert found["notes"][0].startswith("cpu is no GPU, but a program on this machine's")
+
+
+def test_a_part_at_a_device_in_software_says_so(known: Command) -> None:
+    model = load_model(known.folder / "model.onnx")
+    first, *rest = (node.name for node in model.proto.graph.node)
+    parts = (
+        PipelinePart("cpu", OnnxRuntimeCpu(), (first,)),
+        PipelinePart("gpu-software", OnnxRuntimeWebGpu(), tuple(rest)),
+    )
+    (known.folder / "split.json").write_text(to_json(Candidate(Pipeline(parts))))
+    with Store.open(str(known.store)) as store:
+        executor, software = Here(("onnxruntime-webgpu",)), load_profiles()["gpu-software"]
+        calibrate(store, executor, software, 0.0, lambda _: None, FEW)  # type: ignore[arg-type]
+    (found,) = predict(known, "model.onnx", "--candidate", "split.json")
+    assert isinstance(found["notes"], list)
+    assert found["notes"][0].startswith("gpu-software is no GPU, but a program on this machine's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from db.questions.operators.costs import all_calibrations, newest_calibrations
 from db.reader import StoreReader
 from db.records import CalibrationRecord, Software
 from db.store import Store
+from farm.costs.calibration import Calibration, calibration_of
 from farm.costs.model import not_calibrated
 from farm.devices.profile import DeviceProfile
 from farm.errors import FarmError
@@ -54,9 +56,12 @@ def known_costs(
     machine_id: str,
     cores: int,
     until: datetime | None = None,
+    beside: Collection[str] = (),
 ) -> Known:
     """What a store knows of a device of a machine.
 
+    beside: other devices of it, which parts of a pipeline are at; they are known by what they were
+    calibrated with, if they were.
     cores: that the device has. until: what was learnt or tried later does not count, so that a run
     expects the same whenever it is resumed, and nothing that it measured itself.
 
@@ -71,13 +76,15 @@ def known_costs(
     version = newest_cost_model(store, name, machine_id, FORMAT, until)
     found = newest_cost_model(store, name, machine_id, KERNELS_FORMAT, until)
     kernels = LearnedKernels.of_content(found.content) if found else None
+    others = _others(store, [other for other in beside if other != name], machine_id)
     if version is None:
         learned = {name: kernels.at(calibrations[0])} if kernels else {}
-        return Known(FromCalibration(profile, cores, {name: calibrations[0]}, learned))
+        of = {**others, name: calibrations[0]}
+        return Known(FromCalibration(profile, cores, of, learned))
     return Known(
         LearnedPredictor(
             profile,
-            estimator_of(name, calibrations, kernels, cores),
+            estimator_of(name, calibrations, kernels, cores, others),
             CandidateModels.of_state(version.content),
             known_in(store, name, machine_id, until),
         ),
@@ -119,6 +126,11 @@ def standing(
     version = newest_cost_model(store, device, machine, FORMAT)
     report = Report() if version is None else Report.of_json(version.report)
     return calibration, version, report
+
+
+def _others(store: StoreReader, names: Collection[str], machine_id: str) -> dict[str, Calibration]:
+    found = newest_calibrations(store, names, machine_id)
+    return {name: calibration_of(name, r.constants, r.borders) for name, r in found.items()}
 
 
 def _is_worth_it(store: StoreReader, calibration: CalibrationRecord) -> bool:

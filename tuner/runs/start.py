@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from db.reader import StoreReader
 from db.records import Run, RunKind, RunStatus, utc_now
 from db.store import Store
-from farm.candidate import UNTIMED, Candidate, CPackageEmulated, Pipeline
+from farm.candidate import UNTIMED, Candidate, CPackageEmulated
+from farm.devices.caveats import caveats
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
 from tuner.goals import Objective
@@ -51,9 +52,7 @@ class Checked:
 
         Of the device that was searched, and of those that only parts of the candidate are at.
         """
-        parts = candidate.engine.devices if isinstance(candidate.engine, Pipeline) else ()
-        others = (self.known[name] for name in dict.fromkeys(parts) if name in self.known)
-        return tuple(dict.fromkeys(each.caveat for each in (profile, *others) if each.caveat))
+        return caveats(profile, candidate, self.known)
 
 
 @dataclass(frozen=True, slots=True)

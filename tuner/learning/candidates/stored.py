@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from db.costs.versions import CostModelRecord, newest_cost_model
 from db.records import content_id, utc_now
@@ -27,16 +28,18 @@ def estimator_of(
     calibrations: Mapping[int, Calibration],
     kernels: LearnedKernels | None,
     cores: int,
+    others: Mapping[str, Calibration] = MappingProxyType({}),
 ) -> Estimator:
     """What the models of whole candidates of a device rest on: its calibrations, and its kernels.
 
-    calibrations: by the threads of each. kernels: what was learnt of them. Raises DeviceError: it
-    was never calibrated with all of its threads.
+    calibrations: by the threads of each. kernels: what was learnt of them. others: calibrations of
+    devices that parts of pipelines are at. Raises DeviceError: it was never calibrated with all
+    of its threads.
     """
     if 0 not in calibrations:
         raise not_calibrated(device)
-    others = {threads: each for threads, each in calibrations.items() if threads}
-    return Estimator(device, {device: calibrations[0]}, others, kernels, cores)
+    by_threads = {threads: each for threads, each in calibrations.items() if threads}
+    return Estimator(device, {**others, device: calibrations[0]}, by_threads, kernels, cores)
 
 
 def learn_candidates(
