@@ -26,6 +26,7 @@ from farm.candidate import (
 from farm.devices.profile import load_profiles
 from farm.measurement import Method, Outcome
 from farm.profile.kernels import OperatorProfile, unmapped_share
+from farm.profile.tags import tags_in
 from tests import models
 from tests.openvino import require_openvino
 from tests.workers.conftest import MakeWorker
@@ -211,3 +212,18 @@ def test_one_kernel_for_the_whole_model_is_no_profile(worker: Worker) -> None:
 def test_a_model_that_cannot_run_fails_with_its_sentence(worker: Worker, openvino: None) -> None:
     with pytest.raises(ChildError, match="Det"):
         profile(worker, det_net(), OpenVinoRuntime())
+
+
+def test_what_fails_while_it_is_timed_is_called_as_in_the_model(worker: Worker) -> None:
+    """And not by the tags of the copy that is timed."""
+    nodes = [
+        make_node("Mul", ["x", "zero"], ["m"], name="nothing"),
+        make_node("Add", ["m", "nine"], ["a"], name="beyond"),
+        make_node("Cast", ["a"], ["at"], name="where", to=TensorProto.INT64),
+        make_node("Gather", ["x", "at"], ["y"], name="out of reach"),
+    ]
+    stored = {"zero": np.array(0.0, np.float32), "nine": np.array(9.0, np.float32)}
+    model = models.build(nodes, [models.value("x", [4])], [models.value("y", [4])], stored)
+    with pytest.raises(ChildError, match="out of reach") as failed:
+        profile(worker, model, OnnxRuntimeCpu(threads=1))
+    assert not tags_in(str(failed.value))

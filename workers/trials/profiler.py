@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from farm.candidate import PackageEngine
 from farm.errors import CompileError
 from farm.host.temporary import temporary_folder
 from farm.profile.kernels import MODEL_FILE, OperatorProfile
+from farm.profile.tags import with_tags_replaced
 from workers.jobs import ProfileJob, TrialJob
 from workers.trials.artifacts import Artifacts
 from workers.trials.children import Children, Loading
+from workers.trials.process import ChildError
 from workers.trials.trial import TrialRunner
 
 
@@ -46,7 +49,8 @@ class Profiler:
         with temporary_folder("profile") as folder:
             names = self._artifacts.name_for_profile(trial, artifact, folder)
             named = in_copy(self._trials.loading(trial, artifact), folder / MODEL_FILE, names)
-            told = self._children.profile(trial, named, folder, seconds)
+            with _in_own_names(names):
+                told = self._children.profile(trial, named, folder, seconds)
             return self._artifacts.map_kernels(trial, artifact, folder, json.dumps(told))
 
 
@@ -56,6 +60,16 @@ def in_copy(loading: Loading, model: Path, names: Mapping[str, str]) -> Loading:
     if spec.get("on_cpu"):
         spec["on_cpu"] = [names[name] for name in spec["on_cpu"]]
     return replace(loading, spec=spec, model=str(model))
+
+
+@contextmanager
+def _in_own_names(names: Mapping[str, str]) -> Iterator[None]:
+    """What fails names operators as the artifact does. names: as ``in_copy`` takes them."""
+    try:
+        yield
+    except ChildError as error:
+        own = {tag: name for name, tag in names.items()}
+        raise ChildError(error.outcome, with_tags_replaced(error.message, own)) from None
 
 
 def _require_new(trial: TrialJob) -> None:
