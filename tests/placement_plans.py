@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from farm.candidate import CPackageEmulated, OnnxRuntimeCpu
 from farm.plan.placement.record import (
     Baselines,
     PlacedWhole,
@@ -55,4 +56,5 @@ def split_plan(
             PlannedBorder(DSP, CPU, border, 0.0),
             PlannedBorder(CPU, DSP, border, 0.0),
         ),
+        engines={CPU: OnnxRuntimeCpu(threads=1), DSP: CPackageEmulated(target="hexagon-v67")},
     )

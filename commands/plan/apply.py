@@ -10,6 +10,7 @@ import typer
 from commands.plan.options import (
     AnnotatedOption,
     AvoidOption,
+    CandidateFileOption,
     ExplainOption,
     ObserveOption,
     PlannedModelOption,
@@ -17,7 +18,7 @@ from commands.plan.options import (
     PreferOption,
     StateOption,
 )
-from commands.shared.files import check_files, model_files, said_of
+from commands.shared.files import check_files, model_files, said_of, write_files
 from commands.shared.options.common import JsonOption, ProfilesOption, known_profiles
 from commands.shared.output import print_lines, print_tables
 from farm.errors import OptionError
@@ -36,6 +37,7 @@ def apply(
     explain: ExplainOption = False,
     model: PlannedModelOption = None,
     annotated: AnnotatedOption = None,
+    candidate: CandidateFileOption = None,
     profiles: ProfilesOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -43,6 +45,7 @@ def apply(
 
     Example: farm plan apply plan.json --observe --explain
     """
+    from farm.candidate import to_json
     from farm.plan.placement.record import read_plan
     from reports.placement.machine_readable import applied_json
     from reports.placement.tables import decision_table
@@ -55,11 +58,15 @@ def apply(
         raise OptionError("--model and --annotated need each other.")
     read_too = {"the state": state} if state else {}
     read_too |= model_files(model) if model else {}
-    check_files({"the plan": plan, **read_too}, {"--annotated": annotated})
+    check_files(
+        {"the plan": plan, **read_too}, {"--annotated": annotated, "--candidate": candidate}
+    )
     read = read_plan(plan)
     now, notes = applying.state_of(read, state, known_profiles(profiles) if observe else None)
     now = applying.with_wishes(read, now, prefer or (), avoid or (), power_budget)
     applied = applying.apply(read, now, notes)
+    if candidate is not None:
+        write_files({candidate: to_json(applying.candidate_of(read, applied.decision)) + "\n"})
     if model is not None and annotated is not None:
         with said_of(annotated):
             applying.write_annotated(read, applied.decision.assignment, model, annotated)

@@ -12,7 +12,7 @@ from reports.rows import Json, dump
 if TYPE_CHECKING:
     from tuner.planning.apply import Applied
 
-_FOR_APPLYING = frozenset({"steps", "borders", "format"})  # only in the plan's file
+_FOR_APPLYING = frozenset({"steps", "borders", "engines", "format"})  # only in the plan's file
 
 
 def placement_json(plan: PlacementPlan) -> str:

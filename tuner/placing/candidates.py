@@ -96,14 +96,19 @@ def candidate_of(plan: PlacementPlan, situation: Situation) -> Candidate:
 
     Operators that are folded are in no part: every part that needs what they give has them.
     """
-    if len(plan.parts) == 1:
-        return situation.candidates[plan.parts[0].place]
     folded = {op.name for op in situation.graph.operators if op.folded}
-    parts = []
-    for part in plan.parts:
-        engine = situation.candidates[part.place].engine
-        parts.append(_part(part.place, engine, [n for n in part.operators if n not in folded]))
-    return Candidate(Pipeline(tuple(parts)))
+    parts = [(p.place, [n for n in p.operators if n not in folded]) for p in plan.parts]
+    engines = {name: each.engine for name, each in situation.candidates.items()}
+    return candidate_at(parts, engines)
+
+
+def candidate_at(
+    parts: Sequence[tuple[str, Sequence[str]]], engines: Mapping[str, Engine]
+) -> Candidate:
+    """What runs operators at places, part after part. engines: of the whole model at each."""
+    if len(parts) == 1:
+        return Candidate(engines[parts[0][0]])
+    return Candidate(Pipeline(tuple(_part(at, engines[at], names) for at, names in parts)))
 
 
 def in_one_session(split: Candidate, device: str) -> Candidate | None:

@@ -138,7 +138,7 @@ def plan_placement(
     if not solution.order:
         raise PlanError(solution.binding)
     others = compared(priced.problem)
-    return record(
+    recorded = record(
         Planned(
             PlannedModel(
                 situation.model.name, situation.model.sha256, dict(situation.model.shapes)
@@ -153,6 +153,8 @@ def plan_placement(
             folded_before(situation.graph),
         )
     )
+    places = (each.place.name for each in situation.places)
+    return replace(recorded, engines={at: situation.candidates[at].engine for at in places})
 
 
 def folded_before(graph: Graph) -> dict[str, tuple[str, ...]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from farm.candidate import Candidate
 from farm.compile.annotate import annotated, label
 from farm.devices.profile import DeviceProfile
 from farm.errors import OptionError, PlanError
@@ -18,6 +20,7 @@ from farm.model.model import load_model, save_model
 from farm.plan.override import IDLE, Decision, Priority, State, decide, device_of
 from farm.plan.placement.record import PlacementPlan
 from farm.units import Seconds
+from tuner.placing.candidates import candidate_at
 from workers.observing import observe
 
 _PREFERRED, _AVOIDED = 0.5, 1000.0
@@ -140,6 +143,22 @@ def _of_all_operators(plan: PlacementPlan, decision: Decision) -> Decision:
         for move in decision.moves
     )
     return replace(decision, assignment=assignment, moves=tuple(moves))
+
+
+def candidate_of(plan: PlacementPlan, decision: Decision) -> Candidate:
+    """What runs as was decided; see ``tuner.placing.candidates.candidate_of``.
+
+    Raises PlanError: the plan is of an older farm, and does not say with which engines.
+    """
+    steps = [step.operator for step in plan.steps]
+    runs = groupby(steps, key=decision.assignment.__getitem__)
+    parts = [(place, tuple(names)) for place, names in runs]
+    if missing := next((place for place, _ in parts if place not in plan.engines), None):
+        raise PlanError(
+            f"The plan does not say with which options {missing} runs, as those of older farms: "
+            "make it again with `farm plan placement`."
+        )
+    return candidate_at(parts, plan.engines)
 
 
 def write_annotated(

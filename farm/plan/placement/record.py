@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from farm.candidate import Engine
 from farm.errors import PlanError
 from farm.plan.override import Border, Step, Steps
 from farm.prediction import Prediction
@@ -116,7 +117,8 @@ class PlacementPlan:
     places: that were planned for. predicted: of the whole. bound: it is proven that no plan has
     less, if the costs are right. gap: by what share the plan may be above the best. seconds: how
     long planning took. best_single: None where no place runs the whole model. refused: a split
-    that was found, and is not the plan. notes: sentences for people.
+    that was found, and is not the plan. notes: sentences for people. engines: of the whole model
+    at each place, with their options; none in plans of older farms.
     """
 
     __pydantic_config__ = _STRICT
@@ -135,6 +137,7 @@ class PlacementPlan:
     steps: tuple[PlannedStep, ...]
     borders: tuple[PlannedBorder, ...]
     notes: tuple[str, ...] = ()
+    engines: dict[str, Engine] = field(default_factory=dict)
     format: Literal[1] = field(default=1)
 
     @property

@@ -8,11 +8,13 @@ from dataclasses import replace
 import onnx
 import pytest
 
+from farm.candidate import Candidate, OnnxRuntimeCpu, Pipeline, read_candidate
 from farm.compile.annotate import labels_of
 from farm.model.model import load_model
 from farm.plan.placement.record import plan_text
 from tests.command import Command
 from tests.placement_plans import CPU, DSP, split_plan
+from tuner.search.options import SPIN_BESIDE_OTHERS
 
 
 @pytest.fixture
@@ -74,6 +76,34 @@ def test_the_model_with_the_decided_places(planned: Command) -> None:
     model = onnx.load(planned.folder / "placed.onnx")
     assert set(labels_of(model).values()) == {"cpu_onnxruntime-cpu"}
     assert len(labels_of(model)) == len(model.graph.node)
+
+
+def test_the_candidate_that_runs_as_was_decided(planned: Command) -> None:
+    written = ("--candidate", "c.json")
+    assert planned("plan", "apply", "plan.json", *written).code == 0
+    split = read_candidate(planned.folder / "c.json").engine
+    assert isinstance(split, Pipeline)
+    assert [part.place for part in split.parts] == [DSP, CPU]
+    # Beside another engine idle threads do not spin; the limit of threads is the plan's.
+    own = OnnxRuntimeCpu(threads=1, spin_microseconds=SPIN_BESIDE_OTHERS)
+    assert split.parts[1].engine == own
+    assert planned("plan", "apply", "plan.json", "--avoid", "dsp", *written).code == 0
+    whole = Candidate(OnnxRuntimeCpu(threads=1))
+    assert read_candidate(planned.folder / "c.json") == whole
+    assert planned("bench", "model.onnx", "--device", "cpu", *written).code == 0
+
+
+def test_a_plan_of_an_older_farm_gives_no_candidate(planned: Command) -> None:
+    path = planned.folder / "plan.json"
+    plan = json.loads(path.read_text())
+    del plan["engines"]
+    path.write_text(json.dumps(plan))
+    assert planned("plan", "apply", "plan.json").code == 0
+    assert planned.refused("plan", "apply", "plan.json", "--candidate", "c.json") == (
+        f"The plan does not say with which options {DSP} runs, as those of older farms: make it "
+        "again with `farm plan placement`."
+    )
+    assert not (planned.folder / "c.json").exists()
 
 
 @pytest.mark.parametrize(
