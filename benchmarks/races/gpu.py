@@ -37,6 +37,7 @@ import numpy as np
 import onnx
 
 from benchmarks.common import digits_request, options
+from benchmarks.inputs.devices import measurable
 from benchmarks.inputs.models import random_images, save_arrays
 from benchmarks.inputs.resnet import resnet50
 from farm.candidate import (
@@ -47,14 +48,13 @@ from farm.candidate import (
     OnnxRuntimeTensorRt,
     Precision,
 )
-from farm.devices.profile import DeviceProfile, check_engine, load_profiles, select_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import CompileError, DeviceError
 from farm.measurement import Measurement, Metric
 from farm.units import format_bytes, format_joules, format_seconds
 from tuner.racing.statistics import median_interval
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
-from workers.discovery import device_availability
 from workers.executor import LocalExecutor
 from workers.fingerprint import fingerprint
 from workers.jobs import DetailJob, DeviceFacts, Limits, TrialJob
@@ -90,7 +90,7 @@ class Row:
     def __str__(self) -> str:
         label = self.candidate.label()
         if not self.found:
-            return _line([label, self.why, *[""] * (len(_COLUMNS) - 2)])
+            return _line([label, _in_cell(self.why), *[""] * (len(_COLUMNS) - 2)])
         batch, latency = self.candidate.batch, self.found[Metric.LATENCY_P50]
         interval = median_interval(np.asarray(latency.samples))
         ends = (interval.low, interval.high) if interval else ()
@@ -114,20 +114,16 @@ class Row:
 
 
 def main() -> int:
-    """Print the table; the exit code."""
+    """Print the table; 1 where no candidate could be measured, 2 without the GPU."""
     parser = options(__doc__)
     parser.add_argument("--device", default=PATTERN, metavar="NAME", help="of several GPUs")
     parser.add_argument("--quick", action="store_true", help="a small model instead")
     arguments = parser.parse_args()
     try:
-        (profile,) = select_profiles((arguments.device,), with_nvidia_gpus(load_profiles()))
-        check_engine(profile, OnnxRuntimeCuda().kind, "this script")
+        known = with_nvidia_gpus(load_profiles())
+        profile = measurable(arguments.device, OnnxRuntimeCuda().kind, known)
     except DeviceError as error:
         print(error)
-        return 2
-    found = device_availability(profile)
-    if not found.available:
-        print(f"{profile.name} cannot be measured: {found.reason}; {found.remedy}")
         return 2
     with tempfile.TemporaryDirectory(prefix="farm-gpu-") as name:
         folder = Path(name)
@@ -142,12 +138,11 @@ def main() -> int:
             print(f"packages: {_packages(facts)}\n")
             print(_line(_COLUMNS))
             print("|" + "---|" * len(_COLUMNS))
-            for candidate in _candidates(facts):
-                key = subject.workload.key
-                job = TrialJob(candidate.id, key, candidate, limits=_LIMITS)
-                print(_row(executor, profile, job), flush=True)
-                executor.release(profile.name, [job.trial_id])
-    return 0
+            measured = [
+                _printed(executor, profile, candidate, subject.workload.key)
+                for candidate in _candidates(facts)
+            ]
+    return 0 if any(measured) else 1
 
 
 def _request(folder: Path, device: str) -> TuneRequest:
@@ -163,6 +158,17 @@ def _candidates(facts: DeviceFacts) -> Iterator[Candidate]:
         for engine in (*_ENGINES, *rounded):
             if engine.kind in facts.engines:
                 yield Candidate(engine, Precision(float_type), batch=batch)
+
+
+def _printed(
+    executor: LocalExecutor, profile: DeviceProfile, candidate: Candidate, workload: str
+) -> bool:
+    """Print a candidate's row; whether it has values."""
+    job = TrialJob(candidate.id, workload, candidate, limits=_LIMITS)
+    row = _row(executor, profile, job)
+    print(row, flush=True)
+    executor.release(profile.name, [job.trial_id])
+    return bool(row.found)
 
 
 def _row(executor: LocalExecutor, profile: DeviceProfile, job: TrialJob) -> Row:
@@ -187,6 +193,11 @@ def _packages(facts: DeviceFacts) -> str:
     inside = {n: v for n, v in facts.software.items() if n.startswith(prefix)}
     told = (inside or facts.software).items()  # its environment's, or the farm's own
     return ", ".join(f"{name.removeprefix(prefix)} {version}" for name, version in told)
+
+
+def _in_cell(text: str) -> str:
+    """Whatever an engine says, in one line and one cell."""
+    return " ".join(text.split()).replace("|", "/")
 
 
 def _line(cells: Sequence[str]) -> str:

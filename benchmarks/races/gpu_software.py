@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import ROOT, Report, Unit, options
+from benchmarks.inputs.devices import measurable
 from benchmarks.inputs.models import save_arrays
 from commands import api
 from db.store import Store
@@ -44,7 +45,7 @@ from farm.candidate import (
 from farm.dataset import MIN_SAMPLES
 from farm.delivery.pipeline import sessions_of, write_pipeline
 from farm.delivery.winner import write_delivery
-from farm.devices.profile import DeviceProfile, check_engine, load_profiles, select_profiles
+from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import DeviceError
 from farm.measurement import Outcome
 from farm.model.graph import build_graph
@@ -53,7 +54,6 @@ from farm.session.of_candidate import onnxruntime_spec, session_spec
 from tuner.placing.candidates import in_one_session
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
-from workers.discovery import device_availability
 from workers.engines.onnxruntime import OnnxRuntimeSession
 from workers.environments.interpreters import Interpreters
 from workers.executor import LocalExecutor
@@ -100,14 +100,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="as short a search as there is")
     arguments = parser.parse_args()
     try:
-        (profile,) = select_profiles((arguments.device,), load_profiles())
-        check_engine(profile, OnnxRuntimeWebGpu().kind, "this script")
+        profile = measurable(arguments.device, OnnxRuntimeWebGpu().kind, load_profiles())
     except DeviceError as error:
         print(error)
-        return 2
-    found = device_availability(profile)
-    if not found.available:
-        print(f"{profile.name} cannot be measured: {found.reason}; {found.remedy}")
         return 2
     report = Report(__file__, arguments.json)
     rows = []
