@@ -178,10 +178,11 @@ def _resumed(
     from tuner.runs.start import resume_run
 
     with StoreReader.open(store) as reader:
-        place.require(name, TuneRequest.from_json(reader.run(name).request).devices)
+        run = reader.run_called(name)
+        place.require(run.name, TuneRequest.from_json(run.request).devices)
         return resume_run(
             reader,
-            name,
+            run.name,
             place.profiles,
             output=folder,
             require_all=require_all,

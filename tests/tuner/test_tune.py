@@ -155,6 +155,19 @@ def test_a_baseline_alone_says_nothing_of_gain(
     assert resumed == result, "and the same when it is resumed"
 
 
+def test_a_beginning_of_its_name_is_enough_to_resume_a_run(
+    empty: Store, request_: TuneRequest
+) -> None:
+    checked = check_request(replace(request_, devices=("fake",)), PROFILES)
+    first = start_run(empty, checked).name
+    assert resume_run(empty, first[:-4], PROFILES).name == first
+    second = start_run(empty, checked).name
+    names = ", ".join(sorted((first, second)))
+    with pytest.raises(OptionError, match=f"is ambiguous: it may be {names}. Give more"):
+        resume_run(empty, first[:5], PROFILES)
+    assert resume_run(empty, first, PROFILES).name == first, "also where another begins so"
+
+
 def test_a_baseline_alone_outside_the_limits(empty: Store, request_: TuneRequest) -> None:
     limits = Constraints(max_latency=1e-9)
     request = replace(request_, devices=("fake",), max_trials=1, constraints=limits)

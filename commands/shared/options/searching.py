@@ -69,7 +69,8 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         metavar="RUN",
-        help="Go on with a run, or deliver a finished one again.",
+        help="Go on with a run, called by its name or the beginning of it, or deliver a "
+        "finished one again.",
         autocompletion=completion.tune_name,
         rich_help_panel=Panel.SUBJECT,
     ),
