@@ -197,6 +197,8 @@ class BlockSample:
     peak_bytes: highest resident memory of its process so far, above what it had at the start.
     longest_seconds: of its single runs in the block, where they were timed.
     load_seconds: from loading to the first outputs, where its process began in the block.
+    joules: per inference, where a counter told them: it counted for ``energy_window`` seconds, and
+    ``idle_watts``, which the block began with, were subtracted.
     """
 
     trial_id: str
@@ -207,6 +209,9 @@ class BlockSample:
     peak_bytes: int | None = None
     longest_seconds: float | None = None
     load_seconds: float | None = None
+    joules: float | None = None
+    energy_window: float | None = None
+    idle_watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,9 @@ class BlockSampleRow(Base):
     peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
     longest_seconds: Mapped[float | None]
     load_seconds: Mapped[float | None]
+    joules: Mapped[float | None]
+    energy_window: Mapped[float | None]
+    idle_watts: Mapped[float | None]
 
 
 class SeriesRow(Base):

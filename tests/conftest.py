@@ -20,6 +20,7 @@ from tests.models import conv_net, save
 
 if TYPE_CHECKING:
     from tests.nvidia.pretended import PretendedGpus
+    from tests.rapl import FakeRapl
 
 _LONGEST = (
     "tests/test_docs.py",
@@ -89,6 +90,15 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PretendedGpus:
     from tests.nvidia.pretended import PretendedGpus
 
     return PretendedGpus(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRapl:
+    """RAPL, by a stand-in, for this process and its children."""
+    from tests.rapl import FakeRapl
+
+    monkeypatch.setenv("FARM_POWERCAP", str(tmp_path / "powercap"))
+    return FakeRapl(tmp_path / "powercap")
 
 
 @pytest.fixture

@@ -240,7 +240,8 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     expects = expectations(store, profile, facts, opened)
     journal = open_journal(store, executor, opened, profile, facts, expects=expects)
     request = opened.request
-    scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
+    figures = (opened.subject.work, profile.power, journal.scope.energy_window)
+    scorer = Scorer(request.objective, request.constraints, *figures)
     listen(DeviceStarted(profile.name, budget.total))
     notes: tuple[str, ...] = ()
     if candidates:
@@ -257,7 +258,7 @@ def _bench(  # noqa: PLR0913  (what bench has, and the budget that it watches)
     if timed and detailed:
         chosen = worth_profiling(timed, ())
         notes = (*notes, *take_profiles(journal, chosen, budget, listen))
-    notes = (*notes, *executor.take_remarks(profile.name))
+    notes = (*notes, *journal.doubts(entries), *executor.take_remarks(profile.name))
     splits = {e.trial_id: _split_notes(store, e) for e in entries}
     outputs = {e.trial_id: deliver_benched(store, executor, opened, journal, e) for e in entries}
     return tuple(

@@ -188,7 +188,7 @@ class DeviceTuning:
             facts = executor.describe(profile.name)
             journal = self._journal(executor, facts, complete=ended)
             self._foresee(journal, facts, whole)
-            scorer = self._scorer()
+            scorer = self._scorer(journal)
             track = RaceTrack(journal, scorer, budget, self._request.seed)
             searching = DeviceSearch(
                 self._store, executor, self._opened, profile, journal, scorer, track
@@ -201,7 +201,8 @@ class DeviceTuning:
             if not ended:
                 self._note(opening.since + budget.used, confirmed=True)
                 ended = True
-            result = self._result(profile, found, confirmed, track, notes)
+            doubts = journal.doubts((confirmed.baseline, confirmed.winner))
+            result = self._result(profile, found, confirmed, track, (*notes, *doubts))
             self._confirmed = result
             result = self._delivered(result, executor, journal, confirmed)
             self._confirmed = result
@@ -242,9 +243,10 @@ class DeviceTuning:
         self._listen(StageStarted(self.name, "learning"))
         return refit(self._store, self._profile, self._searching.journal.scope.machine_id)
 
-    def _scorer(self) -> Scorer:
-        asked, power = self._request, self._profile.power
-        return Scorer(asked.objective, asked.constraints, self._subject.work, power)
+    def _scorer(self, journal: Journal) -> Scorer:
+        asked, window = self._request, journal.scope.energy_window
+        figures = (self._subject.work, self._profile.power, window)
+        return Scorer(asked.objective, asked.constraints, *figures)
 
     def _foresee(self, journal: Journal, facts: DeviceFacts, budget: Budget) -> None:
         """Say what a trial will take, before any is begun; nothing where nothing is known."""

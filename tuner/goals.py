@@ -65,3 +65,8 @@ class Constraints:
             if value is not None and not (math.isfinite(value) and value > 0):
                 finite = "" if math.isfinite(value) else " and finite"
                 raise OptionError(f"{option} must be above 0 {unit}{finite}, got {value}.")
+
+
+def asks_energy(objective: Objective, constraints: Constraints) -> bool:
+    """Whether energy decides: it is minimised, or limited."""
+    return objective is Objective.ENERGY or constraints.max_energy is not None

@@ -24,6 +24,7 @@ from workers.environments.installed import Installed, environments_of
 from workers.gpus.devices import openvino_interpreter
 from workers.gpus.intel import intel_availability
 from workers.gpus.webgpu import computes_float16, missing_device, webgpu_availability
+from workers.meters.energy_window import energy_window
 from workers.nvidia.presence import (
     NVIDIA_ENGINES,
     engine_presence,
@@ -160,6 +161,12 @@ def device_availability(profile: DeviceProfile) -> Availability:
 
     By an engine whose latency is unknown nothing can be tuned.
     """
+    found = _availability(profile)
+    counts = found.available and energy_window(profile) is not None
+    return replace(found, counts_energy=counts)
+
+
+def _availability(profile: DeviceProfile) -> Availability:
     if profile.interpreter and not Path(profile.interpreter).exists():
         return Availability(
             available=False,

@@ -16,12 +16,12 @@ from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.host.closing import Closing
-from farm.measurement import Measurement
 from farm.profile.kernels import OperatorProfile
 from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DetailReport,
     DeviceFacts,
     ProfileJob,
     TrialJob,
@@ -55,7 +55,7 @@ class Executor(Protocol):
     def run_block(self, device: str, job: BlockJob) -> BlockReport:
         """Run one block. Raises InfrastructureError when the worker is lost again and again."""
 
-    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+    def run_detail(self, device: str, job: DetailJob) -> DetailReport:
         """Measure one candidate in detail. Raises InfrastructureError, ChildError."""
 
     def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
@@ -144,7 +144,7 @@ class LocalExecutor(Closing):
         """Run one block."""
         return self._worker(device).run_block(job)
 
-    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+    def run_detail(self, device: str, job: DetailJob) -> DetailReport:
         """Measure one candidate in detail."""
         return self._worker(device).run_detail(job)
 

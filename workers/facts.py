@@ -15,6 +15,7 @@ from workers.gpus.intel import ENGINE as INTEL
 from workers.gpus.intel import intel_float_types, intel_gpu
 from workers.gpus.vulkan import vulkan_versions
 from workers.jobs import DeviceFacts
+from workers.meters.energy_window import energy_window
 from workers.nvidia.devices import gpu_versions
 
 _OPENVINO = frozenset({"openvino", "openvino-runtime"})
@@ -37,6 +38,7 @@ def facts_with(profile: DeviceProfile, interpreters: Interpreters) -> DeviceFact
         {name: found.named_versions for name, found in installed_environments().items()},
         len(profile.processors),
         webgpu_float16=webgpu_computes_float16(profile),
+        energy_window=energy_window(profile),
     )
 
 

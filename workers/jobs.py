@@ -13,7 +13,7 @@ from farm.accuracy.result import AccuracyResult
 from farm.candidate import Candidate, FloatType, PackageEngine
 from farm.measurement import Measurement, Outcome
 from workers.fingerprint import Fingerprint
-from workers.protocol import Sample, Split, Warmup
+from workers.protocol import EnergyReading, Sample, Split, Warmup
 
 
 class Part(StrEnum):
@@ -71,6 +71,8 @@ class DeviceFacts:
     engines: usable kinds in the profile's order, without those whose latency is unknown.
     openvino_float_types: see ``discovery``.
     packages: engines that run compiled packages, the most promising first.
+    energy_window: seconds for which the device's energy counter counts runs at least; None where
+    it has none.
     environments: that are installed, by name, with what is in each: see ``Installed``.
     processors: that its profile names; 0 where it names none, and uses all of the machine.
     webgpu_float16: whether ONNX Runtime's WebGPU provider runs there, and in float16, too.
@@ -84,6 +86,7 @@ class DeviceFacts:
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     processors: int = 0
     webgpu_float16: bool = False
+    energy_window: float | None = None
 
     @property
     def cores(self) -> int:
@@ -109,7 +112,10 @@ TODAY = Pinned()
 
 @dataclass(frozen=True, slots=True)
 class TrialJob:
-    """One candidate to be loaded, checked and first measured on one part of the data."""
+    """One candidate to be loaded, checked and first measured on one part of the data.
+
+    counts_energy: its energy is to be measured at first, too, where a counter tells it.
+    """
 
     trial_id: str
     workload_key: str
@@ -117,6 +123,7 @@ class TrialJob:
     part: Part = Part.SEARCH
     limits: Limits = field(default_factory=Limits)
     pinned: Pinned = TODAY
+    counts_energy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,8 @@ class BlockJob:
     single_runs: so many of each member are timed one by one, too. turns: how often each member is
     sampled, all of them in turns: its sample is the geometric mean of these, so that the machine's
     drift during the block is in all members alike. loads: how long loading takes is
-    what matters, so that the machine is to be quiet meanwhile, too.
+    what matters, so that the machine is to be quiet meanwhile, too. counts_energy: of each member
+    that a counter tells of; idle power is measured once, before the first.
     """
 
     members: tuple[TrialJob, ...]
@@ -161,6 +169,7 @@ class BlockJob:
     single_runs: int = 0
     loads: bool = False
     turns: int = 1
+    counts_energy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,7 @@ class BlockReport:
 
     longest: the longest of each member's single runs in seconds, where any were asked for.
     loads: seconds from loading to the first outputs, of members whose process began in this block.
+    energies: of members whose energy was counted.
     peaks: peak memory of each member's process in bytes above its start, so far.
     sentinel_seconds: latency of the fixed workload. disturbed: why the block is to be discarded,
     by a rule that does not look at the samples; empty if it is kept.
@@ -190,6 +200,7 @@ class BlockReport:
     disturbed: str = ""
     longest: dict[str, float] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
+    energies: dict[str, EnergyReading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +213,20 @@ class ProfileJob:
 
 @dataclass(frozen=True, slots=True)
 class DetailJob:
-    """The distribution of single runs, throughput and energy of one candidate."""
+    """The distribution of single runs, throughput and energy of one candidate.
+
+    counts_energy: where a counter tells it.
+    """
 
     trial: TrialJob
     single_runs: int = 1000
     seconds: float = 2.0
+    counts_energy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DetailReport:
+    """What was measured in detail. notes: what could not be, or was disturbed, in sentences."""
+
+    measurements: tuple[Measurement, ...]
+    notes: tuple[str, ...] = ()

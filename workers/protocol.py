@@ -120,10 +120,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Warmup:
-    """Reply to ``warm-up``: how many values were thrown away, and whether it became steady."""
+    """Reply to ``warm-up``: how many values were thrown away, and whether it became steady.
+
+    at_pace: whether the clock of its GPU was steady at the end; True where none is known.
+    """
 
     values: int
     steady: bool
+    at_pace: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +160,18 @@ class DeviceReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncounted:
+    """Reply to ``energy`` and ``idle-power`` where the counter cannot be read. why: a sentence."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyReading:
-    """Reply to ``energy``, where the machine has a counter.
+    """Reply to ``energy``.
 
     joules: of one run, idle power subtracted. window_seconds: how long runs were counted.
-    idle_watts: of the machine, measured just before.
+    idle_watts: of what the counter counts, measured before.
     """
 
     joules: float

@@ -183,7 +183,7 @@ def _row(executor: LocalExecutor, profile: DeviceProfile, job: TrialJob) -> Row:
     except (ChildError, CompileError) as error:
         return Row(job.candidate, {}, str(error))
     disturbed = Reading.now(gpus).disturbed_since(before)
-    found = {each.metric: each for each in (*report.measurements, *detail)}
+    found = {each.metric: each for each in (*report.measurements, *detail.measurements)}
     return Row(job.candidate, found, disturbed)
 
 

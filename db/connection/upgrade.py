@@ -30,7 +30,7 @@ from farm.errors import StoreError
 # It reports every step at a level that other libraries switch on for everybody.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration's revision: the schema of ``db/schema.py``."""
 
 # As Alembic makes it.

@@ -157,7 +157,7 @@ class Availability:
     """Whether a profile's device can be used, and if not, why and what would change it.
 
     cores: of the machine that has it; 0 where that is this one. found: what the device is, where
-    its profile cannot say that.
+    its profile cannot say that. counts_energy: whether a counter tells of its energy.
     """
 
     available: bool
@@ -165,6 +165,7 @@ class Availability:
     remedy: str = ""
     cores: int = 0
     found: str = ""
+    counts_energy: bool = False
 
 
 _ADAPTER: TypeAdapter[DeviceProfile] = TypeAdapter(DeviceProfile)

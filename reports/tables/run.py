@@ -221,8 +221,16 @@ def _sentence(device: DeviceResult, objective: Objective) -> str:
     confirmed = "confirmed in fresh processes on data the search never saw"
     if objective is Objective.LATENCY:
         return f"{speed} {_interval(device.ratio)}, {confirmed}."
-    gain = f"{device.gain.value:.2f} times {AS_MUCH[objective]}"
+    gain = f"{device.gain.value:.2f} times {_as_much(device, objective)}"
     return f"{gain} {_interval(device.gain)}, {speed}, {confirmed}."
+
+
+def _as_much(device: DeviceResult, objective: Objective) -> str:
+    """Of an energy with how it was found."""
+    energy = device.winner.measurements.get(Metric.ENERGY) if device.winner else None
+    if objective is Objective.ENERGY and energy is not None:
+        return f"less {energy.method} energy than the baseline"
+    return AS_MUCH[objective]
 
 
 def _ratio(device: DeviceResult, ratio: Estimate | None) -> str:

@@ -217,7 +217,7 @@ def test_latency(low: float | None, high: float | None, text: str) -> None:
     [
         (Objective.LATENCY, "2.97 times as fast as the baseline (95 % interval 2.91 to 3.02)"),
         (Objective.MEMORY, "1.80 times less peak memory than the baseline (95 % interval 1.70"),
-        (Objective.ENERGY, "1.80 times less energy than the baseline (95 % interval 1.70 to"),
+        (Objective.ENERGY, "1.80 times less modelled energy than the baseline (95 % interval"),
     ],
 )
 def test_the_verdict_names_the_objective(objective: Objective, text: str) -> None:

@@ -39,6 +39,7 @@ from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DetailReport,
     DeviceFacts,
     Failure,
     Limits,
@@ -48,7 +49,7 @@ from workers.jobs import (
     TrialReport,
     Workload,
 )
-from workers.protocol import Sample
+from workers.protocol import EnergyReading, Sample
 from workers.trials.process import ChildError
 
 BASELINE = Candidate(Fake())
@@ -68,6 +69,7 @@ class Traits:
     blocks from 0.
     message: what its trials say where they are not ok. A rejected one is measured all the same.
     quick: factor of the seconds that its trials' own samples take.
+    joules: of one run, where a counter tells them.
     """
 
     seconds: float = 1e-3
@@ -83,6 +85,7 @@ class Traits:
     cpu: float | None = None
     longest: float | None = None
     load: float = 0.05
+    joules: float = 1e-3
 
 
 class ImaginedExecutor:
@@ -90,6 +93,9 @@ class ImaginedExecutor:
 
     pinned: traits of candidates in environments, which go first. environments: that are
     installed, see ``DeviceFacts``. unlike: what is pinned has noise of its own, too.
+
+    energy_window: of the device's counter, see ``DeviceFacts``; counted: whether each block asked
+    for energy.
 
     interrupt_at: raises KeyboardInterrupt instead of the call of this number. calls: what was
     asked, in order: ``trial LABEL``, ``block``, ``detail``.
@@ -113,6 +119,8 @@ class ImaginedExecutor:
         self.environments: dict[str, dict[str, str]] = {}
         self.software = {"python": "3"}
         self.damage = Damage()
+        self.counted: list[bool] = []
+        self.energy_window: float | None = None
 
     def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
         for job in jobs:
@@ -122,6 +130,8 @@ class ImaginedExecutor:
 
     def run_block(self, device: str, job: BlockJob) -> BlockReport:
         self._count("block")
+        self.counted.append(job.counts_energy)
+        energies: dict[str, EnergyReading] = {}
         failures, samples, peaks = {}, {}, {}
         longest: dict[str, float] = {}
         loads: dict[str, float] = {}
@@ -140,21 +150,27 @@ class ImaginedExecutor:
             noise = self._noise(member, done)
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
+            if job.counts_energy:
+                energies[member.trial_id] = EnergyReading(noise * traits.joules, 5.0, 40.0)
             if job.restart:
                 loads[member.trial_id] = noise * traits.load
-        return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed, longest, loads)
+        more = (longest, loads, energies)
+        return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed, *more)
 
-    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+    def run_detail(self, device: str, job: DetailJob) -> DetailReport:
         self._count("detail")
         traits = self._traits(job.trial)
         if traits.fails_in_detail:
             raise ChildError(Outcome.RUN_ERROR, "it fell.")
         if job.trial.candidate.is_counted:
-            return (Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED),)
+            rate = Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MODELLED)
+            return DetailReport((rate,))
         singles = tuple(traits.seconds * self._noise(job.trial, i) for i in range(100))
-        return (
-            Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
-            Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
+        return DetailReport(
+            (
+                Measurement(Metric.LATENCY_P50, singles[0], Method.MEASURED, samples=singles),
+                Measurement(Metric.THROUGHPUT, 1 / traits.seconds, Method.MEASURED),
+            )
         )
 
     def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:
@@ -173,7 +189,11 @@ class ImaginedExecutor:
 
     def describe(self, device: str) -> DeviceFacts:
         machine = Fingerprint("id", "bench-1", "Xeon", 4, 1 << 40, (), "", "", "")
-        return DeviceFacts(machine, self.software, self.engines, environments=self.environments)
+        return DeviceFacts(
+            *(machine, self.software, self.engines),
+            environments=self.environments,
+            energy_window=self.energy_window,
+        )
 
     def quantizable(self, device: str, job: TrialJob) -> dict[str, tuple[str, ...]]:
         return {}
@@ -222,6 +242,8 @@ class ImaginedExecutor:
             measured.append(Measurement(Metric.FIRST_RESULT, traits.load, Method.MEASURED))
             cpu = traits.seconds if traits.cpu is None else traits.cpu
             measured.append(Measurement(Metric.CPU_SECONDS, cpu, Method.MEASURED))
+        if job.counts_energy:
+            measured.append(Measurement(Metric.ENERGY, traits.joules, Method.MEASURED))
         if accuracy is not None:
             measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
         if counted:
@@ -297,13 +319,15 @@ class Imagined:
     max_trials: int = 0
     only_splits: bool = False
     baselines: Sequence[Candidate] = (BASELINE,)
+    energy_window: float | None = None
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        scope = Scope(RUN.name, DEVICE, MODEL.sha256, "key", MACHINE.id, SOFTWARE.id, Limits())
+        ids = (RUN.name, DEVICE, MODEL.sha256, "key", MACHINE.id, SOFTWARE.id)
+        scope = Scope(*ids, Limits(), energy_window=self.energy_window)
         self.journal = Journal(self.store, self.executor, scope)  # type: ignore[arg-type]
         work = Work(0, Bytes(0), Bytes(0))
-        self.scorer = Scorer(self.objective, self.constraints, work, POWER)
+        self.scorer = Scorer(self.objective, self.constraints, work, POWER, self.energy_window)
         self.track = RaceTrack(self.journal, self.scorer, self.budget, seed=3)
 
     def search(self) -> Found:

@@ -106,7 +106,9 @@ class TestContract:
         assert "model.onnx" in executor.artifact_files("cpu", int8)
         assert "first" in executor.quantizable("cpu", int8)["static-int8"]
         assert "first" in executor.rank_sensitivity("cpu", int8).operators
-        detail = executor.run_detail("cpu", DetailJob(int8, single_runs=20, seconds=0.2))
+        detail = executor.run_detail(
+            "cpu", DetailJob(int8, single_runs=20, seconds=0.2)
+        ).measurements
         assert {Metric.LATENCY_P50, Metric.THROUGHPUT} <= {m.metric for m in detail}
         profile = executor.run_profile("cpu", ProfileJob(int8, seconds=0.05))
         assert ("second",) in [kernel.operators for kernel in profile]

@@ -187,7 +187,7 @@ def test_a_block_on_a_gpu_that_was_slowed_down_is_discarded(gpus, gpu_worker, mo
 def test_energy_is_that_of_the_gpus_counter(gpu_worker):
     job = samples.job(Candidate(OnnxRuntimeCuda()))
     assert gpu_worker.run_trial(job).outcome is Outcome.OK
-    found = {m.metric: m for m in gpu_worker.run_detail(DetailJob(job, 20, 0.1))}
+    found = {m.metric: m for m in gpu_worker.run_detail(DetailJob(job, 20, 0.1)).measurements}
     assert found[Metric.ENERGY].method is Method.MEASURED
     assert found[Metric.ENERGY].value > 0.0
     assert found[Metric.ENERGY_WINDOW].value >= 5.0
@@ -199,7 +199,7 @@ def test_without_a_counter_there_is_no_energy(gpus, gpu_worker, told):
     gpus.tell(gpus=[{"energy": told}])
     job = samples.job(Candidate(OnnxRuntimeCuda()))
     assert gpu_worker.run_trial(job).outcome is Outcome.OK
-    found = {m.metric for m in gpu_worker.run_detail(DetailJob(job, 20, 0.1))}
+    found = {m.metric for m in gpu_worker.run_detail(DetailJob(job, 20, 0.1)).measurements}
     assert Metric.THROUGHPUT in found
     assert Metric.ENERGY not in found
 

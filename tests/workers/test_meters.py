@@ -17,10 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.rapl import FakeRapl
 from workers.engines.session import Array, Feeds, Session
 from workers.meters import latency
 from workers.meters.disturbance import MachineReading
-from workers.meters.energy import RaplCounter, energy_of_session, energy_per_run, find_rapl
+from workers.meters.energy import (
+    POWERCAP,
+    CounterError,
+    RaplCounter,
+    energy_of_session,
+    energy_per_run,
+    find_rapl,
+    idle_watts,
+)
 from workers.meters.latency import is_steady
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -112,6 +121,7 @@ class TestLatency:
         warmup = latency.warm_up(Growing([1.0]), 1, cap_seconds=0.02)
         assert time.monotonic() - began < 1.0
         assert not warmup.steady
+        assert warmup.at_pace, "nothing is known of a clock"
 
     def test_warm_up_has_a_value_however_slow_it_is(self):
         session = ScriptedSession([10.0])
@@ -218,26 +228,6 @@ class TestDisturbance:
         assert replace(after, steal_ticks=before.steal_ticks).at == after.at
 
 
-class FakeRapl:
-    """A powercap tree in a folder; ``spend`` moves its counters on."""
-
-    span = 1_000_000  # microjoules until a counter wraps around
-
-    def __init__(self, root: Path, packages: int = 2) -> None:
-        self.packages = [root / f"intel-rapl:{i}" for i in range(packages)]
-        parts = [root / "intel-rapl:0:0"]  # a part of package 0: not to be counted twice
-        for domain in (*self.packages, *parts):
-            domain.mkdir(parents=True)
-            (domain / "energy_uj").write_text("900000\n")
-            (domain / "max_energy_range_uj").write_text(f"{self.span}\n")
-        self.root = root
-
-    def spend(self, microjoules: int) -> None:
-        for package in self.packages:
-            file = package / "energy_uj"
-            file.write_text(str((int(file.read_text()) + microjoules) % self.span))
-
-
 class TestRapl:
     def test_a_machine_without_a_counter(self, tmp_path):
         assert find_rapl(tmp_path) is None
@@ -262,7 +252,7 @@ class TestRapl:
         counter = find_rapl(tmp_path)
         assert counter is not None
         before = counter.read()
-        rapl.spend(300_000)  # 900000 -> 200000
+        rapl.spend(300_000)  # 100000 below its range to begin with
         assert counter.joules_between(before, counter.read()) == pytest.approx(0.6)
 
     @quick
@@ -286,6 +276,41 @@ class TestRapl:
         found = energy_per_run(counter, run_for, 0.02)
         assert (found.joules, found.idle_watts) == (pytest.approx(0.01), 0.0)
         assert 0.02 <= found.window_seconds < 1.0
+
+    def test_idle_power_that_is_known_is_not_measured_again(self, tmp_path):
+        rapl = FakeRapl(tmp_path)
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+
+        def run_for(seconds: float) -> int:
+            rapl.spend(1_000_000)
+            time.sleep(seconds)
+            return 10
+
+        found = energy_per_run(counter, run_for, 0.1, idle=5.0)
+        assert found.idle_watts == 5.0
+        assert found.joules == pytest.approx((2.0 - 5.0 * found.window_seconds) / 10)
+
+    def test_a_counter_that_cannot_be_read_any_more(self, tmp_path):
+        rapl = FakeRapl(tmp_path)
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+        file = rapl.packages[1] / "energy_uj"
+        file.write_text("")
+        with pytest.raises(CounterError, match=r"energy_uj cannot be read: it holds no number\.$"):
+            idle_watts(counter, 0.0)
+        file.unlink()
+        with pytest.raises(CounterError) as told:
+            energy_per_run(counter, lambda _: 1, 0.0)
+        assert str(told.value) == (
+            f"The energy counter {file} cannot be read: No such file or directory."
+        )
+
+    def test_its_folder_may_be_elsewhere(self, tmp_path, monkeypatch):
+        monkeypatch.setenv(POWERCAP, str(FakeRapl(tmp_path / "here").root))
+        assert find_rapl() is not None
+        monkeypatch.setenv(POWERCAP, str(tmp_path / "nowhere"))
+        assert find_rapl() is None
 
     def test_what_is_counted_is_what_it_is_divided_by(self):
         """A session whose every run takes a joule, those that choose the loops, too."""

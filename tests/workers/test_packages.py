@@ -91,7 +91,8 @@ class TestHost:
         assert min(s.cpu_seconds for s in found) > 0.4 * least, "its own process is counted"
         assert min(s.cpu_seconds / s.seconds for s in found) < 1.6, "it has one thread"
         details = {
-            m.metric: m.value for m in worker.run_detail(DetailJob(members[1], seconds=0.1))
+            m.metric: m.value
+            for m in worker.run_detail(DetailJob(members[1], seconds=0.1)).measurements
         }
         one_caller = 1.0 / details[Metric.LATENCY_P50]
         assert 0.3 * one_caller < details[Metric.THROUGHPUT] < 4 * one_caller
@@ -155,7 +156,7 @@ class TestEmulated:
 
     def test_detail_is_modelled(self, emulator, dsp):
         latency = by_metric(dsp.run_trial(job(EMULATED)))[Metric.LATENCY].value
-        (throughput,) = dsp.run_detail(DetailJob(job(EMULATED)))
+        (throughput,) = dsp.run_detail(DetailJob(job(EMULATED))).measurements
         assert throughput.method is Method.MODELLED
         assert throughput.value == pytest.approx(1 / latency, rel=1e-3)
 

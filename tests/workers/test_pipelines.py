@@ -96,7 +96,9 @@ def test_is_tried_and_races_like_every_other(pipelines):
     assert all(part.seconds > 0 for part in report.split.parts)
     block = pipelines.run_block(BlockJob((job(TWO, "two"), job(Candidate(ORT), "whole"))))
     assert set(block.samples) == {"two", "whole"}
-    details = {m.metric for m in pipelines.run_detail(DetailJob(job(TWO, "two"), 20, 0.1))}
+    details = {
+        m.metric for m in pipelines.run_detail(DetailJob(job(TWO, "two"), 20, 0.1)).measurements
+    }
     assert details >= {Metric.LATENCY_P50, Metric.THROUGHPUT}
     with pytest.raises(CompileError) as caught:
         pipelines.run_profile(ProfileJob(job(TWO, "two")))
@@ -112,7 +114,7 @@ def test_with_an_emulated_part_is_modelled_as_a_whole(pipelines):
     assert report.split is not None
     assert [part.method for part in report.split.parts] == ["modelled", "measured"]
     assert report.split.parts[0].packets > 100
-    (rate,) = pipelines.run_detail(DetailJob(job(MIXED), 20, 0.1))
+    (rate,) = pipelines.run_detail(DetailJob(job(MIXED), 20, 0.1)).measurements
     assert (rate.metric, rate.method) == (Metric.THROUGHPUT, Method.MODELLED)
     block = pipelines.run_block(BlockJob((job(MIXED),)))
     assert block.samples["t"].seconds > report.split.parts[0].seconds

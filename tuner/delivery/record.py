@@ -15,7 +15,7 @@ from db.records import RunKind
 from farm.candidate import Candidate, from_json
 from farm.delivery.files import RECORD_FILE
 from farm.errors import OptionError
-from farm.measurement import Estimate
+from farm.measurement import Estimate, Method
 from farm.text import printable
 from farm.units import counted
 from tuner.request import TuneRequest
@@ -94,6 +94,7 @@ class Record:
 
     baseline: None in records of earlier versions. gain, ratio: baseline over winner, of the
     objective and of latencies; None when the winner is the baseline. data_sha256: of the data.
+    gain_method: how the objective was found; None in records of earlier versions.
     """
 
     origin: Origin
@@ -106,6 +107,7 @@ class Record:
     gain: Estimate | None = None
     accuracy: RecordedAccuracy | None = None
     data_sha256: str = ""
+    gain_method: Method | None = None
 
     @property
     def claim(self) -> Estimate | None:
@@ -123,6 +125,7 @@ class _Facts:
     gain: Estimate | None = None
     accuracy: RecordedAccuracy | None = None
     data_sha256: str = ""
+    gain_method: Method | None = None
 
 
 _FACTS: TypeAdapter[_Facts] = TypeAdapter(_Facts)
@@ -166,6 +169,7 @@ def read_record(folder: Path) -> Record:
         facts.gain,
         facts.accuracy,
         facts.data_sha256,
+        facts.gain_method,
     )
 
 

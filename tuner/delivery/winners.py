@@ -31,7 +31,8 @@ from farm.errors import CompileError, InfrastructureError, OptionError
 from farm.measurement import Method, Metric
 from farm.model.shapes import fixed_sentence
 from farm.session.of_candidate import on_gpu, session_spec
-from tuner.results import DeviceResult
+from tuner.racing.objective import METRICS
+from tuner.results import DeviceResult, Measured
 from tuner.runs.history import Entry
 from tuner.runs.start import OpenRun
 from workers.executor import Executor
@@ -264,12 +265,19 @@ def _provenance(provenance: Provenance) -> Mapping[str, object]:
         "verdict": str(result.verdict) if result.verdict else None,
         "ratio": asdict(result.ratio) if result.ratio else None,
         "gain": asdict(result.gain) if result.gain else None,
+        "gain_method": _gain_method(provenance.opened, delivered),
         "accuracy": _accuracy(result),
         "data_sha256": opened.subject.dataset.sha256,
         "trial_details": json.loads(trial.details),
         "machine": asdict(store.machine(trial.machine_id)),
         "software": json.loads(store.software(trial.software_id).versions),
     }
+
+
+def _gain_method(opened: OpenRun, delivered: Measured) -> str | None:
+    """How the objective of what is delivered was found."""
+    found = delivered.measurements.get(METRICS[opened.request.objective])
+    return None if found is None else str(found.method)
 
 
 def _accuracy(result: DeviceResult) -> Mapping[str, object] | None:

@@ -149,7 +149,7 @@ class _Deciding:
         race, blocks, drop = found.race, found.blocks, found.drop
         if not blocks:
             return Decision("raced", f"raced in {where}, in which no block counted", race, 0)
-        if not found.leader or self._objective is Objective.ENERGY:
+        if not found.leader or self._is_modelled_energy:
             return Decision("raced", f"raced in {where}, {after}", race, blocks)
         if drop is not None:
             than = f"{self._worse(drop.ratio)} than {self._past.label(drop.leader)}"
@@ -179,7 +179,7 @@ class _Deciding:
     def _not_raced(self, trial: Trial) -> Decision:
         baseline = self._past.baseline
         first, other = self._first(trial), self._first(baseline) if baseline else None
-        if first is None or other is None or self._objective is Objective.ENERGY:
+        if first is None or other is None or self._is_modelled_energy:
             return Decision("not raced", "not raced")
         ratio = first / other
         much = f"its first samples were {self._worse(ratio)} than the baseline's"
@@ -236,8 +236,16 @@ class _Deciding:
         return self._scorer().quick(entry)
 
     def _scorer(self) -> Scorer:
-        """Of all but energy, which needs the figures of the device."""
-        return Scorer(self._objective, Constraints(), Work(0, Bytes(0), Bytes(0)), None)
+        """Of all but modelled energy, which needs the figures of the device."""
+        window = None if self._is_modelled_energy else 0.0
+        return Scorer(self._objective, Constraints(), Work(0, Bytes(0), Bytes(0)), None, window)
+
+    @property
+    def _is_modelled_energy(self) -> bool:
+        """Whether candidates were ranked by an energy that no counter told."""
+        samples = (sample for block in self._past.blocks for sample in block.samples)
+        is_energy = self._objective is Objective.ENERGY
+        return is_energy and all(sample.joules is None for sample in samples)
 
     def _score(self) -> Score:
         scorer, known = self._scorer(), dict[str, Entry]()

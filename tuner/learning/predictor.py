@@ -108,7 +108,8 @@ class LearnedPredictor:
         peak = told[MEMORY]
         if isinstance(candidate.engine, PackageEngine):
             peak = self._package(subject, candidate, known, peak)
-        energy = self._energy(subject, candidate, told[LATENCY]) or told.get(ENERGY)
+        energy = None if candidate.spans_devices else told.get(ENERGY)  # as a counter tells it
+        energy = energy or self._energy(subject, candidate, told[LATENCY])
         if known is not None:
             failure = float(known.failed)
         return CandidatePrediction(candidate, told[LATENCY], told[CPU], peak, energy, failure)

@@ -19,6 +19,7 @@ BY_BLOCK = frozenset(
         Metric.THROUGHPUT,
         Metric.LATENCY_P99,
         Metric.FIRST_RESULT,
+        Metric.ENERGY,
     }
 )
 """Metrics that may have one sample from each block."""
@@ -46,6 +47,20 @@ def measured_in_blocks(
     loads = [s.load_seconds for s in samples if s.load_seconds is not None]
     if loads:
         yield over_blocks(Metric.FIRST_RESULT, loads)
+    yield from _counted(samples)
+
+
+def _counted(samples: Sequence[BlockSample]) -> Iterator[Measurement]:
+    """The energy that a counter told, with how it did."""
+    columns = {
+        Metric.ENERGY: [s.joules for s in samples],
+        Metric.ENERGY_WINDOW: [s.energy_window for s in samples],
+        Metric.IDLE_POWER: [s.idle_watts for s in samples],
+    }
+    for metric, told in columns.items():
+        values = [value for value in told if value is not None]
+        if values:
+            yield over_blocks(metric, values)
 
 
 def over_blocks(

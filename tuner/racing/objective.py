@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.records import BlockSample
 from farm.accuracy.metric import default_limit, own_accuracy
@@ -11,11 +11,12 @@ from farm.devices.energy import Work, counted_energy, modelled_energy
 from farm.devices.profile import PowerFigures
 from farm.measurement import Measurement, Method, Metric
 from farm.units import Seconds, format_bytes, format_joules, format_seconds
-from tuner.goals import Constraints, Objective
+from tuner.goals import Constraints, Objective, asks_energy
 from tuner.runs.history import Entry
 
 _ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed
 _LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
+_LEAST_JOULES = 1e-9  # the same of what a counter does not tell from idling
 METRICS = {
     Objective.LATENCY: Metric.LATENCY,
     Objective.MEMORY: Metric.PEAK_MEMORY,
@@ -26,6 +27,8 @@ METRICS = {
     Objective.LOAD: Metric.FIRST_RESULT,
 }
 """What is measured of each objective."""
+COUNTED = frozenset({Metric.ENERGY, Metric.ENERGY_WINDOW, Metric.IDLE_POWER})
+"""What a counter of energy tells."""
 SINGLE_RUNS = 69
 """Of a block, for the 99th percentile: the longest of 69 runs lies above it as often as below.
 
@@ -38,13 +41,16 @@ the interval of the median is its interval.
 class Scorer:
     """Scores candidates on one device.
 
-    power: the profile's figures; without them energy is unknown and cannot be the objective.
+    power: the profile's figures, by which energy is modelled. energy_window: seconds that a
+    counter counts each candidate's energy for, where there is one and energy decides: then nothing
+    is ranked by modelled energy. With neither energy is unknown, and cannot be the objective.
     """
 
     objective: Objective
     constraints: Constraints
     work: Work
     power: PowerFigures | None
+    energy_window: float | None = None
 
     @property
     def counts_results(self) -> bool:
@@ -52,11 +58,22 @@ class Scorer:
         limited = self.constraints.min_throughput is not None
         return limited or self.objective is Objective.THROUGHPUT
 
+    def block_energy_seconds(self, members: int) -> float:
+        """What counting energy adds to a block: idle power for half a window, then one each."""
+        return (0.5 + members) * (self.energy_window or 0.0) if self.counts_energy else 0.0
+
     @property
     def told_by_blocks(self) -> frozenset[Metric]:
         """What blocks say, and nothing that is measured afterwards is to replace."""
         told = {Metric.THROUGHPUT} if self.counts_results else set()
-        return frozenset(told | ({Metric.LATENCY_P99} if self.single_runs else set()))
+        told |= {Metric.LATENCY_P99} if self.single_runs else set()
+        return frozenset(told | (COUNTED if self.counts_energy else set()))
+
+    @property
+    def counts_energy(self) -> bool:
+        """Whether energy decides, and is that of a counter."""
+        asked = asks_energy(self.objective, self.constraints)
+        return asked and self.energy_window is not None
 
     @property
     def single_runs(self) -> int:
@@ -101,17 +118,23 @@ class Scorer:
                 return max(_LEAST_SECONDS, sample.cpu_seconds)
             case Objective.MEMORY:
                 return max(4096.0, float(sample.peak_bytes or 0))
+            case Objective.ENERGY if self.counts_energy:
+                assert sample.joules is not None, "the energy of every member was counted"
+                return max(_LEAST_JOULES, sample.joules)
             case Objective.ENERGY:
                 return self.energy(entry, sample.seconds) or sample.seconds
 
     def quick(self, entry: Entry) -> float | None:
         """The objective by the trial's first, quick measurements."""
         seconds, peak = entry.value(Metric.LATENCY), entry.value(Metric.PEAK_MEMORY)
-        if seconds is None:
+        joules = entry.value(Metric.ENERGY)
+        is_counted = self.objective is Objective.ENERGY and self.counts_energy
+        if seconds is None or (is_counted and joules is None):
             return None
         cpu = entry.value(Metric.CPU_SECONDS) or 0.0
         load = entry.value(Metric.FIRST_RESULT) or seconds
-        sample = BlockSample(entry.trial_id, seconds, cpu, 1, 0, int(peak or 0), load_seconds=load)
+        told = BlockSample(entry.trial_id, seconds, cpu, 1, 0, int(peak or 0))
+        sample = replace(told, load_seconds=load, joules=joules)
         return self.of_sample(entry, sample)
 
     def energy_measurement(self, entry: Entry, seconds: float) -> Measurement | None:
@@ -182,11 +205,18 @@ class Scorer:
         rate = entry.candidate.results_per_second(seconds)
         if limits.min_throughput is not None and rate < limits.min_throughput:
             yield f"throughput {rate:.4g} /s is below the limit of {limits.min_throughput:g} /s"
-        asked = self.objective is Objective.ENERGY or limits.max_energy is not None
-        if asked and entry.candidate.spans_devices:
-            yield "its energy is unknown: it runs on several devices, and the figures are of one"
+        if asks_energy(self.objective, limits):
+            yield self._broken_energy(entry, seconds)
+
+    def _broken_energy(self, entry: Entry, seconds: float) -> str:
+        how = Method.MEASURED if self.counts_energy else Method.MODELLED
         joules = self.energy(entry, seconds)
-        yield _above("modelled energy", joules, limits.max_energy, format_joules)
+        if self.counts_energy:
+            joules = entry.value(Metric.ENERGY)
+        if joules is None and entry.candidate.spans_devices:
+            of_one = "the counter is" if self.counts_energy else "the figures are"
+            return f"its energy is unknown: it runs on several devices, and {of_one} of one"
+        return _above(f"{how} energy", joules, self.constraints.max_energy, format_joules)
 
 
 def _metric(entry: Entry) -> str:

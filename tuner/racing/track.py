@@ -79,7 +79,8 @@ class RaceTrack:
         blocks = self._replayed(race, number, by_id)
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
-            job = self._job([job_of[i] for i in order], restart=self._is_restart(len(blocks)))
+            members, restart = [job_of[i] for i in order], self._is_restart(len(blocks))
+            job = self._job(members, restart=restart, counts_energy=self._is_energy)
             blocks.append(self._run_block(number, blocks, job))
             self._take(race, blocks[-1], by_id)
         self._note_measured(by_id, blocks)
@@ -109,7 +110,8 @@ class RaceTrack:
             else:
                 order = self._order(list(by_id), number, len(blocks))
                 restart = self._is_alone or len(blocks) % FRESH_EVERY == 0
-                job = self._job([job_of[i] for i in order], restart=restart)
+                members, counts_energy = [job_of[i] for i in order], self._scorer.counts_energy
+                job = self._job(members, restart=restart, counts_energy=counts_energy)
                 block = self._run_block(number, blocks, job)
             blocks.append(block)
             self._count(block)
@@ -123,12 +125,20 @@ class RaceTrack:
                 yield measured
         self._note_measured(by_id, blocks)
 
-    def _job(self, members: Sequence[TrialJob], *, restart: bool) -> BlockJob:
-        loads = self._scorer.objective is Objective.LOAD
-        single_runs = self._scorer.single_runs
+    def _job(self, members: Sequence[TrialJob], *, restart: bool, counts_energy: bool) -> BlockJob:
         return BlockJob(
-            tuple(members), restart, single_runs=single_runs, loads=loads, turns=self._turns
+            tuple(members),
+            restart,
+            single_runs=self._scorer.single_runs,
+            loads=self._scorer.objective is Objective.LOAD,
+            turns=self._turns,
+            counts_energy=counts_energy,
         )
+
+    @property
+    def _is_energy(self) -> bool:
+        """Whether a race is one of counted energy; where that is only limited, trials tell it."""
+        return self._scorer.objective is Objective.ENERGY and self._scorer.counts_energy
 
     @property
     def _is_alone(self) -> bool:

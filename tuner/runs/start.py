@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db.reader import StoreReader
-from db.records import Run, RunKind, RunStatus, utc_now
+from db.records import Phase, Run, RunKind, RunStatus, utc_now
 from db.store import Store
 from farm.candidate import UNTIMED, Candidate, CPackageEmulated
 from farm.devices.caveats import caveats
 from farm.devices.profile import Availability, DeviceProfile, select_profiles
 from farm.errors import NotInStore, OptionError
-from tuner.goals import Objective
+from farm.measurement import Method, Metric, Outcome
+from tuner.goals import Objective, asks_energy
 from tuner.request import TuneRequest
 from tuner.runs.expected import NOTHING, Expects
 from tuner.runs.lease import held_error, is_gone
@@ -110,7 +111,7 @@ def check_request(
     _check_threads(request, found)
     if require_all:
         _require_all(found)
-    _require_power(request, [p for p in chosen if found[p.name].available])
+    _require_energy(request, [p for p in chosen if found[p.name].available], found)
     _require_clock(request, [p for p in chosen if found[p.name].available])
     return Checked(request, load_subject(request), chosen, found, profiles)
 
@@ -223,6 +224,7 @@ def open_journal(
         Limits(seconds, seconds, seconds, memory),
         facts.software,
         facts.environments,
+        _energy_window(store, opened, profile.name, facts),
     )
     return Journal(store, executor, scope, complete=complete, expects=expects)
 
@@ -266,15 +268,35 @@ def _require_all(found: Mapping[str, Availability]) -> None:
         raise OptionError(f"--require-all was given, but not all devices are there: {listed}.")
 
 
-def _require_power(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> None:
-    """Raise OptionError when energy decides and a device's cannot be computed."""
-    asked = request.objective is Objective.ENERGY or request.constraints.max_energy is not None
-    unknown = [profile.name for profile in profiles if profile.power is None]
-    if asked and unknown:
+def _require_energy(
+    request: TuneRequest, profiles: Sequence[DeviceProfile], found: Mapping[str, Availability]
+) -> None:
+    """Raise OptionError when energy decides and a device's is neither counted nor computed."""
+    unknown = [p.name for p in profiles if p.power is None and not found[p.name].counts_energy]
+    if asks_energy(request.objective, request.constraints) and unknown:
         raise OptionError(
-            f"The energy of {', '.join(unknown)} is unknown, because its device profile has no "
-            "[power] figures. Add them, or leave out --objective energy and --max-energy."
+            f"The energy of {', '.join(unknown)} is unknown: it has no counter that can be read, "
+            "and its device profile has no [power] figures. Add them, or leave out --objective "
+            "energy and --max-energy."
         )
+
+
+def _energy_window(
+    store: StoreReader, opened: OpenRun, device: str, facts: DeviceFacts
+) -> float | None:
+    """Seconds that the energy of a run's trials is counted for; None where it is not.
+
+    What was begun by modelled energy, where nothing could be counted, goes on by it: methods are
+    not mixed in one ranking.
+    """
+    request = opened.request
+    if not asks_energy(request.objective, request.constraints):
+        return None
+    searched = store.trials(run=opened.name, device=device, phase=Phase.SEARCH)
+    first = next((trial for trial in searched if trial.outcome is Outcome.OK), None)
+    known = store.measurements(first.id) if first else ()
+    counted = any((m.metric, m.method) == (Metric.ENERGY, Method.MEASURED) for m in known)
+    return facts.energy_window if first is None or counted else None
 
 
 def _require_clock(request: TuneRequest, profiles: Sequence[DeviceProfile]) -> None:

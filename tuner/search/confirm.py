@@ -224,14 +224,18 @@ def measure_detail(journal: Journal, executor: Executor, scorer: Scorer, entry: 
     known = Metric.THROUGHPUT if entry.candidate.is_counted else Metric.LATENCY_P50
     if entry.value(known) is not None:
         return
-    job = DetailJob(journal.job_of(entry), seconds=_DETAIL_SECONDS)
-    measured = executor.run_detail(journal.scope.device, job)
+    job = DetailJob(
+        journal.job_of(entry), seconds=_DETAIL_SECONDS, counts_energy=not scorer.counts_energy
+    )
+    report = executor.run_detail(journal.scope.device, job)
+    measured = report.measurements
     executor.release(journal.scope.device, [entry.trial_id])
     modelled = scorer.energy_measurement(entry, entry.value(Metric.LATENCY) or 0.0)
     has_counter = any(m.metric is Metric.ENERGY for m in measured)
     extra = [] if has_counter or modelled is None else [modelled]
     found = [*_with_quantiles(measured), *extra]
     journal.amend(entry, [m for m in found if m.metric not in scorer.told_by_blocks])
+    journal.doubt(entry, report.notes)
 
 
 def _in_turn(found: Found, champion: str) -> list[Entry]:

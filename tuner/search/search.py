@@ -174,6 +174,7 @@ class Search:
         entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)
+        runs += MIN_PAIRS * self._scorer.block_energy_seconds(members=2)
         seconds = self._budget.used - started
         self._baseline_seconds += seconds
         self._confirm_seconds = 6.0 * seconds + 12.0 + runs

@@ -21,7 +21,7 @@ from farm.delivery.files import SESSION_FILE
 from farm.delivery.pipeline import sessions_of
 from farm.devices.profile import DeviceProfile
 from farm.errors import CompileError, DeviceError, InfrastructureError, InputError, OptionError
-from farm.measurement import Estimate, Metric
+from farm.measurement import Estimate, Method, Metric
 from farm.model.model import load_model
 from farm.session.of_candidate import on_gpu, session_spec
 from tuner.bench import (
@@ -206,6 +206,8 @@ class Race:
             return _with_verdict(found, Holds.YES, "no gain was claimed")
         if ratio is None:
             return _with_verdict(found, Holds.UNKNOWN, "the objective cannot be measured here")
+        if other := _other_method(self._record, winner):
+            return _with_verdict(found, Holds.UNKNOWN, other)
         here = _here()
         if not winner.candidate.is_counted and here != self._record.machine:
             reason = f"it was measured on {self._record.machine}, and this is {here}"
@@ -253,6 +255,15 @@ def _ratio(
         return None, 0
     ratio = theirs.value / ours.value
     return Estimate(ratio, ratio, ratio), len(winner.measurements[Metric.LATENCY].samples)
+
+
+def _other_method(record: Record, winner: Benchmark) -> str:
+    """Why a claim of energy says nothing of what was found here; "" where it does."""
+    if record.request.objective is not Objective.ENERGY:
+        return ""
+    claimed = record.gain_method or Method.MODELLED  # that of all earlier versions
+    here = winner.measurements[Metric.ENERGY].method
+    return "" if claimed is here else f"the claim is of {claimed} energy, and here it is {here}"
 
 
 def _with_verdict(found: Verification, holds: Holds, reason: str) -> Verification:

@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 sys.path.insert(0, _ROOT)
@@ -36,21 +36,23 @@ from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.loading import session_factory  # noqa: E402
 from workers.engines.session import EngineError, Feeds, KilledError, Session  # noqa: E402
 from workers.meters import energy, latency, memory  # noqa: E402
-from workers.meters.energy import EnergyCounter  # noqa: E402
-from workers.nvidia.nvml import NvmlError  # noqa: E402
+from workers.meters.energy import CounterError, EnergyCounter  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
     DeviceReading,
+    EnergyReading,
     Evaluated,
     Loaded,
     PartDescription,
     PipelineDescription,
     Split,
+    Uncounted,
 )
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+_T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1
 _SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
 _TRANSFERS = 5  # samples from and to the host's memory
@@ -183,18 +185,23 @@ class Runner:
             raise EngineError("what is loaded is no pipeline.")
         return session.split(count)
 
-    def energy(self, seconds: float) -> DataclassInstance | None:
-        """Energy of one run by RAPL or the GPU's counter; None where there is no such counter.
+    def idle_power(self, seconds: float) -> float | Uncounted:
+        """Watts while nothing runs here, by the counter of ``energy``."""
+        return self._counted(lambda counter: energy.idle_watts(counter, seconds))
 
-        And where its driver stopped telling: what was counted till then says nothing.
-        """
-        counter = self._energy_counter()
-        if counter is None:
-            return None
+    def energy(self, seconds: float, idle: float | None = None) -> EnergyReading | Uncounted:
+        """Energy of one run by RAPL or the GPU's counter. See ``energy_per_run``."""
+        session = self.session
+        return self._counted(lambda it: energy.energy_of_session(session, it, seconds, idle))
+
+    def _counted(self, told: Callable[[EnergyCounter], _T]) -> _T | Uncounted:
+        """What the counter of what the artifact computes on tells, or why it does not."""
+        meter, on_device = self.session.meter, self.session.on_device
+        counter = (meter.energy_counter() if meter else None) if on_device else energy.find_rapl()
         try:
-            return energy.energy_of_session(self.session, counter, seconds)
-        except NvmlError:
-            return None
+            return Uncounted(energy.NO_COUNTER) if counter is None else told(counter)
+        except CounterError as error:
+            return Uncounted(str(error))
 
     def profile(
         self,
@@ -231,12 +238,6 @@ class Runner:
         from workers.engines import onnxruntime  # noqa: PLC0415
 
         onnxruntime.save_context(Path(model), SessionSpec(**spec), Path(target))
-
-    def _energy_counter(self) -> EnergyCounter | None:
-        """The counter of what the artifact computes on."""
-        if not self.session.on_device:
-            return energy.find_rapl()
-        return self.session.meter.energy_counter() if self.session.meter else None
 
     def compile(self, workload: str, candidate: str, folder: str) -> DataclassInstance:
         """Compile a candidate; only in the farm's own interpreter."""

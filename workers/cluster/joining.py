@@ -20,6 +20,7 @@ from workers.discovery import device_availability
 from workers.fingerprint import fingerprint
 from workers.gpus.alone import self_contained
 from workers.leftovers import clear_leftovers
+from workers.meters.energy_window import energy_window
 
 _LOOK_SECONDS = 1.0
 # Longer than the head waits for a node (2 to 4 s): whoever is out of reach so long is out.
@@ -69,7 +70,8 @@ def _joined(head: Head, profile: DeviceProfile) -> Node:
     try:
         machine = fingerprint()
         here = (machine.hostname, reaches(head), machine.cores)
-        offer(board, Offer(profile, node.name, *here, now()))
+        counts_energy = energy_window(profile) is not None
+        offer(board, Offer(profile, node.name, *here, now(), counts_energy))
     except BaseException:
         node.stop()
         raise

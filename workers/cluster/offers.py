@@ -22,7 +22,7 @@ class Offer:
     """A device that a machine offers.
 
     node: name of the Ray node. host, address, cores: of the machine. since: when it joined, in
-    UTC.
+    UTC. counts_energy: whether a counter tells of the device's energy.
     """
 
     profile: DeviceProfile
@@ -31,6 +31,7 @@ class Offer:
     address: str
     cores: int
     since: str
+    counts_energy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

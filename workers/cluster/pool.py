@@ -22,7 +22,7 @@ from farm.codegen.package.manifest import Manifest
 from farm.devices.profile import DeviceProfile
 from farm.errors import InfrastructureError
 from farm.host.closing import Closing
-from farm.measurement import Measurement, Outcome
+from farm.measurement import Outcome
 from farm.profile.kernels import OperatorProfile
 from workers.cluster.lifecycle import LOSSES, Cluster, OwnCluster, first_line
 from workers.cluster.patience import Deadline, patiently
@@ -30,6 +30,7 @@ from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DetailReport,
     DeviceFacts,
     ProfileJob,
     TrialJob,
@@ -126,11 +127,9 @@ class RayExecutor(Closing):
         report: BlockReport = self._call(device, lambda actor: actor.run_block.remote(job))
         return report
 
-    def run_detail(self, device: str, job: DetailJob) -> tuple[Measurement, ...]:
+    def run_detail(self, device: str, job: DetailJob) -> DetailReport:
         """Measure one candidate in detail."""
-        found: tuple[Measurement, ...] = self._call(
-            device, lambda actor: actor.run_detail.remote(job)
-        )
+        found: DetailReport = self._call(device, lambda actor: actor.run_detail.remote(job))
         return found
 
     def run_profile(self, device: str, job: ProfileJob) -> tuple[OperatorProfile, ...]:

@@ -66,9 +66,12 @@ class Reading:
 
     def disturbed_since(self, before: Reading) -> str:
         """Why the time between two readings cannot be used; empty if it can."""
-        found = [self.machine.disturbed_since(before.machine)]
+        return self.machine.disturbed_since(before.machine) or self.slowed_since(before)
+
+    def slowed_since(self, before: Reading) -> str:
+        """Which GPU was held below its clock between two readings, and why; empty if none was."""
         pairs = zip(self.gpus, before.gpus, strict=True)
-        found += [now.slowed_since(earlier) for now, earlier in pairs]
+        found = (now.slowed_since(earlier) for now, earlier in pairs)
         return next(filter(None, found), "")
 
 

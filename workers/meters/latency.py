@@ -16,7 +16,8 @@ from workers.engines.session import Session
 from workers.protocol import Sample, Warmup
 
 _WARMUP_MINIMUM = 1  # after the run of loading and that of calibrating
-_STEADY_VALUES = 20
+STEADY_VALUES = 20
+"""Of a warm-up: of fewer nobody can say whether they are steady."""
 _STEADY_MEANS = 0.1
 _REWARM_NS = 2_000_000
 _SETTLE_CAP = 0.25
@@ -48,12 +49,13 @@ def warm_up(session: Session, loops: int, cap_seconds: float) -> Warmup:
     """
     deadline = time.monotonic() + cap_seconds
     values: list[float] = []
+    at_pace = False
     while time.monotonic() < deadline or len(values) < _WARMUP_MINIMUM:
         values.append(session.timed(loops) / loops)
         at_pace = session.is_at_pace()  # asked each time: it looks back over what it was told
         if at_pace and is_steady(values):
             return Warmup(values=len(values), steady=True)
-    return Warmup(values=len(values), steady=False)
+    return Warmup(values=len(values), steady=False, at_pace=at_pace)
 
 
 def is_steady(values: Sequence[float]) -> bool:
@@ -61,9 +63,9 @@ def is_steady(values: Sequence[float]) -> bool:
 
     Their halves' means lie within 10 %, and the first is no outlier: at most Q3 + 1.5 IQR.
     """
-    if len(values) < _STEADY_VALUES:
+    if len(values) < STEADY_VALUES:
         return False
-    last = np.asarray(values[-_STEADY_VALUES:])
+    last = np.asarray(values[-STEADY_VALUES:])
     first_half, second_half = last.reshape(2, -1).mean(axis=1)
     lower, upper = np.quantile(last, (0.25, 0.75))
     levels_agree = abs(first_half - second_half) <= _STEADY_MEANS * second_half

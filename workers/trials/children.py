@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.candidate import Fake, PackageEngine, Pipeline
-from farm.errors import DeviceError
+from farm.errors import DeviceError, InfrastructureError
 from farm.host.temporary import OwnedFolder
 from farm.measurement import Outcome
 from farm.session.spec import SessionSpec
@@ -73,6 +73,10 @@ class Loading:
         """What the child is told; who calls it is told with each sample."""
         own = ("callers", "builds", "is_emulated")
         return {name: value for name, value in asdict(self).items() if name not in own}
+
+
+class CounterFailed(InfrastructureError):
+    """An energy counter that was there cannot be read. The message is a sentence."""
 
 
 class Stopwatch:
@@ -204,10 +208,17 @@ class LoadedChild:
             self._measure("throughput", seconds, _CALLERS, callers=_CALLERS, seconds=seconds)
         )
 
-    def energy(self, seconds: float) -> EnergyReading | None:
-        """Energy of one run, None where the machine has no counter."""
-        reply = self._measure("energy", 2 * seconds, runs=5, seconds=seconds)
-        return EnergyReading(**reply) if reply else None
+    def idle_watts(self, seconds: float) -> float:
+        """What its device draws while nothing runs, by its counter. Raises CounterFailed, too."""
+        return float(self._counted("idle-power", seconds, runs=0, seconds=seconds))
+
+    def energy(self, seconds: float, idle: float | None = None) -> EnergyReading:
+        """Energy of one run by the device's counter. idle: watts; None to measure them first.
+
+        Raises CounterFailed, too.
+        """
+        reply = self._counted("energy", 2 * seconds, runs=5, seconds=seconds, idle=idle)
+        return EnergyReading(**reply)
 
     def kill(self) -> None:
         """End its process group."""
@@ -217,6 +228,13 @@ class LoadedChild:
         """A request that lasts about so long, and so many runs where those are longer."""
         explained = lasts + _SLOWER * runs * self.loaded.run_seconds
         return self._request(command, self._limits.measure_seconds + explained, **arguments)
+
+    def _counted(self, command: str, lasts: float, runs: int, **arguments: Any) -> Any:  # noqa: ANN401
+        """What a counter says. Raises CounterFailed."""
+        reply = self._measure(command, lasts, runs, **arguments)
+        if isinstance(reply, dict) and "why" in reply:
+            raise CounterFailed(reply["why"])
+        return reply
 
     def _request(self, command: str, deadline: float, **arguments: Any) -> Any:  # noqa: ANN401
         with self._watch.running():

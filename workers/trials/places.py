@@ -27,6 +27,7 @@ from farm.session.pipeline import PartRecord
 from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.environments.interpreters import Interpreters
 from workers.gpus.numbers import seen_number, seen_variables
+from workers.meters.energy_window import energy_window
 from workers.nvidia.devices import opened
 from workers.nvidia.nvml import Gpu, Nvml
 from workers.protocol import PackageDescription, PartDescription, PipelineDescription
@@ -98,16 +99,19 @@ class Places:
                     return f"The part at {part.place}: {broken}"
         return ""
 
-    def has_energy_counter(self, candidate: Candidate) -> bool:
-        """Whether a counter may tell of all that runs it: a GPU's own, or those of processors.
+    def energy_window(self, candidate: Candidate) -> float | None:
+        """Seconds to be counted at least; None where no counter tells of all that runs it.
 
-        The latter know nothing of other devices.
+        A GPU's own counter knows nothing of the processor, and those of processors know of these.
         """
-        engine = candidate.engine
-        if isinstance(engine, NvidiaEngine):
-            return True
-        devices = self._devices(candidate)
-        return all(self._profile(name).kind is DeviceKind.CPU for name in devices)
+        if isinstance(candidate.engine, NvidiaEngine):
+            return None if candidate.spans_devices else energy_window(self._own)
+        profiles = [self._profile(name) for name in self._devices(candidate)]
+        if any(profile.kind is not DeviceKind.CPU for profile in profiles):
+            return None
+        windows = [energy_window(profile) for profile in profiles]
+        known = [window for window in windows if window is not None]
+        return max(known) if len(known) == len(windows) else None
 
     def gpus(self, candidates: Iterable[Candidate]) -> tuple[tuple[Nvml, Gpu], ...]:
         """NVIDIA's GPUs that candidates run on, each with the library that tells of it."""

@@ -7,7 +7,7 @@ are released, because interleaving needs several loaded sessions at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from workers.jobs import (
     BlockJob,
     BlockReport,
     DetailJob,
+    DetailReport,
     DeviceFacts,
     Failure,
     ProfileJob,
@@ -40,6 +41,7 @@ from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild
+from workers.trials.energy import energy_of
 from workers.trials.places import Places
 from workers.trials.process import ChildError
 from workers.trials.profiler import Profiler
@@ -120,8 +122,12 @@ class Worker:
             self.release(member.trial_id for member in job.members)
         return _tried_again(lambda: self._block(job), _hit_from_outside)
 
-    def run_detail(self, job: DetailJob) -> tuple[Measurement, ...]:
-        """Distribution of single runs, throughput and energy. Raises ChildError, CompileError."""
+    def run_detail(self, job: DetailJob) -> DetailReport:
+        """Distribution of single runs, throughput and energy. Raises ChildError, CompileError.
+
+        Single runs and energy are measured again where a GPU was slowed down meanwhile, by the
+        rule of blocks; after three times the last ones stay, and a note says why.
+        """
         return _tried_again(lambda: self._detail(job))
 
     def run_profile(self, job: ProfileJob) -> tuple[OperatorProfile, ...]:
@@ -175,6 +181,7 @@ class Worker:
         started_at, before = time.time(), Reading.now(gpus)
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
         sampled = _in_turns(members, live, job)
+        energies = self._energies(members, live) if job.counts_energy else {}
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
         disturbed = "" if counted else Reading.now(gpus).disturbed_since(begun)
@@ -182,40 +189,64 @@ class Worker:
         loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
         return BlockReport(
             started_at,
-            {trial_id: sample for trial_id, (sample, _) in sampled.items()},
+            {i: sample for i, (sample, _) in sampled.items() if i not in members.failures},
             peaks,
             members.failures,
             sentinel_seconds,
             disturbed,
             {trial_id: longest for trial_id, (_, longest) in sampled.items() if longest},
             {trial_id: seconds for trial_id, seconds in loads.items() if seconds is not None},
+            energies,
         )
 
-    def _detail(self, job: DetailJob) -> tuple[Measurement, ...]:
+    def _energies(
+        self, members: _Members, live: Mapping[str, LoadedChild]
+    ) -> dict[str, EnergyReading]:
+        """Of the members that a counter tells of, one after the other."""
+        told = members.each(lambda m: self._places.energy_window(m.candidate))
+        windows = {trial_id: window for trial_id, window in told.items() if window is not None}
+        idle = members.first(
+            lambda m: live[m.trial_id].idle_watts(windows[m.trial_id] / 2), among=windows
+        )
+        return members.each(
+            lambda m: live[m.trial_id].energy(windows[m.trial_id], idle), among=windows
+        )
+
+    def _detail(self, job: DetailJob) -> DetailReport:
         child = self._trials.ready(job.trial, 0.01)
         if job.trial.candidate.is_modelled:  # what this machine takes says nothing of a device
             per_second = 1.0 / child.sample().seconds
-            return (Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),)
-        singles = child.single_runs(job.single_runs, job.seconds)
+            return DetailReport((Measurement(Metric.THROUGHPUT, per_second, Method.MODELLED),))
+        singles, why = self._at_full_clock(
+            job.trial, lambda: child.single_runs(job.single_runs, job.seconds)
+        )
         median, in_flight = float(np.median(singles)), job.trial.candidate.in_flight
         if in_flight > 1:  # it has a stream of samples already, and needs no second caller
             per_second = in_flight / child.sample().seconds
         else:
             per_second = child.throughput(_THROUGHPUT_SECONDS)
-        counted = self._places.has_energy_counter(job.trial.candidate)
-        energy = child.energy(_ENERGY_SECONDS) if counted else None
+        window = self._places.energy_window(job.trial.candidate) if job.counts_energy else None
+        (energy, notes), noise = self._at_full_clock(
+            job.trial, lambda: energy_of(child, window and max(_ENERGY_SECONDS, window))
+        )
         measured = [
             Measurement(Metric.LATENCY_P50, median, Method.MEASURED, samples=tuple(singles)),
             Measurement(Metric.THROUGHPUT, per_second, Method.MEASURED),
         ]
-        return (*measured, *_of_energy(energy))
+        slowed = [(why, "Single runs were"), *([(noise, "Energy was")] if energy else [])]
+        told = [f"{what} measured while {reason}." for reason, what in slowed if reason]
+        return DetailReport((*measured, *energy), (*notes, *told))
 
-
-def _of_energy(reading: EnergyReading | None) -> Iterator[Measurement]:
-    if reading is not None:
-        yield Measurement(Metric.ENERGY, reading.joules, Method.MEASURED)
-        yield Measurement(Metric.ENERGY_WINDOW, reading.window_seconds, Method.MEASURED)
-        yield Measurement(Metric.IDLE_POWER, reading.idle_watts, Method.MEASURED)
+    def _at_full_clock(self, job: TrialJob, action: Callable[[], _T]) -> tuple[_T, str]:
+        """What an action gives, once more while a GPU was slowed down, and why it still was."""
+        gpus = self._places.gpus([job.candidate])
+        for _ in range(_ATTEMPTS):
+            before = Reading.now(gpus)
+            result = action()
+            why = Reading.now(gpus).slowed_since(before)
+            if not why:
+                break
+        return result, why
 
 
 class _Members:
@@ -230,18 +261,29 @@ class _Members:
         """Go backwards from now on: what drifts evenly is in all members alike."""
         self._jobs = self._jobs[::-1]
 
-    def each(self, step: Callable[[TrialJob], _T]) -> dict[str, _T]:
-        """The step's results by trial id."""
-        results: dict[str, _T] = {}
+    def each(
+        self, step: Callable[[TrialJob], _T], among: Container[str] | None = None
+    ) -> dict[str, _T]:
+        """The step's results by trial id. among: ids of those that take it; None for all."""
+        return dict(self._taking(step, among))
+
+    def first(self, step: Callable[[TrialJob], _T], among: Container[str]) -> _T | None:
+        """The result of the first that does not fail; None where all do."""
+        return next((result for _, result in self._taking(step, among)), None)
+
+    def _taking(
+        self, step: Callable[[TrialJob], _T], among: Container[str] | None
+    ) -> Iterator[tuple[str, _T]]:
         for job in self._jobs:
-            if job.trial_id in self.failures:
+            if job.trial_id in self.failures or not (among is None or job.trial_id in among):
                 continue
             try:
-                results[job.trial_id] = step(job)
+                result = step(job)
             except (ChildError, CompileError) as error:
                 self.failures[job.trial_id] = failure_of(error)
                 self._children.release([job.trial_id])
-        return results
+            else:
+                yield job.trial_id, result
 
 
 def _in_turns(

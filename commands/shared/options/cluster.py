@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class Cluster:
     """A head, and what its machines offer.
 
-    profiles, cores of the machine, users of what is being used: by device.
+    profiles, cores of the machine, users of what is being used: by device. counting: devices
+    whose energy a counter tells.
     """
 
     head: Any
     profiles: dict[str, DeviceProfile]
     cores: dict[str, int]
     users: dict[str, str]
+    counting: frozenset[str] = frozenset()
 
     @classmethod
     def at(cls, address: str, token: Path | None) -> Cluster:
@@ -43,6 +45,7 @@ class Cluster:
             {name: offer.profile for name, offer in made.items()},
             {name: offer.cores for name, offer in made.items()},
             {name: str(user) for name, user in used.items() if user is not None},
+            frozenset(name for name, offer in made.items() if offer.counts_energy),
         )
 
     def require(self, devices: Sequence[str]) -> None:
@@ -69,7 +72,11 @@ class Cluster:
         """What is offered is there: its own machine has looked."""
         from farm.devices.profile import Availability
 
-        return Availability(available=True, cores=self.cores[profile.name])
+        return Availability(
+            available=True,
+            cores=self.cores[profile.name],
+            counts_energy=profile.name in self.counting,
+        )
 
     def executor(
         self, profiles: Sequence[DeviceProfile], say: Callable[[str], None]

@@ -111,6 +111,38 @@ def test_energy_is_marked_as_modelled_or_unknown() -> None:
     assert scorer(power=None).energy_measurement(entry(), 1e-3) is None
 
 
+COUNTED = Scorer(Objective.ENERGY, Constraints(), WORK, POWER, energy_window=5.0)
+
+
+def test_where_a_counter_tells_energy_nothing_is_modelled() -> None:
+    assert COUNTED.of_sample(entry(), replace(SAMPLE, joules=3e-3)) == 3e-3
+    assert COUNTED.of_sample(entry(), replace(SAMPLE, joules=0.0)) > 0, "a ratio needs two"
+    assert COUNTED.quick(entry(latency=2e-3, energy=4e-3)) == 4e-3
+    assert COUNTED.quick(entry(latency=2e-3)) is None
+    limited = replace(COUNTED, constraints=Constraints(max_energy=1e-3))
+    told = "measured energy 1.20 mJ is above the limit of 1.00 mJ"
+    assert limited.broken_limit(entry(latency=1.0, energy=1.2e-3), entry()) == told
+    assert limited.broken_limit(entry(latency=1.0, energy=1e-3), entry()) == ""
+
+
+def test_energy_is_counted_only_where_it_decides() -> None:
+    assert not replace(COUNTED, objective=Objective.LATENCY).counts_energy
+    assert not scorer(Objective.ENERGY).counts_energy
+    limits = Constraints(max_energy=1.0)
+    assert replace(COUNTED, objective=Objective.LATENCY, constraints=limits).counts_energy
+
+
+def test_blocks_say_what_a_counter_told() -> None:
+    samples = [replace(SAMPLE, joules=i * 1e-3, energy_window=5.0, idle_watts=40.0 + i)
+               for i in range(1, 16)]  # fmt: skip
+    found = {m.metric: m for m in measured_in_blocks(entry(latency=1.0), samples)}
+    assert found[Metric.ENERGY].value == 8e-3
+    assert found[Metric.ENERGY].method is Method.MEASURED
+    assert found[Metric.ENERGY].low is not None
+    assert found[Metric.ENERGY_WINDOW].value == 5.0
+    assert found[Metric.IDLE_POWER].value == 48.0
+
+
 SPLIT = Pipeline(
     (
         PipelinePart("gpu", OnnxRuntimeCuda(), ("a",)),
@@ -136,6 +168,8 @@ def test_the_figures_of_one_device_tell_no_energy_of_several(engine: Engine) -> 
     assert scorer(Objective.ENERGY).broken_limit(split, entry()) == told
     limits = Constraints(max_energy=1.0)
     assert Scorer(Objective.LATENCY, limits, WORK, POWER).broken_limit(split, entry()) == told
+    told = "its energy is unknown: it runs on several devices, and the counter is of one"
+    assert COUNTED.broken_limit(split, entry()) == told
 
 
 def test_two_engines_of_one_device_have_its_energy() -> None:

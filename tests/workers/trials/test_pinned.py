@@ -101,7 +101,7 @@ class TestEnvironment:
         python.write_text(f'#!/bin/sh\necho x >> {starts}\nexec {sys.executable} "$@"\n')
         python.chmod(0o755)
         given = pinned(job(BASELINE), "t", "other")
-        assert ready.run_detail(DetailJob(given, single_runs=3, seconds=0.1))
+        assert ready.run_detail(DetailJob(given, single_runs=3, seconds=0.1)).measurements
         assert starts.read_text() == "x\n"
         rows = ready.run_profile(ProfileJob(given, 0.1))
         assert starts.read_text() == "x\nx\n"

@@ -445,7 +445,9 @@ class TestBlock:
 class TestDetail:
     def test_distribution_and_throughput(self, worker):
         worker.prepare(samples.workload(models.mlp()))
-        measured = worker.run_detail(DetailJob(job(BASELINE), single_runs=50, seconds=0.5))
+        measured = worker.run_detail(
+            DetailJob(job(BASELINE), single_runs=50, seconds=0.5)
+        ).measurements
         found = {m.metric: m for m in measured}
         singles = found[Metric.LATENCY_P50].samples
         assert 0 < len(singles) <= 50

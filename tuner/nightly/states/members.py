@@ -122,7 +122,8 @@ class _Measuring:
         self._device = profile.name
         self._listen = listen
         self._budget = Budget(request.budget_seconds)
-        scorer = Scorer(request.objective, request.constraints, opened.subject.work, profile.power)
+        figures = (opened.subject.work, profile.power, journal.scope.energy_window)
+        scorer = Scorer(request.objective, request.constraints, *figures)
         self._track = RaceTrack(
             *(journal, scorer, self._budget, request.seed),
             goes_on=False,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -13,12 +14,15 @@ from farm.accuracy.result import AccuracyResult
 from farm.measurement import Measurement, Metric
 from farm.units import format_seconds
 from workers.jobs import TODAY, Pinned, TrialReport
+from workers.meters.latency import STEADY_VALUES
 from workers.protocol import PartSeconds, Split
 
 _ACCURACY: TypeAdapter[AccuracyResult | None] = TypeAdapter(AccuracyResult | None)
 _SPLIT: TypeAdapter[Split] = TypeAdapter(Split)
 _DAMAGE: TypeAdapter[Damage] = TypeAdapter(Damage)
-_MEASURED_AGAIN = frozenset({Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT})
+_MEASURED_AGAIN = frozenset(
+    {Metric.LATENCY, Metric.CPU_SECONDS, Metric.FIRST_RESULT, Metric.ENERGY}
+)
 _OLD_METRIC = "accuracy metric: "  # a note of trials that were stored before 0.2
 
 
@@ -75,8 +79,32 @@ def proposed_in(details: str) -> Proposed:
 
 
 def notes_in(details: str) -> tuple[str, ...]:
-    """What the compiler said of a trial's candidate, in sentences."""
-    return tuple(json.loads(details).get("notes") or ())
+    """What the compiler said of a trial's candidate, and what measuring it was like."""
+    return (*(json.loads(details).get("notes") or ()), *doubts_in(details))
+
+
+def doubts_in(details: str) -> tuple[str, ...]:
+    """What could not be measured of a trial as it should be, in sentences."""
+    read = json.loads(details)
+    unsteady = _unsteady(read.get("warmup") or {})
+    return (*([unsteady] if unsteady else []), *(read.get("doubts") or ()))
+
+
+def with_doubts(details: str, doubts: Sequence[str]) -> str:
+    """The text with more sentences on what could not be measured as it should be."""
+    read = json.loads(details)
+    return json.dumps(read | {"doubts": [*(read.get("doubts") or ()), *doubts]}, sort_keys=True)
+
+
+def _unsteady(warmup: Mapping[str, Any]) -> str:
+    """That a warm-up ended too early; "" where it did not, or had too few values to tell."""
+    if warmup.get("steady", True):
+        return ""
+    if not warmup.get("at_pace", True):
+        return "The warm-up ended after a second, while the clock of the GPU still changed."
+    if warmup["values"] >= STEADY_VALUES:
+        return "The warm-up ended after a second, while its times still changed."
+    return ""
 
 
 def assignment_in(details: str) -> dict[str, int]:

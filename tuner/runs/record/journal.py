@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import takewhile
 from types import MappingProxyType
 
@@ -18,7 +17,6 @@ from db.costs.predictions import predictions
 from db.records import (
     Artifact,
     Block,
-    BlockSample,
     CandidateRecord,
     Phase,
     Software,
@@ -33,6 +31,7 @@ from farm.measurement import Measurement, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
 from tuner.runs.expected import NOTHING, Expects, Predictions
 from tuner.runs.history import Entry, of_trials
+from tuner.runs.record.blocks import block_of
 from tuner.runs.record.details import (
     NOBODY,
     Proposed,
@@ -40,13 +39,14 @@ from tuner.runs.record.details import (
     as_first_measured,
     damage_in,
     details_of,
+    doubts_in,
     with_damage,
+    with_doubts,
 )
 from workers.executor import Executor
 from workers.jobs import (
     TODAY,
     BlockJob,
-    BlockReport,
     Limits,
     Part,
     Pinned,
@@ -70,6 +70,8 @@ class Scope:
 
     machine_id, software_id: of the worker, in the store already. software, environments: what the
     latter says, and what is in each environment of the worker; see ``DeviceFacts``.
+    energy_window: seconds that the energy of each trial is counted for; None where nobody asks for
+    it, or no counter tells it.
     """
 
     run: str
@@ -81,6 +83,7 @@ class Scope:
     limits: Limits
     software: Mapping[str, str] = field(default_factory=dict)
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    energy_window: float | None = None
 
 
 class Journal:
@@ -118,7 +121,11 @@ class Journal:
         with_what = () if pinned == TODAY else (pinned.environment, pinned.artifact)
         trial_id = content_id(scope.run, scope.device, candidate.id, str(phase), *with_what)
         limits = replace(scope.limits, patient=phase is not Phase.SEARCH)
-        return TrialJob(trial_id, scope.workload_key, candidate, _PARTS[phase], limits, pinned)
+        counts_energy = scope.energy_window is not None
+        return TrialJob(
+            *(trial_id, scope.workload_key, candidate, _PARTS[phase], limits, pinned),
+            counts_energy=counts_energy,
+        )
 
     def run_trials(
         self,
@@ -207,7 +214,8 @@ class Journal:
         tolerant: keep the block even if the machine was disturbed, because it always is.
         """
         report = self._executor.run_block(self.scope.device, job)
-        block = self._block(race, index, job, report, tolerant=tolerant)
+        where = (self.scope.run, self.scope.device, race, index)
+        block = block_of(*where, job, report, tolerant=tolerant)
         # Failures first: a killed run never has a block whose missing members look healthy.
         for trial_id, failure in report.failures.items():
             self._store.amend_trial(trial_id, outcome=failure.outcome, message=failure.message)
@@ -227,6 +235,18 @@ class Journal:
     def reject(self, entry: Entry, message: str) -> None:
         """Note that an ok trial broke a limit."""
         self.fail(entry, Outcome.REJECTED, message)
+
+    def doubt(self, entry: Entry, doubts: Sequence[str]) -> None:
+        """Keep with a trial what could not be measured as it should be."""
+        if doubts:
+            details = with_doubts(self._store.trial(entry.trial_id).details, doubts)
+            self._store.amend_trial(entry.trial_id, details=details)
+
+    def doubts(self, entries: Iterable[Entry]) -> Iterator[str]:
+        """The same of several, each sentence with its candidate; each candidate once."""
+        for entry in {each.trial_id: each for each in entries}.values():
+            for told in doubts_in(self._store.trial(entry.trial_id).details):
+                yield f"{entry.candidate.label()}: {told}"
 
     def amend(self, entry: Entry, measurements: Iterable[Measurement]) -> None:
         """Add measurements to a trial, in the store and in the entry."""
@@ -350,36 +370,6 @@ class Journal:
             report.measurements,
             report.artifact_key or None,
             details_of(report, job.pinned, proposed),
-        )
-
-    def _block(
-        self, race: int, index: int, job: BlockJob, report: BlockReport, *, tolerant: bool
-    ) -> Block:
-        order = {member.trial_id: i for i, member in enumerate(job.members)}
-        samples = tuple(
-            BlockSample(
-                trial_id,
-                s.seconds,
-                s.cpu_seconds,
-                s.loops,
-                order[trial_id],
-                report.peaks.get(trial_id),
-                report.longest.get(trial_id),
-                report.loads.get(trial_id),
-            )
-            for trial_id, s in report.samples.items()
-        )
-        failures = "; ".join(sorted(f.message for f in report.failures.values()))
-        return Block(
-            self.scope.run,
-            self.scope.device,
-            race,
-            index,
-            datetime.fromtimestamp(report.started_at, UTC),
-            kept=not failures and (tolerant or not report.disturbed),
-            samples=samples,
-            reason=failures or report.disturbed,
-            sentinel_seconds=report.sentinel_seconds,
         )
 
 

@@ -1,0 +1,89 @@
+"""A search where a counter tells the energy of candidates, and energy decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+
+from db.store import Store
+from farm.measurement import Method, Metric
+from tests.db.samples import RUN
+from tests.tuner.imagined import DEVICE, Imagined, ImaginedExecutor, Traits, fakes
+from tuner.goals import Constraints, Objective
+from tuner.results import Verdict
+from tuner.search.confirm import MIN_PAIRS
+
+
+class TestCountedEnergy:
+    """Where a counter tells the energy: the slower candidate needs less of it."""
+
+    CANDIDATES = fakes(0.5, 0.9)
+    TRAITS: ClassVar = {
+        CANDIDATES[0]: Traits(5e-4, joules=9e-4),
+        CANDIDATES[1]: Traits(9e-4, joules=4e-4),
+    }
+
+    def imagined(
+        self, store: Store, objective: Objective = Objective.ENERGY, **more: object
+    ) -> Imagined:
+        executor = ImaginedExecutor(self.TRAITS)
+        return Imagined(
+            *(store, executor, self.CANDIDATES, objective),
+            energy_window=5.0,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def test_what_is_counted_ranks(self, store: Store) -> None:
+        imagined = self.imagined(store)
+        found, confirmed = imagined.run()
+        assert [e.candidate for e in found.finalists] == self.CANDIDATES[::-1]
+        assert confirmed.winner.candidate == self.CANDIDATES[1]
+        assert confirmed.gain is not None
+        assert confirmed.gain.value == pytest.approx(2.5, rel=0.02)
+        assert confirmed.gain.low < 2.5 < confirmed.gain.high
+        assert all(imagined.executor.counted), "each block tells energy"
+        energy = confirmed.winner.measurements[Metric.ENERGY]
+        assert energy.method is Method.MEASURED
+        assert energy.value == pytest.approx(4e-4, rel=0.02)
+        assert len(energy.samples) >= MIN_PAIRS
+        assert confirmed.winner.value(Metric.ENERGY_WINDOW) == 5.0
+        assert confirmed.winner.value(Metric.IDLE_POWER) == 40.0
+        assert {m.method for m in store.measurements(confirmed.winner.trial_id)
+                if m.metric is Metric.ENERGY} == {Method.MEASURED}  # fmt: skip
+
+    def test_the_store_keeps_what_each_block_told(self, store: Store) -> None:
+        self.imagined(store).run()
+        samples = [s for block in store.blocks(RUN.name, DEVICE) for s in block.samples]
+        assert all(s.joules for s in samples)
+        assert {(s.energy_window, s.idle_watts) for s in samples} == {(5.0, 40.0)}
+
+    def test_a_resumed_run_ranks_alike(self, store: Store) -> None:
+        first = self.imagined(store).run()
+        again = self.imagined(store)
+        again.journal.complete = True
+        assert again.run(first[1].winner.candidate.id)[1] == first[1]
+        assert "block" not in again.executor.calls
+
+    @pytest.mark.parametrize("limit", [8e-4, 3e-4])
+    def test_a_limit_binds_what_is_counted(self, store: Store, limit: float) -> None:
+        imagined = self.imagined(
+            store, Objective.LATENCY, constraints=Constraints(max_energy=limit)
+        )
+        found, confirmed = imagined.run()
+        told = found.entries[1].message
+        assert told == f"measured energy 900 µJ is above the limit of {round(limit * 1e6)} µJ"
+        if limit < 4e-4:
+            assert confirmed.verdict is Verdict.NONE_WITHIN_LIMITS
+            return
+        assert confirmed.winner.candidate == self.CANDIDATES[1]
+        assert len(confirmed.winner.measurements[Metric.ENERGY].samples) >= MIN_PAIRS
+        raced = len(imagined.executor.counted) - imagined.executor.counted.count(True)
+        assert raced > 0, "in races trials tell what is only limited"
+        assert imagined.executor.counted[-1]
+
+    def test_time_is_kept_for_the_blocks_of_the_confirmation(self, store: Store) -> None:
+        scorer = self.imagined(store).scorer
+        assert scorer.block_energy_seconds(members=2) == 12.5
+        assert replace(scorer, objective=Objective.LATENCY).block_energy_seconds(members=2) == 0.0
