@@ -42,6 +42,7 @@ from tests.workers.conftest import MakeWorker
 from workers.gpus.numbers import delivered_numbers, delivered_variables
 from workers.jobs import BlockJob, DetailJob, ProfileJob
 from workers.meters.disturbance import MachineReading
+from workers.nvidia.meter import GpuEnergyCounter
 from workers.trials.worker import Worker
 
 PROFILES = load_profiles()
@@ -194,14 +195,53 @@ def test_energy_is_that_of_the_gpus_counter(gpu_worker):
     assert found[Metric.IDLE_POWER].value == pytest.approx(40.0, rel=0.2)
 
 
+def test_energy_by_block(gpu_worker, monkeypatch):
+    monkeypatch.setattr(GpuEnergyCounter, "least_seconds", 0.4)
+    jobs = tuple(
+        replace(
+            samples.job(Candidate(OnnxRuntimeCuda(cuda_graph=graph)), name), counts_energy=True
+        )
+        for name, graph in (("a", False), ("b", True))
+    )
+    told = gpu_worker.run_block(BlockJob(jobs, counts_energy=True)).energies
+    assert told.keys() == {"a", "b"}
+    assert len({each.idle_watts for each in told.values()}) == 1
+    assert all(each.window_seconds >= 0.4 for each in told.values())
+
+
+def test_single_runs_of_a_gpu_that_was_slowed_down_are_measured_again(gpus, gpu_worker):
+    job = samples.job(Candidate(OnnxRuntimeCuda()))
+    assert gpu_worker.run_trial(job).outcome is Outcome.OK
+    gpus.tell(gpus=[{"violations": None, "reasons": 0x40, "energy": False}])
+    child = gpu_worker._children.of_trial("t")
+    asked, single_runs = [], child.single_runs
+
+    def slowed_twice(count: int, seconds: float) -> list[float]:
+        asked.append(count)
+        if len(asked) == 3:
+            gpus.tell(gpus=[{"violations": None, "energy": False}])
+        return single_runs(count, seconds)
+
+    child.single_runs = slowed_twice
+    assert gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes == ()
+    assert len(asked) == 3
+    gpus.tell(gpus=[{"violations": None, "reasons": 0x40, "energy": False}])
+    assert gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes == (
+        "Single runs were measured while the GPU was slowed down by heat at its end.",
+    )
+
+
 @pytest.mark.parametrize("told", [False, 2])  # 2: when it is looked for and begun, and no more
 def test_without_a_counter_there_is_no_energy(gpus, gpu_worker, told):
     gpus.tell(gpus=[{"energy": told}])
     job = samples.job(Candidate(OnnxRuntimeCuda()))
     assert gpu_worker.run_trial(job).outcome is Outcome.OK
-    found = {m.metric for m in gpu_worker.run_detail(DetailJob(job, 20, 0.1)).measurements}
+    report = gpu_worker.run_detail(DetailJob(job, 20, 0.1))
+    found = {m.metric for m in report.measurements}
     assert Metric.THROUGHPUT in found
     assert Metric.ENERGY not in found
+    stopped = "The energy was not counted: the NVIDIA driver no longer tells of the GPU's energy."
+    assert report.notes == ((stopped,) if told else ())
 
 
 def test_what_trials_are_recorded_with(gpu_worker):
