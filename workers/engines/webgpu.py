@@ -1,7 +1,7 @@
 """ONNX Runtime on a GPU by WebGPU: inputs and outputs stay where the session has them.
 
-Python cannot make a value in WebGPU's memory (ONNX Runtime 1.27). But an input is copied there when
-it is bound, and not when it runs, and an output may be left there.
+Python cannot make a value in WebGPU's memory (ONNX Runtime 1.27). But an input is copied there
+when it is bound, and not when it runs, and an output may be left there.
 """
 
 from __future__ import annotations
