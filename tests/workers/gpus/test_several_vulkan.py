@@ -30,7 +30,7 @@ from tests.webgpu import require_webgpu
 from workers.discovery import device_availability
 from workers.environments.installed import environments_of
 from workers.gpus import pci, webgpu
-from workers.gpus.alone import alone, self_contained
+from workers.gpus.alone import _by_model, alone, self_contained
 from workers.gpus.devices import gpu_facts, with_gpus
 from workers.gpus.numbers import seen_variables
 from workers.gpus.vulkan import ENGINE, vulkan_gpu, vulkan_gpus, vulkan_here, vulkan_versions
@@ -278,6 +278,17 @@ def test_real_drivers_are_told_apart(drivers: dict[str, str]) -> None:
     assert facts is not None
     assert facts.name.startswith("SwiftShader")
     assert vulkan_here({}).devices[1].driver_name.startswith("SwiftShader")
+
+
+@pytest.mark.usefixtures("drivers")
+def test_a_real_loader_chooses_by_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chromium has a newer one of its own; here it has two drivers, each of one model."""
+    if not (CHROMIUM / "libvulkan.so.1").exists():
+        pytest.skip("Debian's chromium has no loader of its own")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(CHROMIUM))
+    first, second = vulkan_here({}).devices
+    assert vulkan_here(_by_model(first)).devices == (first,)
+    assert vulkan_here(_by_model(second)).devices == (second,)
 
 
 def test_a_real_program_beside_a_gpu_is_never_taken(
