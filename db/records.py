@@ -376,6 +376,7 @@ class CalibrationRecord:
 class Result:
     """One trial as ``farm results`` shows it; measurements come without their samples.
 
+    candidate: its label, and what else it ran with than the software and compiler of its day.
     load: from the beginning of loading to the first outputs. energy_window, idle_power: of an
     energy that a counter told: how long it was read, and what was subtracted from it. predicted:
     before it was measured.

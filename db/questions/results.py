@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, select
@@ -66,6 +67,20 @@ def results(
         )
 
 
+def ran_with(details: str) -> str:
+    """What else a trial ran with than the software and the compiler of its day; "" for nothing.
+
+    It follows the candidate's label: in a night the last good state runs beside today's, and they
+    may be one candidate.
+    """
+    if '"pinned"' not in details:  # of nearly all trials; some details are long
+        return ""
+    pinned = json.loads(details).get("pinned", {})
+    environment = pinned.get("environment", "")
+    text = f", environment {environment}" if environment else ""
+    return text + (", as compiled before" if pinned.get("artifact") else "")
+
+
 def preferred(
     session: Session, conditions: Sequence[ColumnElement[bool]]
 ) -> dict[str, dict[Metric, Measurement]]:
@@ -101,7 +116,7 @@ def _result(
         created_at=trial.created_at,
         model=model,
         device=trial.device,
-        candidate=label,
+        candidate=label + ran_with(trial.details),
         candidate_id=trial.candidate_id,
         phase=trial.phase,
         outcome=trial.outcome,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from db.questions.results import ran_with
 from db.reader import StoreReader
 from db.records import Phase, Trial
 from farm.candidate import Candidate, check_timed, from_json
@@ -20,7 +21,7 @@ from tuner.explain.sentence import Found, sentence
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, deciding_pairs, pairs_of
 from tuner.racing.statistics import Comparison, compare
 from tuner.runs.memory import Memory
-from tuner.runs.record.details import assignment_in, notes_in, pinned_in
+from tuner.runs.record.details import assignment_in, notes_in
 from tuner.runs.record.operators import operators_in
 
 _BY_WORTH = (Phase.CONFIRM, Phase.BENCH, Phase.SEARCH)  # whose latency is the more certain
@@ -132,7 +133,7 @@ def _side(store: StoreReader, trial: Trial, measured_id: str, like: Phase | None
         measured.run,
         trial.device,
         from_json(record.json),
-        record.label + _pinned_label(trial),
+        record.label + ran_with(trial.details),
         trial.outcome,
         trial.message,
         latency,
@@ -142,13 +143,6 @@ def _side(store: StoreReader, trial: Trial, measured_id: str, like: Phase | None
         assignment_in(measured.details),
         measured.phase,
     )
-
-
-def _pinned_label(trial: Trial) -> str:
-    """What else it ran with than today's software and compiler."""
-    pinned = pinned_in(trial.details)
-    text = f", environment {pinned.environment}" if pinned.environment else ""
-    return text + (", as compiled before" if pinned.artifact else "")
 
 
 def _profiled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,21 @@ def test_a_result_has_everything_a_table_shows(filled: Store) -> None:
     assert result.memory is not None
     assert result.memory.value == 5e6
     assert result.accuracy is None
+
+
+def test_what_a_night_runs_of_one_candidate_is_told_apart(filled: Store) -> None:
+    names = ("trial-3", "trial-4", "trial-5")
+    ran = ({}, {"artifact": "/kept/1"}, {"artifact": "", "environment": "older"})
+    for number, pinned in enumerate(ran, 3):
+        filled.lease_trial(trial(number))
+        details = json.dumps({"pinned": pinned} if pinned else {})
+        filled.commit_trial(f"trial-{number}", Outcome.OK, details=details)
+    shown = {row.trial: row.candidate for row in results(filled)}
+    assert [shown[name] for name in names] == [
+        FAST.label,
+        f"{FAST.label}, as compiled before",
+        f"{FAST.label}, environment older",
+    ]
 
 
 def test_a_measured_value_is_shown_before_a_modelled_one(filled: Store) -> None:
