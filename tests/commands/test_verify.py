@@ -18,6 +18,7 @@ from farm.session.of_candidate import session_spec
 from tests.command import Command
 from tests.models import mlp, save
 from tuner import bench
+from tuner.goals import Objective
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
 from workers.fingerprint import fingerprint
@@ -117,6 +118,18 @@ def test_a_device_in_software_says_so(farm: Command) -> None:
     ended = farm("verify", "out/cpu", "--profiles", "profiles", "--json")
     (note,) = json.loads(ended.out)["notes"]
     assert note.startswith("cpu is no GPU, but a program on this machine's")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_blocks")
+def test_a_claim_of_energy_that_was_found_otherwise(farm: Command) -> None:
+    """Where a counter told it, the power figures of a profile say nothing of the claim."""
+    model = str(farm.folder / "model.onnx")
+    request = TuneRequest(model, ("cpu",), objective=Objective.ENERGY)
+    deliver(farm, request=json.loads(request.to_json()), gain_method="planned")
+    found = json.loads(farm("verify", "out/cpu", "--json").out)
+    assert found["verdict"] == "cannot be judged here"
+    assert found["reason"].startswith("the claim is of planned energy, and here it is m")
 
 
 @pytest.mark.slow

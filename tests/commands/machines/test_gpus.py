@@ -11,6 +11,7 @@ import pytest
 
 from tests.command import Command
 from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
+from workers.nvidia.meter import GpuEnergyCounter
 
 
 @pytest.fixture
@@ -72,6 +73,35 @@ def test_a_night_on_it_says_what_installs_the_environment(farm, gpus):
     assert night.code == 3
     assert missing in " ".join(night.out.split())
     assert missing in farm.refused("nightly", "bisect", "c", "--suite", "suite.toml")
+
+
+def test_energy_is_asked_for_only_where_the_gpu_counts_it(farm_on_gpus, gpus):
+    gpus.tell(gpus=[{"energy": False}])
+    told = farm_on_gpus.refused(
+        *("tune", "model.onnx", "--devices", "gpu", "--local", "--objective", "energy")
+    )
+    assert told.startswith("The energy of gpu is unknown: it has no counter that can be read")
+
+
+@pytest.mark.slow
+def test_energy_that_is_minimised_is_measured(farm_on_gpus, few_blocks, monkeypatch):
+    monkeypatch.setattr(GpuEnergyCounter, "least_seconds", 0.1)
+    ended = farm_on_gpus(
+        *("tune", "model.onnx", "--data", "data.npz", "--devices", "gpu", "--local", "--json"),
+        *("--trials", "2", "--budget", "20s", "--objective", "energy"),
+    )
+    assert ended.code == 0, ended.err
+    (device,) = json.loads(ended.out)["devices"]
+    for side in ("baseline", "winner"):
+        energy = device[side]["energy"]
+        assert energy["method"] == "measured"
+        assert energy["ci"] is not None, "it is that of blocks"
+        assert device[side]["energy_window"]["value"] >= 0.1
+    told = farm_on_gpus(
+        *("query", "SELECT count(*) AS n, count(joules) AS counted FROM block_sample", "--json")
+    )
+    (row,) = json.loads(told.out)
+    assert row["n"] == row["counted"] > 0
 
 
 @pytest.mark.slow

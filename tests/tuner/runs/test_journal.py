@@ -17,6 +17,7 @@ from farm.prediction import Basis, Prediction
 from tests.db.samples import MODEL, RUN
 from tests.tuner.imagined import BASELINE, DEVICE, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.runs.expected import Expects
+from tuner.runs.record.details import notes_in
 from tuner.runs.record.journal import Journal
 from workers.jobs import BlockJob, TrialJob, TrialReport
 from workers.protocol import Warmup
@@ -55,6 +56,42 @@ def test_a_trial_is_stored_with_everything(store: Store) -> None:
     assert json.loads(store.candidate(FAST.id).json)["engine"]["seconds"] == 5e-4
     stored = {m.metric: m for m in store.measurements(entry.trial_id)}
     assert stored == dict(entry.measurements)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "told"),
+    [
+        (Warmup(20, steady=True), ()),
+        (Warmup(19, steady=False), ()),
+        (
+            Warmup(20, steady=False),
+            ("The warm-up ended after a second, while its times still changed.",),
+        ),
+        (
+            Warmup(3, steady=False, at_pace=False),
+            ("The warm-up ended after a second, while the clock of the GPU still changed.",),
+        ),
+    ],
+)
+def test_what_was_not_measured_as_it_should_be(
+    store: Store, warmup: Warmup, told: tuple[str, ...]
+) -> None:
+    class Warming(ImaginedExecutor):
+        def run_trials(self, device: str, jobs: Iterable[TrialJob]) -> Iterator[TrialReport]:
+            for report in super().run_trials(device, jobs):
+                yield replace(report, warmup=warmup, notes=("It is compiled.",))
+
+    journal = Imagined(store, Warming()).journal
+    (entry,) = journal.run_trials([FAST], Phase.SEARCH)
+    journal.doubt(entry, ())
+    assert list(journal.doubts((entry, entry))) == [f"{FAST.label()}: {each}" for each in told]
+    journal.doubt(entry, ("The counter fell silent.",))
+    assert notes_in(store.trial(entry.trial_id).details) == (
+        "It is compiled.",
+        *told,
+        "The counter fell silent.",
+    )
+    assert len(list(journal.doubts((entry,)))) == len(told) + 1
 
 
 def test_what_is_expected_is_kept_before_it_is_measured(store: Store) -> None:

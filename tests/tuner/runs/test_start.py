@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from db.records import RunKind, RunStatus
+from db.records import Phase, RunKind, RunStatus
 from db.store import Store
-from farm.devices.profile import load_profiles
+from farm.devices.profile import Availability, DeviceProfile, load_profiles
 from farm.errors import DeviceError, ModelError, NotInStore, OptionError
 from tests.conftest import furnish
 from tests.models import mlp, save
+from tests.tuner.imagined import BASELINE, ImaginedExecutor
+from tuner.goals import Constraints, Objective
 from tuner.request import TuneRequest
 from tuner.runs.memory import Memory
-from tuner.runs.start import check_request, new_run_name, resume_run, start_run
+from tuner.runs.record.journal import Journal
+from tuner.runs.start import (
+    OpenRun,
+    check_request,
+    new_run_name,
+    open_journal,
+    resume_run,
+    start_run,
+)
+from workers.jobs import DeviceFacts
 
 PROFILES = load_profiles()
 PROFILES |= {"gone": replace(PROFILES["fake"], name="gone", interpreter="/nowhere/python")}
@@ -108,6 +120,48 @@ def test_a_profile_that_went(empty: Store, request_: TuneRequest) -> None:
     opened = start_run(empty, check_request(request_, PROFILES))
     with pytest.raises(DeviceError, match="Unknown device 'fake'"):
         resume_run(empty, opened.name, {"cpu": PROFILES["cpu"]})
+
+
+def test_energy_needs_a_counter_or_figures(request_: TuneRequest) -> None:
+    bare = {"fake": replace(PROFILES["fake"], power=None)}
+
+    def there(profile: DeviceProfile, *, counts: bool) -> Availability:
+        return Availability(available=True, counts_energy=counts)
+
+    for asked in (
+        replace(request_, objective=Objective.ENERGY),
+        replace(request_, constraints=Constraints(max_energy=1.0)),
+    ):
+        assert check_request(asked, bare, availability=partial(there, counts=True))
+        assert check_request(asked, PROFILES, availability=partial(there, counts=False))
+        with pytest.raises(OptionError) as told:
+            check_request(asked, bare, availability=partial(there, counts=False))
+        assert str(told.value) == (
+            "The energy of fake is unknown: it has no counter that can be read, and its device "
+            "profile has no [power] figures. Add them, or leave out --objective energy and "
+            "--max-energy."
+        )
+
+
+def test_energy_is_counted_as_the_run_began(empty: Store, request_: TuneRequest) -> None:
+    """A run that was begun by modelled energy is not resumed by a counter: that would mix both."""
+    executor = ImaginedExecutor()
+    facts = replace(executor.describe("fake"), energy_window=5.0)
+
+    def journal(opened: OpenRun, facts: DeviceFacts = facts) -> Journal:
+        machine = executor  # answers at once
+        return open_journal(empty, machine, opened, PROFILES["fake"], facts)  # type: ignore[arg-type]
+
+    plain = start_run(empty, check_request(request_, PROFILES))
+    assert journal(plain).scope.energy_window is None, "nobody asks for it"
+    asked = check_request(replace(request_, objective=Objective.ENERGY), PROFILES)
+    counted, modelled = start_run(empty, asked), start_run(empty, asked)
+    assert journal(counted).scope.energy_window == 5.0
+    assert list(journal(counted).run_trials([BASELINE], Phase.SEARCH))
+    assert journal(counted).scope.energy_window == 5.0
+    bare = journal(modelled, replace(facts, energy_window=None))
+    assert list(bare.run_trials([BASELINE], Phase.SEARCH))
+    assert journal(modelled).scope.energy_window is None
 
 
 def test_a_device_that_is_missing_is_no_error_unless_asked(request_: TuneRequest) -> None:
