@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-Memory = Literal["there", "missing", "full", "another"]
-"""Of the pretended GPU: it is there, has no context, no room, or keeps what was in it before."""
+Memory = Literal["there", "missing", "full", "closed", "another"]
+"""Of the pretended GPU: it is there, has no context, no room, nothing for callers, or zeros."""
 
 
 class Context:
@@ -29,6 +29,8 @@ class Context:
         assert not properties
         if self._memory == "full":
             raise RuntimeError("[GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE")
+        if self._memory == "closed":
+            raise RuntimeError("[GPU] Remote tensors are not supported")
         make = Unwritten if self._memory == "another" else ov.Tensor
         self.made.append(make(kind, shape))
         return self.made[-1]

@@ -34,7 +34,13 @@ from farm.session.spec import OpenVinoSpec, SessionSpec  # noqa: E402
 from workers.answers import write_answers  # noqa: E402
 from workers.child.feeds import apart, in_batches, read_feeds  # noqa: E402
 from workers.engines.loading import session_factory  # noqa: E402
-from workers.engines.session import EngineError, Feeds, KilledError, Session  # noqa: E402
+from workers.engines.session import (  # noqa: E402
+    EngineError,
+    Feeds,
+    KilledError,
+    Session,
+    memory_ran_out,
+)
 from workers.meters import energy, latency, memory  # noqa: E402
 from workers.meters.energy import CounterError, EnergyCounter  # noqa: E402
 from workers.protocol import (  # noqa: E402
@@ -56,16 +62,6 @@ _T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1
 _SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
 _TRANSFERS = 5  # samples from and to the host's memory
-# As C++, ONNX Runtime, OpenVINO, TensorRT, WebGPU, Vulkan and the libraries of GPUs say that
-# memory ran out, or that a device has no room for one buffer of that size.
-_NO_MEMORY = (
-    *("Exceeded max size of memory object allocation", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
-    *("Requested amount of GPU memory",),
-    *("bad_alloc", "Failed to allocate memory", "out of memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "OutOfMemory"),
-    *("exceeds the max buffer size limit", "larger than the maximum storage buffer binding size"),
-    *("VK_ERROR_OUT_OF_DEVICE_MEMORY", "VK_ERROR_OUT_OF_HOST_MEMORY"),
-)
 
 
 class Runner:
@@ -334,8 +330,7 @@ def _outcome(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
             return "infrastructure-error"
         cause = cause.__cause__
-    memory_ran_out = any(words in str(error) for words in _NO_MEMORY)
-    return "out-of-memory" if memory_ran_out else "run-error"
+    return "out-of-memory" if memory_ran_out(error) else "run-error"
 
 
 def _error(outcome: str, message: str) -> dict[str, Any]:

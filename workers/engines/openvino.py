@@ -18,7 +18,15 @@ import openvino as ov
 from farm.session.openvino_precision import kernels_of, quantised_in, refusal
 from farm.session.spec import OpenVinoSpec
 from workers.engines.openvino_on_gpu import OnGpu
-from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
+from workers.engines.session import (
+    Array,
+    EngineError,
+    Feeds,
+    NotAsPlannedError,
+    Session,
+    compact,
+    memory_ran_out,
+)
 
 # A model that comes from a cache loads faster than where it is delivered. It is no part of the
 # spec: without it nothing is kept, too, unless a later version of OpenVINO has another default.
@@ -67,11 +75,16 @@ class _Caller(Session):
         return _timed(self._request.infer, loops)
 
     def _stay(self, context: ov.RemoteContext) -> None:
-        """Put the data of timed runs into the GPU's memory, if the same comes of it there."""
+        """Put the data of timed runs into the GPU's memory, if the same comes of it there.
+
+        Raises EngineError: there is no room, which may be otherwise in the next process.
+        """
         try:
             there = OnGpu(self._compiled, context, self._tensors)
             there.check(self._outputs(self._tensors))
         except Exception as error:  # noqa: BLE001  (as above)
+            if memory_ran_out(error):
+                raise EngineError(compact(error)) from None
             self._context, self.kept_off = None, compact(error)
         else:
             self._there = there
@@ -149,13 +162,11 @@ class OpenVinoSession(_Caller):
     def callers(self, count: int) -> Iterator[Sequence[Session]]:
         """Requests of one compiled model, which run at the same time if it has the streams.
 
-        Raises EngineError: the data of one stays in the GPU's memory, and that of another cannot.
+        Raises EngineError: the GPU has no room for the data of all.
         """
         callers = [_Caller(self._compiled, self._context, self._tensors) for _ in range(count)]
         for each in callers if self.on_device else ():
-            each.timed(1)
-            if not each.on_device:
-                raise EngineError(f"The GPU has no room for {count} callers: {each.kept_off}")
+            each.timed(1)  # its data is put there
         yield callers
 
     def _open(self, core: ov.Core, device: str) -> None:

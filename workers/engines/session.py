@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 from farm.tool_messages import without_sources
 from workers.nvidia.meter import GpuMeter
 
+# As C++, ONNX Runtime, OpenVINO, TensorRT, WebGPU, Vulkan and the libraries of GPUs say that
+# memory ran out, or that a device has no room for one buffer of that size.
+_NO_MEMORY = (
+    *("Exceeded max size of memory object allocation", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+    *("Requested amount of GPU memory",),
+    *("bad_alloc", "Failed to allocate memory", "out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "OutOfMemory"),
+    *("exceeds the max buffer size limit", "larger than the maximum storage buffer binding size"),
+    *("VK_ERROR_OUT_OF_DEVICE_MEMORY", "VK_ERROR_OUT_OF_HOST_MEMORY"),
+)
+
 Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
 
@@ -36,6 +47,11 @@ def compact(error: Exception) -> str:
     Codes, and where in ONNX Runtime's or OpenVINO's source it came from, are left out.
     """
     return (without_sources(str(error)) or type(error).__name__)[:300]
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether an engine says that there was no room; each words it in its own way."""
+    return any(words in str(error) for words in _NO_MEMORY)
 
 
 class Session(ABC):

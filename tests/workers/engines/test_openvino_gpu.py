@@ -173,18 +173,30 @@ class TestDataOnTheGpu:
         with session.callers(2) as callers:
             assert all(each.on_device for each in callers)
             assert len(core.context.made) == 6
-        session._context._memory = "full"
-        with (
-            pytest.raises(EngineError, match=r"no room for 2 callers: .*ALLOCATION_FAILURE"),
-            session.callers(2),
-        ):
+        core.context._memory = "full"
+        with pytest.raises(EngineError, match="ALLOCATION_FAILURE"), session.callers(2):
             pass
+
+    def test_that_there_is_no_room_is_no_reason_to_stay_away(
+        self, pretended: Pretend, tmp_path: Path
+    ) -> None:
+        """In the next process there may be some, and both would be of one trial."""
+        from workers.child.main import Runner, answer
+
+        pretended("GPU", memory="full")
+        runner = Runner()
+        runner._session = loaded(tmp_path)[0]
+        told = answer(runner, {"command": "calibrate", "target": 1e-4})
+        assert told["error"] == {
+            "outcome": "out-of-memory",
+            "message": "[GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE",
+        }
 
     @pytest.mark.parametrize(
         ("memory", "why"),
         [
             ("missing", "Context was not initialized for GPU device"),
-            ("full", "CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+            ("closed", "Remote tensors are not supported"),
             ("another", "output y is another one there."),
         ],
     )
@@ -201,7 +213,7 @@ class TestDataOnTheGpu:
         from workers.child.main import Runner
         from workers.trials.trial import _device_notes, _of_device
 
-        for memory in ("there", "full"):
+        for memory in ("there", "closed"):
             pretended("GPU", memory=memory)
             runner = Runner()
             runner._session = loaded(tmp_path)[0]
@@ -215,7 +227,7 @@ class TestDataOnTheGpu:
                 (note,) = _device_notes(reading)
                 assert note == (
                     "Latency is from and to the host's memory, because the data could not stay "
-                    "in the GPU's: [GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE"
+                    "in the GPU's: [GPU] Remote tensors are not supported"
                 )
 
 
