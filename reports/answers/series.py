@@ -7,7 +7,7 @@ from dataclasses import astuple, fields
 from math import exp
 
 from db.questions.nightly.flaky import NIGHTS, Flaky
-from db.questions.nightly.series import NightOfSeries, NightWithInterval, OpenRegression
+from db.questions.nightly.series import NightOfSeries, OpenRegression
 from farm.text import printable
 from reports.answers.answer import Answer, answer
 from reports.tables.cells import MISSING, change_cell, of_metric, time_cell
@@ -22,7 +22,7 @@ _SERIES = (
 )
 
 
-def history_answer(rows: Sequence[NightWithInterval]) -> Answer:
+def history_answer(rows: Sequence[NightOfSeries]) -> Answer:
     """Nights, newest first."""
     table = Rows(
         (
@@ -49,7 +49,7 @@ def history_answer(rows: Sequence[NightWithInterval]) -> Answer:
             row.change_state or MISSING,
             row.run or MISSING,
         )
-    return answer(table, rows, NightWithInterval, [], _NO_NIGHT)
+    return answer(table, rows, NightOfSeries, [], _NO_NIGHT)
 
 
 def regressions_answer(rows: Sequence[OpenRegression]) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from db.migrations.views import schema_0006, schema_0008
+from db.migrations.views import schema_0006, schema_0008, schema_0009
 
 
 def views(dialect: str) -> Iterator[str]:
@@ -14,3 +14,4 @@ def views(dialect: str) -> Iterator[str]:
     """
     yield from schema_0006.statements(dialect)
     yield from schema_0008.statements()
+    yield from schema_0009.statements(dialect)

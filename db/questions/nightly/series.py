@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import inf, isfinite
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
-from db.questions.nightly.interval import end, ends_of
 from db.questions.views import EVERYTHING, Subject, asked, found, view_of
 from db.reader import StoreReader
-from db.schema import NightValueRow, SeriesRow
+from db.schema import SeriesRow
 from farm.errors import NotInStore, OptionError
 from farm.measurement import Metric
 from farm.text import did_you_mean
@@ -49,7 +47,9 @@ class NightOfSeries:
 
     log_ratio: log of the value over that of the last good state, above 0 is worse; uncertainty is
     its standard error. value, good_value: in the metric's unit. change_state: of a change that
-    begins on this night.
+    begins on this night. ratio_low, ratio_high: the 95 % interval of the ratio by which the night
+    was judged; None where it was not measured or has none. It lies about the ratio as its blocks
+    do: not evenly, as one by the standard error would.
     """
 
     suite: str
@@ -72,16 +72,6 @@ class NightOfSeries:
     software_id: str
     run: str
     series_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class NightWithInterval(NightOfSeries):
-    """The same with the 95 % interval of the ratio; None where it was not measured or has none.
-
-    It is that by which the night was judged, and lies about the ratio as its blocks do: not
-    evenly, as one by the standard error would.
-    """
-
     ratio_low: float | None
     ratio_high: float | None
 
@@ -122,7 +112,7 @@ def history(
     metric: Metric | None = None,
     nights: int | None = None,
     limit: int | None = None,
-) -> tuple[NightWithInterval, ...]:
+) -> tuple[NightOfSeries, ...]:
     """Nights of series, newest first. nights: at most so many of each series; limit: of all.
 
     Raises NotInStore: there is no such series.
@@ -131,11 +121,10 @@ def history(
     view = view_of("history", NightOfSeries)
     with store.reading() as session:
         series = _series(session, store, subject, case, metric)
-        ends = ends_of(session)
         rows = [
-            NightWithInterval(*night, *_interval(low, high))
+            NightOfSeries(*night)
             for series_id in series
-            for *night, low, high in session.execute(_newest(view, series_id, ends).limit(each))
+            for night in session.execute(_newest(view, series_id).limit(each))
         ]
     rows.sort(key=lambda row: row.measured_at, reverse=True)
     return tuple(rows[:limit])
@@ -161,17 +150,10 @@ def regressions(
         return found(session, OpenRegression, query, limit)
 
 
-def _newest(view: Table, series_id: str, ends: Sequence[ColumnElement[Any]]) -> Any:  # noqa: ANN401 (a Select of every column)
-    """The nights of one series, which an index has in order, and the ends of their intervals."""
-    row = NightValueRow
-    value = (row.series_id == view.c.series_id) & (row.night == view.c.night)
-    query = select(view, *ends).join(NightValueRow, value)
-    return query.where(view.c.series_id == series_id).order_by(view.c.measured_at.desc())
-
-
-def _interval(low: str | float | None, high: str | float | None) -> tuple[float | None, ...]:
-    ends = end(low, 0.0), end(high, inf)
-    return ends if isfinite(ends[1]) else (None, None)
+def _newest(view: Table, series_id: str) -> Any:  # noqa: ANN401 (a Select of every column)
+    """The nights of one series, which an index has in order."""
+    query = select(view).where(view.c.series_id == series_id)
+    return query.order_by(view.c.measured_at.desc())
 
 
 def _series(

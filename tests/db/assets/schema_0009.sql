@@ -374,17 +374,6 @@ CREATE VIEW failures AS
     JOIN model m ON m.sha256 = r.model_sha256
     WHERE t.outcome <> 'ok'
     GROUP BY m.name, r.model_sha256, t.device, t.outcome, t.message;
-CREATE VIEW history AS 
-    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
-        s.model_sha256, v.night, v.measured_at, v.verdict, v.value AS log_ratio, v.uncertainty,
-        v.seconds AS value, v.good_seconds AS good_value, v.p_value,
-        (SELECT c.state FROM change_point c WHERE c.series_id = v.series_id
-            AND c.first_night = v.night ORDER BY c.found_at DESC LIMIT 1) AS change_state,
-        h.hostname AS machine, v.software_id, v.run, v.series_id
-    FROM night_value v
-    JOIN series s ON s.id = v.series_id
-    JOIN model m ON m.sha256 = s.model_sha256
-    JOIN machine h ON h.id = v.machine_id;
 CREATE VIEW regressions AS 
     SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
         s.model_sha256, c.ratio, c.low, c.high, c.state, c.note, c.first_night, c.found_night,
@@ -458,4 +447,17 @@ CREATE VIEW predicted AS
         WHERE v.method IN ('measured', 'emulated')
     ) pairs
     WHERE place = 1;
+CREATE VIEW history AS 
+    SELECT s.suite, s.case_name, s.device, s.metric, s.environment, m.name AS model,
+        s.model_sha256, v.night, v.measured_at, v.verdict, v.value AS log_ratio, v.uncertainty,
+        v.seconds AS value, v.good_seconds AS good_value, v.p_value,
+        (SELECT c.state FROM change_point c WHERE c.series_id = v.series_id
+            AND c.first_night = v.night ORDER BY c.found_at DESC LIMIT 1) AS change_state,
+        h.hostname AS machine, v.software_id, v.run, v.series_id,
+        CASE WHEN json_type(v.details, '$.ratio.high') IN ('real', 'integer') THEN json_extract(v.details, '$.ratio.low') END AS ratio_low,
+        CASE WHEN json_type(v.details, '$.ratio.high') IN ('real', 'integer') THEN json_extract(v.details, '$.ratio.high') END AS ratio_high
+    FROM night_value v
+    JOIN series s ON s.id = v.series_id
+    JOIN model m ON m.sha256 = s.model_sha256
+    JOIN machine h ON h.id = v.machine_id;
 COMMIT;
