@@ -9,9 +9,9 @@ import numpy as np
 from db.records import Trial
 from db.store import Store
 from farm.units import Seconds
+from tuner.racing.recorded import FEWEST_PAIRS
 from tuner.runs.history import Entry
 from tuner.search.profiles import kept_for_profiles
-from tuner.search.search import MIN_PAIRS
 
 _TRIALS = 4  # baseline and another candidate, each in the search and in the confirmation
 
@@ -27,7 +27,9 @@ def enough_budget(store: Store, baselines: tuple[Entry, Entry]) -> Seconds:
     trials = [store.trial(entry.trial_id) for entry in baselines]
     taken = [(t.finished_at - t.created_at).total_seconds() for t in trials if t.finished_at]
     # The longer one may hold the time during which an interrupted run did not go on.
-    needed = _TRIALS * min(taken, default=0.0) + 2 * MIN_PAIRS * _block_seconds(store, trials[1])
+    needed = _TRIALS * min(taken, default=0.0) + 2 * FEWEST_PAIRS * _block_seconds(
+        store, trials[1]
+    )
     return Seconds(needed + kept_for_profiles(needed))
 
 

@@ -12,9 +12,9 @@ from db.store import Store
 from farm.measurement import Outcome
 from tests.db.samples import START, block, trial
 from tests.tuner.imagined import BASELINE
+from tuner.racing.recorded import FEWEST_PAIRS
 from tuner.runs.history import Entry
 from tuner.search.enough import enough_budget
-from tuner.search.search import MIN_PAIRS
 
 
 def baseline(store: Store, number: int, phase: Phase, seconds: float) -> Entry:
@@ -33,5 +33,5 @@ def test_trials_and_blocks_of_another_candidate_take_as_long(store: Store) -> No
     for index in range(3):
         ran = block(index, confirmed.trial_id, race=1)
         store.add_block(replace(ran, started_at=START + timedelta(seconds=3 * index)))
-    needed = 4 * 10.0 + 2 * MIN_PAIRS * 3.0
+    needed = 4 * 10.0 + 2 * FEWEST_PAIRS * 3.0
     assert enough_budget(store, (searched, confirmed)) == pytest.approx(1.05 * needed, rel=0.01)
