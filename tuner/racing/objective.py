@@ -58,9 +58,19 @@ class Scorer:
         limited = self.constraints.min_throughput is not None
         return limited or self.objective is Objective.THROUGHPUT
 
-    def block_energy_seconds(self, members: int) -> float:
+    @property
+    def races_by_counter(self) -> bool:
+        """Whether each block of a race tells energy; where that is only limited, trials do."""
+        return self.counts_energy and self.objective is Objective.ENERGY
+
+    def race_energy_seconds(self, members: int) -> float:
         """What counting energy adds to a block: idle power for half a window, then one each."""
-        return (0.5 + members) * (self.energy_window or 0.0) if self.counts_energy else 0.0
+        return (0.5 + members) * (self.energy_window or 0.0) if self.races_by_counter else 0.0
+
+    @property
+    def pair_energy_seconds(self) -> float:
+        """The same of a pair of the confirmation, which tells energy wherever that decides."""
+        return 2.5 * (self.energy_window or 0.0) if self.counts_energy else 0.0
 
     @property
     def told_by_blocks(self) -> frozenset[Metric]:

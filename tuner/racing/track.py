@@ -80,7 +80,7 @@ class RaceTrack:
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
             members, restart = [job_of[i] for i in order], self._is_restart(len(blocks))
-            job = self._job(members, restart=restart, counts_energy=self._is_energy)
+            job = self._job(members, restart=restart, counts_energy=self._scorer.races_by_counter)
             blocks.append(self._run_block(number, blocks, job))
             self._take(race, blocks[-1], by_id)
         self._note_measured(by_id, blocks)
@@ -134,11 +134,6 @@ class RaceTrack:
             turns=self._turns,
             counts_energy=counts_energy,
         )
-
-    @property
-    def _is_energy(self) -> bool:
-        """Whether a race is one of counted energy; where that is only limited, trials tell it."""
-        return self._scorer.objective is Objective.ENERGY and self._scorer.counts_energy
 
     @property
     def _is_alone(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
@@ -174,7 +175,7 @@ class Search:
         entry = next(iter(found))
         singles = 2 * MIN_PAIRS * self._scorer.single_runs
         runs = singles * (entry.value(Metric.LATENCY) or 0.0)
-        runs += MIN_PAIRS * self._scorer.block_energy_seconds(members=2)
+        runs += MIN_PAIRS * self._scorer.pair_energy_seconds
         seconds = self._budget.used - started
         self._baseline_seconds += seconds
         self._confirm_seconds = 6.0 * seconds + 12.0 + runs
@@ -245,7 +246,9 @@ class Search:
         jobs = [self._journal.job(e.candidate, Phase.SEARCH) for e in entries]
         if all(entry.candidate.is_counted for entry in entries):
             rules = COUNTED_RULES
-        race = self._track.race(entries, jobs, rules, baseline, self._may_block)
+        counting = self._scorer.race_energy_seconds(len(entries))
+        may_block = partial(self._may_block, counting)
+        race = self._track.race(entries, jobs, rules, baseline, may_block)
         if not baseline.ok:
             raise InfrastructureError(
                 f"the baseline failed in a race ({baseline.outcome}): {baseline.message}"
@@ -287,18 +290,19 @@ class Search:
     def _may_race(self, entries: Sequence[Entry]) -> bool:
         return self._track.has_begun(entries) or self._may_search()
 
-    def _may_search(self) -> bool:
-        """Whether time is left beside what the confirmation needs.
+    def _may_search(self, seconds: float = 0.0) -> bool:
+        """Whether time is left beside what the confirmation needs. seconds: more than so many.
 
         However long the baseline took, a share of what it left is there to try something else.
         """
         rest = max(0.0, self._budget.total - self._baseline_seconds)
         reserve = min(self._confirm_seconds, _CONFIRM_SHARE * rest)
-        return self._budget.left > reserve
+        return self._budget.left > reserve + seconds
 
-    def _may_block(self) -> bool:
+    def _may_block(self, seconds: float) -> bool:
+        """Whether there is time for a block that counts energy for so long."""
         self._listen(Ticked(self._journal.scope.device, self._budget.elapsed))
-        return self._may_search()
+        return self._may_search(seconds)
 
     def _release(self, entries: Sequence[Entry]) -> None:
         if entries:

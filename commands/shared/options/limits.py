@@ -44,7 +44,7 @@ MaxEnergyOption = Annotated[
     str | None,
     typer.Option(
         metavar="ENERGY",
-        help="Energy of one run, for example 2mJ.",
+        help="Energy of one run, for example 2mJ; measured where a counter tells it.",
         rich_help_panel=Panel.LIMITS,
     ),
 ]

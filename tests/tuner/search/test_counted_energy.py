@@ -13,6 +13,7 @@ from tests.db.samples import RUN
 from tests.tuner.imagined import DEVICE, Imagined, ImaginedExecutor, Traits, fakes
 from tuner.goals import Constraints, Objective
 from tuner.results import Verdict
+from tuner.runs.clock import Budget
 from tuner.search.confirm import MIN_PAIRS
 
 
@@ -85,5 +86,19 @@ class TestCountedEnergy:
 
     def test_time_is_kept_for_the_blocks_of_the_confirmation(self, store: Store) -> None:
         scorer = self.imagined(store).scorer
-        assert scorer.block_energy_seconds(members=2) == 12.5
-        assert replace(scorer, objective=Objective.LATENCY).block_energy_seconds(members=2) == 0.0
+        assert (scorer.pair_energy_seconds, scorer.race_energy_seconds(7)) == (12.5, 37.5)
+        limited = replace(
+            scorer, objective=Objective.LATENCY, constraints=Constraints(max_energy=1.0)
+        )
+        assert (limited.pair_energy_seconds, limited.race_energy_seconds(7)) == (12.5, 0.0)
+        fast = replace(scorer, objective=Objective.LATENCY)
+        assert (fast.pair_energy_seconds, fast.race_energy_seconds(7)) == (0.0, 0.0)
+
+    @pytest.mark.parametrize(("left", "races"), [(160.0, False), (175.0, True)])
+    def test_no_block_is_begun_that_would_take_the_time_of_the_confirmation(
+        self, store: Store, left: float, *, races: bool
+    ) -> None:
+        """Of 300 s it keeps 150: 137.5 count energy. A block of three counts for 17.5 s."""
+        imagined = self.imagined(store, budget=Budget(300.0, used=300.0 - left))
+        imagined.search()
+        assert ("block" in imagined.executor.calls) is races
