@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from db.reader import StoreReader
@@ -27,13 +28,15 @@ def expectations(
     """What a store says of candidates of a run's model on a device; nothing if it knows nothing.
 
     By the cost models that were there when the run began, also where it is resumed. facts: what
-    the device's worker says.
+    the device's worker says: where it counts energy, power figures say nothing of what it will.
     """
     of, until = opened.subject, opened.run.created_at
     try:
         subject = subject_of(of.model, of.graph)
         machine, cores = machine_of(facts).id, facts.cores
-        known = known_costs(store, profile, machine, cores, until)
+        counted = facts.energy_window is not None
+        asked = replace(profile, power=None) if counted else profile
+        known = known_costs(store, asked, machine, cores, until)
     except FarmError:
         return (
             NOTHING  # never calibrated here, or shapes stay dynamic: it is measured all the same

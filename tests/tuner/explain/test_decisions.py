@@ -127,6 +127,18 @@ def test_another_objective_has_its_own_word(store: Store) -> None:
     assert "80% more peak memory than" in told
 
 
+@pytest.mark.parametrize("window", [None, 5.0])
+def test_energy_is_told_where_a_counter_told_it(store: Store, window: float | None) -> None:
+    """That of power figures is not in the store, and nothing is told of it."""
+    heavy, light = fakes(0.9, 0.9)
+    executor = ImaginedExecutor({heavy: Traits(joules=9e-4), light: Traits(joules=5e-4)})
+    store.update_run(RUN.name, request='{"objective":"energy"}')
+    more = {"objective": Objective.ENERGY, "energy_window": window}
+    ran(store, heavy, light, executor=executor, **more)
+    told = " ".join(each.why for each in decided(store, heavy))
+    assert ("% more energy than" in told) is (window is not None)
+
+
 def test_where_the_stage_is_not_recorded_nothing_is_said_of_it(store: Store) -> None:
     imagined = Imagined(store, ImaginedExecutor())
     list(imagined.journal.run_trials([BASELINE, FAST], Phase.SEARCH))

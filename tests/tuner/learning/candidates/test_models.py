@@ -147,6 +147,20 @@ def test_models_that_were_not_seen_are_predicted_for_a_quiet_machine(
         assert said.energy.low < said.energy.value < said.energy.high
 
 
+def test_energy_is_what_was_learnt_of_a_counter_and_not_that_of_figures() -> None:
+    rows = [
+        replace(t, trial=replace(t.trial, joules=40.0 * (t.trial.seconds or 0.0)))
+        for t in tried(range(12))
+    ]
+    learnt = predictor(CandidateModels.fit(rows, Estimator("cpu", CALIBRATIONS)))
+    (said,) = learnt.predict(subject(13), CANDIDATES[:1])
+    assert said.energy is not None
+    assert said.energy.basis is Basis.LEARNED
+    assert said.energy.value == pytest.approx(40.0 * said.latency.value, rel=0.2)
+    bare = replace(learnt, profile=replace(CPU, power=None))
+    assert bare.predict(subject(13), CANDIDATES[:1])[0].energy == said.energy
+
+
 def test_a_candidate_that_was_tried_is_told_as_it_was_measured(models: CandidateModels) -> None:
     (row,) = [t for t in tried([9], machine=3.0) if t.candidate == CANDIDATES[0]]
     known = replace(predictor(models), known=lambda _: {row.candidate.id: row})
