@@ -41,6 +41,9 @@ def _set(**variables: str) -> None:
         # What CUDA may see is the user's to say; each device's child processes see its own GPU.
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
         "RAY_AUTH_MODE": "token",
+        # By itself it starts an idle process for every processor, beside those of the actors.
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_enable_worker_prestart": "0",
         **variables,
     }
     for name in [name for name in os.environ if name.startswith("RAY_") and name not in wanted]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Protocol
 
 import psutil
@@ -69,7 +70,7 @@ class OwnCluster:
         self._ends.callback(files.remove)
         options = {"include_dashboard": False, "resources": self._resources}
         place = {"address": "local", "_temp_dir": str(files.sessions)}
-        with standing_in(files.shelter), signals_kept():
+        with standing_in(files.shelter), signals_kept(), _without_monitors():
             _init({**QUIET, **options, **place})
         self._ends.callback(_reap, end_with_me(_raylet_children()))
 
@@ -110,6 +111,18 @@ class OwnCluster:
             return False
         started = _local_node().all_processes.values()
         return all(info.process.poll() is None for infos in started for info in infos)
+
+
+@contextlib.contextmanager
+def _without_monitors() -> Iterator[None]:
+    """Start neither Ray's autoscaler nor what copies workers' logs: nothing here asks for them."""
+    parameter: Any = ray._private.parameter  # noqa: SLF001  (only `ray start` has options for it)
+    usual = parameter.RayParams
+    parameter.RayParams = partial(usual, no_monitor=True, include_log_monitor=False)
+    try:
+        yield
+    finally:
+        parameter.RayParams = usual
 
 
 @contextlib.contextmanager

@@ -122,13 +122,14 @@ def head_node(host: str, port: int, token: Path) -> Node:
     """Start a head at an address of this machine, which all others can reach."""
     head = Head(host, port, token)
     arguments = ["--head", f"--node-ip-address={host}", f"--port={port}", "--num-cpus=0"]
+    arguments += ["--include-dashboard=false", "--no-monitor"]
 
     def answers(_: str) -> bool:
         with contextlib.suppress(OSError):
             return bool(reaches(head))
         return False
 
-    return Node(new_name("head"), [*arguments, "--include-dashboard=false"], answers, _HEALTH)
+    return Node(new_name("head"), arguments, answers, _HEALTH)
 
 
 def member_node(
