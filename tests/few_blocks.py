@@ -1,7 +1,8 @@
 """The ``farm`` command with as few blocks as can be judged, for tests that are not about these.
 
 Nor do these blocks start fresh processes each, which is most of what a short run takes, and those
-that something disturbed are kept: tests disturb each other. All else is as it is.
+that something disturbed are kept: tests disturb each other. What lasts a fixed time lasts a tenth
+of it. All else is as it is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from tuner import bench
 from tuner.nightly import case
 from tuner.racing import track
 from tuner.racing.race import RaceRules
-from tuner.search import confirm, search
+from tuner.search import confirm, profiles, search
+from workers.trials import children, worker
 
 if TYPE_CHECKING:
     import pytest
 
+# What a worker in this process measures for a fixed time.
+SHORTEST = (
+    (children, "_WARMUP_SECONDS", 0.1),
+    (worker, "_THROUGHPUT_SECONDS", 0.05),
+)
 FEWEST = (
+    *SHORTEST,
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
     (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
@@ -30,6 +38,9 @@ FEWEST = (
     (track, "FRESH_EVERY", confirm.MIN_PAIRS),
     (track, "RESTART_EVERY", confirm.MIN_PAIRS),
     (track.RaceTrack, "_must_keep", lambda *_: True),
+    (confirm, "_DETAIL_SECONDS", 0.2),
+    (profiles, "_SECONDS", 0.05),
+    (profiles, "_LEAST_SECONDS", 0.03),
 )
 
 
