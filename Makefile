@@ -22,12 +22,12 @@ demo: $(VENV)/.runtime ## Install, then tune the example model for the devices o
 test: $(VENV)/.dev emulator ## Format check, lint, strict types, import layers, tests: what CI runs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory --jobs 2 types tests
 
 # Side by side: the types keep one processor busy, tests often wait for their children.
 .PHONY: types tests
 types:
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 tests:
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
