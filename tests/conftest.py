@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -74,7 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest go first: the last ones are shared evenly among processes then."""
     rank = {name: at for at, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: rank.get(item.location[0], len(rank)))
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: the collector of garbage need not look through it ever again."""
+    gc.freeze()
 
 
 @pytest.fixture
