@@ -135,7 +135,7 @@ class CalibrationProgress:
         self._console = console
         self._draws = console.is_terminal and not console.is_dumb_terminal
         self._status = console.status(self)
-        self._stage, self._budget = "", 0.0
+        self._device, self._stage, self._budget = "", "", 0.0
         self._used, self._at = 0.0, time.monotonic()
 
     def __enter__(self) -> Self:
@@ -165,7 +165,7 @@ class CalibrationProgress:
             case Ticked(used_seconds=used):
                 self._used, self._at = used, time.monotonic()
             case StageStarted(device=device, stage=stage):
-                self._stage = f"{device}: {stage}"
+                self._device, self._stage = device, stage
                 if not self._draws:
                     self._console.print(self, soft_wrap=True)
 
@@ -175,7 +175,8 @@ class CalibrationProgress:
         budget = (
             f"of {self._budget:.0f} s" if beyond < 1.0 else f"s, {beyond:.0f} s beyond the time"
         )
-        return f"{self._stage} ({used:.0f} {budget})" if self._stage else ""
+        # A narrow terminal cuts the end off.
+        return f"{self._device}, {used:.0f} {budget}: {self._stage}" if self._stage else ""
 
 
 def _speed(family: Family, roof: Roof, levels: tuple[Level, ...]) -> str:

@@ -69,7 +69,7 @@ def test_progress_without_a_terminal_is_a_line_for_each_stage() -> None:
         progress(Ticked("cpu", 190.3))
         progress(StageStarted("cpu", "kernels"))
     assert text.getvalue() == (
-        "cpu: small kernels (12 of 180 s)\ncpu: kernels (190 s, 10 s beyond the time)\n"
+        "cpu, 12 of 180 s: small kernels\ncpu, 190 s, 10 s beyond the time: kernels\n"
     )
 
 
@@ -80,5 +80,5 @@ def test_progress_on_a_terminal_is_one_line_with_the_seconds_of_this_moment() ->
         progress(StageStarted("cpu", "large kernels, cpu/onnxruntime-cpu"))
         progress(Ticked("cpu", 12.3))
         line = progress.__rich__()
-    assert line.plain == "cpu: large kernels, cpu/onnxruntime-cpu (12 of 180 s)"
+    assert line.plain == "cpu, 12 of 180 s: large kernels, cpu/onnxruntime-cpu"
     assert (line.no_wrap, line.overflow) == (True, "ellipsis"), "on a narrow terminal"
