@@ -32,7 +32,7 @@ def test_a_short_calibration_is_shown_and_stored(quick: Command) -> None:
     given = ("devices", "calibrate", "quick", "--budget", "1s", "--profiles", "profiles")
     ended = quick(*given, "--json")
     assert ended.code == 0, ended.err
-    assert "quick: borders (0 of 1 s)" in ended.err
+    assert "quick, 0 of 1 s: borders" in ended.err
     found = json.loads(ended.out)
     assert set(found) == {
         *("calibration", "device", "threads", "created_at", "seconds", "places", "borders"),
@@ -59,7 +59,7 @@ def test_a_short_calibration_is_shown_and_stored(quick: Command) -> None:
 def test_an_interrupted_calibration_leaves_nothing(quick: Command) -> None:
     process = start(quick.folder, "devices", "calibrate", "quick", "--profiles", "profiles")
     assert process.stderr is not None
-    assert process.stderr.readline() == "quick: borders (0 of 180 s)\n"
+    assert process.stderr.readline() == "quick, 0 of 180 s: borders\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
