@@ -19,10 +19,9 @@ from farm.measurement import Metric
 from farm.model.formats import given_format
 from tuner.bench import check_device, check_threads
 from tuner.events import Listener
-from tuner.goals import Objective
 from tuner.nightly.details import Details, Failed
 from tuner.nightly.states.good import GoodState, changed_versions, engine_versions, read_good
-from tuner.nightly.states.members import Measured, Member, measure_side_by_side
+from tuner.nightly.states.members import Measured, Member, measure_side_by_side, require_counter
 from tuner.nightly.states.software import environment_gives
 from tuner.nightly.suites.suite import Case
 from tuner.nightly.tonight import Tonight, compare_tonight, of_sample
@@ -176,13 +175,12 @@ class CaseNight:
 
     def _checked(self) -> Checked:
         case = self._case
-        loads = Metric.FIRST_RESULT in case.metrics
         request = TuneRequest(
             model=str(case.model),
             devices=(case.device,),
             data=str(case.data) if case.data else "",
             shapes=dict(case.shapes),
-            objective=Objective.LOAD if loads else Objective.LATENCY,
+            objective=case.objective,
             budget_seconds=case.budget,
             threads=case.threads,
         )
@@ -217,6 +215,7 @@ class CaseNight:
                 executor.prepare(profile.name, opened.subject.workload)
                 facts = executor.describe(profile.name)
                 journal = open_journal(place.store, executor, opened, profile, facts)
+                require_counter(journal, self._case.metrics)
                 yield OpenCase(opened, executor, journal, facts, budget)
             finally:
                 with suppress(StoreError):  # it would have said so before

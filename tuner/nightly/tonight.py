@@ -29,6 +29,7 @@ _LEAST_CHANGE = 0.01
 _NORMAL_95 = 1.959964
 _LEAST_PAIRS, _MOST_PAIRS = 15, 60
 _LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
+_LEAST_JOULES = 1e-9
 
 WATCHED = (
     Metric.LATENCY,
@@ -36,6 +37,7 @@ WATCHED = (
     Metric.THROUGHPUT,
     Metric.FIRST_RESULT,
     Metric.PEAK_MEMORY,
+    Metric.ENERGY,
 )
 """Metrics that a series can have: each block has a value of its own."""
 
@@ -84,6 +86,9 @@ def of_sample(metric: Metric, candidate: Candidate, sample: BlockSample) -> floa
             return candidate.results_per_second(sample.seconds)
         case Metric.FIRST_RESULT:
             return sample.load_seconds or sample.seconds
+        case Metric.ENERGY:
+            assert sample.joules is not None, "the energy of every member was counted"
+            return max(_LEAST_JOULES, sample.joules)
         case Metric.PEAK_MEMORY:
             return max(4096.0, float(sample.peak_bytes or 0))
         case _:

@@ -45,6 +45,7 @@ class Nights:
     interrupt_at: int | None = None
     engine_runs_there: bool = True
     metrics: tuple[Metric, ...] = DEFAULT_METRICS
+    energy_window: float | None = None
 
     def __post_init__(self) -> None:
         furnish(self.folder)
@@ -97,6 +98,7 @@ class Nights:
         executor = ImaginedExecutor(self.traits)
         executor.pinned = self.in_environment
         executor.unlike = True
+        executor.energy_window = self.energy_window
         executor.interrupt_at = self.interrupt_at
         self.executors.append(executor)
         return executor

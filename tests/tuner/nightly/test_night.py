@@ -82,6 +82,23 @@ def test_a_slower_candidate_is_found_on_its_first_night(shop: Nights) -> None:
     assert any("both states run again" in line for line in shop.said)
 
 
+def test_energy_is_watched_where_a_counter_tells_it(shop: Nights) -> None:
+    shop.metrics = (Metric.ENERGY,)
+    shop.traits = {WATCHED: Traits(joules=1e-3), FASTER: Traits(9e-4, joules=1.1e-3)}
+    refused = shop.case()
+    assert refused.verdict is Verdict.NOT_MEASURED
+    assert "The energy of fake cannot be watched: it has no counter" in refused.sentence
+    shop.energy_window = 0.5
+    shop.run()
+    assert all(shop.executors[-1].counted)
+    shop.watch(FASTER)
+    case = shop.case()
+    assert case.verdict is Verdict.REGRESSION
+    assert "more energy than its last good state [" in case.sentence
+    assert case.ratio is not None
+    assert case.ratio.value == pytest.approx(1.1, rel=0.01)
+
+
 def test_it_stays_a_regression_without_being_confirmed_again(shop: Nights) -> None:
     shop.run()
     shop.watch(SLOWER)

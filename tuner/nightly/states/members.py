@@ -6,13 +6,15 @@ All of them run once in every block, in random order, each time in fresh process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records import BlockSample, Phase
 from db.store import Store
 from farm.candidate import Candidate
 from farm.devices.profile import DeviceProfile
+from farm.errors import DeviceError
+from farm.measurement import Metric
 from farm.units import Seconds
 from tuner.events import (
     DeviceEnded,
@@ -95,6 +97,15 @@ def measure_side_by_side(  # noqa: PLR0913  (what bench has, and how long)
         journal = journal_of(store, executor, opened, profile)
     measuring = _Measuring(journal, executor, opened, profile, listen)
     return measuring.run(members, wanted, phase)
+
+
+def require_counter(journal: Journal, metrics: Collection[Metric]) -> None:
+    """Raise DeviceError where energy is watched and no counter tells it: nights measure."""
+    if Metric.ENERGY in metrics and journal.scope.energy_window is None:
+        raise DeviceError(
+            f"The energy of {journal.scope.device} cannot be watched: it has no counter that can "
+            "be read. Leave energy out of the metrics."
+        )
 
 
 def journal_of(

@@ -208,6 +208,11 @@ def _metrics(table: Table, default: tuple[Metric, ...]) -> tuple[Metric, ...]:
     names = table.texts("metrics", '["latency", "cpu_seconds"]')
     known = [str(metric) for metric in WATCHED]
     found = [Metric(table.one_of("metrics", name, known, "metric")) for name in names]
+    if {Metric.FIRST_RESULT, Metric.ENERGY} <= set(found):
+        raise table.error(
+            "metrics first_result and energy are not measured in the same blocks: make two cases.",
+            "metrics",
+        )
     return tuple(dict.fromkeys(found)) or default
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.measurement import Metric
+from tuner.goals import Objective
 
 DEFAULT_BUDGET = 60.0
 """Seconds per case and night."""
@@ -31,6 +32,13 @@ class Case:
     metrics: tuple[Metric, ...] = DEFAULT_METRICS
     shapes: Mapping[str, int] = field(default_factory=dict)
     threads: int = 0
+
+    @property
+    def objective(self) -> Objective:
+        """What its blocks are measured for, beside latency."""
+        needed = {Metric.FIRST_RESULT: Objective.LOAD, Metric.ENERGY: Objective.ENERGY}
+        found = (objective for metric, objective in needed.items() if metric in self.metrics)
+        return next(found, Objective.LATENCY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _WORSE = {
     Metric.THROUGHPUT: ("less throughput", "more throughput"),
     Metric.FIRST_RESULT: ("slower to load", "faster to load"),
     Metric.PEAK_MEMORY: ("more memory", "less memory"),
+    Metric.ENERGY: ("more energy", "less energy"),
 }
 
 

@@ -198,6 +198,10 @@ def test_a_device_of_the_user(folder: Path) -> None:
             f'{FIRST}metrics = ["latancy"]',
             "4: unknown metric 'latancy'. Did you mean latency? Known: latency,",
         ),
+        (
+            f'{FIRST}metrics = ["energy", "first_result"]',
+            "4: metrics first_result and energy are not measured in the same blocks: make",
+        ),
         (f"{FIRST}metrics = [1]", '4: metrics takes a list of texts, as in metrics = ["latency",'),
         (
             f'{FIRST}budget = "1 week"',
