@@ -8,6 +8,7 @@ machine decides nothing then, and neither does a smaller step on the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from db.records import Series
 from farm.candidate import Candidate
@@ -40,7 +41,8 @@ def bisect(setting: Setting, suite: str, series: Sequence[Series], asked: Asked)
     Raises OptionError: the two states are not known, or do not differ. Raises DeviceError: the
     versions cannot be had. Raises InfrastructureError: one of the two states cannot be run.
     """
-    night = CaseNight(setting.place, suite, setting.case, series)
+    case = replace(setting.case, metrics=(asked.metric,))  # so that blocks are measured for it
+    night = CaseNight(setting.place, suite, case, series)
     with night.opened() as (opened, today):
         ends = find_ends(asked, series, today, opened.facts)
         return _Line(setting, opened, ends, asked.metric).bisected()

@@ -263,7 +263,12 @@ def test_what_cannot_be_asked(
 
 
 def test_a_metric_that_blocks_do_not_have(shop: Bisections) -> None:
-    with pytest.raises(OptionError, match="energy has no value of each block"):
+    with pytest.raises(OptionError, match="accuracy has no value of each block"):
+        shop.run(metric=Metric.ACCURACY)
+
+
+def test_energy_that_no_counter_tells(shop: Bisections) -> None:
+    with pytest.raises(DeviceError, match="energy of fake cannot be watched: it has no counter"):
         shop.run(metric=Metric.ENERGY)
 
 
