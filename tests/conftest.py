@@ -58,7 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     What Zig builds once for a machine, which takes it seconds, is kept: most tests have a cache
     folder of their own. So is Python's bytecode, also where the developer's environment says
     otherwise: the hundreds of processes that tests start would each compile the whole farm.
+    Linear algebra has one thread: several that wait for each other on processors that other tests
+    use take seven times as long. (In this process it was loaded already; those of xdist follow.)
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(cache_folder() / "zig"))
