@@ -52,7 +52,7 @@ def counted(count: int, what: str) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """``0.0000512`` -> ``"51.2 µs"``: three significant digits and the fitting unit."""
+    """``0.0000512`` -> ``"51.2 µs"``, ``0.0`` -> ``"0 s"``: three digits and the fitting unit."""
     return _scaled(value, _TIME_STEPS)
 
 
@@ -138,6 +138,8 @@ def _parse(text: str, factors: Mapping[str, Fraction]) -> Fraction | None:
 
 
 def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+    if not value:
+        return f"0 {steps[0][1]}"
     magnitude = abs(value)
     for factor, unit in steps:
         if magnitude >= _ROUNDS_UP * factor:

@@ -54,7 +54,7 @@ class RunsTable:
         table.add_column("time used", justify="right", no_wrap=True)
         for row in self._rows:
             status = Text(str(row.status), style=_STYLES[row.status])
-            used = _text(_duration(row.run.active_seconds))
+            used = _text(format_seconds(row.run.active_seconds))
             table.add_row(*(_cells(row) if wide else [_stacked(row)]), status, used)
         yield table
 
@@ -112,10 +112,6 @@ def _stacked(row: Standing) -> Text:
     return Text.assemble(_text(row.run.name), Text(f"\n{below}", style="dim"))
 
 
-def _duration(seconds: float) -> str:
-    return format_seconds(seconds) if seconds else "0 s"
-
-
 def _text(value: str) -> Text:
     return Text("\n".join(map(printable, value.split("\n"))))
 
@@ -128,7 +124,7 @@ def _facts(found: Overview) -> Iterator[tuple[str, str]]:
     yield "started", f"{run.created_at:%Y-%m-%d %H:%M:%S} UTC"
     if run.finished_at is not None:
         yield "ended", f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC"
-    yield "time used", _duration(run.active_seconds)
+    yield "time used", format_seconds(run.active_seconds)
     request, sha256 = found.request, standing.model.sha256[:12]
     path = request.model if request else standing.model.name
     yield "model", f"{path} (SHA-256 {sha256})"
@@ -194,8 +190,8 @@ def _device_lines(device: DeviceStanding) -> Iterator[str]:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in device.trials.items())
         yield f"{counted(sum(device.trials.values()), 'trial')}: {counts}"
     if device.used is not None and device.left is not None:
-        left = "none" if device.left == 0 else _duration(device.left)
-        yield f"{_duration(device.used)} used, {left} left"
+        left = "none" if device.left == 0 else format_seconds(device.left)
+        yield f"{format_seconds(device.used)} used, {left} left"
     if device.known and device.known.output:
         yield f"delivered to {device.known.output}"
     if device.unconfirmed:

@@ -124,7 +124,7 @@ def test_what_is_not_an_energy():
         (format_seconds(1.0), "1.00 s"),
         (format_seconds(3600.0), "3600 s"),
         (format_seconds(-0.002), "-2.00 ms"),
-        (format_seconds(0.0), "0.00 ns"),
+        (format_seconds(0.0), "0 s"),
         (format_joules(0.0012), "1.20 mJ"),
         (format_bytes(16384), "16.0 KiB"),
         (format_bytes(1000), "1000 B"),
