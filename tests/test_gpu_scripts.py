@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 import pytest
 
 from benchmarks.races import gpu, gpu_software
-from farm.candidate import OnnxRuntimeCuda
+from farm.candidate import Candidate, OnnxRuntimeCuda
 from workers.jobs import Limits
 
 
@@ -37,29 +36,27 @@ def test_the_environment_that_is_missing_is_named(gpus, tmp_path, monkeypatch, c
     )
 
 
-def test_a_row_for_each_candidate_on_a_gpu_that_stands_in(gpus, monkeypatch, capsys):
+@pytest.mark.usefixtures("few_blocks")
+def test_a_row_has_a_value_in_each_column_on_a_gpu_that_stands_in(gpus, monkeypatch, capsys):
     gpus.install()
-    cuda = OnnxRuntimeCuda()
-    monkeypatch.setattr(gpu, "_BATCHES", (1,))
-    monkeypatch.setattr(gpu, "_ENGINES", (cuda,))
-    monkeypatch.setattr(gpu, "_ROUNDED", replace(cuda, cpu_operators=True))
+    monkeypatch.setattr(gpu, "_candidates", lambda facts: [Candidate(OnnxRuntimeCuda())])
     monkeypatch.setattr(gpu, "_RUNS", 70)
     monkeypatch.setattr(gpu, "_DETAIL_SECONDS", 0.1)
     monkeypatch.setattr(sys, "argv", ["script", "--quick"])
     assert gpu.main() == 0
-    rows = capsys.readouterr().out.splitlines()[-3:]
-    assert [row.split()[1] for row in rows] == ["onnxruntime-cuda"] * 3
-    assert all(row.count(" | ") == 7 and "not told" not in row for row in rows)
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith("| onnxruntime-cuda float32")
+    assert row.count(" | ") == 7
+    assert "not told" not in row
 
 
 def test_where_no_row_has_values_each_says_why(gpus, monkeypatch, capsys):
     gpus.install()
-    monkeypatch.setattr(gpu, "_BATCHES", (1,))
-    monkeypatch.setattr(gpu, "_ENGINES", (OnnxRuntimeCuda(),))
-    monkeypatch.setattr(gpu, "_ROUNDED", OnnxRuntimeCuda(tf32=True))
+    monkeypatch.setattr(gpu, "_candidates", lambda facts: [Candidate(OnnxRuntimeCuda())])
     monkeypatch.setattr(gpu, "_LIMITS", Limits(load_seconds=0.01))
     monkeypatch.setattr(sys, "argv", ["script", "--quick"])
     assert gpu.main() == 1
-    rows = capsys.readouterr().out.splitlines()[-3:]
-    assert len(rows) == 3
-    assert all("| timeout: no answer to 'load' within 0.01 s; ended. |" in row for row in rows)
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith(
+        "| onnxruntime-cuda float32 | timeout: no answer to 'load' within 0.01 s; ended. |"
+    )
