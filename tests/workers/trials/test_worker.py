@@ -472,14 +472,14 @@ class TestSlowModels:
         assert worker.run_block(BlockJob((slow,))).samples["t"].loops == 1
 
     def test_what_is_too_slow_to_be_checked_is_a_timeout(self, worker):
-        worker.prepare(samples.workload(samples.slow_net()))
+        worker.prepare(samples.workload(samples.slow_net(4)))
         limits = Limits(evaluate_seconds=0.1)
         report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits))
         assert report.outcome is Outcome.TIMEOUT
         assert "'evaluate' within 0.1 s" in report.message
 
     def test_what_is_waited_for_may_take_as_long_as_its_first_run_explains(self, worker):
-        worker.prepare(samples.workload(samples.slow_net()))
+        worker.prepare(samples.workload(samples.slow_net(4)))
         limits = Limits(evaluate_seconds=0.1, patient=True)
         report = worker.run_trial(job(Candidate(OnnxRuntimeCpu(threads=1)), limits=limits))
         assert report.outcome is Outcome.OK, report.message
