@@ -24,13 +24,7 @@ from workers.trials import children, worker
 if TYPE_CHECKING:
     import pytest
 
-# What a worker in this process measures for a fixed time.
-SHORTEST = (
-    (children, "_WARMUP_SECONDS", 0.1),
-    (worker, "_THROUGHPUT_SECONDS", 0.05),
-)
 FEWEST = (
-    *SHORTEST,
     (bench, "BLOCKS", bench.MIN_COMMON_BLOCKS),
     (confirm, "MAX_PAIRS", confirm.MIN_PAIRS),
     (case, "MOST_BLOCKS", case.LEAST_BLOCKS),
@@ -41,6 +35,8 @@ FEWEST = (
     (confirm, "_DETAIL_SECONDS", 0.2),
     (profiles, "_SECONDS", 0.05),
     (profiles, "_LEAST_SECONDS", 0.03),
+    (children, "_WARMUP_SECONDS", 0.1),
+    (worker, "_THROUGHPUT_SECONDS", 0.05),
 )
 
 

@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 
 from farm.devices.profile import DeviceProfile
-from tests.few_blocks import SHORTEST
 from tests.workers import samples
 from workers.trials.worker import Worker
 
 MakeWorker = Callable[..., Worker]
-
-
-@pytest.fixture(autouse=True)
-def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers in this process measure for a tenth of each fixed time."""
-    for module, name, least in SHORTEST:
-        monkeypatch.setattr(module, name, least)
 
 
 @pytest.fixture
