@@ -24,7 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.column_types import Float64Samples, Message, NameList, UtcDateTime
-from db.records import ChangeState, Phase, RunKind, RunStatus
+from db.night_records import ChangeState
+from db.records import Phase, RunKind, RunStatus
 from farm.measurement import Method, Metric, Outcome
 from farm.prediction import Basis
 

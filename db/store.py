@@ -17,6 +17,7 @@ from db.costs.predictions import put_predictions
 from db.costs.profiles import put_profile
 from db.costs.versions import CostModelRecord, keep_newest
 from db.leases import lock_run
+from db.night_records import ChangePoint, Night, NightValue, Series
 from db.ranking import rank_values
 from db.reader import columns
 from db.records import (
@@ -24,15 +25,11 @@ from db.records import (
     Block,
     CalibrationRecord,
     CandidateRecord,
-    ChangePoint,
     Machine,
     Model,
-    Night,
-    NightValue,
     Run,
     RunLease,
     RunStatus,
-    Series,
     Software,
     Trial,
     utc_now,

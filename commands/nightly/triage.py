@@ -13,7 +13,7 @@ from commands.shared.shell import completion
 
 
 class Triaged(StrEnum):
-    """What people say of a change (``db.records.ChangeState``)."""
+    """What people say of a change (``db.night_records.ChangeState``)."""
 
     EXPECTED = "expected"
     BUG = "bug"
@@ -45,7 +45,7 @@ def triage(
 
     Example: farm nightly triage 3fa9c1 --as expected --note "onnxruntime 1.32, release note 7"
     """
-    from db.records import ChangeState
+    from db.night_records import ChangeState
     from db.store import Store
     from tuner.nightly.triage import triage as note_state
 

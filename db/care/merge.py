@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.connection.engine import insert_into, is_damage
-from db.records import ChangeState, RunStatus, content_id
+from db.night_records import ChangeState
+from db.records import RunStatus, content_id
 from db.removal import hanging_on, remove_run
 from db.schema import (
     Base,

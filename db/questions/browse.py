@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import func, select
 
+from db.night_records import Series
 from db.reader import StoreReader, columns
-from db.records import Series
 from db.schema import CandidateRow, ModelRow, RankingRow, RunRow, SeriesRow, TrialRow
 
 ROWS = 50

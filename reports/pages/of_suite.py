@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from db.night_records import Night
 from db.questions.nightly.nights import changes_of, nights, series_of, values_on
 from db.questions.nightly.span import points_on, series_of_model
 from db.reader import StoreReader
-from db.records import Machine, Night, Software
+from db.records import Machine, Software
 from farm.errors import FarmError, NotInStore
 from farm.units import counted
 from reports.nightly.words import ratio_text

@@ -9,7 +9,7 @@ from math import exp
 
 from sqlalchemy import insert
 
-from db.records import ChangePoint, ChangeState, Night, NightValue, Series
+from db.night_records import ChangePoint, ChangeState, Night, NightValue, Series
 from db.schema import Base, ChangePointRow, NightRow, NightValueRow, SeriesRow
 from db.store import Store
 from db.writer import fields_of

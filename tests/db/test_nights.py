@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from db.night_records import ChangePoint, ChangeState, Night, NightValue, Series
 from db.questions.nightly.nights import (
     change_called,
     changes_of,
@@ -16,7 +17,7 @@ from db.questions.nightly.nights import (
     values_of,
     values_on,
 )
-from db.records import ChangePoint, ChangeState, Night, NightValue, Series, utc_now
+from db.records import utc_now
 from db.store import Store
 from farm.errors import NotInStore, OptionError, StoreError
 from farm.measurement import Metric

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from db.records import Phase, RunKind, RunStatus, Series
+from db.night_records import Series
+from db.records import Phase, RunKind, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, check_timed, read_candidate, to_json
 from farm.devices.profile import DeviceProfile, select_profiles

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from db.records import NightValue
+from db.night_records import NightValue
 from farm.errors import StoreError
 from farm.measurement import Estimate
 from tuner.nightly.states.good import GoodState

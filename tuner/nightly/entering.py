@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from db.records import Night, NightValue, Series, Software, utc_now
+from db.night_records import Night, NightValue, Series
+from db.records import Software, utc_now
 from db.store import Store
 from tuner.nightly.case import Compared
 from tuner.nightly.details import Details

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, count
 
+from db.night_records import Night, Series
 from db.questions.nightly.nights import nights, series_of, values_on
-from db.records import Machine, Night, Series, utc_now
+from db.records import Machine, utc_now
 from farm.errors import FarmError, OptionError, StoreError
 from farm.text import did_you_mean
 from farm.units import counted

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
+from db.night_records import ChangePoint, ChangeState, Night, NightValue, Series
 from db.questions.nightly.nights import changes_of, nights, series_of, values_of, values_on
 from db.reader import StoreReader
-from db.records import ChangePoint, ChangeState, Night, NightValue, Series
 from farm.measurement import Estimate
 from farm.units import counted
 from tuner.nightly.alone import is_running

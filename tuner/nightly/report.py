@@ -19,7 +19,7 @@ class ChangeReport:
 
     id: for ``farm nightly triage``. first_night: the first one at the new level. ratio: new level
     over old, above 1 is worse. pairs: of the run that confirmed it. causes: what is known to have
-    changed then (``software``, ``machine``). state: see ``db.records.ChangeState``.
+    changed then (``software``, ``machine``). state: see ``db.night_records.ChangeState``.
     """
 
     id: str

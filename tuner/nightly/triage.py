@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from db.night_records import ChangePoint, ChangeState, Series
 from db.questions.nightly.nights import change_called, values_of
-from db.records import ChangePoint, ChangeState, Series, utc_now
+from db.records import utc_now
 from db.store import Store
 from farm.errors import OptionError
 from tuner.nightly.details import details_of

@@ -10,10 +10,10 @@ from statistics import median
 
 from sqlalchemy import select
 
+from db.night_records import ChangeState
 from db.questions.nightly.series import Case, NightOfSeries, history
 from db.questions.views import EVERYTHING, Subject
 from db.reader import StoreReader
-from db.records import ChangeState
 from db.schema import ChangePointRow
 from farm.units import counted
 

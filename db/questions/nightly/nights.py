@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from db.night_records import ChangePoint, Night, NightValue, Series
 from db.reader import StoreReader, columns
-from db.records import ChangePoint, Night, NightValue, Series
 from db.schema import ChangePointRow, NightRow, NightValueRow, SeriesRow
 from farm.errors import NotInStore, OptionError
 

@@ -8,16 +8,16 @@ from math import exp, inf
 
 from sqlalchemy import select
 
+from db.night_records import Series
 from db.questions.nightly.interval import end, ends_of
 from db.reader import StoreReader, columns
-from db.records import Series
 from db.schema import NightRow, NightValueRow, SeriesRow
 from farm.measurement import Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one night says of one series, in short; see ``db.records.NightValue``.
+    """What one night says of one series, in short; see ``db.night_records.NightValue``.
 
     low, high: of the ratio's 95 % interval; 0 and infinity where too few values have none.
     """

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, log
 
+from db.night_records import ChangePoint, Night, Series
 from db.questions.nightly.span import Point
-from db.records import ChangePoint, Night, Series, Software
+from db.records import Software
 from farm.measurement import UNITS
 from farm.text import printable
 from reports.pages.section import Drawing, cell

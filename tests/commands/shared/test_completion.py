@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from db.records import ChangeState, RunKind
+from db.night_records import ChangeState
+from db.records import RunKind
 from db.store import Store
 from farm.devices.environment import load_environments
 from farm.plan.placement.problem import PlacementObjective

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from db.records import ChangeState
+from db.night_records import ChangeState
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tests.command import Command

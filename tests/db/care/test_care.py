@@ -21,10 +21,11 @@ from db.care.check import check
 from db.care.copies import backup, export, import_from
 from db.care.merge import Merged
 from db.care.prune import prunable, prune
+from db.night_records import ChangeState
 from db.questions.latest import latest
 from db.questions.nightly.nights import changes_of, nights, values_of
 from db.reader import StoreReader
-from db.records import ChangeState, Machine, Phase, Run, RunLease, RunStatus
+from db.records import Machine, Phase, Run, RunLease, RunStatus
 from db.schema import Base, MeasurementRow, NightRow, RunRow
 from db.store import Store
 from farm.errors import OptionError, StoreError

@@ -7,11 +7,11 @@ from math import exp
 import pytest
 from sqlalchemy import update
 
+from db.night_records import ChangeState
 from db.questions.nightly.flaky import flaky
 from db.questions.nightly.series import Case, history, regressions
 from db.questions.nightly.span import points_on
 from db.questions.views import Subject
-from db.records import ChangeState
 from db.schema import NightValueRow
 from db.store import Store
 from farm.errors import NotInStore, OptionError

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from db.night_records import ChangeState
 from db.questions.results import results
-from db.records import ChangeState, Phase, RunKind, RunStatus
+from db.records import Phase, RunKind, RunStatus
 from db.schema import NightValueRow, RunRow
 from db.store import Store
 from farm.errors import NotInStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db.records import ChangeState
+from db.night_records import ChangeState
 from farm.measurement import Estimate
 from tuner.nightly.screen.judge import Judgement
 from tuner.nightly.screen.series import Verdict

@@ -8,8 +8,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from db.night_records import ChangeState
 from db.questions.nightly.nights import nights, series_of, values_of
-from db.records import ChangeState, RunKind, RunStatus
+from db.records import RunKind, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.errors import NotInStore, OptionError

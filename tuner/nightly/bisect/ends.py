@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db.records import Series
+from db.night_records import Series
 from farm.candidate import Candidate, PackageEngine
 from farm.errors import OptionError
 from farm.measurement import Metric

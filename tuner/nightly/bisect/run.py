@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from db.records import Series
+from db.night_records import Series
 from farm.candidate import Candidate
 from farm.errors import InfrastructureError, OptionError
 from farm.measurement import Estimate, Metric

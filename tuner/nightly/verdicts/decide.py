@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 
-from db.records import ChangeState
+from db.night_records import ChangeState
 from farm.measurement import Estimate
 from tuner.nightly.screen.judge import Judgement
 from tuner.nightly.screen.series import Verdict

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-from db.records import ChangePoint, ChangeState, NightValue
+from db.night_records import ChangePoint, ChangeState, NightValue
 from tuner.nightly.details import details_of
 from tuner.nightly.screen.series import Change, Night, Series
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp
 
+from db.night_records import ChangePoint, ChangeState, Night, NightValue, Series
 from db.questions.nightly.nights import changes_of, series_of, values_of, values_on
-from db.records import ChangePoint, ChangeState, Night, NightValue, Series, content_id, utc_now
+from db.records import content_id, utc_now
 from farm.errors import FarmError, StoreError
 from farm.measurement import Estimate
 from tuner.nightly.case import CaseNight, Place

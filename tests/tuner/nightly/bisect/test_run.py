@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from db.records import RunStatus, Series
+from db.night_records import Series
+from db.records import RunStatus
 from db.store import Store
 from farm.candidate import Candidate, CPackage, OnnxRuntimeCpu, to_json
 from farm.devices.profile import DeviceProfile, load_profiles
