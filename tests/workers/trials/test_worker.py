@@ -159,7 +159,8 @@ class TestTrial:
         ],
     )
     def test_a_fault_is_an_outcome_and_leaves_no_process(self, fake_worker, fault, outcome):
-        limits = Limits(load_seconds=0.5, memory_bytes=200 << 20)
+        patience = 0.5 if outcome is Outcome.TIMEOUT else 60.0  # no other is told by lateness
+        limits = Limits(load_seconds=patience, memory_bytes=200 << 20)
         report = fake_worker.run_trial(fake(limits=limits, fault=fault))
         assert report.outcome is outcome
         assert report.message
