@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from farm.codegen.build.compilers import find_emulator
 from farm.host.folders import cache_folder
-from tests.command import Command
 from tests.models import conv_net, save
+from tests.tools.command import Command
 
 if TYPE_CHECKING:
     from tests.nvidia.pretended import PretendedGpus
@@ -34,7 +34,7 @@ _LONGEST = (
     "tests/commands/test_package.py",
     "tests/workers/engines/test_webgpu.py",
     "tests/commands/machines/test_gpu_software.py",
-    "tests/workers/test_gpu_trials.py",
+    "tests/workers/gpus/test_gpu_trials.py",
     "tests/workers/test_packages.py",
     "tests/farm/codegen/ops/test_float.py",
     "tests/commands/test_api.py",
@@ -121,7 +121,7 @@ def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRapl:
 @pytest.fixture
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process measure as few blocks as can be judged."""
-    from tests.few_blocks import measure_few
+    from tests.tools.few_blocks import measure_few
 
     measure_few(monkeypatch)
 

@@ -1,7 +1,7 @@
 """Every command of the documentation is run, page by page, as a new user would.
 
 Each page has a folder, a home and a store of its own. A new page is found by itself; what its
-comments can say is in ``tests/documents.py``.
+comments can say is in ``tests/tools/documents.py``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import pytest
 import typer
 
 import cli
-from tests.documents import Page, read_page
-from tests.short_farm import shortened
+from tests.tools.documents import Page, read_page
+from tests.tools.short_farm import shortened
 
 ROOT = Path(cli.__file__).resolve().parent
 DOCS = ROOT / "docs"
@@ -161,7 +161,7 @@ def _install(folder: Path) -> None:
     (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (folder / "bin" / "pip").touch()
     command = folder / "bin" / "farm"
-    program = shlex.join([sys.executable, str(ROOT / "tests" / "short_farm.py")])
+    program = shlex.join([sys.executable, str(ROOT / "tests" / "tools" / "short_farm.py")])
     command.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
     command.chmod(0o755)
     (folder / ".runtime").touch()

@@ -20,8 +20,8 @@ from farm.candidate import Candidate, Engine, OnnxRuntimeCpu, OpenVinoRuntime
 from farm.delivery.winner import write_delivery
 from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
-from tests.command import ROOT, Command, start_few_blocks
 from tests.openvino import require_openvino
+from tests.tools.command import ROOT, Command, start_few_blocks
 
 _ROOTS = ("farm", "workers", "tuner", "db", "reports", "commands")
 # These would keep ONNX Runtime quiet by themselves.

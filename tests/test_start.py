@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from db.store import Store
-from tests.command import ROOT, environment
 from tests.db.samples import fill, trial
+from tests.tools.command import ROOT, environment
 
 # Slow to import, and of no use where nothing is measured.
 HEAVY = {"onnx", "onnx_ir", "onnxruntime", "ray", "numba", "scipy", "numpy", "alembic", "psutil"}

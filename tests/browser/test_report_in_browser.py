@@ -19,7 +19,7 @@ from reports.pages.section import Chart, Page, Section
 from tests.browser.conftest import DESKTOP, PHONE, Browser
 from tests.browser.looking import element, elements, scrolled
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.tuned_run import tuned
 
 _MOST_BYTES = 8_000_000
 _MEASURED = """

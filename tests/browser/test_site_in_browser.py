@@ -14,9 +14,9 @@ from benchmarks.inputs.made_suite import SUITE, make_suite
 from db.store import Store
 from tests.browser.conftest import PHONE, Browser
 from tests.browser.looking import element, elements, scrolled
-from tests.command import start
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.command import start
+from tests.tools.tuned_run import tuned
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from db.store import Store
 from farm.candidate import Candidate, Fake
 from farm.errors import FarmError
 from tests.db.samples import RUN
-from tests.few_blocks import measure_few
-from tests.tuned_run import tuned as rows_of_a_run
+from tests.tools.few_blocks import measure_few
+from tests.tools.tuned_run import tuned as rows_of_a_run
 from tuner.results import Verdict
 
 ROOT = Path(api.__file__).parents[1]
@@ -24,7 +24,7 @@ EXAMPLES = ROOT / "examples"
 _FEW_BLOCKS = f"""\
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.few_blocks import FEWEST
+from tests.tools.few_blocks import FEWEST
 for module, name, least in FEWEST:
     setattr(module, name, least)
 """

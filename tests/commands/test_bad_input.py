@@ -13,8 +13,8 @@ import pytest
 
 from db.connection.upgrade import VERSION_TABLE
 from db.store import Store
-from tests.command import Command
 from tests.models import conv_net, custom_net, dynamic_net, relocate, save, save_external
+from tests.tools.command import Command
 from tests.workers.processes import small_disk
 from tuner.goals import Objective
 

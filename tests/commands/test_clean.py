@@ -16,8 +16,8 @@ import pytest
 from db.records import RunStatus, utc_now
 from db.store import Store
 from farm.host.temporary import OwnedFolder
-from tests.command import Command
 from tests.db import samples
+from tests.tools.command import Command
 from tuner.runs.lease import is_gone, own_lease
 from workers.trials.stored.cache import Cache
 from workers.trials.stored.keep import keep, kept

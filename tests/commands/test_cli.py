@@ -28,8 +28,8 @@ from farm.candidate import (
 )
 from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
-from tests.command import Command, start_few_blocks
 from tests.conftest import furnish
+from tests.tools.command import Command, start_few_blocks
 from tuner import bench
 from tuner.delivery.record import read_record
 

@@ -18,8 +18,8 @@ import pytest
 
 from db.reader import StoreReader
 from db.records import RunStatus
-from tests.command import ROOT, Command, start, start_few_blocks, start_program
 from tests.conftest import furnish
+from tests.tools.command import ROOT, Command, start, start_few_blocks, start_program
 from tests.workers.processes import fill_disk, small_disk
 
 FAKE = ("tune", "model.onnx", "--devices", "fake", "--budget", "10m", "--trials", "4")

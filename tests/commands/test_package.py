@@ -15,8 +15,8 @@ from onnx.helper import make_node
 
 from farm.codegen.build.compilers import Target, default_compiler, host_targets
 from farm.codegen.lower.floats import operators as float_operators
-from tests.command import Command
 from tests.models import build, cache_net, conv_net, custom_net, rnn_net, save, value
+from tests.tools.command import Command
 
 ZIG = default_compiler(Target.HEXAGON_HVX).label
 EXPORT = "export the model with float32 inputs and outputs"

@@ -17,9 +17,9 @@ from farm.codegen.package.manifest import read_manifest
 from farm.codegen.package.record import read_compiled
 from farm.codegen.package.reopen import reopen_package
 from farm.codegen.program import Quantization
-from tests.command import Command
 from tests.farm.codegen.lower.test_typed import embedding_net
 from tests.models import build, lstm_net, save, value
+from tests.tools.command import Command
 from tuner.verify.vectors import read_vectors
 from workers.engines.cpackage import CPackageSession
 

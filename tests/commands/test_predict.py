@@ -32,7 +32,7 @@ from farm.compile.operators import quantizable
 from farm.devices.profile import Availability, load_profiles
 from farm.model.model import load_model
 from tests import models
-from tests.command import Command
+from tests.tools.command import Command
 from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tests.tuner.imagined import ImaginedExecutor
 from tuner.calibrating.calibrate import calibrate

@@ -11,8 +11,8 @@ import pytest
 from db.reader import StoreReader
 from farm.artifact.folder import CONTEXT_FILE, GRAPH_FILE
 from farm.candidate import to_json
-from tests.command import Command
 from tests.qnn import QUANTISED, require_qnn
+from tests.tools.command import Command
 
 UNKNOWN = "Its latency, memory and energy are unknown"
 UNTIMED = (

@@ -14,7 +14,7 @@ from onnx.helper import make_node, make_tensor_value_info
 
 from farm.compile.annotate import labels_of
 from tests import models
-from tests.command import Command
+from tests.tools.command import Command
 
 
 @pytest.fixture

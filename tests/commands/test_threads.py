@@ -9,7 +9,7 @@ import pytest
 
 from db.reader import StoreReader
 from farm.candidate import ThreadedEngine, from_json
-from tests.command import Command
+from tests.tools.command import Command
 
 TUNE = ("tune", "model.onnx", "--data", "data.npz", "--local")
 NOTE = "Every candidate has at most 1 thread, the baseline has 1 thread."

@@ -15,8 +15,8 @@ from farm.delivery.winner import write_delivery
 from farm.measurement import Estimate
 from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
-from tests.command import Command
 from tests.models import mlp, save
+from tests.tools.command import Command
 from tuner import bench
 from tuner.goals import Objective
 from tuner.request import TuneRequest

@@ -14,7 +14,7 @@ import pytest
 
 from farm.devices.environment import Environment
 from tests.nvidia import cpu_as_gpu
-from tests.wheels import pretend_installed
+from tests.tools.wheels import pretend_installed
 from workers.nvidia import presence
 from workers.nvidia.meter import VISIBLE
 

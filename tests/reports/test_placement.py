@@ -9,7 +9,7 @@ from farm.plan.placement.record import PlannedPart, RefusedSplit
 from reports.placement.figure import placement_svg
 from reports.placement.tables import alternatives_table, parts_table, transfers_table
 from reports.placement.words import plan_sentences, verdict
-from tests.placement_plans import CPU, DSP, seconds, split_plan
+from tests.tools.placement_plans import CPU, DSP, seconds, split_plan
 
 
 def test_a_split_that_pays() -> None:

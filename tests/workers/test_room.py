@@ -11,7 +11,7 @@ import pytest
 
 from farm.errors import InfrastructureError, OptionError
 from farm.host.temporary import OwnedFolder
-from tests.command import Command
+from tests.tools.command import Command
 from tests.workers.processes import small_disk
 from workers.room import make_room
 

@@ -9,7 +9,7 @@ import pytest
 
 from db.questions.sql import query
 from farm.devices.profile import Availability
-from tests.command import Command, start
+from tests.tools.command import Command, start
 
 PROFILE = """
 name = "quick"

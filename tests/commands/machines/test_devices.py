@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from db.store import Store
-from tests.command import Command, start
-from tests.wheels import build_wheel, environment_toml
+from tests.tools.command import Command, start
+from tests.tools.wheels import build_wheel, environment_toml
 
 PROFILES = ("--profiles", "profiles")
 

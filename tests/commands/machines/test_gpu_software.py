@@ -10,7 +10,7 @@ import pytest
 
 from farm.candidate import Candidate, OnnxRuntimeWebGpu, to_json
 from farm.devices.profile import load_profiles
-from tests.command import Command
+from tests.tools.command import Command
 from tests.webgpu import SOFTWARE, require_webgpu
 from workers.environments.interpreters import Interpreters
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.command import Command
 from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
+from tests.tools.command import Command
 from workers.nvidia.meter import GpuEnergyCounter
 
 

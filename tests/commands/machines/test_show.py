@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from db.store import Store
-from tests.command import Command
 from tests.db.samples import CALIBRATION, COST_MODEL, SOFTWARE
 from tests.reports.learning.test_learning import REPORT
+from tests.tools.command import Command
 from tuner.learning.versions import FORMAT
 from tuner.runs.record.machines import machine_of
 from workers.fingerprint import fingerprint

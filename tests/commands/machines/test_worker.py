@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.command import Command
+from tests.tools.command import Command
 
 
 @pytest.mark.parametrize("name", ["ge rät", "gerät", "a,b", "a:b", "../a", "-a", "²", "x" * 61])

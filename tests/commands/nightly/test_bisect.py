@@ -10,8 +10,8 @@ import pytest
 
 from db.store import Store
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
-from tests.command import Command
-from tests.wheels import build_wheel
+from tests.tools.command import Command
+from tests.tools.wheels import build_wheel
 from tuner.nightly.bisect import measure
 from workers.trials import children
 

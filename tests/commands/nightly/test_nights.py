@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from farm.candidate import Candidate, Fake, to_json
-from tests.command import Command, start_few_blocks
 from tests.conftest import furnish
+from tests.tools.command import Command, start_few_blocks
 
 SUITE = """
 name = "shop"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command
+from tests.tools.command import Command
 
 SUITE = 'name = "shop-floor"\n{}[[case]]\nmodel = "model.onnx"\n'
 DUE = 'schedule = "0 3 * * *"\n'

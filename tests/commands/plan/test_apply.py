@@ -12,8 +12,8 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, Pipeline, read_candidate
 from farm.compile.annotate import labels_of
 from farm.model.model import load_model
 from farm.plan.placement.record import plan_text
-from tests.command import Command
-from tests.placement_plans import CPU, DSP, split_plan
+from tests.tools.command import Command
+from tests.tools.placement_plans import CPU, DSP, split_plan
 from tuner.search.options import SPIN_BESIDE_OTHERS
 
 

@@ -17,7 +17,7 @@ from farm.candidate import Candidate, CPackageEmulated, OnnxRuntimeCpu, read_can
 from farm.compile.annotate import labels_of
 from farm.devices.profile import load_profiles
 from tests import models
-from tests.command import Command
+from tests.tools.command import Command
 from tests.tuner.calibrating.timed import FEW, TimedExecutor
 from tuner.calibrating.calibrate import calibrate
 from workers.fingerprint import fingerprint

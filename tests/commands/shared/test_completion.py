@@ -18,10 +18,10 @@ from db.store import Store
 from farm.devices.environment import load_environments
 from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.record import plan_text
-from tests.command import ROOT, Command
 from tests.db.nights import change, follow, series
 from tests.db.samples import RUN, fill, trial
-from tests.placement_plans import split_plan
+from tests.tools.command import ROOT, Command
+from tests.tools.placement_plans import split_plan
 from workers.environments.installed import write_record
 
 Complete = Callable[[str], list[str]]

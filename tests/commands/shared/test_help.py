@@ -10,7 +10,7 @@ import typer
 
 from cli import app
 from commands.shared.shell.help import Panel
-from tests.command import Command
+from tests.tools.command import Command
 
 
 def every_command(command: Any, *names: str) -> Iterator[tuple[str, Any]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from db.store import Store
-from tests.command import ROOT, Command, environment
 from tests.db.samples import fill, trial
+from tests.tools.command import ROOT, Command, environment
 
 _FARM = shlex.join([sys.executable, str(ROOT / "cli.py")])
 

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.inputs.made_suite import make_suite
 from db.store import Store
-from tests.command import Command
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.command import Command
+from tests.tools.tuned_run import tuned
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from farm.candidate import (
 )
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.profile.kernels import OperatorProfile
-from tests.command import Command
 from tests.db.samples import MODEL, OTHER_MODEL, RUN, block, fill, trial
+from tests.tools.command import Command
 from tuner.request import TuneRequest
 
 KEYS = {"trial", "against", "sentence", "operators", "conversions", "unfused", "fallbacks"}

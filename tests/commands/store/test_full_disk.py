@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.inputs.made_suite import make_suite
 from db.store import Store
-from tests.command import Command, start
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.command import Command, start
+from tests.tools.tuned_run import tuned
 from tests.workers.processes import fill_disk, small_disk
 
 NO_SPACE = "No space left on device"

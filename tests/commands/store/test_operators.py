@@ -11,8 +11,8 @@ import pytest
 from db.reader import StoreReader
 from db.store import Store
 from farm.measurement import Outcome
-from tests.command import Command
 from tests.db.samples import LATENCY, PROFILE, fill, trial
+from tests.tools.command import Command
 
 
 @pytest.fixture

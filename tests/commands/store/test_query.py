@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from db.store import Store
-from tests.command import Command, start
 from tests.db.samples import fill, trial
+from tests.tools.command import Command, start
 from tests.workers.processes import wait_until
 
 _ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"

@@ -14,10 +14,10 @@ import pytest
 from db.night_records import ChangeState
 from db.store import Store
 from farm.measurement import Measurement, Method, Metric, Outcome
-from tests.command import Command
 from tests.db.nights import change, follow, series
 from tests.db.questions.test_questions import measure
 from tests.db.samples import fill, trial
+from tests.tools.command import Command
 
 QUESTIONS = (
     *("trials", "latest", "best", "pareto", "history", "regressions", "flaky", "failures"),

@@ -11,11 +11,11 @@ from db.store import Store
 from farm.errors import OptionError
 from farm.plan.placement.record import plan_text
 from reports.pages.sections.provenance import tune_command
-from tests.command import Command
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import RUN
-from tests.placement_plans import split_plan
-from tests.tuned_run import tuned
+from tests.tools.command import Command
+from tests.tools.placement_plans import split_plan
+from tests.tools.tuned_run import tuned
 from tuner.goals import Constraints, Objective
 from tuner.request import TuneRequest
 

@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from db.store import Store
-from tests.command import Command, start
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.command import Command, start
+from tests.tools.tuned_run import tuned
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from db.care.copies import export
 from db.reader import StoreReader
 from db.store import Store
 from farm.errors import StoreDamaged
-from tests.command import Command
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.command import Command
+from tests.tools.tuned_run import tuned
 
 
 @pytest.fixture

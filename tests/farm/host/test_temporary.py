@@ -13,7 +13,7 @@ import pytest
 
 from farm.host import temporary
 from farm.host.temporary import OwnedFolder, leftovers, temporary_folder
-from tests.command import ROOT
+from tests.tools.command import ROOT
 
 _OTHER = """
 import os, sys

@@ -15,7 +15,7 @@ from reports.pages.of_suite import suite_page
 from reports.pages.section import Chart, Page
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import RUN
-from tests.tuned_run import tuned
+from tests.tools.tuned_run import tuned
 
 
 @pytest.fixture

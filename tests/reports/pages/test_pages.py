@@ -32,8 +32,8 @@ from reports.pages.sections.provenance import provenance
 from reports.pages.sections.verdicts import DeviceVerdict, verdicts
 from tests.db.nights import SUITE, change, follow, series
 from tests.db.samples import FAST, RUN, SLOW, fill, trial
-from tests.placement_plans import split_plan
-from tests.tuned_run import WINNER, tuned
+from tests.tools.placement_plans import split_plan
+from tests.tools.tuned_run import WINNER, tuned
 from tuner.explain.of_trials import ask, explain
 from tuner.request import TuneRequest
 from tuner.results import Verdict

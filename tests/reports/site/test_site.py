@@ -16,7 +16,7 @@ from reports.pages.html import plotly_text
 from reports.site.app import site
 from tests.db.nights import SUITE, follow, series
 from tests.db.samples import MODEL, RUN, fill
-from tests.tuned_run import tuned
+from tests.tools.tuned_run import tuned
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b\u202e" + "x" * 10_000
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.command import ROOT, environment
+from tests.tools.command import ROOT, environment
 
 
 class Machine:

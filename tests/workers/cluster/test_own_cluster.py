@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from farm.host import own_modules
-from tests.command import ROOT, environment
 from tests.conftest import furnish
+from tests.tools.command import ROOT, environment
 from tests.workers import samples
 from workers.cluster.environment import Files
 from workers.cluster.pool import RayExecutor

@@ -32,8 +32,8 @@ from farm.measurement import Metric, Outcome
 from farm.model.model import load_model
 from farm.session.of_candidate import session_spec
 from tests import models
-from tests.command import Command
 from tests.farm.compile import graphs
+from tests.tools.command import Command
 from tests.webgpu import SOFTWARE, require_webgpu
 from tests.workers import samples
 from tests.workers.engines.test_pipeline import FEEDS, Loader

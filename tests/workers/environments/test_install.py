@@ -19,7 +19,7 @@ from farm.devices.profile import Availability, DeviceProfile
 from farm.errors import DeviceError
 from farm.host.locks import Lock
 from farm.measurement import Outcome
-from tests.wheels import Wheel, build_wheel, environment_toml, pretend_installed
+from tests.tools.wheels import Wheel, build_wheel, environment_toml, pretend_installed
 from tests.workers import samples
 from workers.discovery import device_availability, engines_of, openvino_float_types
 from workers.environments.install import install, remove

@@ -10,7 +10,7 @@ import pytest
 
 from farm.devices.environment import Environment
 from farm.errors import DeviceError
-from tests.wheels import Wheel, build_wheel, environment_toml
+from tests.tools.wheels import Wheel, build_wheel, environment_toml
 from tests.workers import samples
 from workers.discovery import engines_of
 from workers.environments.install import install, remove

@@ -16,7 +16,7 @@ from farm.codegen.build.compilers import find_compilers, host_targets
 from farm.devices.environment import Environment, parse_environment
 from farm.errors import CompileError, DeviceError
 from farm.measurement import Outcome
-from tests.wheels import build_wheel, environment_toml, pretend_installed
+from tests.tools.wheels import build_wheel, environment_toml, pretend_installed
 from tests.workers import samples
 from tests.workers.samples import fake, job
 from workers.environments.install import remove

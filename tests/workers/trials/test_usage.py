@@ -15,7 +15,7 @@ import pytest
 from farm.artifact.folder import HASHES_FILE
 from farm.errors import OptionError
 from farm.units import Bytes
-from tests.command import ROOT
+from tests.tools.command import ROOT
 from workers.trials.stored.cache import Cache
 from workers.trials.stored.usage import cache_limit, drafts, entries, evict, in_use
 

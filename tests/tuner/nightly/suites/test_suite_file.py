@@ -9,7 +9,7 @@ import pytest
 from farm.candidate import Candidate, OnnxRuntimeCpu, to_json
 from farm.errors import OptionError
 from farm.measurement import Metric
-from tests.command import ROOT
+from tests.tools.command import ROOT
 from tuner.nightly.suites.file import read_suite
 from tuner.nightly.suites.suite import Case
 

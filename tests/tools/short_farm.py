@@ -27,7 +27,7 @@ def shortened(arguments: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    tests = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
     in_blocks = sys.argv[1:2] in (["tune"], ["bench"], ["compare"], ["explain"], ["verify"])
-    farm = tests / "few_blocks.py" if in_blocks else tests.parent / "cli.py"
+    farm = here.with_name("few_blocks.py") if in_blocks else here.parents[2] / "cli.py"
     os.execv(sys.executable, [sys.executable, str(farm), *shortened(sys.argv[1:])])

@@ -79,7 +79,7 @@ def start(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str
 
 def start_few_blocks(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
     """The same, and it measures as few blocks as can be judged."""
-    program = ROOT / "tests" / "few_blocks.py"
+    program = ROOT / "tests" / "tools" / "few_blocks.py"
     return start_program(folder, sys.executable, program, *arguments, **more)
 
 
