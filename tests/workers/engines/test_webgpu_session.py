@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 from onnx.helper import make_node
 
 from tests import models
@@ -44,11 +46,39 @@ def processor() -> ModelProto:
     return models.build(nodes, [models.value("x", IMAGES)], outputs, {})
 
 
+def identity() -> ModelProto:
+    return recordable(make_node("Identity", ["x"], ["y"]))
+
+
+def computed() -> ModelProto:
+    return recordable(make_node("Relu", ["x"], ["y"]))
+
+
+def copied() -> ModelProto:
+    """What is given out is copied there."""
+    flat = make_node("Flatten", ["r"], ["y"])
+    return recordable(make_node("Relu", ["x"], ["r"]), flat, shape=[2, 9])
+
+
+def scattered() -> ModelProto:
+    """The input is copied to where something else is written into it."""
+    scatter = make_node("ScatterND", ["x", "rows", "values"], ["s"])
+    stored = {"rows": np.array([[1]]), "values": np.ones((1, 3, 3), np.float32)}
+    return recordable(scatter, make_node("Neg", ["s"], ["y"]), stored=stored)
+
+
+def recordable(
+    *nodes: NodeProto, shape: Sequence[int] = (2, 3, 3), stored: Mapping[str, Any] | None = None
+) -> ModelProto:
+    ends = [models.value("x", [2, 3, 3])], [models.value("y", list(shape))]
+    return models.build(nodes, *ends, dict(stored or {}))
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What ``webgpu_session.py`` saw."""
     folder = tmp_path_factory.mktemp("models")
-    for make in (several, processor):
+    for make in (several, processor, identity, computed, copied, scattered):
         onnx.save(make(), folder / f"{make.__name__}.onnx")
     with pytest.MonkeyPatch.context() as patch:
         require_webgpu(patch)
@@ -96,3 +126,8 @@ def test_callers_share_the_session_one_at_a_time(told):
 def test_why_inputs_are_bound_anew(told):
     """A version that makes values in the GPU's memory could hold inputs at one address."""
     assert told["refusal"].startswith("Can't allocate memory on the device using this package")
+
+
+def test_why_nothing_is_recorded(told):
+    """A version that records copies, too, could be offered as a choice."""
+    assert told["recorded"] == {"computed": True, "copied": False, "scattered": False}

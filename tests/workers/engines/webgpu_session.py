@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,42 @@ def refusal() -> str:
     return ""
 
 
+def recorded(folder: Path, name: str) -> bool:
+    """Whether runs that ONNX Runtime repeats as it recorded them answer to what is given."""
+    source, plain = created(folder, "identity"), created(folder, name)
+    place = placed(source, feeds(0.0)["x"])
+    session = created(folder, name, {"ep.webgpuexecutionprovider.enableGraphCapture": "1"})
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", place)
+    binding.bind_output("y", "webgpu", 0)
+    found = []
+    for value in (1.0, -2.0, 3.0):
+        asked = feeds(value)
+        place.update_inplace(ort.OrtValue.ortvalue_from_numpy(asked["x"]))
+        session.run_with_iobinding(binding)
+        found.append(alike(binding.copy_outputs_to_cpu(), plain.run(None, asked)))
+    return all(found)
+
+
+def created(
+    folder: Path, name: str, entries: Mapping[str, str] = MappingProxyType({})
+) -> ort.InferenceSession:
+    """A session as users of ONNX Runtime have it."""
+    options = ort.SessionOptions()
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
+    return ort.InferenceSession(str(folder / f"{name}.onnx"), options, providers=[WEBGPU_PROVIDER])
+
+
+def placed(source: ort.InferenceSession, array: Any) -> ort.OrtValue:
+    """A value in the GPU's memory: Python cannot make one but as an output of a session."""
+    binding = source.io_binding()
+    binding.bind_cpu_input("x", array)
+    binding.bind_output("y", "webgpu", 0)
+    source.run_with_iobinding(binding)
+    return binding.get_outputs()[0]
+
+
 def main(folder: Path) -> None:
     read = ort.OrtValue.numpy
 
@@ -98,6 +136,7 @@ def main(folder: Path) -> None:
         "part": of_part(several),
         "callers": together,
         "refusal": refusal(),
+        "recorded": {name: recorded(folder, name) for name in ("computed", "copied", "scattered")},
     }
     sys.stdout.write(json.dumps(told))
 
