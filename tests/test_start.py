@@ -64,7 +64,7 @@ _BEGUN = {
         },
     ),
     "a child that measures": (
-        ("workers.child.main", "workers.engines.onnxruntime"),
+        ("workers.child.main", "workers.engines.onnxruntime.session"),
         {"farm.candidate", "onnx", "psutil", "pydantic", "scipy", "sqlalchemy"},
     ),
     "a part of a pipeline": (

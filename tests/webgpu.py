@@ -11,6 +11,7 @@ from farm.devices.environment import load_environments
 from farm.devices.profile import DeviceProfile, load_profiles
 from farm.errors import DeviceError
 from farm.host.folders import cache_folder
+from farm.host.locks import Lock
 from workers.discovery import device_availability
 from workers.environments.install import install, remove
 from workers.environments.installed import installed_environments
@@ -22,14 +23,17 @@ SOFTWARE: DeviceProfile = load_profiles()["gpu-software"]
 def require_webgpu(patch: pytest.MonkeyPatch) -> Path:
     """Make the device there; without it the test is skipped, or fails where it is required.
 
-    The environment is installed once for a machine: its packages are downloaded. Its data folder.
+    The environment is installed once for a machine, because its packages are downloaded, and by
+    one process: others wait. Its data folder.
     """
     data = cache_folder() / "tests"
     patch.setenv("XDG_DATA_HOME", str(data))
     if not Path(SOFTWARE.variables["VK_ICD_FILENAMES"]).exists():
         _missing("SwiftShader is not installed (.ci/install webgpu)")
+    data.mkdir(parents=True, exist_ok=True)
     try:
-        _install()
+        with Lock.take(data):
+            _install()
     except DeviceError as error:
         _missing(str(error))
     found = device_availability(SOFTWARE)

@@ -46,8 +46,8 @@ from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.child.package_profile import package_profile
 from workers.child.profiling import map_kernels, write_named
 from workers.engines.cpackage import CPackageSession
-from workers.engines.onnxruntime_profile import profile as onnxruntime_profile
-from workers.engines.openvino_profile import profile as openvino_profile
+from workers.engines.onnxruntime.profile import profile as onnxruntime_profile
+from workers.engines.openvino.profile import profile as openvino_profile
 from workers.engines.runner import RunnerProcess
 from workers.engines.session import EngineError, Feeds
 

@@ -47,7 +47,7 @@ from tuner.search.options.onnxruntime import OPTIONAL_OPTIMIZERS
 from workers.child.feeds import read_feeds
 from workers.cluster.pool import RayExecutor
 from workers.engines.cpackage import CPackageSession
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import Feeds, Session
 from workers.jobs import Part
 from workers.meters.latency import calibrate, sample, warm_up

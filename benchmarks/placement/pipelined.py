@@ -35,7 +35,7 @@ from farm.errors import CompileError
 from farm.model.graph import build_graph
 from farm.session.of_candidate import onnxruntime_spec
 from tuner.racing.statistics import compare
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.pipelines.pipeline import PipelineSession
 from workers.engines.session import Feeds
 

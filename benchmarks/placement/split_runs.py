@@ -52,7 +52,7 @@ from farm.model.model import Model, load_model
 from farm.session.of_candidate import onnxruntime_spec
 from farm.session.pipeline import parse_pipeline
 from tuner.runs.record.details import split_sentence
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.pipelines.pipeline import PipelineSession, pipeline_session
 from workers.engines.session import Array, Feeds
 from workers.environments.interpreters import Interpreters

@@ -54,7 +54,7 @@ from farm.session.of_candidate import onnxruntime_spec, session_spec
 from tuner.placing.candidates import in_one_session
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.environments.interpreters import Interpreters
 from workers.executor import LocalExecutor
 from workers.jobs import Limits, TrialJob

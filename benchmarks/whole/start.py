@@ -31,9 +31,10 @@ _TUNES, _QUICK_TUNES = 3, 1
 _TRIALS, _BUDGET = "8", "10s"
 _TARGET = 2.0
 _HELP, _RESULTS, _WHOLE = "farm --help", "farm results", "farm tune --trials 2"
+_ENGINE = "workers.engines.onnxruntime.session"
 _IMPORTED = {
     "what farm tune imports": "tuner.tune, db.store, reports.progress, workers.executor",
-    "what a child imports that measures": "workers.child.main, workers.engines.onnxruntime",
+    "what a child imports that measures": f"workers.child.main, {_ENGINE}",
     "what the child imports that compiles": "workers.child.main, workers.child.compiling",
 }
 

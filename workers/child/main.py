@@ -216,24 +216,24 @@ class Runner:
         samples, path, place = read_feeds(Path(inputs)), Path(model), Path(folder)
         feeds = next(samples) if batch == 1 else in_batches(list(samples), batch)[0]
         if engine == "openvino":
-            from workers.engines import openvino_profile  # noqa: PLC0415
+            from workers.engines.openvino import profile as of_openvino  # noqa: PLC0415
 
-            return openvino_profile.profile(path, OpenVinoSpec(**spec), feeds, seconds)
-        from workers.engines import onnxruntime_profile  # noqa: PLC0415
+            return of_openvino.profile(path, OpenVinoSpec(**spec), feeds, seconds)
+        from workers.engines.onnxruntime import profile as of_onnxruntime  # noqa: PLC0415
 
-        return onnxruntime_profile.profile(path, SessionSpec(**spec), feeds, place, seconds)
+        return of_onnxruntime.profile(path, SessionSpec(**spec), feeds, place, seconds)
 
     def save_optimised(self, spec: dict[str, Any], model: str, target: str) -> None:
         """Write a model as this interpreter's ONNX Runtime optimises it."""
-        from workers.engines import onnxruntime  # noqa: PLC0415
+        from workers.engines.onnxruntime import session  # noqa: PLC0415
 
-        onnxruntime.save_optimised(Path(model), SessionSpec(**spec), Path(target))
+        session.save_optimised(Path(model), SessionSpec(**spec), Path(target))
 
     def save_context(self, spec: dict[str, Any], model: str, target: str) -> None:
         """Write a model as a provider of this interpreter's ONNX Runtime compiles it."""
-        from workers.engines import onnxruntime  # noqa: PLC0415
+        from workers.engines.onnxruntime import session  # noqa: PLC0415
 
-        onnxruntime.save_context(Path(model), SessionSpec(**spec), Path(target))
+        session.save_context(Path(model), SessionSpec(**spec), Path(target))
 
     def compile(self, workload: str, candidate: str, folder: str) -> DataclassInstance:
         """Compile a candidate; only in the farm's own interpreter."""

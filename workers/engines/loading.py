@@ -19,21 +19,21 @@ def session_factory(engine: str, spec: dict[str, Any], model: Path) -> Callable[
     """
     match engine:
         case "onnxruntime" if spec.get("memory"):
-            from workers.engines.on_device import OnDeviceSession, load_libraries  # noqa: PLC0415
+            from workers.engines.onnxruntime.on_device import OnDeviceSession, load_libraries  # noqa: PLC0415
 
             described = SessionSpec(**spec)
             load_libraries(described)
             return lambda: OnDeviceSession(model, described)
         case "onnxruntime" if spec.get("provider") == WEBGPU_PROVIDER:
-            from workers.engines.webgpu import WebGpuSession  # noqa: PLC0415
+            from workers.engines.onnxruntime.webgpu import WebGpuSession  # noqa: PLC0415
 
             return lambda: WebGpuSession(model, SessionSpec(**spec))
         case "onnxruntime":
-            from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
+            from workers.engines.onnxruntime.session import OnnxRuntimeSession  # noqa: PLC0415
 
             return lambda: OnnxRuntimeSession(model, SessionSpec(**spec))
         case "openvino":
-            from workers.engines.openvino import OpenVinoSession  # noqa: PLC0415
+            from workers.engines.openvino.session import OpenVinoSession  # noqa: PLC0415
 
             return lambda: OpenVinoSession(model, OpenVinoSpec(**spec))
         case "cpackage":

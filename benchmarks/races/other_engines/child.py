@@ -65,11 +65,11 @@ class Runner:
 
 def _session(engine: str, spec: dict[str, Any], model: Path, inputs: Feeds) -> Session:
     if engine == "onnxruntime":
-        from workers.engines.onnxruntime import OnnxRuntimeSession  # noqa: PLC0415
+        from workers.engines.onnxruntime.session import OnnxRuntimeSession  # noqa: PLC0415
 
         return OnnxRuntimeSession(model, SessionSpec(**spec))
     if engine == "openvino":
-        from workers.engines.openvino import OpenVinoSession  # noqa: PLC0415
+        from workers.engines.openvino.session import OpenVinoSession  # noqa: PLC0415
 
         return OpenVinoSession(model, OpenVinoSpec(**spec))
     return ENGINES[engine](model, spec["threads"], inputs, spec["outputs"])

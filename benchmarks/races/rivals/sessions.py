@@ -26,8 +26,8 @@ from farm.codegen.package.record import RUNNER_FILE
 from farm.delivery.files import RECORD_FILE, SESSION_FILE
 from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.engines.cpackage import CPackageSession
-from workers.engines.onnxruntime import OnnxRuntimeSession
-from workers.engines.openvino import OpenVinoSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
+from workers.engines.openvino.session import OpenVinoSession
 from workers.engines.session import Array, Feeds, Session
 
 Kind = Literal["onnxruntime", "openvino", "openvino-float32", "winner"]

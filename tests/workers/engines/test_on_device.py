@@ -16,7 +16,7 @@ from farm.session.spec import SessionSpec
 from tests import models
 from tests.nvidia import cpu_as_gpu
 from tests.nvidia.pretended import PretendedGpus
-from workers.engines.on_device import OnDeviceSession, load_libraries
+from workers.engines.onnxruntime.on_device import OnDeviceSession, load_libraries
 from workers.engines.session import EngineError, NotAsPlannedError
 
 CUDA = OnnxRuntimeCuda()

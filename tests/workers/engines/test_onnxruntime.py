@@ -18,7 +18,7 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino
 from farm.session.of_candidate import session_spec
 from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from tests import models
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import EngineError, NotAsPlannedError
 from workers.meters.latency import settle
 
@@ -120,7 +120,7 @@ def test_denormals(tmp_path, denormals_as_zero, expected):
         from pathlib import Path
         from farm.candidate import Candidate, OnnxRuntimeCpu
         from farm.session.of_candidate import session_spec
-        from workers.engines.onnxruntime import OnnxRuntimeSession
+        from workers.engines.onnxruntime.session import OnnxRuntimeSession
         engine = OnnxRuntimeCpu(threads=1, denormals_as_zero={denormals_as_zero})
         session = OnnxRuntimeSession(Path({str(path)!r}), session_spec(Candidate(engine)))
         print(float(session.run({{"x": np.full(64, 1e-40, np.float32)}})[0][0]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workers.engines.onnxruntime_profile import device_runs, undisturbed
+from workers.engines.onnxruntime.profile import device_runs, undisturbed
 from workers.engines.session import EngineError
 
 Event = dict[str, Any]

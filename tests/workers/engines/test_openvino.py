@@ -31,7 +31,7 @@ from workers.discovery import engine_availability, engines_of, openvino_float_ty
 from workers.engines.session import EngineError, NotAsPlannedError
 from workers.trials.worker import Worker
 
-OpenVinoSession = pytest.importorskip("workers.engines.openvino").OpenVinoSession
+OpenVinoSession = pytest.importorskip("workers.engines.openvino.session").OpenVinoSession
 ENGINE = OpenVinoRuntime(threads=1)
 INT8 = Precision(quantization=StaticInt8())
 BFLOAT16 = Precision(FloatType.BFLOAT16)

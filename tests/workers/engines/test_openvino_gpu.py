@@ -29,7 +29,7 @@ from workers.engines.session import EngineError, NotAsPlannedError
 from workers.gpus.intel import listed
 
 if TYPE_CHECKING:
-    from workers.engines.openvino import OpenVinoSession
+    from workers.engines.openvino.session import OpenVinoSession
 
 Pretend = Callable[..., Any]
 
@@ -38,7 +38,7 @@ Pretend = Callable[..., Any]
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretend:
     """Make OpenVINO have GPUs of these names; see ``pretend``."""
     require_openvino("openvino-runtime")
-    from workers.engines import openvino as engine
+    from workers.engines.openvino import session as engine
 
     real = engine.ov.Core
 
@@ -88,7 +88,7 @@ def test_what_it_does_not_compute_in() -> None:
 def test_it_runs_on_the_gpu_of_its_number(
     pretended: Pretend, tmp_path: Path, gpus: list[str], number: int
 ) -> None:
-    from workers.engines.openvino import OpenVinoSession
+    from workers.engines.openvino.session import OpenVinoSession
 
     pretended(*gpus)
     path = models.save(models.mlp(), tmp_path)
@@ -102,7 +102,7 @@ def test_it_runs_on_the_gpu_of_its_number(
 
 
 def test_what_runs_elsewhere_is_refused(pretended: Pretend, tmp_path: Path) -> None:
-    from workers.engines.openvino import OpenVinoSession
+    from workers.engines.openvino.session import OpenVinoSession
 
     path = models.save(models.mlp(), tmp_path)
     pretended("GPU", says=("CPU",))
@@ -117,7 +117,7 @@ def test_what_runs_elsewhere_is_refused(pretended: Pretend, tmp_path: Path) -> N
 
 
 def test_the_profile_tells_of_its_kernels(pretended: Pretend, tmp_path: Path) -> None:
-    from workers.engines import openvino_profile
+    from workers.engines.openvino import profile as openvino_profile
 
     pretended("GPU")
     given = {models.mlp().graph.input[0].name: np.ones((1, 32), np.float32)}
@@ -126,7 +126,7 @@ def test_the_profile_tells_of_its_kernels(pretended: Pretend, tmp_path: Path) ->
 
 
 def loaded(folder: Path) -> tuple[OpenVinoSession, dict[str, np.ndarray]]:
-    from workers.engines.openvino import OpenVinoSession
+    from workers.engines.openvino.session import OpenVinoSession
 
     proto = models.mlp()
     session = OpenVinoSession(models.save(proto, folder), spec())

@@ -38,7 +38,7 @@ from farm.session.pipeline import TensorRecord, parse_pipeline
 from farm.session.spec import SessionSpec
 from tests.farm.compile import graphs
 from tests.models import build, value
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.pipelines.pipeline import (
     OverlappedPipeline,
     PipelineSession,

@@ -18,7 +18,7 @@ import onnxruntime as ort
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT))
 from farm.session.spec import WEBGPU_LAYOUT, WEBGPU_PROVIDER, SessionSpec  # noqa: E402
-from workers.engines.webgpu import WebGpuSession  # noqa: E402
+from workers.engines.onnxruntime.webgpu import WebGpuSession  # noqa: E402
 
 READ: list[tuple[int, ...]] = []  # shapes of what was read from the GPU one by one
 

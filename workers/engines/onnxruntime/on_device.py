@@ -1,6 +1,6 @@
 """ONNX Runtime on a GPU: inputs and outputs stay in its memory while runs are timed.
 
-CUDA and TensorRT; what is different by WebGPU is in ``workers.engines.webgpu``.
+CUDA and TensorRT; what is different by WebGPU is in ``workers.engines.onnxruntime.webgpu``.
 
 A run whose data is in the host's memory spends much of its time on copies, which whoever has the
 data on the GPU does not pay: both are told. Inputs and outputs keep their addresses, because a
@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime as ort
 
 from farm.session.spec import TENSORRT_PROVIDER, SessionSpec
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import Array, EngineError, Feeds, Session, compact
 from workers.nvidia.meter import GpuMeter
 from workers.nvidia.nvml import NvmlError

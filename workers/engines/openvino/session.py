@@ -17,7 +17,7 @@ import openvino as ov
 
 from farm.session.openvino_precision import kernels_of, quantised_in, refusal
 from farm.session.spec import OpenVinoSpec
-from workers.engines.openvino_on_gpu import OnGpu
+from workers.engines.openvino.on_gpu import OnGpu
 from workers.engines.session import (
     Array,
     EngineError,

@@ -19,7 +19,7 @@ import numpy as np
 
 from farm.profile.kernels import CHAIN_FILE, CHAIN_INPUT, CHAIN_VALUES, EngineProfile, Kernel
 from farm.session.spec import CPU_PROVIDER, TENSORRT_PROVIDER, WEBGPU_PROVIDER, SessionSpec
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import EngineError, Feeds
 
 _SUFFIX = "_kernel_time"
@@ -73,7 +73,7 @@ def _kind(spec: SessionSpec) -> tuple[type[OnnxRuntimeSession], SessionSpec]:
     """What creates the session, and as what: so that the profiler tells how long kernels take."""
     if not spec.memory:
         return OnnxRuntimeSession, spec
-    from workers.engines.on_device import (  # noqa: PLC0415  (where there is such a device)
+    from workers.engines.onnxruntime.on_device import (  # noqa: PLC0415  (where there is such a device)
         OnDeviceSession,
         load_libraries,
         one_after_the_other,

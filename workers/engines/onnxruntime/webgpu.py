@@ -13,8 +13,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 from farm.session.spec import SessionSpec
-from workers.engines.on_device import Binding, OnDeviceSession, whole
-from workers.engines.onnxruntime import OnnxRuntimeSession
+from workers.engines.onnxruntime.on_device import Binding, OnDeviceSession, whole
+from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import Array, Feeds
 
 _MEMORY, _PREFIX = "webgpu", "WebGPU"  # as a binding calls it, and how the session's name begins

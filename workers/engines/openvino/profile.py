@@ -15,7 +15,7 @@ from pathlib import Path
 from farm.profile.kernels import EngineProfile, Kernel
 from farm.session.openvino_precision import Kernel as RuntimeKernel
 from farm.session.spec import OpenVinoSpec
-from workers.engines.openvino import OpenVinoSession
+from workers.engines.openvino.session import OpenVinoSession
 from workers.engines.session import Feeds
 
 _WARMUP_RUNS = 2
