@@ -12,28 +12,70 @@ Memory = Literal["there", "missing", "full", "closed", "another"]
 """Of the pretended GPU: it is there, has no context, no room, nothing for callers, or zeros."""
 
 
+class RemoteTensor:
+    """Stands in for OpenVINO's: what is in it is copied to and fro, and not to be read there.
+
+    held: a tensor of the host, which stands in for the GPU's memory.
+    """
+
+    def __init__(self, held: Any, *, is_written: bool) -> None:
+        self.held = held
+        self._is_written = is_written
+
+    @property
+    def data(self) -> Any:
+        raise RuntimeError("Not Implemented")
+
+    def copy_from(self, source: Any) -> None:
+        if self._is_written:
+            self.held.copy_from(source)
+        else:
+            self.held.data[:] = 0.0
+
+    def copy_to(self, target: Any) -> None:
+        self.held.copy_to(target)
+
+
 class Context:
-    """Stands in for a GPU's memory: tensors of the host."""
+    """Stands in for the context of a GPU, which has its memory."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self.made: list[Any] = []
+        self.made: list[RemoteTensor] = []
 
-    def create_tensor(self, kind: Any, shape: Any, properties: dict[str, str]) -> Any:
+    def create_tensor(self, kind: Any, shape: Any, properties: dict[str, str]) -> RemoteTensor:
         import openvino as ov  # only where it is installed
-
-        class Unwritten(ov.Tensor):
-            def copy_from(self, source: Any) -> None:
-                self.data[:] = 0.0
 
         assert not properties
         if self._memory == "full":
             raise RuntimeError("[GPU] CL_MEM_OBJECT_ALLOCATION_FAILURE")
         if self._memory == "closed":
             raise RuntimeError("[GPU] Remote tensors are not supported")
-        make = Unwritten if self._memory == "another" else ov.Tensor
-        self.made.append(make(kind, shape))
+        held = ov.Tensor(kind, shape)
+        self.made.append(RemoteTensor(held, is_written=self._memory != "another"))
         return self.made[-1]
+
+
+class Request:
+    """A request for the processor that takes tensors of the pretended GPU's memory, too."""
+
+    def __init__(self, real: Any, outputs: Sequence[Any]) -> None:
+        self._real = real
+        self._outputs = {port.get_any_name() for port in outputs}
+        self._there: list[RemoteTensor] = []
+
+    def set_tensor(self, name: str, tensor: RemoteTensor) -> None:
+        self._real.set_tensor(name, tensor.held)
+        if name in self._outputs:
+            self._there.append(tensor)
+
+    def infer(self, **how: Any) -> Any:
+        """As OpenVINO's, it makes arrays of all outputs in the end."""
+        found = self._real.infer(**how)
+        return [tensor.data for tensor in self._there] or found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 class CompiledModel:
@@ -47,6 +89,9 @@ class CompiledModel:
         if name == "EXECUTION_DEVICES":
             return self._devices
         return self._real.get_property(name)
+
+    def create_infer_request(self) -> Request:
+        return Request(self._real.create_infer_request(), self._real.outputs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -146,13 +146,13 @@ class TestDataOnTheGpu:
         assert session.timed(2) > 0
         assert session.on_device
         taken, written = core.context.made
-        np.testing.assert_array_equal(taken.data, *given.values())
-        np.testing.assert_allclose(written.data, wanted, rtol=1e-6)
-        written.data[:] = 0.0
+        np.testing.assert_array_equal(taken.held.data, *given.values())
+        np.testing.assert_allclose(written.held.data, wanted, rtol=1e-6)
+        written.held.data[:] = 0.0
         assert session.with_transfers(1) > 0
-        assert not written.data.any()
+        assert not written.held.data.any()
         session.timed(1)
-        np.testing.assert_allclose(written.data, wanted, rtol=1e-6)
+        np.testing.assert_allclose(written.held.data, wanted, rtol=1e-6)
 
     def test_of_another_input_there_are_other_tensors(
         self, pretended: Pretend, tmp_path: Path
@@ -163,8 +163,10 @@ class TestDataOnTheGpu:
         other = {name: 2.0 * array for name, array in given.items()}
         session.set_feeds(other)
         session.timed(1)
-        np.testing.assert_array_equal(core.context.made[2].data, *other.values())
-        np.testing.assert_allclose(core.context.made[3].data, session.run(other)[0], rtol=1e-6)
+        np.testing.assert_array_equal(core.context.made[2].held.data, *other.values())
+        np.testing.assert_allclose(
+            core.context.made[3].held.data, session.run(other)[0], rtol=1e-6
+        )
 
     def test_callers_have_tensors_of_their_own(self, pretended: Pretend, tmp_path: Path) -> None:
         core = pretended("GPU")

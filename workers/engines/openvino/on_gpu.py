@@ -1,7 +1,7 @@
 """A request of OpenVINO whose inputs and outputs are in the memory of a GPU.
 
-Written against OpenVINO's documentation ("Remote Tensor API of GPU Plugin") and source: there
-``infer`` ends when the GPU has computed all outputs, wherever they are.
+Written against OpenVINO's documentation ("Remote Tensor API of GPU Plugin") and source: there a
+request ends when the GPU has computed all outputs, wherever they are.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ class OnGpu:
         self, compiled: ov.CompiledModel, context: ov.RemoteContext, tensors: Sequence[ov.Tensor]
     ) -> None:
         self._request = compiled.create_infer_request()
-        self.infer = self._request.infer
         for port, tensor in zip(compiled.inputs, tensors, strict=True):
             self._put(context, port, tensor.shape).copy_from(tensor)
         for port in compiled.outputs:
             if port.get_partial_shape().is_dynamic:
                 raise EngineError(f"the size of output {port.get_any_name()} varies.")
         self._outputs = [(port, self._put(context, port, port.shape)) for port in compiled.outputs]
+
+    def infer(self) -> None:
+        """Run once. Python's ``infer`` would read all outputs, which cannot be done there."""
+        self._request.start_async()
+        self._request.wait()
 
     def check(self, wanted: Sequence[Array]) -> None:
         """Run once. Raises EngineError: what is computed is not what is wanted."""

@@ -147,7 +147,7 @@ class OpenVinoSession(_Caller):
 
         def once(_kept: object = (self, inputs, outputs)) -> None:  # the arrays must live as long
             try:
-                request.infer()
+                request.infer(share_outputs=True)
             except Exception as error:  # noqa: BLE001  (as above)
                 raise EngineError(compact(error)) from None
 
