@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -126,7 +126,7 @@ class Runner:
     def sample(self, loops: int, callers: int = 1) -> DataclassInstance:
         """One latency sample, of so many callers at the same time."""
         if len(self._sessions) < callers:
-            self._sessions = self._kept.enter_context(self.session.callers(callers))
+            self._sessions = self._kept.enter_context(self._callers(callers))
         sessions = self._sessions[:callers] or [self.session]
         return latency.sample(sessions, loops, rewarm=not self._is_slow)
 
@@ -136,8 +136,17 @@ class Runner:
 
     def throughput(self, callers: int, seconds: float) -> float:
         """Runs per second with several callers."""
-        with self.session.callers(callers) as sessions:
+        with self._callers(callers) as sessions:
             return latency.throughput(sessions, seconds)
+
+    @contextmanager
+    def _callers(self, count: int) -> Iterator[Sequence[Session]]:
+        """Sessions of so many callers that have all run: the first run may compile for seconds."""
+        with self.session.callers(count) as sessions:
+            for each in sessions:
+                if each is not self.session:
+                    each.timed(each.least_loops)
+            yield sessions
 
     def peak_memory(self) -> int:
         """Peak resident bytes above what the process had before the artifact was loaded.
