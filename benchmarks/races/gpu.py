@@ -60,6 +60,7 @@ from workers.fingerprint import fingerprint
 from workers.jobs import DetailJob, DeviceFacts, Limits, TrialJob
 from workers.meters.disturbance import Reading
 from workers.nvidia.devices import PATTERN, opened, with_nvidia_gpus
+from workers.nvidia.throttling import watched
 from workers.trials.process import ChildError
 
 _IMAGES = 64  # two runs of the largest batch
@@ -177,12 +178,13 @@ def _row(executor: LocalExecutor, profile: DeviceProfile, job: TrialJob) -> Row:
         return Row(job.candidate, {}, f"{report.outcome}: {report.message}")
     gpu = opened(profile)
     gpus = () if gpu is None else (gpu,)
-    before = Reading.now(gpus)
-    try:
-        detail = executor.run_detail(profile.name, DetailJob(job, _RUNS, _DETAIL_SECONDS))
-    except (ChildError, CompileError) as error:
-        return Row(job.candidate, {}, str(error))
-    disturbed = Reading.now(gpus).disturbed_since(before)
+    with watched(gpus) as watches:
+        before = Reading.now(watches)
+        try:
+            detail = executor.run_detail(profile.name, DetailJob(job, _RUNS, _DETAIL_SECONDS))
+        except (ChildError, CompileError) as error:
+            return Row(job.candidate, {}, str(error))
+        disturbed = Reading.now(watches).disturbed_since(before)
     found = {each.metric: each for each in (*report.measurements, *detail.measurements)}
     return Row(job.candidate, found, disturbed)
 

@@ -50,7 +50,10 @@ class PretendedGpus:
         self.devices = devices
 
     def tell(self, **settings: Any) -> None:
-        self._file.write_text(json.dumps(settings))
+        """At one blow: others read it meanwhile."""
+        written = self._file.with_suffix(".new")
+        written.write_text(json.dumps(settings))
+        written.replace(self._file)
 
     def install(self) -> None:
         """An environment whose ONNX Runtime says that it runs on the GPU."""

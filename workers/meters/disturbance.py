@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.nvidia.nvml import Gpu, Nvml
-from workers.nvidia.throttling import ThrottleReading
+from workers.nvidia.throttling import Slowed, ThrottleReading, ThrottleWatch
 
 _STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure/cpu")
@@ -60,19 +59,19 @@ class Reading:
     gpus: tuple[ThrottleReading, ...] = ()
 
     @classmethod
-    def now(cls, gpus: Sequence[tuple[Nvml, Gpu]] = ()) -> Reading:
-        """Read all counters. gpus: each with the library that tells of it."""
-        return cls(MachineReading.now(), tuple(ThrottleReading.now(*each) for each in gpus))
+    def now(cls, gpus: Sequence[ThrottleWatch] = ()) -> Reading:
+        """Read all counters."""
+        return cls(MachineReading.now(), tuple(map(ThrottleReading.now, gpus)))
 
     def disturbed_since(self, before: Reading) -> str:
         """Why the time between two readings cannot be used; empty if it can."""
-        return self.machine.disturbed_since(before.machine) or self.slowed_since(before)
+        slowed = self.slowed_since(before)
+        return self.machine.disturbed_since(before.machine) or (str(slowed[0]) if slowed else "")
 
-    def slowed_since(self, before: Reading) -> str:
-        """Which GPU was held below its clock between two readings, and why; empty if none was."""
+    def slowed_since(self, before: Reading) -> tuple[Slowed, ...]:
+        """Which GPUs were held below their clocks between two readings, and why."""
         pairs = zip(self.gpus, before.gpus, strict=True)
-        found = (now.slowed_since(earlier) for now, earlier in pairs)
-        return next(filter(None, found), "")
+        return tuple(each for now, earlier in pairs for each in now.slowed_since(earlier))
 
 
 def _steal_ticks() -> int:

@@ -33,6 +33,8 @@ _SM_CLOCK = 1
 # nvmlPerfPolicyType_t and nvmlClocksEventReasons.
 _POLICIES = {"power": (0, 3), "heat": (1,), "reliability": (5,)}
 _REASONS = {"power": 0x04 | 0x80, "heat": 0x08 | 0x20 | 0x40}
+VISIBLE_REASONS = frozenset(_REASONS)
+"""Those that the driver tells while they hold."""
 
 
 class NvmlError(Exception):

@@ -1,15 +1,18 @@
-"""Whether a GPU was held below its clock during a block.
+"""How long a GPU was held below its clock, and whether a block can be used in spite of it.
 
 The rule is fixed beforehand and never looks at the latencies, as that of the whole machine's.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Self
 
-from workers.nvidia.nvml import Gpu, Nvml
+from workers.nvidia.nvml import VISIBLE_REASONS, Gpu, Nvml
 
 MAX_SLOWED = 0.05
 """Share of wall time for each reason."""
@@ -18,37 +21,95 @@ _WORDS = {
     "heat": "heat",
     "reliability": "a limit of its voltage",
 }
+_LOOK_SECONDS = 0.02  # about as often as the driver looks at clocks itself
+
+
+class ThrottleWatch:
+    """How long a GPU was held below its clock, by reason, to be asked while it is entered.
+
+    Reasons that the driver does not count are looked at meanwhile, from a thread of its own: once
+    the GPU is idle they are gone. Of a limit of its voltage only some drivers tell, by counting.
+    """
+
+    def __init__(self, nvml: Nvml, gpu: Gpu) -> None:
+        self.gpu = gpu
+        self._nvml = nvml
+        self._seen = dict.fromkeys(VISIBLE_REASONS - nvml.slowed_seconds(gpu).keys(), 0.0)
+        self._looked_at = time.monotonic()
+        self._one_at_a_time, self._is_over = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to look."""
+        if self._seen:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no more."""
+        self._is_over.set()
+        if self._seen:
+            self._thread.join()
+
+    def seconds(self) -> dict[str, float]:
+        """By reason, since some instant before it was entered."""
+        if self._seen:
+            self._look()
+        return self._seen | self._nvml.slowed_seconds(self.gpu)
+
+    def _keep_looking(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        """What holds now has held since the last look."""
+        with self._one_at_a_time:
+            reasons, now = self._nvml.slowed_now(self.gpu), time.monotonic()
+            since, self._looked_at = now - self._looked_at, now
+            self._seen = {
+                reason: seconds + (since if reason in reasons else 0.0)
+                for reason, seconds in self._seen.items()
+            }
+
+
+@contextmanager
+def watched(gpus: Sequence[tuple[Nvml, Gpu]]) -> Iterator[tuple[ThrottleWatch, ...]]:
+    """Watch these GPUs, each with the library that tells of it."""
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(ThrottleWatch(*each)) for each in gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """A GPU was held below its clock for too long. gpu: its id. share: of wall time."""
+
+    gpu: str
+    reason: str
+    share: float
+
+    def __str__(self) -> str:
+        words = _WORDS[self.reason]
+        return f"the GPU was slowed down by {words} {self.share:.0%} of the time"
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleReading:
-    """A GPU's counters at one instant.
+    """What a watch says at one instant. gpu: its id. seconds: that it was slowed, by reason."""
 
-    slowed_seconds: by reason, since the driver was loaded; without reasons that are not counted.
-    slowed_now: reasons that hold at this instant.
-    """
-
+    gpu: str
     at: float
-    slowed_seconds: Mapping[str, float]
-    slowed_now: tuple[str, ...]
+    seconds: Mapping[str, float]
 
     @classmethod
-    def now(cls, nvml: Nvml, gpu: Gpu) -> ThrottleReading:
-        """Read the counters."""
-        return cls(time.monotonic(), nvml.slowed_seconds(gpu), nvml.slowed_now(gpu))
+    def now(cls, watch: ThrottleWatch) -> ThrottleReading:
+        """Read it."""
+        return cls(watch.gpu.uuid, time.monotonic(), watch.seconds())
 
-    def slowed_since(self, before: ThrottleReading) -> str:
-        """Why the time between two readings cannot be used; empty if it can.
-
-        A reason that the driver does not count is looked at as it stands at the end.
-        """
+    def slowed_since(self, before: ThrottleReading) -> tuple[Slowed, ...]:
+        """What held the GPU back for too long between two readings."""
         seconds = max(1e-9, self.at - before.at)
-        for reason, words in _WORDS.items():
-            if reason not in self.slowed_seconds:
-                if reason in self.slowed_now:
-                    return f"the GPU was slowed down by {words} at its end"
-                continue
-            slowed = self.slowed_seconds[reason] - before.slowed_seconds.get(reason, 0.0)
-            if slowed / seconds > MAX_SLOWED:
-                return f"the GPU was slowed down by {words} {slowed / seconds:.0%} of the time"
-        return ""
+        known = [
+            reason for reason in _WORDS if reason in self.seconds and reason in before.seconds
+        ]
+        shares = ((each, (self.seconds[each] - before.seconds[each]) / seconds) for each in known)
+        return tuple(Slowed(self.gpu, *each) for each in shares if each[1] > MAX_SLOWED)

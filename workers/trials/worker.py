@@ -37,6 +37,7 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import Reading
+from workers.nvidia.throttling import ThrottleWatch, watched
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
@@ -172,9 +173,12 @@ class Worker:
         self._cache.close()
 
     def _block(self, job: BlockJob) -> BlockReport:
+        with watched(self._places.gpus(member.candidate for member in job.members)) as gpus:
+            return self._watched_block(job, gpus)
+
+    def _watched_block(self, job: BlockJob, gpus: Sequence[ThrottleWatch]) -> BlockReport:
         """All loading comes first, so that samples follow each other closely."""
         members = _Members(job.members, self._children)
-        gpus = self._places.gpus(member.candidate for member in job.members)
         before_loading = Reading.now(gpus)
         live = members.each(lambda m: self._trials.ready(m, job.sample_seconds))
         self._sentinel.ready(job.sample_seconds / 2)
@@ -239,14 +243,14 @@ class Worker:
 
     def _at_full_clock(self, job: TrialJob, action: Callable[[], _T]) -> tuple[_T, str]:
         """What an action gives, once more while a GPU was slowed down, and why it still was."""
-        gpus = self._places.gpus([job.candidate])
-        for _ in range(_ATTEMPTS):
-            before = Reading.now(gpus)
-            result = action()
-            why = Reading.now(gpus).slowed_since(before)
-            if not why:
-                break
-        return result, why
+        with watched(self._places.gpus([job.candidate])) as gpus:
+            for _ in range(_ATTEMPTS):
+                before = Reading.now(gpus)
+                result = action()
+                slowed = Reading.now(gpus).slowed_since(before)
+                if not slowed:
+                    return result, ""
+        return result, str(slowed[0])
 
 
 class _Members:

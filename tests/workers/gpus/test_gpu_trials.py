@@ -181,7 +181,7 @@ def test_a_block_on_a_gpu_that_was_slowed_down_is_discarded(gpus, gpu_worker, mo
     gpus.tell(gpus=[{"violations": None, "reasons": 0x40}])
     slowed = gpu_worker.run_block(BlockJob((job,)))
     assert slowed.samples.keys() == {"t"}
-    assert slowed.disturbed == "the GPU was slowed down by heat at its end"
+    assert slowed.disturbed.startswith("the GPU was slowed down by heat ")
 
 
 @pytest.mark.slow
@@ -226,9 +226,8 @@ def test_single_runs_of_a_gpu_that_was_slowed_down_are_measured_again(gpus, gpu_
     assert gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes == ()
     assert len(asked) == 3
     gpus.tell(gpus=[{"violations": None, "reasons": 0x40, "energy": False}])
-    assert gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes == (
-        "Single runs were measured while the GPU was slowed down by heat at its end.",
-    )
+    (note,) = gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes
+    assert note.startswith("Single runs were measured while the GPU was slowed down by heat ")
 
 
 @pytest.mark.parametrize("told", [False, 2])  # 2: when it is looked for and begun, and no more
@@ -344,9 +343,8 @@ class TestSplit:
         job = samples.job(self.candidate())
         assert worker.run_trial(job).outcome is Outcome.OK
         gpus.tell(gpus=[{"violations": None, "reasons": 0x40}])
-        assert worker.run_block(BlockJob((job,))).disturbed == (
-            "the GPU was slowed down by heat at its end"
-        )
+        told = worker.run_block(BlockJob((job,))).disturbed
+        assert told.startswith("the GPU was slowed down by heat ")
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_it_runs_as_it_is_delivered(self, worker, tmp_path, number):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.nvidia.pretended import PretendedGpus
 from workers.nvidia.meter import VISIBLE, GpuMeter
 from workers.nvidia.nvml import Nvml, NvmlError, PcieLink
-from workers.nvidia.throttling import ThrottleReading
+from workers.nvidia.throttling import ThrottleReading, ThrottleWatch, watched
 
 
 def test_gpus_are_described(gpus: PretendedGpus) -> None:
@@ -140,39 +141,77 @@ class TestMeter:
         assert GpuMeter.visible().energy_counter() is None
 
 
-class TestThrottling:
-    def reading(self) -> ThrottleReading:
-        nvml = Nvml()
-        return ThrottleReading.now(nvml, nvml.gpus()[0])
+@pytest.fixture
+def watch(gpus: PretendedGpus) -> Iterator[ThrottleWatch]:
+    nvml = Nvml()
+    with watched([(nvml, nvml.gpus()[0])]) as watches:
+        yield watches[0]
 
-    def test_nothing_held_it_back(self, gpus):
-        before = self.reading()
+
+@pytest.fixture
+def looking(gpus: PretendedGpus) -> Iterator[ThrottleWatch]:
+    """At a GPU whose driver counts nothing."""
+    gpus.tell(gpus=[{"violations": None}])
+    nvml = Nvml()
+    with ThrottleWatch(nvml, nvml.gpus()[0]) as found:
+        yield found
+
+
+def slowed(watch: ThrottleWatch, before: ThrottleReading) -> list[str]:
+    return [str(each) for each in ThrottleReading.now(watch).slowed_since(before)]
+
+
+def until_looked_at(watch: ThrottleWatch, reason: str, seconds: float) -> None:
+    while watch.seconds()[reason] < seconds:
+        time.sleep(0.001)
+
+
+class TestThrottling:
+    def test_nothing_held_it_back(self, watch):
+        before = ThrottleReading.now(watch)
         time.sleep(0.01)
-        assert self.reading().slowed_since(before) == ""
+        assert slowed(watch, before) == []
 
     @pytest.mark.parametrize(
         ("policy", "words"),
         [("0", "its power limit"), ("1", "heat"), ("3", "its power limit"), ("5", "a limit of")],
     )
-    def test_what_the_driver_counted(self, gpus, policy, words):
-        before = self.reading()
+    def test_what_the_driver_counted(self, gpus, watch, policy, words):
+        before = ThrottleReading.now(watch)
         gpus.tell(gpus=[{"violations": {policy: 10_000_000}}])
         time.sleep(0.02)
-        said = self.reading().slowed_since(before)
+        (said,) = slowed(watch, before)
         assert said.startswith(f"the GPU was slowed down by {words}")
         assert said.endswith("% of the time")
 
-    def test_a_little_is_let_pass(self, gpus):
-        before = self.reading()
+    def test_a_little_is_let_pass(self, gpus, watch):
+        before = ThrottleReading.now(watch)
         gpus.tell(gpus=[{"violations": {"0": 100_000}}])
         time.sleep(0.02)
-        assert self.reading().slowed_since(before) == ""
+        assert slowed(watch, before) == []
+
+    def test_where_the_driver_counts_nobody_looks(self, watch):
+        assert not watch._thread.is_alive()
 
     @pytest.mark.parametrize(
-        ("bits", "words"), [(0x01, ""), (0x04, "its power limit"), (0x40, "heat"), (0x20, "heat")]
+        ("bits", "reason", "words"),
+        [(0x04, "power", "its power limit"), (0x40, "heat", "heat"), (0x20, "heat", "heat")],
     )
-    def test_where_nothing_is_counted_the_end_is_looked_at(self, gpus, bits, words):
+    def test_where_nothing_is_counted_it_is_looked_at_meanwhile(
+        self, gpus, looking, bits, reason, words
+    ):
+        """A GPU that has nothing to do any more is held back by nothing."""
+        before = ThrottleReading.now(looking)
         gpus.tell(gpus=[{"violations": None, "reasons": bits}])
-        before = self.reading()
-        expected = f"the GPU was slowed down by {words} at its end" if words else ""
-        assert self.reading().slowed_since(before) == expected
+        until_looked_at(looking, reason, 0.1)
+        gpus.tell(gpus=[{"violations": None, "reasons": 0x01}])
+        (said,) = slowed(looking, before)
+        assert said.startswith(f"the GPU was slowed down by {words} ")
+
+    def test_what_ended_before_is_not_of_this_time(self, gpus, looking):
+        gpus.tell(gpus=[{"violations": None, "reasons": 0x40}])
+        until_looked_at(looking, "heat", 0.02)
+        gpus.tell(gpus=[{"violations": None, "reasons": 0x01}])
+        before = ThrottleReading.now(looking)
+        time.sleep(0.03)
+        assert slowed(looking, before) == []
