@@ -142,7 +142,7 @@ def test_a_terminal_that_goes_away_is_the_same_as_ctrl_c(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_what_was_started_to_outlive_its_terminal_does(folder: Path) -> None:
-    program = ROOT / "tests" / "few_blocks.py"
+    program = ROOT / "tests" / "tools" / "few_blocks.py"
     process = start_program(folder, "nohup", sys.executable, program, *BASELINE)
     wait_for(process, "fake: baseline")
     process.send_signal(signal.SIGHUP)
