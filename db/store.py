@@ -6,7 +6,7 @@ the same time. Every method is one transaction: it happens as a whole or not at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, or_, update
@@ -193,12 +193,14 @@ class Store(StoreWriter):
         outcome: Outcome | None = None,
         message: str | None = None,
         measurements: Sequence[Measurement] = (),
+        without: Collection[Metric] = (),
         details: str | None = None,
     ) -> None:
         """Add to a committed trial what was found out later, most often by its race.
 
         outcome: what an ok trial turned out to be; a trial that failed cannot become ok.
         measurements: each replaces the one of the same metric and method, if there is one.
+        without: metrics of which no measurement holds any more.
         details: in place of those that it has.
 
         Raises NotInStore. Raises StoreError: the trial is pending, or it is not ok and another
@@ -213,6 +215,11 @@ class Store(StoreWriter):
             self._check_amendable(row, outcome)
             if values:
                 session.execute(update(TrialRow).where(TrialRow.id == trial_id).values(values))
+            if without:
+                of_trial = MeasurementRow.trial_id == trial_id
+                session.execute(
+                    delete(MeasurementRow).where(of_trial, MeasurementRow.metric.in_(without))
+                )
             _put_measurements(session, trial_id, measurements)
             rank_values(session, trial_id)
 

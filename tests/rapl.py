@@ -25,6 +25,7 @@ class FakeRapl:
         for domain in (*self.packages, *parts):
             domain.mkdir(parents=True)
             (domain / "energy_uj").write_text(f"{self.span - 100_000}\n")
+            (domain / "name").write_text("package-0\n" if domain in self.packages else "core\n")
             (domain / "max_energy_range_uj").write_text(f"{self.span}\n")
         self.root = root
 

@@ -35,7 +35,7 @@ from tuner.learning.versions import refit
 from tuner.racing.measured import BY_BLOCK
 from tuner.racing.objective import Scorer
 from tuner.racing.recorded import MIN_COMMON_BLOCKS, pairs_of
-from tuner.racing.statistics import Comparison, compare
+from tuner.racing.statistics import Comparison, compare, compare_net
 from tuner.racing.track import RaceTrack
 from tuner.request import TuneRequest
 from tuner.runs.clock import Budget
@@ -292,6 +292,8 @@ def compare_measured(
     """
     ours = np.asarray(second.measurements[metric].samples)
     theirs = np.asarray(first.measurements[metric].samples)
+    if metric is Metric.ENERGY:
+        return compare_net(ours, theirs)
     return compare(1 / ours, 1 / theirs) if metric is Metric.THROUGHPUT else compare(ours, theirs)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+_TOLD = 3.0  # a ratio of energies that are each off by as much is not off by more than two
+
 
 @dataclass(frozen=True, slots=True)
 class FakeDescription:
@@ -167,16 +169,41 @@ class Uncounted:
 
 
 @dataclass(frozen=True, slots=True)
-class EnergyReading:
-    """Reply to ``energy``.
+class EnergyCount:
+    """Reply to ``energy``: what a counter told of runs that followed each other.
 
-    joules: of one run, idle power subtracted. window_seconds: how long runs were counted.
-    idle_watts: of what the counter counts, measured before.
+    joules: of all of them, with what the machine draws anyway. runs: at least 1. seconds: that
+    they took. update_seconds: between two counts of the counter.
+    """
+
+    joules: float
+    runs: int
+    seconds: float
+    update_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReading:
+    """Energy of one run, idle power subtracted: by chance also below 0.
+
+    joules: of one run. window_seconds: how long runs were counted. idle_watts: of what the counter
+    counts, measured before and after. error: joules of one run that it may be wrong by.
     """
 
     joules: float
     window_seconds: float
     idle_watts: float
+    error: float = 0.0
+
+    @property
+    def least_joules(self) -> float:
+        """What the counter tells from idling: three times what may be wrong."""
+        return _TOLD * self.error
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the counter tells it from idling."""
+        return self.joules > self.least_joules
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from workers.discovery import device_availability, emulator_availability, engine
 from workers.environments.installed import State, states
 from workers.fingerprint import fingerprint, software_versions
 from workers.meters.disturbance import MachineReading
-from workers.meters.energy import find_rapl
+from workers.meters.energy import POWERCAP, CounterError, find_rapl, powercap
 from workers.nvidia.devices import opened
 
 _LISTEN_SECONDS = 1.0
@@ -68,15 +69,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding("control group", f"grants {limits}")
     yield Finding("instruction sets", ", ".join(here.isa) or "none that engines choose by")
     yield Finding("caches", here.caches or "unknown")
-    if find_rapl() is None:
-        yield Finding(
-            "energy counter",
-            "none that can be read",
-            "note",
-            "energies are modelled; with RAPL: make /sys/class/powercap readable",
-        )
-    else:
-        yield Finding("energy counter", "RAPL")
+    yield _rapl()
     if here.governor and here.governor != "performance":
         yield Finding(
             "clock governor",
@@ -84,6 +77,22 @@ def _machine() -> Iterator[Finding]:
             "note",
             "the governor performance makes times steadier",
         )
+
+
+def _rapl() -> Finding:
+    what, place = "energy counter", powercap()
+    told = f", which {POWERCAP} names," if POWERCAP in os.environ else ""
+    try:
+        rapl = find_rapl()
+        if rapl is not None and rapl.moves():
+            return Finding(what, "RAPL")
+    except CounterError:
+        rapl = None
+    if rapl is not None:
+        remedy = f"energies are modelled: what {place}{told} holds counts nothing"
+        return Finding(what, "RAPL, which stands still", "note", remedy)
+    remedy = f"energies are modelled; with RAPL: make {place}{told} readable"
+    return Finding(what, "none that can be read", "note", remedy)
 
 
 def _limits() -> str:

@@ -69,7 +69,8 @@ class Traits:
     blocks from 0.
     message: what its trials say where they are not ok. A rejected one is measured all the same.
     quick: factor of the seconds that its trials' own samples take.
-    joules: of one run, where a counter tells them.
+    joules: of one run, where a counter tells them. joules_noise: standard deviation of what idle
+    power adds to them in each block, joules. quick_joules: of its trials' own window; None: alike.
     """
 
     seconds: float = 1e-3
@@ -86,6 +87,8 @@ class Traits:
     longest: float | None = None
     load: float = 0.05
     joules: float = 1e-3
+    joules_noise: float = 0.0
+    quick_joules: float | None = None
 
 
 class ImaginedExecutor:
@@ -151,7 +154,10 @@ class ImaginedExecutor:
             if job.single_runs:
                 longest[member.trial_id] = noise * (traits.longest or traits.seconds)
             if job.counts_energy:
-                energies[member.trial_id] = EnergyReading(noise * traits.joules, 5.0, 40.0)
+                joules = noise * traits.joules
+                if traits.joules_noise:
+                    joules += traits.joules_noise * self._idle_noise(member, done)
+                energies[member.trial_id] = EnergyReading(joules, 5.0, 40.0)
             if job.restart:
                 loads[member.trial_id] = noise * traits.load
         more = (longest, loads, energies)
@@ -242,8 +248,9 @@ class ImaginedExecutor:
             measured.append(Measurement(Metric.FIRST_RESULT, traits.load, Method.MEASURED))
             cpu = traits.seconds if traits.cpu is None else traits.cpu
             measured.append(Measurement(Metric.CPU_SECONDS, cpu, Method.MEASURED))
-        if job.counts_energy:
-            measured.append(Measurement(Metric.ENERGY, traits.joules, Method.MEASURED))
+        joules = traits.joules if traits.quick_joules is None else traits.quick_joules
+        if job.counts_energy and joules > 0:
+            measured.append(Measurement(Metric.ENERGY, joules, Method.MEASURED))
         if accuracy is not None:
             measured.append(Measurement(Metric.ACCURACY, accuracy, Method.MEASURED))
         if counted:
@@ -274,6 +281,10 @@ class ImaginedExecutor:
         pinned = f"{job.pinned.environment}{bool(job.pinned.artifact)}" if self.unlike else ""
         seed = zlib.crc32(f"{job.candidate.id}{pinned}".encode())
         return float(np.exp(np.random.default_rng([seed, number]).normal(0.0, 0.005)))
+
+    def _idle_noise(self, job: TrialJob, number: int) -> float:
+        seed = zlib.crc32(f"idle {job.candidate.id}".encode())
+        return float(np.random.default_rng([seed, number]).normal())
 
     def _count(self, call: str) -> None:
         ends = self.interrupt_at is not None and len(self.calls) >= self.interrupt_at

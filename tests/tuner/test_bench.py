@@ -27,7 +27,7 @@ from farm.candidate import (
 )
 from farm.devices.profile import load_profiles
 from farm.errors import CandidateError, DeviceError, InfrastructureError, NotInStore, OptionError
-from farm.measurement import Metric, Outcome
+from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.session.of_candidate import session_spec
 from farm.session.spec import SessionSpec
 from tests.conftest import furnish
@@ -250,6 +250,19 @@ def test_objectives_are_compared_by_block(
     assert found.pairs == BLOCKS
     assert found.ratio.value == pytest.approx(ratio, rel=0.01)
     assert found.ratio.low < ratio < found.ratio.high
+
+
+def test_counted_energy_is_compared_though_a_block_is_below_nothing() -> None:
+    def measured(*joules: float) -> Benchmark:
+        energy = Measurement(Metric.ENERGY, joules[0], Method.MEASURED, samples=joules)
+        return Benchmark("run", "fake", "trial", FAST, {Metric.ENERGY: energy})
+
+    slow = measured(11.0, 10.4, 11.3, 10.8, 11.1, 10.9, 11.4, 10.6)
+    found = compare_measured(
+        slow, measured(1.0, 0.0, -0.2, 1.3, 0.8, 1.4, 0.9, 1.1), Metric.ENERGY
+    )
+    assert 6.0 < found.ratio.low < 11.0 < found.ratio.high < 50.0
+    assert found.p_value < 0.01
 
 
 def test_what_did_not_run_side_by_side_is_not_compared(empty: Store, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farm.devices.profile import load_profiles
 from tests.rapl import FakeRapl
 from workers.engines.session import Array, Feeds, Session
 from workers.meters import latency
@@ -25,12 +26,15 @@ from workers.meters.energy import (
     POWERCAP,
     CounterError,
     RaplCounter,
-    energy_of_session,
-    energy_per_run,
+    count_runs,
+    count_session,
     find_rapl,
     idle_watts,
+    without_idle,
 )
+from workers.meters.energy_window import energy_window
 from workers.meters.latency import is_steady
+from workers.protocol import EnergyCount
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 ROOT = Path(__file__).parents[2]
@@ -262,8 +266,32 @@ class TestRapl:
         after = (start + spent) % 1000
         assert counter.joules_between((start,), (after,)) == pytest.approx(spent / 1e6)
 
-    def test_idle_power_is_subtracted(self, tmp_path):
-        """Nothing is spent while idle, 100 mJ per package in 20 runs."""
+    def test_the_platform_around_a_package_is_not_added_to_it(self, tmp_path):
+        """As a laptop of Intel's tells both: psys holds what the package draws."""
+        rapl = FakeRapl(tmp_path)
+        (rapl.packages[1] / "name").write_text("psys\n")
+        counter = find_rapl(tmp_path)
+        assert counter is not None
+        assert counter.domains == (rapl.packages[0],)
+
+    def test_a_counter_that_stands_still(self, tmp_path, monkeypatch):
+        """It can be read, and tells nothing; a machine that draws nothing is none."""
+        rapl = FakeRapl(tmp_path)
+        monkeypatch.setenv(POWERCAP, str(rapl.root))
+        counter = find_rapl()
+        assert counter is not None
+        assert energy_window(load_profiles()["cpu"]) is None
+        for counted in (
+            lambda: idle_watts(counter, 0.0),
+            lambda: count_runs(counter, lambda _: 1, 0.0),
+        ):
+            with pytest.raises(CounterError, match="stands still"):
+                counted()
+        with rapl.counting():
+            assert energy_window(load_profiles()["cpu"]) == 0.5
+
+    def test_what_runs_draw_is_counted(self, tmp_path):
+        """100 mJ per package in 20 runs."""
         rapl = FakeRapl(tmp_path)
         counter = find_rapl(tmp_path)
         assert counter is not None
@@ -273,23 +301,23 @@ class TestRapl:
             time.sleep(seconds)
             return 20
 
-        found = energy_per_run(counter, run_for, 0.02)
-        assert (found.joules, found.idle_watts) == (pytest.approx(0.01), 0.0)
-        assert 0.02 <= found.window_seconds < 1.0
+        found = count_runs(counter, run_for, 0.02)
+        assert (found.joules, found.runs) == (pytest.approx(0.2), 20)
+        assert 0.02 <= found.seconds < 1.0
 
-    def test_idle_power_that_is_known_is_not_measured_again(self, tmp_path):
-        rapl = FakeRapl(tmp_path)
-        counter = find_rapl(tmp_path)
-        assert counter is not None
+    def test_idle_power_before_and_after_is_subtracted(self):
+        """What may be wrong: one count of each reading, and half of what idle power changed."""
+        found = without_idle(EnergyCount(30.0, 10, 0.5, 1e-3), 19.0, 21.0)
+        assert found.idle_watts == 20.0
+        assert found.joules == pytest.approx(2.0)
+        assert found.error == pytest.approx(((60.0 + 2 * 20.0) * 1e-3 + 0.5) / 10)
+        assert found.is_told
 
-        def run_for(seconds: float) -> int:
-            rapl.spend(1_000_000)
-            time.sleep(seconds)
-            return 10
-
-        found = energy_per_run(counter, run_for, 0.1, idle=5.0)
-        assert found.idle_watts == 5.0
-        assert found.joules == pytest.approx((2.0 - 5.0 * found.window_seconds) / 10)
+    @pytest.mark.parametrize("joules", [9.7, 10.0, 10.1])
+    def test_energy_below_what_a_counter_tells_keeps_its_sign(self, joules):
+        found = without_idle(EnergyCount(joules, 1, 0.5, 1e-3), 20.0, 20.0)
+        assert found.joules == pytest.approx(joules - 10.0)
+        assert not found.is_told
 
     def test_a_counter_that_cannot_be_read_any_more(self, tmp_path):
         rapl = FakeRapl(tmp_path)
@@ -301,7 +329,7 @@ class TestRapl:
             idle_watts(counter, 0.0)
         file.unlink()
         with pytest.raises(CounterError) as told:
-            energy_per_run(counter, lambda _: 1, 0.0)
+            count_runs(counter, lambda _: 1, 0.0)
         assert str(told.value) == (
             f"The energy counter {file} cannot be read: No such file or directory."
         )
@@ -331,6 +359,7 @@ class TestRapl:
 
         class Counter:
             least_seconds = 0.0
+            update_seconds = 0.0
 
             def read(self) -> tuple[int, ...]:
                 return (session.runs,)
@@ -339,12 +368,8 @@ class TestRapl:
                 return float(after[0] - before[0])
 
         session = Spending()
-        assert energy_of_session(session, Counter(), 1e-3).joules == 1.0
-
-    def test_less_than_idle_is_nothing(self, tmp_path):
-        counter = find_rapl(FakeRapl(tmp_path).root)
-        assert counter is not None
-        assert energy_per_run(counter, lambda _: 0, 0.01).joules == 0.0
+        found = count_session(session, Counter(), 1e-3)
+        assert found.joules == found.runs
 
 
 class TestMemory:

@@ -139,8 +139,8 @@ class _Deciding:
                 protected = baseline.id if baseline else ""
                 entrants = [self._candidate(sample.trial_id) for sample in blocks[0].samples]
                 counted = all(each.is_counted for each in entrants)
-                score = self._score()
-                found = appearance(blocks, trial.id, protected, score, counted=counted)
+                score, net = self._score(), self._scorer().is_net
+                found = appearance(blocks, trial.id, protected, score, counted=counted, net=net)
                 yield self._told(found, trial)
 
     def _told(self, found: Appearance, trial: Trial) -> Decision:

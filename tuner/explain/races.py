@@ -36,17 +36,24 @@ class Appearance:
 
 
 def appearance(
-    blocks: Sequence[Block], entrant: str, protected: str, score: Score, *, counted: bool = False
+    blocks: Sequence[Block],
+    entrant: str,
+    protected: str,
+    score: Score,
+    *,
+    counted: bool = False,
+    net: bool = False,
 ) -> Appearance:
     """What became of an entrant.
 
     blocks: all of one race, in order. entrant, protected: ids of trials; the second one, the
     baseline, is never dropped. counted: whether all who raced are counted, not timed.
+    net: whether the objective is a net energy, see ``Race``.
     """
     ids = [sample.trial_id for sample in blocks[0].samples]
     ran = sum(block.kept and any(s.trial_id == entrant for s in block.samples) for block in blocks)
     rules = (COUNTED_RULES, *_RULES) if counted else _RULES
-    known = (_replayed(blocks, protected, each, score) for each in rules)
+    known = (_replayed(blocks, protected, each, score, net=net) for each in rules)
     race = next((race for race in known if race is not None), None)
     number, rivals = blocks[0].race, len(ids) - 1
     if race is None or race.leader is None:
@@ -58,11 +65,11 @@ def appearance(
 
 
 def _replayed(
-    blocks: Sequence[Block], protected: str, rules: RaceRules, score: Score
+    blocks: Sequence[Block], protected: str, rules: RaceRules, score: Score, *, net: bool
 ) -> Race | None:
     """The race as it was run; None where it was run by other rules than these."""
     entrants = sorted(sample.trial_id for sample in blocks[0].samples)
-    race = Race(entrants, rules, frozenset({protected}.intersection(entrants)))
+    race = Race(entrants, rules, frozenset({protected}.intersection(entrants)), net=net)
     for block in blocks:
         samples = {sample.trial_id: sample for sample in block.samples}
         missing = [entrant for entrant in race.live if entrant not in samples]

@@ -9,9 +9,12 @@ import numpy as np
 
 from db.records import BlockSample
 from farm.candidate import Candidate
+from farm.errors import InfrastructureError
 from farm.measurement import Estimate, Metric
 from tuner.racing.statistics import (
     FloatArray,
+    compare_net,
+    is_told,
     paired_interval,
     pairs_needed,
     signed_rank_p,
@@ -29,7 +32,6 @@ _LEAST_CHANGE = 0.01
 _NORMAL_95 = 1.959964
 _LEAST_PAIRS, _MOST_PAIRS = 15, 60
 _LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
-_LEAST_JOULES = 1e-9
 
 WATCHED = (
     Metric.LATENCY,
@@ -78,7 +80,7 @@ class Tonight:
 
 
 def of_sample(metric: Metric, candidate: Candidate, sample: BlockSample) -> float:
-    """What a block says of a metric, in its unit, above 0."""
+    """What a block says of a metric, in its unit, above 0; an energy as it was counted."""
     match metric:
         case Metric.CPU_SECONDS if not candidate.is_modelled:
             return max(_LEAST_SECONDS, sample.cpu_seconds)
@@ -88,7 +90,7 @@ def of_sample(metric: Metric, candidate: Candidate, sample: BlockSample) -> floa
             return sample.load_seconds or sample.seconds
         case Metric.ENERGY:
             assert sample.joules is not None, "the energy of every member was counted"
-            return max(_LEAST_JOULES, sample.joules)
+            return sample.joules
         case Metric.PEAK_MEMORY:
             return max(4096.0, float(sample.peak_bytes or 0))
         case _:
@@ -96,7 +98,12 @@ def of_sample(metric: Metric, candidate: Candidate, sample: BlockSample) -> floa
 
 
 def compare_tonight(metric: Metric, values: FloatArray, good: FloatArray) -> Tonight:
-    """Compare two series of values, [blocks] each, of which equal positions share a block."""
+    """Compare two series of values, [blocks] each, of which equal positions share a block.
+
+    Raises InfrastructureError: they are energies that the counter does not tell from idling.
+    """
+    if metric is Metric.ENERGY:
+        return _compare_net(values, good)
     d = np.log(values) - np.log(good)
     if metric is Metric.THROUGHPUT:
         d = -d
@@ -109,6 +116,31 @@ def compare_tonight(metric: Metric, values: FloatArray, good: FloatArray) -> Ton
         noise,
         signed_rank_p(d),
         len(d),
+        float(np.median(values)),
+        float(np.median(good)),
+    )
+
+
+def _compare_net(values: FloatArray, good: FloatArray) -> Tonight:
+    """The same of net energies, which may be 0 and below in single blocks."""
+    if not (is_told(values) and is_told(good)):
+        raise InfrastructureError(
+            "the counter does not tell the energy of a run from idling; leave energy out of the "
+            "metrics, or make the machine quieter"
+        )
+    found = compare_net(good, values)
+    apart = values - found.ratio.value * good
+    noise = float(np.std(apart, ddof=1) / np.median(values)) if len(apart) > 1 else 0.0
+    has_limits = found.ratio.low > 0 and isfinite(found.ratio.high)
+    uncertainty = noise / sqrt(len(apart))
+    if has_limits:
+        uncertainty = log(found.ratio.high / found.ratio.low) / (2 * _NORMAL_95)
+    return Tonight(
+        found.ratio,
+        uncertainty,
+        noise,
+        found.p_value,
+        found.pairs,
         float(np.median(values)),
         float(np.median(good)),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from db.records import BlockSample
 from farm.measurement import Measurement, Method, Metric
 from tuner.racing.objective import SINGLE_RUNS
-from tuner.racing.statistics import median_interval, quantile_samples
+from tuner.racing.statistics import is_told, median_interval, quantile_samples
 from tuner.runs.history import Entry
 
 BY_BLOCK = frozenset(
@@ -50,10 +50,22 @@ def measured_in_blocks(
     yield from _counted(samples)
 
 
+def untold(samples: Sequence[BlockSample]) -> frozenset[Metric]:
+    """Energy, where blocks counted it and do not tell it from idling: no value of it holds."""
+    counted = any(s.joules is not None for s in samples)
+    return frozenset({Metric.ENERGY} if counted and not _joules(samples) else ())
+
+
+def _joules(samples: Sequence[BlockSample]) -> list[float]:
+    """Of each block; nothing where these are not told from 0."""
+    joules = [s.joules for s in samples if s.joules is not None]
+    return joules if joules and is_told(np.array(joules)) else []
+
+
 def _counted(samples: Sequence[BlockSample]) -> Iterator[Measurement]:
     """The energy that a counter told, with how it did."""
-    columns = {
-        Metric.ENERGY: [s.joules for s in samples],
+    columns: dict[Metric, Sequence[float | None]] = {
+        Metric.ENERGY: _joules(samples),
         Metric.ENERGY_WINDOW: [s.energy_window for s in samples],
         Metric.IDLE_POWER: [s.idle_watts for s in samples],
     }

@@ -9,6 +9,7 @@ from db.records import BlockSample
 from farm.accuracy.metric import default_limit, own_accuracy
 from farm.devices.energy import Work, counted_energy, modelled_energy
 from farm.devices.profile import PowerFigures
+from farm.errors import InfrastructureError
 from farm.measurement import Measurement, Method, Metric
 from farm.units import Seconds, format_bytes, format_joules, format_seconds
 from tuner.goals import Constraints, Objective, asks_energy
@@ -16,7 +17,6 @@ from tuner.runs.history import Entry
 
 _ROUNDING = 1e-9  # an accuracy drop of exactly the limit is allowed
 _LEAST_SECONDS = 1e-9  # what no clock sees is not nothing: a ratio needs two positive numbers
-_LEAST_JOULES = 1e-9  # the same of what a counter does not tell from idling
 METRICS = {
     Objective.LATENCY: Metric.LATENCY,
     Objective.MEMORY: Metric.PEAK_MEMORY,
@@ -29,6 +29,7 @@ METRICS = {
 """What is measured of each objective."""
 COUNTED = frozenset({Metric.ENERGY, Metric.ENERGY_WINDOW, Metric.IDLE_POWER})
 """What a counter of energy tells."""
+UNTOLD = "its energy is unknown: the counter does not tell it from idling"
 SINGLE_RUNS = 69
 """Of a block, for the 99th percentile: the longest of 69 runs lies above it as often as below.
 
@@ -59,18 +60,23 @@ class Scorer:
         return limited or self.objective is Objective.THROUGHPUT
 
     @property
+    def is_net(self) -> bool:
+        """Whether the objective is a net energy: what is left of it may be 0 and below."""
+        return self.races_by_counter
+
+    @property
     def races_by_counter(self) -> bool:
         """Whether each block of a race tells energy; where that is only limited, trials do."""
         return self.counts_energy and self.objective is Objective.ENERGY
 
     def race_energy_seconds(self, members: int) -> float:
-        """What counting energy adds to a block: idle power for half a window, then one each."""
-        return (0.5 + members) * (self.energy_window or 0.0) if self.races_by_counter else 0.0
+        """What counting adds to a block: a window each, and half of one idle at each end."""
+        return (1.0 + members) * (self.energy_window or 0.0) if self.races_by_counter else 0.0
 
     @property
     def pair_energy_seconds(self) -> float:
         """The same of a pair of the confirmation, which tells energy wherever that decides."""
-        return 2.5 * (self.energy_window or 0.0) if self.counts_energy else 0.0
+        return 3.0 * (self.energy_window or 0.0) if self.counts_energy else 0.0
 
     @property
     def told_by_blocks(self) -> frozenset[Metric]:
@@ -107,7 +113,7 @@ class Scorer:
         return modelled_energy(self.power, self.work, candidate, Seconds(seconds))
 
     def of_sample(self, entry: Entry, sample: BlockSample) -> float:
-        """The objective in one block, less is better, above 0.
+        """The objective in one block, less is better, above 0; a counted energy as it is.
 
         Seconds, bytes (at least one page), joules, processor seconds; for a throughput the seconds
         from one result to the next, for the 99th percentile the longest of ``SINGLE_RUNS``.
@@ -130,7 +136,7 @@ class Scorer:
                 return max(4096.0, float(sample.peak_bytes or 0))
             case Objective.ENERGY if self.counts_energy:
                 assert sample.joules is not None, "the energy of every member was counted"
-                return max(_LEAST_JOULES, sample.joules)
+                return sample.joules
             case Objective.ENERGY:
                 return self.energy(entry, sample.seconds) or sample.seconds
 
@@ -226,7 +232,19 @@ class Scorer:
         if joules is None and entry.candidate.spans_devices:
             of_one = "the counter is" if self.counts_energy else "the figures are"
             return f"its energy is unknown: it runs on several devices, and {of_one} of one"
+        if joules is None and self.counts_energy:
+            return UNTOLD
         return _above(f"{how} energy", joules, self.constraints.max_energy, format_joules)
+
+
+def require_energy(scorer: Scorer, baseline: Entry) -> None:
+    """Raise InfrastructureError where energy decides, and no counter tells the baseline's."""
+    if scorer.counts_energy and baseline.value(Metric.ENERGY) is None:
+        raise InfrastructureError(
+            "the counter does not tell the energy of the baseline from idling, so that nothing "
+            "can be compared with it; measure on a quieter machine, or leave out --objective "
+            "energy and --max-energy"
+        )
 
 
 def _metric(entry: Entry) -> str:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import exp, isfinite, log, log1p
+from math import isfinite, log
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from farm.units import Seconds
 from tuner.racing.statistics import (
     FloatArray,
     hodges_lehmann,
+    net_ratio,
     paired_interval,
     ratio_interval,
     signed_rank_p,
@@ -124,8 +125,13 @@ class Race:
         entrants: Sequence[str],
         rules: RaceRules = RaceRules(),
         protect: frozenset[str] = frozenset(),
+        *,
+        net: bool = False,
     ) -> None:
         """Start a race. Entrants in ``protect`` are never dropped, nor waited for at the end.
+
+        net: it is not of latencies, but of net energies, which may be 0 and below: they are
+        compared by their differences in place of those of their logs.
 
         Raises ValueError when entrants are missing or named twice, or a protected one is none.
         """
@@ -136,7 +142,8 @@ class Race:
         self.rules = rules
         self._protect = protect
         self._looks = rules.looks()
-        self._logs: dict[str, list[float]] = {entrant: [] for entrant in entrants}
+        self._net = net
+        self._values: dict[str, list[float]] = {entrant: [] for entrant in entrants}
         self._dropped_at: dict[str, int] = {}
         self._drops: list[Drop] = []
         self._blocks = 0
@@ -150,7 +157,7 @@ class Race:
     @property
     def live(self) -> tuple[str, ...]:
         """Who runs in the next block, in the order of entry."""
-        return tuple(entrant for entrant in self._logs if entrant not in self._dropped_at)
+        return tuple(entrant for entrant in self._values if entrant not in self._dropped_at)
 
     @property
     def drops(self) -> tuple[Drop, ...]:
@@ -179,11 +186,11 @@ class Race:
         """Take the latencies of one complete block; returns who was dropped after it.
 
         Raises ValueError when the race is over, when not exactly the live entrants are given, or
-        when a latency is not positive and finite.
+        when a latency is not positive and finite, or a net energy not finite.
         """
         self._check_block(seconds)
         for entrant, latency in seconds.items():
-            self._logs[entrant].append(log(latency))
+            self._values[entrant].append(latency)
         self._blocks += 1
         drops = list(self._slower())
         self._drops += drops
@@ -199,12 +206,17 @@ class Race:
             raise ValueError(f"{entrant!r} is not live in this race and cannot be withdrawn")
         self._dropped_at[entrant] = self._blocks
 
-    def standings(self) -> list[Standing]:
-        """Live entrants, then those that left, each best first; without those that never ran."""
-        leader = self.leader
+    def standings(self, beside: str | None = None) -> list[Standing]:
+        """Live entrants, then those that left, each best first; without those that never ran.
+
+        beside: whom ratios are over in place of the leader.
+        """
+        leader = beside or self.leader
         if leader is None:
-            leader = max(self._logs, key=lambda entrant: len(self._logs[entrant]))
-        standings = [self._standing(entrant, leader) for entrant, ran in self._logs.items() if ran]
+            leader = max(self._values, key=lambda entrant: len(self._values[entrant]))
+        standings = [
+            self._standing(entrant, leader) for entrant, ran in self._values.items() if ran
+        ]
         return sorted(
             standings, key=lambda s: (s.dropped_at is not None, s.entrant != leader, s.ratio.value)
         )
@@ -219,7 +231,7 @@ class Race:
                 f"{sorted(set(seconds) - set(self.live))}"
             )
         for entrant, latency in seconds.items():
-            if not (latency > 0 and isfinite(latency)):
+            if not ((latency > 0 or self._net) and isfinite(latency)):
                 raise ValueError(
                     f"the latency of {entrant!r} must be positive and finite; got {latency}"
                 )
@@ -227,20 +239,14 @@ class Race:
     def _centres(self) -> dict[str, float]:
         """The Hodges-Lehmann centre of each live entrant's log latency, blocks centred."""
         live = self.live
-        logs = np.array([self._logs[entrant] for entrant in live])
-        centred = logs - np.median(logs, axis=0) if live else logs
+        values = np.array([self._values[entrant] for entrant in live])
+        scores = values if self._net else np.log(values)
+        centred = scores - np.median(scores, axis=0) if live else scores
         return {entrant: hodges_lehmann(row) for entrant, row in zip(live, centred, strict=True)}
 
-    def _challengers(self) -> dict[str, FloatArray]:
-        """Live entrants that may be dropped, without the leader: ln(theirs / leader's)."""
-        leader = self.leader
-        if leader is None:
-            return {}
-        return {
-            entrant: self._log_ratios(entrant, leader)
-            for entrant in self.live
-            if entrant not in self._protect and entrant != leader
-        }
+    def _challengers(self, leader: str) -> list[str]:
+        """Live entrants that may be dropped, without the leader."""
+        return [e for e in self.live if e not in self._protect and e != leader]
 
     def _slower(self) -> Iterator[Drop]:
         """Who is hopeless or, at a look, significantly slower than the leader."""
@@ -248,34 +254,63 @@ class Race:
         leader = self.leader
         if leader is None or not (early or look):
             return
-        hopeless = log(self.rules.hopeless_ratio)
-        for entrant, d in self._challengers().items():
-            centre = hodges_lehmann(d)
-            if early and np.all(d >= hopeless):
-                yield Drop(entrant, leader, self._blocks, exp(centre), None)
-            elif look and centre > 0:
+        for entrant in self._challengers(leader):
+            d = self._differences(entrant, leader)
+            if early and self._is_hopeless(entrant, leader):
+                ratio = self._ratio(entrant, leader).value
+                yield Drop(entrant, leader, self._blocks, ratio, None)
+            elif look and hodges_lehmann(d) > 0:
                 p_value = signed_rank_p(d, "greater")
                 if p_value <= self.rules.alpha / len(self._looks):
-                    yield Drop(entrant, leader, self._blocks, exp(centre), p_value)
+                    ratio = self._ratio(entrant, leader).value
+                    yield Drop(entrant, leader, self._blocks, ratio, p_value)
+
+    def _is_hopeless(self, entrant: str, leader: str) -> bool:
+        """Nothing is so many times what is below 0."""
+        d = self._differences(entrant, leader, self.rules.hopeless_ratio)
+        return bool(np.all(d >= 0) and min(self._values[leader]) > 0)
 
     def _survivors_equivalent(self) -> bool:
         """Whether two one-sided tests per survivor, at the level of a look, exclude 1 %."""
-        limit = log1p(self.rules.equivalence)
+        leader = self.leader
+        if leader is None:
+            return True
+        limit = 1.0 + self.rules.equivalence
         confidence = 1 - 2 * self.rules.alpha / len(self._looks)
-        intervals = (paired_interval(d, confidence) for d in self._challengers().values())
-        return all(-limit <= interval.low and interval.high <= limit for interval in intervals)
+        return all(
+            paired_interval(self._differences(entrant, leader, 1 / limit), confidence).low >= 0
+            and paired_interval(self._differences(entrant, leader, limit), confidence).high <= 0
+            for entrant in self._challengers(leader)
+        )
 
-    def _log_ratios(self, entrant: str, leader: str) -> FloatArray:
-        """ln(entrant / leader) in the blocks that both ran, [blocks]."""
-        ran = min(len(self._logs[entrant]), len(self._logs[leader]))
-        ratios: FloatArray = np.subtract(self._logs[entrant][:ran], self._logs[leader][:ran])
-        return ratios
+    def _pairs(self, entrant: str, leader: str) -> tuple[FloatArray, FloatArray]:
+        """Both in the blocks that both ran, [blocks] each."""
+        ran = min(len(self._values[entrant]), len(self._values[leader]))
+        return np.array(self._values[entrant][:ran]), np.array(self._values[leader][:ran])
+
+    def _differences(self, entrant: str, leader: str, ratio: float = 1.0) -> FloatArray:
+        """Above 0 where the entrant needs more than so many times the leader's, [blocks].
+
+        ln(entrant / leader) - ln(ratio); of net energies entrant - ratio * leader.
+        """
+        own, other = self._pairs(entrant, leader)
+        found: FloatArray = (
+            own - ratio * other if self._net else np.log(own) - np.log(other) - log(ratio)
+        )
+        return found
+
+    def _ratio(self, entrant: str, leader: str) -> Estimate:
+        """The entrant's over the leader's."""
+        confidence = 1 - self.rules.alpha
+        if self._net:
+            return net_ratio(*self._pairs(entrant, leader), confidence)
+        return ratio_interval(self._differences(entrant, leader), confidence)
 
     def _standing(self, entrant: str, leader: str) -> Standing:
-        median = Seconds(float(np.median(np.exp(self._logs[entrant]))))
+        median = Seconds(float(np.median(self._values[entrant])))
         ratio = Estimate(1.0, 1.0, 1.0)
         if entrant != leader:
-            ratio = ratio_interval(self._log_ratios(entrant, leader), 1 - self.rules.alpha)
+            ratio = self._ratio(entrant, leader)
         return Standing(entrant, median, ratio, self._dropped_at.get(entrant))
 
 

@@ -60,6 +60,52 @@ def compare(
     return Comparison(ratio_interval(ratios, confidence), signed_rank_p(ratios), len(ratios))
 
 
+def compare_net(
+    candidate: FloatArray, reference: FloatArray, confidence: float = 0.95
+) -> Comparison:
+    """As ``compare``, of net values, [blocks] each, which may be 0 and below.
+
+    Raises ValueError when the series differ in length or are empty.
+    """
+    if len(candidate) != len(reference) or not len(candidate):
+        raise ValueError(
+            f"a paired comparison needs one value of each per block; got {len(candidate)} of the "
+            f"candidate and {len(reference)} of the reference"
+        )
+    ratio = net_ratio(reference, candidate, confidence)
+    return Comparison(ratio, signed_rank_p(reference - candidate), len(candidate))
+
+
+def net_ratio(over: FloatArray, under: FloatArray, confidence: float) -> Estimate:
+    """The ratio r >= 0 of two paired series of net values, [n] each: where over - r under is 0.
+
+    The rank analogue of Fieller's interval: all r of which the signed-rank test does not reject
+    that ``over - r under`` is centred on zero, by the signs of its Walsh averages; 1 lies outside
+    exactly when the test of the differences rejects. Noise is in the differences alone, so that a
+    value near 0 spoils its own pair and no ratio. Limits are 0 and infinity where the blocks do
+    not tell them, as where ``under`` is not told from 0.
+    """
+    sums, scales = _walsh_averages(over), _walsh_averages(under)
+    turns = np.unique(np.divide(sums, scales, out=np.zeros_like(sums), where=scales != 0))
+    turns = turns[turns > 0]
+    edges = np.concatenate([[0.0], turns, [2 * turns[-1] + 1 if len(turns) else 1.0]])
+    between = (edges[:-1] + edges[1:]) / 2  # one more than turns
+    above = np.array([np.count_nonzero(sums > r * scales) for r in between])
+    depth = _interval_depth(len(over), (1 - confidence) / 2)
+    low, high = _bounds(turns, above, len(sums) - depth, depth) if depth else (0.0, inf)
+    first, last = _bounds(turns, above, len(sums) / 2, len(sums) / 2)
+    return Estimate(float((first + last) / 2), low, high)
+
+
+def is_told(values: FloatArray, alpha: float = 0.05) -> bool:
+    """Whether net ``values`` [n], n >= 1, are above 0, by a one-sided test at ``alpha``.
+
+    Where n is too small for one (below 5 for 5 %): whether all of them are.
+    """
+    low = paired_interval(values, 1 - 2 * alpha).low
+    return bool(low > 0 or (low == -inf and np.all(values > 0)))
+
+
 def hodges_lehmann(d: FloatArray) -> float:
     """The centre of ``d`` [n], n >= 1: the median of its n (n + 1) / 2 Walsh averages."""
     return float(np.median(_walsh_averages(d)))
@@ -155,6 +201,21 @@ def quantile_samples(q: float) -> int:
 def median_interval(samples: FloatArray, confidence: float = 0.95) -> Estimate | None:
     """The median of independent ``samples`` [n] with its interval; None below 11 samples."""
     return quantile(samples, 0.5, confidence)
+
+
+def _bounds(
+    turns: FloatArray, above: NDArray[np.int64], most: float, least: float
+) -> tuple[float, float]:
+    """The first turn after which at most so many are above, the last before which so many are.
+
+    above: how many before each turn, and after the last one.
+    """
+    few, many = np.flatnonzero(above <= most), np.flatnonzero(above >= least)
+    starts, ends = np.concatenate([[0.0], turns]), np.concatenate([turns, [inf]])
+    return (
+        float(starts[few[0]]) if len(few) else inf,
+        float(ends[many[-1]]) if len(many) else 0.0,
+    )
 
 
 def _log_seconds(seconds: FloatArray, whose: str) -> FloatArray:

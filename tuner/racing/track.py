@@ -11,7 +11,7 @@ import numpy as np
 from db.records import Block
 from db.records import BlockSample as Sample
 from tuner.goals import Objective
-from tuner.racing.measured import measured_in_blocks
+from tuner.racing.measured import measured_in_blocks, untold
 from tuner.racing.objective import Scorer
 from tuner.racing.race import Race, RaceRules
 from tuner.runs.clock import Budget
@@ -75,7 +75,7 @@ class RaceTrack:
         by_id = {entry.trial_id: entry for entry in entries}
         number = self._claim(by_id)
         job_of = {job.trial_id: job for job in jobs}
-        race = Race(list(by_id), rules, frozenset({protect.trial_id}))
+        race = Race(list(by_id), rules, frozenset({protect.trial_id}), net=self._scorer.is_net)
         blocks = self._replayed(race, number, by_id)
         while race.finished is None and may_continue():
             order = self._order(race.live, number, len(blocks))
@@ -220,4 +220,5 @@ class RaceTrack:
             samples = [s for b in blocks if b.kept for s in b.samples if s.trial_id == trial_id]
             if entry.ok and samples:
                 wanted = self._scorer.counts_results
-                self._journal.amend(entry, measured_in_blocks(entry, samples, throughput=wanted))
+                found = measured_in_blocks(entry, samples, throughput=wanted)
+                self._journal.amend(entry, found, without=untold(samples))

@@ -31,6 +31,7 @@ from workers.jobs import DeviceFacts, Limits
 
 Find = Callable[[DeviceProfile], Availability]
 _LEAST_DEADLINE = 30.0
+_COUNTED = {Metric.ENERGY, Metric.ENERGY_WINDOW}  # by a counter where they are measured
 _MEMORY_SHARE = 0.8
 
 
@@ -287,7 +288,7 @@ def _energy_window(
     """Seconds that the energy of a run's trials is counted for; None where it is not.
 
     What was begun by modelled energy, where nothing could be counted, goes on by it: methods are
-    not mixed in one ranking.
+    not mixed in one ranking. Raises OptionError: it was counted, and cannot be now.
     """
     request = opened.request
     if not asks_energy(request.objective, request.constraints):
@@ -295,7 +296,12 @@ def _energy_window(
     searched = store.trials(run=opened.name, device=device, phase=Phase.SEARCH)
     first = next((trial for trial in searched if trial.outcome is Outcome.OK), None)
     known = store.measurements(first.id) if first else ()
-    counted = any((m.metric, m.method) == (Metric.ENERGY, Method.MEASURED) for m in known)
+    counted = any(m.metric in _COUNTED and m.method is Method.MEASURED for m in known)
+    if counted and facts.energy_window is None:
+        raise OptionError(
+            f"The run {opened.name} began by the energy that a counter of {device} told, and no "
+            "counter can be read now; make it readable, or begin another run."
+        )
     return facts.energy_window if first is None or counted else None
 
 

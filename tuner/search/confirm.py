@@ -15,9 +15,9 @@ from db.records import BlockSample, Phase
 from farm.errors import CompileError, InfrastructureError
 from farm.measurement import Estimate, Measurement, Method, Metric
 from tuner.events import Listener, StageStarted, Ticked, TrialFinished
-from tuner.racing.objective import Scorer
+from tuner.racing.objective import Scorer, require_energy
 from tuner.racing.recorded import FEWEST_PAIRS
-from tuner.racing.statistics import FloatArray, compare, quantile
+from tuner.racing.statistics import FloatArray, compare, compare_net, quantile
 from tuner.racing.track import RaceTrack
 from tuner.results import Verdict
 from tuner.runs.clock import Budget
@@ -164,11 +164,13 @@ class Confirmation:
         score = self._scorer.of_sample
         if not entry.ok or len(pairs) < _least_pairs(entries):
             return None
+        require_energy(self._scorer, reference)
         ratio = _exact_ratio if _are_counted(entries) else _ratio
+        of_objective = _net_ratio if self._scorer.is_net else ratio
 
         def over(other: Entry) -> Estimate:
             both = (entry, other)
-            return ratio(np.array([[score(e, p[e.trial_id]) for e in both] for p in pairs]))
+            return of_objective(np.array([[score(e, p[e.trial_id]) for e in both] for p in pairs]))
 
         seconds = [[p[e.trial_id].seconds for e in (entry, reference)] for p in pairs]
         return _Pairs(ratio(np.array(seconds)), over(reference), tuple(map(over, rivals)))
@@ -283,6 +285,11 @@ class _Pairs:
 def _ratio(values: FloatArray) -> Estimate:
     """Of pairs [pairs, 2] of candidate and baseline: baseline over candidate."""
     return compare(values[:, 0], values[:, 1], 1 - _SIGNIFICANCE).ratio
+
+
+def _net_ratio(values: FloatArray) -> Estimate:
+    """The same of net energies."""
+    return compare_net(values[:, 0], values[:, 1], 1 - _SIGNIFICANCE).ratio
 
 
 def _exact_ratio(values: FloatArray) -> Estimate:

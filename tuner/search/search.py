@@ -18,7 +18,7 @@ from farm.candidate import Candidate
 from farm.errors import InfrastructureError
 from farm.measurement import Metric, Outcome
 from tuner.events import BestChanged, Listener, StageStarted, Ticked, TrialFinished
-from tuner.racing.objective import Scorer
+from tuner.racing.objective import Scorer, require_energy
 from tuner.racing.race import Race, RaceRules
 from tuner.racing.track import RaceTrack
 from tuner.runs.clock import Budget
@@ -145,6 +145,7 @@ class Search:
         self._tell_stage(Stage.BASELINE)
         baseline = find_baseline(baselines, self._run_baseline)
         first, self._original = baseline.entry, baseline.original
+        require_energy(self._scorer, first)
         first.ratio = 1.0
         self._baseline = first
         while self._goes_on() and not 0 < max_trials <= len(self._entries):
@@ -253,6 +254,7 @@ class Search:
             raise InfrastructureError(
                 f"the baseline failed in a race ({baseline.outcome}): {baseline.message}"
             )
+        require_energy(self._scorer, baseline)
         self._take_ratios(race, {e.trial_id: e for e in entries}, baseline)
         for entry in entries:
             if entry is not baseline:
@@ -264,7 +266,10 @@ class Search:
 
     def _take_ratios(self, race: Race, by_id: dict[str, Entry], baseline: Entry) -> None:
         """Ratios to the baseline from ratios to the leader."""
-        to_leader = {s.entrant: s.ratio.value for s in race.standings() if s.ratio.value > 0}
+        # What is best may be an energy that is not told from 0: nothing is a multiple of that.
+        beside = baseline.trial_id if self._scorer.is_net else None
+        standings = race.standings(beside)
+        to_leader = {s.entrant: s.ratio.value for s in standings if s.ratio.value > 0}
         reference = to_leader.get(baseline.trial_id)
         for trial_id, ratio in to_leader.items():
             if reference and np.isfinite(ratio):

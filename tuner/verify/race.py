@@ -245,7 +245,8 @@ def _ratio(
 ) -> tuple[Estimate | None, int]:
     """Baseline over winner of the objective, and the number of blocks it was measured in."""
     metric = METRICS[objective]
-    if metric in measured_by_block(winner) and not winner.candidate.is_counted:
+    by_block = measured_by_block(winner) & measured_by_block(baseline)
+    if metric in by_block and not winner.candidate.is_counted:
         found = compare_measured(baseline, winner, metric)
         return found.ratio, found.pairs
     if winner.candidate.is_counted and metric in _OF_ONE_THREAD:
@@ -262,7 +263,7 @@ def _other_method(record: Record, winner: Benchmark) -> str:
     if record.request.objective is not Objective.ENERGY:
         return ""
     claimed = record.gain_method or Method.MODELLED  # that of all earlier versions
-    here = winner.measurements[Metric.ENERGY].method
+    here = winner.measurements[Metric.ENERGY].method  # there is a ratio of it
     return "" if claimed is here else f"the claim is of {claimed} energy, and here it is {here}"
 
 

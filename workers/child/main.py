@@ -46,7 +46,7 @@ from workers.meters.energy import CounterError, EnergyCounter  # noqa: E402
 from workers.protocol import (  # noqa: E402
     Counted,
     DeviceReading,
-    EnergyReading,
+    EnergyCount,
     Evaluated,
     Loaded,
     PartDescription,
@@ -194,10 +194,10 @@ class Runner:
         """Watts while nothing runs here, by the counter of ``energy``."""
         return self._counted(lambda counter: energy.idle_watts(counter, seconds))
 
-    def energy(self, seconds: float, idle: float | None = None) -> EnergyReading | Uncounted:
-        """Energy of one run by RAPL or the GPU's counter. See ``energy_per_run``."""
+    def energy(self, seconds: float) -> EnergyCount | Uncounted:
+        """Energy of runs by RAPL or the GPU's counter. See ``count_runs``."""
         session = self.session
-        return self._counted(lambda it: energy.energy_of_session(session, it, seconds, idle))
+        return self._counted(lambda counter: energy.count_session(session, counter, seconds))
 
     def _counted(self, told: Callable[[EnergyCounter], _T]) -> _T | Uncounted:
         """What the counter of what the artifact computes on tells, or why it does not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farm.devices.profile import DeviceKind, DeviceProfile
-from workers.meters.energy import find_rapl
+from workers.meters.energy import CounterError, find_rapl
 from workers.nvidia.devices import opened
 from workers.nvidia.meter import GpuEnergyCounter
 from workers.nvidia.presence import uses_nvidia
@@ -12,7 +12,7 @@ from workers.nvidia.presence import uses_nvidia
 def energy_window(profile: DeviceProfile) -> float | None:
     """Seconds for which runs on a device of this machine are counted at least.
 
-    None where no counter tells of the device, or it may not be read.
+    None where no counter tells of the device, it may not be read, or it stands still.
     """
     if uses_nvidia(profile):
         found = opened(profile)
@@ -21,4 +21,7 @@ def energy_window(profile: DeviceProfile) -> float | None:
     if profile.kind is not DeviceKind.CPU or profile.is_fake:
         return None
     rapl = find_rapl()
-    return None if rapl is None else rapl.least_seconds
+    try:
+        return rapl.least_seconds if rapl is not None and rapl.moves() else None
+    except CounterError:
+        return None

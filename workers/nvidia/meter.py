@@ -31,6 +31,7 @@ class GpuEnergyCounter:
     nvml: Nvml
     gpu: Gpu
     least_seconds: ClassVar[float] = 5.0
+    update_seconds: ClassVar[float] = 0.1
 
     def read(self) -> tuple[int, ...]:
         """Millijoules. Raises NvmlError: the driver tells them no longer."""

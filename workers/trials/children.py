@@ -20,7 +20,7 @@ from workers.jobs import Limits, TrialJob
 from workers.protocol import (
     Counted,
     DeviceReading,
-    EnergyReading,
+    EnergyCount,
     Loaded,
     PartSeconds,
     Sample,
@@ -212,13 +212,9 @@ class LoadedChild:
         """What its device draws while nothing runs, by its counter. Raises CounterFailed, too."""
         return float(self._counted("idle-power", seconds, runs=0, seconds=seconds))
 
-    def energy(self, seconds: float, idle: float | None = None) -> EnergyReading:
-        """Energy of one run by the device's counter. idle: watts; None to measure them first.
-
-        Raises CounterFailed, too.
-        """
-        reply = self._counted("energy", 2 * seconds, runs=5, seconds=seconds, idle=idle)
-        return EnergyReading(**reply)
+    def energy(self, seconds: float) -> EnergyCount:
+        """Energy of runs by the device's counter, idling included. Raises CounterFailed, too."""
+        return EnergyCount(**self._counted("energy", seconds, runs=5, seconds=seconds))
 
     def kill(self) -> None:
         """End its process group."""

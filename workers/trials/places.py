@@ -27,11 +27,13 @@ from farm.session.pipeline import PartRecord
 from farm.session.spec import OpenVinoSpec, SessionSpec
 from workers.environments.interpreters import Interpreters
 from workers.gpus.numbers import seen_number, seen_variables
+from workers.meters.energy import NO_COUNTER
 from workers.meters.energy_window import energy_window
 from workers.nvidia.devices import opened
 from workers.nvidia.nvml import Gpu, Nvml
 from workers.protocol import PackageDescription, PartDescription, PipelineDescription
 from workers.trials.artifacts import Artifact
+from workers.trials.children import CounterFailed
 
 
 class Places:
@@ -104,14 +106,21 @@ class Places:
 
         A GPU's own counter knows nothing of the processor, and those of processors know of these.
         """
-        if isinstance(candidate.engine, NvidiaEngine):
-            return None if candidate.spans_devices else energy_window(self._own)
-        profiles = [self._profile(name) for name in self._devices(candidate)]
-        if any(profile.kind is not DeviceKind.CPU for profile in profiles):
+        if not self._would_be_counted(candidate):
             return None
-        windows = [energy_window(profile) for profile in profiles]
+        windows = [energy_window(self._profile(name)) for name in self._devices(candidate)]
         known = [window for window in windows if window is not None]
         return max(known) if len(known) == len(windows) else None
+
+    def counted_window(self, candidate: Candidate) -> float | None:
+        """The same where energy decides; None of what no counter could tell of.
+
+        Raises CounterFailed: the counter that the run began with cannot be read any more.
+        """
+        window = self.energy_window(candidate)
+        if window is None and self._would_be_counted(candidate):
+            raise CounterFailed(NO_COUNTER)
+        return window
 
     def gpus(self, candidates: Iterable[Candidate]) -> tuple[tuple[Nvml, Gpu], ...]:
         """NVIDIA's GPUs that candidates run on, each with the library that tells of it."""
@@ -129,6 +138,13 @@ class Places:
         """Names of those that a candidate runs on."""
         engine = candidate.engine
         return set(engine.devices) if isinstance(engine, Pipeline) else {self._own.name}
+
+    def _would_be_counted(self, candidate: Candidate) -> bool:
+        """Whether the counters of the devices that it runs on see all of it, if they have one."""
+        if isinstance(candidate.engine, NvidiaEngine):
+            return not candidate.spans_devices
+        profiles = [self._profile(name) for name in self._devices(candidate)]
+        return all(p.kind is DeviceKind.CPU and not p.is_fake for p in profiles)
 
     def _loading(
         self, candidate: Candidate, part: PipelinePart, record: PartRecord

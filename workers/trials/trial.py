@@ -29,7 +29,7 @@ from workers.protocol import Counted, DeviceReading, PackageDescription, Sample
 from workers.trials.artifacts import Artifact, Artifacts
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild, Loading
-from workers.trials.energy import of_energy
+from workers.trials.energy import counted_energy, doubts_of, of_energy
 from workers.trials.places import Places, described
 from workers.trials.process import ChildError
 from workers.trials.stored.cache import Cache
@@ -101,8 +101,8 @@ class TrialRunner:
         samples = [child.sample() for _ in range(_QUICK_SAMPLES)]
         quick = tuple(sample.seconds for sample in samples)
         counted, on_device = child.counted(), child.device()
-        window = self._places.energy_window(job.candidate) if job.counts_energy else None
-        energy = () if window is None else of_energy(child.energy(window))
+        window = self._places.counted_window(job.candidate) if job.counts_energy else None
+        energy = None if window is None else counted_energy(child, window)
         is_split = isinstance(job.candidate.engine, Pipeline)
         split = child.split(_split_runs(float(np.median(quick)))) if is_split else None
         is_modelled = job.candidate.is_modelled
@@ -119,7 +119,7 @@ class TrialRunner:
             *(_of_counters(counted) if counted else ()),
             *(() if is_modelled else _of_processors(samples)),
             *_of_device(on_device),
-            *energy,
+            *(of_energy(energy) if energy else ()),
         ]
         broken = self._excess(job.candidate, artifact)
         if broken:  # measured all the same: what the float model would reach is worth knowing
@@ -132,7 +132,11 @@ class TrialRunner:
             measurements=tuple(measurements),
             assignment=child.loaded.assignment,
             warmup=warmup,
-            notes=(*(artifact.notes if artifact else ()), *_device_notes(on_device)),
+            notes=(
+                *(artifact.notes if artifact else ()),
+                *_device_notes(on_device),
+                *(doubts_of(energy) if energy else ()),
+            ),
             accuracy=checked,
             split=split,
         )

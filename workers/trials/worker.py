@@ -37,12 +37,13 @@ from workers.jobs import (
     Workload,
 )
 from workers.meters.disturbance import Reading
+from workers.meters.energy import without_idle
 from workers.nvidia.throttling import ThrottleWatch, watched
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
 from workers.trials.children import Children, LoadedChild
-from workers.trials.energy import energy_of
+from workers.trials.energy import energy_of, odd_idle
 from workers.trials.places import Places
 from workers.trials.process import ChildError
 from workers.trials.profiler import Profiler
@@ -185,10 +186,10 @@ class Worker:
         started_at, before = time.time(), Reading.now(gpus)
         sentinel_seconds = self._sentinel.seconds(job.sample_seconds / 2)
         sampled = _in_turns(members, live, job)
-        energies = self._energies(members, live) if job.counts_energy else {}
+        energies, odd = self._energies(members, live) if job.counts_energy else ({}, "")
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
-        disturbed = "" if counted else Reading.now(gpus).disturbed_since(begun)
+        disturbed = "" if counted else Reading.now(gpus).disturbed_since(begun) or odd
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
         loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
         return BlockReport(
@@ -205,15 +206,26 @@ class Worker:
 
     def _energies(
         self, members: _Members, live: Mapping[str, LoadedChild]
-    ) -> dict[str, EnergyReading]:
-        """Of the members that a counter tells of, one after the other."""
-        told = members.each(lambda m: self._places.energy_window(m.candidate))
+    ) -> tuple[dict[str, EnergyReading], str]:
+        """Of the members that a counter tells of, one after the other, between idle powers.
+
+        And why these are not to be trusted, "" where they are.
+        """
+        told = members.each(lambda m: self._places.counted_window(m.candidate))
         windows = {trial_id: window for trial_id, window in told.items() if window is not None}
-        idle = members.first(
-            lambda m: live[m.trial_id].idle_watts(windows[m.trial_id] / 2), among=windows
-        )
-        return members.each(
-            lambda m: live[m.trial_id].energy(windows[m.trial_id], idle), among=windows
+
+        def idle_watts() -> float | None:
+            return members.first(
+                lambda m: live[m.trial_id].idle_watts(windows[m.trial_id] / 2), among=windows
+            )
+
+        before = idle_watts()
+        counts = members.each(lambda m: live[m.trial_id].energy(windows[m.trial_id]), windows)
+        after = idle_watts()
+        if before is None or after is None:
+            return {}, ""
+        return {i: without_idle(c, before, after) for i, c in counts.items()}, odd_idle(
+            before, after
         )
 
     def _detail(self, job: DetailJob) -> DetailReport:

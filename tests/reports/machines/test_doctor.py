@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from db.store import Store
 from farm.devices.profile import load_profiles
 from reports.machines import doctor
-from reports.machines.doctor import diagnose
+from reports.machines.doctor import Finding, diagnose
 from tests.db.samples import fill
+from tests.rapl import FakeRapl
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,17 @@ def test_a_missing_store_is_no_problem(tmp_path: Path) -> None:
     assert findings["store"].level == "note"
     assert "There is no store yet" in findings["store"].found
     assert not list(tmp_path.iterdir()), "looking creates nothing"
+
+
+def test_the_energy_counter_is_looked_for_where_it_was_said_to_be(rapl: FakeRapl) -> None:
+    def counter() -> Finding:
+        return next(f for f in diagnose({}, None) if f.what == "energy counter")
+
+    assert counter().found == "RAPL, which stands still"
+    with rapl.counting():
+        assert counter().found == "RAPL"
+    shutil.rmtree(rapl.packages[0])
+    (rapl.packages[1] / "energy_uj").unlink()
+    told = counter()
+    assert told.found == "none that can be read"
+    assert f"make {rapl.root}, which FARM_POWERCAP names, readable" in told.remedy

@@ -9,6 +9,7 @@ import pytest
 
 from db.records import BlockSample
 from farm.candidate import Candidate, CPackageEmulated, Fake
+from farm.errors import InfrastructureError
 from farm.measurement import Metric
 from tuner.nightly.tonight import ALPHA, compare_tonight, of_sample
 
@@ -78,3 +79,15 @@ def test_what_no_clock_sees_is_not_nothing() -> None:
     assert of_sample(Metric.PEAK_MEMORY, Candidate(Fake()), sample) > 0
     assert of_sample(Metric.FIRST_RESULT, Candidate(Fake()), sample) == 1e-3
     assert of_sample(Metric.CPU_SECONDS, Candidate(CPackageEmulated()), sample) == 1e-3
+
+
+def test_energy_is_compared_though_a_block_is_below_nothing() -> None:
+    rng = np.random.default_rng(2)
+    good, worse = rng.normal(1e-3, 4e-4, 40), rng.normal(3e-3, 4e-4, 40)
+    good[3] = -1e-4
+    found = compare_tonight(Metric.ENERGY, worse, good)
+    assert found.ratio.low < 3.0 < found.ratio.high
+    assert found.looks_changed
+    assert 0.0 < found.uncertainty < 0.2
+    with pytest.raises(InfrastructureError, match="does not tell the energy of a run"):
+        compare_tonight(Metric.ENERGY, good, rng.normal(0.0, 1e-3, 40))

@@ -116,7 +116,7 @@ COUNTED = Scorer(Objective.ENERGY, Constraints(), WORK, POWER, energy_window=5.0
 
 def test_where_a_counter_tells_energy_nothing_is_modelled() -> None:
     assert COUNTED.of_sample(entry(), replace(SAMPLE, joules=3e-3)) == 3e-3
-    assert COUNTED.of_sample(entry(), replace(SAMPLE, joules=0.0)) > 0, "a ratio needs two"
+    assert COUNTED.of_sample(entry(), replace(SAMPLE, joules=-1e-3)) == -1e-3, "with its sign"
     assert COUNTED.quick(entry(latency=2e-3, energy=4e-3)) == 4e-3
     assert COUNTED.quick(entry(latency=2e-3)) is None
     limited = replace(COUNTED, constraints=Constraints(max_energy=1e-3))

@@ -284,3 +284,30 @@ class TestReplay:
     def test_a_block_has_a_latency_per_name(self):
         with pytest.raises(ValueError, match=r"2 entrants need blocks of as many; got \(5, 3\)"):
             replay(np.ones((5, 3)), ["a", "b"])
+
+
+class TestNetRace:
+    """Net energies, which are compared by their differences."""
+
+    RULES = RaceRules(max_blocks=15, hopeless_ratio=1.3)
+
+    def raced(self, means: dict[str, float], noise: float, rules: RaceRules = RULES) -> Race:
+        rng, race = np.random.default_rng(8), Race(list(means), rules, net=True)
+        while race.finished is None:
+            race.record({e: float(rng.normal(means[e], noise)) for e in race.live})
+        return race
+
+    def test_who_needs_more_is_dropped_though_some_blocks_are_below_zero(self):
+        race = self.raced({"a": 1.0, "b": 11.0, "c": 4.0}, 0.8)
+        assert race.leader == "a"
+        assert {drop.entrant for drop in race.drops} == {"b", "c"}
+        ratios = {s.entrant: s.ratio.value for s in race.standings("b")}
+        assert ratios["a"] == pytest.approx(1 / 11, rel=0.5)
+
+    def test_nobody_is_dropped_for_noise(self):
+        race = self.raced({"a": 0.0, "b": 0.0, "c": 0.0}, 1.0)
+        assert race.finished is Finish.BLOCK_LIMIT
+        assert race.live == ("a", "b", "c")
+
+    def test_the_same_twice_is_equivalent(self):
+        assert self.raced({"a": 10.0, "b": 10.0}, 0.001).finished is Finish.EQUIVALENT

@@ -14,8 +14,11 @@ from scipy import stats
 from tuner.racing.statistics import (
     Comparison,
     compare,
+    compare_net,
     hodges_lehmann,
+    is_told,
     median_interval,
+    net_ratio,
     paired_interval,
     pairs_needed,
     quantile,
@@ -217,3 +220,52 @@ class TestQuantile:
         assert estimate is not None
         assert (estimate.low, estimate.value, estimate.high) == (4.0, 8.0, 12.0)
         assert median_interval(np.arange(10.0)) is None
+
+
+class TestNetValues:
+    """Ratios of energies from which idle power was subtracted."""
+
+    def test_without_noise_the_ratio_is_exact(self):
+        under = np.linspace(1.0, 2.0, 8)
+        found = net_ratio(2.5 * under, under, 0.95)
+        assert (found.value, found.low, found.high) == pytest.approx((2.5, 2.5, 2.5))
+
+    def test_the_interval_holds_what_it_says(self):
+        """Half of the small one's noise is as large as itself: log ratios would not exist."""
+        rng, held = np.random.default_rng(11), 0
+        for _ in range(200):
+            over, under = rng.normal(11.0, 1.5, 11), rng.normal(1.0, 0.7, 11)
+            found = net_ratio(over, under, 0.95)
+            held += found.low <= 11.0 <= found.high
+            assert found.low <= found.value <= found.high
+        assert held >= 185
+
+    @quick
+    @given(seed=st.integers(0, 1000), shift=st.floats(-1.0, 1.0))
+    def test_the_interval_excludes_one_exactly_when_the_test_rejects(self, seed, shift):
+        rng = np.random.default_rng(seed)
+        over, under = rng.normal(1.0 + shift, 1.0, 9), rng.normal(1.0, 1.0, 9)
+        found = compare_net(under, over)
+        rejects = found.p_value <= 0.05
+        if found.ratio.low > 1.0 or found.ratio.high < 1.0:
+            assert rejects
+        if rejects and is_told(under) and is_told(over):
+            assert not found.ratio.low <= 1.0 <= found.ratio.high
+
+    def test_nothing_is_a_multiple_of_what_is_not_told_from_zero(self):
+        rng = np.random.default_rng(3)
+        over, under = rng.normal(10.0, 0.5, 11), rng.normal(0.0, 0.5, 11)
+        assert not is_told(under)
+        assert is_told(over)
+        assert net_ratio(over, under, 0.95).high == math.inf
+        assert net_ratio(under, over, 0.95).low == 0.0
+
+    def test_too_few_for_an_interval(self):
+        assert is_told(np.array([1.0, 2.0]))
+        assert not is_told(np.array([1.0, -0.1]))
+        found = net_ratio(np.array([4.0, 4.0]), np.array([2.0, 2.0]), 0.95)
+        assert (found.value, found.low, found.high) == (2.0, 0.0, math.inf)
+
+    def test_series_of_different_lengths(self):
+        with pytest.raises(ValueError, match="one value of each per block"):
+            compare_net(np.ones(2), np.ones(3))

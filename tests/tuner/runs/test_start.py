@@ -162,6 +162,8 @@ def test_energy_is_counted_as_the_run_began(empty: Store, request_: TuneRequest)
     bare = journal(modelled, replace(facts, energy_window=None))
     assert list(bare.run_trials([BASELINE], Phase.SEARCH))
     assert journal(modelled).scope.energy_window is None
+    with pytest.raises(OptionError, match="began by the energy that a counter of fake told"):
+        journal(counted, replace(facts, energy_window=None))
 
 
 def test_a_device_that_is_missing_is_no_error_unless_asked(request_: TuneRequest) -> None:

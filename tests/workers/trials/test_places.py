@@ -23,6 +23,7 @@ from tests.nvidia.pretended import PretendedGpus
 from tests.rapl import FakeRapl
 from workers.environments.interpreters import Interpreters
 from workers.meters.energy import POWERCAP
+from workers.trials.children import CounterFailed
 from workers.trials.places import Places
 
 PROFILES = load_profiles()
@@ -62,7 +63,9 @@ def test_only_processors_and_gpus_of_nvidia_count_energy(
     """For so many seconds at least."""
     profile = PROFILES[device]
     places = Places(profile, Interpreters(profile), PROFILES)
-    assert places.energy_window(Candidate(engine)) == seconds
+    with rapl.counting():
+        assert places.energy_window(Candidate(engine)) == seconds
+        assert places.counted_window(Candidate(engine)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,9 @@ def test_without_a_counter_nothing_is_counted(
     profile = PROFILES[device]
     places = Places(profile, Interpreters(profile), PROFILES)
     assert places.energy_window(Candidate(engine)) is None
+    with pytest.raises(CounterFailed, match="not there any more"):
+        places.counted_window(Candidate(engine))
+    assert places.counted_window(Candidate(SPLIT)) is None, "no counter would tell of it"
 
 
 def test_the_gpus_of_parts_are_looked_at(gpus: PretendedGpus) -> None:

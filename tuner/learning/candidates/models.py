@@ -87,7 +87,7 @@ class CandidateModels:
             ),
             MEMORY: table.of_memory(memory, known.get(MEMORY)),
         }
-        if sum(t.trial.joules is not None for t in kept) >= _LEAST_ROWS:
+        if sum(_joules(t) is not None for t in kept) >= _LEAST_ROWS:
             quantities[ENERGY] = table.of_energy(known.get(ENERGY))
         failures = Failures.fit(
             inputs, np.array([t.failed for t in kept], float), table.models, columns()
@@ -193,10 +193,7 @@ class _Table:
     def of_energy(self, like: Quantity | None) -> Quantity:
         """Joules by a counter."""
         return self._quantity(
-            [
-                math.log(t.trial.joules) if t.trial.joules and not t.failed else None
-                for t in self.tried
-            ],
+            [None if (told := _joules(t)) is None else math.log(told) for t in self.tried],
             [row.numbers[0] for row in self.rows],
             OF_SECONDS,
             like,
@@ -218,6 +215,15 @@ class _Table:
             which,
             like,
         )
+
+
+def _joules(tried: Tried) -> float | None:
+    """What a counter told of it; None of what it did not tell from idling.
+
+    Stores of before hold that as 0. It is not learnt from, nor counted as if it were.
+    """
+    told = tried.trial.joules
+    return told if told is not None and told > 0.0 and not tried.failed else None
 
 
 def _is_package(tried: Tried) -> bool:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from farm.accuracy.damage import Damage
 from farm.accuracy.result import AccuracyResult
-from farm.measurement import Measurement, Metric
+from farm.measurement import Measurement, Method, Metric
 from farm.units import format_seconds
 from workers.jobs import TODAY, Pinned, TrialReport
 from workers.meters.latency import STEADY_VALUES
@@ -156,14 +156,16 @@ def as_first_measured(
 
     In the store those of later races have taken their place. What follows from a trial at first
     is to follow from it again when a run is resumed, and not from what was found out afterwards.
+    A quick energy is there by a counter alone, and a race may have found that it does not hold.
     """
     read = json.loads(details)
     quick = read.get("quick") or {Metric.LATENCY: read.get("quick_seconds")}
     found = {Metric(name): value for name, value in quick.items() if value is not None}
+    methods = {Metric.ENERGY: Method.MEASURED} | {m: it.method for m, it in measurements.items()}
     return dict(measurements) | {
-        metric: Measurement(metric, value, measurements[metric].method)
+        metric: Measurement(metric, value, methods[metric])
         for metric, value in found.items()
-        if metric in measurements
+        if metric in methods
     }
 
 

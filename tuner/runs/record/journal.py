@@ -8,7 +8,7 @@ the run is returned from there instead.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from types import MappingProxyType
@@ -248,11 +248,20 @@ class Journal:
             for told in doubts_in(self._store.trial(entry.trial_id).details):
                 yield f"{entry.candidate.label()}: {told}"
 
-    def amend(self, entry: Entry, measurements: Iterable[Measurement]) -> None:
-        """Add measurements to a trial, in the store and in the entry."""
+    def amend(
+        self,
+        entry: Entry,
+        measurements: Iterable[Measurement],
+        without: Collection[Metric] = (),
+    ) -> None:
+        """Add measurements to a trial, in the store and in the entry.
+
+        without: what does not hold any more.
+        """
         new = of_trials(measurements)
-        self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()))
-        entry.measurements = {**entry.measurements, **new}
+        self._store.amend_trial(entry.trial_id, measurements=tuple(new.values()), without=without)
+        known = {**entry.measurements, **new}
+        entry.measurements = {metric: m for metric, m in known.items() if metric not in without}
 
     def profile(self, entry: Entry, seconds: float) -> tuple[OperatorProfile, ...]:
         """The kernels of an entry's candidate: from the store if it has them, else timed now.

@@ -20,6 +20,7 @@ from farm.errors import CandidateError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from tuner.goals import Objective
 from tuner.racing.objective import Scorer
+from tuner.racing.statistics import net_ratio
 from tuner.runs.history import Entry
 from tuner.runs.record.details import accuracy_of
 from tuner.search.expecting.likeness import Traits, likenesses, most_alike
@@ -168,6 +169,8 @@ def _scores(
                 continue
             if scorer.objective is Objective.LOAD and sample.load_seconds is None:
                 continue
+            if scorer.is_net and sample.joules is None:
+                continue
             entry = Entry(sample.trial_id, candidates[sample.trial_id], Outcome.OK)
             found.setdefault(sample.trial_id, {})[number] = scorer.of_sample(entry, sample)
     return found
@@ -189,4 +192,8 @@ def _log_ratio(own: Mapping[int, float] | None, other: Mapping[int, float]) -> f
     common = [at for at in own or () if at in other]
     if own is None or not common:
         return float("nan")
-    return float(np.median([np.log(own[at] / other[at]) for at in common]))
+    pairs = np.array([(own[at], other[at]) for at in common])
+    if (pairs > 0).all():
+        return float(np.median(np.log(pairs[:, 0] / pairs[:, 1])))
+    ratio = net_ratio(pairs[:, 0], pairs[:, 1], 0.95).value  # of energies around 0
+    return float(np.log(ratio)) if 0 < ratio < np.inf else float("nan")

@@ -41,7 +41,7 @@ from tuner.learning.candidates.features import (
     row_of,
 )
 from tuner.learning.candidates.memory import EngineMemory, Sizes, sizes_of
-from tuner.learning.candidates.models import LATENCY, CandidateModels
+from tuner.learning.candidates.models import ENERGY, LATENCY, CandidateModels
 from tuner.learning.candidates.quantity import Quantity
 from tuner.learning.candidates.rows import Tried, chosen
 from tuner.learning.candidates.stored import report_of
@@ -159,6 +159,12 @@ def test_energy_is_what_was_learnt_of_a_counter_and_not_that_of_figures() -> Non
     assert said.energy.value == pytest.approx(40.0 * said.latency.value, rel=0.2)
     bare = replace(learnt, profile=replace(CPU, power=None))
     assert bare.predict(subject(13), CANDIDATES[:1])[0].energy == said.energy
+
+
+def test_energy_that_no_counter_told_is_not_learnt_from() -> None:
+    """Stores of before hold it as 0; so many rows of it are no rows."""
+    rows = [replace(t, trial=replace(t.trial, joules=0.0)) for t in tried(range(12))]
+    assert ENERGY not in CandidateModels.fit(rows, Estimator("cpu", CALIBRATIONS)).quantities
 
 
 def test_a_candidate_that_was_tried_is_told_as_it_was_measured(models: CandidateModels) -> None:
