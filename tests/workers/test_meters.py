@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from farm.devices.profile import load_profiles
 from tests.rapl import FakeRapl
 from workers.engines.session import Array, Feeds, Session
-from workers.meters import latency
+from workers.meters import latency, memory
 from workers.meters.disturbance import MachineReading
 from workers.meters.energy import (
     POWERCAP,
@@ -193,6 +193,36 @@ class TestLatency:
         runs = sum(sum(session.calls) for session in sessions)
         assert runs / most <= found <= runs / 0.2
         assert max(together) == 2, "they call at the same time"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a peak is reset on Linux alone")
+class TestGrowth:
+    SIZE = 64 << 20
+
+    def test_what_is_left_out_does_not_count(self):
+        growth = memory.Growth()
+        with growth.left_out():
+            np.ones(self.SIZE, np.uint8)
+        assert growth.peak() < self.SIZE / 2
+
+    def test_nor_does_what_it_leaves_behind(self):
+        growth = memory.Growth()
+        with growth.left_out():
+            kept = np.ones(self.SIZE, np.uint8)
+        assert growth.peak() < self.SIZE / 2
+        assert kept.all()
+
+    def test_what_comes_before_and_after_does(self):
+        growth = memory.Growth()
+        np.ones(self.SIZE, np.uint8)
+        with growth.left_out():
+            pass
+        assert growth.peak() > self.SIZE / 2
+        grown = memory.Growth()
+        with grown.left_out():
+            pass
+        np.ones(self.SIZE, np.uint8)
+        assert grown.peak() > self.SIZE / 2
 
 
 class TestDisturbance:

@@ -71,7 +71,7 @@ class Runner:
         self._session: Session | None = None
         self._feeds: list[Feeds] = []
         self._samples, self._batch = 0, 1
-        self._resident_before = 0
+        self._growth = memory.Growth()
         self._is_slow = False
         self._sessions: Sequence[Session] = ()
         self._kept = ExitStack()
@@ -86,19 +86,20 @@ class Runner:
     def load(
         self, engine: str, spec: dict[str, Any], model: str, inputs: str, batch: int = 1
     ) -> Loaded:
-        """Create the session and run it once on the first sample of ``inputs``, or first batch."""
+        """Create the session, run it once on the first sample or batch of ``inputs``, verify it."""
         samples = list(read_feeds(Path(inputs))) if inputs else [{}]
         self._samples, self._batch = len(samples), batch
         self._feeds = samples if batch == 1 else in_batches(samples, batch)
         create = _session_factory(engine, spec, Path(model))
-        self._resident_before = memory.resident()
-        memory.reset_peak()
+        self._growth = memory.Growth()
         start = time.perf_counter()
         self._session = create()
         self._session.set_feeds(self._feeds[0])
         created = time.perf_counter()
         self._session.run(self._feeds[0])
         run_seconds = time.perf_counter() - created
+        with self._growth.left_out():
+            self._session.verify()
         assigned = dict(self._session.assignment)
         return Loaded(created - start, run_seconds, assigned, len(self._feeds))
 
@@ -158,7 +159,7 @@ class Runner:
         sessions = (self.session, *self._sessions)
         processes = {process for session in sessions for process in session.processes}
         started = sum(memory.peak(process) for process in processes)
-        return max(0, memory.peak() - self._resident_before) + started
+        return self._growth.peak() + started
 
     def device(self, loops: int) -> DeviceReading | None:
         """What only an artifact has that computes in the memory of a device of its own."""

@@ -38,6 +38,7 @@ def main() -> None:
     part = PartDescription(**told["part"])
     try:
         session = _loaded(part)
+        session.verify()
         stage = _Stage(session, part, told, replies)
     except Exception as error:  # noqa: BLE001  (it is reported, whatever it is)
         kind = "not-as-planned" if isinstance(error, NotAsPlannedError) else "error"

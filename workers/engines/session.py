@@ -57,7 +57,8 @@ def memory_ran_out(error: BaseException) -> bool:
 class Session(ABC):
     """One loaded artifact.
 
-    assignment: number of operators per execution provider, as the engine reported it.
+    assignment: number of operators per execution provider, as the engine reported it; there once
+    it is verified.
     processes: ids of the processes that do the work in place of this one.
     planned_bytes: peak memory where it is known by construction, else 0.
     least_loops: fewer runs than these in a row say something else than how long one takes.
@@ -75,6 +76,13 @@ class Session(ABC):
     on_device: bool = False
     kept_off: str = ""
     meter: GpuMeter | None = None
+
+    def verify(self) -> None:  # noqa: B027  (most do as they are created)
+        """Make sure that what runs is what was asked for; before that nothing is reported.
+
+        What only this takes is no part of creating the session. Raises NotAsPlannedError,
+        EngineError.
+        """
 
     @abstractmethod
     def run(self, feeds: Feeds) -> list[Array]:

@@ -10,10 +10,32 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PROC = Path("/proc")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+class Growth:
+    """Memory of this process above what it has now."""
+
+    def __init__(self) -> None:
+        self._before, self._highest = resident(), 0
+        reset_peak()
+
+    def peak(self) -> int:
+        """The most so far, in bytes."""
+        return max(self._highest, peak() - self._before)
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """What is done inside does not count, nor what that leaves behind."""
+        self._highest, before = self.peak(), resident()
+        yield
+        self._before += max(0, resident() - before)
+        reset_peak()
 
 
 def resident() -> int:

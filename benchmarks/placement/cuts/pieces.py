@@ -185,6 +185,7 @@ class Pieces:
         if told.is_remote:
             raise EngineError(f"{piece.place} runs in another interpreter than this process.")
         session = session_factory(told.engine, told.spec, Path(told.model))()
+        session.verify()
         inputs = {name: self._slot[name] for name in told.inputs}
         return session.bound(inputs, [self._slot[name] for name in told.outputs])
 

@@ -18,6 +18,7 @@ from farm.candidate import Candidate, OnnxRuntimeCpu, OpenVino
 from farm.session.of_candidate import session_spec
 from farm.session.spec import THREAD_AFFINITIES, SessionSpec
 from tests import models
+from workers.engines.onnxruntime.placement import checked_assignment
 from workers.engines.onnxruntime.session import OnnxRuntimeSession
 from workers.engines.session import EngineError, NotAsPlannedError
 from workers.meters.latency import settle
@@ -162,4 +163,4 @@ class TestVersionsThatDoNotTellWhereOperatorsRun:
         with pytest.raises(
             NotAsPlannedError, match=r"does not tell whether OtherProvider runs an"
         ):
-            session._checked_assignment(SessionSpec("OtherProvider"))
+            checked_assignment(session._session, SessionSpec("OtherProvider"), session._placed_in)

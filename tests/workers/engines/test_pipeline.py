@@ -91,6 +91,7 @@ class Loader:
         description = self.change(places.description(candidate, engine, artifact))
         session = pipeline_session(path, description)
         self._sessions.append(session)
+        session.verify()
         session.set_feeds(FEEDS[0])
         return session
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -90,6 +90,26 @@ def keyword_net() -> ModelProto:
     )
     ends = [models.value("sound", [1, 1, 25, 10])], [models.value("y", [1, 12])]
     return models.build(nodes, *ends, stored)
+
+
+def dense_net(rows: Sequence[int], extra: str = "") -> ModelProto:
+    """Rows to 4 values each, by a product and a sum. extra: an operator of square matrices."""
+    nodes = [
+        make_node("Relu", ["x"], ["r"], name="first"),
+        make_node("MatMul", ["r", "w"], ["m"], name="times"),
+        make_node("Add", ["m", "b"], ["s"], name="plus"),
+        make_node("Sigmoid", ["s"], ["y"], name="last"),
+    ]
+    outputs = [models.value("y", [*rows[:-1], 4])]
+    stored = models.weights(w=(rows[-1], 4), b=(4,))
+    if extra:
+        nodes += [
+            make_node("MatMul", ["r", "square"], ["q"], name="squared"),
+            make_node(extra, ["q"], ["d"], name="determinant"),
+        ]
+        outputs.append(models.value("d", []))
+        stored |= models.weights(square=(rows[-1], rows[0]))
+    return models.build(nodes, [models.value("x", list(rows))], outputs, stored)
 
 
 def image_net() -> ModelProto:
@@ -196,6 +216,34 @@ class TestOneSession:
         found = {m.metric: m.value for m in report.measurements}
         assert found[Metric.ACCURACY] == pytest.approx(1.0)
 
+    @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+    @pytest.mark.parametrize("rows", [(2, 8), (2, 3, 8)])
+    def test_what_is_made_one_of_labelled_operators_runs_as_they_are_labelled(
+        self, worker, layout, rows
+    ):
+        """ONNX Runtime makes a Gemm of both, and reshapes around it, under names of its own."""
+        candidate = Candidate(OnnxRuntimeWebGpu(layout=layout, on_cpu=("times", "plus")))
+        report = trial(worker, dense_net(rows), candidate, f"dense-{len(rows)}")
+        assert report.outcome is Outcome.OK, report.message
+        made = 1 if len(rows) == 2 else 3
+        assert report.assignment == {PROVIDER: 2, "CPUExecutionProvider": made}
+
+    def test_what_the_provider_refuses_is_not_what_was_labelled(self, worker):
+        """Beside a Gemm that was."""
+        candidate = Candidate(OnnxRuntimeWebGpu(on_cpu=("times", "plus")))
+        report = trial(worker, dense_net((2, 8), "Det"), candidate, "dense-det")
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.message == f"{PROVIDER} did not take 1 of 5 operators: Det determinant."
+
+    def test_what_was_made_one_with_operators_of_the_gpu_is_refused(self, worker):
+        candidate = Candidate(OnnxRuntimeWebGpu(on_cpu=("plus",)))
+        report = trial(worker, dense_net((2, 8)), candidate, "dense")
+        assert report.outcome is Outcome.RUN_ERROR
+        assert report.message == (
+            "CPUExecutionProvider was to run 1 operator and runs none: ONNX Runtime made it part "
+            f"of others, which {PROVIDER} took."
+        )
+
     def test_it_answers_what_the_processor_does(self, worker, tmp_path):
         proto, candidate = image_net(), Candidate(OnnxRuntimeWebGpu(on_cpu=("join_relu", "pool")))
         worker.prepare(samples.workload(proto, "ic"))
@@ -239,6 +287,26 @@ class TestOneSession:
         assert done.stderr == (
             "The processor is to run stem, norm, stem_relu, and here it runs nothing.\n"
         )
+
+    def test_what_was_made_of_labelled_operators_is_delivered(self, worker, tmp_path):
+        proto, candidate = (
+            dense_net((2, 8)),
+            Candidate(OnnxRuntimeWebGpu(on_cpu=("times", "plus"))),
+        )
+        worker.prepare(samples.workload(proto, "dense-2"))
+        content = worker.artifact_files(samples.job(candidate, "f", "dense-2"))[MODEL_FILE]
+        folder, model = tmp_path / "delivered", load_model(models.save(proto, tmp_path))
+        write_delivery(
+            folder,
+            content,
+            session_spec(candidate),
+            model.inputs,
+            json.dumps({}),
+            variables=SOFTWARE.variables,
+        )
+        np.savez(tmp_path / "given.npz", x=np.ones((2, 8), np.float32))
+        done = run_delivered(folder, tmp_path / "given.npz")
+        assert (done.stdout, done.returncode) == ("y (2, 4) float32\n", 0), done.stderr
 
 
 def test_without_a_driver_nothing_runs_on_the_processor(tmp_path):

@@ -115,6 +115,15 @@ def test_what_the_processor_computes_last_has_waited_for_the_gpu(told):
     assert told["processor"] == {"read": [], "took": True, "ran": True, "timed": True}
 
 
+def test_a_second_session_is_made_to_verify_the_first_and_not_to_create_it(told):
+    """In the layout nhwc, of which ONNX Runtime does not tell everything."""
+    assert told["verifying"] == {
+        "created": 1,
+        "verified": 2,
+        "assignment": {"WebGpuExecutionProvider": 3, "CPUExecutionProvider": 1},
+    }
+
+
 def test_a_part_of_a_pipeline_reads_its_arrays_in_every_run(told):
     assert told["part"]
 

@@ -72,6 +72,25 @@ def of_part(session: WebGpuSession) -> bool:
     return all(found)
 
 
+def of_verifying(folder: Path) -> dict[str, Any]:
+    """How many sessions are made by creating one, and how many once it is verified."""
+    made: list[str] = []
+    create = ort.InferenceSession
+
+    def noted(*given: Any, **named: Any) -> ort.InferenceSession:
+        made.append("session")
+        return create(*given, **named)
+
+    ort.InferenceSession = noted
+    try:
+        session = loaded(folder, "several")
+        created = len(made)
+        session.verify()
+    finally:
+        ort.InferenceSession = create
+    return {"created": created, "verified": len(made), "assignment": session.assignment}
+
+
 def refusal() -> str:
     """What a value in the GPU's memory is refused with."""
     try:
@@ -135,6 +154,7 @@ def main(folder: Path) -> None:
         "processor": of_waiting(processor) | of_changing_inputs(processor),
         "part": of_part(several),
         "callers": together,
+        "verifying": of_verifying(folder),
         "refusal": refusal(),
         "recorded": {name: recorded(folder, name) for name in ("computed", "copied", "scattered")},
     }

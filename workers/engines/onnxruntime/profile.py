@@ -11,7 +11,7 @@ import json
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,9 @@ def profile(
     own = folder / "calibration"
     own.mkdir()
     values = {CHAIN_INPUT: np.zeros(CHAIN_VALUES, np.float32)}
-    overhead = _overhead(_measured(create, folder / CHAIN_FILE, spec, values, own, seconds / 4))
+    unlabelled = replace(spec, on_cpu=())  # the chain's operators have no labels
+    chain = _measured(create, folder / CHAIN_FILE, unlabelled, values, own, seconds / 4)
+    overhead = _overhead(chain)
     measured = _measured(create, model, spec, feeds, folder, seconds)
     kernels = (
         Kernel(name, event.kind, event.precision, max(0.0, event.seconds - overhead))
@@ -112,6 +114,7 @@ def _measured(
 ) -> _Measured:
     plain, profiled = create(model, spec), create(model, spec, folder)
     for session in (plain, profiled):
+        session.verify()
         session.run(feeds)
         session.set_feeds(feeds)
         first = session.timed(_WARMUP_RUNS)

@@ -1,8 +1,8 @@
 """ONNX Runtime, with its own CPU provider or with a plugin provider.
 
 ONNX Runtime falls back to its CPU provider with no more than a printed warning. Here the
-assignment of every operator is recorded and compared with the plan: a session that would run
-elsewhere is refused.
+assignment of every operator is recorded and compared with the plan (``placement``): a session that
+would run elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import onnxruntime as ort
 
 from farm.profile.kernels import OPTIMISED_FILE
 from farm.session.spec import (
-    CPU_PROVIDER,
     THREAD_AFFINITIES,
-    WEBGPU_LAYOUT,
     WEBGPU_PROVIDER,
     SessionSpec,
+)
+from workers.engines.onnxruntime.placement import (
+    Placed,
+    checked_assignment,
+    needs_others,
+    placed,
 )
 from workers.engines.session import Array, EngineError, Feeds, NotAsPlannedError, Session, compact
 
@@ -33,8 +35,6 @@ _PACKAGES = {  # that plugins come in
     "onnxruntime_ep_openvino": "onnxruntime-ep-openvino",
     "onnxruntime_qnn": "onnxruntime-qnn",
 }
-_PLAIN = "NCHW"
-_NAMED = 5  # operators named in a message
 _PINNING_SECONDS = 1.0  # a thread pins itself once it runs
 
 
@@ -45,7 +45,8 @@ class OnnxRuntimeSession(Session):
     profiled: where it writes its optimised graph and, at the end, the times of its kernels.
 
     Raises EngineError when the session cannot be created, NotAsPlannedError when operators were
-    assigned to another provider than the one asked for.
+    assigned to another provider than the one asked for: here, where the session tells that itself,
+    else in :meth:`verify`.
     """
 
     def __init__(
@@ -57,12 +58,17 @@ class OnnxRuntimeSession(Session):
             options.enable_profiling = True
             options.profile_file_prefix = str(profiled / "kernels")
             options.optimized_model_filepath = str(profiled / OPTIMISED_FILE)
-        plain = _in_plain_layout(model, spec)
+        self._model, self._spec = model, spec
         self._is_elsewhere = spec.provider == WEBGPU_PROVIDER
         self._session = _created(model, options, spec)
-        self.assignment = self._checked_assignment(spec, plain)
+        if not needs_others(spec):
+            self.verify()
         _check_affinities(spec.config_entries.get(THREAD_AFFINITIES, ""))
         self._feeds: dict[str, Array] = {}
+
+    def verify(self) -> None:
+        """See ``Session``: other sessions of the model may have to tell where operators are."""
+        self.assignment = checked_assignment(self._session, self._spec, self._placed_in)
 
     def run(self, feeds: Feeds) -> list[Array]:
         """Run once."""
@@ -116,7 +122,7 @@ class OnnxRuntimeSession(Session):
     @property
     def is_quantised(self) -> bool:
         """Whether it has operators that quantise activations."""
-        return any(each.op_type.startswith("QuantizeLinear") for each in _placed(self._session))
+        return any(each.op_type.startswith("QuantizeLinear") for each in placed(self._session))
 
     def end_profile(self) -> Path:
         """Stop timing kernels; the file that has the times."""
@@ -126,89 +132,9 @@ class OnnxRuntimeSession(Session):
         """What comes before all else."""
         os.environ.update(spec.variables)
 
-    def _checked_assignment(
-        self, spec: SessionSpec, plain: Sequence[_Placed] | None = None
-    ) -> Mapping[str, int]:
-        """Operators by provider. plain: where they are in a session that tells of all of them."""
-        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
-        if tell is None and spec.provider == CPU_PROVIDER:  # before 1.24; nowhere else to go
-            return {}
-        if tell is None:
-            raise NotAsPlannedError(
-                f"ONNX Runtime {ort.__version__} does not tell whether {spec.provider} runs an "
-                "operator; 1.24 is the first version that does."
-            )
-        wanted, placed = spec.provider, _placed(self._session)
-        allowed = {wanted, *spec.beside}
-        elsewhere = [each for each in placed if each.provider not in allowed]
-        if plain is not None:
-            if spec.on_cpu or spec.allow_cpu_fallback:
-                elsewhere = _without_added(elsewhere, plain)
-            if sorted(elsewhere) != sorted(e for e in plain if e.provider not in allowed):
-                raise NotAsPlannedError(
-                    f"{wanted} takes other operators in this layout than in NCHW, and only there "
-                    "ONNX Runtime tells of all of them."
-                )
-            placed = list(plain)
-        counts = Counter(each.provider for each in placed)
-        if placed and wanted not in counts:
-            raise NotAsPlannedError(
-                f"{wanted} took none of the {len(placed)} operators; they would have run on "
-                f"{', '.join(sorted(counts))}."
-            )
-        chosen = frozenset(spec.on_cpu)
-        if strayed := [e for e in placed if e.name in chosen and e.provider != CPU_PROVIDER]:
-            raise NotAsPlannedError(
-                f"{wanted} took {len(strayed)} operators that {CPU_PROVIDER} was to run: "
-                f"{_listed(strayed)}."
-            )
-        refused = [each for each in elsewhere if each.name not in chosen]
-        if refused and not spec.allow_cpu_fallback:
-            raise NotAsPlannedError(
-                f"{wanted} did not take {len(refused)} of {len(placed)} operators: "
-                f"{_listed(refused)}."
-            )
-        return dict(counts)
-
-
-class _Placed(NamedTuple):
-    """An operator, and the provider that runs it."""
-
-    provider: str
-    op_type: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.op_type} {self.name}".strip()
-
-
-def _without_added(operators: Sequence[_Placed], plain: Sequence[_Placed]) -> list[_Placed]:
-    """Without the transpositions that a layout needs around operators of another provider."""
-    own = {each.name for each in plain}
-    return [each for each in operators if each.op_type != "Transpose" or each.name in own]
-
-
-def _listed(operators: Sequence[_Placed]) -> str:
-    more = f" and {len(operators) - _NAMED} more" if len(operators) > _NAMED else ""
-    return f"{', '.join(map(str, operators[:_NAMED]))}{more}"
-
-
-def _placed(session: ort.InferenceSession) -> list[_Placed]:
-    told = session.get_provider_graph_assignment_info()
-    operators = ((part.ep_name, node) for part in told for node in part.get_nodes())
-    return [_Placed(provider, node.op_type, node.name) for provider, node in operators]
-
-
-def _in_plain_layout(model: Path | bytes, spec: SessionSpec) -> list[_Placed] | None:
-    """Where operators are in a session that changes no layouts; None where that is the same.
-
-    Where ONNX Runtime changes layouts for a provider, it tells of what is left to the CPU, and no
-    more of what the provider had taken before that (seen in 1.27). Raises EngineError.
-    """
-    if spec.config_entries.get(WEBGPU_LAYOUT, _PLAIN) == _PLAIN:
-        return None
-    plain = replace(spec, config_entries={**spec.config_entries, WEBGPU_LAYOUT: _PLAIN})
-    return _placed(_created(model, _session_options(plain), plain))
+    def _placed_in(self, spec: SessionSpec) -> list[Placed]:
+        """Where operators are in another session of the same model. Raises EngineError."""
+        return placed(_created(self._model, _session_options(spec), spec))
 
 
 def save_optimised(model: Path, spec: SessionSpec, target: Path) -> None:

@@ -68,6 +68,7 @@ class PipelineSession(Session):
             while len(sessions) < count:
                 session = pipeline_session(self._path, self._description)
                 stack.callback(session.close)
+                session.verify()
                 session.set_feeds(self._chosen)
                 sessions.append(session)
             yield sessions
@@ -131,7 +132,8 @@ class SequentialPipeline(PipelineSession):
         self._slot = layout.arrays(block, 0)
         self._steps: list[_Step] = []
         self._emulated: dict[int, EmulatedPackageSession] = {}
-        self._counts: Counter[str] = Counter()
+        self._own: list[tuple[str, Session]] = []  # places, and what runs there in this process
+        self._counts: Counter[str] = Counter()  # of other processes
         try:
             for index, part in enumerate(description.parts):
                 if part.is_remote:
@@ -146,8 +148,15 @@ class SequentialPipeline(PipelineSession):
         finally:
             if file is not None:
                 file.unlink()
-        self.assignment = dict(self._counts)
         self._timed_steps = [step.once for step in self._steps if step.part not in self._emulated]
+
+    def verify(self) -> None:
+        """See ``Session``; parts with processes of their own were verified when these began."""
+        counts = Counter(self._counts)
+        for place, session in self._own:
+            session.verify()
+            counts.update({f"{place}: {k}": n for k, n in session.assignment.items()})
+        self.assignment = dict(counts)
 
     def run(self, feeds: Feeds) -> list[Array]:
         """Run every part, emulated ones on the host."""
@@ -220,7 +229,7 @@ class SequentialPipeline(PipelineSession):
     def _add(self, index: int, part: PartDescription, session: Session) -> None:
         """The steps of a part in this process."""
         self._opened.append(session)
-        self._counts.update({f"{part.place}: {k}": n for k, n in session.assignment.items()})
+        self._own.append((part.place, session))
         inputs = {name: self._slot[name] for name in part.inputs}
         if not self._slot.keys() >= set(part.outputs):
             self._steps.append(_Step(index, self._unbound(session, inputs, part.outputs)))

@@ -1,4 +1,4 @@
-"""Several callers of a child's artifact: none of them is timed before it has run."""
+"""What a child does before it times anything."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from workers.child import main
 from workers.child.main import Runner
-from workers.engines.session import Array, Feeds, Session
+from workers.engines.session import Array, Feeds, NotAsPlannedError, Session
 
 
 class Cold(Session):
@@ -63,3 +64,29 @@ def test_what_has_run_runs_no_more_for_it() -> None:
     runner._session = session
     slow_sample(runner)
     assert threading.main_thread() not in session.ran_in
+
+
+class Strayed(Cold):
+    """Runs, and turns out to be another one than was asked for."""
+
+    def __init__(self, calls: list[str]) -> None:
+        super().__init__()
+        self._calls = calls
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        self._calls.append("run")
+        return []
+
+    def verify(self) -> None:
+        self._calls.append("verified")
+        raise NotAsPlannedError("it strayed.")
+
+
+def test_what_is_loaded_is_verified_once_its_loading_was_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(main, "_session_factory", lambda *_: lambda: Strayed(calls))
+    with pytest.raises(NotAsPlannedError, match="it strayed"):
+        Runner().load("onnxruntime", {}, "model.onnx", "")
+    assert calls == ["run", "verified"]
