@@ -189,7 +189,8 @@ class BlockReport:
     energies: of members whose energy was counted.
     peaks: peak memory of each member's process in bytes above its start, so far.
     sentinel_seconds: latency of the fixed workload. disturbed: why the block is to be discarded,
-    by a rule that does not look at the samples; empty if it is kept.
+    by a rule that does not look at the samples; empty if it is kept. lasts: nothing but what
+    slowed a GPU in the block before, too, so that it is kept in spite of that.
     """
 
     started_at: float
@@ -201,6 +202,7 @@ class BlockReport:
     longest: dict[str, float] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
     energies: dict[str, EnergyReading] = field(default_factory=dict)
+    lasts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

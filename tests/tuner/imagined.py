@@ -117,6 +117,7 @@ class ImaginedExecutor:
         self.machines: dict[str, str] = {}
         self.interrupted = False
         self.disturbed = ""
+        self.lasts = False
         self.unlike = False
         self.pinned: dict[tuple[Candidate, str], Traits] = {}
         self.environments: dict[str, dict[str, str]] = {}
@@ -160,7 +161,7 @@ class ImaginedExecutor:
                 energies[member.trial_id] = EnergyReading(joules, 5.0, 40.0)
             if job.restart:
                 loads[member.trial_id] = noise * traits.load
-        more = (longest, loads, energies)
+        more = (longest, loads, energies, self.lasts)
         return BlockReport(1.7e9, samples, peaks, failures, 2e-3, self.disturbed, *more)
 
     def run_detail(self, device: str, job: DetailJob) -> DetailReport:

@@ -87,6 +87,11 @@ class Slowed:
     reason: str
     share: float
 
+    @property
+    def cause(self) -> tuple[str, str]:
+        """The same in block after block."""
+        return self.gpu, self.reason
+
     def __str__(self) -> str:
         words = _WORDS[self.reason]
         return f"the GPU was slowed down by {words} {self.share:.0%} of the time"
@@ -113,3 +118,33 @@ class ThrottleReading:
         ]
         shares = ((each, (self.seconds[each] - before.seconds[each]) / seconds) for each in known)
         return tuple(Slowed(self.gpu, *each) for each in shares if each[1] > MAX_SLOWED)
+
+
+class SlowedBefore:
+    """What slowed GPUs down in the block before: once it is the same again, it is how they run.
+
+    So a GPU that is always at its power limit costs one block, and not every one.
+    """
+
+    def __init__(self) -> None:
+        self._causes: frozenset[tuple[str, str]] = frozenset()
+        self._told: dict[str, bool] = {}
+
+    def lasts(self, slowed: Sequence[Slowed]) -> bool:
+        """Whether GPUs were slowed down in a block by nothing but what did so before it, too."""
+        causes, before = frozenset(each.cause for each in slowed), self._causes
+        self._causes = causes
+        found = bool(causes) and causes <= before
+        for each in slowed if found else ():
+            self._told.setdefault(each.reason, False)
+        return found
+
+    def take_remarks(self) -> tuple[str, ...]:
+        """What was found to last and was not told yet, one sentence each."""
+        new = [reason for reason, told in self._told.items() if not told]
+        self._told |= dict.fromkeys(new, True)
+        return tuple(
+            f"The GPU was slowed down by {_WORDS[reason]} in one block after the other: that is "
+            "how it runs here, and such blocks were kept."
+            for reason in new
+        )

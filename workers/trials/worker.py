@@ -38,7 +38,7 @@ from workers.jobs import (
 )
 from workers.meters.disturbance import Reading
 from workers.meters.energy import without_idle
-from workers.nvidia.throttling import ThrottleWatch, watched
+from workers.nvidia.throttling import SlowedBefore, ThrottleWatch, watched
 from workers.protocol import EnergyReading, Sample
 from workers.trials.artifacts import Artifacts
 from workers.trials.checking import Checker
@@ -85,6 +85,7 @@ class Worker:
         )
         self._profiler = Profiler(self._children, self._artifacts, self._trials)
         self._sentinel = Sentinel(self._children)
+        self._slowed_before = SlowedBefore()
 
     def prepare(self, workload: Workload) -> None:
         """Take a workload into the cache; jobs refer to it by its key.
@@ -157,8 +158,8 @@ class Worker:
         return _tried_again(lambda: self._artifacts.complete_package(job, manifest))
 
     def take_remarks(self) -> tuple[str, ...]:
-        """What had to be mended here since this was asked last, one sentence each."""
-        return self._cache.take_remarks()
+        """What is to be said of this machine since this was asked last, one sentence each."""
+        return (*self._cache.take_remarks(), *self._slowed_before.take_remarks())
 
     def release(self, trial_ids: Iterable[str]) -> None:
         """End the children of these trials."""
@@ -189,7 +190,9 @@ class Worker:
         energies, odd = self._energies(members, live) if job.counts_energy else ({}, "")
         counted = all(member.candidate.is_counted for member in job.members)
         begun = before_loading if job.loads else before
-        disturbed = "" if counted else Reading.now(gpus).disturbed_since(begun) or odd
+        now = Reading.now(gpus)
+        disturbed = "" if counted else now.disturbed_since(begun) or odd
+        lasts = self._slowed_before.lasts(now.slowed_since(begun))
         peaks = members.each(lambda m: live[m.trial_id].peak_memory())
         loads = members.each(lambda m: live[m.trial_id].take_load_seconds())
         return BlockReport(
@@ -202,6 +205,7 @@ class Worker:
             {trial_id: longest for trial_id, (_, longest) in sampled.items() if longest},
             {trial_id: seconds for trial_id, seconds in loads.items() if seconds is not None},
             energies,
+            lasts=lasts and not (odd or now.machine.disturbed_since(begun.machine)),
         )
 
     def _energies(

@@ -303,6 +303,15 @@ def test_first_samples_decide_when_it_is_resumed_as_they_did_before(store: Store
     assert after.track.tolerated == before.track.tolerated > 0
 
 
+def test_a_state_that_lasts_costs_no_block(store: Store) -> None:
+    imagined = Imagined(store, ImaginedExecutor(), fakes(0.9, 1.2))
+    imagined.executor.disturbed, imagined.executor.lasts = "the GPU was slowed down", True
+    _, confirmed = imagined.run()
+    assert confirmed.gain is not None
+    assert imagined.track.disturbed == 0
+    assert imagined.track.tolerated > 0, "and the record keeps what it was"
+
+
 def test_a_baseline_that_nothing_was_paired_with_is_gone_through_again(store: Store) -> None:
     def run() -> tuple[Imagined, Confirmed]:
         imagined = Imagined(store, ImaginedExecutor(), fakes(1.2))

@@ -184,6 +184,26 @@ def test_a_block_on_a_gpu_that_was_slowed_down_is_discarded(gpus, gpu_worker, mo
     assert slowed.disturbed.startswith("the GPU was slowed down by heat ")
 
 
+def test_a_state_that_lasts_is_no_disturbance(gpus, gpu_worker, monkeypatch):
+    monkeypatch.setattr(MachineReading, "disturbed_since", lambda self, before: "")
+    job = samples.job(Candidate(OnnxRuntimeCuda()))
+    told = []
+    for bits in (0x04, 0x04, 0x40, 0x40, 0x01, 0x40):
+        gpus.tell(gpus=[{"violations": None, "reasons": bits}])
+        report = gpu_worker.run_block(BlockJob((job,)))
+        told.append((bool(report.disturbed), report.lasts))
+    first, again, none = (True, False), (True, True), (False, False)
+    assert told == [first, again, first, again, none, first]
+    how = "in one block after the other: that is how it runs here, and such blocks were kept."
+    assert gpu_worker.take_remarks() == (
+        f"The GPU was slowed down by its power limit {how}",
+        f"The GPU was slowed down by heat {how}",
+    )
+    assert gpu_worker.take_remarks() == ()
+    monkeypatch.setattr(MachineReading, "disturbed_since", lambda self, before: "steal")
+    assert not gpu_worker.run_block(BlockJob((job,))).lasts, "another program ran, too"
+
+
 @pytest.mark.slow
 def test_energy_is_that_of_the_gpus_counter(gpu_worker):
     job = samples.job(Candidate(OnnxRuntimeCuda()))

@@ -20,14 +20,14 @@ def block_of(
 ) -> Block:
     """The block that a report tells of.
 
-    tolerant: it is kept even if the machine was disturbed.
+    tolerant: it is kept even if the machine was disturbed. So is one in a state that lasts.
     """
     order = {member.trial_id: place for place, member in enumerate(job.members)}
     failures = "; ".join(sorted(f.message for f in report.failures.values()))
     return Block(
         *(run, device, race, index),
         datetime.fromtimestamp(report.started_at, UTC),
-        kept=not failures and (tolerant or not report.disturbed),
+        kept=not failures and (tolerant or report.lasts or not report.disturbed),
         samples=tuple(_sample(i, order[i], report) for i in report.samples),
         reason=failures or report.disturbed,
         sentinel_seconds=report.sentinel_seconds,
