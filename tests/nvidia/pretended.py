@@ -16,7 +16,7 @@ from farm.devices.environment import Environment
 from tests.nvidia import cpu_as_gpu
 from tests.tools.wheels import pretend_installed
 from workers.nvidia import presence
-from workers.nvidia.meter import VISIBLE
+from workers.nvidia.meter import ORDER, VISIBLE
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 GPU_ENVIRONMENT = Environment(
@@ -39,6 +39,7 @@ class PretendedGpus:
         self._folder, self._patch = folder, patch
         self.tell()
         patch.delenv(VISIBLE, raising=False)
+        patch.delenv(ORDER, raising=False)
         patch.setenv("FARM_STAND_IN_GPUS", str(self._file))
         patch.setitem(sys.modules, "pynvml", _loaded())
         patch.setenv("PYTHONPATH", str(STAND_INS), prepend=os.pathsep)

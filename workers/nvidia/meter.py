@@ -65,6 +65,8 @@ class GpuMeter:
         nvml = Nvml()
         gpus = nvml.gpus()
         first = os.environ.get(VISIBLE, "0").partition(",")[0]
+        if _is_number(first) and not counts_as_the_driver(gpus):
+            raise NvmlError(*of_unknown_order(first))
         gpu = _called(first, gpus)
         if gpu is None:
             raise NvmlError(
@@ -116,13 +118,47 @@ def visible_gpus(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     """Those that CUDA shows this process, in the order of its variable.
 
     As CUDA does, it ends at the first name that no GPU has (CUDA C++ Programming Guide, "CUDA
-    Environment Variables"). Numbers are the driver's. Parts of GPUs (MIG) hide none.
+    Environment Variables"). Numbers are taken as the driver's, which they may not be: see
+    :func:`numbers_are_clear`. Parts of GPUs (MIG) hide none.
     """
     told = os.environ.get(VISIBLE)
     if told is None or _MIG in told:
         return tuple(gpus)
     named = (_called(name.strip(), gpus) for name in told.split(","))
     return tuple(gpu for gpu in itertools.takewhile(lambda gpu: gpu is not None, named) if gpu)
+
+
+def counts_as_the_driver(gpus: Sequence[Gpu]) -> bool:
+    """Whether CUDA counts the GPUs of this machine as their driver does.
+
+    By itself it counts the fastest one first; of one kind none is faster.
+    """
+    return os.environ.get(ORDER) == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
+
+
+def numbers_are_clear(gpus: Sequence[Gpu]) -> bool:
+    """Whether it is known which GPUs CUDA's variable names.
+
+    So it is where it names all of them, or ids; nobody tells how CUDA finds the fastest one.
+    """
+    has_numbers = any(map(_is_number, os.environ.get(VISIBLE, "").split(",")))
+    are_all = set(visible_gpus(gpus)) == set(gpus)
+    return not has_numbers or are_all or counts_as_the_driver(gpus)
+
+
+def of_unknown_order(told: str) -> tuple[str, str]:
+    """Why it is not known which GPU a number is, and what would change that."""
+    reason = (
+        f"nobody tells which GPU {VISIBLE} means by '{told}': CUDA counts the fastest one first"
+    )
+    remedy = (
+        f"set {ORDER}=PCI_BUS_ID, by which it counts as the driver does, or name GPUs by the ids"
+    )
+    return reason, f"{remedy} that nvidia-smi -L lists"
+
+
+def _is_number(name: str) -> bool:
+    return name.strip().isdecimal()
 
 
 def _called(name: str, gpus: Iterable[Gpu]) -> Gpu | None:

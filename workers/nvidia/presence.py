@@ -13,7 +13,7 @@ from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from farm.devices.profile import Availability, DeviceProfile
 from farm.units import counted
 from workers.device_files import closed_node
-from workers.nvidia.meter import VISIBLE, visible_gpus
+from workers.nvidia.meter import VISIBLE, numbers_are_clear, of_unknown_order, visible_gpus
 from workers.nvidia.nvml import Gpu, Nvml, NvmlError
 
 NVIDIA_ENGINES = frozenset({OnnxRuntimeCuda().kind, OnnxRuntimeTensorRt().kind})
@@ -68,6 +68,9 @@ def gpu_availability(index: int = 0) -> Availability:
             "energy, is of all of them together",
             remedy=f"end that while nobody uses it: sudo nvidia-smi -i {index} -mig 0",
         )
+    if not numbers_are_clear(gpus):
+        reason, remedy = of_unknown_order(os.environ[VISIBLE])
+        return Availability(available=False, reason=reason, remedy=remedy)
     if gpu not in visible_gpus(gpus):
         return Availability(
             available=False,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.nvidia.pretended import PretendedGpus
-from workers.nvidia.meter import VISIBLE, GpuMeter
+from workers.nvidia.meter import ORDER, VISIBLE, GpuMeter
 from workers.nvidia.nvml import Nvml, NvmlError, PcieLink
 from workers.nvidia.throttling import ThrottleReading, ThrottleWatch, watched
 
@@ -95,6 +95,7 @@ class TestMeter:
         gpus.tell(gpus=[{}, {"name": "Second"}, {"name": "Third"}])
         third = Nvml().gpus()[2].uuid
         names = {"": "NVIDIA Stand-in", "1,2": "Second", third: "Third"}
+        monkeypatch.setenv(ORDER, "PCI_BUS_ID")
         monkeypatch.delenv(VISIBLE, raising=False)
         assert GpuMeter.visible().gpu.name == names.pop("")
         for visible, name in names.items():
@@ -104,6 +105,14 @@ class TestMeter:
     def test_no_gpu_is_visible(self, gpus, monkeypatch):
         monkeypatch.setenv(VISIBLE, "7")
         with pytest.raises(NvmlError, match="no NVIDIA GPU is called '7', as CUDA_VISIBLE_DEV"):
+            GpuMeter.visible()
+
+    @pytest.mark.parametrize("visible", [None, "1"])
+    def test_of_unlike_gpus_cuda_counts_the_fastest_first(self, gpus, monkeypatch, visible):
+        gpus.tell(gpus=[{}, {"name": "Second"}])
+        if visible is not None:
+            monkeypatch.setenv(VISIBLE, visible)
+        with pytest.raises(NvmlError, match="CUDA counts the fastest one first"):
             GpuMeter.visible()
 
     def test_a_clock_that_changes_is_not_at_pace(self, gpus):

@@ -16,7 +16,7 @@ from workers.discovery import device_availability, engines_of, usable_engines
 from workers.gpus.devices import gpu_facts
 from workers.nvidia import presence
 from workers.nvidia.devices import child_variables, gpu_versions, with_nvidia_gpus
-from workers.nvidia.meter import VISIBLE
+from workers.nvidia.meter import ORDER, VISIBLE
 from workers.observing import observe
 
 PROFILES = load_profiles()
@@ -93,6 +93,41 @@ def test_what_the_users_variable_leaves_out(
             f"CUDA_VISIBLE_DEVICES is '{visible}', which leaves out the GPU of number {number}, "
             "as the driver counts"
         )
+
+
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [
+        (None, {0, 1}),
+        ("1", set()),
+        ("0", set()),
+        ("1,0", {0, 1}),
+        ("GPU-00000001", {1}),
+        ("", set()),
+    ],
+)
+def test_of_unlike_gpus_numbers_are_the_drivers_only_where_cuda_is_told_so(
+    gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch, visible: str | None, numbers: set[int]
+) -> None:
+    """By itself CUDA counts the fastest first: the GPU that was left out would be taken."""
+    gpus.tell(gpus=[{"name": "Slow"}, {"name": "Fast"}])
+    if visible is not None:
+        monkeypatch.setenv(VISIBLE, visible)
+    found = {number: presence.gpu_availability(number) for number in range(2)}
+    assert {number for number, each in found.items() if each.available} == numbers
+    if visible in {"0", "1"}:
+        assert (
+            found[0].reason
+            == found[1].reason
+            == (
+                f"nobody tells which GPU CUDA_VISIBLE_DEVICES means by '{visible}': CUDA counts the "
+                "fastest one first"
+            )
+        )
+        assert found[0].remedy.startswith("set CUDA_DEVICE_ORDER=PCI_BUS_ID")
+        monkeypatch.setenv(ORDER, "PCI_BUS_ID")
+        assert presence.gpu_availability(int(visible)).available
+        assert not presence.gpu_availability(1 - int(visible)).available
 
 
 def test_rays_workers_keep_the_users_variable(monkeypatch: pytest.MonkeyPatch) -> None:
