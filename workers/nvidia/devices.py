@@ -8,7 +8,7 @@ from dataclasses import replace
 from farm.devices.profile import DeviceProfile
 from workers.nvidia.meter import VISIBLE
 from workers.nvidia.nvml import Gpu, Nvml, NvmlError
-from workers.nvidia.presence import found_gpus, uses_nvidia
+from workers.nvidia.presence import found_gpus, silent_gpus, uses_nvidia
 
 PATTERN = "gpu"
 """The profile that those of further GPUs are made of; they are called gpu1, gpu2..."""
@@ -22,12 +22,14 @@ def with_nvidia_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceP
     pattern = profiles.get(PATTERN)
     if pattern is None or not uses_nvidia(pattern):
         return dict(profiles)
+    told = dict.fromkeys(silent_gpus(), "NVIDIA GPU that does not answer")
+    told |= {gpu.index: gpu.describe() for gpu in found_gpus()}
     made: dict[str, DeviceProfile] = {}
-    for gpu in found_gpus():
-        if gpu.index == pattern.gpu:
-            made[PATTERN] = replace(pattern, description=gpu.describe())
-        elif (name := f"{PATTERN}{gpu.index}") not in profiles:
-            made[name] = replace(pattern, name=name, description=gpu.describe(), gpu=gpu.index)
+    for number, description in sorted(told.items()):
+        if number == pattern.gpu:
+            made[PATTERN] = replace(pattern, description=description)
+        elif (name := f"{PATTERN}{number}") not in profiles:
+            made[name] = replace(pattern, name=name, description=description, gpu=number)
     return {**profiles, **made}
 
 

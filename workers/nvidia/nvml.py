@@ -7,6 +7,7 @@ asked. Only the standard library is needed besides: children ask it, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,20 +103,35 @@ class Nvml:
         except pynvml.NVMLError as error:
             raise _failure(error) from None
 
+    def count(self) -> int:
+        """How many GPUs there are, those included that do not answer. Raises NvmlError."""
+        try:
+            return int(self._library.nvmlDeviceGetCount())
+        except self._library.NVMLError as error:
+            raise _failure(error) from None
+
     def gpus(self) -> tuple[Gpu, ...]:
         """All that answer, in the driver's order.
 
         Raises NvmlError: the driver does not say how many there are, or which CUDA it runs.
         """
-        library = self._library
+        software, found = self._software(), []
+        for index in range(self.count()):
+            with suppress(self._library.NVMLError):
+                found.append(self._gpu(index, *software))
+        return tuple(found)
+
+    def gpu(self, index: int) -> Gpu:
+        """That of a number, as the driver counts. Raises NvmlError: it does not answer."""
+        software = self._software()
         try:
-            count, newest = library.nvmlDeviceGetCount(), library.nvmlSystemGetCudaDriverVersion()
-            driver = library.nvmlSystemGetDriverVersion()
-        except library.NVMLError as error:
-            raise _failure(error) from None
-        cuda = newest // 1000, newest % 1000 // 10
-        found = (self._gpu(index, driver, cuda) for index in range(count))
-        return tuple(gpu for gpu in found if gpu is not None)
+            return self._gpu(index, *software)
+        except self._library.NVMLError as error:
+            unknown = (
+                f"the NVIDIA GPU of number {index}, from 0, does not answer its driver: {error}",
+                "look for Xid in the kernel's log (dmesg), then restart the machine",
+            )
+            raise NvmlError(*_FAILURES.get(error.value, unknown)) from None
 
     def process_memory(self, gpu: Gpu, process: int) -> int | None:
         """Bytes that a process has in a GPU's memory.
@@ -169,24 +185,30 @@ class Nvml:
         bits = self._told("nvmlDeviceGetCurrentClocksThrottleReasons", gpu) or 0
         return tuple(reason for reason, mask in _REASONS.items() if bits & mask)
 
-    def _gpu(self, index: int, driver: str, cuda: tuple[int, int]) -> Gpu | None:
-        """None for one that does not answer, as after it was lost."""
+    def _software(self) -> tuple[str, tuple[int, int]]:
+        """The driver's version, and the newest CUDA that it runs."""
         library = self._library
         try:
-            handle = library.nvmlDeviceGetHandleByIndex(index)
-            is_divided = self._is_divided(handle)
-            return Gpu(
-                index,
-                library.nvmlDeviceGetUUID(handle),
-                library.nvmlDeviceGetName(handle),
-                self._memory(handle, is_divided=is_divided),
-                driver,
-                cuda,
-                self._link(handle),
-                is_divided,
-            )
-        except library.NVMLError:
-            return None
+            newest = library.nvmlSystemGetCudaDriverVersion()
+            return library.nvmlSystemGetDriverVersion(), (newest // 1000, newest % 1000 // 10)
+        except library.NVMLError as error:
+            raise _failure(error) from None
+
+    def _gpu(self, index: int, driver: str, cuda: tuple[int, int]) -> Gpu:
+        """Raises NVML's own error where it does not answer, as after it was lost."""
+        library = self._library
+        handle = library.nvmlDeviceGetHandleByIndex(index)
+        is_divided = self._is_divided(handle)
+        return Gpu(
+            index,
+            library.nvmlDeviceGetUUID(handle),
+            library.nvmlDeviceGetName(handle),
+            self._memory(handle, is_divided=is_divided),
+            driver,
+            cuda,
+            self._link(handle),
+            is_divided,
+        )
 
     def _is_divided(self, handle: Any) -> bool:  # noqa: ANN401  (a pointer)
         """Those before Ampere have no such mode, nor have old drivers such a question."""

@@ -6,7 +6,7 @@ import ctypes.util
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from farm.candidate import OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -50,23 +50,28 @@ def gpu_availability(index: int = 0) -> Availability:
     if (closed := closed_node(needed)) is not None:
         return closed
     try:
-        gpus = Nvml().gpus()
+        nvml = Nvml()
+        if index >= (count := nvml.count()):
+            return Availability(
+                available=False,
+                reason=f"the driver tells of {counted(count, 'NVIDIA GPU')}, and number {index}, "
+                "from 0, is none of them",
+                remedy="correct gpu in the device profile",
+            )
+        gpu, gpus = nvml.gpu(index), nvml.gpus()
     except NvmlError as error:
         return Availability(available=False, reason=error.reason, remedy=error.remedy)
-    gpu = next((each for each in gpus if each.index == index), None)
-    if gpu is None:
-        return Availability(
-            available=False,
-            reason=f"the driver tells of {counted(len(gpus), 'NVIDIA GPU')}, and number {index}, "
-            "from 0, is none of them",
-            remedy="correct gpu in the device profile",
-        )
+    return _usable(gpu, gpus)
+
+
+def _usable(gpu: Gpu, gpus: Sequence[Gpu]) -> Availability:
+    """Whether this process may use one of the GPUs that answer, and as a whole."""
     if gpu.is_divided:
         return Availability(
             available=False,
             reason=f"{gpu.name} is divided into instances (MIG), and what the driver counts, as "
             "energy, is of all of them together",
-            remedy=f"end that while nobody uses it: sudo nvidia-smi -i {index} -mig 0",
+            remedy=f"end that while nobody uses it: sudo nvidia-smi -i {gpu.index} -mig 0",
         )
     if not numbers_are_clear(gpus):
         reason, remedy = of_unknown_order(os.environ[VISIBLE])
@@ -75,7 +80,7 @@ def gpu_availability(index: int = 0) -> Availability:
         return Availability(
             available=False,
             reason=f"{VISIBLE} is '{os.environ[VISIBLE]}', which leaves out the GPU of number "
-            f"{index}, as the driver counts",
+            f"{gpu.index}, as the driver counts",
             remedy="take the device of a GPU that it names, or change that variable",
         )
     return _HERE
@@ -144,6 +149,16 @@ def found_gpus() -> tuple[Gpu, ...]:
         return Nvml().gpus()
     except NvmlError:
         return ()
+
+
+def silent_gpus() -> tuple[int, ...]:
+    """Numbers of the GPUs that the driver counts and that do not answer."""
+    try:
+        nvml = Nvml()
+        count, answering = nvml.count(), {gpu.index for gpu in nvml.gpus()}
+    except NvmlError:
+        return ()
+    return tuple(index for index in range(count) if index not in answering)
 
 
 def _number(node: Path) -> int:

@@ -90,6 +90,7 @@ def nvmlDeviceGetCount() -> int:  # noqa: N802
 def nvmlDeviceGetHandleByIndex(index: int) -> int:  # noqa: N802
     if not 0 <= index < nvmlDeviceGetCount():
         raise NVMLError(_INVALID_ARGUMENT)
+    _may_fail("nvmlDeviceGetHandleByIndex")
     if _gpu(index)["lost"]:
         raise NVMLError(_GPU_IS_LOST)
     return index

@@ -116,14 +116,9 @@ def test_of_unlike_gpus_numbers_are_the_drivers_only_where_cuda_is_told_so(
     found = {number: presence.gpu_availability(number) for number in range(2)}
     assert {number for number, each in found.items() if each.available} == numbers
     if visible in {"0", "1"}:
-        assert (
-            found[0].reason
-            == found[1].reason
-            == (
-                f"nobody tells which GPU CUDA_VISIBLE_DEVICES means by '{visible}': CUDA counts the "
-                "fastest one first"
-            )
-        )
+        means = f"nobody tells which GPU CUDA_VISIBLE_DEVICES means by '{visible}'"
+        fastest = f"{means}: CUDA counts the fastest one first"
+        assert {each.reason for each in found.values()} == {fastest}
         assert found[0].remedy.startswith("set CUDA_DEVICE_ORDER=PCI_BUS_ID")
         monkeypatch.setenv(ORDER, "PCI_BUS_ID")
         assert presence.gpu_availability(int(visible)).available
@@ -158,6 +153,28 @@ def test_it_has_another_number(gpus: PretendedGpus) -> None:
     assert refused(replace(GPU, gpu=2)) == (
         "the driver tells of 1 NVIDIA GPU, and number 2, from 0, is none of them",
         "correct gpu in the device profile",
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_it_was_lost(gpus: PretendedGpus, number: int) -> None:
+    """What is left keeps its number, and the other one is a device that says why it is none."""
+    gpus.tell(gpus=[{"lost": number == which} for which in range(2)])
+    found = with_nvidia_gpus(PROFILES)
+    lost, other = (found["gpu1" if which else "gpu"] for which in (number, 1 - number))
+    assert refused(lost) == (
+        f"the NVIDIA GPU of number {number}, from 0, does not answer its driver: error 15",
+        "look for Xid in the kernel's log (dmesg), then restart the machine",
+    )
+    assert presence.gpu_availability(other.gpu).available
+    assert refused(replace(GPU, gpu=2))[0].startswith("the driver tells of 2 NVIDIA GPUs, and ")
+
+
+def test_this_user_may_not_ask_it(gpus: PretendedGpus) -> None:
+    gpus.tell(fails={"nvmlDeviceGetHandleByIndex": 4})
+    assert refused() == (
+        "this user may not ask the NVIDIA driver",
+        "run as a user who may open /dev/nvidiactl",
     )
 
 
