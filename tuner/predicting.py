@@ -112,16 +112,13 @@ def forecast(
     """
     if not facts.engines:
         raise DeviceError(f"None of the engines of {profile.name} can run here.")
-    parts: tuple[str, ...] = ()
-    if candidate is not None and isinstance(candidate.engine, Pipeline):
-        parts = candidate.engine.devices
-    elif candidate is not None:
+    if candidate is not None and not isinstance(candidate.engine, Pipeline):
         check_engine(profile, candidate.engine.kind)
         check_timed(candidate)
     graph = build_graph(model)
     subject = subject_of(model, graph)
     machine = machine_of(facts).id
-    known = known_costs(store, profile, machine, facts.cores, beside=parts)
+    known = known_costs(store, profile, machine, facts.cores)
     space = space_of(facts, given_format(model.proto))
     fixed = fixed_sentence(model.shapes)
     ranked: dict[Candidate, Expected] = {}

@@ -86,7 +86,7 @@ class Runner:
     def load(
         self, engine: str, spec: dict[str, Any], model: str, inputs: str, batch: int = 1
     ) -> Loaded:
-        """Create the session, run it once on the first sample or batch of ``inputs``, verify it."""
+        """Create the session, run it on the first sample or batch of ``inputs``, verify it."""
         samples = list(read_feeds(Path(inputs))) if inputs else [{}]
         self._samples, self._batch = len(samples), batch
         self._feeds = samples if batch == 1 else in_batches(samples, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import and_, select
 
@@ -48,13 +49,18 @@ class ProfiledTrial:
 
 
 def newest_calibrations(
-    store: StoreReader, devices: Collection[str], machine_id: str, threads: int = 0
+    store: StoreReader,
+    devices: Collection[str] | None,
+    machine_id: str,
+    threads: int = 0,
+    until: datetime | None = None,
 ) -> dict[str, CalibrationRecord]:
     """The newest calibration of each device on a machine; of some devices there is none.
 
-    threads: that the engines were calibrated with; 0 for those that left it to themselves.
+    devices: None for all. threads: that the engines were calibrated with; 0 for those that left it
+    to themselves. until: those that were made later do not count.
     """
-    found = _calibrations(store, devices, machine_id)
+    found = _calibrations(store, devices, machine_id, until)
     return {r.device: r for r in found if json.loads(r.details).get("threads", 0) == threads}
 
 
@@ -66,14 +72,21 @@ def all_calibrations(
 
 
 def _calibrations(
-    store: StoreReader, devices: Collection[str], machine_id: str
+    store: StoreReader,
+    devices: Collection[str] | None,
+    machine_id: str,
+    until: datetime | None = None,
 ) -> list[CalibrationRecord]:
     row = CalibrationRow
     query = (
         columns(row, CalibrationRecord)
-        .where(row.device.in_(devices), row.machine_id == machine_id)
+        .where(row.machine_id == machine_id)
         .order_by(row.created_at, row.id)
     )
+    if devices is not None:
+        query = query.where(row.device.in_(devices))
+    if until is not None:
+        query = query.where(row.created_at <= until)
     with store.reading() as session:
         return [CalibrationRecord(*values) for values in session.execute(query)]
 

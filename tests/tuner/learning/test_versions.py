@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,10 @@ from onnx.helper import make_node
 from db.costs.versions import newest_cost_model
 from db.questions.operators.costs import all_calibrations
 from db.questions.sql import query
-from db.records import CandidateRecord, Model, Phase, Run, RunKind, Trial
+from db.records import CandidateRecord, Model, Phase, Run, RunKind, Trial, utc_now
 from db.store import Store
-from farm.candidate import Candidate
-from farm.costs.calibration import constants_json, ends_json
+from farm.candidate import Candidate, OnnxRuntimeWebGpu, Pipeline, PipelinePart
+from farm.costs.calibration import Calibration, constants_json, ends_json
 from farm.errors import DeviceError, StoreError
 from farm.measurement import Measurement, Method, Metric, Outcome
 from farm.model.graph import build_graph
@@ -24,7 +24,15 @@ from farm.model.model import load_model
 from farm.prediction import Basis
 from tests.db.samples import CALIBRATION, MACHINE, SOFTWARE, START
 from tests.models import build, save, value, weights
-from tests.tuner.learning.candidates.test_models import CALIBRATIONS, CANDIDATES, CPU, FACTORS
+from tests.tuner.learning.candidates.test_models import (
+    CALIBRATIONS,
+    CANDIDATES,
+    CPU,
+    FACTORS,
+    ORT,
+    end,
+    place,
+)
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.stored import FORMAT
 from tuner.learning.subjects import subject_of
@@ -53,7 +61,7 @@ def measured(store: Store, of: tuple[Subject, str], number: int, *candidates: in
     (model, details), estimator = of, Estimator("cpu", CALIBRATIONS)
     store.add_model(Model(model.sha256, f"m{number}", 17, 3, 10, model.macs, details))
     run = Run(
-        f"run-{number}-{candidates[0]}",
+        "-".join(map(str, ("run", number, *candidates[:1]))),
         RunKind.TUNE,
         model.sha256,
         MACHINE.id,
@@ -63,19 +71,42 @@ def measured(store: Store, of: tuple[Subject, str], number: int, *candidates: in
     )
     store.create_run(run)
     for at in candidates:
-        candidate = CANDIDATES[at]
-        store.add_candidate(CandidateRecord.of(candidate))
-        seconds = FACTORS[at] * estimator.estimate(model, candidate).seconds
-        id_ = f"{number}-{at}"
-        trial = Trial(id_, run.name, "cpu", candidate.id, Phase.SEARCH, MACHINE.id, SOFTWARE.id)
-        store.lease_trial(trial)
-        values = {
-            Metric.LATENCY: seconds,
-            Metric.CPU_SECONDS: 2 * seconds,
-            Metric.PEAK_MEMORY: 2e7 + 2.0 * model.weight_bytes,
-        }
-        found = [Measurement(m, v, Method.MEASURED) for m, v in values.items()]
-        store.commit_trial(id_, Outcome.OK, "", found, None, "{}")
+        seconds = FACTORS[at] * estimator.estimate(model, CANDIDATES[at]).seconds
+        tried(store, run.name, model, CANDIDATES[at], seconds)
+
+
+def tried(store: Store, run: str, model: Subject, candidate: Candidate, seconds: float) -> None:
+    """A trial of a run that is there."""
+    store.add_candidate(CandidateRecord.of(candidate))
+    id_ = f"{run}-{candidate.id}"
+    trial = Trial(id_, run, "cpu", candidate.id, Phase.SEARCH, MACHINE.id, SOFTWARE.id)
+    store.lease_trial(trial)
+    values = {
+        Metric.LATENCY: seconds,
+        Metric.CPU_SECONDS: 2 * seconds,
+        Metric.PEAK_MEMORY: 2e7 + 2.0 * model.weight_bytes,
+    }
+    found = [Measurement(m, v, Method.MEASURED) for m, v in values.items()]
+    store.commit_trial(id_, Outcome.OK, "", found, None, "{}")
+
+
+def split_with_a_gpu(model: Subject) -> Candidate:
+    names = tuple(op.name for op in model.operators)
+    engine = OnnxRuntimeWebGpu()
+    parts = (PipelinePart("cpu", ORT, names[:1]), PipelinePart("gpu", engine, names[1:]))
+    return Candidate(Pipeline(parts))
+
+
+def calibrate_gpu(store: Store) -> datetime:
+    """As if a GPU beside the processor were calibrated now."""
+    kind = OnnxRuntimeWebGpu().kind
+    found = Calibration("gpu", (place(kind, "float32", 1e-11),), (end(kind),))
+    texts = {"constants": constants_json(found), "borders": ends_json(found)}
+    now = utc_now()
+    store.add_calibration(
+        replace(CALIBRATION, id=now.isoformat(), device="gpu", created_at=now, **texts)
+    )
+    return now
 
 
 @pytest.fixture
@@ -207,6 +238,63 @@ def test_a_failure_is_a_note(
     monkeypatch.setattr("tuner.learning.versions.learn_candidates", fails)
     (note,) = refit(store, CPU, MACHINE.id)
     assert note == "The cost models of cpu were not fitted anew: it is singular"
+    store.close()
+
+
+def test_parts_beside_the_device_are_known_by_their_own_calibrations(
+    store: Store, tmp_path: Path
+) -> None:
+    for number in range(4):
+        measured(store, subject(tmp_path, number), number, 0, 1)
+    model, _ = subject(tmp_path, 2)
+    split = split_with_a_gpu(model)
+    tried(store, "run-2-0", model, split, 1e-3)
+    calibrated = calibrate_gpu(store)
+    assert refit(store, CPU, MACHINE.id) == ()
+    newest = newest_cost_model(store, "cpu", MACHINE.id, FORMAT)
+    assert newest is not None
+    assert newest.trials == 9
+    predictor = known_costs(store, CPU, MACHINE.id, 4).predictor
+    other, _ = subject(tmp_path, 5)
+    (found,) = predictor.predict(other, [split_with_a_gpu(other)])
+    assert found.latency.value > 0.0
+    # Who began before the GPU was calibrated expects the same when resumed.
+    before = known_costs(store, CPU, MACHINE.id, 4, calibrated - timedelta(microseconds=1))
+    with pytest.raises(DeviceError, match="farm devices calibrate gpu"):
+        before.predictor.predict(other, [split_with_a_gpu(other)])
+    store.close()
+
+
+def test_a_candidate_that_nothing_is_known_of_hides_no_other(store: Store, tmp_path: Path) -> None:
+    for number in range(4):
+        measured(store, subject(tmp_path, number), number, 0, 1)
+    model, _ = subject(tmp_path, 2)
+    tried(store, "run-2-0", model, split_with_a_gpu(model), 1e-3)
+    (note,) = refit(store, CPU, MACHINE.id)
+    assert note == (
+        "The cost models of cpu leave out 1 candidate: Device gpu was never calibrated on this "
+        "machine, so that nothing is known of what operators cost there: "
+        "farm devices calibrate gpu"
+    )
+    assert versions(store) == 1
+    assert refit(store, CPU, MACHINE.id) == (), "there is nothing new"
+    calibrate_gpu(store)
+    assert refit(store, CPU, MACHINE.id) == ()
+    assert versions(store) == 2
+    assert refit(store, CPU, MACHINE.id) == ()
+    assert versions(store) == 2
+    store.close()
+
+
+def test_where_nothing_is_known_of_any_candidate_none_is_fitted(
+    store: Store, tmp_path: Path
+) -> None:
+    model, _ = of = subject(tmp_path, 2)
+    measured(store, of, 2)
+    tried(store, "run-2", model, split_with_a_gpu(model), 1e-3)
+    (note,) = refit(store, CPU, MACHINE.id)
+    assert note.startswith("The cost models of cpu were not fitted anew: Device gpu was never")
+    assert versions(store) == 0
     store.close()
 
 

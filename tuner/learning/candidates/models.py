@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farm.candidate import PackageEngine
-from farm.errors import StoreError
+from farm.errors import DeviceError, StoreError
 from farm.units import Seconds
 from tuner.learning.archives import archive_of, arrays_of
 from tuner.learning.candidates.estimate import Estimator
@@ -45,7 +46,8 @@ class CandidateModels:
     sentinel of their blocks; None where no blocks ran. quantities: by name; energy may be missing.
     memory: what peak memory is simply. failures: how likely a candidate is to fail.
     tried: candidates that it all rests on. held_out: latencies of models that were left out, with
-    what was said of them then; they are not part of the state.
+    what was said of them then. left_out: how many candidates taught nothing, by the reason. The
+    last two are not part of the state.
     """
 
     encoder: Encoder
@@ -55,6 +57,7 @@ class CandidateModels:
     failures: Failures
     tried: int
     held_out: tuple[HeldOut, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -62,14 +65,10 @@ class CandidateModels:
     ) -> Self:
         """The models of these candidates of models. like: an earlier version, to begin with.
 
-        Those of engines that nothing is known of teach nothing. Raises DeviceError: the device
-        was never calibrated.
+        Those of engines or devices that nothing is known of teach nothing. Raises DeviceError: of
+        all of them nothing is known.
         """
-        kept = chosen(tried)
-        rows = [
-            row_of(t.subject, t.candidate, estimator.estimate(t.subject, t.candidate, unseen=True))
-            for t in kept
-        ]
+        kept, rows, left_out = _known(chosen(tried), estimator)
         encoder = Encoder.of(rows)
         inputs = encoder.matrix(rows)
         quiet = _quiet(kept)
@@ -93,7 +92,7 @@ class CandidateModels:
             inputs, np.array([t.failed for t in kept], float), table.models, columns()
         )
         held_out = table.held_out(quantities[LATENCY], quiet)
-        return cls(encoder, quiet, quantities, memory, failures, len(tried), held_out)
+        return cls(encoder, quiet, quantities, memory, failures, len(tried), held_out, left_out)
 
     def state(self) -> bytes:
         """An archive of arrays, without pickles."""
@@ -224,6 +223,29 @@ def _joules(tried: Tried) -> float | None:
     """
     told = tried.trial.joules
     return told if told is not None and told > 0.0 and not tried.failed else None
+
+
+def _known(
+    tried: Sequence[Tried], estimator: Estimator
+) -> tuple[list[Tried], list[Row], dict[str, int]]:
+    """Those that can be estimated, with their rows; how many cannot, by the reason.
+
+    Raises DeviceError: none can.
+    """
+    kept: list[Tried] = []
+    rows: list[Row] = []
+    reasons: Counter[str] = Counter()
+    for each in tried:
+        of = each.subject, each.candidate
+        try:
+            rows.append(row_of(*of, estimator.estimate(*of, unseen=True)))
+        except DeviceError as error:
+            reasons[str(error)] += 1
+        else:
+            kept.append(each)
+    if reasons and not kept:
+        raise DeviceError(next(iter(reasons)))
+    return kept, rows, dict(reasons)
 
 
 def _is_package(tried: Tried) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 
 from db.questions.learning import WholeTrial, candidate_texts, model_texts, whole_trials
 from db.reader import StoreReader
-from farm.candidate import Candidate, from_json
+from farm.candidate import Candidate, Pipeline, from_json
 from farm.errors import CandidateError
 from farm.measurement import Outcome
 from tuner.learning.subjects import stored_subject
@@ -65,6 +65,22 @@ def tried_in(
         if trial.candidate in candidates
         and (subject := subjects.get(trial.model_sha256)) is not None
     )
+
+
+def devices_beside(
+    store: StoreReader, device: str, trials: Iterable[WholeTrial]
+) -> frozenset[str]:
+    """Other devices that parts of the candidates of these trials are at."""
+    texts = candidate_texts(store, {trial.candidate for trial in trials})
+    made = [found for text in texts.values() if (found := _read(text)) is not None]
+    return parts_beside(device, made)
+
+
+def parts_beside(device: str, candidates: Iterable[Candidate]) -> frozenset[str]:
+    """Other devices that parts of candidates are at."""
+    engines = (candidate.engine for candidate in candidates)
+    split = (engine.devices for engine in engines if isinstance(engine, Pipeline))
+    return frozenset().union(*split) - {device}
 
 
 def chosen(tried: Iterable[Tried], most: int = MOST_ROWS) -> tuple[Tried, ...]:

@@ -13,7 +13,7 @@ from farm.costs.model import not_calibrated
 from farm.errors import StoreError
 from tuner.learning.candidates.estimate import Estimator
 from tuner.learning.candidates.models import CandidateModels
-from tuner.learning.candidates.rows import tried_in
+from tuner.learning.candidates.rows import parts_beside, tried_in
 from tuner.learning.kernels.costs import FORMAT as KERNELS_FORMAT
 from tuner.learning.kernels.costs import LearnedKernels
 from tuner.learning.report import QuantityReport, Report
@@ -43,19 +43,28 @@ def estimator_of(
 
 
 def learn_candidates(
-    store: Store, device: str, machine_id: str, software_id: str, estimator: Estimator
+    store: Store,
+    device: str,
+    machine_id: str,
+    software_id: str,
+    estimator: Estimator,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> CandidateModels | None:
     """Fit the cost models of a device's whole candidates to all trials of a store, and keep them.
 
-    estimator: with the newest version of what was learnt of kernels. None where the newest version
-    was fitted to the same trials and kernels already, or there are no trials.
+    estimator: with the newest version of what was learnt of kernels. others: ids of the
+    calibrations that it has of other devices. None where the newest version was fitted to the same
+    trials, kernels and calibrations already, or there are no trials.
 
-    Raises StoreError. Raises DeviceError: an engine was never calibrated.
+    Raises StoreError. Raises DeviceError: nothing is known of what any of the trials ran on.
     """
     tried = tried_in(store, device, machine_id)
     kernels = newest_cost_model(store, device, machine_id, KERNELS_FORMAT)
+    beside = parts_beside(device, (each.candidate for each in tried))
     fitted_to = content_id(
-        kernels.fitted_to if kernels else "", *sorted(each.trial.trial for each in tried)
+        kernels.fitted_to if kernels else "",
+        *sorted(each.trial.trial for each in tried),
+        *sorted(others[name] for name in beside & others.keys()),
     )
     last = newest_cost_model(store, device, machine_id, FORMAT)
     before = readable(last)
