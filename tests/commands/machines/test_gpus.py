@@ -85,7 +85,7 @@ def test_energy_is_asked_for_only_where_the_gpu_counts_it(farm_on_gpus, gpus):
 
 @pytest.mark.slow
 def test_energy_that_is_minimised_is_measured(farm_on_gpus, few_blocks, monkeypatch):
-    monkeypatch.setattr(GpuEnergyCounter, "least_seconds", 0.1)
+    monkeypatch.setattr(GpuEnergyCounter, "least_seconds", 0.5)
     ended = farm_on_gpus(
         *("tune", "model.onnx", "--data", "data.npz", "--devices", "gpu", "--local", "--json"),
         *("--trials", "2", "--budget", "20s", "--objective", "energy"),

@@ -1,7 +1,7 @@
 """A stand-in for nvidia-ml-py on machines without a GPU: it answers as NVML's documentation says.
 
 What it is to answer is JSON in the file that FARM_STAND_IN_GPUS names, read anew each time; see
-``DEFAULTS`` and ``GPU``. Energy is counted every 0.1 s: 40 W always, and 100 W more for each
+``DEFAULTS`` and ``GPU``. Energy is counted every 0.1 s: 40 W always, and 500 W more for each
 processor second of the process that asks.
 """
 
@@ -36,7 +36,7 @@ GPU: dict[str, Any] = {
     "mig": None,  # whether it is divided into instances; None where that is not supported
     "grows": 0,  # what is used by all, each time that somebody asks
 }
-_IDLE_WATTS, _BUSY_WATTS, _COUNTED_EVERY = 40.0, 100.0, 0.1
+_IDLE_WATTS, _BUSY_WATTS, _COUNTED_EVERY = 40.0, 500.0, 0.1
 _asked, _energy_asked = itertools.count(), itertools.count()
 _NOT_SUPPORTED, _INVALID_ARGUMENT, _NO_PERMISSION, _GPU_IS_LOST = 3, 2, 4, 15
 
