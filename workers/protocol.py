@@ -146,15 +146,15 @@ class Sample:
 class DeviceReading:
     """Reply to ``device``, of what computes in the memory of a device of its own.
 
-    run_seconds: of one run whose inputs come from the host's memory and whose outputs go there,
-    the median of a few samples; None where all timed runs are such.
+    transfer_ratio: how many times as long a run takes whose inputs come from the host's memory and
+    whose outputs go there, measured side by side; None where all timed runs are such.
     kept_off: why they are: what was to stay in the device's memory could not.
     memory_bytes: that the process has in the device's memory; None where nothing tells that.
     is_growth: that is by how much more all processes have there since this one began to load.
     clock: hertz, right after those runs; None where nothing tells that.
     """
 
-    run_seconds: float | None
+    transfer_ratio: float | None
     memory_bytes: int | None
     is_growth: bool = False
     clock: float | None = None

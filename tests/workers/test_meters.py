@@ -168,6 +168,22 @@ class TestLatency:
         sample = latency.sample([Busy([2e-3]), Busy([2e-3])], 5)
         assert sample.cpu_seconds == pytest.approx(2e-3, rel=0.5), "of one run"
 
+    def test_what_transfers_take_is_of_runs_side_by_side(self):
+        """On a machine that gets slower all the time."""
+
+        class Slower(ScriptedSession):
+            def timed(self, loops: int) -> int:
+                self.calls.append(loops)
+                return int(1e9 * loops * 1.05 ** len(self.calls))
+
+            def with_transfers(self, loops: int) -> int:
+                return int(1.5 * self.timed(loops))
+
+        ratio = latency.transfer_ratio([Slower([1.0])], 3, rewarm=False)
+        assert ratio == pytest.approx(1.5, rel=0.051)
+        both = [Slower([1.0]), Slower([1.0])]
+        assert latency.transfer_ratio(both, 3, rewarm=False) == pytest.approx(1.5, rel=0.051)
+
     def test_single_runs_end_by_count_or_by_time(self):
         assert latency.single_runs(ScriptedSession([0.5]), 7, 10.0) == [0.5] * 7
         assert latency.single_runs(ScriptedSession([0.5]), 7, 0.0) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,10 @@ def measured_in_blocks(
     throughput: also the results of all callers per second.
     """
     method = entry.measurements[Metric.LATENCY].method
-    yield over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
+    latency = over_blocks(Metric.LATENCY, [sample.seconds for sample in samples], method)
+    yield latency
+    if Metric.WITH_TRANSFERS in entry.measurements:
+        yield _with_transfers(entry, latency.value)
     if throughput:
         rates = [entry.candidate.results_per_second(sample.seconds) for sample in samples]
         yield over_blocks(Metric.THROUGHPUT, rates, method)
@@ -60,6 +64,13 @@ def _joules(samples: Sequence[BlockSample]) -> list[float]:
     """Of each block; nothing where these are not told from 0."""
     joules = [s.joules for s in samples if s.joules is not None]
     return joules if joules and is_told(np.array(joules)) else []
+
+
+def _with_transfers(entry: Entry, latency: float) -> Measurement:
+    """As many times this latency as it was of that beside which it was measured."""
+    found = entry.measurements[Metric.WITH_TRANSFERS]
+    ratio = found.value / entry.measurements[Metric.LATENCY].value
+    return replace(found, value=ratio * latency)
 
 
 def _counted(samples: Sequence[BlockSample]) -> Iterator[Measurement]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -61,7 +60,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1
 _SLOW_SECONDS = 2.0  # of calibrating: one or two runs, which caches make no difference to
-_TRANSFERS = 5  # samples from and to the host's memory
 
 
 class Runner:
@@ -86,7 +84,7 @@ class Runner:
     def load(
         self, engine: str, spec: dict[str, Any], model: str, inputs: str, batch: int = 1
     ) -> Loaded:
-        """Create the session, run it on the first sample or batch of ``inputs``, verify it."""
+        """Create the session, run it on the first sample or batch of ``inputs``, and verify it."""
         samples = list(read_feeds(Path(inputs))) if inputs else [{}]
         self._samples, self._batch = len(samples), batch
         self._feeds = samples if batch == 1 else in_batches(samples, batch)
@@ -126,10 +124,7 @@ class Runner:
 
     def sample(self, loops: int, callers: int = 1) -> DataclassInstance:
         """One latency sample, of so many callers at the same time."""
-        if len(self._sessions) < callers:
-            self._sessions = self._kept.enter_context(self._callers(callers))
-        sessions = self._sessions[:callers] or [self.session]
-        return latency.sample(sessions, loops, rewarm=not self._is_slow)
+        return latency.sample(self._kept_callers(callers), loops, rewarm=not self._is_slow)
 
     def single_runs(self, count: int, cap: float) -> list[float]:
         """Seconds of single runs."""
@@ -139,6 +134,11 @@ class Runner:
         """Runs per second with several callers."""
         with self._callers(callers) as sessions:
             return latency.throughput(sessions, seconds)
+
+    def _kept_callers(self, count: int) -> Sequence[Session]:
+        if len(self._sessions) < count:
+            self._sessions = self._kept.enter_context(self._callers(count))
+        return self._sessions[:count]
 
     @contextmanager
     def _callers(self, count: int) -> Iterator[Sequence[Session]]:
@@ -161,19 +161,18 @@ class Runner:
         started = sum(memory.peak(process) for process in processes)
         return self._growth.peak() + started
 
-    def device(self, loops: int) -> DeviceReading | None:
+    def device(self, loops: int, callers: int = 1) -> DeviceReading | None:
         """What only an artifact has that computes in the memory of a device of its own."""
         session = self.session
         if not session.on_device:
             kept_off = session.kept_off
             return DeviceReading(None, None, kept_off=kept_off) if kept_off else None
-        session.with_transfers(1)
-        taken = median(session.with_transfers(loops) for _ in range(_TRANSFERS))
-        seconds = taken / 1e9 / loops
+        sessions = self._kept_callers(callers)
+        ratio = latency.transfer_ratio(sessions, loops, rewarm=not self._is_slow)
         if session.meter is None:
-            return DeviceReading(seconds, None)
+            return DeviceReading(ratio, None)
         used, is_growth = session.meter.memory() or (None, False)
-        return DeviceReading(seconds, used, is_growth, session.meter.clock())
+        return DeviceReading(ratio, used, is_growth, session.meter.clock())
 
     def counted(self) -> Counted | None:
         """Packets of one run, None for engines that are timed."""

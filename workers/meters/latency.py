@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from workers.protocol import Sample, Warmup
 _WARMUP_MINIMUM = 1  # after the run of loading and that of calibrating
 STEADY_VALUES = 20
 """Of a warm-up: of fewer nobody can say whether they are steady."""
+
+TRANSFER_PAIRS = 5
+"""Of samples, from which it is known what transfers take."""
+
 _STEADY_MEANS = 0.1
 _REWARM_NS = 2_000_000
 _SETTLE_CAP = 0.25
@@ -72,12 +77,40 @@ def is_steady(values: Sequence[float]) -> bool:
     return bool(levels_agree and last[0] <= upper + 1.5 * (upper - lower))
 
 
-def sample(sessions: Sequence[Session], loops: int, *, rewarm: bool = True) -> Sample:
+def transfer_ratio(sessions: Sequence[Session], loops: int, *, rewarm: bool = True) -> float:
+    """How many times as long runs take from and to the host's memory.
+
+    The median of a few pairs of samples, whose order turns each time: they are of one moment, and
+    times of several moments say nothing of each other. Arguments: as ``sample`` takes them.
+    """
+    ways, ratios = [_from_and_to_host, _in_place], []
+    for _ in range(TRANSFER_PAIRS):
+        ways.reverse()
+        taken = {way: sample(sessions, loops, rewarm=rewarm, way=way).seconds for way in ways}
+        ratios.append(taken[_from_and_to_host] / taken[_in_place])
+    return median(ratios)
+
+
+def _in_place(session: Session, loops: int) -> int:
+    return session.timed(loops)
+
+
+def _from_and_to_host(session: Session, loops: int) -> int:
+    return session.with_transfers(loops)
+
+
+def sample(
+    sessions: Sequence[Session],
+    loops: int,
+    *,
+    rewarm: bool = True,
+    way: Callable[[Session, int], int] = _in_place,
+) -> Sample:
     """One sample: ``loops`` runs by each caller, after a short re-warm-up that is not counted.
 
     sessions: one per caller, the same one where it takes concurrent calls. They begin together,
     and the one that takes longest says how long a run takes while all of them call. rewarm: what
-    takes seconds does not need it.
+    takes seconds does not need it. way: runs a session so many times, and says nanoseconds.
 
     A child sleeps while the other candidates of a block run; the first runs after that find cold
     caches and sleeping threads, which belong to the interleaving and not to the candidate.
@@ -93,9 +126,9 @@ def sample(sessions: Sequence[Session], loops: int, *, rewarm: bool = True) -> S
     def call(session: Session) -> int:
         started = time.perf_counter_ns()
         while rewarm and time.perf_counter_ns() - started < _REWARM_NS:
-            session.timed(1)
+            way(session, 1)
         together.wait()
-        return session.timed(loops)
+        return way(session, loops)
 
     if len(sessions) == 1:
         nanoseconds = call(sessions[0])

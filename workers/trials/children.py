@@ -17,6 +17,7 @@ from farm.session.spec import SessionSpec
 from workers.environments.installed import Installed
 from workers.environments.interpreters import Interpreters
 from workers.jobs import Limits, TrialJob
+from workers.meters.latency import TRANSFER_PAIRS
 from workers.protocol import (
     Counted,
     DeviceReading,
@@ -176,7 +177,10 @@ class LoadedChild:
 
         :meth:`calibrate` comes first.
         """
-        reply = self._measure("device", 2 * self._sample_seconds, runs=2, loops=self._loops)
+        callers = self._callers
+        lasts = 2 * TRANSFER_PAIRS * callers * self._sample_seconds
+        runs = 4 * TRANSFER_PAIRS * callers
+        reply = self._measure("device", lasts, runs, loops=self._loops, callers=callers)
         return DeviceReading(**reply) if reply else None
 
     def counted(self) -> Counted | None:

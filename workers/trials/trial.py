@@ -118,7 +118,7 @@ class TrialRunner:
             *_of_artifact(artifact),
             *(_of_counters(counted) if counted else ()),
             *(() if is_modelled else _of_processors(samples)),
-            *_of_device(on_device),
+            *_of_device(on_device, latency),
             *(of_energy(energy) if energy else ()),
         ]
         broken = self._excess(job.candidate, artifact)
@@ -258,10 +258,11 @@ def _of_processors(samples: Sequence[Sample]) -> Iterator[Measurement]:
     yield Measurement(Metric.CPU_SECONDS, median, Method.MEASURED, samples=spent)
 
 
-def _of_device(reading: DeviceReading | None) -> Iterator[Measurement]:
+def _of_device(reading: DeviceReading | None, latency: float) -> Iterator[Measurement]:
     if reading is not None:
-        if reading.run_seconds is not None:
-            yield Measurement(Metric.WITH_TRANSFERS, reading.run_seconds, Method.MEASURED)
+        if reading.transfer_ratio is not None:
+            there_and_back = reading.transfer_ratio * latency
+            yield Measurement(Metric.WITH_TRANSFERS, there_and_back, Method.MEASURED)
         if reading.memory_bytes is not None:
             yield Measurement(Metric.DEVICE_MEMORY, float(reading.memory_bytes), Method.MEASURED)
         if reading.clock is not None:

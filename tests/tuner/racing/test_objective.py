@@ -86,6 +86,17 @@ def test_blocks_say_what_was_measured() -> None:
     assert [m.metric for m in measured_in_blocks(counted, samples)] == [Metric.LATENCY]
 
 
+def test_transfers_are_of_the_moment_of_the_latency_beside_them() -> None:
+    """They were measured as a ratio, when the machine may have been faster."""
+    samples = [replace(SAMPLE, seconds=each) for each in (2e-3, 3e-3, 4e-3)]
+    known = entry(latency=1e-3, with_transfers=1.5e-3)
+    found = {m.metric: m.value for m in measured_in_blocks(known, samples)}
+    assert found[Metric.WITH_TRANSFERS] == pytest.approx(1.5 * found[Metric.LATENCY])
+    assert Metric.WITH_TRANSFERS not in {
+        m.metric for m in measured_in_blocks(entry(latency=1.0), samples)
+    }
+
+
 def test_quantised_arithmetic_costs_less() -> None:
     int8 = Candidate(precision=Precision(quantization=StaticInt8()))
     joules = 10.0 * 2e-3 + 1e6 * 1e-12 + 300 * 1e-9
