@@ -7,15 +7,19 @@ import re
 _CODES = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Exception from \S+:\d+:")
 _PLACE = re.compile(r"(?P<file>\S+\.(?:cc|cpp|cu|cuh|h|hpp)):\d+:? ")
 _BEFORE_PARAMETERS = re.compile(r"[\w:<>,&*~\s]*(?:::|\s)(?:\w|[<>~])+(?=\()")
-_BEHIND_PARAMETERS = re.compile(r"(?:::<lambda|\s*(?:const|noexcept)\b|\s*\[with [^\]]*\]|[>:]+)*")
+_BEHIND_PARAMETERS = re.compile(
+    r"(?:>?::<lambda|\s*(?:const|noexcept)\b|\s*\[with [^\]]*\]|[>:]+)*"
+)
+
+_CONDITION = re.compile(r"\S.{,300}? was (?:false|true)\. (?=\S)")  # before what it means
 
 
 def without_sources(text: str) -> str:
-    """A message in one line, without error codes, source files and C++ signatures."""
+    """A message in one line, without error codes, source files, C++ signatures and checks."""
     text = " ".join(_CODES.sub(" ", text).split())
     while place := _PLACE.search(text):
         rest = text[place.end() :]
-        end = _signature_end(rest) if "/" in place["file"] else _name_end(rest)
+        end = _checked_end(rest) if "/" in place["file"] else _name_end(rest)
         text = " ".join(f"{text[: place.start()]} {rest[end:]}".split())
     return text
 
@@ -24,6 +28,14 @@ def _name_end(text: str) -> int:
     """Where the function's name ends that follows a file's: one word before the message."""
     name = re.match(r"\w+ (?=\S)", text)
     return name.end() if name else 0
+
+
+def _checked_end(text: str) -> int:
+    """Where a C++ signature at the beginning ends, with what was checked and found false there."""
+    end = _signature_end(text)
+    behind = text[end:].lstrip()
+    condition = _CONDITION.match(behind) if end else None
+    return len(text) - len(behind) + condition.end() if condition else end
 
 
 def _signature_end(text: str) -> int:

@@ -17,8 +17,12 @@ from farm.text import printable
 UNCONFIRMED_FILE = "NOT-CONFIRMED.txt"
 
 _TEMPLATES = resources.files("farm.delivery") / "templates"
-# The rule that trials are judged by; run.py has it in its text, since it runs without the farm.
-_PRECISION = resources.files("farm.session") / "openvino_precision.py"
+# What trials are judged by and told with; run.py has them in its text, since it runs without the
+# farm.
+_INCLUDED = {
+    "# PRECISION\n": resources.files("farm.session") / "openvino_precision.py",
+    "# MESSAGES\n": resources.files("farm") / "tool_messages.py",
+}
 _FUTURE = "from __future__ import annotations\n"  # may stand at the top of a file only
 _ON_DEVICE = "session_on_device.py"  # takes the place of what runs it in the host's memory
 _SESSIONS = {SessionSpec: "session_onnxruntime.py", OpenVinoSpec: "session_openvino.py"}
@@ -79,10 +83,10 @@ def batched(inputs: Sequence[TensorSpec], size: int) -> list[TensorSpec]:
 def session_text(session: SessionSpec | OpenVinoSpec) -> str:
     """The text that loads ``model.onnx`` in ``folder`` as ``spec`` says, and has ``run``."""
     loading = template(_SESSIONS[type(session)])
-    if isinstance(session, OpenVinoSpec):
-        rule = _PRECISION.read_text(encoding="utf-8").replace(_FUTURE, "")
-        loading = loading.replace("# PRECISION\n", f"{rule}\n")
-    elif session.memory:
+    for mark, module in _INCLUDED.items():
+        included = module.read_text(encoding="utf-8").replace(_FUTURE, "")
+        loading = loading.replace(mark, f"{included}\n")
+    if isinstance(session, SessionSpec) and session.memory:
         loading += template(_ON_DEVICE)
     return loading
 

@@ -7,6 +7,7 @@ os.environ.update(spec.get("variables", {}))
 
 import onnxruntime as ort
 
+# MESSAGES
 on_cpu, provider = spec.get("on_cpu", ()), spec["provider"]
 arguments = {"disabled_optimizers": spec["disabled_optimizers"], "enable_fallback": False}
 devices = []
@@ -52,9 +53,7 @@ def session_with(entries):
     try:
         return ort.InferenceSession(folder / "model.onnx", options, **arguments)
     except Exception as error:  # ONNX Runtime's errors share no other base
-        sys.exit(
-            f"The model cannot be loaded with {provider} here: {' '.join(str(error).split())}"
-        )
+        sys.exit(f"The model cannot be loaded with {provider} here: {without_sources(str(error))}")
 
 
 def left_to_cpu(session):

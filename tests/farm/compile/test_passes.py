@@ -35,7 +35,7 @@ _LAMBDA = (
         (RuntimeError("/a/b/core/model.cc:25 Model Too new!"), "Model Too new!"),
         (RuntimeError(f"Loading: {_RELU_CLIP} Unexpected type of 'min'"), _UNEXPECTED),
         (RuntimeError(_ASSERTION), "Warning: invalid version (must be between 1 and 28)."),
-        (RuntimeError(_RESHAPE), "The shapes {2,3} and {4} do not fit."),
+        (RuntimeError(_RESHAPE), "Status: The shapes {2,3} and {4} do not fit."),
         (RuntimeError(_LAMBDA), "an internal check failed."),
     ],
 )

@@ -76,6 +76,23 @@ def test_run_py_says_in_a_sentence_that_the_session_does_not_start(tmp_path: Pat
     assert told.startswith("The model cannot be loaded with CPUExecutionProvider here: ")
 
 
+def test_run_py_says_it_in_no_words_of_cpp(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    deliver(folder, models.mlp(), session_spec(Candidate()))
+    failing = (
+        "import onnxruntime as ort\n"
+        "def failing(*given, **named):\n"
+        "    raise RuntimeError('/onnxruntime_src/core/x.cc:65 void ort::Init(int)::<lambda()>::"
+        "<lambda(int)> status == Success was false. No supported adapters')\n"
+        "ort.InferenceSession = failing\n"
+    )
+    told = (folder / "run.py").read_text().replace("import onnxruntime as ort\n", failing, 1)
+    (folder / "run.py").write_text(told)
+    assert run(folder).stderr == (
+        "The model cannot be loaded with CPUExecutionProvider here: No supported adapters\n"
+    )
+
+
 @pytest.mark.parametrize(
     "candidate",
     [
