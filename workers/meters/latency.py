@@ -20,7 +20,7 @@ _WARMUP_MINIMUM = 1  # after the run of loading and that of calibrating
 STEADY_VALUES = 20
 """Of a warm-up: of fewer nobody can say whether they are steady."""
 
-TRANSFER_PAIRS = 5
+TRANSFER_PAIRS = 9
 """Of samples, from which it is known what transfers take."""
 
 _STEADY_MEANS = 0.1
