@@ -27,6 +27,7 @@ from workers.gpus.webgpu import computes_float16, missing_device, webgpu_availab
 from workers.meters.energy_window import energy_window
 from workers.nvidia.presence import (
     NVIDIA_ENGINES,
+    driver_availability,
     engine_presence,
     gpu_availability,
     nvidia_availability,
@@ -121,11 +122,17 @@ def _versions_here() -> dict[str, str]:
 
 
 def _with_environment(found: Availability, engine: str) -> Availability:
-    """Offer the environment that would give an engine, where one comes with the farm."""
+    """Offer the environment that would give an engine, where one comes with the farm.
+
+    Nobody downloads one for a driver that does not run what is in it.
+    """
     for name, environment in load_environments().items():
         gives = engine in environment.engines and not environment.by_name_only
         if gives and not environment.unsuited:
-            return replace(found, remedy=f"farm devices install {name}")
+            runs = driver_availability(f"environment {name}", environment.pinned)
+            return (
+                replace(found, remedy=f"farm devices install {name}") if runs.available else runs
+            )
     return found
 
 

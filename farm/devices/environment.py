@@ -26,6 +26,7 @@ from farm.text import did_you_mean
 
 _FOLDER = "environments"  # of the farm, and within a folder of the user's profiles
 _PINNED = re.compile(r"[\w.-]+(\[[^]]*\])?\s*(===?\s*[^\s*,;]+|@\s*\S+)(\s*;.*)?")
+_VERSION = re.compile(r"([\w.-]+)(?:\[[^]]*\])?\s*===?\s*([^\s*,;]+)")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -62,6 +63,13 @@ class Environment:
             if offered and here not in offered:
                 return f"it is for the {what} {' or '.join(offered)}, and this is {here}"
         return ""
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """Versions of its packages by name; the last one where they differ by Python's version."""
+        return dict(
+            each.groups() for each in map(_VERSION.match, _lines(self.requirements)) if each
+        )
 
     @property
     def digest(self) -> str:

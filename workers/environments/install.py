@@ -32,6 +32,7 @@ from workers.environments.installed import (
     write_record,
 )
 from workers.environments.pip import Ran, Say, check_pip, run_pip, surroundings
+from workers.nvidia.presence import driver_availability
 
 ALWAYS = ("numpy",)  # what a child imports besides its engine
 _IMPORT_SECONDS = 120.0
@@ -44,8 +45,8 @@ def install(environment: Environment, say: Say) -> Installed:
 
     say: told what is being done, line by line.
 
-    Raises DeviceError: it is not for this machine, another one gives its engines, pip is not there
-    or fails, the disk is full, or what was installed cannot be imported.
+    Raises DeviceError: it is not for this machine, or not for its driver, another one gives its
+    engines, pip is not there or fails, the disk is full, or what was installed cannot be imported.
     """
     if reason := environment.unsuited:
         raise DeviceError(f"Environment {environment.name} cannot be installed here: {reason}.")
@@ -54,6 +55,7 @@ def install(environment: Environment, say: Say) -> Installed:
         if found := here.get(environment.name):
             return _as_described(found, environment)
         _check_engines(environment, here)
+        _check_driver(environment)
         check_pip()
         with _draft(root, environment.name) as draft:
             versions = _build(environment, draft, say)
@@ -99,6 +101,15 @@ def _as_described(found: Installed, environment: Environment) -> Installed:
             f"now; {again}"
         )
     return found
+
+
+def _check_driver(environment: Environment) -> None:
+    name = environment.name
+    runs = driver_availability(f"environment {name}", environment.pinned)
+    if not runs.available:
+        raise DeviceError(
+            f"Environment {name} cannot be used here: {runs.reason}; {runs.remedy} first."
+        )
 
 
 def _check_engines(environment: Environment, here: Mapping[str, Installed]) -> None:

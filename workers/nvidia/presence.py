@@ -117,7 +117,7 @@ def driver_availability(where: str, versions: Mapping[str, str]) -> Availability
     """
     cuda = next((versions[name] for name in _RUNTIMES if name in versions), "")
     major = int(cuda.partition(".")[0] or 0)
-    gpus = found_gpus()
+    gpus = found_gpus() if major else ()
     if not gpus or gpus[0].cuda[0] >= major:
         return _HERE
     newest, least = ".".join(map(str, gpus[0].cuda)), _LEAST_DRIVERS.get(major, "")

@@ -8,11 +8,14 @@ from dataclasses import replace
 import pytest
 from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
+from farm.devices.environment import load_environments
 from farm.devices.profile import Availability, DeviceProfile, load_profiles
+from farm.errors import DeviceError
 from tests.nvidia.pretended import GPU_ENVIRONMENT, PretendedGpus
 from workers import device_files, discovery
 from workers.cluster.environment import for_own_cluster
 from workers.discovery import device_availability, engines_of, usable_engines
+from workers.environments.install import install
 from workers.gpus.devices import gpu_facts
 from workers.nvidia import presence
 from workers.nvidia.devices import child_variables, gpu_versions, with_nvidia_gpus
@@ -40,6 +43,7 @@ def test_there_is_none(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_environment_is_not_installed(gpus: PretendedGpus) -> None:
+    gpus.tell(driver="580.1", cuda=13000)
     assert refused() == (
         "the Python package onnxruntime-gpu is not installed",
         "farm devices install gpu",
@@ -208,6 +212,19 @@ def test_a_driver_that_is_too_old(gpus: PretendedGpus) -> None:
     assert presence.driver_availability("x", future).remedy == "install a newer driver"
     gpus.tell(driver="525.60", cuda=12000)
     assert presence.driver_availability("x", versions).available, "minor versions are compatible"
+
+
+def test_a_driver_that_is_too_old_is_told_before_anything_is_downloaded(
+    gpus: PretendedGpus,
+) -> None:
+    gpus.tell(driver="550.1", cuda=12040)
+    old = "the NVIDIA driver 550.1 runs CUDA 12.4 at most, and environment gpu has CUDA 13.5.37"
+    assert refused() == (old, "install the driver 580 or newer")
+    with pytest.raises(DeviceError) as caught:
+        install(load_environments()["gpu"], lambda _: None)
+    assert str(caught.value) == (
+        f"Environment gpu cannot be used here: {old}; install the driver 580 or newer first."
+    )
 
 
 def test_a_driver_that_is_too_old_for_the_farms_own_python(
