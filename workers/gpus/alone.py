@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from farm.devices.profile import DeviceProfile
-from workers.gpus.vulkan import VulkanDevice, vulkan_gpu, vulkan_here
+from workers.gpus.vulkan import VulkanDevice, has_double, vulkan_gpu, vulkan_here
 
 DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
 """Variables that name files of drivers, instead of all that are installed; the first one counts.
@@ -37,7 +37,7 @@ def alone(profile: DeviceProfile) -> dict[str, str] | None:
     None where nothing here does that, or it has no such GPU.
     """
     gpu = vulkan_gpu(profile)
-    if gpu is None:
+    if gpu is None or has_double(gpu, profile):
         return None
     found = _found(tuple(sorted(profile.variables.items())), gpu)
     return None if found is None else dict(found)

@@ -58,6 +58,15 @@ class VulkanDevice:
         is_card = self.kind == "discrete" and self.address
         return pcie_link(self.address) if is_card else ""
 
+    def is_same(self, other: VulkanDevice) -> bool:
+        """Whether another listing is of this GPU, too: by address, or by id where one has none.
+
+        Ids alone will not do: some drivers make them of the model.
+        """
+        if self.address and other.address:
+            return self.address == other.address
+        return bool(self.uuid) and self.uuid == other.uuid
+
     def describe(self) -> str:
         """One line for people."""
         memory = f"{self.memory_bytes / (1 << 30):.0f} GiB" if self.memory_bytes else ""
@@ -86,15 +95,16 @@ def vulkan_gpus(profile: DeviceProfile) -> tuple[VulkanDevice, ...]:
     """The GPUs that a profile's number counts, in an order that stays as long as they do.
 
     Discrete ones come first, then those in processors, then others, each in the order of their
-    addresses. A GPU of two drivers is one, by the driver whose name comes first. Programs are
-    GPUs of a profile that says it is one, and of no other.
+    addresses. A GPU of two drivers is one, by the driver that tells its address, or else whose
+    name comes first. Programs are GPUs of a profile that says it is one, and of no other.
     """
     listed = vulkan_here(profile.variables).devices
     suited = (each for each in listed if each.is_software == profile.is_software)
-    gpus: dict[str | int, VulkanDevice] = {}
-    for number, each in enumerate(sorted(suited, key=_place)):
-        gpus.setdefault(each.address or each.uuid or number, each)
-    return tuple(gpus.values())
+    gpus: list[VulkanDevice] = []
+    for each in sorted(suited, key=_place):
+        if not any(each.is_same(other) for other in gpus):
+            gpus.append(each)
+    return tuple(gpus)
 
 
 def vulkan_gpu(profile: DeviceProfile) -> VulkanDevice | None:
@@ -105,6 +115,11 @@ def vulkan_gpu(profile: DeviceProfile) -> VulkanDevice | None:
     if counts_otherwise(profile) and (profile.gpu or len(gpus) > 1):
         return None
     return next(iter(gpus[profile.gpu :]), None)
+
+
+def has_double(gpu: VulkanDevice, profile: DeviceProfile) -> bool:
+    """Whether another GPU of a profile's is listed as this one is, so that nobody tells which."""
+    return not (gpu.address or gpu.uuid) and vulkan_gpus(profile).count(gpu) > 1
 
 
 def counts_otherwise(profile: DeviceProfile) -> bool:

@@ -24,6 +24,7 @@ from workers.gpus.alone import alone, named_drivers
 from workers.gpus.vulkan import (
     VulkanDevice,
     counts_otherwise,
+    has_double,
     vulkan_gpu,
     vulkan_gpus,
     vulkan_here,
@@ -138,6 +139,13 @@ def _no_such_number(profile: DeviceProfile) -> Availability:
 
 def _not_alone(gpu: VulkanDevice, profile: DeviceProfile) -> Availability:
     """A process would see others, too, and take one of them."""
+    if has_double(gpu, profile):
+        return Availability(
+            available=False,
+            reason=f"Vulkan lists {gpu} more than once, and nothing tells which is which: the "
+            "driver tells neither their addresses nor their ids",
+            remedy="install a newer driver",
+        )
     others = [each for each in vulkan_here(profile.variables).devices if each != gpu]
     beside = [each for each in others if each.driver_name == gpu.driver_name]
     layer = "install Mesa's layer that chooses among GPUs (mesa-vulkan-drivers)"

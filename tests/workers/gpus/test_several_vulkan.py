@@ -111,6 +111,37 @@ def test_a_gpu_of_two_drivers_is_one(machine: PretendedVulkan) -> None:
     assert alone(own) == {}
 
 
+def test_a_driver_that_tells_no_address_tells_of_the_same_gpu(machine: PretendedVulkan) -> None:
+    other = replace(RADEON, name="by AMD", driver_name="AMD open-source driver", address="")
+    machine.install(radeon=(RADEON,), amd=(other,), intel=(ARC,))
+    assert vulkan_gpus(GPU) == (ARC, RADEON)
+    assert seen_variables(numbered(1)) == machine.choosing("radeon")
+
+
+def test_ids_of_old_drivers_are_those_of_a_model(machine: PretendedVulkan) -> None:
+    """Mesa's of Intel once made them of the model alone."""
+    twin = replace(ARC, address="0000:04:00.0")
+    machine.install(intel=(ARC, twin))
+    assert vulkan_gpus(GPU) == (ARC, twin)
+
+
+def test_those_that_nothing_tells_apart_are_refused(machine: PretendedVulkan) -> None:
+    """Whatever shows one of them may show the other."""
+    plain = replace(ARC, address="", uuid="")
+    machine.install(intel=(plain, plain), radeon=(RADEON,))
+    machine.has_layer = True
+    assert vulkan_gpus(GPU) == (RADEON, plain, plain)
+    assert webgpu.missing_device(GPU) is None
+    for number in (1, 2):
+        assert alone(numbered(number)) is None
+        reason, remedy = refused(numbered(number))
+        assert reason == (
+            "Vulkan lists Arc, discrete more than once, and nothing tells which is which: the "
+            "driver tells neither their addresses nor their ids"
+        )
+        assert remedy == "install a newer driver"
+
+
 def test_those_that_tell_no_address_are_told_apart(machine: PretendedVulkan) -> None:
     plain = [replace(RADEON, address="", uuid=uuid) for uuid in ("y", "x")]
     machine.install(radeon=(*plain, ARC))
