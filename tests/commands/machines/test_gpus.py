@@ -29,15 +29,15 @@ def test_several_gpus_are_listed(farm_on_gpus, gpus):
     gpus.tell(gpus=[{}, {"name": "Second", "link": None}])
     found = devices(farm_on_gpus)
     assert found["gpu"]["available"] is True
-    assert found["gpu"]["description"] == ("NVIDIA Stand-in, 24 GiB, driver 570.86.15, PCIe 4 x16")
-    assert found["gpu1"]["description"] == "Second, 24 GiB, driver 570.86.15"
+    assert found["gpu"]["description"] == ("NVIDIA Stand-in, 24 GiB, driver 580.65.06, PCIe 4 x16")
+    assert found["gpu1"]["description"] == "Second, 24 GiB, driver 580.65.06"
     assert found["gpu1"]["engines"] == list(GPU_ENVIRONMENT.engines)
     assert found["gpu"]["gpu"] == {
         "number": 0,
         "name": "NVIDIA Stand-in",
         "memory_bytes": 24 << 30,
-        "driver": "570.86.15",
-        "cuda": "12.8",
+        "driver": "580.65.06",
+        "cuda": "13.0",
         "link": "PCIe 4 x16",
         "uuid": "GPU-00000000-0000-0000-0000-000000000000",
     }

@@ -19,8 +19,8 @@ VARIABLE = "FARM_STAND_IN_GPUS"
 DEFAULTS: dict[str, Any] = {
     "init": 0,
     "fails": {},  # codes of errors by the name of the question
-    "driver": "570.86.15",
-    "cuda": 12080,
+    "driver": "580.65.06",
+    "cuda": 13000,
     "gpus": [{}],
 }
 GPU: dict[str, Any] = {

@@ -43,7 +43,6 @@ def test_there_is_none(gpus: PretendedGpus, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_environment_is_not_installed(gpus: PretendedGpus) -> None:
-    gpus.tell(driver="580.1", cuda=13000)
     assert refused() == (
         "the Python package onnxruntime-gpu is not installed",
         "farm devices install gpu",
@@ -192,7 +191,7 @@ def test_it_is_divided(gpus: PretendedGpus) -> None:
     )
     assert found.remedy == "end that while nobody uses it: sudo nvidia-smi -i 1 -mig 0"
     second = with_nvidia_gpus(PROFILES)["gpu1"]
-    assert second.description == "NVIDIA Stand-in, driver 570.86.15, PCIe 4 x16"
+    assert second.description == "NVIDIA Stand-in, driver 580.65.06, PCIe 4 x16"
     facts = gpu_facts(second)
     assert facts is not None
     assert facts.memory_bytes is None, "which only an administrator is told"
@@ -268,7 +267,7 @@ class TestSeveral:
         gpus.tell(gpus=[{}, {"name": "Second"}])
         found = with_nvidia_gpus(PROFILES)
         assert found.keys() - PROFILES.keys() == {"gpu1"}
-        assert found["gpu"].description.startswith("NVIDIA Stand-in, 24 GiB, driver 570.86.15")
+        assert found["gpu"].description.startswith("NVIDIA Stand-in, 24 GiB, driver 580.65.06")
         assert found["gpu1"].description.startswith("Second, 24 GiB")
         assert found["gpu1"].gpu == 1
         assert found["gpu1"].engines == GPU.engines
@@ -291,7 +290,7 @@ class TestSeveral:
     def test_what_a_trial_is_recorded_with(self, gpus):
         assert gpu_versions(GPU) == {
             "nvidia gpu": "NVIDIA Stand-in",
-            "nvidia driver": "570.86.15",
+            "nvidia driver": "580.65.06",
         }
         assert gpu_versions(PROFILES["cpu"]) == {}
 
