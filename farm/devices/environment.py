@@ -67,9 +67,8 @@ class Environment:
     @property
     def pinned(self) -> dict[str, str]:
         """Versions of its packages by name; the last one where they differ by Python's version."""
-        return dict(
-            each.groups() for each in map(_VERSION.match, _lines(self.requirements)) if each
-        )
+        named = map(_VERSION.match, _lines(self.requirements))
+        return {each[1]: each[2] for each in named if each}
 
     @property
     def digest(self) -> str:

@@ -50,7 +50,7 @@ class PretendedVulkan:
 
     def choosing(self, name: str) -> dict[str, str]:
         """Variables that name the file of a driver."""
-        return dict.fromkeys(alone.DRIVERS, self.file(name))
+        return dict.fromkeys(vulkan.DRIVERS, self.file(name))
 
     def listed(self, variables: tuple[tuple[str, str], ...]) -> Vulkan:
         """As Vulkan's loader and Mesa's layer are documented."""
@@ -78,7 +78,7 @@ def pretend_vulkan(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Pretende
     found = PretendedVulkan(folder / "vulkan" / "icd.d")
     found.folder.mkdir(parents=True)
     patch.setenv("XDG_DATA_DIRS", str(folder))
-    for name in alone.DRIVERS:
+    for name in vulkan.DRIVERS:
         patch.delenv(name, raising=False)
     patch.setattr(vulkan, "_asked", found.listed)
     pretend_pci(folder, patch, ["0000:00:02.0", "0000:03:00.0"])

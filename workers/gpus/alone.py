@@ -12,13 +12,16 @@ from functools import cache
 from pathlib import Path
 
 from farm.devices.profile import DeviceProfile
-from workers.gpus.vulkan import VulkanDevice, has_double, vulkan_gpu, vulkan_here
+from workers.gpus.vulkan import (
+    DRIVERS,
+    VulkanDevice,
+    has_double,
+    own_variables,
+    told_drivers,
+    vulkan_gpu,
+    vulkan_here,
+)
 
-DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
-"""Variables that name files of drivers, instead of all that are installed; the first one counts.
-
-The second one is what loaders before 1.3.207 know.
-"""
 _ADDED = "VK_ADD_DRIVER_FILES"
 _FOLDER = Path("vulkan", "icd.d")
 # Vulkan's loader looks in a user's own folders, too; their paths would leave with what is
@@ -39,7 +42,7 @@ def alone(profile: DeviceProfile) -> dict[str, str] | None:
     gpu = vulkan_gpu(profile)
     if gpu is None or has_double(gpu, profile):
         return None
-    found = _found(tuple(sorted(profile.variables.items())), gpu)
+    found = _found(tuple(sorted(own_variables(profile).items())), gpu)
     return None if found is None else dict(found)
 
 
@@ -51,12 +54,12 @@ def self_contained(profile: DeviceProfile) -> DeviceProfile:
     found = alone(profile)
     if found is None:
         return profile
-    return replace(profile, gpu=0, variables=profile.variables | found)
+    return replace(profile, gpu=0, variables=own_variables(profile) | found)
 
 
 def named_drivers(variables: Mapping[str, str]) -> tuple[Path, ...] | None:
     """Files and folders of drivers that variables name; None where they leave that open."""
-    told = next((variables[name] for name in DRIVERS if variables.get(name)), None)
+    told = told_drivers(variables)
     return None if told is None else _paths(told)
 
 

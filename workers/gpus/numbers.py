@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from farm.devices.profile import DeviceProfile
 from workers.gpus.alone import alone
+from workers.gpus.vulkan import own_variables
 from workers.nvidia.devices import child_variables
 from workers.nvidia.meter import ORDER, VISIBLE
 from workers.nvidia.presence import uses_nvidia
@@ -17,7 +18,7 @@ from workers.nvidia.presence import uses_nvidia
 
 def seen_variables(profile: DeviceProfile) -> dict[str, str]:
     """Of the environment of a device's child processes, by which they find its GPU, too."""
-    return profile.variables | child_variables(profile) | (alone(profile) or {})
+    return own_variables(profile) | child_variables(profile) | (alone(profile) or {})
 
 
 def seen_number(profile: DeviceProfile) -> int:

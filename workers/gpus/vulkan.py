@@ -19,6 +19,11 @@ from workers.gpus.pci import gpus_known, pcie_link
 ENGINE = OnnxRuntimeWebGpu().kind
 PATTERN = "gpu-vulkan"
 """The profile that those of further GPUs are made of: gpu-vulkan1, gpu-vulkan2..."""
+DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
+"""Variables that name files of drivers, instead of all that are installed; the first one counts.
+
+The second one is what loaders before 1.3.207 know.
+"""
 
 _SEVERAL = 2
 _SCRIPT = Path(__file__).with_name("listing.py")
@@ -91,6 +96,17 @@ def vulkan_here(variables: Mapping[str, str]) -> Vulkan:
     return _asked(tuple(sorted(variables.items())))
 
 
+def told_drivers(variables: Mapping[str, str]) -> str | None:
+    """What variables say of files of drivers; None where they leave that open."""
+    return next((variables[name] for name in DRIVERS if variables.get(name)), None)
+
+
+def own_variables(profile: DeviceProfile) -> dict[str, str]:
+    """The profile's own, with drivers by both variables: one that the user set would go first."""
+    told = told_drivers(profile.variables)
+    return profile.variables | ({} if told is None else dict.fromkeys(DRIVERS, told))
+
+
 def vulkan_gpus(profile: DeviceProfile) -> tuple[VulkanDevice, ...]:
     """The GPUs that a profile's number counts, in an order that stays as long as they do.
 
@@ -98,7 +114,7 @@ def vulkan_gpus(profile: DeviceProfile) -> tuple[VulkanDevice, ...]:
     addresses. A GPU of two drivers is one, by the driver that tells its address, or else whose
     name comes first. Programs are GPUs of a profile that says it is one, and of no other.
     """
-    listed = vulkan_here(profile.variables).devices
+    listed = vulkan_here(own_variables(profile)).devices
     suited = (each for each in listed if each.is_software == profile.is_software)
     gpus: list[VulkanDevice] = []
     for each in sorted(suited, key=_place):

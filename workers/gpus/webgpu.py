@@ -25,6 +25,7 @@ from workers.gpus.vulkan import (
     VulkanDevice,
     counts_otherwise,
     has_double,
+    own_variables,
     vulkan_gpu,
     vulkan_gpus,
     vulkan_here,
@@ -83,7 +84,7 @@ def missing_device(profile: DeviceProfile) -> Availability | None:
     """Why no engine could run on the profile's device by Vulkan; None where nothing is missing."""
     if missing := _missing_driver(profile):
         return _no_driver(f"its Vulkan driver {missing} is not installed", profile)
-    vulkan = vulkan_here(profile.variables)
+    vulkan = vulkan_here(own_variables(profile))
     if not vulkan.has_loader:
         return Availability(
             available=False,
@@ -146,7 +147,7 @@ def _not_alone(gpu: VulkanDevice, profile: DeviceProfile) -> Availability:
             "driver tells neither their addresses nor their ids",
             remedy="install a newer driver",
         )
-    others = [each for each in vulkan_here(profile.variables).devices if each != gpu]
+    others = [each for each in vulkan_here(own_variables(profile)).devices if each != gpu]
     beside = [each for each in others if each.driver_name == gpu.driver_name]
     layer = "install Mesa's layer that chooses among GPUs (mesa-vulkan-drivers)"
     if not beside:
@@ -170,7 +171,7 @@ def _missing_driver(profile: DeviceProfile) -> str:
 
 
 def _tried(interpreter: str, profile: DeviceProfile) -> _Tried:
-    variables = profile.variables | (alone(profile) or {})
+    variables = own_variables(profile) | (alone(profile) or {})
     return _asked(interpreter, tuple(sorted(variables.items())))
 
 

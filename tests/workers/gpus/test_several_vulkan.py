@@ -142,6 +142,20 @@ def test_those_that_nothing_tells_apart_are_refused(machine: PretendedVulkan) ->
         assert remedy == "install a newer driver"
 
 
+def test_drivers_that_a_profile_names_outrank_the_users(
+    machine: PretendedVulkan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaders look at VK_DRIVER_FILES first, which the user may have set."""
+    machine.install(radeon=(RADEON,), intel=(UHD,), lvp=(LLVMPIPE,))
+    monkeypatch.setenv("VK_DRIVER_FILES", machine.file("intel"))
+    own = replace(GPU, variables={"VK_ICD_FILENAMES": machine.file("radeon")})
+    assert vulkan_gpu(own) == RADEON
+    assert seen_variables(own) == self_contained(own).variables == machine.choosing("radeon")
+    assert vulkan_gpu(GPU) == UHD, "a profile that names none takes what the user names"
+    program = replace(own, variables={"VK_ICD_FILENAMES": machine.file("lvp")}, is_software=True)
+    assert webgpu.missing_device(program) is None
+
+
 def test_those_that_tell_no_address_are_told_apart(machine: PretendedVulkan) -> None:
     plain = [replace(RADEON, address="", uuid=uuid) for uuid in ("y", "x")]
     machine.install(radeon=(*plain, ARC))
