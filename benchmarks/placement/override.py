@@ -30,7 +30,8 @@ from typing import Any
 from benchmarks.common import ROOT, Report, Unit, options
 from farm.candidate import Candidate, OnnxRuntimeCpu
 from farm.devices.profile import DeviceProfile, load_profiles
-from farm.plan.override import Border, Priority, State, Step, Steps, decide
+from farm.plan.override import Border, Step, Steps, decide
+from farm.plan.state import Priority, State
 from farm.units import Bytes, Joules, Seconds
 from tuner.request import TuneRequest
 from tuner.runs.subject import load_subject

@@ -9,7 +9,8 @@ through the layers of operators and places, which takes milliseconds:
     b = clip((.3 - battery) / .3, 0, 1), and 1 when the power budget is exceeded
 
 u is the utilisation of the place's device, w_p its weight, T0 and E0 the seconds and joules of the
-whole plan as it was made. What the plan says stays where another placement would not gain 5 % of
+whole plan as it was made. At a place to avoid only those operators run that no other can take,
+whatever that costs. What the plan says stays where another placement would not gain 5 % of
 what the plan costs on idle devices, so that nothing flaps, and on idle devices everything stays.
 Where a plan did not believe in a gain that its figures have, no place is taken to run an operator
 faster than the one where the plan has it.
@@ -19,31 +20,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby, pairwise
 from math import inf
 
 from farm.errors import PlanError
+from farm.plan.state import IDLE, Priority, State, device_of, of_place
 from farm.units import Bytes, Joules, Seconds
 
 LEAST_GAIN = 0.05
 _MOST_UTILISATION = 0.95
-_LOW_BATTERY = 0.3
 _ROUNDING = 1e-9  # of sums of the same figures in another order
-
-
-class Priority(StrEnum):
-    """How urgent the application is beside all else that uses the devices."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-    @property
-    def exponent(self) -> int:
-        """How much the utilisation of a device counts."""
-        return list(Priority).index(self)
 
 
 class Reason(StrEnum):
@@ -52,6 +40,7 @@ class Reason(StrEnum):
     UTILISATION = "utilisation"
     PRIORITY = "application priority"
     DEVICE_WEIGHT = "device weight"
+    AVOIDED = "place to avoid"
     BATTERY = "battery"
     POWER_BUDGET = "power budget"
 
@@ -119,56 +108,6 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """The devices at the moment, by the names of places or of their devices.
-
-    utilisation: 0 to 1 of what others use. weights: of places; above 1 they are avoided, below 1
-    preferred. power_budget: watts that all devices may draw. watts: what they draw now; None: what
-    the plan draws. battery: 0 to 1, None where there is none.
-
-    Raises PlanError: a value out of its range.
-    """
-
-    utilisation: Mapping[str, float] = field(default_factory=dict)
-    priority: Priority = Priority.NORMAL
-    weights: Mapping[str, float] = field(default_factory=dict)
-    battery: float | None = None
-    watts: float | None = None
-    power_budget: float | None = None
-
-    def __post_init__(self) -> None:
-        shares = {f"the utilisation of '{name}'": u for name, u in self.utilisation.items()}
-        if self.battery is not None:
-            shares["the battery"] = self.battery
-        for what, share in shares.items():
-            if not 0.0 <= share <= 1.0:
-                raise PlanError(f"In the state {what} is {share:g}; it is a share from 0 to 1.")
-        above = {f"the weight of '{name}'": w for name, w in self.weights.items()}
-        watts = {"watts": self.watts, "power_budget": self.power_budget}
-        above |= {what: value for what, value in watts.items() if value is not None}
-        for what, value in above.items():
-            if not 0.0 < value < inf:
-                raise PlanError(
-                    f"In the state {what} is {value:g}; it must be above 0 and finite."
-                )
-
-    def exceeds_budget(self, planned_watts: float) -> bool:
-        """Whether more is drawn than may be. planned_watts: what the plan draws."""
-        drawn = planned_watts if self.watts is None else self.watts
-        return self.power_budget is not None and drawn > self.power_budget
-
-    @property
-    def battery_share(self) -> float:
-        """How much joules count because the battery is low, from 0 to 1."""
-        if self.battery is None:
-            return 0.0
-        return min(max((_LOW_BATTERY - self.battery) / _LOW_BATTERY, 0.0), 1.0)
-
-
-IDLE = State()
-
-
-@dataclass(frozen=True, slots=True)
 class Move:
     """Neighbouring operators that run elsewhere than the plan has them.
 
@@ -185,8 +124,8 @@ class Move:
 class Decision:
     """Where each operator runs now.
 
-    value: its weighted cost; annotated: that of the plan as it was made, in the same state, 1.0 on
-    idle devices.
+    value: what it costs in the state; annotated: what the plan as it was made costs then, 1.0 on
+    idle devices. What is wished for, by weights and by places to avoid, is no part of either.
     """
 
     assignment: Mapping[str, str]
@@ -199,22 +138,23 @@ def decide(plan: Steps, state: State) -> Decision:
     """Place the operators of a plan for a state. Raises PlanError: the state names no place."""
     _refuse_unknown(plan, state)
     plan = _as_believed(plan)
-    chosen, value, annotated = _decided(plan, state)
+    chosen = _decided(plan, state)
+    given = [step.place for step in plan.steps]
+    real = _Weights(plan, replace(state, weights={}))
+    value, annotated = real.path(chosen), real.path(given)
     assignment = {step.operator: place for step, place in zip(plan.steps, chosen, strict=True)}
     return Decision(assignment, value, annotated, tuple(_moves(plan, state, chosen)))
 
 
-def _decided(plan: Steps, state: State) -> tuple[Sequence[str], float, float]:
-    """The places chosen, what they cost, and what the plan's cost."""
+def _decided(plan: Steps, state: State) -> Sequence[str]:
+    """The places chosen."""
     weigh = _Weights(plan, state)
     given = [step.place for step in plan.steps]
-    annotated = weigh.path(given)
     best = weigh.shortest()
-    value = weigh.path(best)
-    reasons = _reasons(state, weigh.watts)
-    if annotated - value < LEAST_GAIN or next(reasons, None) is None:
-        return given, annotated, annotated
-    return best, value, annotated
+    if sum(map(state.avoids, best)) < sum(map(state.avoids, given)):
+        return best
+    gains = weigh.path(given) - weigh.path(best) >= LEAST_GAIN
+    return best if gains and any(_reasons(state, weigh.watts)) else given
 
 
 def _as_believed(plan: Steps) -> Steps:
@@ -249,7 +189,7 @@ class _Weights:
                 "figures."
             )
         time, energy = 1.0 - self._energy, self._energy
-        weights = {place: _of_place(state.weights, place, 1.0) for place in self._places}
+        weights = {place: of_place(state.weights, place, 1.0) for place in self._places}
         self._per_second = {
             place: weight * time * _slower(place, state) / (self._seconds or 1.0)
             for place, weight in weights.items()
@@ -257,6 +197,7 @@ class _Weights:
         self._per_joule = {
             place: weight * energy / (self._joules or 1.0) for place, weight in weights.items()
         }
+        self._avoided = {place: state.avoids(place) for place in self._places}
 
     @property
     def watts(self) -> float:
@@ -277,10 +218,13 @@ class _Weights:
     def shortest(self) -> list[str]:
         """The cheapest places; of equal ones those that do not change.
 
-        This is what a decision waits for: borders are weighed once, and places are numbers.
+        Of steps at places to avoid there are as few as can be. This is what a decision waits for:
+        borders are weighed once, and places are numbers.
         """
         names = self._places
         borders = [[self._border(a, b) if a != b else (0.0, 0.0) for a in names] for b in names]
+        most = self._most() if any(self._avoided.values()) else 0.0
+        extra = {name: most * self._avoided[name] for name in names}
         costs: list[float] = []
         came_from: list[list[int]] = []
         for at, step in enumerate(self._plan.steps):
@@ -293,10 +237,20 @@ class _Weights:
                     way = costs[before] + fixed + size * per_byte
                     if way < best:
                         best, chosen = way, before
-                reached[place], origin[place] = best + self._step(step, name), chosen
+                reached[place] = best + self._step(step, name) + extra[name]
+                origin[place] = chosen
             costs = reached
             came_from.append(origin)
         return self._traced(costs, came_from)
+
+    def _most(self) -> float:
+        """More than any path costs."""
+        known = [self._border(source, target) for source, target in self._plan.borders]
+        return 1.0 + sum(
+            max(self._step(step, place) for place in step.seconds)
+            + max((fixed + step.crossing * each for fixed, each in known), default=0.0)
+            for step in self._plan.steps
+        )
 
     def _traced(self, costs: Sequence[float], came_from: Sequence[Sequence[int]]) -> list[str]:
         if not came_from:
@@ -327,18 +281,8 @@ class _Weights:
 
 def _slower(place: str, state: State) -> float:
     """By what factor the utilisation of a place's device makes it slower."""
-    used = min(_of_place(state.utilisation, place, 0.0), _MOST_UTILISATION)
+    used = min(of_place(state.utilisation, place, 0.0), _MOST_UTILISATION)
     return float((1.0 - used) ** -state.priority.exponent)
-
-
-def _of_place(values: Mapping[str, float], place: str, default: float) -> float:
-    """The value of a place, or of its device."""
-    return values.get(place, values.get(device_of(place), default))
-
-
-def device_of(place: str) -> str:
-    """The device of a place ``device/engine``."""
-    return place.partition("/")[0]
 
 
 def _whole(plan: Steps) -> tuple[float, float]:
@@ -359,7 +303,7 @@ def _moves(plan: Steps, state: State, chosen: Sequence[str]) -> Iterator[Move]:
     alone: dict[Reason, Sequence[str]] = {}
     if any(step.place != place for step, place in pairs):
         watts = _Weights(plan, IDLE).watts
-        alone = {reason: _decided(plan, one)[0] for reason, one in _reasons(state, watts)}
+        alone = {reason: _decided(plan, one) for reason, one in _reasons(state, watts)}
     at = 0
     for (source, target), found in groupby(pairs, key=lambda pair: (pair[0].place, pair[1])):
         count = len(list(found))
@@ -381,6 +325,8 @@ def _reasons(state: State, planned_watts: float) -> Iterator[tuple[Reason, State
             yield Reason.PRIORITY, replace(normal, priority=state.priority)
     if any(weight != 1.0 for weight in state.weights.values()):
         yield Reason.DEVICE_WEIGHT, replace(IDLE, weights=state.weights)
+    if state.avoided:
+        yield Reason.AVOIDED, replace(IDLE, avoided=state.avoided)
     if state.exceeds_budget(planned_watts):
         yield (
             Reason.POWER_BUDGET,
@@ -392,7 +338,7 @@ def _reasons(state: State, planned_watts: float) -> Iterator[tuple[Reason, State
 
 def _refuse_unknown(plan: Steps, state: State) -> None:
     known = {name for place in plan.places for name in (place, device_of(place))}
-    for name in (*state.utilisation, *state.weights):
+    for name in (*state.utilisation, *state.weights, *state.avoided):
         if name not in known:
             raise PlanError(
                 f"The state names '{name}', and the plan has no such device or place; it has "

@@ -101,5 +101,15 @@ def decision_sentences(decision: Decision) -> Iterator[str]:
     moved = sum(len(move.operators) for move in decision.moves)
     yield (
         f"{counted(moved, 'operator')} of {len(decision.assignment):,} moved: "
-        f"{decision.annotated / decision.value:.2f} times less than as planned, in this state."
+        f"{_change(decision)} planned, in this state."
     )
+
+
+def _change(decision: Decision) -> str:
+    """What a decision costs beside the plan; more, where a wish costs something."""
+    value, annotated = decision.value, decision.annotated
+    if not value or not annotated:  # some costs are predicted to be nothing
+        return "less than as" if value < annotated else "no less than as"
+    if value <= annotated:
+        return f"{annotated / value:.2f} times less than as"
+    return f"{value / annotated:.2f} times as costly as"

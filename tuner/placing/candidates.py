@@ -22,7 +22,6 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, PlanError
 from farm.model.graph import Graph, TensorKind
 from farm.model.model import Model
-from farm.plan.override import device_of
 from farm.plan.placement.problem import (
     CALLER,
     Link,
@@ -33,6 +32,7 @@ from farm.plan.placement.problem import (
 from farm.plan.placement.record import PlacementPlan
 from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
+from farm.plan.state import device_of
 from farm.text import listed
 from farm.units import Bytes
 from tuner.calibrating.crossings import part_beside

@@ -16,7 +16,6 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import DeviceError, PlanError
 from farm.model.graph import Graph
 from farm.model.model import Model, save_model
-from farm.plan.override import device_of
 from farm.plan.placement.compared import Compared, compared
 from farm.plan.placement.problem import PlacementObjective
 from farm.plan.placement.record import Baselines, PlacementPlan, PlannedModel
@@ -24,6 +23,7 @@ from farm.plan.placement.registry import known_registry
 from farm.plan.placement.solution import Solution
 from farm.plan.placement.solve import place
 from farm.plan.solution import Status
+from farm.plan.state import device_of
 from farm.prediction import Basis
 from farm.text import listed
 from tuner.calibrating.places import MeasuredPlace, places_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,13 +18,14 @@ from farm.devices.profile import DeviceProfile
 from farm.errors import OptionError, PlanError
 from farm.model.file import read_model_file
 from farm.model.model import load_model, save_model
-from farm.plan.override import IDLE, Decision, Priority, State, decide, device_of
+from farm.plan.override import Decision, decide
 from farm.plan.placement.record import PlacementPlan
-from farm.units import Seconds
+from farm.plan.state import IDLE, Priority, State, device_of, of_place
+from farm.units import Seconds, counted
 from tuner.placing.candidates import candidate_at
 from workers.observing import observe
 
-_PREFERRED, _AVOIDED = 0.5, 1000.0
+_PREFERRED = 0.5  # of a place's weight
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -31,7 +33,7 @@ _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """A state as its JSON file describes it; see ``farm.plan.override.State``."""
+    """A state as its JSON file describes it; see ``farm.plan.state.State``."""
 
     __pydantic_config__ = _STRICT
     utilisation: dict[str, _Share] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class StateFile:
     battery: _Share | None = None
     watts: _Positive | None = None
     power_budget: _Positive | None = None
+    avoided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def read_state(path: Path) -> State:
         read.battery,
         read.watts,
         read.power_budget,
+        read.avoided,
     )
 
 
@@ -103,24 +107,35 @@ def with_wishes(
     avoid: Iterable[str],
     power_budget: float | None,
 ) -> State:
-    """A state with what the command line adds to it.
+    """A state with what the command line adds to it; a place goes before its device.
 
-    Raises OptionError: a place or device that the plan does not have, or one both ways.
+    Raises OptionError: a place or device that the plan does not have, or one both ways. Raises
+    PlanError: the plan contradicts itself.
     """
-    known = {name for place in plan.places for name in (place, device_of(place))}
-    weights = dict(state.weights)
-    for option, names, weight in (("--prefer", prefer, _PREFERRED), ("--avoid", avoid, _AVOIDED)):
-        for name in names:
-            if name not in known:
-                raise OptionError(
-                    f"{option} {name}: the plan has no such place; it has "
-                    f"{', '.join(plan.places)}."
-                )
-            if weights.get(name, weight) != weight and name not in state.weights:
-                raise OptionError(f"{name} cannot be preferred and avoided at once.")
-            weights[name] = weight
+    preferred, shunned = set(prefer), set(avoid)
+    _refuse_wishes(plan, preferred, shunned)
+    weights, avoided = dict(state.weights), dict.fromkeys(state.avoided)
+    for place in plan.again().places:
+        named = place if place in preferred | shunned else device_of(place)
+        if named in preferred:
+            weights[place] = _PREFERRED * of_place(state.weights, place, 1.0)
+        elif named in shunned:
+            avoided[place] = None
     budget = state.power_budget if power_budget is None else power_budget
-    return replace(state, weights=weights, power_budget=budget)
+    return replace(state, weights=weights, avoided=tuple(avoided), power_budget=budget)
+
+
+def _refuse_wishes(plan: PlacementPlan, prefer: set[str], avoid: set[str]) -> None:
+    """Raise OptionError where the plan has no such place or device, or one is wished both ways."""
+    known = {name for place in plan.places for name in (place, device_of(place))}
+    for option, names in (("--prefer", prefer), ("--avoid", avoid)):
+        if unknown := sorted(names - known):
+            raise OptionError(
+                f"{option} {unknown[0]}: the plan has no such place; it has "
+                f"{', '.join(plan.places)}."
+            )
+    if both := sorted(prefer & avoid):
+        raise OptionError(f"{both[0]} cannot be preferred and avoided at once.")
 
 
 def apply(plan: PlacementPlan, state: State, notes: Iterable[str] = ()) -> Applied:
@@ -129,7 +144,18 @@ def apply(plan: PlacementPlan, state: State, notes: Iterable[str] = ()) -> Appli
     begin = time.perf_counter()
     decision = decide(steps, state)
     seconds = Seconds(time.perf_counter() - begin)
-    return Applied(_of_all_operators(plan, decision), state, seconds, tuple(notes))
+    decision = _of_all_operators(plan, decision)
+    return Applied(decision, state, seconds, (*notes, *_at_avoided(decision, state)))
+
+
+def _at_avoided(decision: Decision, state: State) -> Iterator[str]:
+    """What runs at places to avoid all the same."""
+    at = Counter(place for place in decision.assignment.values() if state.avoids(place))
+    for place, count in at.items():
+        yield (
+            f"{counted(count, 'operator')} {'runs' if count == 1 else 'run'} at {place}, which is "
+            "to be avoided: no place that is not can take what runs there."
+        )
 
 
 def _of_all_operators(plan: PlacementPlan, decision: Decision) -> Decision:

@@ -105,8 +105,8 @@ def case_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
 @_silent
 def place_name(ctx: typer.Context, incomplete: str) -> Iterable[tuple[str, str]]:
     """A place of the plan that is named already, or its device."""
-    from farm.plan.override import device_of
     from farm.plan.placement.record import read_plan
+    from farm.plan.state import device_of
 
     places = read_plan(Path(ctx.params.get("plan") or ctx.args[0])).places
     names = dict.fromkeys((*map(device_of, places), *places))

@@ -55,11 +55,53 @@ def test_wishes(planned: Command) -> None:
     for wish in (("--avoid", "dsp"), ("--avoid", DSP)):
         found = json.loads(planned("plan", "apply", "plan.json", *wish, "--json").out)
         assert [part["place"] for part in found["parts"]] == [CPU]
-        assert found["moves"][0]["reasons"] == ["device weight"]
+        assert found["moves"][0]["reasons"] == ["place to avoid"]
+        assert found["state"]["avoided"] == [DSP]
     preferred = json.loads(planned("plan", "apply", "plan.json", "--prefer", "dsp", "--json").out)
     assert not preferred["moves"]
     frugal = planned("plan", "apply", "plan.json", "--power-budget", "0.1", "--json")
     assert not json.loads(frugal.out)["moves"], "the dsp takes the fewest joules, too"
+
+
+def test_what_a_wish_costs_is_said(planned: Command) -> None:
+    plan = json.loads((planned.folder / "plan.json").read_text())
+    for step in plan["steps"]:
+        if DSP in step["seconds"]:
+            step["seconds"][CPU] = 5.0  # 5000 times as long
+    (planned.folder / "plan.json").write_text(json.dumps(plan))
+    ended = planned("plan", "apply", "plan.json", "--avoid", "dsp")
+    moved = len(plan["steps"]) - 1
+    ratio = (5.0 * moved + 1e-3) / (1e-3 * moved + 1e-3 + 1e-4)
+    assert f"moved: {ratio:.2f} times as costly as planned" in ended.out
+    assert "to be avoided" not in ended.out
+
+
+def test_what_no_other_place_takes_stays_at_one_to_avoid(planned: Command) -> None:
+    ended = planned("plan", "apply", "plan.json", "--avoid", "cpu")
+    assert "Everything stays where the plan has it" in ended.out
+    assert (
+        f"1 operator runs at {CPU}, which is to be avoided: no place that is not can take what "
+        "runs there."
+    ) in " ".join(ended.out.split())
+
+
+def test_a_place_goes_before_its_device(planned: Command) -> None:
+    wishes = ("--avoid", "dsp", "--prefer", DSP)
+    found = json.loads(planned("plan", "apply", "plan.json", *wishes, "--json").out)
+    assert not found["moves"]
+    assert (found["state"]["avoided"], found["state"]["weights"]) == ([], {DSP: 0.5})
+
+
+def test_a_preference_halves_the_weight_that_a_state_has(planned: Command) -> None:
+    given = state(planned, weights={"dsp": 9.0, CPU: 2.0}, avoided=[DSP])
+    asked = ("plan", "apply", "plan.json", "--state", given, "--json")
+    found = json.loads(planned(*asked, "--prefer", "cpu", "--prefer", "dsp").out)
+    assert found["state"]["weights"] == {"dsp": 9.0, DSP: 4.5, CPU: 1.0}
+    assert found["state"]["avoided"] == [DSP]
+    planned.refused(*asked, "--prefer", "dsp", "--avoid", "dsp")
+    told = state(planned, **found["state"])
+    again = json.loads(planned("plan", "apply", "plan.json", "--state", told, "--json").out)
+    assert again["parts"] == found["parts"]
 
 
 def test_observing_looks_at_this_machine(planned: Command) -> None:

@@ -11,17 +11,15 @@ import pytest
 
 from farm.errors import PlanError
 from farm.plan.override import (
-    IDLE,
     LEAST_GAIN,
     Border,
     Decision,
-    Priority,
     Reason,
-    State,
     Step,
     Steps,
     decide,
 )
+from farm.plan.state import IDLE, Priority, State
 from farm.units import Bytes, Joules, Seconds
 
 CPU, DSP, GPU = "cpu/onnxruntime-cpu", "dsp/cpackage-emulated", "gpu/onnxruntime-cuda"
@@ -153,6 +151,7 @@ def cases() -> Iterator[tuple[Steps, State, Reason]]:
     yield ONE, State(utilisation={"dsp": 0.6}), Reason.UTILISATION
     yield ONE, State({"dsp": 0.3}, Priority.LOW), Reason.PRIORITY
     yield ONE, State(weights={DSP: 2.0}), Reason.DEVICE_WEIGHT
+    yield ONE, State(avoided=("dsp",)), Reason.AVOIDED
     yield FAST, State(battery=0.05), Reason.BATTERY
     yield FAST, State(watts=5.0, power_budget=4.0), Reason.POWER_BUDGET
 
@@ -211,6 +210,47 @@ def test_neighbours_that_go_the_same_way_move_as_one() -> None:
     steps = tuple(step(name, DSP, dsp=(1e-3, 0), cpu=(1.2e-3, 0)) for name in "abc")
     (move,) = decide(Steps(steps, borders()), State({DSP: 0.5})).moves
     assert move.operators == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_at_places_to_avoid_runs_only_what_no_other_takes(seed: int) -> None:
+    plan = random_plan(seed)
+    slow = random.Random(seed).choice((1.0, 1e6))
+    steps = tuple(
+        replace(
+            s, seconds={p: Seconds(t * (1 if p == CPU else slow)) for p, t in s.seconds.items()}
+        )
+        for s in plan.steps
+    )
+    decision = decide(Steps(steps, plan.borders), State(avoided=("cpu",)))
+    for each in steps:
+        assert (decision.assignment[each.operator] == CPU) == (set(each.seconds) == {CPU})
+
+
+def test_a_place_to_avoid_is_gone_through_where_there_is_no_other_way() -> None:
+    ms = (1e-3, 1e-3)
+    steps = (
+        step("first", DSP, dsp=ms),
+        step("second", DSP, cpu=ms, dsp=ms),
+        step("third", CPU, cpu=ms),
+        step("last", GPU, gpu=ms),
+    )
+    links = {pair: border for pair, border in borders().items() if set(pair) != {DSP, GPU}}
+    decision = decide(Steps(steps, links), State(avoided=(CPU, "dsp")))
+    assert [decision.assignment[s.operator] for s in steps] == [DSP, DSP, CPU, GPU]
+    both = step("third", CPU, cpu=ms, gpu=ms)
+    ways = Steps((*steps[:2], both, steps[3]), links)
+    assert decide(ways, State(avoided=(CPU,))).assignment["third"] == CPU
+    assert decide(Steps(ways.steps, borders()), State(avoided=(CPU,))).assignment["third"] == GPU
+
+
+def test_what_is_wished_for_is_no_gain() -> None:
+    moved = decide(ONE, State(weights={CPU: 0.01}))
+    assert (moved.annotated, moved.value) == pytest.approx((1.0, 1.5))
+    busy = decide(ONE, State({"dsp": 0.5}, avoided=("dsp",)))
+    assert (busy.annotated, busy.value) == pytest.approx((2.0, 1.5))
+    (move,) = busy.moves
+    assert move.reasons == (Reason.UTILISATION, Reason.AVOIDED)
 
 
 def test_a_state_of_another_machine() -> None:
