@@ -232,20 +232,19 @@ def test_energy_by_block(gpu_worker, monkeypatch):
 def test_single_runs_of_a_gpu_that_was_slowed_down_are_measured_again(gpus, gpu_worker):
     job = samples.job(Candidate(OnnxRuntimeCuda()))
     assert gpu_worker.run_trial(job).outcome is Outcome.OK
-    gpus.tell(gpus=[{"violations": None, "reasons": 0x40, "energy": False}])
+    gpus.tell(gpus=[{"energy": False}])
     child = gpu_worker._children.of_trial("t")
     asked, single_runs = [], child.single_runs
 
-    def slowed_twice(count: int, seconds: float) -> list[float]:
+    def slowed_but_the_third_time(count: int, seconds: float) -> list[float]:
         asked.append(count)
-        if len(asked) == 3:
-            gpus.tell(gpus=[{"violations": None, "energy": False}])
+        hot = len(asked) - (len(asked) == 3)
+        gpus.tell(gpus=[{"violations": {"1": hot * 10**10}, "energy": False}])
         return single_runs(count, seconds)
 
-    child.single_runs = slowed_twice
+    child.single_runs = slowed_but_the_third_time
     assert gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes == ()
     assert len(asked) == 3
-    gpus.tell(gpus=[{"violations": None, "reasons": 0x40, "energy": False}])
     (note,) = gpu_worker.run_detail(DetailJob(job, 20, 0.1)).notes
     assert note.startswith("Single runs were measured while the GPU was slowed down by heat ")
 
