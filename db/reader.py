@@ -28,7 +28,6 @@ from db.records import (
     Model,
     Phase,
     Run,
-    RunKind,
     RunLease,
     RunStatus,
     Software,
@@ -116,20 +115,15 @@ class StoreReader(Closing):
         """The run with this name."""
         return self._one(Run, RunRow, RunRow.name == name, name)
 
-    def run_called(self, name: str, kind: RunKind | None = None) -> Run:
+    def run_called(self, name: str) -> Run:
         """The run with this name, or the only one whose name begins so.
-
-        kind: runs of this kind are meant; others are named where none of it begins so.
 
         Raises NotInStore. Raises OptionError: several names begin so.
         """
-        query = columns(RunRow, Run).where(_begins(RunRow.name, name)).order_by(RunRow.name)
-        is_meant = (RunRow.kind == kind) | (RunRow.name == name)
+        begins = RunRow.name.startswith(name, autoescape=True)
+        query = columns(RunRow, Run).where(begins).order_by(RunRow.name)
         with self.reading() as session:
-            for each in [query] if kind is None else [query.where(is_meant), query]:
-                rows = session.execute(each.limit(_NAMED_MATCHES + 1))
-                if found := [Run(*row) for row in rows]:
-                    break
+            found = [Run(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
         return found[self._only("run", "name", name, [run.name for run in found])]
 
     def runs(
@@ -153,7 +147,7 @@ class StoreReader(Closing):
 
         Raises NotInStore. Raises OptionError: several ids begin so.
         """
-        begins = _begins(TrialRow.id, trial_id)
+        begins = TrialRow.id.startswith(trial_id, autoescape=True)
         query = columns(TrialRow, Trial).where(begins).order_by(TrialRow.id)
         with self.reading() as session:
             found = [Trial(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
@@ -306,11 +300,6 @@ def columns(row: type[Base], record: type[Any]) -> Select[Any]:
         getattr(row, field.name) for field in fields(record)
     ]
     return select(*attributes)
-
-
-def _begins(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
-    """Whether a text begins so, in this case: SQLite's LIKE would take any."""
-    return func.substr(column, 1, len(text)) == text
 
 
 def models_called(text: str) -> Select[str]:

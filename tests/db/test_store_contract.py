@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.records import CandidateRecord, Phase, RunKind, RunStatus
+from db.records import CandidateRecord, Phase, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, from_json
 from farm.errors import NotInStore, OptionError, StoreError
@@ -117,30 +117,6 @@ def test_a_run_is_found_by_the_beginning_of_its_name(filled: Store) -> None:
         filled.run_called("kws")
     with pytest.raises(NotInStore, match="no run 'nothing'"):
         filled.run_called("nothing")
-
-
-def test_a_run_of_a_kind_is_found_among_those_of_its_kind(filled: Store) -> None:
-    assert RUN.kind is RunKind.TUNE
-    for number in range(9):
-        filled.create_run(replace(RUN, name=f"kws-bench-{number}", kind=RunKind.BENCH))
-    assert filled.run_called("kws", RunKind.TUNE) == RUN
-    with pytest.raises(OptionError, match="run name 'kws' is ambiguous"):
-        filled.run_called("kws")
-    named = filled.run_called("kws-bench-3", RunKind.TUNE)
-    assert named.kind is RunKind.BENCH, "what is named whole is found, for a sentence about it"
-    with pytest.raises(OptionError, match="run name 'kws-b' is ambiguous"):
-        filled.run_called("kws-b", RunKind.TUNE)
-
-
-def test_a_beginning_is_taken_as_it_is_written(filled: Store) -> None:
-    """By every database: LIKE ignores case in some."""
-    filled.create_run(replace(RUN, name="Kws-2"))
-    assert filled.run_called("Kws").name == "Kws-2"
-    assert filled.run_called("kws") == RUN
-    filled.create_run(replace(RUN, name="a%c_d"))
-    assert filled.run_called("a%c").name == "a%c_d"
-    with pytest.raises(NotInStore, match="no run 'a_c'"):
-        filled.run_called("a_c")
 
 
 def test_times_keep_their_instant_whatever_their_zone(filled: Store) -> None:
