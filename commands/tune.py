@@ -174,11 +174,12 @@ def _resumed(
     folder: for the winners, "" for the run's own. more: seconds per device.
     """
     from db.reader import StoreReader
+    from db.records import RunKind
     from tuner.request import TuneRequest
     from tuner.runs.start import resume_run
 
     with StoreReader.open(store) as reader:
-        run = reader.run_called(name)
+        run = reader.run_called(name, RunKind.TUNE)
         place.require(run.name, TuneRequest.from_json(run.request).devices)
         return resume_run(
             reader,

@@ -28,6 +28,7 @@ from db.records import (
     Model,
     Phase,
     Run,
+    RunKind,
     RunLease,
     RunStatus,
     Software,
@@ -115,16 +116,21 @@ class StoreReader(Closing):
         """The run with this name."""
         return self._one(Run, RunRow, RunRow.name == name, name)
 
-    def run_called(self, name: str) -> Run:
+    def run_called(self, name: str, kind: RunKind | None = None) -> Run:
         """The run with this name, or the only one whose name begins so.
+
+        kind: of runs that may be called by a beginning; by its whole name any may.
 
         Raises NotInStore. Raises OptionError: several names begin so.
         """
-        begins = RunRow.name.startswith(name, autoescape=True)
+        begins = begins_with(RunRow.name, name)
+        if kind is not None:
+            begins &= (RunRow.kind == kind) | (RunRow.name == name)
         query = columns(RunRow, Run).where(begins).order_by(RunRow.name)
         with self.reading() as session:
             found = [Run(*row) for row in session.execute(query.limit(_NAMED_MATCHES + 1))]
-        return found[self._only("run", "name", name, [run.name for run in found])]
+        what = "run" if kind is None else f"{kind} run"
+        return found[self._only(what, "name", name, [run.name for run in found])]
 
     def runs(
         self,
@@ -147,6 +153,7 @@ class StoreReader(Closing):
 
         Raises NotInStore. Raises OptionError: several ids begin so.
         """
+        trial_id = trial_id.lower()
         begins = TrialRow.id.startswith(trial_id, autoescape=True)
         query = columns(TrialRow, Trial).where(begins).order_by(TrialRow.id)
         with self.reading() as session:
@@ -254,7 +261,7 @@ class StoreReader(Closing):
 
     def _nearest(self, what: str, name: str) -> str:
         """Names of runs that are like this one, as a question; empty of what has no names."""
-        if what != RunRow.__tablename__:
+        if not _is_run(what):
             return ""
         newest = select(RunRow.name).order_by(RunRow.created_at.desc()).limit(_NEAREST_OF)
         with self.reading() as session:
@@ -263,7 +270,7 @@ class StoreReader(Closing):
     def _missing(self, what: str, key: str, near: str = "") -> str:
         return (
             f"There is no {what} {key!r} in the store at {self._address}. {near}"
-            f"`farm {'runs' if what == 'run' else 'results'}` lists what there is."
+            f"`farm {'runs' if _is_run(what) else 'results'}` lists what there is."
         )
 
 
@@ -302,6 +309,11 @@ def columns(row: type[Base], record: type[Any]) -> Select[Any]:
     return select(*attributes)
 
 
+def begins_with(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """Whether a text begins so, in the same case: LIKE is deaf to it on SQLite alone."""
+    return func.substr(column, 1, len(text)) == text
+
+
 def models_called(text: str) -> Select[str]:
     """The SHA-256 of every model that has this name, or whose SHA-256 begins so."""
     begins = ModelRow.sha256.startswith(text.lower(), autoescape=True)
@@ -325,6 +337,11 @@ def trial_conditions(
         (phase, TrialRow.phase == phase),
     )
     return [condition for value, condition in wanted if value is not None]
+
+
+def _is_run(what: str) -> bool:
+    """Whether that is what a message calls a run, or one of a kind."""
+    return what.endswith(RunRow.__tablename__)
 
 
 def _upgrade(address: Address, timeout: float) -> None:

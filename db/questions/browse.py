@@ -165,7 +165,8 @@ def search(store: StoreReader, text: str) -> Found:
         select(newest).where(CandidateRow.label.icontains(text, autoescape=True)).limit(_FOUND + 1)
     )
     # The first condition is an index's; how a database sorts what is longer is its own affair.
-    begins = (TrialRow.id >= text, TrialRow.id.startswith(text, autoescape=True))
+    id_ = text.lower()
+    begins = (TrialRow.id >= id_, TrialRow.id.startswith(id_, autoescape=True))
     by_id = _TRIALS.where(*begins).order_by(TrialRow.id)
     in_series = [
         each.icontains(text, autoescape=True) for each in (SeriesRow.suite, SeriesRow.case)

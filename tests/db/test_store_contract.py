@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.records import CandidateRecord, Phase, RunStatus
+from db.records import CandidateRecord, Phase, RunKind, RunStatus
 from db.store import Store
 from farm.candidate import Candidate, from_json
 from farm.errors import NotInStore, OptionError, StoreError
@@ -117,6 +117,31 @@ def test_a_run_is_found_by_the_beginning_of_its_name(filled: Store) -> None:
         filled.run_called("kws")
     with pytest.raises(NotInStore, match="no run 'nothing'"):
         filled.run_called("nothing")
+
+
+def test_a_beginning_may_mean_runs_of_one_kind_alone(filled: Store) -> None:
+    assert RUN.kind is RunKind.TUNE
+    benches = tuple(f"{RUN.name[:-1]}{end}" for end in ("-bench", "-bench-2", "-bench-2-tune"))
+    for name in benches:
+        kind = RunKind.TUNE if name.endswith("tune") else RunKind.BENCH
+        filled.create_run(replace(RUN, name=name, kind=kind))
+    begin = f"{RUN.name[:-1]}-bench"
+    assert filled.run_called(f"{begin}-", RunKind.TUNE).name == benches[2]
+    assert filled.run_called(begin, RunKind.TUNE).kind is RunKind.BENCH, "a whole name is one"
+    with pytest.raises(OptionError, match=r"run name .* is ambiguous"):
+        filled.run_called(f"{begin}-")
+    with pytest.raises(NotInStore, match=r"no nightly run '.*-bench-' in .* `farm runs` lists"):
+        filled.run_called(f"{begin}-", RunKind.NIGHTLY)
+
+
+def test_names_tell_case_apart_and_ids_do_not(filled: Store) -> None:
+    other = RUN.name.upper()
+    assert other != RUN.name
+    filled.create_run(replace(RUN, name=other))
+    assert filled.run_called(RUN.name[:-1]) == RUN
+    assert filled.run_called(other[:-1]).name == other
+    filled.lease_trial(trial())
+    assert filled.trial("TRIAL-").id == "trial-0"
 
 
 def test_times_keep_their_instant_whatever_their_zone(filled: Store) -> None:

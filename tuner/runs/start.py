@@ -153,7 +153,7 @@ def resume_run(
 ) -> OpenRun:
     """The run of this name, with its model and data loaded anew; nothing is written.
 
-    name: whole, or a beginning that no other run has.
+    name: whole, or a beginning that no other run of ``farm tune`` has.
     output: a folder for the winners in place of the run's own.
     more_seconds: to be added to its budget per device, once it is taken up.
 
@@ -162,7 +162,7 @@ def resume_run(
     """
     if not (math.isfinite(more_seconds) and more_seconds >= 0):
         raise OptionError(f"more_seconds must be 0 or more and finite, got {more_seconds:g}.")
-    run = store.run_called(name)
+    run = store.run_called(name, RunKind.TUNE)
     name = run.name
     if run.kind is not RunKind.TUNE:
         raise OptionError(f"Run {name} is of `farm {run.kind}`; only `farm tune` can be resumed.")

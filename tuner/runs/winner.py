@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.reader import StoreReader
+from db.records import RunKind
 from farm.candidate import Candidate, from_json
 from farm.errors import OptionError
 from tuner.runs.memory import Memory
@@ -10,7 +11,7 @@ from tuner.runs.memory import Memory
 
 def winner_of(store: StoreReader, run: str, device: str) -> Candidate:
     """The winner of a run on a device. Raises NotInStore, OptionError."""
-    found = store.run_called(run)
+    found = store.run_called(run, RunKind.TUNE)
     known = Memory.of(found).devices.get(device)
     if known is None or not known.candidate:
         raise OptionError(

@@ -82,6 +82,7 @@ def change_called(store: StoreReader, text: str) -> tuple[ChangePoint, Series]:
     """
     if not text.strip():
         raise OptionError("Give the id of a change; `farm nightly check SUITE` names them.")
+    text = text.lower()
     begins = ChangePointRow.id.startswith(text, autoescape=True)
     query = columns(ChangePointRow, ChangePoint).where(begins).order_by(ChangePointRow.id)
     with store.reading() as session:

@@ -111,6 +111,16 @@ def test_a_bench_is_not_resumed(empty: Store, request_: TuneRequest) -> None:
         resume_run(empty, opened.name, PROFILES)
 
 
+def test_the_beginning_of_a_name_means_what_can_be_resumed(
+    empty: Store, request_: TuneRequest
+) -> None:
+    checked = check_request(request_, PROFILES)
+    for _ in range(2):
+        start_run(empty, checked, RunKind.BENCH)
+    opened = start_run(empty, checked)
+    assert resume_run(empty, opened.name[:2], PROFILES).name == opened.name
+
+
 def test_an_unknown_run(empty: Store) -> None:
     with pytest.raises(NotInStore):
         resume_run(empty, "nobody", PROFILES)
