@@ -13,6 +13,8 @@ from workers.nvidia.presence import found_gpus, silent_gpus, uses_nvidia
 PATTERN = "gpu"
 """The profile that those of further GPUs are made of; they are called gpu1, gpu2..."""
 
+_NO_GPU = "-1"
+
 
 def with_nvidia_gpus(profiles: Mapping[str, DeviceProfile]) -> dict[str, DeviceProfile]:
     """Profiles, with one for every GPU that is here; those of the user's own stay as they are.
@@ -46,9 +48,14 @@ def opened(profile: DeviceProfile) -> tuple[Nvml, Gpu] | None:
 
 
 def child_variables(profile: DeviceProfile) -> dict[str, str]:
-    """What the child processes of a device have in their environment, so that they use its GPU."""
+    """What the child processes of a device have in their environment, so that they use its GPU.
+
+    Where it is gone they see none: without the variable they would take another one.
+    """
+    if not uses_nvidia(profile):
+        return {}
     found = opened(profile)
-    return {VISIBLE: found[1].uuid} if found else {}
+    return {VISIBLE: found[1].uuid if found else _NO_GPU}
 
 
 def gpu_versions(profile: DeviceProfile) -> dict[str, str]:

@@ -287,6 +287,10 @@ class TestSeveral:
         assert first["CUDA_VISIBLE_DEVICES"] != second["CUDA_VISIBLE_DEVICES"]
         assert child_variables(PROFILES["cpu"]) == {}
 
+    def test_children_of_one_that_is_gone_see_none(self, gpus):
+        gpus.tell(gpus=[{}])
+        assert child_variables(replace(GPU, gpu=1)) == {"CUDA_VISIBLE_DEVICES": "-1"}
+
     def test_what_a_trial_is_recorded_with(self, gpus):
         assert gpu_versions(GPU) == {
             "nvidia gpu": "NVIDIA Stand-in",
