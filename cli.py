@@ -29,7 +29,12 @@ from commands.predict import predict
 from commands.shared.shell import exit_codes
 from commands.shared.shell.help import App
 from commands.shared.shell.usage import PrintableUsage
-from commands.shared.surroundings import check_names, open_streams
+from commands.shared.surroundings import (
+    abandon_streams,
+    check_names,
+    flush_streams,
+    open_streams,
+)
 from commands.store.care import store_app
 from commands.store.compare import compare
 from commands.store.explain import explain
@@ -126,9 +131,24 @@ def main() -> None:
     open_streams()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
-    with _one_sentence():
-        check_names(sys.argv[1:])
+    try:
+        with _one_sentence():
+            check_names(sys.argv[1:])
+            _run()
+    finally:
+        abandon_streams()
+
+
+def _run() -> None:
+    """Run the command. That nobody reads its result any more is as Typer ends then: silent, 1."""
+    try:
         app(prog_name="farm")
+    except SystemExit:
+        try:
+            flush_streams()
+        except BrokenPipeError:
+            sys.exit(exit_codes.FAILED)
+        raise
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.pop("PYTHONUNBUFFERED", None)  # users have it seldom, and it hides faults
     sys.dont_write_bytecode = False
     os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(cache_folder() / "zig"))
     data = tempfile.mkdtemp(prefix="data-")

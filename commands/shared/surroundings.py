@@ -33,6 +33,26 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def flush_streams() -> None:
+    """Write what is still in buffers, as long as an error of that can be told. Raises OSError."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def abandon_streams() -> None:
+    """Send nowhere what cannot be written any more.
+
+    Python would try again as it ends, complain, and replace the exit code by 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 def check_names(arguments: Sequence[str]) -> None:
     """Refuse names that are bytes without a meaning: no record can hold them.
 

@@ -356,7 +356,7 @@ def stored(farm: Command) -> Command:
 
 
 def test_resuming_an_unknown_run(stored: Command) -> None:
-    assert "There is no run 'nobody'" in stored.refused("tune", "--resume", "nobody")
+    assert "There is no tune run 'nobody'" in stored.refused("tune", "--resume", "nobody")
 
 
 @pytest.mark.parametrize(
@@ -477,4 +477,6 @@ def test_more_time_is_for_a_run_that_is_there(stored: Command) -> None:
     assert nothing == "--budget +0s adds no time; write for example --budget +30s."
     for wrong in ("+", "+-3s", "++3s", "+soon"):
         assert "is not a time" in stored.refused("tune", "--resume", "run", "--budget", wrong)
-    assert "There is no run 'run'" in stored.refused("tune", "--resume", "run", "--budget", "+3s")
+    assert "There is no tune run 'run'" in stored.refused(
+        "tune", "--resume", "run", "--budget", "+3s"
+    )

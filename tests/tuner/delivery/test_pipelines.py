@@ -33,6 +33,7 @@ from tuner.runs.start import check_request, start_run
 from tuner.verify.claim import Holds
 from tuner.verify.folder import verify_folder
 from workers.executor import LocalExecutor
+from workers.gpus.vulkan import own_variables
 from workers.jobs import TrialJob
 
 PROFILES = load_profiles()
@@ -105,8 +106,9 @@ def test_its_parts_find_their_devices_though_only_one_was_asked_for(tmp_path: Pa
         result = DeviceResult("cpu", Status.TUNED)
         provenance = Provenance(store, opened, result, candidate, candidate)
     numbers = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
-    assert PROFILES["gpu-software"].variables
-    assert provenance.variables == PROFILES["gpu-software"].variables | numbers
+    software = own_variables(PROFILES["gpu-software"])
+    assert software["VK_DRIVER_FILES"] == software["VK_ICD_FILENAMES"]
+    assert provenance.variables == software | numbers
     assert provenance.gpus == {"cpu": 0, "gpu-software": 0, "gpu1": 0}
 
 

@@ -149,7 +149,7 @@ def test_it_runs_as_it_is_delivered(worker, tmp_path):
         command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("y (1, 4) float32\n"), "after what Qualcomm's library prints"
+    assert "y (1, 4) float32\n" in done.stdout, "beside what Qualcomm's library prints"
 
 
 def test_a_cache_that_was_damaged_makes_it_anew(worker):
