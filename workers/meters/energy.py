@@ -2,7 +2,7 @@
 
 They count a whole processor package or board, so idle power, measured on the same machine, is
 subtracted. Without a counter the energy is modelled in ``farm.devices.energy`` and says so.
-Which device has one is known to ``workers.counted``.
+Which device has one is known to ``workers.meters.energy_window``.
 """
 
 from __future__ import annotations
